@@ -1,0 +1,467 @@
+/* emit.c - statements and functions of the loop IR to LLVM IR; it knows nothing of operators.
+ *
+ * Every kernel is emitted once for each target that it serves, as an internal function (buffers as pointers,
+ * scalars as i64, then worker, workers, status).  Unrolled loops are expanded here with their variable bound to a
+ * constant, so that a tile is a set of allocas that SROA promotes.  Vectors keep their 16 lanes; LLVM splits them
+ * for AVX2.  No fast-math flag is ever set: what the loop IR says is what is computed, on every target alike.
+ */
+#include "emit.h"
+
+#include <string.h>
+
+#include "../runtime/dcc.h"
+
+enum { MaxWork = 1 << 18 }; /* statements of a function after unrolling */
+
+/* ---- statements ------------------------------------------------------------------------------------------------ */
+
+static void emit_unrolled(Emit *e, const LStmt *s)
+{
+	int64_t lo = need_const(e, s->e, "an unrolled loop's bound"), hi = need_const(e, s->hi, "an unrolled loop's bound");
+	int64_t step = need_const(e, s->step, "an unrolled loop's step");
+	for (int64_t i = lo; i < hi && step > 0; i += step) {
+		bind_var(s->var, const_i64_of(e, i));
+		emit_block(e, &s->body);
+		if (__builtin_add_overflow(i, step, &(int64_t){0}))
+			break;
+	}
+}
+
+/* lo < hi is known here: the test stands at the end. */
+static void emit_counted(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step)
+{
+	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), loop = new_label(e, "loop"), done = new_label(e, "done");
+	LLVMBuildBr(e->b, loop);
+	place_label(e, loop);
+	LLVMValueRef i = LLVMBuildPhi(e->b, e->i64, "i");
+	bind_var(s->var, i);
+	emit_block(e, &s->body);
+	LLVMValueRef next = LLVMBuildNSWAdd(e->b, i, step, "");
+	LLVMBasicBlockRef latch = LLVMGetInsertBlock(e->b);
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, hi, ""), loop, done);
+	LLVMAddIncoming(i, (LLVMValueRef[]){lo, next}, (LLVMBasicBlockRef[]){from, latch}, 2);
+	place_label(e, done);
+}
+
+static void emit_serial(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step)
+{
+	int64_t l, h;
+	if (is_llvm_int(lo, &l) && is_llvm_int(hi, &h)) {
+		if (l < h)
+			emit_counted(e, s, lo, hi, step);
+		return;
+	}
+	LLVMBasicBlockRef some = new_label(e, "some"), none = new_label(e, "none");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, lo, hi, ""), some, none);
+	place_label(e, some);
+	emit_counted(e, s, lo, hi, step);
+	LLVMBuildBr(e->b, none);
+	place_label(e, none);
+}
+
+/* Worker w of n runs the iterations [count*w/n, count*(w+1)/n). */
+static void emit_parallel(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step)
+{
+	int64_t by = 0;
+	bool unit = is_llvm_int(step, &by) && by == 1;
+	LLVMValueRef zero = const_i64_of(e, 0), one = const_i64_of(e, 1);
+	LLVMValueRef count = LLVMBuildSub(e->b, hi, lo, "");
+	count = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, hi, lo, ""), count, zero, "");
+	if (!unit) {
+		count = LLVMBuildAdd(e->b, count, LLVMBuildSub(e->b, step, one, ""), "");
+		count = LLVMBuildUDiv(e->b, count, step, "");
+	}
+	LLVMValueRef begin = LLVMBuildMul(e->b, count, e->worker, "");
+	LLVMValueRef end = LLVMBuildAdd(e->b, begin, count, "");
+	begin = LLVMBuildUDiv(e->b, begin, e->workers, "");
+	end = LLVMBuildUDiv(e->b, end, e->workers, "");
+	if (!unit) {
+		begin = LLVMBuildMul(e->b, begin, step, "");
+		end = LLVMBuildMul(e->b, end, step, "");
+	}
+	end = LLVMBuildAdd(e->b, lo, end, "");
+	if (!unit) /* the last iteration may end beyond hi: the same iterations, but indices that read `hi` stay the loop's */
+		end = emit_pick(e, false, I64, end, hi);
+	emit_serial(e, s, LLVMBuildAdd(e->b, lo, begin, ""), end, step);
+}
+
+static void emit_for(Emit *e, const LStmt *s)
+{
+	if (s->loop == ForUnroll) {
+		emit_unrolled(e, s);
+		return;
+	}
+	LLVMValueRef lo = emit_expr(e, s->e), hi = emit_expr(e, s->hi), step = emit_expr(e, s->step);
+	(s->loop == ForParallel ? emit_parallel : emit_serial)(e, s, lo, hi, step);
+}
+
+static void emit_if(Emit *e, const LStmt *s)
+{
+	LLVMValueRef c = emit_expr(e, s->e);
+	if (LLVMIsAConstantInt(c)) {
+		emit_block(e, LLVMConstIntGetZExtValue(c) ? &s->body : &s->other);
+		return;
+	}
+	LLVMBasicBlockRef yes = new_label(e, "then"), no = new_label(e, "else"), end = new_label(e, "end");
+	LLVMBuildCondBr(e->b, c, yes, no);
+	place_label(e, yes);
+	emit_block(e, &s->body);
+	LLVMBuildBr(e->b, end);
+	place_label(e, no);
+	emit_block(e, &s->other);
+	LLVMBuildBr(e->b, end);
+	place_label(e, end);
+}
+
+static void emit_local(Emit *e, LBuf *buf)
+{
+	int64_t bytes;
+	if (__builtin_mul_overflow(buf->count, dtypes[buf->elem].bytes, &bytes) || bytes > INT32_MAX)
+		bug("%s: local %s has %lld elements", e->fn->name, buf->name, (long long)buf->count);
+	LLVMTypeRef type = LLVMArrayType2(elem_type(e, buf->elem, true), (uint64_t)buf->count);
+	LLVMValueRef a = LLVMBuildAlloca(e->allocas, type, buf->name);
+	LLVMSetAlignment(a, 64);
+	buf->scratch = a;
+}
+
+static void emit_tile(Emit *e, LTile *t)
+{
+	LLVMValueRef *cells = arena_alloc(e->m->arena, (size_t)t->rows * (size_t)t->cols * sizeof *cells);
+	LLVMTypeRef type = value_type(e, t->type);
+	for (int i = 0; i < t->rows * t->cols; i++)
+		cells[i] = LLVMBuildAlloca(e->allocas, type, t->name);
+	t->scratch = cells;
+}
+
+static LLVMValueRef slice_address(Emit *e, const LArg *a)
+{
+	LLVMValueRef at = a->offset ? emit_expr(e, a->offset) : const_i64_of(e, 0);
+	return LLVMBuildGEP2(e->b, elem_type(e, a->elem, true), a->buf->scratch, &at, 1, "");
+}
+
+static void emit_call(Emit *e, const LStmt *s)
+{
+	LLVMValueRef args[MaxLArgs + 3], f = s->callee->scratch;
+	int n = 0;
+	if (!f)
+		bug("%s calls %s, which is not emitted for its target", e->fn->name, s->callee->name);
+	for (; n < s->narg; n++)
+		args[n] = s->args[n].buf ? slice_address(e, &s->args[n]) : emit_expr(e, s->args[n].e);
+	args[n++] = e->worker;
+	args[n++] = e->workers;
+	args[n++] = e->status;
+	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, (unsigned)n, "");
+}
+
+static void emit_prefetch(Emit *e, const LStmt *s)
+{
+	LLVMValueRef at = emit_address(e, s->buf, emit_expr(e, s->idx));
+	LLVMValueRef args[] = {at, const_i32_of(e, 0), const_i32_of(e, 3), const_i32_of(e, 1)};
+	call_intrinsic(e, "llvm.prefetch", 1, &e->ptr, 4, args);
+}
+
+/* The first of all workers wins the cell; its value follows.  A plain look first keeps repeated failures cheap. */
+static void emit_fail(Emit *e, const LStmt *s)
+{
+	LLVMBasicBlockRef claim = new_label(e, "claim"), won = new_label(e, "won"), done = new_label(e, "recorded");
+	LLVMValueRef zero = const_i64_of(e, 0), value = emit_expr(e, s->e);
+	LLVMValueRef seen = LLVMBuildLoad2(e->b, e->i64, e->status, "");
+	LLVMSetOrdering(seen, LLVMAtomicOrderingMonotonic);
+	LLVMSetAlignment(seen, 8);
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, seen, zero, ""), claim, done);
+	place_label(e, claim);
+	LLVMValueRef swap = LLVMBuildAtomicCmpXchg(e->b, e->status, zero, const_i64_of(e, s->code + 1),
+		LLVMAtomicOrderingMonotonic, LLVMAtomicOrderingMonotonic, false);
+	LLVMBuildCondBr(e->b, LLVMBuildExtractValue(e->b, swap, 1, ""), won, done);
+	place_label(e, won);
+	LLVMValueRef one = const_i64_of(e, 1);
+	LLVMValueRef store = LLVMBuildStore(e->b, value, LLVMBuildGEP2(e->b, e->i64, e->status, &one, 1, ""));
+	LLVMSetOrdering(store, LLVMAtomicOrderingMonotonic);
+	LLVMSetAlignment(store, 8);
+	LLVMBuildBr(e->b, done);
+	place_label(e, done);
+}
+
+static LLVMValueRef string_global(Emit *e, const char *text)
+{
+	LLVMValueRef s = LLVMConstStringInContext2(e->cx, text, strlen(text), false);
+	LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(s), "str");
+	LLVMSetInitializer(g, s);
+	LLVMSetGlobalConstant(g, true);
+	LLVMSetLinkage(g, LLVMPrivateLinkage);
+	LLVMSetUnnamedAddress(g, LLVMGlobalUnnamedAddr);
+	LLVMSetAlignment(g, 1);
+	return g;
+}
+
+LLVMValueRef emit_string(Emit *e, const char *text)
+{
+	return text ? string_global(e, text) : LLVMConstNull(e->ptr);
+}
+
+static void emit_check(Emit *e, const LStmt *s)
+{
+	if (!e->error)
+		bug("%s: a check outside of check()", function_name(e));
+	LLVMBasicBlockRef fail = new_label(e, "fail"), pass = new_label(e, "pass");
+	LLVMBuildCondBr(e->b, emit_expr(e, s->e), pass, fail);
+	place_label(e, fail);
+	LLVMValueRef args[6] = {e->error, const_i32_of(e, s->code), emit_string(e, s->text)};
+	for (int i = 0; i < 3; i++)
+		args[3 + i] = i < s->narg ? emit_expr(e, s->args[i].e) : const_i64_of(e, 0);
+	LLVMBuildRet(e->b, LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->report), e->report, args, 6, ""));
+	place_label(e, pass);
+}
+
+static void emit_barrier(Emit *e)
+{
+	LLVMBasicBlockRef many = new_label(e, "many"), meet = new_label(e, "meet"), met = new_label(e, "met");
+	LLVMValueRef several = LLVMBuildICmp(e->b, LLVMIntSGT, e->workers, const_i64_of(e, 1), "");
+	LLVMBuildCondBr(e->b, several, many, met);
+	place_label(e, many);
+	LLVMValueRef barrier = load_field(e, e->frame, offsetof(dcc_frame, barrier), e->ptr);
+	LLVMBuildCondBr(e->b, LLVMBuildIsNotNull(e->b, barrier, ""), meet, met);
+	place_label(e, meet);
+	LLVMTypeRef type = LLVMFunctionType(e->void_type, (LLVMTypeRef[]){e->ptr, e->i64}, 2, false);
+	LLVMBuildCall2(e->b, type, barrier, (LLVMValueRef[]){e->frame, e->worker}, 2, "");
+	LLVMBuildBr(e->b, met);
+	place_label(e, met);
+}
+
+/* A step runs when first <= its number < last. */
+static void emit_step(Emit *e, const LStmt *s)
+{
+	if (!e->frame)
+		bug("%s: a step outside of a program", function_name(e));
+	LLVMBasicBlockRef run = new_label(e, "step"), next = new_label(e, "next");
+	LLVMValueRef number = const_i64_of(e, e->step++);
+	LLVMValueRef from = LLVMBuildICmp(e->b, LLVMIntSLE, e->first, number, "");
+	LLVMValueRef to = LLVMBuildICmp(e->b, LLVMIntSLT, number, e->last, "");
+	LLVMBuildCondBr(e->b, LLVMBuildAnd(e->b, from, to, ""), run, next);
+	place_label(e, run);
+	emit_block(e, &s->body);
+	emit_barrier(e);
+	LLVMBuildBr(e->b, next);
+	place_label(e, next);
+}
+
+static void emit_stmt(Emit *e, const LStmt *s)
+{
+	switch (s->kind) {
+	case SLet: bind_var(s->var, emit_expr(e, s->e)); break;
+	case SFor: emit_for(e, s); break;
+	case SIf: emit_if(e, s); break;
+	case SStore: emit_store(e, s); break;
+	case SLocal: emit_local(e, s->buf); break;
+	case STile: emit_tile(e, s->tile); break;
+	case SSetTile: LLVMBuildStore(e->b, emit_expr(e, s->e), tile_cell(e, s->tile, s->idx, s->hi)); break;
+	case SCall: emit_call(e, s); break;
+	case SPrefetch: emit_prefetch(e, s); break;
+	case SFail: emit_fail(e, s); break;
+	case SCheck: emit_check(e, s); break;
+	case SStep: emit_step(e, s); break;
+	}
+}
+
+void emit_block(Emit *e, const LBlock *block)
+{
+	for (const LStmt *s = block->first; s; s = s->next) {
+		if (++e->work > MaxWork)
+			fatal_at(e->fn ? e->fn->loc : NULL, "%s: more than %d statements after unrolling",
+			         function_name(e), MaxWork);
+		emit_stmt(e, s);
+	}
+}
+
+/* ---- functions ------------------------------------------------------------------------------------------------- */
+
+static void add_attribute(Emit *e, LLVMValueRef f, const char *key, const char *value)
+{
+	LLVMAttributeRef a =
+		LLVMCreateStringAttribute(e->cx, key, (unsigned)strlen(key), value, (unsigned)strlen(value));
+	LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, a);
+}
+
+static void add_flag(Emit *e, LLVMValueRef f, LLVMAttributeIndex at, const char *name)
+{
+	unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+	LLVMAddAttributeAtIndex(f, at, LLVMCreateEnumAttribute(e->cx, kind, 0));
+}
+
+static LLVMValueRef new_function(Emit *e, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *params,
+                                 bool exported)
+{
+	LLVMTypeRef types[MaxLArgs + 3];
+	memcpy(types, params, (size_t)nparam * sizeof *types);
+	LLVMValueRef f = LLVMAddFunction(e->mod, name, LLVMFunctionType(ret, types, (unsigned)nparam, false));
+	LLVMSetLinkage(f, exported ? LLVMExternalLinkage : LLVMInternalLinkage);
+	add_attribute(e, f, "target-cpu", e->target ? e->target->cpu : "x86-64");
+	if (e->target && *e->target->features)
+		add_attribute(e, f, "target-features", e->target->features);
+	if (e->target)
+		add_attribute(e, f, "prefer-vector-width", e->target->need & DCC_CPU_AVX512 ? "512" : "256");
+	add_attribute(e, f, "probe-stack", "inline-asm"); /* large locals must meet the guard page, not jump it */
+	add_flag(e, f, LLVMAttributeFunctionIndex, "nounwind");
+	return f;
+}
+
+/* Allocas go to a block of their own, which end_function closes. */
+static void open_function(Emit *e, LLVMValueRef f)
+{
+	e->f = f;
+	e->spill = e->inputs = e->outputs = e->error = e->frame = NULL;
+	e->work = 0;
+	LLVMPositionBuilderAtEnd(e->allocas, LLVMAppendBasicBlockInContext(e->cx, f, "entry"));
+	e->body = new_label(e, "body");
+	place_label(e, e->body);
+}
+
+LLVMValueRef begin_function(Emit *e, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *params,
+                            bool exported)
+{
+	LLVMValueRef f = new_function(e, name, ret, nparam, params, exported);
+	e->fn = NULL;
+	open_function(e, f);
+	return f;
+}
+
+void end_function(Emit *e, LLVMValueRef result)
+{
+	if (result)
+		LLVMBuildRet(e->b, result);
+	else
+		LLVMBuildRetVoid(e->b);
+	LLVMBuildBr(e->allocas, e->body);
+}
+
+static bool serves(const LFunc *fn, const Target *t)
+{
+	return !fn->target || !strcmp(fn->target, t->name);
+}
+
+static void declare_kernel(Emit *e, LFunc *fn)
+{
+	LLVMTypeRef types[MaxLArgs + 3];
+	int n = 0;
+	for (; n < fn->nparam; n++)
+		types[n] = fn->params[n].buf ? e->ptr : e->i64;
+	types[n++] = e->i64;
+	types[n++] = e->i64;
+	types[n++] = e->ptr;
+	const char *suffix = fn->target ? "" : arena_printf(e->m->arena, ".%s", e->target->name);
+	const char *name = arena_printf(e->m->arena, "%s.%s%s", e->m->name, fn->name, suffix);
+	LLVMValueRef f = new_function(e, name, e->void_type, n, types, false);
+	if (fn->leaf_noinline)
+		add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
+	for (int i = 0; i < fn->nparam; i++) {
+		if (!fn->params[i].buf)
+			continue;
+		add_flag(e, f, (LLVMAttributeIndex)i + 1, "nocapture");
+		if (!fn->params[i].buf->written)
+			add_flag(e, f, (LLVMAttributeIndex)i + 1, "readonly");
+	}
+	fn->scratch = f;
+}
+
+static void emit_kernel(Emit *e, LFunc *fn)
+{
+	LLVMValueRef f = fn->scratch;
+	unsigned n = (unsigned)fn->nparam;
+	e->fn = fn;
+	open_function(e, f);
+	for (unsigned i = 0; i < n; i++) {
+		LLVMValueRef p = LLVMGetParam(f, i);
+		if (fn->params[i].buf)
+			fn->params[i].buf->scratch = p;
+		else
+			bind_var(fn->params[i].e->var, p);
+	}
+	e->worker = LLVMGetParam(f, n);
+	e->workers = LLVMGetParam(f, n + 1);
+	e->status = LLVMGetParam(f, n + 2);
+	emit_block(e, &fn->body);
+	end_function(e, NULL);
+}
+
+/* "in3", "out0", "ws", "weights" */
+static LLVMValueRef program_buffer(Emit *e, const char *name)
+{
+	int number;
+	if (!strcmp(name, "ws"))
+		return load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr);
+	if (!strcmp(name, "weights"))
+		return load_field(e, e->frame, offsetof(dcc_frame, weights), e->ptr);
+	if (sscanf(name, "in%d", &number) == 1 && number >= 0 && number < e->m->main->nparam)
+		return load_field(e, e->inputs, (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+	if (sscanf(name, "out%d", &number) == 1 && number >= 0 && number < e->m->main->body.nyield)
+		return load_field(e, e->outputs, (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+	bug("%s: parameter %s", e->fn->name, name);
+}
+
+static LLVMValueRef program_scalar(Emit *e, const char *name)
+{
+	for (int i = 0; i < e->lm->nsym; i++)
+		if (!strcmp(name, e->lm->syms[i]->name))
+			return e->lm->syms[i]->scratch;
+	bug("%s: parameter %s", e->fn->name, name);
+}
+
+static LLVMValueRef emit_program(Emit *e, LFunc *fn)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->i64, e->i64};
+	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
+	LLVMValueRef f = new_function(e, name, e->void_type, 5, types, false);
+	e->fn = fn;
+	open_function(e, f);
+	e->frame = LLVMGetParam(f, 0);
+	e->worker = LLVMGetParam(f, 1);
+	e->workers = LLVMGetParam(f, 2);
+	e->first = LLVMGetParam(f, 3);
+	e->last = LLVMGetParam(f, 4);
+	e->inputs = load_field(e, e->frame, offsetof(dcc_frame, in), e->ptr);
+	e->outputs = load_field(e, e->frame, offsetof(dcc_frame, out), e->ptr);
+	e->status = load_field(e, e->frame, offsetof(dcc_frame, status), e->ptr);
+	LLVMValueRef syms = load_field(e, e->frame, offsetof(dcc_frame, syms), e->ptr);
+	for (int i = 0; i < e->lm->nsym; i++)
+		bind_var(e->lm->syms[i], load_field(e, syms, (uint64_t)i * sizeof(int64_t), e->i64));
+	for (int i = 0; i < fn->nparam; i++) {
+		LArg *p = &fn->params[i];
+		if (p->buf)
+			p->buf->scratch = program_buffer(e, p->buf->name);
+		else
+			bind_var(p->e->var, program_scalar(e, p->e->var->name));
+	}
+	e->step = 0;
+	emit_block(e, &fn->body);
+	end_function(e, NULL);
+	if (e->step > e->nstep)
+		e->nstep = e->step;
+	return f;
+}
+
+static LFunc *find_program(LModule *lm, const Target *t)
+{
+	for (int i = 0; i < lm->nprog; i++) {
+		const char *name = lm->programs[i]->name;
+		if (!strncmp(name, "main.", 5) && !strcmp(name + 5, t->name))
+			return lm->programs[i];
+	}
+	fatal_at(&(Loc){.file = lm->m->path}, "there is no program for target %s", t->name);
+}
+
+void emit_functions(Emit *e)
+{
+	for (int t = 0; t < e->opt->ntarget; t++) {
+		e->target = e->opt->target[t];
+		for (int i = 0; i < e->lm->nfunc; i++) {
+			e->lm->funcs[i]->scratch = NULL;
+			if (serves(e->lm->funcs[i], e->target))
+				declare_kernel(e, e->lm->funcs[i]);
+		}
+		for (int i = 0; i < e->lm->nfunc; i++)
+			if (serves(e->lm->funcs[i], e->target))
+				emit_kernel(e, e->lm->funcs[i]);
+		e->programs[t] = emit_program(e, find_program(e->lm, e->target));
+	}
+	e->target = NULL;
+}

@@ -1,0 +1,72 @@
+/* emit.h - an LLVM module being built: what value.c and emit.c (code), model.c (descriptor) and object.c share. */
+#ifndef DCC_EMIT_H
+#define DCC_EMIT_H
+
+#include <llvm-c/Core.h>
+
+#include "backend.h"
+
+typedef struct Emit {
+	LModule *lm;
+	Module *m;
+	const EmitOptions *opt;
+	LLVMContextRef cx;
+	LLVMModuleRef mod;
+	LLVMBuilderRef b;
+	LLVMBuilderRef allocas; /* of the current function's entry block */
+	LLVMTypeRef i1, i8, i32, i64, ptr, void_type;
+	LLVMValueRef zeros; /* 8 zero bytes: what masked-off lanes read */
+
+	/* the current function */
+	const Target *target; /* NULL: runs on any x86-64 */
+	const LFunc *fn;
+	LLVMValueRef f, worker, workers, status;
+	LLVMValueRef spill; /* 8 bytes that masked-off lanes write; NULL until needed */
+	LLVMBasicBlockRef body;
+	LLVMValueRef inputs, outputs; /* dcc_tensor arrays, where indim and outdim look */
+	LLVMValueRef error; /* check() only: its dcc_error */
+	LLVMValueRef frame, first, last; /* programs only */
+	int step; /* steps seen in this program */
+	int nstep; /* steps of the longest program */
+	int work; /* statements emitted in this function: unrolling must end */
+	LLVMValueRef programs[8]; /* per opt->target */
+	LLVMValueRef report; /* dcc_report */
+} Emit;
+
+/* value.c */
+void begin_emit(Emit *); /* types and globals, once cx and mod are set */
+LLVMValueRef emit_expr(Emit *, const LExpr *);
+void emit_store(Emit *, const LStmt *);
+LLVMValueRef emit_address(Emit *, const LBuf *, LLVMValueRef idx);
+LLVMValueRef emit_pick(Emit *, bool max, DType, LLVMValueRef a, LLVMValueRef b); /* a < b ? a : b, a > b ? a : b */
+LLVMValueRef tile_cell(Emit *, const LTile *, const LExpr *i, const LExpr *j);
+LLVMValueRef call_intrinsic(Emit *, const char *name, int ntype, LLVMTypeRef *, int narg, LLVMValueRef *args);
+LLVMTypeRef elem_type(Emit *, DType, bool memory); /* in registers a Bool is one bit, in memory a byte */
+LLVMTypeRef value_type(Emit *, LType);
+LLVMValueRef const_i64_of(Emit *, int64_t);
+LLVMValueRef const_i32_of(Emit *, int);
+bool is_llvm_int(LLVMValueRef, int64_t *value); /* an integer constant */
+int64_t need_const(Emit *, const LExpr *, const char *what); /* bug() if it is not */
+LLVMValueRef load_field(Emit *, LLVMValueRef base, uint64_t offset, LLVMTypeRef); /* offset in bytes */
+void store_field(Emit *, LLVMValueRef base, uint64_t offset, LLVMValueRef);
+void bind_var(LVar *, LLVMValueRef);
+LLVMBasicBlockRef new_label(Emit *, const char *name);
+void place_label(Emit *, LLVMBasicBlockRef); /* code goes there from now on */
+const char *function_name(const Emit *); /* for messages */
+
+/* emit.c */
+void emit_functions(Emit *); /* kernels and programs for every target */
+LLVMValueRef begin_function(Emit *, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *, bool exported);
+void end_function(Emit *, LLVMValueRef result); /* NULL: void */
+void emit_block(Emit *, const LBlock *);
+LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
+
+/* model.c: descriptor and exported functions.  Names of the globals that object.c looks for in the object. */
+void emit_model(Emit *, uint64_t weights_hash);
+#define WEIGHTS_SECTION ".lrodata.dcc"
+enum { WeightsPlaceholder = 64 }; /* bytes */
+
+/* object.c */
+void write_text(Module *, const char *path, const void *text, size_t n); /* "-": standard output */
+
+#endif

@@ -1,0 +1,303 @@
+/* header.c - the C and C++ header that goes with an object: dims, sizes and a typed call.
+ *
+ * ONNX names become identifiers: other characters turn into '_', keywords and names that the header uses get t_ in
+ * front, and equal names a number.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../runtime/dcc.h"
+#include "emit.h"
+
+typedef struct Names {
+	Arena *arena;
+	const char *model; /* MODEL_... is the header's own */
+	int n, cap;
+	const char **taken;
+} Names;
+
+typedef struct Header {
+	FILE *f;
+	Module *m;
+	const EmitOptions *opt;
+	const char **syms, **inputs, **outputs; /* identifiers */
+} Header;
+
+/* ---- identifiers ----------------------------------------------------------------------------------------------- */
+
+/* Keywords of C and C++, common macros, and the names that the typed call uses. */
+static const char *const reserved[] = {
+	"alignas", "alignof", "and", "and_eq", "asm", "assert", "auto", "bitand", "bitor", "bool", "break", "case", "catch",
+	"char", "char8_t", "char16_t", "char32_t", "class", "co_await", "co_return", "co_yield", "compl", "concept",
+	"const", "const_cast", "consteval", "constexpr", "constinit", "continue", "decltype", "default", "delete", "do",
+	"double", "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto",
+	"if", "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or",
+	"or_eq", "private", "protected", "public", "register", "reinterpret_cast", "requires", "restrict", "return", "short",
+	"signed", "sizeof", "static", "static_assert", "static_cast", "struct", "switch", "template", "this", "thread_local",
+	"throw", "true", "try", "typedef", "typeid", "typename", "typeof", "typeof_unqual", "union", "unsigned", "using",
+	"virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq",
+	"linux", "unix", "i386", "errno", "stdin", "stdout", "stderr", "NULL", "EOF", "offsetof", "complex", "I",
+	"int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint64_t", "size_t", "memset",
+	"dims", "threads", "args", "in", "out", "workspace", "workspace_size", "weights", "weights_size", "exec", "error",
+};
+
+static bool is_reserved(const char *name, const char *model)
+{
+	size_t n = strlen(model);
+	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+		if (!strcmp(name, reserved[i]))
+			return true;
+	return !strncmp(name, "dcc_", 4) || !strncmp(name, "DCC_", 4) || (!strncmp(name, model, n) && name[n] == '_');
+}
+
+static bool is_taken(const Names *names, const char *name)
+{
+	for (int i = 0; i < names->n; i++)
+		if (!strcmp(name, names->taken[i]))
+			return true;
+	return false;
+}
+
+/* Letters, digits and single '_' inside; starts with a letter. */
+static char *sanitise(Arena *arena, const char *name)
+{
+	char *id = arena_alloc(arena, strlen(name) + 3);
+	size_t n = 0;
+	for (const char *p = name; *p; p++) {
+		bool plain = (unsigned char)*p < 128 && isalnum((unsigned char)*p);
+		if (n == 0 && (!plain || isdigit((unsigned char)*p)))
+			id[n++] = 't';
+		if (plain)
+			id[n++] = *p;
+		else if (id[n - 1] != '_')
+			id[n++] = '_';
+	}
+	while (n > 1 && id[n - 1] == '_')
+		n--;
+	id[n] = 0;
+	return n ? id : arena_strdup(arena, "t");
+}
+
+static const char *new_name(Names *names, const char *from)
+{
+	const char *id = sanitise(names->arena, from ? from : "");
+	if (is_reserved(id, names->model))
+		id = arena_printf(names->arena, "t_%s", id);
+	const char *unique = id;
+	for (int i = 2; is_taken(names, unique); i++)
+		unique = arena_printf(names->arena, "%s_%d", id, i);
+	PUSH(names->arena, names->taken, names->n, names->cap, unique);
+	return unique;
+}
+
+static void name_everything(Header *h)
+{
+	Arena *arena = h->m->arena;
+	const Func *fn = h->m->main;
+	Names fields = {.arena = arena, .model = h->m->name}, params = fields;
+	h->syms = arena_alloc(arena, ((size_t)h->m->nsym + 1) * sizeof *h->syms);
+	h->inputs = arena_alloc(arena, ((size_t)fn->nparam + 1) * sizeof *h->inputs);
+	h->outputs = arena_alloc(arena, ((size_t)fn->body.nyield + 1) * sizeof *h->outputs);
+	for (int i = 0; i < h->m->nsym; i++)
+		h->syms[i] = new_name(&fields, h->m->syms[i]->name);
+	for (int i = 0; i < fn->nparam; i++)
+		h->inputs[i] = new_name(&params, fn->params[i]->name);
+	for (int i = 0; i < fn->body.nyield; i++)
+		h->outputs[i] = new_name(&params, fn->results[i]);
+}
+
+/* ---- dims as C ------------------------------------------------------------------------------------------------- */
+
+static void *c_constant(void *ctx, int64_t v)
+{
+	Header *h = ctx;
+	return arena_printf(h->m->arena, v < INT32_MIN || v > INT32_MAX ? "INT64_C(%lld)" : "%lld", (long long)v);
+}
+
+static void *c_symbol(void *ctx, const Sym *s)
+{
+	Header *h = ctx;
+	return arena_printf(h->m->arena, "dims->%s", h->syms[s->index]);
+}
+
+static void *c_binary(void *ctx, const char *op, void *a, void *b)
+{
+	static const char *const calls[][2] = {{"/", "floordiv"}, {"%", "mod"}, {"min", "min"}, {"max", "max"}};
+	Header *h = ctx;
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(op, calls[i][0]))
+			return arena_printf(h->m->arena, "%s_%s_(%s, %s)", h->m->name, calls[i][1], (char *)a, (char *)b);
+	return arena_printf(h->m->arena, "(%s %s %s)", (char *)a, op, (char *)b);
+}
+
+static const char *c_dim(Header *h, const Dim *d)
+{
+	DimVisitor v = {c_constant, c_symbol, c_binary, h};
+	return dim_visit(d, &v);
+}
+
+static const char helpers[] =
+	"static inline int64_t %1$s_floordiv_(int64_t a, int64_t b)\n"
+	"{\n"
+	"\tint64_t q = b ? a / b : 0;\n"
+	"\treturn b && q * b != a && (a < 0) != (b < 0) ? q - 1 : q;\n"
+	"}\n\n"
+	"static inline int64_t %1$s_mod_(int64_t a, int64_t b) { return b ? a - b * %1$s_floordiv_(a, b) : 0; }\n"
+	"static inline int64_t %1$s_min_(int64_t a, int64_t b) { return a < b ? a : b; }\n"
+	"static inline int64_t %1$s_max_(int64_t a, int64_t b) { return a > b ? a : b; }\n\n";
+
+static bool needs_helpers(Header *h, const Type *t)
+{
+	for (int d = 0; d < t->rank; d++)
+		if (strstr(c_dim(h, t->dims[d]), "_("))
+			return true;
+	return false;
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------------ */
+
+static const char *c_type(DType t)
+{
+	static const char *const names[NDTypes] = {
+#define DTYPE(name, text, bytes, ctype, cls, onnx) [name] = #ctype,
+#include "../ir/dtypes.def"
+#undef DTYPE
+	};
+	return names[t];
+}
+
+static const char *dcc_dtype_name(DType t)
+{
+	static const char *const names[NDTypes] = {
+		[F32] = "DCC_F32", [F64] = "DCC_F64", [I8] = "DCC_I8", [I16] = "DCC_I16",
+		[I32] = "DCC_I32", [I64] = "DCC_I64", [U8] = "DCC_U8", [Bool] = "DCC_BOOL",
+	};
+	return names[t];
+}
+
+/* No name may end the comment or the line. */
+static const char *comment_text(Arena *arena, const char *text)
+{
+	char *copy = arena_strdup(arena, text ? text : "");
+	for (char *p = copy; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == '\\' || (*p == '*' && p[1] == '/') || (*p == '/' && p[1] == '*'))
+			*p = '?';
+	return copy;
+}
+
+static void print_dims(Header *h)
+{
+	fprintf(h->f, "typedef struct %s_dims {\n", h->m->name);
+	for (int i = 0; i < h->m->nsym; i++) {
+		const Sym *s = h->m->syms[i];
+		fprintf(h->f, "\tint64_t %s; /* %s: %lld .. %lld */\n", h->syms[i], comment_text(h->m->arena, s->name),
+		        (long long)s->lo, (long long)s->hi);
+	}
+	fprintf(h->f, "\tint64_t threads; /* that the exec offers; 0 counts as 1 */\n} %s_dims;\n\n", h->m->name);
+}
+
+static void print_count(Header *h, const char *id, const char *name, const Type *t)
+{
+	fprintf(h->f, "/* Elements of %s: %s */\n", comment_text(h->m->arena, name),
+	        comment_text(h->m->arena, type_text(h->m, t)));
+	fprintf(h->f, "static inline int64_t %s_%s_count(const %s_dims *dims)\n{\n\t(void)dims;\n\treturn (int64_t)1",
+	        h->m->name, id, h->m->name);
+	for (int d = 0; d < t->rank; d++)
+		fprintf(h->f, " * %s", c_dim(h, t->dims[d]));
+	fprintf(h->f, ";\n}\n\n");
+}
+
+static void print_counts(Header *h)
+{
+	const Func *fn = h->m->main;
+	bool help = false;
+	for (int i = 0; i < fn->nparam; i++)
+		help |= needs_helpers(h, &fn->params[i]->type);
+	for (int i = 0; i < fn->body.nyield; i++)
+		help |= needs_helpers(h, &fn->body.yields[i]->type);
+	if (help)
+		fprintf(h->f, helpers, h->m->name);
+	for (int i = 0; i < fn->nparam; i++)
+		print_count(h, h->inputs[i], fn->params[i]->name, &fn->params[i]->type);
+	for (int i = 0; i < fn->body.nyield; i++)
+		print_count(h, h->outputs[i], fn->results[i], &fn->body.yields[i]->type);
+}
+
+static void print_tensor(Header *h, const char *array, int i, const char *id, const Type *t)
+{
+	fprintf(h->f, "\t%s[%d].data = (void *)%s;\n", array, i, id);
+	fprintf(h->f, "\t%s[%d].dtype = %s;\n", array, i, dcc_dtype_name(t->dtype));
+	fprintf(h->f, "\t%s[%d].rank = %d;\n", array, i, t->rank);
+	for (int d = 0; d < t->rank; d++)
+		fprintf(h->f, "\t%s[%d].dims[%d] = %s;\n", array, i, d, c_dim(h, t->dims[d]));
+}
+
+static void print_signature(Header *h)
+{
+	const Func *fn = h->m->main;
+	fprintf(h->f, "static inline int %s(const %s_dims *dims", h->m->name, h->m->name);
+	for (int i = 0; i < fn->nparam; i++)
+		fprintf(h->f, ",\n\tconst %s *%s", c_type(fn->params[i]->type.dtype), h->inputs[i]);
+	for (int i = 0; i < fn->body.nyield; i++)
+		fprintf(h->f, ",\n\t%s *%s", c_type(fn->body.yields[i]->type.dtype), h->outputs[i]);
+	if (h->opt->weights_path)
+		fprintf(h->f, ",\n\tconst void *weights, size_t weights_size");
+	fprintf(h->f, ",\n\tvoid *workspace, size_t workspace_size, dcc_exec *exec, dcc_error *error)\n");
+}
+
+static void print_call(Header *h)
+{
+	const Func *fn = h->m->main;
+	int nin = fn->nparam, nout = fn->body.nyield;
+	fprintf(h->f, "/* Runs the model; a dcc_status. */\n");
+	print_signature(h);
+	fprintf(h->f, "{\n\tdcc_tensor in[%d], out[%d];\n\tdcc_args args;\n", nin ? nin : 1, nout ? nout : 1);
+	fprintf(h->f, "\t(void)dims;\n\tmemset(in, 0, sizeof in);\n\tmemset(out, 0, sizeof out);\n");
+	fprintf(h->f, "\tmemset(&args, 0, sizeof args);\n");
+	for (int i = 0; i < nin; i++)
+		print_tensor(h, "in", i, h->inputs[i], &fn->params[i]->type);
+	for (int i = 0; i < nout; i++)
+		print_tensor(h, "out", i, h->outputs[i], &fn->body.yields[i]->type);
+	fprintf(h->f, "\targs.size = sizeof args;\n\targs.inputs = in;\n\targs.outputs = out;\n");
+	fprintf(h->f, "\targs.ninputs = %d;\n\targs.noutputs = %d;\n", nin, nout);
+	fprintf(h->f, "\targs.workspace = workspace;\n\targs.workspace_size = workspace_size;\n");
+	if (h->opt->weights_path)
+		fprintf(h->f, "\targs.weights = weights;\n\targs.weights_size = weights_size;\n");
+	fprintf(h->f, "\targs.exec = exec;\n\targs.error = error;\n\treturn %s_run(&args);\n}\n\n", h->m->name);
+}
+
+static void print_header(Header *h)
+{
+	const char *name = h->m->name;
+	fprintf(h->f, "/* %s - compiled by dcc %s; link with libdcc.  dcc.h describes every call. */\n", name, DCC_VERSION);
+	fprintf(h->f, "#ifndef DCC_MODEL_%s_H\n#define DCC_MODEL_%s_H\n\n", name, name);
+	fprintf(h->f, "#include <string.h>\n\n#include \"dcc.h\"\n\n");
+	fprintf(h->f, "#if DCC_ABI_OLDEST > %d || DCC_ABI < %d\n", DCC_ABI, DCC_ABI);
+	fprintf(h->f, "#error \"%s was compiled for another version of dcc.h\"\n#endif\n\n", name);
+	fprintf(h->f, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
+	print_dims(h);
+	fprintf(h->f, "extern const dcc_model %s_model;\n", name);
+	fprintf(h->f, "size_t %s_workspace_size(const %s_dims *dims); /* bytes */\n", name, name);
+	fprintf(h->f, "int %s_run(const dcc_args *args);\n\n", name);
+	print_counts(h);
+	print_call(h);
+	fprintf(h->f, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
+}
+
+void emit_header(LModule *lm, const EmitOptions *opt, const char *path)
+{
+	Header h = {.m = lm->m, .opt = opt};
+	char *text = NULL;
+	size_t n = 0;
+	h.f = open_memstream(&text, &n);
+	if (!h.f)
+		fatal_at(NULL, "out of memory");
+	name_everything(&h);
+	print_header(&h);
+	if (fclose(h.f))
+		fatal_at(NULL, "out of memory");
+	const char *copy = arena_strdup(lm->m->arena, text);
+	free(text);
+	write_text(lm->m, path, copy, n);
+}

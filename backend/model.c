@@ -1,0 +1,255 @@
+/* model.c - what surrounds the programs in the object: bind, check, output_dims, workspace_size, the descriptor
+ * NAME_model and the exported functions.  These run before the CPU is known, so they are compiled for any x86-64.
+ *
+ * The descriptor's layout is dcc.h's; struct_of() checks each struct against the C compiler's.
+ */
+#include "emit.h"
+
+#include <llvm-c/Target.h>
+#include <string.h>
+
+#include "../runtime/dcc.h"
+
+/* ---- constants ------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef int_const(LLVMTypeRef type, int64_t v)
+{
+	return LLVMConstInt(type, (uint64_t)v, true);
+}
+
+/* A struct constant that must have the size of its C counterpart. */
+static LLVMValueRef struct_of(Emit *e, const char *name, size_t size, int n, LLVMValueRef *fields)
+{
+	LLVMValueRef s = LLVMConstStructInContext(e->cx, fields, (unsigned)n, false);
+	size_t got = LLVMABISizeOfType(LLVMGetModuleDataLayout(e->mod), LLVMTypeOf(s));
+	if (got != size)
+		bug("%s has %zu bytes in the object, %zu in dcc.h", name, got, size);
+	return s;
+}
+
+static LLVMValueRef global_const(Emit *e, const char *name, LLVMValueRef init, LLVMLinkage linkage)
+{
+	LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(init), name);
+	LLVMSetInitializer(g, init);
+	LLVMSetGlobalConstant(g, true);
+	LLVMSetLinkage(g, linkage);
+	LLVMSetAlignment(g, 8);
+	return g;
+}
+
+/* A private table; empty: a null pointer. */
+static LLVMValueRef table_of(Emit *e, const char *name, int n, LLVMValueRef *items)
+{
+	if (n == 0)
+		return LLVMConstNull(e->ptr);
+	return global_const(e, name, LLVMConstArray2(LLVMTypeOf(items[0]), items, (uint64_t)n), LLVMInternalLinkage);
+}
+
+static LLVMValueRef *new_items(Emit *e, int n)
+{
+	return arena_alloc(e->m->arena, ((size_t)n + 1) * sizeof(LLVMValueRef));
+}
+
+/* ---- descriptor ------------------------------------------------------------------------------------------------ */
+
+static LLVMValueRef symbol_table(Emit *e)
+{
+	LLVMValueRef *items = new_items(e, e->m->nsym);
+	for (int i = 0; i < e->m->nsym; i++) {
+		const Sym *s = e->m->syms[i];
+		LLVMValueRef f[] = {emit_string(e, s->name), int_const(e->i64, s->lo), int_const(e->i64, s->hi)};
+		items[i] = struct_of(e, "dcc_symbol", sizeof(dcc_symbol), 3, f);
+	}
+	return table_of(e, "symbols", e->m->nsym, items);
+}
+
+static LLVMValueRef port(Emit *e, const char *name, const Type *t)
+{
+	LLVMValueRef dims[DCC_MAX_RANK], texts[DCC_MAX_RANK];
+	for (int d = 0; d < DCC_MAX_RANK; d++) {
+		int64_t v = 0;
+		if (d < t->rank && !dim_is_const(t->dims[d], &v))
+			v = -1;
+		dims[d] = int_const(e->i64, v);
+		texts[d] = emit_string(e, d < t->rank ? dim_text(e->m, t->dims[d]) : NULL);
+	}
+	LLVMValueRef f[] = {
+		emit_string(e, name), int_const(e->i32, dtypes[t->dtype].onnx), int_const(e->i32, t->rank),
+		LLVMConstArray2(e->i64, dims, DCC_MAX_RANK), LLVMConstArray2(e->ptr, texts, DCC_MAX_RANK),
+	};
+	return struct_of(e, "dcc_port", sizeof(dcc_port), 5, f);
+}
+
+static LLVMValueRef input_table(Emit *e)
+{
+	const Func *fn = e->m->main;
+	LLVMValueRef *items = new_items(e, fn->nparam);
+	for (int i = 0; i < fn->nparam; i++)
+		items[i] = port(e, fn->params[i]->name, &fn->params[i]->type);
+	return table_of(e, "inputs", fn->nparam, items);
+}
+
+static LLVMValueRef output_table(Emit *e)
+{
+	const Func *fn = e->m->main;
+	LLVMValueRef *items = new_items(e, fn->body.nyield);
+	for (int i = 0; i < fn->body.nyield; i++)
+		items[i] = port(e, fn->results[i], &fn->body.yields[i]->type);
+	return table_of(e, "outputs", fn->body.nyield, items);
+}
+
+static LLVMValueRef target_table(Emit *e)
+{
+	LLVMValueRef *items = new_items(e, e->opt->ntarget);
+	for (int i = 0; i < e->opt->ntarget; i++) {
+		const Target *t = e->opt->target[i];
+		LLVMValueRef f[] = {emit_string(e, t->name), int_const(e->i64, (int64_t)t->need), e->programs[i]};
+		items[i] = struct_of(e, "dcc_target", sizeof(dcc_target), 3, f);
+	}
+	return table_of(e, "targets", e->opt->ntarget, items);
+}
+
+static LLVMValueRef message_table(Emit *e)
+{
+	LLVMValueRef *items = new_items(e, e->lm->nmessage);
+	for (int i = 0; i < e->lm->nmessage; i++)
+		items[i] = emit_string(e, e->lm->messages[i]);
+	return table_of(e, "messages", e->lm->nmessage, items);
+}
+
+/* Stands for the weights while LLVM works; object.c puts the bytes behind it. */
+static LLVMValueRef weights_global(Emit *e)
+{
+	if (e->opt->weights_path)
+		return LLVMConstNull(e->ptr);
+	LLVMValueRef zero = LLVMConstNull(LLVMArrayType2(e->i8, WeightsPlaceholder));
+	const char *name = arena_printf(e->m->arena, "%s.weights", e->m->name);
+	LLVMValueRef g = global_const(e, name, zero, LLVMInternalLinkage);
+	LLVMSetSection(g, WEIGHTS_SECTION);
+	LLVMSetAlignment(g, 64);
+	return g;
+}
+
+/* ---- functions ------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef param(Emit *e, unsigned i)
+{
+	return LLVMGetParam(e->f, i);
+}
+
+/* Symbols as the function's `syms` array holds them. */
+static void bind_syms_from(Emit *e, LLVMValueRef syms)
+{
+	for (int i = 0; i < e->lm->nsym; i++)
+		bind_var(e->lm->syms[i], load_field(e, syms, (uint64_t)i * sizeof(int64_t), e->i64));
+}
+
+static LLVMValueRef emit_bind(Emit *e)
+{
+	LLVMTypeRef types[] = {e->ptr, e->ptr};
+	LLVMValueRef f = begin_function(e, arena_printf(e->m->arena, "%s.bind", e->m->name), e->void_type, 2, types, false);
+	e->inputs = param(e, 0);
+	for (int i = 0; i < e->lm->nsym; i++)
+		bind_var(e->lm->syms[i], NULL);
+	for (int i = 0; i < e->lm->nsym - 1; i++) {
+		const LExpr *x = e->lm->bind[i];
+		LLVMValueRef v = x ? emit_expr(e, x) : const_i64_of(e, e->m->syms[i]->lo);
+		bind_var(e->lm->syms[i], v);
+		store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), v);
+	}
+	end_function(e, NULL);
+	return f;
+}
+
+static LLVMValueRef emit_check_function(Emit *e)
+{
+	LLVMTypeRef types[] = {e->ptr, e->ptr, e->ptr, e->ptr};
+	LLVMValueRef f = begin_function(e, arena_printf(e->m->arena, "%s.check", e->m->name), e->i32, 4, types, false);
+	e->inputs = param(e, 0);
+	e->outputs = param(e, 1);
+	e->error = param(e, 3);
+	bind_syms_from(e, param(e, 2));
+	emit_block(e, &e->lm->checks);
+	end_function(e, int_const(e->i32, DCC_OK));
+	return f;
+}
+
+static LLVMValueRef emit_output_dims(Emit *e)
+{
+	LLVMTypeRef types[] = {e->ptr, e->ptr};
+	const char *name = arena_printf(e->m->arena, "%s.output_dims", e->m->name);
+	LLVMValueRef f = begin_function(e, name, e->void_type, 2, types, false);
+	bind_syms_from(e, param(e, 0));
+	for (int i = 0; i < e->lm->nout * MaxRank; i++) {
+		const LExpr *x = e->lm->outdims[i];
+		store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), x ? emit_expr(e, x) : const_i64_of(e, 0));
+	}
+	end_function(e, NULL);
+	return f;
+}
+
+static LLVMValueRef emit_workspace(Emit *e)
+{
+	LLVMTypeRef types[] = {e->ptr};
+	const char *name = arena_printf(e->m->arena, "%s.workspace", e->m->name);
+	LLVMValueRef f = begin_function(e, name, e->i64, 1, types, false);
+	bind_syms_from(e, param(e, 0));
+	end_function(e, e->lm->workspace ? emit_expr(e, e->lm->workspace) : const_i64_of(e, 0));
+	return f;
+}
+
+/* NAME_dims holds the symbols, then threads: the layout of syms. */
+static void emit_workspace_size(Emit *e, LLVMValueRef workspace)
+{
+	LLVMTypeRef types[] = {e->ptr};
+	begin_function(e, arena_printf(e->m->arena, "%s_workspace_size", e->m->name), e->i64, 1, types, true);
+	LLVMTypeRef array = LLVMArrayType2(e->i64, (uint64_t)e->lm->nsym);
+	LLVMValueRef syms = LLVMBuildAlloca(e->allocas, array, "syms"), one = const_i64_of(e, 1);
+	for (int i = 0; i < e->lm->nsym; i++) {
+		LLVMValueRef v = load_field(e, param(e, 0), (uint64_t)i * sizeof(int64_t), e->i64);
+		if (i == e->lm->nsym - 1)
+			v = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, v, one, ""), v, one, "");
+		store_field(e, syms, (uint64_t)i * sizeof(int64_t), v);
+	}
+	end_function(e, LLVMBuildCall2(e->b, LLVMGlobalGetValueType(workspace), workspace, &syms, 1, ""));
+}
+
+static void emit_run(Emit *e, LLVMValueRef model)
+{
+	LLVMTypeRef two[] = {e->ptr, e->ptr};
+	LLVMValueRef run = LLVMAddFunction(e->mod, "dcc_run", LLVMFunctionType(e->i32, two, 2, false));
+	begin_function(e, arena_printf(e->m->arena, "%s_run", e->m->name), e->i32, 1, &e->ptr, true);
+	LLVMValueRef args[] = {model, param(e, 0)};
+	end_function(e, LLVMBuildCall2(e->b, LLVMGlobalGetValueType(run), run, args, 2, ""));
+}
+
+static void declare_report(Emit *e)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i32, e->ptr, e->i64, e->i64, e->i64};
+	e->report = LLVMAddFunction(e->mod, "dcc_report", LLVMFunctionType(e->i32, types, 6, false));
+}
+
+void emit_model(Emit *e, uint64_t weights_hash)
+{
+	const Func *fn = e->m->main;
+	declare_report(e);
+	LLVMValueRef bind = emit_bind(e), check = emit_check_function(e), dims = emit_output_dims(e);
+	LLVMValueRef workspace = emit_workspace(e), reserved[4];
+	for (int i = 0; i < 4; i++)
+		reserved[i] = const_i64_of(e, 0);
+	LLVMValueRef f[] = {
+		LLVMConstStringInContext2(e->cx, "dcc\0mod", 8, true),
+		int_const(e->i32, DCC_ABI), int_const(e->i32, sizeof(dcc_model)),
+		emit_string(e, e->m->name), emit_string(e, DCC_VERSION), int_const(e->i64, (int64_t)e->m->model_hash),
+		int_const(e->i32, e->m->nsym), int_const(e->i32, fn->nparam), int_const(e->i32, fn->body.nyield),
+		int_const(e->i32, e->opt->ntarget), int_const(e->i32, e->nstep), int_const(e->i32, e->lm->nmessage),
+		symbol_table(e), input_table(e), output_table(e), target_table(e), message_table(e), weights_global(e),
+		int_const(e->i64, e->lm->weight_bytes), int_const(e->i64, (int64_t)weights_hash),
+		bind, check, dims, workspace, LLVMConstArray2(e->i64, reserved, 4),
+	};
+	LLVMValueRef init = struct_of(e, "dcc_model", sizeof(dcc_model), sizeof f / sizeof *f, f);
+	const char *name = arena_printf(e->m->arena, "%s_model", e->m->name);
+	LLVMValueRef model = global_const(e, name, init, LLVMExternalLinkage);
+	emit_workspace_size(e, workspace);
+	emit_run(e, model);
+}

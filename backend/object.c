@@ -1,0 +1,413 @@
+/* object.c - files out of the loop IR: object, assembly, LLVM text, weights.
+ *
+ * LLVM sees a placeholder of 64 bytes for the weights, in a section of its own.  When the object is written, that
+ * section's header is pointed behind LLVM's bytes, where the weights follow: one constant expression is evaluated,
+ * written and freed at a time.
+ *
+ *   LLVM's object, patched | padding to 64 | weights
+ *
+ * A side file holds the same weights and then their hash (8 bytes).  Files are written beside their target and
+ * renamed at the end.
+ */
+#include "emit.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/Target.h>
+#include <llvm-c/TargetMachine.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../runtime/dcc.h"
+
+#ifndef SHF_X86_64_LARGE
+#define SHF_X86_64_LARGE 0x10000000
+#endif
+
+enum { WeightAlign = 64 }; /* bytes */
+static const char triple[] = "x86_64-unknown-linux-gnu";
+
+/* No vectorizer and no unroller: the schedules have decided that.  SROA turns tiles into registers; IPSCCP passes
+ * on sizes that all callers of a kernel agree on. */
+static const char pipeline[] =
+	"ipsccp,function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"
+	"loop-mssa(licm),early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,adce),globaldce";
+
+/* ---- LLVM ------------------------------------------------------------------------------------------------------ */
+
+static LLVMTargetMachineRef new_machine(void)
+{
+	LLVMInitializeX86TargetInfo();
+	LLVMInitializeX86Target();
+	LLVMInitializeX86TargetMC();
+	LLVMInitializeX86AsmPrinter();
+	LLVMTargetRef target;
+	char *message = NULL;
+	if (LLVMGetTargetFromTriple(triple, &target, &message))
+		bug("LLVM: %s", message);
+	return LLVMCreateTargetMachine(target, triple, "x86-64", "", LLVMCodeGenLevelDefault, LLVMRelocPIC,
+	                               LLVMCodeModelDefault);
+}
+
+static void verify_llvm(LLVMModuleRef mod, const char *when)
+{
+	char *message = NULL;
+	if (LLVMVerifyModule(mod, LLVMReturnStatusAction, &message))
+		bug("invalid LLVM IR %s: %s", when, message);
+	LLVMDisposeMessage(message);
+}
+
+static void optimise(LLVMModuleRef mod, LLVMTargetMachineRef machine)
+{
+	LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
+	LLVMErrorRef error = LLVMRunPasses(mod, pipeline, machine, options);
+	if (error)
+		bug("LLVM: %s", LLVMGetErrorMessage(error));
+	LLVMDisposePassBuilderOptions(options);
+}
+
+/* The optimised module of everything but the weights. */
+static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetMachineRef machine,
+                       uint64_t weights_hash)
+{
+	*e = (Emit){.lm = lm, .m = lm->m, .opt = opt};
+	if (opt->ntarget < 1 || opt->ntarget > (int)(sizeof e->programs / sizeof *e->programs))
+		bug("%d targets", opt->ntarget);
+	if (!strcmp(lm->m->name, "dcc"))
+		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called dcc: the runtime's functions are");
+	e->cx = LLVMContextCreate();
+	e->mod = LLVMModuleCreateWithNameInContext(lm->m->name, e->cx);
+	e->b = LLVMCreateBuilderInContext(e->cx);
+	e->allocas = LLVMCreateBuilderInContext(e->cx);
+	LLVMSetTarget(e->mod, triple);
+	LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+	LLVMSetModuleDataLayout(e->mod, layout);
+	LLVMDisposeTargetData(layout);
+	begin_emit(e);
+	emit_functions(e);
+	emit_model(e, weights_hash);
+	verify_llvm(e->mod, "from the emitter");
+	optimise(e->mod, machine);
+	verify_llvm(e->mod, "after optimisation");
+}
+
+static void free_llvm(Emit *e)
+{
+	LLVMDisposeBuilder(e->b);
+	LLVMDisposeBuilder(e->allocas);
+	LLVMDisposeModule(e->mod);
+	LLVMContextDispose(e->cx);
+}
+
+static void *copy_bytes(Arena *arena, const void *bytes, size_t size)
+{
+	void *copy = arena_alloc(arena, size + 1);
+	return memcpy(copy, bytes, size);
+}
+
+/* Object or assembly of the module, in the arena. */
+static uint8_t *generate(LModule *lm, const EmitOptions *opt, LLVMCodeGenFileType type, uint64_t weights_hash,
+                         size_t *size)
+{
+	Emit e;
+	LLVMTargetMachineRef machine = new_machine();
+	LLVMMemoryBufferRef buffer;
+	char *message = NULL;
+	build_llvm(&e, lm, opt, machine, weights_hash);
+	if (LLVMTargetMachineEmitToMemoryBuffer(machine, e.mod, type, &message, &buffer))
+		bug("LLVM: %s", message);
+	*size = LLVMGetBufferSize(buffer);
+	uint8_t *bytes = copy_bytes(lm->m->arena, LLVMGetBufferStart(buffer), *size);
+	LLVMDisposeMemoryBuffer(buffer);
+	free_llvm(&e);
+	LLVMDisposeTargetMachine(machine);
+	return bytes;
+}
+
+/* ---- output files ---------------------------------------------------------------------------------------------- */
+
+typedef struct Out {
+	const char *path;
+	const char *temp; /* NULL: path is written itself (standard output, a device) */
+	FILE *f;
+} Out;
+
+/* The diagnostics remove the temporary file. */
+static _Noreturn void output_failed(Out *o, int error)
+{
+	Loc loc = {.file = o->path};
+	if (o->f && o->f != stdout)
+		fclose(o->f);
+	fatal_at(&loc, "cannot write: %s", strerror(error));
+}
+
+static Out open_output(Arena *arena, const char *path)
+{
+	Out o = {.path = arena_strdup(arena, path)};
+	struct stat st;
+	if (!strcmp(path, "-")) {
+		o.f = stdout;
+		return o;
+	}
+	bool special = !stat(path, &st) && !S_ISREG(st.st_mode);
+	if (!special)
+		o.temp = arena_printf(arena, "%s.%ld.tmp", path, (long)getpid());
+	int fd = special ? open(path, O_WRONLY | O_CLOEXEC)
+	                 : open(o.temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	o.f = fd < 0 ? NULL : fdopen(fd, "wb");
+	if (!o.f)
+		output_failed(&o, errno);
+	if (o.temp)
+		diag_remove_on_error(o.temp);
+	return o;
+}
+
+static void write_output(Out *o, const void *bytes, size_t n)
+{
+	if (n && fwrite(bytes, 1, n, o->f) != n)
+		output_failed(o, errno);
+}
+
+static void flush_output(Out *o)
+{
+	if (fflush(o->f))
+		output_failed(o, errno);
+	if (o->f == stdout)
+		return;
+	FILE *f = o->f;
+	o->f = NULL;
+	if (fclose(f))
+		output_failed(o, errno);
+}
+
+static void publish_output(Out *o)
+{
+	if (!o->temp)
+		return;
+	if (rename(o->temp, o->path))
+		output_failed(o, errno);
+	diag_keep(o->temp);
+}
+
+static void close_output(Out *o)
+{
+	flush_output(o);
+	publish_output(o);
+}
+
+/* ---- weights --------------------------------------------------------------------------------------------------- */
+
+/* Where weights go: file, memory, or neither (only their hash). */
+typedef struct Sink {
+	Out *out;
+	uint8_t *bytes;
+	int64_t pos;
+	uint64_t hash;
+} Sink;
+
+static void sink_bytes(Sink *s, const void *bytes, int64_t n)
+{
+	s->hash = hash_bytes(bytes, (size_t)n, s->hash);
+	if (s->out)
+		write_output(s->out, bytes, (size_t)n);
+	if (s->bytes)
+		memcpy(s->bytes + s->pos, bytes, (size_t)n);
+	s->pos += n;
+}
+
+static void sink_zeros(Sink *s, int64_t upto)
+{
+	static const uint8_t zeros[4096];
+	while (s->pos < upto)
+		sink_bytes(s, zeros, upto - s->pos < (int64_t)sizeof zeros ? upto - s->pos : (int64_t)sizeof zeros);
+}
+
+static void sink_weight(LModule *lm, Sink *s, int i)
+{
+	Tensor t = {0};
+	const Value *v = lm->weights[i];
+	const char *wrong = eval_const(lm->m, lm->weights[i], &t);
+	if (wrong)
+		fatal_at(v->def ? v->def->loc : NULL, "%s", wrong);
+	int64_t bytes = tensor_numel(&t) * dtypes[t.dtype].bytes;
+	if (lm->weight_off[i] < s->pos || lm->weight_off[i] % WeightAlign || bytes > lm->weight_bytes - lm->weight_off[i])
+		bug("weight %d has %lld bytes at %lld of %lld", i, (long long)bytes, (long long)lm->weight_off[i],
+		    (long long)lm->weight_bytes);
+	sink_zeros(s, lm->weight_off[i]);
+	sink_bytes(s, t.data, bytes);
+	free_tensor(&t);
+}
+
+static void sink_weights(LModule *lm, Sink *s)
+{
+	for (int i = 0; i < lm->nweight; i++)
+		sink_weight(lm, s, i);
+	sink_zeros(s, lm->weight_bytes);
+}
+
+static uint64_t hash_weights(LModule *lm)
+{
+	Sink s = {0};
+	sink_weights(lm, &s);
+	return s.hash;
+}
+
+void emit_weights_memory(LModule *lm, void **bytes, size_t *size)
+{
+	size_t n = (size_t)lm->weight_bytes + sizeof(uint64_t);
+	uint8_t *p = aligned_alloc(WeightAlign, (n + WeightAlign - 1) & ~(size_t)(WeightAlign - 1));
+	if (!p)
+		fatal_at(NULL, "out of memory for %zu bytes of weights", n);
+	Sink s = {.bytes = p};
+	sink_weights(lm, &s);
+	memcpy(p + lm->weight_bytes, &s.hash, sizeof s.hash);
+	*bytes = p;
+	*size = n;
+}
+
+/* ---- ELF ------------------------------------------------------------------------------------------------------- */
+
+static Elf64_Shdr *section_headers(uint8_t *obj)
+{
+	return (void *)(obj + ((Elf64_Ehdr *)(void *)obj)->e_shoff);
+}
+
+static Elf64_Shdr *find_section(uint8_t *obj, const char *name)
+{
+	const Elf64_Ehdr *h = (void *)obj;
+	Elf64_Shdr *s = section_headers(obj);
+	const char *names = (char *)obj + s[h->e_shstrndx].sh_offset;
+	for (int i = 0; i < h->e_shnum; i++)
+		if (!strcmp(names + s[i].sh_name, name))
+			return &s[i];
+	bug("no section %s in the object", name);
+}
+
+static Elf64_Sym *symbols(uint8_t *obj, uint64_t *n, const char **names)
+{
+	const Elf64_Shdr *s = find_section(obj, ".symtab");
+	*n = s->sh_size / sizeof(Elf64_Sym);
+	*names = (char *)obj + section_headers(obj)[s->sh_link].sh_offset;
+	return (void *)(obj + s->sh_offset);
+}
+
+static void patch_hash(uint8_t *obj, Module *m, uint64_t hash)
+{
+	const char *names, *model = arena_printf(m->arena, "%s_model", m->name);
+	uint64_t n, i = 0;
+	const Elf64_Sym *sym = symbols(obj, &n, &names);
+	while (i < n && strcmp(names + sym[i].st_name, model))
+		i++;
+	if (i == n)
+		bug("no symbol %s in the object", model);
+	const Elf64_Shdr *s = &section_headers(obj)[sym[i].st_shndx];
+	memcpy(obj + s->sh_offset + sym[i].st_value + offsetof(dcc_model, weights_hash), &hash, sizeof hash);
+}
+
+/* Makes the weights section the `bytes` bytes at `offset` of the file. */
+static void patch_weights(uint8_t *obj, uint64_t offset, uint64_t bytes)
+{
+	Elf64_Shdr *s = find_section(obj, WEIGHTS_SECTION);
+	const char *names;
+	uint64_t n;
+	Elf64_Sym *sym = symbols(obj, &n, &names);
+	s->sh_flags |= SHF_X86_64_LARGE;
+	if (!bytes)
+		return;
+	s->sh_offset = offset;
+	s->sh_size = bytes;
+	for (uint64_t i = 0; i < n; i++)
+		if (ELF64_ST_TYPE(sym[i].st_info) == STT_OBJECT && sym[i].st_shndx == s - section_headers(obj))
+			sym[i].st_size = bytes;
+}
+
+/* ---- entry points ---------------------------------------------------------------------------------------------- */
+
+static void write_embedded(LModule *lm, uint8_t *obj, size_t size, const char *path)
+{
+	static const uint8_t zeros[WeightAlign];
+	uint64_t offset = (size + WeightAlign - 1) & ~(uint64_t)(WeightAlign - 1);
+	Out o = open_output(lm->m->arena, path);
+	Sink s = {.out = &o};
+	write_output(&o, obj, size);
+	if (lm->weight_bytes)
+		write_output(&o, zeros, offset - size);
+	sink_weights(lm, &s);
+	patch_hash(obj, lm->m, s.hash);
+	patch_weights(obj, offset, (uint64_t)lm->weight_bytes);
+	if (fseek(o.f, 0, SEEK_SET))
+		output_failed(&o, errno);
+	write_output(&o, obj, size);
+	close_output(&o);
+}
+
+static void write_with_side_file(LModule *lm, uint8_t *obj, size_t size, const char *path, const char *weights_path)
+{
+	Out side = open_output(lm->m->arena, weights_path);
+	Sink s = {.out = &side};
+	sink_weights(lm, &s);
+	write_output(&side, &s.hash, sizeof s.hash);
+	flush_output(&side);
+	patch_hash(obj, lm->m, s.hash);
+	Out o = open_output(lm->m->arena, path);
+	write_output(&o, obj, size);
+	flush_output(&o);
+	publish_output(&side);
+	publish_output(&o);
+}
+
+void emit_object(LModule *lm, const EmitOptions *opt, const char *path)
+{
+	size_t size;
+	uint8_t *obj = generate(lm, opt, LLVMObjectFile, 0, &size);
+	if (opt->weights_path)
+		write_with_side_file(lm, obj, size, path, opt->weights_path);
+	else
+		write_embedded(lm, obj, size, path);
+}
+
+void emit_object_memory(LModule *lm, const EmitOptions *opt, void **bytes, size_t *size)
+{
+	EmitOptions side = *opt;
+	if (!side.weights_path)
+		side.weights_path = "";
+	uint8_t *obj = generate(lm, &side, LLVMObjectFile, hash_weights(lm), size);
+	*bytes = malloc(*size);
+	if (!*bytes)
+		fatal_at(NULL, "out of memory");
+	memcpy(*bytes, obj, *size);
+}
+
+void write_text(Module *m, const char *path, const void *text, size_t n)
+{
+	Out o = open_output(m->arena, path);
+	write_output(&o, text, n);
+	close_output(&o);
+}
+
+void emit_assembly(LModule *lm, const EmitOptions *opt, const char *path)
+{
+	size_t size;
+	uint8_t *text = generate(lm, opt, LLVMAssemblyFile, hash_weights(lm), &size);
+	write_text(lm->m, path, text, size);
+}
+
+void emit_llvm(LModule *lm, const EmitOptions *opt, const char *path)
+{
+	Emit e;
+	LLVMTargetMachineRef machine = new_machine();
+	build_llvm(&e, lm, opt, machine, hash_weights(lm));
+	char *printed = LLVMPrintModuleToString(e.mod);
+	size_t size = strlen(printed);
+	void *text = copy_bytes(lm->m->arena, printed, size);
+	LLVMDisposeMessage(printed);
+	free_llvm(&e);
+	LLVMDisposeTargetMachine(machine);
+	write_text(lm->m, path, text, size);
+}

@@ -1,0 +1,20 @@
+/* target.c - the targets: one row of facts each, best first. */
+#include "backend.h"
+
+#include <string.h>
+
+#include "../runtime/dcc.h"
+
+const Target targets[] = {
+	{"avx512", "x86-64-v4", "x86-64-v4", "-prefer-256-bit", DCC_CPU_AVX512 | DCC_CPU_AVX2, 14, 2, 256},
+	{"avx2", "x86-64-v3", "x86-64-v3", "", DCC_CPU_AVX2, 6, 1, 256},
+};
+const int ntargets = sizeof targets / sizeof *targets;
+
+const Target *find_target(const char *name)
+{
+	for (int i = 0; i < ntargets; i++)
+		if (!strcmp(name, targets[i].name) || !strcmp(name, targets[i].march))
+			return &targets[i];
+	return NULL;
+}

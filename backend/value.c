@@ -1,0 +1,584 @@
+/* value.c - expressions of the loop IR as LLVM values: types, arithmetic, memory.
+ *
+ * What the loop IR leaves defined and LLVM does not (division by zero, shifts beyond the width, conversions out of
+ * range) is spelled out here.  Min, Max and the reductions are exactly loop_ops.def's.
+ */
+#include "emit.h"
+
+#include <string.h>
+
+#include "../runtime/dcc.h"
+
+/* ---- types, constants, helpers --------------------------------------------------------------------------------- */
+
+void begin_emit(Emit *e)
+{
+	e->i1 = LLVMInt1TypeInContext(e->cx);
+	e->i8 = LLVMInt8TypeInContext(e->cx);
+	e->i32 = LLVMInt32TypeInContext(e->cx);
+	e->i64 = LLVMInt64TypeInContext(e->cx);
+	e->ptr = LLVMPointerTypeInContext(e->cx, 0);
+	e->void_type = LLVMVoidTypeInContext(e->cx);
+	e->zeros = LLVMAddGlobal(e->mod, e->i64, "zeros");
+	LLVMSetInitializer(e->zeros, LLVMConstNull(e->i64));
+	LLVMSetGlobalConstant(e->zeros, true);
+	LLVMSetLinkage(e->zeros, LLVMPrivateLinkage);
+	LLVMSetAlignment(e->zeros, 8);
+}
+
+const char *function_name(const Emit *e)
+{
+	return e->fn ? e->fn->name : "(module)";
+}
+
+static bool is_float(DType t)
+{
+	return dtypes[t].cls == ClassFloat;
+}
+
+static bool is_signed(DType t)
+{
+	return dtypes[t].cls == ClassSigned;
+}
+
+LLVMTypeRef elem_type(Emit *e, DType t, bool memory)
+{
+	if (t == Bool)
+		return memory ? e->i8 : e->i1;
+	if (t == F32)
+		return LLVMFloatTypeInContext(e->cx);
+	if (t == F64)
+		return LLVMDoubleTypeInContext(e->cx);
+	return LLVMIntTypeInContext(e->cx, (unsigned)dtypes[t].bytes * 8);
+}
+
+static LLVMTypeRef with_lanes(LLVMTypeRef elem, int lanes)
+{
+	return lanes == 1 ? elem : LLVMVectorType(elem, (unsigned)lanes);
+}
+
+LLVMTypeRef value_type(Emit *e, LType t)
+{
+	return with_lanes(elem_type(e, t.elem, false), t.lanes);
+}
+
+LLVMValueRef const_i64_of(Emit *e, int64_t v)
+{
+	return LLVMConstInt(e->i64, (uint64_t)v, true);
+}
+
+LLVMValueRef const_i32_of(Emit *e, int v)
+{
+	return LLVMConstInt(e->i32, (uint64_t)v, true);
+}
+
+static LLVMValueRef splat_const(LLVMValueRef v, int lanes)
+{
+	LLVMValueRef all[Lanes];
+	for (int i = 0; i < Lanes; i++)
+		all[i] = v;
+	return lanes == 1 ? v : LLVMConstVector(all, (unsigned)lanes);
+}
+
+static LLVMValueRef int_of_type(LLVMTypeRef type, int lanes, int64_t v)
+{
+	return splat_const(LLVMConstInt(lanes == 1 ? type : LLVMGetElementType(type), (uint64_t)v, true), lanes);
+}
+
+static LLVMValueRef splat(Emit *e, LLVMValueRef v)
+{
+	LLVMTypeRef type = LLVMVectorType(LLVMTypeOf(v), Lanes);
+	if (LLVMIsConstant(v))
+		return splat_const(v, Lanes);
+	LLVMValueRef one = LLVMBuildInsertElement(e->b, LLVMGetPoison(type), v, const_i64_of(e, 0), "");
+	LLVMValueRef zero = LLVMConstNull(LLVMVectorType(e->i32, Lanes));
+	return LLVMBuildShuffleVector(e->b, one, LLVMGetPoison(type), zero, "");
+}
+
+static LLVMValueRef lane(Emit *e, LLVMValueRef v, int i)
+{
+	return LLVMBuildExtractElement(e->b, v, const_i64_of(e, i), "");
+}
+
+static LLVMValueRef iota(LLVMTypeRef elem, bool floating)
+{
+	LLVMValueRef lanes[Lanes];
+	for (int i = 0; i < Lanes; i++)
+		lanes[i] = floating ? LLVMConstReal(elem, i) : LLVMConstInt(elem, (uint64_t)i, false);
+	return LLVMConstVector(lanes, Lanes);
+}
+
+LLVMValueRef call_intrinsic(Emit *e, const char *name, int ntype, LLVMTypeRef *types, int narg, LLVMValueRef *args)
+{
+	unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+	if (!id)
+		bug("LLVM has no intrinsic %s", name);
+	LLVMValueRef f = LLVMGetIntrinsicDeclaration(e->mod, id, types, (size_t)ntype);
+	return LLVMBuildCall2(e->b, LLVMIntrinsicGetType(e->cx, id, types, (size_t)ntype), f, args, (unsigned)narg, "");
+}
+
+static LLVMValueRef unary_intrinsic(Emit *e, const char *name, LLVMValueRef a)
+{
+	LLVMTypeRef type = LLVMTypeOf(a);
+	return call_intrinsic(e, name, 1, &type, 1, &a);
+}
+
+bool is_llvm_int(LLVMValueRef v, int64_t *value)
+{
+	if (!LLVMIsAConstantInt(v))
+		return false;
+	*value = LLVMConstIntGetSExtValue(v);
+	return true;
+}
+
+int64_t need_const(Emit *e, const LExpr *x, const char *what)
+{
+	int64_t v;
+	if (!is_llvm_int(emit_expr(e, x), &v))
+		bug("%s: %s is not constant after unrolling", function_name(e), what);
+	return v;
+}
+
+LLVMValueRef load_field(Emit *e, LLVMValueRef base, uint64_t offset, LLVMTypeRef type)
+{
+	LLVMValueRef at = const_i64_of(e, (int64_t)offset);
+	return LLVMBuildLoad2(e->b, type, LLVMBuildGEP2(e->b, e->i8, base, &at, 1, ""), "");
+}
+
+void store_field(Emit *e, LLVMValueRef base, uint64_t offset, LLVMValueRef v)
+{
+	LLVMValueRef at = const_i64_of(e, (int64_t)offset);
+	LLVMBuildStore(e->b, v, LLVMBuildGEP2(e->b, e->i8, base, &at, 1, ""));
+}
+
+void bind_var(LVar *v, LLVMValueRef value)
+{
+	v->scratch = value;
+}
+
+LLVMBasicBlockRef new_label(Emit *e, const char *name)
+{
+	return LLVMAppendBasicBlockInContext(e->cx, e->f, name);
+}
+
+void place_label(Emit *e, LLVMBasicBlockRef label)
+{
+	LLVMPositionBuilderAtEnd(e->b, label);
+}
+
+/* ---- integer division ------------------------------------------------------------------------------------------ */
+
+/* Rounds down by a constant c > 0. */
+static LLVMValueRef divide_by_const(Emit *e, LLVMValueRef a, LLVMTypeRef type, int lanes, int64_t c, bool mod)
+{
+	LLVMValueRef zero = LLVMConstNull(type);
+	if ((c & (c - 1)) == 0) {
+		if (mod)
+			return LLVMBuildAnd(e->b, a, int_of_type(type, lanes, c - 1), "");
+		return LLVMBuildAShr(e->b, a, int_of_type(type, lanes, __builtin_ctzll((uint64_t)c)), "");
+	}
+	LLVMValueRef by = int_of_type(type, lanes, c);
+	LLVMValueRef r = LLVMBuildSRem(e->b, a, by, "");
+	LLVMValueRef below = LLVMBuildICmp(e->b, LLVMIntSLT, r, zero, "");
+	if (mod)
+		return LLVMBuildSelect(e->b, below, LLVMBuildAdd(e->b, r, by, ""), r, "");
+	LLVMValueRef q = LLVMBuildSDiv(e->b, a, by, "");
+	return LLVMBuildAdd(e->b, q, LLVMBuildSExt(e->b, below, type, ""), "");
+}
+
+static LLVMValueRef divide_unsigned(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMTypeRef type, int lanes, bool mod)
+{
+	LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntEQ, b, LLVMConstNull(type), "");
+	LLVMValueRef by = LLVMBuildSelect(e->b, none, int_of_type(type, lanes, 1), b, "");
+	LLVMValueRef r = mod ? LLVMBuildURem(e->b, a, by, "") : LLVMBuildUDiv(e->b, a, by, "");
+	return LLVMBuildSelect(e->b, none, LLVMConstNull(type), r, "");
+}
+
+/* LLVM's division is undefined for a divisor 0 and for the smallest number by -1: both divide by 1 instead. */
+static LLVMValueRef divide_signed(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMTypeRef type, int lanes, bool mod)
+{
+	LLVMValueRef zero = LLVMConstNull(type), one = int_of_type(type, lanes, 1);
+	LLVMValueRef none = LLVMBuildICmp(e->b, LLVMIntEQ, b, zero, "");
+	LLVMValueRef negate = LLVMBuildICmp(e->b, LLVMIntEQ, b, LLVMConstAllOnes(type), "");
+	LLVMValueRef by = LLVMBuildSelect(e->b, LLVMBuildOr(e->b, none, negate, ""), one, b, "");
+	LLVMValueRef r = LLVMBuildSRem(e->b, a, by, "");
+	LLVMValueRef inexact = LLVMBuildICmp(e->b, LLVMIntNE, r, zero, "");
+	LLVMValueRef differ = LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, r, by, ""), zero, "");
+	LLVMValueRef down = LLVMBuildAnd(e->b, inexact, differ, "");
+	if (mod)
+		return LLVMBuildSelect(e->b, down, LLVMBuildAdd(e->b, r, by, ""), r, "");
+	LLVMValueRef q = LLVMBuildSDiv(e->b, a, by, "");
+	q = LLVMBuildAdd(e->b, q, LLVMBuildSExt(e->b, down, type, ""), "");
+	q = LLVMBuildSelect(e->b, negate, LLVMBuildNeg(e->b, a, ""), q, "");
+	return LLVMBuildSelect(e->b, none, zero, q, "");
+}
+
+static LLVMValueRef emit_division(Emit *e, const LExpr *x, LLVMValueRef a, LLVMValueRef b)
+{
+	bool mod = x->op == LMod;
+	LLVMTypeRef type = LLVMTypeOf(a);
+	int lanes = x->type.lanes;
+	if (!is_signed(x->type.elem))
+		return divide_unsigned(e, a, b, type, lanes, mod);
+	const LExpr *by = x->a[1]->op == LSplat ? x->a[1]->a[0] : x->a[1];
+	int64_t c;
+	if (by->op == LConst && by->i > 0)
+		return divide_by_const(e, a, type, lanes, by->i, mod);
+	if (is_llvm_int(b, &c) && c > 0)
+		return divide_by_const(e, a, type, lanes, c, mod);
+	return divide_signed(e, a, b, type, lanes, mod);
+}
+
+/* ---- arithmetic ------------------------------------------------------------------------------------------------ */
+
+static LLVMValueRef emit_compare(Emit *e, LOp op, DType t, LLVMValueRef a, LLVMValueRef b)
+{
+	static const struct {
+		LLVMRealPredicate real;
+		LLVMIntPredicate sign, unsign;
+	} table[NLOps] = {
+		[LEq] = {LLVMRealOEQ, LLVMIntEQ, LLVMIntEQ},
+		[LNe] = {LLVMRealUNE, LLVMIntNE, LLVMIntNE},
+		[LLt] = {LLVMRealOLT, LLVMIntSLT, LLVMIntULT},
+		[LLe] = {LLVMRealOLE, LLVMIntSLE, LLVMIntULE},
+	};
+	if (is_float(t))
+		return LLVMBuildFCmp(e->b, table[op].real, a, b, "");
+	return LLVMBuildICmp(e->b, is_signed(t) ? table[op].sign : table[op].unsign, a, b, "");
+}
+
+/* iota < n with i64 lanes is four compares of four lanes on AVX2; with n clamped to 0 .. 16 the lanes may be i32. */
+static LLVMValueRef emit_prefix_mask(Emit *e, const LExpr *count)
+{
+	LLVMValueRef n = emit_expr(e, count), lo = const_i64_of(e, 0), hi = const_i64_of(e, Lanes);
+	n = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, n, lo, ""), n, lo, "");
+	n = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, n, hi, ""), n, hi, "");
+	n = splat(e, LLVMBuildTrunc(e->b, n, e->i32, ""));
+	return LLVMBuildICmp(e->b, LLVMIntSGT, n, iota(e->i32, false), "");
+}
+
+/* a < b ? a : b or a > b ? a : b */
+LLVMValueRef emit_pick(Emit *e, bool max, DType t, LLVMValueRef a, LLVMValueRef b)
+{
+	LLVMValueRef c;
+	if (is_float(t))
+		c = LLVMBuildFCmp(e->b, max ? LLVMRealOGT : LLVMRealOLT, a, b, "");
+	else if (is_signed(t))
+		c = LLVMBuildICmp(e->b, max ? LLVMIntSGT : LLVMIntSLT, a, b, "");
+	else
+		c = LLVMBuildICmp(e->b, max ? LLVMIntUGT : LLVMIntULT, a, b, "");
+	return LLVMBuildSelect(e->b, c, a, b, "");
+}
+
+static LLVMValueRef emit_minmax(Emit *e, LOp op, DType t, LLVMValueRef a, LLVMValueRef b)
+{
+	bool max = op == LMax || op == LPMax || op == LHMax;
+	LLVMValueRef r = emit_pick(e, max, t, a, b);
+	if (op == LPMin || op == LPMax || !is_float(t))
+		return r;
+	return LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealUNO, a, a, ""), a, r, "");
+}
+
+static LLVMValueRef slice_lanes(Emit *e, LLVMValueRef v, int from, int n)
+{
+	LLVMValueRef idx[Lanes];
+	for (int i = 0; i < n; i++)
+		idx[i] = const_i32_of(e, from + i);
+	return LLVMBuildShuffleVector(e->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(idx, (unsigned)n), "");
+}
+
+/* Lane i with i + 8, then i + 4, i + 2, i + 1: the one order of every reduction. */
+static LLVMValueRef emit_horizontal(Emit *e, LOp op, DType t, LLVMValueRef v)
+{
+	for (int half = Lanes / 2; half >= 1; half /= 2) {
+		LLVMValueRef a = half > 1 ? slice_lanes(e, v, 0, half) : lane(e, v, 0);
+		LLVMValueRef b = half > 1 ? slice_lanes(e, v, half, half) : lane(e, v, 1);
+		if (op != LHAdd)
+			v = emit_minmax(e, op, t, a, b);
+		else
+			v = is_float(t) ? LLVMBuildFAdd(e->b, a, b, "") : LLVMBuildAdd(e->b, a, b, "");
+	}
+	return v;
+}
+
+static LLVMValueRef float_to_int(Emit *e, LLVMValueRef a, LType to)
+{
+	DType via = dtypes[to.elem].bytes < 4 ? I32 : to.elem;
+	LLVMTypeRef types[] = {value_type(e, (LType){via, to.lanes}), LLVMTypeOf(a)};
+	LLVMValueRef r = call_intrinsic(e, "llvm.fptosi.sat", 2, types, 1, &a);
+	return via == to.elem ? r : LLVMBuildTrunc(e->b, r, value_type(e, to), "");
+}
+
+static LLVMValueRef emit_convert(Emit *e, LLVMValueRef a, LType from, LType to)
+{
+	LLVMTypeRef type = value_type(e, to);
+	LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(a));
+	if (from.elem == to.elem)
+		return a;
+	if (to.elem == Bool)
+		return is_float(from.elem) ? LLVMBuildFCmp(e->b, LLVMRealUNE, a, zero, "")
+		                           : LLVMBuildICmp(e->b, LLVMIntNE, a, zero, "");
+	if (is_float(from.elem) && is_float(to.elem))
+		return LLVMBuildFPCast(e->b, a, type, "");
+	if (is_float(from.elem))
+		return float_to_int(e, a, to);
+	if (is_float(to.elem))
+		return is_signed(from.elem) ? LLVMBuildSIToFP(e->b, a, type, "") : LLVMBuildUIToFP(e->b, a, type, "");
+	return LLVMBuildIntCast2(e->b, a, type, is_signed(from.elem), "");
+}
+
+/* A count beyond the width shifts everything out; in LLVM it would be undefined. */
+static LLVMValueRef emit_shift(Emit *e, const LExpr *x, LLVMValueRef a, LLVMValueRef n)
+{
+	LLVMTypeRef type = LLVMTypeOf(a);
+	LLVMValueRef most = int_of_type(type, x->type.lanes, dtypes[x->type.elem].bytes * 8 - 1);
+	LLVMValueRef inside = LLVMBuildICmp(e->b, LLVMIntULE, n, most, "");
+	LLVMValueRef by = LLVMBuildSelect(e->b, inside, n, most, "");
+	if (x->op == LShr && is_signed(x->type.elem))
+		return LLVMBuildAShr(e->b, a, by, "");
+	LLVMValueRef r = x->op == LShl ? LLVMBuildShl(e->b, a, by, "") : LLVMBuildLShr(e->b, a, by, "");
+	return LLVMBuildSelect(e->b, inside, r, LLVMConstNull(type), "");
+}
+
+static LLVMValueRef emit_abs(Emit *e, DType t, LLVMValueRef a)
+{
+	if (is_float(t))
+		return unary_intrinsic(e, "llvm.fabs", a);
+	if (!is_signed(t))
+		return a;
+	LLVMTypeRef type = LLVMTypeOf(a);
+	LLVMValueRef args[] = {a, LLVMConstInt(e->i1, 0, false)};
+	return call_intrinsic(e, "llvm.abs", 1, &type, 2, args);
+}
+
+static LLVMValueRef emit_const(Emit *e, const LExpr *x)
+{
+	LLVMTypeRef type = elem_type(e, x->type.elem, false);
+	if (is_float(x->type.elem))
+		return splat_const(LLVMConstReal(type, x->f), x->type.lanes);
+	return splat_const(LLVMConstInt(type, (uint64_t)x->i, true), x->type.lanes);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------------------- */
+
+LLVMValueRef emit_address(Emit *e, const LBuf *buf, LLVMValueRef idx)
+{
+	return LLVMBuildGEP2(e->b, elem_type(e, buf->elem, true), buf->scratch, &idx, 1, "");
+}
+
+static LLVMValueRef from_memory(Emit *e, DType t, LLVMValueRef v)
+{
+	return t == Bool ? LLVMBuildICmp(e->b, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)), "") : v;
+}
+
+static LLVMValueRef to_memory(Emit *e, LType t, LLVMValueRef v)
+{
+	return t.elem == Bool ? LLVMBuildZExt(e->b, v, with_lanes(e->i8, t.lanes), "") : v;
+}
+
+static LLVMValueRef lane_address(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef stride, int i)
+{
+	LLVMValueRef step = stride ? LLVMBuildMul(e->b, stride, const_i64_of(e, i), "") : const_i64_of(e, i);
+	return emit_address(e, buf, LLVMBuildAdd(e->b, idx, step, ""));
+}
+
+static LLVMValueRef lane_addresses(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef stride)
+{
+	LLVMValueRef step = iota(e->i64, false);
+	step = LLVMBuildMul(e->b, splat(e, stride), step, "");
+	LLVMValueRef at = emit_address(e, buf, idx);
+	return LLVMBuildGEP2(e->b, elem_type(e, buf->elem, true), at, &step, 1, "");
+}
+
+/* AVX2 has no masked access to bytes and words, no scatter, and LLVM branches around each lane of its gathers:
+ * those go lane by lane. */
+static bool by_lanes(const Emit *e, DType t, bool strided, bool masked)
+{
+	if (e->target->need & DCC_CPU_AVX512)
+		return !masked || (strided && dtypes[t].bytes < 4);
+	return strided || dtypes[t].bytes < 4;
+}
+
+/* Masked-off lanes read zeros or write to a spare cell instead, so there are no branches. */
+static LLVMValueRef load_lanes(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef stride, LLVMValueRef mask)
+{
+	LLVMTypeRef elem = elem_type(e, buf->elem, true);
+	LLVMValueRef r = LLVMGetPoison(LLVMVectorType(elem, Lanes));
+	for (int i = 0; i < Lanes; i++) {
+		LLVMValueRef at = lane_address(e, buf, idx, stride, i);
+		if (mask)
+			at = LLVMBuildSelect(e->b, lane(e, mask, i), at, e->zeros, "");
+		LLVMValueRef v = LLVMBuildLoad2(e->b, elem, at, "");
+		LLVMSetAlignment(v, (unsigned)dtypes[buf->elem].bytes);
+		r = LLVMBuildInsertElement(e->b, r, v, const_i64_of(e, i), "");
+	}
+	return r;
+}
+
+static void store_lanes(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef stride, LLVMValueRef mask,
+                        LLVMValueRef v)
+{
+	if (mask && !e->spill)
+		e->spill = LLVMBuildAlloca(e->allocas, e->i64, "");
+	for (int i = 0; i < Lanes; i++) {
+		LLVMValueRef at = lane_address(e, buf, idx, stride, i);
+		if (mask)
+			at = LLVMBuildSelect(e->b, lane(e, mask, i), at, e->spill, "");
+		LLVMSetAlignment(LLVMBuildStore(e->b, lane(e, v, i), at), (unsigned)dtypes[buf->elem].bytes);
+	}
+}
+
+static LLVMValueRef load_vector(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef stride, LLVMValueRef mask)
+{
+	LLVMTypeRef type = LLVMVectorType(elem_type(e, buf->elem, true), Lanes);
+	unsigned align = (unsigned)dtypes[buf->elem].bytes;
+	if (!stride && !mask) {
+		LLVMValueRef v = LLVMBuildLoad2(e->b, type, emit_address(e, buf, idx), "");
+		LLVMSetAlignment(v, align);
+		return v;
+	}
+	if (by_lanes(e, buf->elem, stride, mask))
+		return load_lanes(e, buf, idx, stride, mask);
+	LLVMValueRef at = stride ? lane_addresses(e, buf, idx, stride) : emit_address(e, buf, idx);
+	LLVMTypeRef types[] = {type, LLVMTypeOf(at)};
+	LLVMValueRef args[] = {at, const_i32_of(e, (int)align), mask, LLVMConstNull(type)};
+	return call_intrinsic(e, stride ? "llvm.masked.gather" : "llvm.masked.load", 2, types, 4, args);
+}
+
+static LLVMValueRef emit_load(Emit *e, const LExpr *x)
+{
+	LLVMValueRef idx = emit_expr(e, x->a[0]);
+	if (x->type.lanes == 1) {
+		LLVMValueRef v = LLVMBuildLoad2(e->b, elem_type(e, x->buf->elem, true), emit_address(e, x->buf, idx), "");
+		LLVMSetAlignment(v, (unsigned)dtypes[x->buf->elem].bytes);
+		return from_memory(e, x->type.elem, v);
+	}
+	LLVMValueRef stride = x->stride ? emit_expr(e, x->stride) : NULL;
+	LLVMValueRef mask = x->mask ? emit_expr(e, x->mask) : NULL;
+	return from_memory(e, x->type.elem, load_vector(e, x->buf, idx, stride, mask));
+}
+
+void emit_store(Emit *e, const LStmt *s)
+{
+	LLVMValueRef v = to_memory(e, s->e->type, emit_expr(e, s->e)), idx = emit_expr(e, s->idx);
+	unsigned align = (unsigned)dtypes[s->buf->elem].bytes;
+	LLVMValueRef stride = s->stride ? emit_expr(e, s->stride) : NULL;
+	LLVMValueRef mask = s->mask ? emit_expr(e, s->mask) : NULL;
+	if (!stride && !mask) {
+		LLVMSetAlignment(LLVMBuildStore(e->b, v, emit_address(e, s->buf, idx)), align);
+		return;
+	}
+	if (by_lanes(e, s->buf->elem, stride, mask)) {
+		store_lanes(e, s->buf, idx, stride, mask, v);
+		return;
+	}
+	LLVMValueRef at = stride ? lane_addresses(e, s->buf, idx, stride) : emit_address(e, s->buf, idx);
+	LLVMTypeRef types[] = {LLVMTypeOf(v), LLVMTypeOf(at)};
+	LLVMValueRef args[] = {v, at, const_i32_of(e, (int)align), mask};
+	call_intrinsic(e, stride ? "llvm.masked.scatter" : "llvm.masked.store", 2, types, 4, args);
+}
+
+LLVMValueRef tile_cell(Emit *e, const LTile *t, const LExpr *i, const LExpr *j)
+{
+	int64_t row = need_const(e, i, "a tile's row"), col = need_const(e, j, "a tile's column");
+	if (row < 0 || row >= t->rows || col < 0 || col >= t->cols)
+		bug("%s: element [%lld, %lld] of tile %s", e->fn->name, (long long)row, (long long)col, t->name);
+	return ((LLVMValueRef *)t->scratch)[row * t->cols + col];
+}
+
+static LLVMValueRef emit_tensor_dim(Emit *e, const LExpr *x)
+{
+	uint64_t t = (uint64_t)need_const(e, x->a[0], "a tensor's number");
+	uint64_t d = (uint64_t)need_const(e, x->a[1], "an axis");
+	LLVMValueRef base = x->op == LInDim ? e->inputs : e->outputs;
+	if (!base || d >= DCC_MAX_RANK)
+		bug("%s out of place", x->op == LInDim ? "indim" : "outdim");
+	return load_field(e, base, t * sizeof(dcc_tensor) + offsetof(dcc_tensor, dims) + d * sizeof(int64_t), e->i64);
+}
+
+/* ---- expressions ----------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)
+{
+	switch (x->op) {
+	case LConst: return emit_const(e, x);
+	case LRef:
+		if (!x->var->scratch)
+			bug("%s: %s is read before it is bound", function_name(e), x->var->name);
+		return x->var->scratch;
+	case LIota: return iota(elem_type(e, x->type.elem, false), is_float(x->type.elem));
+	case LLoad: return emit_load(e, x);
+	case LElem: return LLVMBuildLoad2(e->b, value_type(e, x->type), tile_cell(e, x->tile, x->a[0], x->a[1]), "");
+	default: return emit_tensor_dim(e, x);
+	}
+}
+
+static LLVMValueRef emit_float_op(Emit *e, const LExpr *x, LLVMValueRef *a)
+{
+	LLVMTypeRef type = LLVMTypeOf(a[0]);
+	switch (x->op) {
+	case LAdd: return LLVMBuildFAdd(e->b, a[0], a[1], "");
+	case LSub: return LLVMBuildFSub(e->b, a[0], a[1], "");
+	case LMul: return LLVMBuildFMul(e->b, a[0], a[1], "");
+	case LDiv: return LLVMBuildFDiv(e->b, a[0], a[1], "");
+	case LFma: return call_intrinsic(e, "llvm.fma", 1, &type, 3, a);
+	case LNeg: return LLVMBuildFNeg(e->b, a[0], "");
+	case LSqrt: return unary_intrinsic(e, "llvm.sqrt", a[0]);
+	case LFloor: return unary_intrinsic(e, "llvm.floor", a[0]);
+	case LCeil: return unary_intrinsic(e, "llvm.ceil", a[0]);
+	case LRound: return unary_intrinsic(e, "llvm.roundeven", a[0]);
+	default: bug("%s: floating operation %d", function_name(e), x->op);
+	}
+}
+
+static LLVMValueRef emit_int_op(Emit *e, const LExpr *x, LLVMValueRef *a)
+{
+	switch (x->op) {
+	case LAdd: return LLVMBuildAdd(e->b, a[0], a[1], "");
+	case LSub: return LLVMBuildSub(e->b, a[0], a[1], "");
+	case LMul: return LLVMBuildMul(e->b, a[0], a[1], "");
+	case LFloorDiv: case LMod: return emit_division(e, x, a[0], a[1]);
+	case LFma: return LLVMBuildAdd(e->b, LLVMBuildMul(e->b, a[0], a[1], ""), a[2], "");
+	case LNeg: return LLVMBuildNeg(e->b, a[0], "");
+	case LFloor: case LCeil: case LRound: return a[0];
+	case LAnd: return LLVMBuildAnd(e->b, a[0], a[1], "");
+	case LOr: return LLVMBuildOr(e->b, a[0], a[1], "");
+	case LXor: return LLVMBuildXor(e->b, a[0], a[1], "");
+	case LNot: return LLVMBuildNot(e->b, a[0], "");
+	case LShl: case LShr: return emit_shift(e, x, a[0], a[1]);
+	default: bug("%s: integer operation %d", function_name(e), x->op);
+	}
+}
+
+static bool is_prefix_mask(const LExpr *x)
+{
+	return x->op == LLt && x->a[0]->op == LIota && x->a[0]->type.elem == I64 && x->a[1]->op == LSplat;
+}
+
+LLVMValueRef emit_expr(Emit *e, const LExpr *x)
+{
+	static const int nargs[NLOps] = {
+#define LOP(name, text, n, result) n,
+#include "../ir/loop_ops.def"
+#undef LOP
+	};
+	LLVMValueRef a[3];
+	if (nargs[x->op] == 0 || x->op == LLoad || x->op == LElem || x->op == LInDim || x->op == LOutDim)
+		return emit_leaf(e, x);
+	if (is_prefix_mask(x))
+		return emit_prefix_mask(e, x->a[1]->a[0]);
+	for (int i = 0; i < nargs[x->op]; i++)
+		a[i] = emit_expr(e, x->a[i]);
+	LType from = x->a[0]->type;
+	switch (x->op) {
+	case LEq: case LNe: case LLt: case LLe: return emit_compare(e, x->op, from.elem, a[0], a[1]);
+	case LMin: case LMax: case LPMin: case LPMax: return emit_minmax(e, x->op, from.elem, a[0], a[1]);
+	case LHAdd: case LHMax: case LHMin: return emit_horizontal(e, x->op, from.elem, a[0]);
+	case LSelect: return LLVMBuildSelect(e->b, a[0], a[1], a[2], "");
+	case LConvert: return emit_convert(e, a[0], from, x->type);
+	case LBitcast: return LLVMBuildBitCast(e->b, a[0], value_type(e, x->type), "");
+	case LSplat: return splat(e, a[0]);
+	case LAbs: return emit_abs(e, from.elem, a[0]);
+	default: return is_float(from.elem) ? emit_float_op(e, x, a) : emit_int_op(e, x, a);
+	}
+}

@@ -1,0 +1,332 @@
+/* vmath.c - exp, log, tanh, erf, sin, cos, pow and sigmoid as loop IR over f32 values of any number of lanes.
+ *
+ * Only add, mul, fma, div, integer operations and selections are used, so the bits are the same on every target.
+ * Coefficients are minimax fits (Remez exchange in 40 digits, rounded to f32 one after the other with the rest fitted
+ * again).  Error bounds are in units in the last place of the exact result, found by sweeping the f32 range against
+ * double precision; tests/vmath_test.c repeats that on a coarser grid.  NaN in gives NaN out unless said otherwise.
+ *
+ * An integer in the low bits of a float: z = t + (1.5 * 2^23 + 127) rounds t to an integer n, whose biased exponent
+ * then stands in the low bits of z; shifted left by 23 they are the float 2^n.
+ */
+#include "backend.h"
+
+#include <math.h>
+
+#define Magic 12582912.0 /* 1.5 * 2^23 */
+#define Ln2High 0x1.62e430p-1
+#define Ln2Low -0x1.05c610p-29
+#define Log2E 0x1.715476p+0
+#define FloatMax 0x1.fffffep+127
+
+static LExpr *k(LB *b, const LExpr *like, double v)
+{
+	return lconst(b, like->type, v);
+}
+
+static LType with_elem(const LExpr *like, DType elem)
+{
+	return (LType){elem, like->type.lanes};
+}
+
+static LExpr *bits_of(LB *b, LExpr *x)
+{
+	return lcast(b, LBitcast, with_elem(x, x->type.elem == F64 ? I64 : I32), x);
+}
+
+static LExpr *float_of(LB *b, LExpr *bits)
+{
+	return lcast(b, LBitcast, with_elem(bits, bits->type.elem == I64 ? F64 : F32), bits);
+}
+
+static LExpr *select_if(LB *b, LExpr *cond, LExpr *x, LExpr *y)
+{
+	return lop(b, LSelect, cond, x, y);
+}
+
+static LExpr *compare(LB *b, LOp op, LExpr *x, double v)
+{
+	return lop(b, op, x, k(b, x, v), NULL);
+}
+
+static LExpr *both(LB *b, LExpr *x, LExpr *y)
+{
+	return lop(b, LAnd, x, y, NULL);
+}
+
+static LExpr *either(LB *b, LExpr *x, LExpr *y)
+{
+	return lop(b, LOr, x, y, NULL);
+}
+
+/* Bounds a NaN-preserving way: pmin and pmax return their second argument when it is NaN. */
+static LExpr *at_most(LB *b, double v, LExpr *x)
+{
+	return lop(b, LPMin, k(b, x, v), x, NULL);
+}
+
+static LExpr *at_least(LB *b, double v, LExpr *x)
+{
+	return lop(b, LPMax, k(b, x, v), x, NULL);
+}
+
+/* p*x^n + c[n-1]*x^(n-1) + ... + c[0] by Horner's rule. */
+static LExpr *horner(LB *b, LExpr *p, LExpr *x, int n, const double *c)
+{
+	while (n--)
+		p = lfma(b, p, x, k(b, x, c[n]));
+	return p;
+}
+
+static LExpr *poly(LB *b, LExpr *x, int n, const double *c)
+{
+	return horner(b, k(b, x, c[n - 1]), x, n - 1, c);
+}
+#define POLY(b, x, c) poly(b, x, (int)(sizeof(c) / sizeof *(c)), c)
+
+static LExpr *check_f32(LExpr *x)
+{
+	if (x->type.elem != F32)
+		bug("vector mathematics on %s", dtypes[x->type.elem].text);
+	return x;
+}
+
+/* 2^n, n in the low bits of z as above. */
+static LExpr *power_of_z(LB *b, LExpr *z)
+{
+	LExpr *bits = bits_of(b, z);
+	return float_of(b, lop(b, LShl, bits, k(b, bits, 23), NULL));
+}
+
+/* Bound: 1.1 ULP; 3.3 above 88.37.  14 operations.  exp(0) = 1, exp(-inf) = 0, inf above 88.7228 (by overflow of the
+ * last product).  Below -87.34 results are denormal, and 0 from -87.69.
+ * e^x = 2^n e^r, n = round(x log2 e) at most 127, so r lies in +-0.347, and up to 0.694 for the largest x, where the
+ * polynomial is allowed 8 times the error. */
+LExpr *vm_exp(LB *b, LExpr *x)
+{
+	static const double c[] = {1, 1, 0x1.00002cp-1, 0x1.5554ecp-3, 0x1.55129ep-5, 0x1.11ed4ap-7, 0x1.99651cp-10};
+	x = llet(b, at_least(b, -88, check_f32(x)));
+	LExpr *magic = k(b, x, Magic + 127);
+	LExpr *z = llet(b, at_most(b, Magic + 127 + 127, lfma(b, x, k(b, x, Log2E), magic)));
+	LExpr *n = llet(b, lsub(b, z, magic));
+	LExpr *r = lfma(b, n, k(b, x, -Ln2High), x);
+	r = llet(b, lfma(b, n, k(b, x, -Ln2Low), r));
+	return llet(b, lmul(b, POLY(b, r, c), power_of_z(b, z)));
+}
+
+/* e^(s*a) - 1 = q*scale + (scale - 1) with relative precision near 0; |s*a| < 32, s a power of two with a sign. */
+static LExpr *expm1_parts(LB *b, LExpr *a, double s, LExpr **scale)
+{
+	static const double c[] = {0x1.fffffep-2, 0x1.5554aap-3, 0x1.55579cp-5, 0x1.122c62p-7, 0x1.6ab876p-10};
+	LExpr *magic = k(b, a, Magic + 127);
+	LExpr *z = llet(b, lfma(b, a, k(b, a, s * Log2E), magic));
+	LExpr *n = lsub(b, z, magic);
+	LExpr *r = llet(b, lfma(b, n, k(b, a, -Ln2High), s == 1 ? a : lmul(b, a, k(b, a, s))));
+	*scale = llet(b, power_of_z(b, z));
+	return lfma(b, POLY(b, r, c), lmul(b, r, r), r);
+}
+
+/* y with the sign bit of x; y >= 0. */
+static LExpr *with_sign_of(LB *b, LExpr *y, LExpr *x)
+{
+	LExpr *bits = bits_of(b, x);
+	LExpr *sign = both(b, bits, k(b, bits, INT32_MIN));
+	return llet(b, float_of(b, either(b, bits_of(b, y), sign)));
+}
+
+/* Bound: 2.5 ULP; odd; 1 from 9.02.  19 operations.
+ * tanh a = e / (e + 2) with e = exp(2a) - 1. */
+LExpr *vm_tanh(LB *b, LExpr *x)
+{
+	LExpr *scale;
+	x = llet(b, check_f32(x));
+	LExpr *a = llet(b, at_most(b, 10, lop(b, LAbs, x, NULL, NULL)));
+	LExpr *q = expm1_parts(b, a, 2, &scale);
+	LExpr *e = llet(b, lfma(b, q, scale, lsub(b, scale, k(b, x, 1))));
+	return with_sign_of(b, lop(b, LDiv, e, ladd(b, e, k(b, x, 2)), NULL), x);
+}
+
+/* Bound: 2.3 ULP; odd; 1 from 3.93.  27 operations, no division.
+ * erf a = 1 - exp(-u) with u = -log(erfc a) = a * polynomial(a); 2/sqrt(pi) in two parts keeps small a accurate. */
+LExpr *vm_erf(LB *b, LExpr *x)
+{
+	static const double c[] = {-0x1.f7ac92p-25, 0x1.45f2bcp-1, 0x1.a51948p-4, -0x1.3c3d78p-6, 0x1.75f970p-13,
+	                           0x1.4d324ep-10, -0x1.967f00p-12, 0x1.5cf0e4p-15};
+	LExpr *scale;
+	x = llet(b, check_f32(x));
+	LExpr *a = llet(b, at_most(b, 3.93, lop(b, LAbs, x, NULL, NULL)));
+	LExpr *u = llet(b, lfma(b, a, k(b, x, 0x1.20dd76p+0), lmul(b, a, POLY(b, a, c))));
+	LExpr *q = expm1_parts(b, u, -1, &scale);
+	LExpr *rest = lsub(b, k(b, x, 1), scale);
+	return with_sign_of(b, lfma(b, lop(b, LNeg, q, NULL, NULL), scale, rest), x);
+}
+
+/* Bound: 2.5 ULP; 0 below -88.73 (by overflow of exp); 1 for large x. */
+LExpr *vm_sigmoid(LB *b, LExpr *x)
+{
+	LExpr *one = k(b, check_f32(x), 1);
+	return llet(b, lop(b, LDiv, one, ladd(b, vm_exp(b, lop(b, LNeg, x, NULL, NULL)), one), NULL));
+}
+
+/* Bound: 0.9 ULP, denormals included; log 0 = -inf, log x = NaN for x < 0, log inf = inf.
+ * x = 2^e (1 + f) with 1 + f in sqrt(1/2) .. sqrt 2;  log(1 + f) = f - f^2/2 + f^3 * polynomial(f). */
+LExpr *vm_log(LB *b, LExpr *x)
+{
+	static const double c[] = {0x1.555554p-2, -0x1.000228p-2, 0x1.99a036p-3, -0x1.547220p-3, 0x1.22d58ap-3,
+	                           -0x1.0d8114p-3, 0x1.05773ap-3, -0x1.390dbcp-4};
+	x = llet(b, check_f32(x));
+	LExpr *tiny = llet(b, compare(b, LLt, x, 0x1p-126));
+	LExpr *bits = llet(b, bits_of(b, select_if(b, tiny, lmul(b, x, k(b, x, 0x1p23)), x)));
+	LExpr *above = lsub(b, bits, k(b, bits, 0x3f3504f3)); /* bits of sqrt(1/2) */
+	LExpr *exponent = llet(b, both(b, above, k(b, bits, -0x800000)));
+	LExpr *e = lcast(b, LConvert, x->type, exponent);
+	e = llet(b, lfma(b, e, k(b, x, 0x1p-23), select_if(b, tiny, k(b, x, -23), k(b, x, 0))));
+	LExpr *f = llet(b, lsub(b, float_of(b, lsub(b, bits, exponent)), k(b, x, 1)));
+	LExpr *z = llet(b, lmul(b, f, f));
+	LExpr *p = lfma(b, lmul(b, POLY(b, f, c), f), z, lmul(b, z, k(b, x, -0.5)));
+	LExpr *y = ladd(b, f, lfma(b, e, k(b, x, Ln2Low), p));
+	y = lfma(b, e, k(b, x, Ln2High), y);
+	y = select_if(b, compare(b, LEq, x, 0), k(b, x, -INFINITY), y);
+	y = select_if(b, lop(b, LLe, k(b, x, 0), x, NULL), y, k(b, x, NAN));
+	return llet(b, select_if(b, compare(b, LEq, x, INFINITY), x, y));
+}
+
+/* sin(x + turn * pi/2): x = n pi/2 + r by three fused steps (Cody and Waite), exact enough for |x| <= 10^6. */
+static LExpr *sine(LB *b, LExpr *x, int turn)
+{
+	static const double s[] = {-0x1.555546p-3, 0x1.110774p-7, -0x1.9951eap-13};
+	static const double c[] = {1, -0.5, 0x1.55554ap-5, -0x1.6c0c28p-10, 0x1.99e80cp-16};
+	x = llet(b, check_f32(x));
+	LExpr *n = llet(b, lop(b, LRound, lmul(b, x, k(b, x, 0x1.45f306p-1)), NULL, NULL));
+	LExpr *r = lfma(b, n, k(b, x, -0x1.921fb6p+0), x);
+	r = lfma(b, n, k(b, x, 0x1.777a5cp-25), r);
+	r = lfma(b, n, k(b, x, 0x1.ee59dap-50), r);
+	r = llet(b, at_least(b, -1.5, at_most(b, 1.5, r)));
+	LExpr *z = llet(b, lmul(b, r, r));
+	LExpr *sin = lfma(b, POLY(b, z, s), lmul(b, z, r), r), *cos = POLY(b, z, c);
+	LExpr *q = lcast(b, LConvert, with_elem(x, I32), n);
+	q = llet(b, ladd(b, q, k(b, q, turn)));
+	LExpr *odd = compare(b, LNe, both(b, q, k(b, q, 1)), 0);
+	LExpr *sign = lop(b, LShl, both(b, q, k(b, q, 2)), k(b, q, 30), NULL);
+	return llet(b, float_of(b, lop(b, LXor, bits_of(b, select_if(b, odd, cos, sin)), sign, NULL)));
+}
+
+/* Bound: 1.6 ULP up to |x| = 10^5, 1.9 up to 10^6; beyond, the error grows, and from 10^7 on only |result| <= 1 is
+ * promised.  NaN for infinite x; +0 for -0. */
+LExpr *vm_sin(LB *b, LExpr *x)
+{
+	return sine(b, x, 0);
+}
+
+/* As vm_sin. */
+LExpr *vm_cos(LB *b, LExpr *x)
+{
+	return sine(b, x, 1);
+}
+
+/* x^n for n = 1 .. 4 by products. */
+static LExpr *small_power(LB *b, LExpr *x, int n)
+{
+	if (n == 1)
+		return x;
+	LExpr *square = llet(b, lmul(b, x, x));
+	return n == 2 ? square : lmul(b, square, n == 3 ? x : square);
+}
+
+/* pow(x, 0.5): the square root, but +0 for -0 and inf for -inf. */
+static LExpr *root(LB *b, LExpr *x)
+{
+	LExpr *y = ladd(b, lop(b, LSqrt, x, NULL, NULL), k(b, x, 0));
+	return select_if(b, compare(b, LEq, x, -INFINITY), k(b, x, INFINITY), y);
+}
+
+static LExpr *constant_power(LB *b, LExpr *x, double y)
+{
+	double n = fabs(y);
+	LExpr *p;
+	if (y == 0)
+		return k(b, x, 1);
+	if (n == 0.5)
+		p = root(b, x);
+	else if (n == 1 || n == 2 || n == 3 || n == 4)
+		p = small_power(b, x, (int)n);
+	else
+		return NULL;
+	return llet(b, y > 0 ? p : lop(b, LDiv, k(b, x, 1), p, NULL));
+}
+
+static LExpr *i64_const(LB *b, const LExpr *like, int64_t v)
+{
+	LExpr *e = li(b, v);
+	return like->type.lanes == 1 ? e : lcast(b, LSplat, with_elem(like, I64), e);
+}
+
+/* log2 of the f32 value a >= 0 in f64, relative error 5e-12; -inf for 0; inf and NaN stay.
+ * a = 2^e m with m in sqrt(1/2) .. sqrt 2;  log2 m = s * polynomial(s^2), s = (m - 1)/(m + 1). */
+static LExpr *log2_f64(LB *b, LExpr *a)
+{
+	static const double c[] = {2.8853900817901414, 0.96179667326673302, 0.57708360027004668, 0.41167174803148632,
+	                           0.34074895838198516};
+	LExpr *d = llet(b, lcast(b, LConvert, with_elem(a, F64), a));
+	LExpr *bits = llet(b, bits_of(b, d));
+	/* 1023 + e, positive even for 0: bits - bits of sqrt(1/2) + 1023 * 2^52 */
+	LExpr *above = ladd(b, bits, i64_const(b, a, (1023LL << 52) - 0x3fe6a09e667f3bcd));
+	LExpr *biased = llet(b, lop(b, LShr, above, i64_const(b, a, 52), NULL));
+	LExpr *e = lsub(b, float_of(b, either(b, biased, i64_const(b, a, 0x4330000000000000))), k(b, d, 0x1p52 + 1023));
+	LExpr *shift = lop(b, LShl, lsub(b, biased, i64_const(b, a, 1023)), i64_const(b, a, 52), NULL);
+	LExpr *m = llet(b, float_of(b, lsub(b, bits, shift)));
+	LExpr *s = llet(b, lop(b, LDiv, lsub(b, m, k(b, d, 1)), ladd(b, m, k(b, d, 1)), NULL));
+	LExpr *z = llet(b, lmul(b, s, s));
+	LExpr *y = lfma(b, POLY(b, z, c), s, e);
+	y = select_if(b, compare(b, LLe, a, FloatMax), y, d);
+	return select_if(b, compare(b, LEq, a, 0), k(b, d, -INFINITY), y);
+}
+
+/* 2^t as f32, relative error 3e-10 before the last rounding. */
+static LExpr *exp2_f64(LB *b, LExpr *t, LType type)
+{
+	static const double c[] = {1, 0.69314718385649665, 0.24022650923493075, 0.05550400289217601,
+	                           0.0096180563403758974, 0.0013341986221216541, 0.00015461599301905152,
+	                           1.3359566413512747e-05};
+	t = llet(b, at_least(b, -200, at_most(b, 200, t)));
+	LExpr *magic = k(b, t, 0x1.8p52 + 1023);
+	LExpr *z = llet(b, ladd(b, t, magic));
+	LExpr *r = llet(b, lsub(b, t, lsub(b, z, magic)));
+	LExpr *scale = float_of(b, lop(b, LShl, bits_of(b, z), i64_const(b, t, 52), NULL));
+	return lcast(b, LConvert, type, lmul(b, POLY(b, r, c), scale));
+}
+
+/* C's pow, special cases included (x^0 = 1^y = 1 even for NaN; x < 0 needs an integer y).
+ * Bound: 0.51 ULP, by f64 arithmetic; a constant y of +-1, +-2, +-3, +-4, +-0.5 is done in products, divisions and
+ * roots of f32, within 2 ULP (4 where 1/x^n exceeds 10^37, since x^n is denormal there; denormal results may be 0). */
+LExpr *vm_pow(LB *b, LExpr *x, LExpr *y)
+{
+	LExpr *special = NULL;
+	x = llet(b, check_f32(x));
+	if (check_f32(y)->op == LConst)
+		special = constant_power(b, x, y->f);
+	if (special)
+		return special;
+	if (y->type.lanes > x->type.lanes)
+		x = lcast(b, LSplat, y->type, x);
+	else if (y->type.lanes < x->type.lanes)
+		y = lcast(b, LSplat, x->type, y);
+	x = llet(b, x);
+	y = llet(b, y);
+	LExpr *a = llet(b, lop(b, LAbs, x, NULL, NULL));
+	LExpr *y64 = lcast(b, LConvert, with_elem(y, F64), y);
+	LExpr *r = llet(b, exp2_f64(b, lmul(b, y64, log2_f64(b, a)), x->type));
+
+	LExpr *half = llet(b, lmul(b, y, k(b, y, 0.5)));
+	LExpr *integer = llet(b, lop(b, LEq, lop(b, LFloor, y, NULL, NULL), y, NULL));
+	LExpr *odd = both(b, integer, lop(b, LNe, lop(b, LFloor, half, NULL, NULL), half, NULL));
+	LExpr *minus = both(b, odd, compare(b, LLt, bits_of(b, x), 0));
+	r = select_if(b, minus, lop(b, LNeg, r, NULL, NULL), r);
+
+	LExpr *finite = compare(b, LLe, a, FloatMax);
+	LExpr *undefined = both(b, both(b, compare(b, LLt, x, 0), finite), lop(b, LNot, integer, NULL, NULL));
+	r = select_if(b, undefined, k(b, x, NAN), r);
+
+	LExpr *endless = compare(b, LEq, lop(b, LAbs, y, NULL, NULL), INFINITY);
+	LExpr *one = either(b, compare(b, LEq, x, 1), both(b, compare(b, LEq, a, 1), endless));
+	return llet(b, select_if(b, either(b, one, compare(b, LEq, y, 0)), k(b, x, 1), r));
+}

@@ -1,0 +1,338 @@
+/* build.c - small steps shared by the importers of operators: emit a node, read a known value, check a dim.
+ *
+ * Emitters leave out what does nothing (a cast to the same type, a reshape to the same dims), so that a graph that is all
+ * shape arithmetic imports to nothing.
+ */
+#include "import.h"
+
+#include <string.h>
+
+Value *emit(Call *c, Op op, int nin, Value *const *in, int nattr, const Attr *attrs, const Type *given)
+{
+	return build(c->m, &c->m->main->body, NULL, op, c->loc, nin, in, nattr, attrs, given);
+}
+
+Value *emit1(Call *c, Op op, Value *x)
+{
+	return emit(c, op, 1, &x, 0, NULL, NULL);
+}
+
+Value *emit2(Call *c, Op op, Value *a, Value *b)
+{
+	return emit(c, op, 2, (Value *[]){a, b}, 0, NULL, NULL);
+}
+
+Value *emit3(Call *c, Op op, Value *x, Value *y, Value *z)
+{
+	return emit(c, op, 3, (Value *[]){x, y, z}, 0, NULL, NULL);
+}
+
+Value *emit_const(Call *c, DType dtype, double v)
+{
+	return const_scalar(c->m, dtype, v)->value;
+}
+
+Value *emit_dims(Call *c, int rank, int n, const Dim *const *dims)
+{
+	static const int64_t none;
+	Type type = {.dtype = I64, .rank = rank};
+	if (!n)
+		return const_i64(c->m, 0, &none)->value;
+	if (rank)
+		type.dims[0] = dim_const(c->m, n);
+	Attr values = mk_dims(c->m, Attr_values, n, dims);
+	return emit(c, OpDims, 0, NULL, 1, &values, &type);
+}
+
+Value *emit_iota(Call *c, DType dtype, const Dim *n, const Dim *start, const Dim *step)
+{
+	Type type = {.dtype = dtype, .rank = 1, .dims = {n}};
+	Attr attrs[2] = {mk_dim(Attr_start, start), mk_dim(Attr_step, step)};
+	return emit(c, OpIota, 0, NULL, 2, attrs, &type);
+}
+
+Value *emit_cast(Call *c, Value *x, DType dtype)
+{
+	if (x->type.dtype == dtype)
+		return x;
+	Type type = x->type;
+	type.dtype = dtype;
+	return emit(c, OpCast, 1, &x, 0, NULL, &type);
+}
+
+bool same_dims(const Type *t, int rank, const Dim *const *dims)
+{
+	return t->rank == rank && (!rank || !memcmp(t->dims, dims, rank * sizeof *dims));
+}
+
+static Type with_dims(Call *c, DType dtype, int rank, const Dim *const *dims)
+{
+	if (rank > MaxRank)
+		fatal_at(c->loc, "a tensor of rank %d; at most %d is supported", rank, MaxRank);
+	Type t = {.dtype = dtype, .rank = rank};
+	if (rank)
+		memcpy(t.dims, dims, rank * sizeof *dims);
+	return t;
+}
+
+Value *emit_reshape(Call *c, Value *x, int rank, const Dim *const *dims)
+{
+	Type type = with_dims(c, x->type.dtype, rank, dims);
+	return same_dims(&x->type, rank, dims) ? x : emit(c, OpReshape, 1, &x, 0, NULL, &type);
+}
+
+Value *emit_expand(Call *c, Value *x, int rank, const Dim *const *dims)
+{
+	Type want = with_dims(c, x->type.dtype, rank, dims), out;
+	if (!broadcast_types(c->m, &x->type, &want, &out, c->loc))
+		fatal_at(c->loc, "cannot broadcast %s to %s", type_text(c->m, &x->type), type_text(c->m, &want));
+	out.dtype = x->type.dtype;
+	return same_dims(&x->type, out.rank, out.dims) ? x : emit(c, OpExpand, 1, &x, 0, NULL, &out);
+}
+
+Value *emit_transpose(Call *c, Value *x, const int *perm)
+{
+	int64_t wide[MaxRank];
+	bool moves = false;
+	for (int i = 0; i < x->type.rank; i++) {
+		wide[i] = perm[i];
+		moves |= perm[i] != i;
+	}
+	if (!moves)
+		return x;
+	Attr a = mk_ints(c->m, Attr_perm, x->type.rank, wide);
+	return emit(c, OpTranspose, 1, &x, 1, &a, NULL);
+}
+
+Value *emit_swap(Call *c, Value *x)
+{
+	int perm[MaxRank], r = x->type.rank;
+	for (int i = 0; i < r; i++)
+		perm[i] = i < r - 2 ? i : 2 * r - 3 - i;
+	return emit_transpose(c, x, perm);
+}
+
+Value *emit_range(Call *c, Value *x, int axis, const Dim *start, const Dim *n, int64_t step)
+{
+	Type type = x->type;
+	if (dim_equals(start, 0) && n == type.dims[axis] && step == 1)
+		return x;
+	const Dim *starts[MaxRank];
+	int64_t steps[MaxRank];
+	for (int i = 0; i < type.rank; i++) {
+		starts[i] = i == axis ? start : dim_const(c->m, 0);
+		steps[i] = i == axis ? step : 1;
+	}
+	type.dims[axis] = n;
+	Attr attrs[2] = {mk_dims(c->m, Attr_starts, type.rank, starts), mk_ints(c->m, Attr_steps, type.rank, steps)};
+	return emit(c, OpSlice, 1, &x, step == 1 ? 1 : 2, attrs, &type);
+}
+
+Value *emit_reduce(Call *c, Op op, Value *x, int naxis, const int64_t *axes, bool keepdims)
+{
+	if (!naxis)
+		return x;
+	Attr attrs[2] = {mk_ints(c->m, Attr_axes, naxis, axes), mk_int(Attr_keepdims, keepdims)};
+	return emit(c, op, 1, &x, keepdims ? 2 : 1, attrs, NULL);
+}
+
+/* ---- axes ------------------------------------------------------------------------------------------------------------ */
+
+int norm_axis(const Call *c, int64_t axis, int rank)
+{
+	if (axis < -(int64_t)rank || axis >= rank)
+		fatal_at(c->loc, "axis %lld is out of range for rank %d", (long long)axis, rank);
+	return axis < 0 ? axis + rank : axis;
+}
+
+int norm_axes(Call *c, const char *attr, int input, int rank, int64_t *axes)
+{
+	int64_t list[MaxKnown];
+	const int64_t *given;
+	int n = onnx_ints(c, attr, &given);
+	if (n > MaxRank)
+		fatal_at(c->loc, "attribute '%s' lists %d axes", attr, n);
+	if (n > 0)
+		memcpy(list, given, n * sizeof *list);
+	else if (n < 0 && input >= 0 && input < c->nin && c->in[input])
+		n = need_ints(c, input, "axes", list, MaxRank);
+	if (n < 0)
+		return -1;
+	bool set[MaxRank] = {false};
+	for (int i = 0; i < n; i++) {
+		int axis = norm_axis(c, list[i], rank);
+		if (set[axis])
+			fatal_at(c->loc, "axis %d is listed twice", axis);
+		set[axis] = true;
+	}
+	n = 0;
+	for (int i = 0; i < rank; i++)
+		if (set[i])
+			axes[n++] = i;
+	return n;
+}
+
+/* ---- known values ------------------------------------------------------------------------------------------------------ */
+
+/* Elements of an integer constant; floating ones only if they are whole. */
+static bool element_as_int(const Const *k, int64_t i, int64_t *value)
+{
+	int bytes = dtypes[k->type.dtype].bytes;
+	const unsigned char *p = (const unsigned char *)k->data + i * bytes;
+	float f;
+	double d;
+	switch (dtypes[k->type.dtype].cls) {
+	case ClassFloat:
+		memcpy(&f, p, sizeof f);
+		d = f;
+		if (k->type.dtype == F64)
+			memcpy(&d, p, sizeof d);
+		if (!(d > -1e15 && d < 1e15))
+			return false;
+		*value = d;
+		return *value == d;
+	case ClassSigned:
+		*value = p[bytes - 1] & 0x80 ? -1 : 0;
+		break;
+	default:
+		*value = 0;
+	}
+	memcpy(value, p, bytes); /* little-endian */
+	return true;
+}
+
+const Dim *const *known_dims(Call *c, Value *v, int *n)
+{
+	static const Dim *const none[1];
+	int64_t numel = 1, extent, x;
+	for (int i = 0; i < v->type.rank; i++)
+		if (!dim_is_const(v->type.dims[i], &extent) || __builtin_mul_overflow(numel, extent, &numel))
+			return NULL;
+	if (numel > MaxKnown)
+		return NULL;
+	*n = numel;
+	if (!numel)
+		return none;
+	if (v->known || !v->konst)
+		return v->known;
+	const Dim **known = arena_alloc(c->im->scratch, numel * sizeof *known);
+	for (int i = 0; i < numel; i++) {
+		if (!element_as_int(v->konst, i, &x))
+			return NULL;
+		known[i] = dim_const(c->m, x);
+	}
+	return known;
+}
+
+int need_dims(Call *c, int input, const char *what, const Dim **dims, int max)
+{
+	int n;
+	if (input >= c->nin || !c->in[input])
+		fatal_at(c->loc, "input '%s' is missing", what);
+	const Dim *const *known = known_dims(c, c->in[input], &n);
+	if (!known)
+		fatal_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes", what);
+	if (n > max)
+		fatal_at(c->loc, "input '%s' has %d elements, at most %d make sense", what, n, max);
+	for (int i = 0; i < n; i++)
+		dims[i] = known[i];
+	return n;
+}
+
+int need_ints(Call *c, int input, const char *what, int64_t *ints, int max)
+{
+	const Dim *dims[MaxKnown];
+	int n = need_dims(c, input, what, dims, max < MaxKnown ? max : MaxKnown);
+	for (int i = 0; i < n; i++)
+		if (!dim_is_const(dims[i], &ints[i]))
+			fatal_at(c->loc, "not supported: input '%s' is not constant: %s", what, dim_text(c->m, dims[i]));
+	return n;
+}
+
+bool constant_fill(const Value *v, double *fill)
+{
+	while (v->def && ops[v->def->op].cls == ClsMove && v->def->nin == 1 && v->def->op != OpPad)
+		v = v->def->in[0];
+	if (!v->konst)
+		return false;
+	if (value_as_scalar(v, fill))
+		return true;
+	const Const *k = v->konst;
+	size_t step = dtypes[k->type.dtype].bytes;
+	if (k->bytes < step || memcmp(k->data, (const char *)k->data + step, k->bytes - step))
+		return false;
+	if (k->type.dtype == F32) {
+		float f;
+		memcpy(&f, k->data, sizeof f);
+		return *fill = f, true;
+	}
+	for (size_t i = 0; i < step; i++)
+		if (((const char *)k->data)[i])
+			return false;
+	return *fill = 0, true;
+}
+
+/* ---- dims -------------------------------------------------------------------------------------------------------------- */
+
+void require_equal(Call *c, const Dim *a, const Dim *b, const char *what)
+{
+	if (a == b)
+		return;
+	int64_t lo, hi;
+	dim_range(dim_sub(c->m, a, b), &lo, &hi);
+	if (lo > 0 || hi < 0)
+		fatal_at(c->loc, "%s: %s and %s differ", what, dim_text(c->m, a), dim_text(c->m, b));
+	PUSH(c->m->arena, c->m->checks, c->m->ncheck, c->m->capcheck, ((DimCheck){a, b, c->loc}));
+}
+
+/* a <= b; in the form that says most to load.c */
+void require_at_most(Call *c, const Dim *a, const Dim *b)
+{
+	if (dim_is_const(b, NULL))
+		require_equal(c, dim_min(c->m, a, b), a, "index and extent");
+	else
+		require_equal(c, dim_max(c->m, a, b), b, "index and extent");
+}
+
+void require_at_least(Call *c, const Dim *d, int64_t least)
+{
+	int64_t lo, hi;
+	dim_range(d, &lo, &hi);
+	if (lo >= least)
+		return;
+	if (hi < least)
+		fatal_at(c->loc, "the extent %s must be at least %lld", dim_text(c->m, d), (long long)least);
+	Sym *sym = dim_as_sym(d);
+	if (sym && sym->hi >= least)
+		sym->lo = least;
+	else
+		require_equal(c, dim_max(c->m, d, dim_const(c->m, least)), d, "extent");
+}
+
+const Dim *product(Module *m, const Dim *const *dims, int n)
+{
+	const Dim *p = dim_const(m, 1);
+	for (int i = 0; i < n; i++)
+		p = dim_mul(m, p, dims[i]);
+	return p;
+}
+
+/* Where b is zero the model's own division fails, or the tensor is empty and any extent fits.  So b counts as positive. */
+const Dim *divide_dims(Call *c, const Dim *a, const Dim *b)
+{
+	Module *m = c->m;
+	const Dim *q;
+	if (dim_exact_div(m, a, b, &q))
+		return q;
+	int64_t *lows = arena_alloc(c->im->scratch, (m->nsym + 1) * sizeof *lows);
+	int nsym = m->nsym;
+	for (int i = 0; i < nsym; i++) {
+		lows[i] = m->syms[i]->lo;
+		if (lows[i] == 0 && m->syms[i]->hi > 0)
+			m->syms[i]->lo = 1;
+	}
+	bool exact = dim_exact_div(m, a, b, &q);
+	for (int i = 0; i < nsym; i++)
+		m->syms[i]->lo = lows[i];
+	return exact ? q : dim_floordiv(m, a, b);
+}

@@ -1,0 +1,252 @@
+/* check.c - what a model uses that dcc does not support, all of it in one run.
+ *
+ * Findings of one kind are one message, at the first node that shows it, with a count.  Functions of the model are checked
+ * once each, when something calls them; the branches of an If are checked when it is known which one is taken.
+ */
+#include "import.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Finding {
+	const char *text;
+	Loc loc;
+	int count;
+} Finding;
+
+typedef struct Check {
+	Import *im;
+	Names by_text;
+	int nfound, capfound;
+	Finding **found;
+	Names queued; /* functions that were called */
+	int nqueue, capqueue;
+	const OnnxFunction **queue;
+} Check;
+
+const char *node_name(const OnnxNode *n)
+{
+	if (n->name && *n->name)
+		return n->name;
+	for (size_t i = 0; i < n->n_output; i++)
+		if (*n->output[i])
+			return n->output[i];
+	return "";
+}
+
+bool is_standard(const char *domain)
+{
+	return !domain || !*domain || !strcmp(domain, "ai.onnx");
+}
+
+int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_standard(imports[i]->domain))
+			return imports[i]->version < 0 || imports[i]->version > INT16_MAX ? INT16_MAX : imports[i]->version;
+	return -1;
+}
+
+static void note(Check *k, const OnnxNode *node, int opset, const char *text)
+{
+	Finding *f = get_name(&k->by_text, text);
+	if (!f) {
+		f = arena_alloc(k->im->scratch, sizeof *f);
+		*f = (Finding){text, {.file = k->im->file->path}, 0};
+		if (node)
+			f->loc = (Loc){.file = k->im->file->path, .node = node_name(node), .op = node->op_type, .opset = opset};
+		PUSH(k->im->scratch, k->found, k->nfound, k->capfound, f);
+		put_name(&k->by_text, text, f);
+	}
+	f->count++;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------ */
+
+const OnnxOp *find_row(const Import *im, const char *op_type, int opset)
+{
+	const OnnxOp *row = op_type ? get_name(&im->ops, op_type) : NULL;
+	for (; row && row < onnx_ops + nonnx_ops && !strcmp(row->name, op_type); row++)
+		if (row->since <= opset && opset <= row->until)
+			return row;
+	return NULL;
+}
+
+const OnnxFunction *find_function(const Import *im, const OnnxNode *n)
+{
+	if (!im->functions.table.count || !n->op_type)
+		return NULL;
+	return get_name(&im->functions, arena_printf(im->scratch, "%s:%s:%s", is_standard(n->domain) ? "" : n->domain,
+	                                              n->op_type, n->overload ? n->overload : ""));
+}
+
+/* The item of the row's attribute list that starts with `name`; NULL: not listed. */
+static const char *find_item(const char *attrs, const char *name, size_t *rest)
+{
+	size_t n = strlen(name);
+	for (const char *p = attrs; *p; p += strspn(p, " ")) {
+		size_t len = strcspn(p, " ");
+		if (len >= n && !strncmp(p, name, n) && (len == n || p[n] == '=' || p[n] == ':')) {
+			*rest = len - n;
+			return p + n;
+		}
+		p += len;
+	}
+	return NULL;
+}
+
+static const char *attr_value_text(const Import *im, const OnnxAttr *a)
+{
+	switch (a->type) {
+	case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT:
+		return arena_printf(im->scratch, "%lld", (long long)a->i);
+	case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT:
+		return arena_printf(im->scratch, "%g", a->f);
+	case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING:
+		return arena_printf(im->scratch, "%.*s", (int)(a->s.len < 99 ? a->s.len : 99), (const char *)a->s.data);
+	default:
+		return "?";
+	}
+}
+
+static bool among(const char *values, size_t n, const char *text)
+{
+	size_t len = strlen(text);
+	for (const char *p = values, *end = values + n; p < end; p++) {
+		const char *bar = memchr(p, '|', end - p);
+		size_t m = (bar ? bar : end) - p;
+		if (m == len && !memcmp(p, text, len))
+			return true;
+		p += m;
+	}
+	return false;
+}
+
+const char *check_attr(const Import *im, const OnnxOp *row, const OnnxAttr *a, const OnnxAttr *value)
+{
+	size_t n;
+	const char *rest = find_item(row->attrs, a->name ? a->name : "", &n);
+	if (!rest)
+		return arena_printf(im->scratch, "attribute '%s' is not supported", a->name ? a->name : "");
+	if (!value || !n || *rest != '=')
+		return NULL;
+	const char *text = attr_value_text(im, value);
+	if (among(rest + 1, n - 1, text))
+		return NULL;
+	return arena_printf(im->scratch, "attribute '%s' = %s is not supported", a->name, text);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------------- */
+
+static void check_dtype(Check *k, const OnnxNode *node, int opset, int onnx, const char *what)
+{
+	DType dtype;
+	if (!onnx_dtype(onnx, &dtype))
+		note(k, node, opset, arena_printf(k->im->scratch, "%s: element type %s is not supported", what, onnx_dtype_text(onnx)));
+}
+
+static void check_arity(Check *k, const OnnxNode *node, int opset, const OnnxOp *row)
+{
+	Arena *a = k->im->scratch;
+	for (size_t i = row->max_in; i < node->n_input; i++)
+		if (*node->input[i])
+			note(k, node, opset, arena_printf(a, "operator '%s': input %zu is not supported", row->name, i));
+	for (size_t i = row->max_out; i < node->n_output; i++)
+		if (*node->output[i])
+			note(k, node, opset, arena_printf(a, "operator '%s': output %zu is not supported", row->name, i));
+}
+
+static void check_node(Check *k, const OnnxNode *node, int opset)
+{
+	Arena *a = k->im->scratch;
+	const char *type = node->op_type ? node->op_type : "";
+	const OnnxFunction *f = find_function(k->im, node);
+	if (f) {
+		const char *key = arena_printf(a, "%p", (const void *)f); /* only looked up, never printed */
+		if (!get_name(&k->queued, key)) {
+			put_name(&k->queued, key, (void *)f);
+			PUSH(a, k->queue, k->nqueue, k->capqueue, f);
+		}
+		return;
+	}
+	if (!is_standard(node->domain)) {
+		note(k, node, opset, arena_printf(a, "operator '%s' of domain '%s' is not supported", type, node->domain));
+		return;
+	}
+	const OnnxOp *row = find_row(k->im, type, opset);
+	if (!row) {
+		bool other = get_name(&k->im->ops, type) != NULL;
+		note(k, node, opset, arena_printf(a, "operator '%s' is not supported%s", type, other ? " at this opset" : ""));
+		return;
+	}
+	check_arity(k, node, opset, row);
+	for (size_t i = 0; i < node->n_attribute; i++) {
+		const OnnxAttr *attr = node->attribute[i];
+		bool refers = attr->ref_attr_name && *attr->ref_attr_name;
+		const char *wrong = check_attr(k->im, row, attr, refers ? NULL : attr);
+		if (wrong)
+			note(k, node, opset, arena_printf(a, "operator '%s': %s", row->name, wrong));
+		else if (attr->t)
+			check_dtype(k, node, opset, attr->t->data_type, row->name);
+		else if (!refers && !strcmp(attr->name, "to"))
+			check_dtype(k, node, opset, attr->i, row->name);
+	}
+}
+
+static bool check_opset(Check *k, int opset, const char *of)
+{
+	Arena *a = k->im->scratch;
+	if (opset >= FirstOpset && opset <= LastOpset)
+		return true;
+	if (opset < 0)
+		note(k, NULL, 0, arena_printf(a, "%s: no opset of the standard domain is stated", of));
+	else
+		note(k, NULL, 0, arena_printf(a, "%s: opset %d is not supported; %d to %d are", of, opset, FirstOpset, LastOpset));
+	return false;
+}
+
+static void check_types(Check *k, const OnnxGraph *g)
+{
+	Arena *a = k->im->scratch;
+	if (k->im->file->sparse)
+		note(k, NULL, 0, "sparse initializers are not supported");
+	for (size_t i = 0; i < g->n_initializer; i++) {
+		const OnnxTensor *t = g->initializer[i];
+		check_dtype(k, NULL, 0, t->data_type, arena_printf(a, "initializer '%s'", t->name ? t->name : ""));
+	}
+	for (size_t i = 0; i < g->n_input; i++) {
+		const OnnxValueInfo *v = g->input[i];
+		const char *what = arena_printf(a, "input '%s'", v->name ? v->name : "");
+		if (!v->type || !v->type->tensor_type)
+			note(k, NULL, 0, arena_printf(a, "%s is not a tensor: not supported", what));
+		else
+			check_dtype(k, NULL, 0, v->type->tensor_type->elem_type, what);
+	}
+}
+
+void check_graph(Import *im, const OnnxGraph *g, int opset)
+{
+	Check k = {.im = im, .by_text.arena = im->scratch, .queued.arena = im->scratch};
+	check_types(&k, g);
+	if (check_opset(&k, opset, "the model"))
+		for (size_t i = 0; i < g->n_node; i++)
+			check_node(&k, g->node[i], opset);
+	for (int i = 0; i < k.nqueue; i++) {
+		const OnnxFunction *f = k.queue[i];
+		int own = f->n_opset_import ? standard_opset(f->opset_import, f->n_opset_import) : opset;
+		if (own < 0 && !f->n_node)
+			continue;
+		if (own < 0)
+			own = opset; /* a body that only calls other functions need not state one */
+		if (check_opset(&k, own, arena_printf(im->scratch, "function '%s'", f->name ? f->name : "")))
+			for (size_t j = 0; j < f->n_node; j++)
+				check_node(&k, f->node[j], own);
+	}
+	for (int i = 0; i < k.nfound; i++) {
+		const Finding *f = k.found[i];
+		if (f->count > 1)
+			error_at(&f->loc, "%s (%d times)", f->text, f->count);
+		else
+			error_at(&f->loc, "%s", f->text);
+	}
+}

@@ -1,0 +1,568 @@
+/* import.c - an ONNX graph becomes a tensor IR function.
+ *
+ * 1. check_graph (check.c) lists everything that is not supported before anything is imported.
+ * 2. Graph inputs become parameters; their named dims become symbols, or what -D binds them to.
+ * 3. import_nodes expands each node by its row of onnx_ops.def; functions of the model are inlined.
+ * 4. Integer values whose elements are known as dims become constants and dims nodes; what is dead goes.
+ *
+ * Initializers become constants when a node first uses them.  Declared shapes of outputs and intermediate values are
+ * hints that exporters get wrong, so they are not read.
+ */
+#include "import.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MaxCalls = 32 };
+
+#define TEXT(t) (t), NULL
+#define FUNC(f) NULL, (f)
+#define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how)                                               \
+	{#name, since, until, min_in, max_in, max_out, attrs, how},
+const OnnxOp onnx_ops[] = {
+#include "onnx_ops.def"
+};
+#undef ONNX_OP
+#undef TEXT
+#undef FUNC
+const int nonnx_ops = sizeof onnx_ops / sizeof *onnx_ops;
+
+void print_onnx_ops(FILE *out)
+{
+	for (int i = 0; i < nonnx_ops; i++) {
+		const OnnxOp *r = &onnx_ops[i];
+		fprintf(out, "%-24s %2d..%-2d  %s\n", r->name, r->since, r->until, r->attrs);
+	}
+}
+
+/* ---- attributes -------------------------------------------------------------------------------------------------------- */
+
+static const OnnxAttr *attr_of(OnnxAttr *const *attrs, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (attrs[i]->name && !strcmp(attrs[i]->name, name))
+			return attrs[i];
+	return NULL;
+}
+
+const OnnxAttr *onnx_attr(const Call *c, const char *name)
+{
+	const OnnxAttr *a = attr_of(c->node->attribute, c->node->n_attribute, name);
+	if (!a || !a->ref_attr_name || !*a->ref_attr_name)
+		return a;
+	const Scope *s = c->scope;
+	while (s && !s->caller)
+		s = s->outer;
+	if (!s)
+		return NULL;
+	const OnnxAttr *outer = onnx_attr(s->caller, a->ref_attr_name);
+	return outer ? outer : attr_of(s->function->attribute_proto, s->function->n_attribute_proto, a->ref_attr_name);
+}
+
+bool has_attr(const Call *c, const char *name)
+{
+	return onnx_attr(c, name) != NULL;
+}
+
+static const OnnxAttr *typed_attr(const Call *c, const char *name, Onnx__AttributeProto__AttributeType type)
+{
+	const OnnxAttr *a = onnx_attr(c, name);
+	if (a && a->type != type)
+		fatal_at(c->loc, "attribute '%s' has the wrong type", name);
+	return a;
+}
+
+int64_t onnx_int(const Call *c, const char *name, int64_t dflt)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+	return a ? a->i : dflt;
+}
+
+double onnx_float(const Call *c, const char *name, double dflt)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+	return a ? a->f : dflt;
+}
+
+const char *onnx_text(const Call *c, const char *name)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+	return a ? arena_printf(c->im->scratch, "%.*s", (int)(a->s.len < 4096 ? a->s.len : 4096),
+	                        a->s.len ? (const char *)a->s.data : "")
+	         : NULL;
+}
+
+bool onnx_word(const Call *c, const char *name, const char *word)
+{
+	const char *text = onnx_text(c, name);
+	return text && !strcmp(text, word);
+}
+
+int onnx_ints(const Call *c, const char *name, const int64_t **ints)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+	*ints = a ? a->ints : NULL;
+	if (a && a->n_ints > INT16_MAX)
+		fatal_at(c->loc, "attribute '%s' lists %zu numbers", name, a->n_ints);
+	return a ? (int)a->n_ints : -1;
+}
+
+/* ---- names --------------------------------------------------------------------------------------------------------------- */
+
+static Value *lookup(Import *im, Scope *s, const char *name, const Loc *loc)
+{
+	for (; s; s = s->outer) {
+		Value *v = get_name(&s->values, name);
+		const OnnxTensor *t = v ? NULL : get_name(&s->tensors, name);
+		if (t)
+			put_name(&s->values, name, v = tensor_const(im->m, im->file, t, name, loc)->value);
+		if (v)
+			return v;
+	}
+	return NULL;
+}
+
+Value *need_value(Import *im, Scope *s, const char *name, const Loc *loc)
+{
+	Value *v = lookup(im, s, name, loc);
+	if (!v)
+		fatal_at(loc, "'%s' is used but not defined before: nodes must be in topological order, without cycles", name);
+	return v;
+}
+
+static void define(Scope *s, const char *name, Value *v, const Loc *loc)
+{
+	if (get_name(&s->values, name) || get_name(&s->tensors, name))
+		fatal_at(loc, "the name '%s' is defined twice", name);
+	put_name(&s->values, name, v);
+}
+
+void add_tensors(Scope *s, OnnxTensor *const *tensors, size_t n, const Loc *loc)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *name = tensors[i]->name;
+		if (!name || !*name)
+			fatal_at(loc, "initializer %zu has no name", i);
+		if (get_name(&s->tensors, name))
+			fatal_at(loc, "the name '%s' is defined twice", name);
+		put_name(&s->tensors, name, tensors[i]);
+	}
+}
+
+static Scope *new_scope(Import *im, Scope *outer, int opset, int depth)
+{
+	Scope *s = arena_alloc(im->scratch, sizeof *s);
+	s->values.arena = s->tensors.arena = im->scratch;
+	s->outer = outer;
+	s->opset = opset;
+	s->depth = depth;
+	return s;
+}
+
+/* ---- symbols ------------------------------------------------------------------------------------------------------------- */
+
+static bool is_identifier(const char *s)
+{
+	if (!isalpha((unsigned char)*s) && *s != '_')
+		return false;
+	while (isalnum((unsigned char)*s) || *s == '_')
+		s++;
+	return !*s;
+}
+
+/* `text` with everything but letters, digits and underscores replaced. */
+static char *identifier_of(Arena *a, const char *text)
+{
+	bool digit = isdigit((unsigned char)*text);
+	char *id = arena_printf(a, "%s%s", digit || !*text ? "_" : "", text);
+	for (char *p = id; *p; p++)
+		if (!isalnum((unsigned char)*p) && *p != '_')
+			*p = '_';
+	return id;
+}
+
+static const Dim *bound_symbol(Import *im, const char *raw, const char *name)
+{
+	int64_t lo = 0, hi = DimMax;
+	for (int i = 0; i < im->opt->nbind; i++) {
+		const DimBinding *b = &im->opt->bind[i];
+		if (strcmp(b->sym, raw) && strcmp(b->sym, name))
+			continue;
+		im->bind_used[i] = true;
+		lo = b->lo > lo ? b->lo : lo;
+		hi = b->hi < hi ? b->hi : hi;
+		if (lo > hi)
+			fatal_at(&(Loc){.file = im->file->path}, "-D %s: the bounds contradict each other", b->sym);
+	}
+	for (int i = 0; i < im->ndemand; i++) {
+		const Demand *d = &im->demand[i];
+		if (strcmp(d->sym, name))
+			continue;
+		lo = d->lo > lo ? d->lo : lo;
+		hi = d->hi < hi ? d->hi : hi;
+		if (lo > hi)
+			fatal_at(&(Loc){.file = im->file->path}, "no value of dimension '%s' fits all operations of the model", raw);
+	}
+	if (lo == hi)
+		return dim_const(im->m, lo);
+	const Dim *d = dim_sym(im->m, name);
+	Sym *sym = dim_as_sym(d);
+	sym->lo = lo;
+	sym->hi = hi;
+	return d;
+}
+
+/* The symbol that the model calls `raw`; spelled as an identifier that no other symbol has. */
+static const Dim *symbol_of(Import *im, const char *raw)
+{
+	static const char *const reserved[] = {"min", "max", "in", "sym", "func", "model", "inf", "nan"};
+	const Dim *d = get_name(&im->syms, raw);
+	if (d)
+		return d;
+	char *base = identifier_of(im->m->arena, raw), *name = base;
+	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+		if (!strcmp(base, reserved[i]))
+			name = base = arena_printf(im->m->arena, "%s_", base);
+	for (int k = 1; get_name(&im->taken, name); k++)
+		name = arena_printf(im->m->arena, "%s_%d", base, k);
+	put_name(&im->taken, name, name);
+	d = bound_symbol(im, raw, name);
+	put_name(&im->syms, arena_strdup(im->scratch, raw), (void *)d);
+	return d;
+}
+
+static const Dim *existing_symbol(void *im, const char *name)
+{
+	return get_name(&((Import *)im)->syms, name);
+}
+
+/* An expression counts if plain dims of other inputs give its symbols; otherwise the whole text names one symbol. */
+static const Dim *dim_of_param(Import *im, const char *text)
+{
+	const Dim *d = get_name(&im->syms, text);
+	if (!d && !is_identifier(text))
+		d = parse_dim_text(im->m, text, existing_symbol, im);
+	return d ? d : symbol_of(im, text);
+}
+
+static const Dim *declared_dim(Import *im, const Onnx__TensorShapeProto__Dimension *d, const char *input, int axis,
+                               const Loc *loc)
+{
+	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE) {
+		if (d->dim_value < 0 || d->dim_value > DimMax)
+			fatal_at(loc, "input '%s' has the extent %lld", input, (long long)d->dim_value);
+		return dim_const(im->m, d->dim_value);
+	}
+	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param && *d->dim_param)
+		return dim_of_param(im, d->dim_param);
+	return symbol_of(im, arena_printf(im->scratch, "%s_d%d", input, axis));
+}
+
+/* ---- inputs -------------------------------------------------------------------------------------------------------------- */
+
+static const Onnx__TensorShapeProto *shape_of(const OnnxValueInfo *v, const Loc *loc)
+{
+	if (!v->name || !*v->name)
+		fatal_at(loc, "a graph input has no name");
+	const Onnx__TensorShapeProto *shape = v->type->tensor_type->shape;
+	if (!shape)
+		fatal_at(loc, "input '%s' has no shape: its rank must be known", v->name);
+	if (shape->n_dim > MaxRank)
+		fatal_at(loc, "input '%s' has rank %zu; at most %d is supported", v->name, shape->n_dim, MaxRank);
+	return shape;
+}
+
+static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *loc)
+{
+	for (size_t i = 0; i < g->n_input; i++) { /* plain names first: expressions refer to them */
+		const Onnx__TensorShapeProto *shape = shape_of(g->input[i], loc);
+		if (get_name(&s->tensors, g->input[i]->name))
+			continue;
+		for (size_t d = 0; d < shape->n_dim; d++) {
+			const Onnx__TensorShapeProto__Dimension *dim = shape->dim[d];
+			if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && dim->dim_param &&
+			    is_identifier(dim->dim_param))
+				symbol_of(im, dim->dim_param);
+		}
+	}
+	for (size_t i = 0; i < g->n_input; i++) {
+		const OnnxValueInfo *v = g->input[i];
+		const Onnx__TensorShapeProto *shape = shape_of(v, loc);
+		if (get_name(&s->tensors, v->name))
+			continue; /* a default value that nobody may override */
+		Type t = {.rank = shape->n_dim};
+		onnx_dtype(v->type->tensor_type->elem_type, &t.dtype);
+		for (int d = 0; d < t.rank; d++)
+			t.dims[d] = declared_dim(im, shape->dim[d], v->name, d, loc);
+		define(s, v->name, new_param(im->m, arena_strdup(im->m->arena, v->name), t), loc);
+	}
+	for (int i = 0; i < im->opt->nbind; i++)
+		if (!im->bind_used[i]) {
+			const char *have = "";
+			for (int j = 0; j < im->m->nsym; j++)
+				have = arena_printf(im->scratch, "%s%s%s", have, j ? ", " : "", im->m->syms[j]->name);
+			error_at(loc, "-D %s: no dimension of an input has this name%s%s", im->opt->bind[i].sym,
+			         *have ? "; there are: " : "", have);
+		}
+	exit_if_errors();
+}
+
+/* ---- nodes --------------------------------------------------------------------------------------------------------------- */
+
+static void check_arguments(Call *c)
+{
+	const OnnxOp *row = c->row;
+	for (int i = 0; i < row->min_in; i++)
+		if (i >= c->nin || !c->in[i])
+			fatal_at(c->loc, "input %d is missing", i);
+	if (!c->nout)
+		fatal_at(c->loc, "the node has no outputs");
+	for (size_t i = 0; i < c->node->n_attribute; i++) {
+		const char *name = c->node->attribute[i]->name;
+		const char *wrong = check_attr(c->im, row, c->node->attribute[i], onnx_attr(c, name ? name : ""));
+		if (wrong)
+			fatal_at(c->loc, "%s", wrong);
+	}
+}
+
+/* Runs the body with its own names; its attributes come from the call. */
+static void import_call(Call *c, const OnnxFunction *f)
+{
+	Import *im = c->im;
+	if (c->scope->depth >= MaxCalls)
+		fatal_at(c->loc, "functions of the model call each other too deeply, or themselves");
+	int opset = standard_opset(f->opset_import, f->n_opset_import);
+	Scope *s = new_scope(im, NULL, opset < 0 ? c->opset : opset, c->scope->depth + 1);
+	s->caller = c;
+	s->function = f;
+	if ((size_t)c->nin > f->n_input || (size_t)c->nout > f->n_output)
+		fatal_at(c->loc, "function '%s' has %zu inputs and %zu outputs, the call %d and %d", f->name, f->n_input,
+		         f->n_output, c->nin, c->nout);
+	for (int i = 0; i < c->nin; i++)
+		if (c->in[i])
+			define(s, f->input[i], c->in[i], c->loc);
+	import_nodes(im, s, f->node, f->n_node);
+	for (int i = 0; i < c->nout; i++)
+		if (c->wanted[i])
+			c->out[i] = need_value(im, s, f->output[i], c->loc);
+}
+
+/* An input that a function's caller left out is absent in the body too. */
+static bool is_absent_parameter(const Scope *s, const char *name)
+{
+	for (; s; s = s->outer)
+		for (size_t i = 0; s->function && i < s->function->n_input; i++)
+			if (!strcmp(s->function->input[i], name))
+				return true;
+	return false;
+}
+
+static void import_node(Import *im, Scope *s, const OnnxNode *node)
+{
+	Loc where = {.file = im->m->path, .node = arena_strdup(im->m->arena, node_name(node)), .opset = s->opset};
+	where.op = arena_strdup(im->m->arena, node->op_type ? node->op_type : "");
+	const Loc *loc = new_loc(im->m, where);
+	if (++im->ninlined > im->max_inlined)
+		fatal_at(loc, "the functions of the model expand to too many nodes");
+	const OnnxFunction *f = find_function(im, node);
+	const OnnxOp *row = f || !is_standard(node->domain) ? NULL : find_row(im, node->op_type, s->opset);
+	if (!f && !row)
+		fatal_at(loc, "the operator is not supported at this opset");
+	Call c = {.im = im, .m = im->m, .row = row, .node = node, .loc = loc, .opset = s->opset, .scope = s};
+	c.nin = node->n_input;
+	c.nout = node->n_output;
+	c.in = arena_alloc(im->scratch, (c.nin + 1) * sizeof *c.in);
+	c.out = arena_alloc(im->scratch, (c.nout + 1) * sizeof *c.out);
+	c.wanted = arena_alloc(im->scratch, c.nout + 1);
+	for (int i = 0; i < c.nin; i++) {
+		if (!*node->input[i])
+			continue;
+		c.in[i] = lookup(im, s, node->input[i], loc);
+		if (!c.in[i] && !is_absent_parameter(s, node->input[i]))
+			need_value(im, s, node->input[i], loc); /* says so */
+	}
+	for (int i = 0; i < c.nout; i++)
+		c.wanted[i] = *node->output[i] != 0;
+	if (f) {
+		Call *kept = arena_alloc(im->scratch, sizeof *kept);
+		*kept = c;
+		import_call(kept, f);
+	} else {
+		check_arguments(&c);
+		if (row->text)
+			c.out[0] = expand_text(&c, row->text);
+		else
+			row->func(&c);
+	}
+	for (int i = 0; i < c.nout; i++) {
+		if (c.wanted[i] && !c.out[i])
+			fatal_at(loc, "output %d is not supported", i);
+		if (c.wanted[i])
+			define(s, node->output[i], c.out[i], loc);
+	}
+}
+
+void import_nodes(Import *im, Scope *s, OnnxNode *const *nodes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		import_node(im, s, nodes[i]);
+}
+
+/* The branch of an If that a known condition takes; its names live in their own scope. */
+void import_if(Call *c)
+{
+	int n;
+	const Dim *const *cond = known_dims(c, c->in[0], &n);
+	if (!cond || n != 1 || !dim_is_const(cond[0], NULL))
+		fatal_at(c->loc, "not supported: the condition depends on the data");
+	const OnnxAttr *a = onnx_attr(c, dim_equals(cond[0], 0) ? "else_branch" : "then_branch");
+	if (!a || !a->g)
+		fatal_at(c->loc, "a branch is missing");
+	if (c->scope->depth >= MaxCalls)
+		fatal_at(c->loc, "branches are nested too deeply");
+	check_graph(c->im, a->g, c->opset);
+	exit_if_errors();
+	Scope *s = new_scope(c->im, c->scope, c->opset, c->scope->depth + 1);
+	add_tensors(s, a->g->initializer, a->g->n_initializer, c->loc);
+	import_nodes(c->im, s, a->g->node, a->g->n_node);
+	if ((size_t)c->nout > a->g->n_output)
+		fatal_at(c->loc, "the branch has %zu outputs", a->g->n_output);
+	for (int i = 0; i < c->nout; i++)
+		if (c->wanted[i])
+			c->out[i] = need_value(c->im, s, a->g->output[i]->name ? a->g->output[i]->name : "", c->loc);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------------- */
+
+static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *loc)
+{
+	Func *f = im->m->main;
+	f->results = arena_alloc(im->m->arena, (g->n_output + 1) * sizeof *f->results);
+	Names seen = {.arena = im->scratch};
+	if (!g->n_output)
+		fatal_at(loc, "the graph has no outputs");
+	for (size_t i = 0; i < g->n_output; i++) {
+		const char *name = g->output[i]->name ? g->output[i]->name : "";
+		Value *v = need_value(im, s, name, loc);
+		if (get_name(&seen, name))
+			fatal_at(loc, "output '%s' is listed twice", name);
+		put_name(&seen, name, v);
+		f->results[f->body.nyield] = arena_strdup(im->m->arena, name);
+		if (!v->def || is_output(v)) /* each output has a node of its own */
+			v = build(im->m, &f->body, NULL, OpIdentity, loc, 1, &v, 0, NULL, NULL);
+		add_yield(im->m, &f->body, v);
+	}
+}
+
+static void remove_dead(Func *f)
+{
+	for (Node *n = f->body.last, *prev; n; n = prev) {
+		bool used = false;
+		prev = n->prev;
+		for (int i = 0; i < n->nout; i++)
+			used |= n->out[i]->nuse > 0;
+		if (!used)
+			erase_node(n);
+	}
+}
+
+/* Affine indices are found through their iota; replacing them by lists of numbers would hide it. */
+static bool comes_from_iota(const Node *n)
+{
+	bool iota = n->op == OpIota;
+	for (int i = 0; i < n->nin; i++)
+		iota |= n->in[i] && n->in[i]->def && n->in[i]->def->mark;
+	return iota;
+}
+
+/* A constant if all elements are numbers, else a dims node; NULL: stays as it is. */
+static Value *materialise(Module *m, Value *v)
+{
+	int64_t numel = const_numel(&v->type), x;
+	bool numbers = true;
+	for (int64_t i = 0; i < numel; i++)
+		numbers &= dim_is_const(v->known[i], NULL);
+	if (!numbers) {
+		if (v->def->op == OpDims || dtypes[v->type.dtype].cls == ClassBool)
+			return NULL;
+		Attr values = mk_dims(m, Attr_values, numel, v->known);
+		return build(m, v->def->block, v->def, OpDims, v->def->loc, 0, NULL, 1, &values, &v->type);
+	}
+	size_t bytes = dtypes[v->type.dtype].bytes;
+	char *data = arena_alloc(m->arena, numel * bytes + 1);
+	for (int64_t i = 0; i < numel; i++) {
+		dim_is_const(v->known[i], &x);
+		memcpy(data + i * bytes, &x, bytes); /* little-endian */
+	}
+	return new_const(m, "shape", v->type, data, numel * bytes)->value;
+}
+
+static void settle_known(Module *m)
+{
+	for (Node *n = m->main->body.first; n; n = n->next) {
+		n->mark = comes_from_iota(n);
+		if (n->mark || n->nout != 1)
+			continue;
+		Value *v = n->out[0];
+		DClass cls = dtypes[v->type.dtype].cls;
+		if (!v->known || cls == ClassFloat || !v->nuse)
+			continue;
+		Value *by = materialise(m, v);
+		if (by && is_output(v) && !by->def)
+			by = build(m, n->block, n, OpIdentity, n->loc, 1, &by, 0, NULL, NULL);
+		if (by)
+			replace_uses(m, v, by);
+	}
+}
+
+static void drop_unused_consts(Module *m)
+{
+	int n = 0;
+	for (int i = 0; i < m->nconst; i++)
+		if (m->consts[i]->value->nuse)
+			m->consts[n++] = m->consts[i];
+	m->nconst = n;
+}
+
+static void index_names(Import *im)
+{
+	im->syms.arena = im->taken.arena = im->ops.arena = im->functions.arena = im->scratch;
+	for (int i = nonnx_ops - 1; i >= 0; i--)
+		put_name(&im->ops, onnx_ops[i].name, (void *)&onnx_ops[i]);
+	const OnnxModel *model = im->file->model;
+	for (size_t i = 0; i < model->n_functions; i++) {
+		const OnnxFunction *f = model->functions[i];
+		put_name(&im->functions,
+		         arena_printf(im->scratch, "%s:%s:%s", is_standard(f->domain) ? "" : f->domain, f->name ? f->name : "",
+		                      f->overload ? f->overload : ""),
+		         (void *)f);
+	}
+}
+
+void import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *opt, int ndemand, const Demand *demand)
+{
+	Loc *loc = arena_alloc(m->arena, sizeof *loc);
+	loc->file = m->path;
+	const OnnxModel *model = file->model;
+	const OnnxGraph *g = model->graph;
+	if (!g)
+		fatal_at(loc, "not a valid ONNX file: the model has no graph");
+	Import im = {.m = m, .file = file, .scratch = scratch, .opt = opt, .ndemand = ndemand, .demand = demand};
+	im.max_inlined = 1000 + (int64_t)file->size;
+	im.bind_used = arena_alloc(scratch, opt->nbind + 1);
+	index_names(&im);
+	int opset = standard_opset(model->opset_import, model->n_opset_import);
+	check_graph(&im, g, opset);
+	exit_if_errors();
+	Scope *s = new_scope(&im, NULL, opset, 0);
+	add_tensors(s, g->initializer, g->n_initializer, loc);
+	import_inputs(&im, s, g, loc);
+	import_nodes(&im, s, g->node, g->n_node);
+	import_outputs(&im, s, g, loc);
+	remove_dead(m->main);
+	settle_known(m);
+	remove_dead(m->main);
+	drop_unused_consts(m);
+	m->stage = "import";
+}

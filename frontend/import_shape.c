@@ -1,0 +1,554 @@
+/* import_shape.c - operators that make, cut and move tensors.
+ *
+ * Shape operands must be known as dims; nothing here reads data.  Where ONNX clamps or counts from the end, the dims do
+ * the same symbolically, so that a result is right for every size that its symbols allow.
+ */
+#include "import.h"
+
+#include <string.h>
+
+/* ---- constants --------------------------------------------------------------------------------------------------------- */
+
+static Value *const_f32(Call *c, int n, const float *values, int rank)
+{
+	Type type = {.dtype = F32, .rank = rank};
+	if (rank)
+		type.dims[0] = dim_const(c->m, n);
+	float *data = arena_alloc(c->m->arena, (n + 1) * sizeof *data);
+	if (n)
+		memcpy(data, values, n * sizeof *data);
+	return new_const(c->m, node_name(c->node), type, data, n * sizeof *data)->value;
+}
+
+void import_constant(Call *c)
+{
+	static const char *const forms[] = {"value", "value_float", "value_floats", "value_int", "value_ints"};
+	const OnnxAttr *a = NULL;
+	int form = 0;
+	while (form < 5 && !(a = onnx_attr(c, forms[form])))
+		form++;
+	if (!a)
+		fatal_at(c->loc, "a Constant without a value");
+	if (form == 0 && !a->t)
+		fatal_at(c->loc, "attribute 'value' has the wrong type");
+	if (form == 0)
+		c->out[0] = tensor_const(c->m, c->im->file, a->t, node_name(c->node), c->loc)->value;
+	else if (form == 1)
+		c->out[0] = const_f32(c, 1, &a->f, 0);
+	else if (form == 2)
+		c->out[0] = const_f32(c, a->n_floats, a->floats, 1);
+	else if (form == 3)
+		c->out[0] = emit_dims(c, 0, 1, (const Dim *[]){dim_const(c->m, a->i)});
+	else
+		c->out[0] = const_i64(c->m, a->n_ints, a->ints)->value;
+}
+
+void import_constant_of_shape(Call *c)
+{
+	const Dim *dims[MaxRank];
+	int rank = need_dims(c, 0, "shape", dims, MaxRank);
+	const OnnxAttr *a = onnx_attr(c, "value");
+	Value *fill;
+	if (a && !a->t)
+		fatal_at(c->loc, "attribute 'value' has the wrong type");
+	fill = a ? tensor_const(c->m, c->im->file, a->t, "fill", c->loc)->value : emit_const(c, F32, 0);
+	if (!dim_equals(type_numel(c->m, &fill->type), 1))
+		fatal_at(c->loc, "attribute 'value' has %s elements, not one", dim_text(c->m, type_numel(c->m, &fill->type)));
+	fill = emit_reshape(c, fill, 0, NULL);
+	for (int i = 0; i < rank; i++)
+		require_at_least(c, dims[i], 0);
+	Type type = {.dtype = fill->type.dtype, .rank = rank};
+	memcpy(type.dims, dims, rank * sizeof *dims);
+	c->out[0] = rank ? emit(c, OpExpand, 1, &fill, 0, NULL, &type) : fill;
+}
+
+/* ---- shapes as values ---------------------------------------------------------------------------------------------------- */
+
+void import_alias(Call *c)
+{
+	c->out[0] = c->in[0];
+}
+
+void import_cast(Call *c)
+{
+	DType dtype;
+	if (!onnx_dtype(onnx_int(c, "to", 0), &dtype))
+		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "to", 0)));
+	c->out[0] = emit_cast(c, c->in[0], dtype);
+}
+
+void import_cast_like(Call *c)
+{
+	c->out[0] = emit_cast(c, c->in[0], c->in[1]->type.dtype);
+}
+
+static int64_t clamp(int64_t v, int rank)
+{
+	v = v < 0 ? v + rank : v;
+	return v < 0 ? 0 : v > rank ? rank : v;
+}
+
+void import_shape(Call *c)
+{
+	const Type *t = &c->in[0]->type;
+	int from = clamp(onnx_int(c, "start", 0), t->rank), to = clamp(onnx_int(c, "end", t->rank), t->rank);
+	c->out[0] = emit_dims(c, 1, to > from ? to - from : 0, t->dims + from);
+}
+
+void import_size(Call *c)
+{
+	const Dim *n = type_numel(c->m, &c->in[0]->type);
+	c->out[0] = emit_dims(c, 0, 1, &n);
+}
+
+/* ---- reshapes ------------------------------------------------------------------------------------------------------------ */
+
+void import_reshape(Call *c)
+{
+	const Type *x = &c->in[0]->type;
+	const Dim *dims[MaxRank], *rest = dim_const(c->m, 1);
+	int rank = need_dims(c, 1, "shape", dims, MaxRank), hole = -1;
+	bool zero_copies = !onnx_int(c, "allowzero", 0);
+	for (int i = 0; i < rank; i++) {
+		if (dim_equals(dims[i], -1)) {
+			if (hole >= 0)
+				fatal_at(c->loc, "the shape has more than one -1");
+			hole = i;
+			continue;
+		}
+		if (dim_equals(dims[i], 0) && zero_copies) {
+			if (i >= x->rank)
+				fatal_at(c->loc, "the shape copies axis %d of a tensor of rank %d", i, x->rank);
+			dims[i] = x->dims[i];
+		}
+		require_at_least(c, dims[i], 0);
+		rest = dim_mul(c->m, rest, dims[i]);
+	}
+	const Dim *numel = type_numel(c->m, x);
+	if (hole >= 0) {
+		if (dim_equals(rest, 0))
+			fatal_at(c->loc, "-1 next to an extent of 0");
+		dims[hole] = divide_dims(c, numel, rest);
+		rest = dim_mul(c->m, rest, dims[hole]);
+	}
+	require_equal(c, numel, rest, "element counts");
+	c->out[0] = emit_reshape(c, c->in[0], rank, dims);
+}
+
+void import_flatten(Call *c)
+{
+	const Type *x = &c->in[0]->type;
+	int64_t axis = onnx_int(c, "axis", 1);
+	axis = axis < 0 ? axis + x->rank : axis;
+	if (axis < 0 || axis > x->rank)
+		fatal_at(c->loc, "axis %lld is out of range for rank %d", (long long)axis, x->rank);
+	const Dim *dims[2] = {product(c->m, x->dims, axis), product(c->m, x->dims + axis, x->rank - axis)};
+	c->out[0] = emit_reshape(c, c->in[0], 2, dims);
+}
+
+void import_squeeze(Call *c)
+{
+	const Type *x = &c->in[0]->type;
+	int64_t axes[MaxRank];
+	int n = norm_axes(c, "axes", 1, x->rank, axes), rank = 0;
+	const Dim *dims[MaxRank];
+	bool drop[MaxRank] = {false};
+	for (int i = 0; i < n; i++) {
+		drop[axes[i]] = true;
+		require_equal(c, x->dims[axes[i]], dim_const(c->m, 1), "squeezed extent");
+	}
+	for (int i = 0; i < x->rank; i++)
+		if (!(n < 0 ? dim_equals(x->dims[i], 1) : drop[i]))
+			dims[rank++] = x->dims[i];
+	c->out[0] = emit_reshape(c, c->in[0], rank, dims);
+}
+
+void import_unsqueeze(Call *c)
+{
+	const Type *x = &c->in[0]->type;
+	int64_t axes[MaxRank], raw[MaxRank];
+	const int64_t *listed;
+	int n = onnx_ints(c, "axes", &listed), next = 0;
+	if (n < 0)
+		n = need_ints(c, 1, "axes", raw, MaxRank);
+	if (n + x->rank > MaxRank)
+		fatal_at(c->loc, "the result has rank %d; at most %d is supported", n + x->rank, MaxRank);
+	int rank = n + x->rank;
+	n = norm_axes(c, "axes", 1, rank, axes);
+	const Dim *dims[MaxRank];
+	for (int i = 0, from = 0; i < rank; i++) {
+		bool is_new = next < n && axes[next] == i;
+		dims[i] = is_new ? dim_const(c->m, 1) : x->dims[from++];
+		next += is_new;
+	}
+	c->out[0] = emit_reshape(c, c->in[0], rank, dims);
+}
+
+void import_expand(Call *c)
+{
+	const Dim *dims[MaxRank];
+	int rank = need_dims(c, 1, "shape", dims, MaxRank);
+	for (int i = 0; i < rank; i++)
+		require_at_least(c, dims[i], 0);
+	c->out[0] = emit_expand(c, c->in[0], rank, dims);
+}
+
+/* [.. d ..] -> [.. 1, d ..] -> [.. r, d ..] -> [.. r*d ..] for the axes that repeat. */
+void import_tile(Call *c)
+{
+	const Type *x = &c->in[0]->type;
+	const Dim *by[MaxRank], *split[2 * MaxRank], *wide[2 * MaxRank], *out[MaxRank];
+	int n = 0;
+	if (need_dims(c, 1, "repeats", by, MaxRank) != x->rank)
+		fatal_at(c->loc, "input 'repeats' does not have one element per axis");
+	for (int i = 0; i < x->rank; i++) {
+		require_at_least(c, by[i], 0);
+		out[i] = dim_mul(c->m, x->dims[i], by[i]);
+		if (!dim_equals(by[i], 1) && !dim_equals(x->dims[i], 1)) {
+			split[n] = dim_const(c->m, 1);
+			wide[n++] = by[i];
+		}
+		split[n] = x->dims[i];
+		wide[n++] = dim_equals(x->dims[i], 1) ? by[i] : x->dims[i];
+	}
+	Value *v = emit_reshape(c, c->in[0], n, split);
+	c->out[0] = emit_reshape(c, emit_expand(c, v, n, wide), x->rank, out);
+}
+
+void import_transpose(Call *c)
+{
+	int rank = c->in[0]->type.rank, perm[MaxRank];
+	const int64_t *given;
+	int n = onnx_ints(c, "perm", &given);
+	if (n >= 0 && n != rank)
+		fatal_at(c->loc, "perm has %d entries for rank %d", n, rank);
+	bool seen[MaxRank] = {false};
+	for (int i = 0; i < rank; i++) {
+		perm[i] = n < 0 ? rank - 1 - i : norm_axis(c, given[i], rank);
+		if (seen[perm[i]])
+			fatal_at(c->loc, "perm is not a permutation");
+		seen[perm[i]] = true;
+	}
+	c->out[0] = emit_transpose(c, c->in[0], perm);
+}
+
+void import_concat(Call *c)
+{
+	for (int i = 0; i < c->nin; i++)
+		if (!c->in[i])
+			fatal_at(c->loc, "input %d is missing", i);
+	int axis = norm_axis(c, onnx_int(c, "axis", c->opset < 4 ? 1 : 0), c->in[0]->type.rank);
+	if (!has_attr(c, "axis"))
+		fatal_at(c->loc, "attribute 'axis' is missing");
+	Attr a = mk_int(Attr_axis, axis);
+	c->out[0] = c->nin == 1 ? c->in[0] : emit(c, OpConcat, c->nin, c->in, 1, &a, NULL);
+}
+
+/* ---- slices -------------------------------------------------------------------------------------------------------------- */
+
+/* An index as ONNX counts it: from the end if negative, then clamped to lo .. hi. */
+static const Dim *clamp_index(Call *c, const Dim *at, const Dim *extent, int64_t lo, const Dim *hi)
+{
+	Module *m = c->m;
+	int64_t value, least, most;
+	if (dim_is_const(at, &value) && (value > DimMax || value < -(int64_t)DimMax))
+		return value > 0 ? hi : dim_const(m, lo);
+	dim_range(at, &least, &most);
+	if (most < 0)
+		at = dim_add(m, at, extent);
+	else if (least < 0) /* the model means a count, so the other case is an error of the sizes */
+		require_equal(c, dim_max(m, at, dim_const(m, 0)), at, "slice bound");
+	return dim_min(m, dim_max(m, at, dim_const(m, lo)), hi);
+}
+
+static Value *slice_axis(Call *c, Value *x, int axis, const Dim *start, const Dim *end, int64_t step)
+{
+	Module *m = c->m;
+	const Dim *extent = x->type.dims[axis], *last = dim_sub(m, extent, dim_const(m, 1)), *n;
+	if (step == 0)
+		fatal_at(c->loc, "a step of 0");
+	if (step > 0) {
+		start = clamp_index(c, start, extent, 0, extent);
+		end = clamp_index(c, end, extent, 0, extent);
+		n = dim_sub(m, end, start);
+	} else {
+		start = clamp_index(c, start, extent, 0, last);
+		end = clamp_index(c, end, extent, -1, last);
+		n = dim_sub(m, start, end);
+		if (step < -DimMax)
+			step = -DimMax;
+	}
+	if (step > DimMax)
+		step = DimMax;
+	n = dim_ceildiv(m, dim_max(m, n, dim_const(m, 0)), dim_const(m, step > 0 ? step : -step));
+	return emit_range(c, x, axis, start, n, step);
+}
+
+void import_slice(Call *c)
+{
+	const Dim *starts[MaxRank], *ends[MaxRank];
+	int64_t axes[MaxRank], steps[MaxRank];
+	int n, rank = c->in[0]->type.rank, naxes = -1, nsteps = -1;
+	if (c->opset < 10) {
+		const int64_t *s, *e, *a;
+		n = onnx_ints(c, "starts", &s);
+		naxes = onnx_ints(c, "axes", &a);
+		if (n < 0 || n > rank || n != onnx_ints(c, "ends", &e))
+			fatal_at(c->loc, "attributes 'starts' and 'ends' do not fit rank %d", rank);
+		for (int i = 0; i < n; i++) {
+			starts[i] = dim_const(c->m, s[i]);
+			ends[i] = dim_const(c->m, e[i]);
+		}
+		for (int i = 0; i < naxes && i < MaxRank; i++)
+			axes[i] = a[i];
+	} else {
+		n = need_dims(c, 1, "starts", starts, MaxRank);
+		if (n > rank || n != need_dims(c, 2, "ends", ends, MaxRank))
+			fatal_at(c->loc, "inputs 'starts' and 'ends' do not fit rank %d", rank);
+		if (c->nin > 3 && c->in[3])
+			naxes = need_ints(c, 3, "axes", axes, MaxRank);
+		if (c->nin > 4 && c->in[4])
+			nsteps = need_ints(c, 4, "steps", steps, MaxRank);
+	}
+	if ((naxes >= 0 && naxes != n) || (nsteps >= 0 && nsteps != n))
+		fatal_at(c->loc, "'axes' or 'steps' do not have one entry per start");
+	Value *x = c->in[0];
+	bool cut[MaxRank] = {false};
+	for (int i = 0; i < n; i++) {
+		int axis = naxes < 0 ? i : norm_axis(c, axes[i], rank);
+		if (cut[axis])
+			fatal_at(c->loc, "axis %d is listed twice", axis);
+		cut[axis] = true;
+		x = slice_axis(c, x, axis, starts[i], ends[i], nsteps < 0 ? 1 : steps[i]);
+	}
+	c->out[0] = x;
+}
+
+void import_split(Call *c)
+{
+	Module *m = c->m;
+	Value *x = c->in[0];
+	int axis = norm_axis(c, onnx_int(c, "axis", 0), x->type.rank), n = -1;
+	const Dim *extent = x->type.dims[axis], *at = dim_const(m, 0);
+	const Dim **sizes = arena_alloc(c->im->scratch, (c->nout + 1) * sizeof *sizes);
+	const int64_t *listed;
+	if (c->nin > 1 && c->in[1])
+		n = need_dims(c, 1, "split", sizes, c->nout);
+	else if ((n = onnx_ints(c, "split", &listed)) >= 0)
+		for (int i = 0; i < n && i < c->nout; i++)
+			sizes[i] = dim_const(m, listed[i]);
+	if (n >= 0 && n != c->nout)
+		fatal_at(c->loc, "%d sizes for %d outputs", n, c->nout);
+	if (has_attr(c, "num_outputs") && onnx_int(c, "num_outputs", 0) != c->nout)
+		fatal_at(c->loc, "num_outputs is not the number of outputs, %d", c->nout);
+	if (n < 0) { /* equal chunks; only since opset 18 may the last one be smaller */
+		const Dim *chunk = dim_ceildiv(m, extent, dim_const(m, c->nout));
+		const Dim *last = dim_sub(m, extent, dim_mul_const(m, chunk, c->nout - 1));
+		if (c->opset < 18)
+			require_equal(c, last, chunk, "chunks of the split axis");
+		for (int i = 0; i < c->nout; i++)
+			sizes[i] = i < c->nout - 1 ? chunk : last;
+	}
+	for (int i = 0; i < c->nout; i++) {
+		require_at_least(c, sizes[i], 0);
+		if (c->wanted[i])
+			c->out[i] = emit_range(c, x, axis, at, sizes[i], 1);
+		at = dim_add(m, at, sizes[i]);
+	}
+	require_equal(c, at, extent, "sum of the sizes and the split axis");
+}
+
+static double fill_value(Call *c)
+{
+	double v = onnx_float(c, "value", 0);
+	if (c->nin > 2 && c->in[2] && !value_as_scalar(c->in[2], &v)) {
+		int n;
+		int64_t x;
+		const Dim *const *known = known_dims(c, c->in[2], &n);
+		if (!known || n != 1 || !dim_is_const(known[0], &x))
+			fatal_at(c->loc, "not supported: the fill value depends on the data");
+		v = x;
+	}
+	return v;
+}
+
+void import_pad(Call *c)
+{
+	Module *m = c->m;
+	Value *x = c->in[0];
+	const Dim *given[2 * MaxRank], *pads[2 * MaxRank];
+	const int64_t *listed;
+	int rank = x->type.rank, n = onnx_ints(c, "pads", &listed), naxes = -1;
+	int64_t axes[MaxRank];
+	if (n > 2 * MaxRank)
+		fatal_at(c->loc, "attribute 'pads' does not fit rank %d", rank);
+	for (int i = 0; i < n; i++)
+		given[i] = dim_const(m, listed[i]);
+	if (c->opset >= 11)
+		n = need_dims(c, 1, "pads", given, 2 * MaxRank);
+	if (c->nin > 3 && c->in[3])
+		naxes = need_ints(c, 3, "axes", axes, MaxRank);
+	int half = naxes < 0 ? rank : naxes;
+	if (n != 2 * half)
+		fatal_at(c->loc, "%d pads, expected %d", n, 2 * half);
+	for (int i = 0; i < 2 * rank; i++)
+		pads[i] = dim_const(m, 0);
+	for (int i = 0; i < half; i++) {
+		int axis = naxes < 0 ? i : norm_axis(c, axes[i], rank);
+		pads[axis] = given[i];
+		pads[rank + axis] = given[half + i];
+	}
+	bool grows = false;
+	for (int i = 0; i < rank; i++) { /* negative pads cut, which is done first */
+		const Dim *zero = dim_const(m, 0), *cut[2];
+		for (int side = 0; side < 2; side++) {
+			const Dim **pad = &pads[side * rank + i];
+			cut[side] = dim_sub(m, zero, dim_min(m, *pad, zero));
+			*pad = dim_max(m, *pad, zero);
+			grows |= *pad != zero;
+		}
+		const Dim *left = dim_sub(m, dim_sub(m, x->type.dims[i], cut[0]), cut[1]);
+		x = emit_range(c, x, i, cut[0], left, 1);
+	}
+	if (!grows) {
+		c->out[0] = x;
+		return;
+	}
+	int mode = onnx_word(c, "mode", "edge") ? 1 : onnx_word(c, "mode", "reflect") ? 2 : 0;
+	Attr attrs[3] = {mk_dims(m, Attr_pads_dim, 2 * rank, pads), mk_int(Attr_mode, mode)};
+	attrs[2] = mk_float(Attr_value, mode ? 0 : fill_value(c));
+	c->out[0] = emit(c, OpPad, 1, &x, 3, attrs, NULL);
+}
+
+/* ---- gathers ------------------------------------------------------------------------------------------------------------- */
+
+/* One known index is a slice; the axis goes if the index is a scalar. */
+static Value *pick(Call *c, Value *x, int axis, const Dim *at, const Type *idx)
+{
+	Module *m = c->m;
+	int64_t lo, hi, value;
+	const Dim *extent = x->type.dims[axis], *dims[2 * MaxRank];
+	dim_range(at, &lo, &hi);
+	if (dim_is_const(at, &value)) {
+		if (value < -(int64_t)DimMax || value > DimMax)
+			fatal_at(c->loc, "index %lld is out of range", (long long)value);
+		require_at_least(c, extent, value < 0 ? -value : value + 1);
+	} else if (lo < 0) {
+		return NULL;
+	} else {
+		require_at_most(c, dim_add(m, at, dim_const(m, 1)), extent);
+	}
+	at = hi < 0 ? dim_add(m, at, extent) : at;
+	x = emit_range(c, x, axis, at, dim_const(m, 1), 1);
+	int rank = 0;
+	for (int i = 0; i < x->type.rank; i++) {
+		if (i != axis)
+			dims[rank++] = x->type.dims[i];
+		for (int k = 0; i == axis && k < idx->rank; k++)
+			dims[rank++] = idx->dims[k];
+	}
+	return emit_reshape(c, x, rank, dims);
+}
+
+/* Constant indices count from the front afterwards where that needs no data. */
+void import_gather(Call *c)
+{
+	Value *x = c->in[0], *idx = c->in[1];
+	int axis = norm_axis(c, onnx_int(c, "axis", 0), x->type.rank), n;
+	const Dim *const *known = known_dims(c, idx, &n);
+	DClass cls = dtypes[idx->type.dtype].cls;
+	if (known && n == 1 && (cls == ClassSigned || cls == ClassUnsigned))
+		c->out[0] = pick(c, x, axis, known[0], &idx->type);
+	if (c->out[0])
+		return;
+	Attr a = mk_int(Attr_axis, axis);
+	c->out[0] = emit(c, OpGather, 2, (Value *[]){x, idx}, 1, &a, NULL);
+}
+
+void import_gather_elements(Call *c)
+{
+	Attr a = mk_int(Attr_axis, norm_axis(c, onnx_int(c, "axis", 0), c->in[0]->type.rank));
+	c->out[0] = emit(c, OpGatherElem, 2, c->in, 1, &a, NULL);
+}
+
+void import_gather_nd(Call *c)
+{
+	int64_t batch = c->opset < 12 ? 0 : onnx_int(c, "batch_dims", 0);
+	if (batch < 0 || batch > MaxRank)
+		fatal_at(c->loc, "batch_dims %lld is out of range", (long long)batch);
+	Attr a = mk_int(Attr_batch_dims, batch);
+	c->out[0] = emit(c, OpGatherND, 2, c->in, 1, &a, NULL);
+}
+
+/* ---- counting ------------------------------------------------------------------------------------------------------------ */
+
+static const Dim *known_scalar(Call *c, int input, const char *what)
+{
+	const Dim *d;
+	if (need_dims(c, input, what, &d, 1) != 1)
+		fatal_at(c->loc, "input '%s' is not a scalar", what);
+	return d;
+}
+
+void import_range(Call *c)
+{
+	Module *m = c->m;
+	DType dtype = c->in[0]->type.dtype;
+	const Dim *start = known_scalar(c, 0, "start"), *limit = known_scalar(c, 1, "limit");
+	const Dim *delta = known_scalar(c, 2, "delta"), *span = dim_sub(m, limit, start);
+	int64_t lo, hi;
+	dim_range(delta, &lo, &hi);
+	if (lo <= 0 && hi >= 0)
+		fatal_at(c->loc, "the step %s may be 0", dim_text(m, delta));
+	if (hi < 0)
+		span = dim_mul_const(m, span, -1);
+	const Dim *n = dim_ceildiv(m, span, hi < 0 ? dim_mul_const(m, delta, -1) : delta);
+	n = dim_max(m, n, dim_const(m, 0));
+	bool real = dtypes[dtype].cls == ClassFloat; /* whole numbers here, so counting in i64 is exact */
+	c->out[0] = emit_cast(c, emit_iota(c, real ? I64 : dtype, n, start, delta), dtype);
+}
+
+/* Where the operand is filled with one number that is not zero: its indices in order, one row per axis. */
+void import_nonzero(Call *c)
+{
+	Module *m = c->m;
+	const Type *x = &c->in[0]->type;
+	double fill;
+	if (!constant_fill(c->in[0], &fill) || fill == 0)
+		fatal_at(c->loc, "not supported: the number of non-zero elements depends on the data");
+	const Dim *n = type_numel(m, x), *one = dim_const(m, 1), *row[2] = {one, n}, *stride = one;
+	Value *rows[MaxRank], *count = emit_iota(c, I64, n, dim_const(m, 0), one);
+	if (!x->rank)
+		fatal_at(c->loc, "not supported: a scalar operand");
+	for (int i = x->rank - 1; i >= 0; i--) {
+		Value *at = count;
+		if (stride != one)
+			at = emit2(c, OpIDiv, at, emit_dims(c, 0, 1, &stride));
+		if (i > 0)
+			at = emit2(c, OpIMod, at, emit_dims(c, 0, 1, &x->dims[i]));
+		rows[i] = emit_reshape(c, at, 2, row);
+		stride = dim_mul(m, stride, x->dims[i]);
+	}
+	Attr a = mk_int(Attr_axis, 0);
+	c->out[0] = x->rank == 1 ? rows[0] : emit(c, OpConcat, x->rank, rows, 1, &a, NULL);
+}
+
+/* Element (i, j) stays for j - i >= k (upper) or <= k. */
+void import_trilu(Call *c)
+{
+	Module *m = c->m;
+	Value *x = c->in[0];
+	int rank = x->type.rank;
+	const Dim *zero = dim_const(m, 0), *one = dim_const(m, 1);
+	if (rank < 2)
+		fatal_at(c->loc, "the operand has rank %d", rank);
+	const Dim *rows = x->type.dims[rank - 2], *column[2] = {rows, one};
+	Value *i = emit_reshape(c, emit_iota(c, I64, rows, zero, one), 2, column);
+	if (c->nin > 1 && c->in[1]) {
+		require_equal(c, type_numel(m, &c->in[1]->type), one, "elements of 'k'");
+		i = emit2(c, OpAdd, i, emit_reshape(c, c->in[1], 0, NULL));
+	}
+	Value *j = emit_iota(c, I64, x->type.dims[rank - 1], zero, one);
+	Value *keep = onnx_int(c, "upper", 1) ? emit2(c, OpLe, i, j) : emit2(c, OpLe, j, i);
+	c->out[0] = emit3(c, OpWhere, keep, x, emit_const(c, x->type.dtype, 0));
+}

@@ -1,0 +1,274 @@
+/* load.c - opens a model file, finds out what it is, and frees everything again if it is wrong. */
+#include "import.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A C identifier from the file's name without folder and extension. */
+static char *name_of_path(Arena *a, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+	int n = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
+	bool letter = isalpha((unsigned char)*base) || *base == '_';
+	char *name = arena_printf(a, "%s%.*s", n && letter ? "" : "model_", n, base);
+	for (char *p = name; *p; p++)
+		if (!isalnum((unsigned char)*p))
+			*p = '_';
+	return name;
+}
+
+static bool has_suffix(const char *text, const char *suffix)
+{
+	size_t n = strlen(text), m = strlen(suffix);
+	return n >= m && !strcmp(text + n - m, suffix);
+}
+
+/* IR text starts with "model", after comments and blanks; protobuf cannot. */
+static bool is_ir_text(const char *path, const char *bytes, size_t size)
+{
+	size_t i = 0;
+	if (has_suffix(path, ".ir"))
+		return true;
+	while (i < size && (isspace((unsigned char)bytes[i]) || bytes[i] == ';' || bytes[i] == '#')) {
+		if (bytes[i] == ';' || bytes[i] == '#')
+			while (i < size && bytes[i] != '\n')
+				i++;
+		else
+			i++;
+	}
+	return size - i > 5 && !memcmp(bytes + i, "model", 5) && isspace((unsigned char)bytes[i + 5]);
+}
+
+static void check_options(const char *path, const LoadOptions *opt)
+{
+	Loc loc = {.file = path};
+	for (int i = 0; i < opt->nbind; i++) {
+		const DimBinding *b = &opt->bind[i];
+		if (b->lo < 0 || b->hi > DimMax || b->lo > b->hi)
+			error_at(&loc, "-D %s: the range %lld..%lld is empty or outside 0..%d", b->sym, (long long)b->lo,
+			         (long long)b->hi, DimMax);
+	}
+	for (const char *p = opt->name; p && *p; p++)
+		if (!isalnum((unsigned char)*p) && *p != '_') {
+			error_at(&loc, "the model's name '%s' is not a C identifier", opt->name);
+			break;
+		}
+	if (opt->name && (!*opt->name || isdigit((unsigned char)*opt->name)))
+		error_at(&loc, "the model's name '%s' is not a C identifier", opt->name);
+	exit_if_errors();
+}
+
+/* ---- -D on IR text ------------------------------------------------------------------------------------------------------ */
+
+static const Dim **subst_dims(Module *m, int64_t n, const Dim *const *dims, const Dim *const *by)
+{
+	const Dim **out = arena_alloc(m->arena, (n + 1) * sizeof *out);
+	for (int64_t i = 0; i < n; i++)
+		out[i] = dim_subst(m, dims[i], by);
+	return out;
+}
+
+static void subst_value(Module *m, Value *v, const Dim *const *by)
+{
+	if (v->known)
+		v->known = subst_dims(m, const_numel(&v->type), v->known, by);
+	for (int i = 0; i < v->type.rank; i++)
+		v->type.dims[i] = dim_subst(m, v->type.dims[i], by);
+}
+
+static void subst_block(Module *m, Block *b, const Dim *const *by)
+{
+	for (Node *n = b->first; n; n = n->next) {
+		for (int i = 0; i < n->nattr; i++) {
+			Attr *a = &n->attrs[i];
+			if (a->dim)
+				a->dim = dim_subst(m, a->dim, by);
+			if (a->dims)
+				a->dims = subst_dims(m, a->n, a->dims, by);
+		}
+		for (int i = 0; i < n->nout; i++)
+			subst_value(m, n->out[i], by);
+		if (n->body)
+			subst_block(m, n->body, by);
+	}
+}
+
+static void subst_module(Module *m, const Dim *const *by)
+{
+	for (int i = 0; i < m->main->nparam; i++)
+		subst_value(m, m->main->params[i], by);
+	subst_block(m, &m->main->body, by);
+	int kept = 0;
+	for (int i = 0; i < m->ncheck; i++) {
+		DimCheck *k = &m->checks[i];
+		k->a = dim_subst(m, k->a, by);
+		k->b = dim_subst(m, k->b, by);
+		if (k->a != k->b && dim_is_const(k->a, NULL) && dim_is_const(k->b, NULL))
+			fatal_at(k->loc, "with these -D, %s would have to be %s", dim_text(m, k->a), dim_text(m, k->b));
+		if (k->a != k->b)
+			m->checks[kept++] = *k;
+	}
+	m->ncheck = kept;
+}
+
+static void bind_parsed(Module *m, const LoadOptions *opt)
+{
+	Loc loc = {.file = m->path};
+	if (!opt->nbind)
+		return;
+	if (m->loops || !m->main)
+		fatal_at(&loc, "-D cannot be applied any more: the module is lowered");
+	for (int i = 0; i < opt->nbind; i++) {
+		const DimBinding *b = &opt->bind[i];
+		Sym *sym = find_sym(m, b->sym);
+		if (!sym)
+			fatal_at(&loc, "-D %s: no dimension has this name", b->sym);
+		sym->lo = b->lo > sym->lo ? b->lo : sym->lo;
+		sym->hi = b->hi < sym->hi ? b->hi : sym->hi;
+		if (sym->lo > sym->hi)
+			fatal_at(&loc, "-D %s: the bounds contradict each other or the module's", b->sym);
+	}
+	const Dim **by = arena_alloc(m->arena, (m->nsym + 1) * sizeof *by);
+	for (int i = 0; i < m->nsym; i++)
+		if (m->syms[i]->lo == m->syms[i]->hi)
+			by[i] = dim_const(m, m->syms[i]->lo);
+	subst_module(m, by);
+}
+
+/* ---- files --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Loading {
+	Arena *scratch; /* names, protobuf messages, IR text */
+	Module *module;
+} Loading;
+
+/* ---- ONNX ---------------------------------------------------------------------------------------------------------------- */
+
+/* A check x == sym + c holds only for sym in range(x) - c. */
+static void learn_from(Module *m, const Dim *x, const Dim *y, Demand *demands)
+{
+	for (int i = 0; i < m->nsym; i++) {
+		int64_t c, lo, hi;
+		const Dim *rest = dim_uses_sym(y, m->syms[i]) ? dim_sub(m, y, dim_sym(m, m->syms[i]->name)) : NULL;
+		if (!rest || !dim_is_const(rest, &c) || c < -DimMax || c > DimMax)
+			continue;
+		dim_range(x, &lo, &hi);
+		if (lo > -DimMax && lo - c > demands[i].lo)
+			demands[i].lo = lo - c;
+		if (hi < DimMax && hi - c < demands[i].hi)
+			demands[i].hi = hi - c;
+	}
+}
+
+static const Demand *find_demand(const Demand *demands, int n, const char *sym)
+{
+	for (int i = 0; i < n; i++)
+		if (!strcmp(demands[i].sym, sym))
+			return &demands[i];
+	return NULL;
+}
+
+/* Bounds of the symbols, with what the run-time checks imply: T == min(T, 40) says T <= 40.  Did anything get tighter?
+ * Earlier demands stay for symbols that have become constants. */
+static bool learn_demands(Arena *a, Module *m, Demand **demands, int *n)
+{
+	enum { MaxLearned = 64 }; /* symbols times checks: keep it small */
+	bool tighter = false;
+	int old = *n, count = m->nsym;
+	if (m->nsym > MaxLearned)
+		return false;
+	Demand *now = arena_alloc(a, (m->nsym + old + 1) * sizeof *now);
+	for (int i = 0; i < count; i++)
+		now[i] = (Demand){arena_strdup(a, m->syms[i]->name), m->syms[i]->lo, m->syms[i]->hi};
+	for (int i = 0; i < m->ncheck; i++) {
+		learn_from(m, m->checks[i].a, m->checks[i].b, now);
+		learn_from(m, m->checks[i].b, m->checks[i].a, now);
+	}
+	for (int i = 0; i < count; i++) {
+		const Demand *was = find_demand(*demands, old, now[i].sym);
+		tighter |= now[i].lo != (was ? was->lo : 0) || now[i].hi != (was ? was->hi : DimMax);
+	}
+	for (int i = 0; i < old; i++)
+		if (!find_demand(now, count, (*demands)[i].sym))
+			now[count++] = (*demands)[i];
+	*n = count;
+	*demands = now;
+	return tighter;
+}
+
+/* Imports again, from the tighter bounds, while there are some: dims get simpler and checks vanish. */
+static void load_onnx(Loading *l, const char *path, const char *bytes, size_t size, const LoadOptions *opt)
+{
+	enum { MaxRounds = 4 };
+	const char *name = opt->name ? opt->name : name_of_path(l->scratch, path);
+	OnnxFile *file = read_onnx(l->scratch, path, bytes, size);
+	uint64_t hash = hash_bytes(bytes, size, 0);
+	Demand *demands = NULL;
+	int n = 0;
+	for (int round = 0; round < MaxRounds; round++) {
+		free_module(l->module);
+		l->module = NULL;
+		Module *m = l->module = new_module(name, path);
+		m->model_hash = hash;
+		file->external = NULL;
+		file->bytes = map_file(m->arena, path, &file->size); /* constants point into it */
+		if (!file->bytes || file->size != size)
+			fatal_at(&(Loc){.file = path}, "%s", file->bytes ? "the file changes while it is read" : strerror(errno));
+		import_model(m, file, l->scratch, opt, n, demands);
+		if (!learn_demands(l->scratch, m, &demands, &n))
+			break;
+	}
+}
+
+static void load(Loading *l, const char *path, const LoadOptions *opt)
+{
+	size_t size;
+	Loc loc = {.file = path};
+	check_options(path, opt);
+	l->scratch = new_arena();
+	const char *bytes = map_file(l->scratch, path, &size);
+	if (!bytes)
+		fatal_at(&loc, "%s", strerror(errno));
+	if (is_ir_text(path, bytes, size)) {
+		l->module = parse_module(path, bytes);
+		if (opt->name)
+			l->module->name = arena_strdup(l->module->arena, opt->name);
+		bind_parsed(l->module, opt);
+		return;
+	}
+	load_onnx(l, path, bytes, size, opt);
+}
+
+/* False: left by an error that somebody wants back. */
+static bool try_load(Loading *l, const char *path, const LoadOptions *opt)
+{
+	jmp_buf here;
+	if (setjmp(here))
+		return false;
+	diag_recover = &here;
+	load(l, path, opt);
+	return true;
+}
+
+/* If errors come back to the caller, so does the memory. */
+Module *load_model(const char *path, const LoadOptions *options)
+{
+	static const LoadOptions none;
+	Loading l = {NULL, NULL};
+	jmp_buf *outer = diag_recover;
+	if (!options)
+		options = &none;
+	if (!outer) {
+		load(&l, path, options);
+	} else if (!try_load(&l, path, options)) {
+		diag_recover = outer;
+		free_arena(l.scratch);
+		free_module(l.module);
+		longjmp(*outer, 1);
+	}
+	diag_recover = outer;
+	free_arena(l.scratch);
+	return l.module;
+}

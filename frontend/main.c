@@ -1,0 +1,338 @@
+/* main.c - the dcc command: options, then load, passes, emission. */
+#include "../passes/passes.h"
+#include "../runtime/dcc.h"
+#include "frontend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef enum Output { EmitObject, EmitAssembly, EmitLlvm, EmitIr, EmitLoops } Output;
+
+typedef struct Options {
+	const char *input, *output, *header, *weights;
+	Output kind;
+	LoadOptions load;
+	PassOptions pass;
+	const Target *target[8];
+	bool check, inspect;
+	const char *report;
+} Options;
+
+static const char help[] =
+	"usage: dcc [options] model.onnx|model.ir\n"
+	"\n"
+	"Compiles an ONNX model, or IR text that dcc has printed, to one object file and one header.\n"
+	"\n"
+	"Output\n"
+	"  -o FILE                  where to write; default: the input's name with .o (.s, .ll, .ir)\n"
+	"  -S, -emit-llvm           assembly or LLVM IR instead of an object; -o - is stdout\n"
+	"  --emit=ir|loops          the tensor IR, or the loop IR; dcc reads both back and goes on from there\n"
+	"  --header=FILE            the generated header; default: the object's name with .h\n"
+	"  --weights=FILE           weights to a side file, which the application maps; default: inside the object\n"
+	"  --name=NAME              prefix of the object's symbols; default: from the file name\n"
+	"\n"
+	"Model\n"
+	"  -D SYM=VALUE             binds a symbolic dim\n"
+	"  -D SYM=LO..HI            bounds it\n"
+	"  -march=NAME[,NAME]       avx2 (x86-64-v3), avx512 (x86-64-v4), native; default: both in one object\n"
+	"\n"
+	"Looking inside\n"
+	"  --stop-after=PASS        with --emit=ir: the IR after that pass\n"
+	"  --passes=A,B             runs just these passes (on IR text)\n"
+	"  --print-after=A,B        prints the IR after these passes; --print-after-all; --print-changed\n"
+	"  --verify-each            checks the IR after every pass (always on)\n"
+	"  --verify-passes          runs the model in the evaluator after every pass, names the first that changes its values\n"
+	"  --time-passes            time and node count of each pass\n"
+	"  --no-fuse=NAME[,NAME]    leaves out fusions or rules by name (--help-passes lists them)\n"
+	"  --opt-bisect-limit=N     applies only the first N rewrites and fusions, and prints them\n"
+	"  --report=FILE            what was fused, by ONNX node, and what nearly was; FILE.json gives JSON; - is stdout\n"
+	"  --check                  imports and checks the model, lists everything unsupported, writes nothing\n"
+	"  --inspect                inputs, outputs and symbols of the model\n"
+	"  --list-ops               the operators of the IR; --list-onnx-ops: those of ONNX; --help-passes: the passes\n"
+	"  --version, --help\n"
+	"\n"
+	"Exit code: 0, or 1 after an error; no output is left half-written.\n";
+
+static _Noreturn void usage(const char *fmt, const char *arg)
+{
+	fputs("dcc: ", stderr);
+	fprintf(stderr, fmt, arg);
+	fputs(" (dcc --help lists the options)\n", stderr);
+	exit(1);
+}
+
+/* Value of `--name=value` or `-name=value`; NULL if arg is another option. */
+static const char *option_value(const char *arg, const char *name)
+{
+	size_t n = strlen(name);
+	arg += arg[1] == '-' ? 2 : 1;
+	return !strncmp(arg, name, n) && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+static bool is_flag(const char *arg, const char *name)
+{
+	return !strcmp(arg + (arg[1] == '-' ? 2 : 1), name);
+}
+
+static int64_t number(const char *text, char **end)
+{
+	errno = 0;
+	int64_t v = strtoll(text, end, 10);
+	if (*end == text || errno)
+		usage("expected a number, got '%s'", text);
+	return v;
+}
+
+static void add_binding(Options *o, const char *text)
+{
+	const char *eq = strchr(text, '=');
+	char *end;
+
+	if (!eq || eq == text)
+		usage("-D wants SYM=VALUE or SYM=LO..HI, got '%s'", text);
+	DimBinding b = {.sym = strndup(text, eq - text), .lo = number(eq + 1, &end)};
+	b.hi = b.lo;
+	if (!strncmp(end, "..", 2))
+		b.hi = number(end + 2, &end);
+	if (*end || b.lo < 0 || b.hi < b.lo)
+		usage("-D wants SYM=VALUE or SYM=LO..HI with 0 <= LO <= HI, got '%s'", text);
+	DimBinding *all = realloc((void *)o->load.bind, (o->load.nbind + 1) * sizeof *all);
+	all[o->load.nbind++] = b;
+	o->load.bind = all;
+}
+
+static void add_target(Options *o, const Target *t)
+{
+	for (int i = 0; i < o->pass.ntarget; i++)
+		if (o->target[i] == t)
+			return;
+	o->target[o->pass.ntarget++] = t;
+}
+
+static void choose_targets(Options *o, const char *list)
+{
+	bool wanted[8] = {0};
+	char *copy = strdup(list), *save = NULL;
+
+	for (char *name = strtok_r(copy, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+		const Target *t = find_target(name);
+		if (!strcmp(name, "native")) {
+			for (int i = ntargets - 1; i >= 0; i--)
+				if ((targets[i].need & ~dcc_cpu_features()) == 0)
+					t = &targets[i];
+			if (!t)
+				usage("-march=native: this CPU has none of the targets%s", "");
+		}
+		if (!t)
+			usage("-march: unknown target '%s'", name);
+		wanted[t - targets] = true;
+	}
+	for (int i = 0; i < ntargets; i++) /* best first */
+		if (wanted[i])
+			add_target(o, &targets[i]);
+	if (!o->pass.ntarget)
+		usage("-march wants at least one target, got '%s'", list);
+	free(copy);
+}
+
+static bool parse_info(const char *a)
+{
+	if (is_flag(a, "help") || !strcmp(a, "-h"))
+		fputs(help, stdout);
+	else if (is_flag(a, "version"))
+		puts("dcc " DCC_VERSION);
+	else if (is_flag(a, "list-ops"))
+		print_ops(stdout);
+	else if (is_flag(a, "list-onnx-ops"))
+		print_onnx_ops(stdout);
+	else if (is_flag(a, "help-passes")) {
+		print_passes(stdout);
+		fputs("fusions:", stdout);
+		for (const char *const *f = fusion_names(); *f; f++)
+			printf(" %s", *f);
+		putchar('\n');
+	} else
+		return false;
+	return true;
+}
+
+static bool parse_valued(Options *o, const char *a)
+{
+	const char *v;
+	char *end;
+
+	if ((v = option_value(a, "emit"))) {
+		if (strcmp(v, "ir") && strcmp(v, "loops"))
+			usage("--emit wants ir or loops, got '%s'", v);
+		o->kind = *v == 'i' ? EmitIr : EmitLoops;
+	} else if ((v = option_value(a, "march")))
+		choose_targets(o, v);
+	else if ((v = option_value(a, "stop-after")) || (v = option_value(a, "stop_after"))) {
+		if (!find_pass(v))
+			usage("--stop-after: no pass '%s'", v);
+		o->pass.stop_after = v;
+	} else if ((v = option_value(a, "passes")))
+		o->pass.only = v;
+	else if ((v = option_value(a, "print-after")))
+		o->pass.print_after = v;
+	else if ((v = option_value(a, "no-fuse")))
+		o->pass.no_fuse = v;
+	else if ((v = option_value(a, "opt-bisect-limit"))) {
+		o->pass.bisect_limit = number(v, &end);
+		if (*end)
+			usage("--opt-bisect-limit wants a number, got '%s'", v);
+	} else if ((v = option_value(a, "report")))
+		o->report = v;
+	else if ((v = option_value(a, "header")))
+		o->header = v;
+	else if ((v = option_value(a, "weights")))
+		o->weights = v;
+	else if ((v = option_value(a, "name")))
+		o->load.name = v;
+	else
+		return false;
+	return true;
+}
+
+static bool parse_flag(Options *o, const char *a)
+{
+	if (!strcmp(a, "-S"))
+		o->kind = EmitAssembly;
+	else if (!strcmp(a, "-c"))
+		o->kind = EmitObject;
+	else if (is_flag(a, "emit-llvm"))
+		o->kind = EmitLlvm;
+	else if (is_flag(a, "print-after-all"))
+		o->pass.print_after = "*";
+	else if (is_flag(a, "print-changed"))
+		o->pass.print_changed = true;
+	else if (is_flag(a, "verify-each"))
+		o->pass.verify_each = true;
+	else if (is_flag(a, "verify-passes"))
+		o->pass.verify_passes = true;
+	else if (is_flag(a, "time-passes"))
+		o->pass.time_passes = true;
+	else if (is_flag(a, "check"))
+		o->check = true;
+	else if (is_flag(a, "inspect"))
+		o->inspect = true;
+	else
+		return false;
+	return true;
+}
+
+static void parse_options(Options *o, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *a = argv[i];
+		if (a[0] != '-' || !a[1]) {
+			if (o->input)
+				usage("more than one input: '%s'", a);
+			o->input = a;
+		} else if (parse_info(a)) {
+			exit(fflush(stdout) ? 1 : 0);
+		} else if (!strcmp(a, "-o") || !strcmp(a, "-D")) {
+			if (++i == argc)
+				usage("%s wants a value", a);
+			if (a[1] == 'o')
+				o->output = argv[i];
+			else
+				add_binding(o, argv[i]);
+		} else if (!strncmp(a, "-D", 2)) {
+			add_binding(o, a + 2);
+		} else if (!parse_flag(o, a) && !parse_valued(o, a)) {
+			usage("unknown option '%s'", a);
+		}
+	}
+	if (!o->input)
+		usage("no input%s", "");
+	for (int i = 0; i < ntargets && !o->pass.ntarget; i++)
+		for (int j = 0; j < ntargets; j++)
+			add_target(o, &targets[j]);
+	o->pass.target = o->target;
+}
+
+static char *with_suffix(const char *path, const char *suffix)
+{
+	const char *base = strrchr(path, '/'), *dot = strrchr(path, '.');
+	size_t n = dot && (!base || dot > base) ? (size_t)(dot - path) : strlen(path);
+	char *s = malloc(n + strlen(suffix) + 1);
+
+	memcpy(s, path, n);
+	strcpy(s + n, suffix);
+	return s;
+}
+
+static void print_port(FILE *f, Module *m, const char *kind, const char *name, const Type *t)
+{
+	fprintf(f, "%-7s %s: %s\n", kind, name, type_text(m, t));
+}
+
+static void inspect(Module *m)
+{
+	printf("model   %s\n", m->name);
+	for (int i = 0; i < m->nsym; i++)
+		printf("symbol  %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo, (long long)m->syms[i]->hi);
+	for (int i = 0; i < m->main->nparam; i++)
+		print_port(stdout, m, "input", m->main->params[i]->name, &m->main->params[i]->type);
+	for (int i = 0; i < m->main->body.nyield; i++)
+		print_port(stdout, m, "output", m->main->results[i], &m->main->body.yields[i]->type);
+}
+
+static void write_output(Options *o, Module *m)
+{
+	static const char *const suffix[] = {".o", ".s", ".ll", ".ir", ".ir"};
+	const char *path = o->output ? o->output : with_suffix(o->input, suffix[o->kind]);
+	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights};
+
+	if (!strcmp(path, o->input))
+		usage("the output would overwrite the input '%s'", path);
+	switch (o->kind) {
+	case EmitObject:
+		emit_object(m->loops, &e, path);
+		emit_header(m->loops, &e, o->header ? o->header : with_suffix(path, ".h"));
+		return;
+	case EmitAssembly: emit_assembly(m->loops, &e, path); return;
+	case EmitLlvm: emit_llvm(m->loops, &e, path); return;
+	case EmitIr: case EmitLoops:
+		if (!strcmp(path, "-"))
+			print_module(stdout, m);
+		else
+			write_module(path, m);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	Options o = {.pass.bisect_limit = -1};
+
+	parse_options(&o, argc, argv);
+	Module *m = load_model(o.input, &o.load);
+	if (o.inspect)
+		inspect(m);
+	if (o.check || o.inspect)
+		return fflush(stdout) ? 1 : 0;
+
+	/* code needs every pass; --emit=ir stops before the loops unless told otherwise */
+	if (o.kind == EmitIr && !o.pass.stop_after && !o.pass.only)
+		o.pass.stop_after = "layout";
+	if (o.kind != EmitIr && o.pass.stop_after)
+		usage("--stop-after=%s gives IR: add --emit=ir", o.pass.stop_after);
+	if (o.report) {
+		o.pass.report = !strcmp(o.report, "-") ? stdout : fopen(o.report, "w");
+		o.pass.report_json = strlen(o.report) > 5 && !strcmp(o.report + strlen(o.report) - 5, ".json");
+		if (!o.pass.report)
+			fatal_at(&(Loc){.file = o.report}, "cannot be written: %s", strerror(errno));
+	}
+	run_passes(m, &o.pass);
+	if (o.pass.report && o.pass.report != stdout && fclose(o.pass.report))
+		fatal_at(&(Loc){.file = o.report}, "cannot be written: %s", strerror(errno));
+	if (o.kind != EmitIr && !m->loops)
+		usage("--passes=%s does not end in loop IR: add --emit=ir", o.pass.only ? o.pass.only : "");
+
+	write_output(&o, m);
+	free_module(m);
+	return fflush(stdout) ? 1 : 0;
+}

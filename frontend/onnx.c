@@ -1,0 +1,396 @@
+/* onnx.c - reads the protobuf of an ONNX file without copying its weights.
+ *
+ * protobuf-c copies every bytes field.  So the wire format is walked first (compact_message): what it finds is copied to
+ * a buffer, except that each TensorProto.raw_data becomes 16 bytes, its offset and length in the mapped file.  Lengths of
+ * the enclosing messages are written as five-byte varints, so that one pass is enough.  The same walk bounds the nesting
+ * of graphs, which protobuf-c does not.  Memory is at most a constant times the file's size.
+ *
+ * Nothing in the file is trusted: lengths, dims and offsets are checked before they are used, and external data must lie
+ * below the folder of the model.
+ */
+#include "onnx.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	MaxNesting = 24, /* graphs inside attributes inside graphs, in messages */
+	CopyBelow = 1024, /* bytes: smaller tensors are copied, and so aligned and printed inline */
+};
+
+/* ---- the wire format ---------------------------------------------------------------------------------------------- */
+
+typedef enum Message { MsgOpaque, MsgModel, MsgGraph, MsgNode, MsgAttr, MsgFunction, MsgTensor } Message;
+
+/* The fields that lead to tensors.  Other length-delimited fields are copied as they are. */
+static const struct {
+	Message in;
+	int field;
+	Message of;
+} paths[] = {
+	{MsgModel, 7, MsgGraph}, {MsgModel, 25, MsgFunction}, {MsgGraph, 1, MsgNode},   {MsgGraph, 5, MsgTensor},
+	{MsgNode, 5, MsgAttr},   {MsgAttr, 5, MsgTensor},     {MsgAttr, 6, MsgGraph},   {MsgFunction, 7, MsgNode},
+	{MsgFunction, 11, MsgAttr},
+};
+enum { FieldRawData = 9, FieldSparse = 15 };
+
+typedef struct Skim {
+	Arena *arena;
+	const Loc *loc;
+	const uint8_t *bytes; /* of the file */
+	size_t size;
+	uint8_t *out;
+	size_t nout, cap;
+	bool sparse;
+} Skim;
+
+static _Noreturn void malformed(const Skim *s, size_t at)
+{
+	fatal_at(s->loc, "not a valid ONNX file: malformed protobuf at byte %zu", at);
+}
+
+static void put(Skim *s, const void *bytes, size_t n)
+{
+	if (n > s->cap - s->nout) {
+		size_t cap = 2 * s->cap + n;
+		uint8_t *grown = arena_alloc(s->arena, cap);
+		if (s->nout)
+			memcpy(grown, s->out, s->nout);
+		s->out = grown;
+		s->cap = cap;
+	}
+	if (n)
+		memcpy(s->out + s->nout, bytes, n);
+	s->nout += n;
+}
+
+static uint64_t read_varint(const Skim *s, size_t *at, size_t end)
+{
+	uint64_t v = 0;
+	for (int shift = 0; shift < 64; shift += 7) {
+		if (*at >= end)
+			malformed(s, *at);
+		uint8_t b = s->bytes[(*at)++];
+		v |= (uint64_t)(b & 0x7f) << shift;
+		if (!(b & 0x80))
+			return v;
+	}
+	malformed(s, *at);
+}
+
+static Message message_of(Message in, uint64_t field)
+{
+	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+		if (paths[i].in == in && (uint64_t)paths[i].field == field)
+			return paths[i].of;
+	return MsgOpaque;
+}
+
+static void put_raw_data(Skim *s, size_t offset, size_t length)
+{
+	uint64_t place[2] = {offset, length};
+	uint8_t n = sizeof place;
+	put(s, &n, 1);
+	put(s, place, sizeof place);
+}
+
+/* Fills the five bytes at `hole` with the length of what follows them. */
+static void patch_length(Skim *s, size_t hole)
+{
+	size_t n = s->nout - hole - 5;
+	if (n > INT32_MAX)
+		fatal_at(s->loc, "a protobuf message is larger than 2 GB");
+	for (int i = 0; i < 5; i++)
+		s->out[hole + i] = (n >> (7 * i) & 0x7f) | (i < 4 ? 0x80 : 0);
+}
+
+static void compact_message(Skim *s, Message kind, size_t at, size_t end, int depth)
+{
+	if (depth > MaxNesting)
+		fatal_at(s->loc, "graphs are nested too deeply");
+	while (at < end) {
+		size_t start = at;
+		uint64_t tag = read_varint(s, &at, end), field = tag >> 3, n = 0;
+		switch (tag & 7) {
+		case 0:
+			read_varint(s, &at, end);
+			break;
+		case 1:
+			n = 8;
+			break;
+		case 5:
+			n = 4;
+			break;
+		case 2:
+			n = read_varint(s, &at, end);
+			break;
+		default:
+			malformed(s, start);
+		}
+		if (n > end - at || field == 0 || field > INT32_MAX >> 3)
+			malformed(s, start);
+		Message child = (tag & 7) == 2 ? message_of(kind, field) : MsgOpaque;
+		s->sparse |= kind == MsgGraph && field == FieldSparse;
+		if (child != MsgOpaque) {
+			uint8_t key = tag; /* all these tags but functions' take one byte */
+			uint8_t key2[2] = {(tag & 0x7f) | 0x80, tag >> 7};
+			put(s, tag < 0x80 ? &key : key2, tag < 0x80 ? 1 : 2);
+			size_t hole = s->nout;
+			put(s, "\0\0\0\0", 5);
+			compact_message(s, child, at, at + n, depth + 1);
+			patch_length(s, hole);
+		} else if (kind == MsgTensor && field == FieldRawData && (tag & 7) == 2) {
+			uint8_t key = tag;
+			put(s, &key, 1);
+			put_raw_data(s, at, n);
+		} else {
+			put(s, s->bytes + start, at + n - start);
+		}
+		at += n;
+	}
+}
+
+/* ---- messages -------------------------------------------------------------------------------------------------------- */
+
+static void *alloc_message(void *arena, size_t n)
+{
+	return arena_alloc(arena, n);
+}
+
+static void free_message(void *arena, void *p)
+{
+	(void)arena, (void)p; /* freed with the arena */
+}
+
+OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t size)
+{
+	Loc *loc = arena_alloc(arena, sizeof *loc);
+	loc->file = path;
+	Skim s = {.arena = arena, .loc = loc, .bytes = bytes, .size = size};
+	if (!size)
+		fatal_at(loc, "the file is empty");
+	compact_message(&s, MsgModel, 0, size, 0);
+	ProtobufCAllocator allocator = {alloc_message, free_message, arena};
+	OnnxFile *f = arena_alloc(arena, sizeof *f);
+	const char *slash = strrchr(path, '/');
+	*f = (OnnxFile){.arena = arena, .path = path, .base = slash ? slash + 1 : path, .bytes = bytes, .size = size};
+	f->model = onnx__model_proto__unpack(&allocator, s.nout, s.out);
+	if (!f->model)
+		fatal_at(loc, "not a valid ONNX file: a protobuf message is malformed");
+	f->sparse = s.sparse;
+	return f;
+}
+
+/* ---- element types --------------------------------------------------------------------------------------------------- */
+
+static const char *const onnx_dtypes[] = {
+	"UNDEFINED", "FLOAT",	   "UINT8",	 "INT8",	   "UINT16",	 "INT16",	   "INT32",  "INT64",
+	"STRING",    "BOOL",	   "FLOAT16",	 "DOUBLE",	   "UINT32",	 "UINT64",	   "COMPLEX64",
+	"COMPLEX128", "BFLOAT16",  "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4", "INT4",
+	"FLOAT4E2M1", "FLOAT8E8M0", "UINT2",	 "INT2",
+};
+
+bool onnx_dtype(int onnx, DType *dtype)
+{
+	for (int d = 0; d < NDTypes; d++)
+		if (dtypes[d].onnx == onnx)
+			return *dtype = d, true;
+	return false;
+}
+
+const char *onnx_dtype_text(int onnx)
+{
+	static _Thread_local char text[32];
+	if (onnx >= 0 && onnx < (int)(sizeof onnx_dtypes / sizeof *onnx_dtypes))
+		return onnx_dtypes[onnx];
+	snprintf(text, sizeof text, "type %d", onnx);
+	return text;
+}
+
+/* ---- external data --------------------------------------------------------------------------------------------------- */
+
+struct External {
+	const char *location;
+	const uint8_t *bytes;
+	size_t size;
+	External *next;
+};
+
+static bool parse_u64(const char *text, uint64_t *v)
+{
+	char *end;
+	errno = 0;
+	*v = strtoull(text, &end, 10);
+	return isdigit((unsigned char)*text) && !*end && !errno;
+}
+
+/* No absolute path and no "..", before any link is followed. */
+static bool is_plain_relative(const char *location)
+{
+	if (!*location || *location == '/' || strchr(location, '\\'))
+		return false;
+	for (const char *p = location; p; p = strchr(p, '/')) {
+		p += *p == '/';
+		if (!strncmp(p, "..", 2) && (!p[2] || p[2] == '/'))
+			return false;
+	}
+	return true;
+}
+
+/* Does `path` lie below `dir` once links are followed?  False if one of them does not exist. */
+static bool lies_below(const char *path, const char *dir)
+{
+	char *p = realpath(path, NULL), *d = realpath(dir, NULL);
+	size_t n = d ? strlen(d) : 0;
+	if (n == 1)
+		n = 0; /* the root */
+	bool below = p && d && !strncmp(p, d, n) && p[n] == '/';
+	free(p);
+	free(d);
+	return below;
+}
+
+static const External *map_external(Module *m, OnnxFile *f, const char *location, const Loc *loc)
+{
+	for (External *e = f->external; e; e = e->next)
+		if (!strcmp(e->location, location))
+			return e;
+	if (!is_plain_relative(location))
+		fatal_at(loc, "external data '%s' is not a path below the folder of the model", location);
+	int ndir = f->base - f->path;
+	const char *dir = ndir ? arena_printf(f->arena, "%.*s", ndir, f->path) : ".";
+	const char *path = arena_printf(f->arena, "%s/%s", dir, location);
+	char *real = realpath(path, NULL);
+	if (!real)
+		fatal_at(loc, "external data '%s': %s", location, strerror(errno));
+	free(real);
+	if (!lies_below(path, dir))
+		fatal_at(loc, "external data '%s' leads out of the folder of the model", location);
+	External *e = arena_alloc(f->arena, sizeof *e);
+	e->location = arena_strdup(m->arena, location);
+	e->bytes = map_file(m->arena, path, &e->size);
+	if (!e->bytes)
+		fatal_at(loc, "external data '%s': %s", location, strerror(errno));
+	e->next = f->external;
+	return f->external = e;
+}
+
+/* ---- tensors --------------------------------------------------------------------------------------------------------- */
+
+typedef struct Payload {
+	const uint8_t *data;
+	size_t bytes;
+	const char *file; /* NULL: decoded, only in memory */
+	uint64_t offset;
+} Payload;
+
+static Payload external_payload(Module *m, OnnxFile *f, const OnnxTensor *t, size_t want, const Loc *loc)
+{
+	const char *location = NULL;
+	uint64_t offset = 0, length = want;
+	for (size_t i = 0; i < t->n_external_data; i++) {
+		const char *key = t->external_data[i]->key, *value = t->external_data[i]->value;
+		if (!key || !value)
+			continue;
+		if (!strcmp(key, "location"))
+			location = value;
+		uint64_t *number = !strcmp(key, "offset") ? &offset : !strcmp(key, "length") ? &length : NULL;
+		if (number && !parse_u64(value, number))
+			fatal_at(loc, "external data: %s '%s' is no number", key, value);
+	}
+	if (!location)
+		fatal_at(loc, "external data without a location");
+	const External *e = map_external(m, f, location, loc);
+	if (offset > e->size || length > e->size - offset)
+		fatal_at(loc, "external data '%s' has %zu bytes, the tensor wants %llu at offset %llu", location, e->size,
+		         (unsigned long long)length, (unsigned long long)offset);
+	return (Payload){e->bytes + offset, length, e->location, offset};
+}
+
+static Payload raw_payload(Module *m, OnnxFile *f, const OnnxTensor *t)
+{
+	uint64_t place[2] = {0, 0};
+	if (t->raw_data.len == sizeof place)
+		memcpy(place, t->raw_data.data, sizeof place);
+	return (Payload){f->bytes + place[0], place[1], arena_strdup(m->arena, f->base), place[0]};
+}
+
+/* Elements of the typed fields, narrowed to the dtype. */
+static Payload typed_payload(Module *m, const OnnxTensor *t, DType dtype, int64_t numel, const Loc *loc)
+{
+	size_t bytes = dtypes[dtype].bytes;
+	size_t have = dtype == F32 ? t->n_float_data : dtype == F64 ? t->n_double_data : dtype == I64 ? t->n_int64_data
+	                                                                                              : t->n_int32_data;
+	if (have != (uint64_t)numel)
+		fatal_at(loc, "the tensor has %zu elements of data, its dims want %lld", have, (long long)numel);
+	uint8_t *data = arena_alloc(m->arena, numel * bytes);
+	if (dtype == F32 && numel)
+		memcpy(data, t->float_data, numel * bytes);
+	else if (dtype == F64 && numel)
+		memcpy(data, t->double_data, numel * bytes);
+	else if (dtype == I64 && numel)
+		memcpy(data, t->int64_data, numel * bytes);
+	else
+		for (int64_t i = 0; i < numel; i++) {
+			int32_t v = dtype == Bool ? t->int32_data[i] != 0 : t->int32_data[i];
+			memcpy(data + i * bytes, &v, bytes); /* little-endian: the low bytes */
+		}
+	return (Payload){data, numel * bytes, NULL, 0};
+}
+
+static Type tensor_type(Module *m, const OnnxTensor *t, int64_t *numel, const Loc *loc)
+{
+	Type type = {0};
+	if (!onnx_dtype(t->data_type, &type.dtype))
+		fatal_at(loc, "element type %s is not supported", onnx_dtype_text(t->data_type));
+	if (t->n_dims > MaxRank)
+		fatal_at(loc, "a tensor of rank %zu; at most %d is supported", t->n_dims, MaxRank);
+	type.rank = t->n_dims;
+	*numel = 1;
+	for (int i = 0; i < type.rank; i++) {
+		if (t->dims[i] < 0 || t->dims[i] > DimMax)
+			fatal_at(loc, "a tensor has the extent %lld", (long long)t->dims[i]);
+		if (__builtin_mul_overflow(*numel, t->dims[i], numel) || *numel > (int64_t)1 << 47)
+			fatal_at(loc, "a tensor has too many elements");
+		type.dims[i] = dim_const(m, t->dims[i]);
+	}
+	return type;
+}
+
+static void check_bools(const Payload *p, const Loc *loc)
+{
+	for (size_t i = 0; i < p->bytes; i++)
+		if (p->data[i] > 1)
+			fatal_at(loc, "a bool tensor holds the byte %d", p->data[i]);
+}
+
+Const *tensor_const(Module *m, OnnxFile *f, const OnnxTensor *t, const char *name, const Loc *loc)
+{
+	int64_t numel;
+	Type type = tensor_type(m, t, &numel, loc);
+	size_t want = numel * dtypes[type.dtype].bytes;
+	Payload p;
+	if (t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+		p = external_payload(m, f, t, want, loc);
+	else if (t->has_raw_data)
+		p = raw_payload(m, f, t);
+	else
+		p = typed_payload(m, t, type.dtype, numel, loc);
+	if (p.bytes != want)
+		fatal_at(loc, "the tensor has %zu bytes of data, its type wants %zu", p.bytes, want);
+	if (type.dtype == Bool)
+		check_bools(&p, loc);
+	if (p.file && p.bytes <= CopyBelow) {
+		void *copy = arena_alloc(m->arena, p.bytes ? p.bytes : 1);
+		if (p.bytes)
+			memcpy(copy, p.data, p.bytes);
+		p.data = copy;
+		p.file = NULL;
+	}
+	Const *c = new_const(m, name, type, p.data, p.bytes);
+	c->file = p.file;
+	c->offset = p.offset;
+	return c;
+}

@@ -1,0 +1,38 @@
+/* onnx.h - inside of the frontend: an ONNX file as protobuf-c messages whose weights stay in the mapped file. */
+#ifndef DCC_ONNX_H
+#define DCC_ONNX_H
+
+#include "../ir/ir.h"
+#include "onnx.pb-c.h"
+
+typedef Onnx__ModelProto OnnxModel;
+typedef Onnx__GraphProto OnnxGraph;
+typedef Onnx__NodeProto OnnxNode;
+typedef Onnx__AttributeProto OnnxAttr;
+typedef Onnx__TensorProto OnnxTensor;
+typedef Onnx__ValueInfoProto OnnxValueInfo;
+typedef Onnx__FunctionProto OnnxFunction;
+
+typedef struct External External;
+
+typedef struct OnnxFile {
+	Arena *arena; /* of the messages; not the module's */
+	const char *path, *base; /* base: the last component */
+	const uint8_t *bytes;
+	size_t size;
+	OnnxModel *model;
+	bool sparse; /* has sparse initializers */
+	External *external; /* files of external data that are mapped so far */
+} OnnxFile;
+
+/* Parses a mapped file; messages live in `arena`.  Malformed bytes are a fatal_at. */
+OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t size);
+
+/* The element type, or false where the IR has none. */
+bool onnx_dtype(int onnx, DType *);
+const char *onnx_dtype_text(int onnx); /* "FLOAT16"; "type 99" where ONNX has none; static storage per thread */
+
+/* A tensor as a constant of the module: bytes above 1 KB are not copied and may be unaligned.  Wrong is a fatal_at. */
+Const *tensor_const(Module *, OnnxFile *, const OnnxTensor *, const char *name, const Loc *);
+
+#endif

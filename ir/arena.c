@@ -1,0 +1,246 @@
+/* arena.c - memory that is freed whole, mapped files that belong to it, and hashing.
+ *
+ * An arena is a list of zeroed chunks, filled from the head; a large object gets a chunk of its own behind the head, so
+ * that the rest of the head stays in use.
+ */
+#include "ir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { Align = 16, FirstChunk = 1 << 16, LastChunk = 1 << 20 }; /* bytes */
+#define MaxFileBytes ((uint64_t)1 << 40)
+
+typedef struct Chunk {
+	struct Chunk *next;
+	size_t used, bytes; /* of data */
+	_Alignas(Align) char data[];
+} Chunk;
+
+typedef struct Mapping {
+	struct Mapping *next;
+	void *base;
+	size_t bytes;
+} Mapping;
+
+struct Arena {
+	Chunk *head;
+	size_t next_bytes;
+	Mapping *mappings;
+};
+
+static Chunk *new_chunk(size_t bytes)
+{
+	Chunk *c = bytes > SIZE_MAX / 2 ? NULL : calloc(1, sizeof *c + bytes);
+	if (!c)
+		fatal_at(NULL, "out of memory: %zu bytes needed", bytes);
+	c->bytes = bytes;
+	return c;
+}
+
+Arena *new_arena(void)
+{
+	Arena *a = calloc(1, sizeof *a);
+	if (!a)
+		fatal_at(NULL, "out of memory");
+	a->next_bytes = FirstChunk;
+	return a;
+}
+
+void free_arena(Arena *a)
+{
+	if (!a)
+		return;
+	for (Mapping *m = a->mappings; m; m = m->next)
+		munmap(m->base, m->bytes);
+	for (Chunk *c = a->head, *next; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	free(a);
+}
+
+static void *alloc_large(Arena *a, size_t bytes)
+{
+	Chunk *c = new_chunk(bytes);
+	c->used = bytes;
+	if (a->head) {
+		c->next = a->head->next;
+		a->head->next = c;
+	} else {
+		a->head = c;
+	}
+	return c->data;
+}
+
+void *arena_alloc(Arena *a, size_t bytes)
+{
+	if (bytes > SIZE_MAX / 2)
+		fatal_at(NULL, "out of memory: %zu bytes needed", bytes);
+	bytes = (bytes + Align - 1) & ~(size_t)(Align - 1);
+	if (bytes > a->next_bytes / 4)
+		return alloc_large(a, bytes);
+	if (!a->head || a->head->bytes - a->head->used < bytes) {
+		Chunk *c = new_chunk(a->next_bytes);
+		c->next = a->head;
+		a->head = c;
+		if (a->next_bytes < LastChunk)
+			a->next_bytes *= 2;
+	}
+	void *p = a->head->data + a->head->used;
+	a->head->used += bytes;
+	return p;
+}
+
+char *arena_strdup(Arena *a, const char *text)
+{
+	size_t bytes = strlen(text) + 1;
+	return memcpy(arena_alloc(a, bytes), text, bytes);
+}
+
+char *arena_printf(Arena *a, const char *fmt, ...)
+{
+	va_list args, again;
+	if (!fmt)
+		bug("no format");
+	va_start(args, fmt);
+	va_copy(again, args);
+	int n = vsnprintf(NULL, 0, fmt, args);
+	va_end(args);
+	if (n < 0)
+		fatal_at(NULL, "text is too long");
+	char *text = arena_alloc(a, (size_t)n + 1);
+	vsnprintf(text, (size_t)n + 1, fmt, again);
+	va_end(again);
+	return text;
+}
+
+void *arena_grow(Arena *a, void *items, int count, int *cap, size_t item_bytes)
+{
+	if (count < *cap)
+		return items;
+	int want = *cap ? *cap : 4;
+	size_t bytes;
+	if (__builtin_mul_overflow(want, 2, &want) || __builtin_mul_overflow((size_t)want, item_bytes, &bytes))
+		fatal_at(NULL, "out of memory: a list is too long");
+	void *bigger = arena_alloc(a, bytes);
+	if (count)
+		memcpy(bigger, items, (size_t)count * item_bytes);
+	*cap = want;
+	return bigger;
+}
+
+/* ---- hash table ------------------------------------------------------------------------------------------------- */
+
+static TableSlot *empty_slot(const Table *t, uint64_t hash)
+{
+	uint64_t i = hash;
+	while (t->slots[i & (t->cap - 1)].item)
+		i++;
+	return &t->slots[i & (t->cap - 1)];
+}
+
+void *table_find(const Table *t, uint64_t hash, bool (*same)(const void *item, const void *key), const void *key)
+{
+	if (!t->cap)
+		return NULL;
+	for (uint64_t i = hash;; i++) {
+		const TableSlot *s = &t->slots[i & (t->cap - 1)];
+		if (!s->item || (s->hash == hash && same(s->item, key)))
+			return s->item;
+	}
+}
+
+void table_add(Arena *a, Table *t, uint64_t hash, void *item)
+{
+	if (4 * (t->count + 1) > 3 * t->cap) {
+		Table big = {NULL, t->count, t->cap ? 2 * t->cap : 16};
+		big.slots = arena_alloc(a, big.cap * sizeof *big.slots);
+		for (uint64_t i = 0; i < t->cap; i++)
+			if (t->slots[i].item)
+				*empty_slot(&big, t->slots[i].hash) = t->slots[i];
+		*t = big;
+	}
+	*empty_slot(t, hash) = (TableSlot){hash, item};
+	t->count++;
+}
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio */
+	return h ^ (h >> 29) ^ (h << 31);
+}
+
+uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
+{
+	const char *p = data;
+	uint64_t h = mix(seed + 0x5851f42d4c957f2du, bytes), word;
+	size_t left = bytes;
+	for (; left >= sizeof word; p += sizeof word, left -= sizeof word) {
+		memcpy(&word, p, sizeof word);
+		h = mix(h, word);
+	}
+	if (left) {
+		word = 0;
+		memcpy(&word, p, left);
+		h = mix(h, word);
+	}
+	h = mix(h, h >> 32);
+	return h ^ (h >> 32);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------ */
+
+/* Reserves zero pages for the bytes and at least one more, then lays the file over them: the NUL is in a zero page, or
+ * in the zeroed rest of the file's last page. */
+static void *map_descriptor(Arena *a, int fd, size_t bytes)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes / page + 1) * page;
+	char *base = mmap(NULL, whole, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return NULL;
+	if (bytes && mmap(base, bytes, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+		int why = errno;
+		munmap(base, whole);
+		errno = why;
+		return NULL;
+	}
+	Mapping *m = arena_alloc(a, sizeof *m);
+	*m = (Mapping){a->mappings, base, whole};
+	a->mappings = m;
+	return base;
+}
+
+static int check_file(int fd, struct stat *st)
+{
+	if (fstat(fd, st))
+		return errno;
+	if (S_ISDIR(st->st_mode))
+		return EISDIR;
+	if (!S_ISREG(st->st_mode))
+		return EINVAL;
+	return (uint64_t)st->st_size > MaxFileBytes ? EFBIG : 0;
+}
+
+const void *map_file(Arena *a, const char *path, size_t *bytes)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return NULL;
+	int why = check_file(fd, &st);
+	void *data = NULL;
+	if (!why) {
+		data = map_descriptor(a, fd, (size_t)st.st_size);
+		why = errno;
+		*bytes = (size_t)st.st_size;
+	}
+	close(fd);
+	errno = data ? 0 : why;
+	return data;
+}

@@ -1,0 +1,180 @@
+/* diag.c - the two kinds of errors: the user's (counted, exit status 1) and ours (abort).
+ *
+ * All state is per thread.  Messages quote names out of untrusted files, so control characters are not passed on.
+ */
+#include "ir.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MaxRemoved = 8, MaxMessage = 4096 };
+
+_Thread_local jmp_buf *diag_recover;
+_Thread_local FILE *diag_stream;
+static _Thread_local int errors;
+static _Thread_local char *removed[MaxRemoved];
+
+static FILE *stream(void)
+{
+	return diag_stream ? diag_stream : stderr;
+}
+
+static void clean_text(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
+static void put_clean(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void put_clean(const char *fmt, ...)
+{
+	char text[MaxMessage];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	clean_text(text);
+	fputs(text, stream());
+}
+
+/* Prints the place; returns whether the message still needs the word "error", which the ONNX form leaves out. */
+static bool put_place(const Loc *l)
+{
+	if (l && l->file)
+		put_clean("%s:", l->file);
+	if (l && l->line > 0) {
+		put_clean("%d:", l->line);
+		if (l->col > 0)
+			put_clean("%d:", l->col);
+	}
+	if (!l || !(l->node || l->op)) {
+		fputs(l && (l->file || l->line > 0) ? " " : "", stream());
+		return true;
+	}
+	put_clean("%snode '%s'", l->file || l->line > 0 ? " " : "", l->node ? l->node : "");
+	if (l->op && l->opset)
+		put_clean(" (%s-%d)", l->op, l->opset);
+	else if (l->op)
+		put_clean(" (%s)", l->op);
+	fputs(": ", stream());
+	return false;
+}
+
+static void report(const Loc *l, const char *word, bool always, const char *fmt, va_list args)
+{
+	char text[MaxMessage];
+	vsnprintf(text, sizeof text, fmt, args);
+	clean_text(text);
+	if (put_place(l) || always)
+		fprintf(stream(), "%s: ", word);
+	fprintf(stream(), "%s\n", text);
+}
+
+static void clean_up(void)
+{
+	for (int i = 0; i < MaxRemoved; i++) {
+		if (removed[i])
+			unlink(removed[i]);
+		free(removed[i]);
+		removed[i] = NULL;
+	}
+}
+
+static _Noreturn void leave(void)
+{
+	clean_up();
+	if (diag_recover)
+		longjmp(*diag_recover, 1);
+	fflush(stream());
+	exit(1);
+}
+
+void error_at(const Loc *l, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	report(l, "error", false, fmt, args);
+	va_end(args);
+	errors++;
+}
+
+void fatal_at(const Loc *l, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	report(l, "error", false, fmt, args);
+	va_end(args);
+	errors++;
+	leave();
+}
+
+void warn_at(const Loc *l, const char *fmt, ...)
+{
+	va_list args;
+	va_start(args, fmt);
+	report(l, "warning", true, fmt, args);
+	va_end(args);
+}
+
+int error_count(void)
+{
+	return errors;
+}
+
+void exit_if_errors(void)
+{
+	if (errors)
+		leave();
+}
+
+void bug_at(const char *file, int line, const char *fmt, ...)
+{
+	va_list args;
+	fflush(stdout);
+	fprintf(stream(), "%s:%d: bug in dcc: ", file, line);
+	va_start(args, fmt);
+	vfprintf(stream(), fmt, args);
+	va_end(args);
+	fputc('\n', stream());
+	fflush(stream());
+	clean_up();
+	abort();
+}
+
+void diag_remove_on_error(const char *path)
+{
+	if (!path) {
+		for (int i = 0; i < MaxRemoved; i++) {
+			free(removed[i]);
+			removed[i] = NULL;
+		}
+		return;
+	}
+	for (int i = 0; i < MaxRemoved; i++) {
+		if (removed[i])
+			continue;
+		removed[i] = strdup(path);
+		if (!removed[i])
+			fatal_at(NULL, "out of memory");
+		return;
+	}
+	bug("more than %d files to remove on error", MaxRemoved);
+}
+
+void diag_keep(const char *path)
+{
+	for (int i = 0; i < MaxRemoved; i++) {
+		if (!removed[i] || strcmp(removed[i], path))
+			continue;
+		free(removed[i]);
+		removed[i] = NULL;
+		return;
+	}
+}
+
+void diag_reset(void)
+{
+	errors = 0;
+}

@@ -1,0 +1,723 @@
+/* eval.c - runs the tensor IR: binds symbols, walks nodes in order, frees each tensor after its last use.
+ *
+ * Values live in a hash table of slots, so that an evaluation may run inside any pass without touching its scratch.
+ * A slot counts the uses that are still to come; parameters and constants alias the caller's memory or the module's,
+ * unless that is not aligned to the element.  What nodes mean is in eval_ops.c.
+ */
+#include "eval.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TRY(expr)                                                                                                      \
+	do {                                                                                                           \
+		const char *wrong_ = (expr);                                                                           \
+		if (wrong_)                                                                                            \
+			return wrong_;                                                                                 \
+	} while (0)
+
+#define MaxTensorBytes (INT64_C(1) << 32) /* refuses sizes that only a hostile text asks for */
+enum { MaxGroupDepth = 64 };
+
+typedef struct Slot {
+	const Value *value; /* NULL: free */
+	Tensor tensor;
+	bool filled, owned;
+	int64_t uses; /* to come */
+} Slot;
+
+typedef struct Env {
+	Module *m;
+	const int64_t *syms; /* NULL: constants only */
+	Slot *slots;
+	size_t nslot, capslot; /* capacity is a power of two */
+	void (*visit)(void *, Value *, const Tensor *);
+	void *ctx;
+} Env;
+
+/* ---- tensors ---------------------------------------------------------------------------------------------------- */
+
+void free_tensor(Tensor *t)
+{
+	free(t->data);
+	t->data = NULL;
+}
+
+int64_t tensor_numel(const Tensor *t)
+{
+	int64_t n = 1;
+	for (int i = 0; i < t->rank; i++)
+		n *= t->dims[i];
+	return n;
+}
+
+static int64_t tensor_bytes(const Tensor *t)
+{
+	return tensor_numel(t) * dtypes[t->dtype].bytes;
+}
+
+bool eval_dim(const int64_t *syms, const Dim *d, int64_t *value)
+{
+	return syms ? dim_eval(d, syms, value) : dim_is_const(d, value);
+}
+
+/* Fills in dtype, rank and dims; refuses negative dims and sizes beyond MaxTensorBytes. */
+static const char *eval_type(Env *env, const Type *type, Tensor *t)
+{
+	int64_t bytes = dtypes[type->dtype].bytes, nonzero = bytes;
+	*t = (Tensor){.dtype = type->dtype, .rank = type->rank};
+	for (int i = 0; i < type->rank; i++) {
+		if (!eval_dim(env->syms, type->dims[i], &t->dims[i]))
+			return arena_printf(env->m->arena, "dimension %s cannot be evaluated",
+			                    dim_text(env->m, type->dims[i]));
+		if (t->dims[i] < 0)
+			return arena_printf(env->m->arena, "dimension %s is %lld, less than 0",
+			                    dim_text(env->m, type->dims[i]), (long long)t->dims[i]);
+		if (t->dims[i] > 0 && __builtin_mul_overflow(nonzero, t->dims[i], &nonzero))
+			return arena_printf(env->m->arena, "%s is too large", type_text(env->m, type));
+		bytes = nonzero;
+	}
+	if (bytes > MaxTensorBytes)
+		return arena_printf(env->m->arena, "%s needs %lld bytes, too many", type_text(env->m, type),
+		                    (long long)bytes);
+	return NULL;
+}
+
+static bool alloc_data(Tensor *t)
+{
+	size_t bytes = (size_t)tensor_bytes(t);
+	t->data = calloc(bytes ? bytes : 1, 1);
+	return t->data;
+}
+
+static const char *copy_tensor(Env *env, const Tensor *from, Tensor *to)
+{
+	*to = *from;
+	if (!alloc_data(to))
+		return arena_printf(env->m->arena, "out of memory");
+	if (tensor_bytes(from))
+		memcpy(to->data, from->data, tensor_bytes(from));
+	return NULL;
+}
+
+/* ---- slots ------------------------------------------------------------------------------------------------------ */
+
+static Slot *probe(Env *env, const Value *v)
+{
+	size_t at = (size_t)(((uintptr_t)v >> 4) * UINT64_C(0x9E3779B97F4A7C15) >> 20) & (env->capslot - 1);
+	while (env->slots[at].value && env->slots[at].value != v)
+		at = (at + 1) & (env->capslot - 1);
+	return &env->slots[at];
+}
+
+static bool grow_slots(Env *env)
+{
+	Env old = *env;
+	env->capslot = old.capslot ? old.capslot * 2 : 256;
+	env->slots = calloc(env->capslot, sizeof *env->slots);
+	if (!env->slots) {
+		*env = old;
+		return false;
+	}
+	for (size_t i = 0; i < old.capslot; i++)
+		if (old.slots[i].value)
+			*probe(env, old.slots[i].value) = old.slots[i];
+	free(old.slots);
+	return true;
+}
+
+static Slot *find_slot(Env *env, const Value *v)
+{
+	if (!env->capslot)
+		return NULL;
+	Slot *s = probe(env, v);
+	return s->value ? s : NULL;
+}
+
+/* The slot of v, made if need be; NULL: out of memory.  Invalidates other slot pointers. */
+static Slot *make_slot(Env *env, const Value *v)
+{
+	if (env->nslot * 2 >= env->capslot && !grow_slots(env))
+		return NULL;
+	Slot *s = probe(env, v);
+	if (!s->value) {
+		s->value = v;
+		env->nslot++;
+	}
+	return s;
+}
+
+static void empty_slot(Slot *s)
+{
+	if (s->owned)
+		free_tensor(&s->tensor);
+	s->filled = s->owned = false;
+	s->tensor.data = NULL;
+}
+
+static void free_env(Env *env)
+{
+	for (size_t i = 0; i < env->capslot; i++)
+		empty_slot(&env->slots[i]);
+	free(env->slots);
+}
+
+static bool is_aligned(const void *p, DType dtype)
+{
+	return (uintptr_t)p % (uintptr_t)dtypes[dtype].bytes == 0;
+}
+
+/* Makes a tensor that somebody else owns the slot's value. */
+static const char *fill_alias(Env *env, Slot *s, const Tensor *t)
+{
+	s->filled = true;
+	s->tensor = *t;
+	if (is_aligned(t->data, t->dtype))
+		return NULL;
+	TRY(copy_tensor(env, t, &s->tensor));
+	s->owned = true;
+	return NULL;
+}
+
+static const char *fill_const(Env *env, Slot *s, const Const *c)
+{
+	Tensor t;
+	TRY(eval_type(env, &c->type, &t));
+	if ((uint64_t)tensor_bytes(&t) > c->bytes || (!c->data && tensor_bytes(&t)))
+		return arena_printf(env->m->arena, "constant @%s is shorter than its type", c->name);
+	t.data = (void *)c->data;
+	return fill_alias(env, s, &t);
+}
+
+static const char *use_value(Env *env, Value *v, const Tensor **t)
+{
+	Slot *s = make_slot(env, v);
+	if (!s)
+		return arena_printf(env->m->arena, "out of memory");
+	if (!s->filled && v->konst)
+		TRY(fill_const(env, s, v->konst));
+	if (!s->filled)
+		return arena_printf(env->m->arena, "a value is used before it is computed");
+	*t = &s->tensor;
+	return NULL;
+}
+
+static void release_use(Env *env, const Value *v)
+{
+	Slot *s = v ? find_slot(env, v) : NULL;
+	if (s && --s->uses <= 0)
+		empty_slot(s);
+}
+
+/* ---- counting uses ---------------------------------------------------------------------------------------------- */
+
+static bool count_use(Env *env, const Value *v)
+{
+	if (!v)
+		return true;
+	Slot *s = make_slot(env, v);
+	if (s)
+		s->uses++;
+	return s;
+}
+
+static bool count_block(Env *env, const Block *b, int depth);
+
+static bool count_node(Env *env, const Node *n, int depth)
+{
+	for (int i = 0; i < n->nin; i++)
+		if (!count_use(env, n->in[i]))
+			return false;
+	return !n->body || depth >= MaxGroupDepth || count_block(env, n->body, depth + 1);
+}
+
+static bool count_block(Env *env, const Block *b, int depth)
+{
+	for (const Node *n = b->first; n; n = n->next)
+		if (!count_node(env, n, depth))
+			return false;
+	for (int i = 0; i < b->nyield; i++)
+		if (!count_use(env, b->yields[i]))
+			return false;
+	return true;
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------------- */
+
+static const char *where_text(Env *env, const Node *n)
+{
+	const char *op = ops[n->op].text;
+	if (n->loc && n->loc->node)
+		return arena_printf(env->m->arena, "%s (node '%s')", op, n->loc->node);
+	if (n->loc && n->loc->line)
+		return arena_printf(env->m->arena, "%s (line %d)", op, n->loc->line);
+	return op;
+}
+
+const char *eval_fail(EvalNode *e, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
+	Env env = {.m = e->m};
+	return arena_printf(e->m->arena, "%s: %s", where_text(&env, e->n), text);
+}
+
+static const char *run_simple(Env *env, Node *n, const Tensor **in, Tensor *out)
+{
+	for (int i = 0; i < n->nin; i++) {
+		const Tensor *t = NULL;
+		in[i] = NULL;
+		if (n->in[i])
+			TRY(use_value(env, n->in[i], &t));
+	}
+	/* slots move while they are made: only now are their addresses final */
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i])
+			in[i] = &find_slot(env, n->in[i])->tensor;
+	EvalNode e = {.m = env->m, .n = n, .syms = env->syms, .in = in, .out = out};
+	const char *wrong = eval_type(env, &n->out[0]->type, out);
+	if (wrong)
+		return eval_fail(&e, "%s", wrong);
+	if (!alloc_data(out))
+		return eval_fail(&e, "out of memory");
+	wrong = eval_node(&e);
+	for (int i = 0; i < e.ntemps; i++)
+		free(e.temps[i]);
+	return wrong;
+}
+
+static const char *run_block(Env *env, Block *b, int depth);
+
+static const char *run_group(Env *env, Node *n, int depth)
+{
+	if (depth >= MaxGroupDepth)
+		return arena_printf(env->m->arena, "groups are nested too deeply");
+	if (!n->body || n->body->nyield != n->nout)
+		return arena_printf(env->m->arena, "a group yields %d values for %d results",
+		                    n->body ? n->body->nyield : 0, n->nout);
+	TRY(run_block(env, n->body, depth + 1));
+	for (int i = 0; i < n->nout; i++) {
+		const Tensor *t = NULL;
+		Tensor copy = {0};
+		TRY(use_value(env, n->body->yields[i], &t));
+		TRY(copy_tensor(env, t, &copy));
+		Slot *s = make_slot(env, n->out[i]);
+		if (!s) {
+			free_tensor(&copy);
+			return arena_printf(env->m->arena, "out of memory");
+		}
+		empty_slot(s);
+		s->tensor = copy;
+		s->filled = s->owned = true;
+		release_use(env, n->body->yields[i]);
+	}
+	return NULL;
+}
+
+static const char *run_one(Env *env, Node *n)
+{
+	Tensor out = {0};
+	const Tensor *few[MaxIn], **in = n->nin <= MaxIn ? few : malloc(n->nin * sizeof *in);
+	const char *wrong = in ? run_simple(env, n, in, &out) : arena_printf(env->m->arena, "out of memory");
+	if (in != few)
+		free(in);
+	Slot *s = wrong ? NULL : make_slot(env, n->out[0]);
+	if (!s) {
+		free_tensor(&out);
+		return wrong ? wrong : arena_printf(env->m->arena, "out of memory");
+	}
+	empty_slot(s);
+	s->tensor = out;
+	s->filled = s->owned = true;
+	return NULL;
+}
+
+static const char *run_node(Env *env, Node *n, int depth)
+{
+	if (n->op == OpGroup)
+		TRY(run_group(env, n, depth));
+	else
+		TRY(run_one(env, n));
+	for (int i = 0; i < n->nout; i++) {
+		Slot *s = find_slot(env, n->out[i]);
+		if (depth == 0 && env->visit)
+			env->visit(env->ctx, n->out[i], &s->tensor);
+		if (s->uses <= 0)
+			empty_slot(s);
+	}
+	for (int i = 0; i < n->nin; i++)
+		release_use(env, n->in[i]);
+	return NULL;
+}
+
+static const char *run_block(Env *env, Block *b, int depth)
+{
+	for (Node *n = b->first; n; n = n->next)
+		TRY(run_node(env, n, depth));
+	return NULL;
+}
+
+/* Moves or copies a value's tensor into *out. */
+static const char *take_value(Env *env, Value *v, Tensor *out)
+{
+	const Tensor *t = NULL;
+	TRY(use_value(env, v, &t));
+	Slot *s = find_slot(env, v);
+	if (s->uses > 1 || !s->owned) {
+		TRY(copy_tensor(env, t, out));
+	} else {
+		*out = s->tensor;
+		s->owned = false;
+	}
+	release_use(env, v);
+	return NULL;
+}
+
+/* ---- binding symbols -------------------------------------------------------------------------------------------- */
+
+typedef struct Binding {
+	Module *m;
+	const Tensor *inputs;
+	int64_t *values;
+	bool *bound; /* by Sym.index */
+} Binding;
+
+static const char *param_text(Module *m, int i)
+{
+	const char *name = m->main->params[i]->name;
+	return name ? arena_printf(m->arena, "input '%s'", name) : arena_printf(m->arena, "input %d", i);
+}
+
+/* The only symbol of d that has no value yet; NULL: none or several. */
+static Sym *only_unbound(const Binding *b, const Dim *d)
+{
+	Sym *only = NULL;
+	for (int i = 0; i < b->m->nsym; i++) {
+		if (b->bound[i] || !dim_uses_sym(d, b->m->syms[i]))
+			continue;
+		if (only)
+			return NULL;
+		only = b->m->syms[i];
+	}
+	return only;
+}
+
+static bool value_at(const Binding *b, const Dim *d, const Sym *s, int64_t x, int64_t *y)
+{
+	b->values[s->index] = x;
+	return dim_eval(d, b->values, y);
+}
+
+/* Gives the one unbound symbol of d the value that makes d equal `want`, if d is linear in it. */
+static bool solve_dim(Binding *b, const Dim *d, int64_t want)
+{
+	int64_t y0, y1, y2, slope, slope2, rest, check;
+	Sym *s = only_unbound(b, d);
+	if (!s)
+		return false;
+	if (!value_at(b, d, s, 0, &y0) || !value_at(b, d, s, 1, &y1) || !value_at(b, d, s, 2, &y2)
+	    || __builtin_sub_overflow(y1, y0, &slope) || __builtin_sub_overflow(y2, y1, &slope2) || slope != slope2
+	    || slope == 0 || __builtin_sub_overflow(want, y0, &rest) || rest == INT64_MIN || rest % slope != 0)
+		return false;
+	int64_t x = rest / slope;
+	if (!value_at(b, d, s, x, &check) || check != want)
+		return false;
+	b->bound[s->index] = true;
+	return true;
+}
+
+static const char *check_input(Module *m, const Tensor *t, int i)
+{
+	const Type *type = &m->main->params[i]->type;
+	if (t->dtype != type->dtype)
+		return arena_printf(m->arena, "%s has type %s, expected %s", param_text(m, i),
+		                    t->dtype < NDTypes ? dtypes[t->dtype].text : "?", dtypes[type->dtype].text);
+	if (t->rank != type->rank)
+		return arena_printf(m->arena, "%s has rank %d, expected %d: %s", param_text(m, i), t->rank, type->rank,
+		                    type_text(m, type));
+	for (int d = 0; d < t->rank; d++)
+		if (t->dims[d] < 0 || t->dims[d] > DimMax)
+			return arena_printf(m->arena, "%s: dimension %d is %lld, out of range", param_text(m, i), d,
+			                    (long long)t->dims[d]);
+	return NULL;
+}
+
+static bool solve_round(Binding *b)
+{
+	bool progress = false;
+	const Func *f = b->m->main;
+	for (int i = 0; i < f->nparam; i++)
+		for (int d = 0; d < f->params[i]->type.rank; d++)
+			progress |= solve_dim(b, f->params[i]->type.dims[d], b->inputs[i].dims[d]);
+	return progress;
+}
+
+static bool type_uses(const Type *t, const Sym *s)
+{
+	for (int i = 0; i < t->rank; i++)
+		if (dim_uses_sym(t->dims[i], s))
+			return true;
+	return false;
+}
+
+static bool main_uses(const Func *f, const Sym *s)
+{
+	for (int i = 0; i < f->nparam; i++)
+		if (type_uses(&f->params[i]->type, s))
+			return true;
+	for (const Node *n = f->body.first; n; n = n->next)
+		for (int i = 0; i < n->nout; i++)
+			if (type_uses(&n->out[i]->type, s))
+				return true;
+	return false;
+}
+
+/* A symbol that no input decides is an error if some type needs it; else it is one that a pass left behind. */
+static const char *check_unbound(Binding *b)
+{
+	for (int i = 0; i < b->m->nsym; i++) {
+		Sym *s = b->m->syms[i];
+		if (b->bound[i])
+			continue;
+		b->values[i] = s->lo;
+		if (s->lo != s->hi && main_uses(b->m->main, s))
+			return arena_printf(b->m->arena, "no input decides the value of symbol %s", s->name);
+	}
+	return NULL;
+}
+
+static const char *check_input_dims(const Binding *b, int i)
+{
+	Module *m = b->m;
+	const Type *type = &m->main->params[i]->type;
+	for (int d = 0; d < type->rank; d++) {
+		int64_t want, got = b->inputs[i].dims[d];
+		Sym *s = dim_as_sym(type->dims[d]);
+		if (!dim_eval(type->dims[d], b->values, &want))
+			return arena_printf(m->arena, "%s: dimension %d: %s cannot be evaluated", param_text(m, i), d,
+			                    dim_text(m, type->dims[d]));
+		if (want != got && dim_is_const(type->dims[d], NULL))
+			return arena_printf(m->arena, "%s: dimension %d is %lld, expected %lld", param_text(m, i), d,
+			                    (long long)got, (long long)want);
+		if (want != got)
+			return arena_printf(m->arena, "%s: dimension %d is %lld, expected %s = %lld", param_text(m, i),
+			                    d, (long long)got, dim_text(m, type->dims[d]), (long long)want);
+		if (s && (got < s->lo || got > s->hi))
+			return arena_printf(m->arena, "%s: dimension %d: %s = %lld is outside %lld..%lld",
+			                    param_text(m, i), d, s->name, (long long)got, (long long)s->lo,
+			                    (long long)s->hi);
+	}
+	return NULL;
+}
+
+static const char *check_ranges(const Binding *b)
+{
+	for (int i = 0; i < b->m->nsym; i++) {
+		const Sym *s = b->m->syms[i];
+		if (b->bound[i] && (b->values[i] < s->lo || b->values[i] > s->hi))
+			return arena_printf(b->m->arena, "%s = %lld is outside %lld..%lld", s->name,
+			                    (long long)b->values[i], (long long)s->lo, (long long)s->hi);
+	}
+	return NULL;
+}
+
+static const char *check_equalities(const Binding *b)
+{
+	Module *m = b->m;
+	for (int i = 0; i < m->ncheck; i++) {
+		const DimCheck *c = &m->checks[i];
+		int64_t x, y;
+		bool known = dim_eval(c->a, b->values, &x) && dim_eval(c->b, b->values, &y);
+		if (known && x == y)
+			continue;
+		const char *node = c->loc && c->loc->node ? c->loc->node : "";
+		if (!known)
+			return arena_printf(m->arena, "dimensions %s and %s cannot be evaluated (node '%s')",
+			                    dim_text(m, c->a), dim_text(m, c->b), node);
+		return arena_printf(m->arena, "dimensions must be equal: %s is %lld and %s is %lld (node '%s')",
+		                    dim_text(m, c->a), (long long)x, dim_text(m, c->b), (long long)y, node);
+	}
+	return NULL;
+}
+
+static const char *bind_all(Binding *b)
+{
+	const Func *f = b->m->main;
+	for (int i = 0; i < f->nparam; i++)
+		TRY(check_input(b->m, &b->inputs[i], i));
+	while (solve_round(b))
+		;
+	TRY(check_unbound(b));
+	for (int i = 0; i < f->nparam; i++)
+		TRY(check_input_dims(b, i));
+	TRY(check_ranges(b));
+	return check_equalities(b);
+}
+
+const char *bind_syms(Module *m, const Tensor *inputs, int64_t *sym_values)
+{
+	Binding b = {.m = m, .inputs = inputs, .values = sym_values, .bound = calloc(m->nsym + 1, 1)};
+	if (!b.bound)
+		return arena_printf(m->arena, "out of memory");
+	memset(sym_values, 0, m->nsym * sizeof *sym_values);
+	const char *wrong = bind_all(&b);
+	free(b.bound);
+	return wrong;
+}
+
+/* ---- whole functions -------------------------------------------------------------------------------------------- */
+
+static const char *run_main(Env *env, const Tensor *inputs, int64_t *syms, Tensor *outputs)
+{
+	Func *f = env->m->main;
+	TRY(bind_syms(env->m, inputs, syms));
+	env->syms = syms;
+	if (!count_block(env, &f->body, 0))
+		return arena_printf(env->m->arena, "out of memory");
+	for (int i = 0; i < f->nparam; i++) {
+		Tensor t;
+		Slot *s = make_slot(env, f->params[i]);
+		if (!s)
+			return arena_printf(env->m->arena, "out of memory");
+		TRY(eval_type(env, &f->params[i]->type, &t));
+		t.data = inputs[i].data;
+		if (!t.data && tensor_bytes(&t))
+			return arena_printf(env->m->arena, "%s has no data", param_text(env->m, i));
+		TRY(fill_alias(env, s, &t));
+	}
+	TRY(run_block(env, &f->body, 0));
+	for (int i = 0; i < f->body.nyield; i++)
+		TRY(take_value(env, f->body.yields[i], &outputs[i]));
+	return NULL;
+}
+
+const char *eval_visit(Module *m, const Tensor *inputs, Tensor *outputs, void (*visit)(void *, Value *, const Tensor *),
+                       void *ctx)
+{
+	Env env = {.m = m, .visit = visit, .ctx = ctx};
+	int nout = m->main->body.nyield;
+	int64_t *syms = calloc(m->nsym + 1, sizeof *syms);
+	memset(outputs, 0, nout * sizeof *outputs);
+	const char *wrong = syms ? run_main(&env, inputs, syms, outputs) : arena_printf(m->arena, "out of memory");
+	for (int i = 0; i < nout && wrong; i++)
+		free_tensor(&outputs[i]);
+	free_env(&env);
+	free(syms);
+	return wrong;
+}
+
+const char *eval_module(Module *m, const Tensor *inputs, Tensor *outputs)
+{
+	return eval_visit(m, inputs, outputs, NULL, NULL);
+}
+
+/* ---- constant expressions --------------------------------------------------------------------------------------- */
+
+typedef struct NodeList {
+	Node **items;
+	int64_t count, cap;
+} NodeList;
+
+static bool push_node(NodeList *l, Node *n)
+{
+	if (l->count == l->cap) {
+		int64_t cap = l->cap ? 2 * l->cap : 64;
+		Node **items = realloc(l->items, cap * sizeof *items);
+		if (!items)
+			return false;
+		l->items = items;
+		l->cap = cap;
+	}
+	l->items[l->count++] = n;
+	return true;
+}
+
+/* The slot of a node's first result stands for the node. */
+static bool is_listed(Env *env, const Node *n)
+{
+	Slot *s = find_slot(env, n->out[0]);
+	return s && s->filled;
+}
+
+static bool push_operand(Env *env, NodeList *stack, const Value *v, const Node *within)
+{
+	Node *n = v ? v->def : NULL;
+	if (!n || (n->block && n->block->owner == within && within) || is_listed(env, n))
+		return true;
+	return push_node(stack, n);
+}
+
+static bool push_operands(Env *env, NodeList *stack, const Node *n)
+{
+	for (int i = 0; i < n->nin; i++)
+		if (!push_operand(env, stack, n->in[i], NULL))
+			return false;
+	if (!n->body)
+		return true;
+	for (const Node *inner = n->body->first; inner; inner = inner->next) {
+		if (inner->body)
+			return false;
+		for (int i = 0; i < inner->nin; i++)
+			if (!push_operand(env, stack, inner->in[i], n))
+				return false;
+	}
+	for (int i = 0; i < n->body->nyield; i++)
+		if (!push_operand(env, stack, n->body->yields[i], n))
+			return false;
+	return true;
+}
+
+/* Lists the nodes that `root` needs, operands first.  Uses Slot.filled as the mark and clears it at the end. */
+static bool list_needed(Env *env, Node *root, NodeList *order)
+{
+	NodeList stack = {0};
+	bool ok = push_node(&stack, root);
+	while (ok && stack.count) {
+		Node *top = stack.items[stack.count - 1];
+		int64_t before = stack.count;
+		if (!is_listed(env, top)) {
+			ok = push_operands(env, &stack, top);
+			if (!ok || stack.count > before)
+				continue;
+			Slot *s = make_slot(env, top->out[0]);
+			ok = s && push_node(order, top);
+			if (ok)
+				s->filled = true;
+		}
+		stack.count--;
+	}
+	free(stack.items);
+	for (size_t i = 0; i < env->capslot; i++)
+		env->slots[i].filled = false;
+	return ok;
+}
+
+static const char *run_needed(Env *env, const NodeList *order, Value *v, Tensor *out)
+{
+	bool ok = count_use(env, v);
+	for (int64_t i = 0; i < order->count && ok; i++)
+		ok = count_node(env, order->items[i], 0);
+	if (!ok)
+		return arena_printf(env->m->arena, "out of memory");
+	for (int64_t i = 0; i < order->count; i++)
+		TRY(run_node(env, order->items[i], 0));
+	return take_value(env, v, out);
+}
+
+const char *eval_const(Module *m, Value *v, Tensor *out)
+{
+	Env env = {.m = m};
+	NodeList order = {0};
+	const char *wrong;
+	memset(out, 0, sizeof *out);
+	if (v->def && !list_needed(&env, v->def, &order))
+		wrong = arena_printf(m->arena, "the constant expression cannot be ordered");
+	else
+		wrong = run_needed(&env, &order, v, out);
+	free(order.items);
+	free_env(&env);
+	return wrong;
+}

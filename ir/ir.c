@@ -1,0 +1,719 @@
+/* ir.c - the tables of ops, attributes and dtypes, and the builders.
+ *
+ * Invariants that every function here keeps: a Value's uses are exactly the operands and yields that name it, nodes in
+ * group bodies included; a node's attributes are sorted by id and none equals its default; constants have names of
+ * their own, and so do parameters; Value.konst_expr is what is_const() promises.
+ */
+#include "ir.h"
+
+#include "shape.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- tables ----------------------------------------------------------------------------------------------------- */
+
+const DTypeInfo dtypes[NDTypes] = {
+#define DTYPE(name, text, bytes, ctype, cls, onnx) [name] = {text, bytes, cls, onnx},
+#include "dtypes.def"
+#undef DTYPE
+};
+
+#define DEFAULT_Int(x) .number = x
+#define DEFAULT_Float(x) .number = x
+#define DEFAULT_Dim(x) .number = x
+#define DEFAULT_Ints(x) .number = x
+#define DEFAULT_Dims(x) .number = x
+#define DEFAULT_Op(x) .number = Op##x
+#define DEFAULT_Word(x) .words = x
+const AttrInfo attr_infos[NAttrs] = {
+#define ATTR(name, kind, dflt, meaning) [Attr_##name] = {#name, Attr##kind, DEFAULT_##kind(dflt), .help = meaning},
+#include "attrs.def"
+#undef ATTR
+};
+
+/* Both compilers fold __builtin_strncmp of literals in a static initializer. */
+#define IS_OPT(x) (__builtin_strncmp(#x, "OPT_", 4) == 0)
+#define NAME(x) (&#x[IS_OPT(x) ? 4 : 0])
+#define IN0 0, {NULL}, {false}
+#define IN1(a) 1, {NAME(a)}, {IS_OPT(a)}
+#define IN2(a, b) 2, {NAME(a), NAME(b)}, {IS_OPT(a), IS_OPT(b)}
+#define IN3(a, b, c) 3, {NAME(a), NAME(b), NAME(c)}, {IS_OPT(a), IS_OPT(b), IS_OPT(c)}
+#define IN4(a, b, c, d) 4, {NAME(a), NAME(b), NAME(c), NAME(d)}, {IS_OPT(a), IS_OPT(b), IS_OPT(c), IS_OPT(d)}
+#define VARIADIC(a) -1, {NAME(a)}, {false}
+#define A(name) ((uint64_t)1 << Attr_##name)
+#define COMMUTES Commutes
+#define IDEMPOTENT Idempotent
+#define OP(name, text, in, cls, shape, attrs, flags, scalar) \
+	[Op##name] = {text, in, Cls##cls, shape_##shape, __builtin_strcmp(#shape, "given") == 0, attrs, flags},
+const OpInfo ops[NOps] = {
+#include "ops.def"
+};
+#undef OP
+#undef A
+_Static_assert(NAttrs <= 64, "OpInfo.attrs has one bit per attribute");
+
+bool find_op(const char *text, Op *op)
+{
+	for (int i = 0; i < NOps; i++) {
+		if (!strcmp(ops[i].text, text)) {
+			*op = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool find_dtype(const char *text, DType *dtype)
+{
+	for (int i = 0; i < NDTypes; i++) {
+		if (!strcmp(dtypes[i].text, text)) {
+			*dtype = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------ */
+
+enum { MaxName = 200 };
+
+typedef struct NameEntry {
+	const char *text;
+	int next; /* suffix to try first for the next value of this name */
+} NameEntry;
+
+struct NameSet {
+	Table table;
+	const char *fresh; /* stem of the values that come without a name */
+};
+
+static bool same_name(const void *item, const void *key)
+{
+	return !strcmp(((const NameEntry *)item)->text, key);
+}
+
+static NameEntry *find_entry(const struct NameSet *s, const char *text)
+{
+	return table_find(&s->table, hash_bytes(text, strlen(text), 0), same_name, text);
+}
+
+static const char *add_name(Module *m, struct NameSet *s, const char *text)
+{
+	NameEntry *e = arena_alloc(m->arena, sizeof *e);
+	*e = (NameEntry){text, 1};
+	table_add(m->arena, &s->table, hash_bytes(text, strlen(text), 0), e);
+	return text;
+}
+
+static bool is_word_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+}
+
+/* A word that does not start like a number. */
+static char *clean_name(Module *m, const char *name)
+{
+	bool numeric = (*name >= '0' && *name <= '9') || *name == '.';
+	char *text = arena_printf(m->arena, "%s%.*s", numeric ? "_" : "", MaxName, name);
+	for (char *c = text; *c; c++)
+		if (!is_word_char(*c))
+			*c = '_';
+	return text;
+}
+
+static const char *unique_name(Module *m, struct NameSet *s, const char *name)
+{
+	const char *text = name && *name ? clean_name(m, name) : s->fresh;
+	NameEntry *taken = find_entry(s, text);
+	if (!taken)
+		return add_name(m, s, text);
+	char longer[2 * MaxName];
+	do
+		snprintf(longer, sizeof longer, "%s_%d", text, taken->next++);
+	while (find_entry(s, longer));
+	return add_name(m, s, arena_strdup(m->arena, longer));
+}
+
+static struct NameSet *new_names(Module *m, const char *fresh)
+{
+	struct NameSet *s = arena_alloc(m->arena, sizeof *s);
+	s->fresh = fresh;
+	return s;
+}
+
+/* ---- modules, parameters, constants ----------------------------------------------------------------------------- */
+
+Module *new_module(const char *name, const char *path)
+{
+	Arena *arena = new_arena();
+	Module *m = arena_alloc(arena, sizeof *m);
+	m->arena = arena;
+	m->name = arena_strdup(arena, name);
+	m->path = path ? arena_strdup(arena, path) : NULL;
+	m->stage = "import";
+	m->const_names = new_names(m, "c");
+	m->param_names = new_names(m, "arg");
+	m->main = arena_alloc(arena, sizeof *m->main);
+	m->main->name = "main";
+	return m;
+}
+
+void free_module(Module *m)
+{
+	if (m)
+		free_arena(m->arena);
+}
+
+const Loc *new_loc(Module *m, Loc loc)
+{
+	Loc *l = arena_alloc(m->arena, sizeof *l);
+	*l = loc;
+	return l;
+}
+
+/* One more element than count, in new storage. */
+static void *append(Module *m, const void *items, int count, size_t item_bytes)
+{
+	char *longer = arena_alloc(m->arena, ((size_t)count + 1) * item_bytes);
+	if (count)
+		memcpy(longer, items, (size_t)count * item_bytes);
+	return longer;
+}
+
+/* Lists without a capacity field have room for the next power of two of their count. */
+static void *append_pow2(Module *m, void *items, int count, size_t item_bytes)
+{
+	if (count & (count - 1))
+		return items;
+	char *longer = arena_alloc(m->arena, (count ? 2 * (size_t)count : 1) * item_bytes);
+	if (count)
+		memcpy(longer, items, (size_t)count * item_bytes);
+	return longer;
+}
+
+Value *new_param(Module *m, const char *name, Type type)
+{
+	Func *f = m->main;
+	Value *v = arena_alloc(m->arena, sizeof *v);
+	v->type = type;
+	v->index = f->nparam;
+	v->name = unique_name(m, m->param_names, name);
+	f->params = append_pow2(m, f->params, f->nparam, sizeof *f->params);
+	f->params[f->nparam++] = v;
+	return v;
+}
+
+Const *new_const(Module *m, const char *name, Type type, const void *data, size_t bytes)
+{
+	Const *c = arena_alloc(m->arena, sizeof *c);
+	*c = (Const){.name = unique_name(m, m->const_names, name), .type = type, .data = data, .bytes = bytes};
+	c->value = arena_alloc(m->arena, sizeof *c->value);
+	c->value->type = type;
+	c->value->konst = c;
+	c->value->konst_expr = true;
+	PUSH(m->arena, m->consts, m->nconst, m->capconst, c);
+	return c;
+}
+
+Const *const_i64(Module *m, int n, const int64_t *values)
+{
+	size_t bytes = (size_t)n * sizeof *values;
+	int64_t *data = arena_alloc(m->arena, bytes);
+	if (n)
+		memcpy(data, values, bytes);
+	return new_const(m, NULL, (Type){I64, 1, {dim_const(m, n)}}, data, bytes);
+}
+
+/* To the nearest value of the type; NaN gives 0. */
+static int64_t clamp_to_int(double x, double lo, double hi, int64_t last)
+{
+	if (isnan(x))
+		return 0;
+	return x <= lo ? (int64_t)lo : x >= hi ? last : (int64_t)x;
+}
+
+static void encode(DType dtype, double x, void *to)
+{
+	switch (dtype) {
+	case F32: *(float *)to = (float)x; break;
+	case F64: *(double *)to = x; break;
+	case I8: *(int8_t *)to = (int8_t)clamp_to_int(x, INT8_MIN, INT8_MAX, INT8_MAX); break;
+	case I16: *(int16_t *)to = (int16_t)clamp_to_int(x, INT16_MIN, INT16_MAX, INT16_MAX); break;
+	case I32: *(int32_t *)to = (int32_t)clamp_to_int(x, INT32_MIN, INT32_MAX, INT32_MAX); break;
+	case I64: *(int64_t *)to = clamp_to_int(x, -0x1p63, 0x1p63, INT64_MAX); break;
+	case U8: *(uint8_t *)to = (uint8_t)clamp_to_int(x, 0, UINT8_MAX, UINT8_MAX); break;
+	case Bool: *(uint8_t *)to = x != 0; break;
+	case NDTypes: bug("element type %d", dtype);
+	}
+}
+
+/* False where a double cannot hold the element. */
+static bool decode(DType dtype, const void *from, double *x)
+{
+	int64_t big;
+	float f;
+	int32_t i32;
+	int16_t i16;
+	switch (dtype) {
+	case F32: memcpy(&f, from, sizeof f); *x = f; return true;
+	case F64: memcpy(x, from, sizeof *x); return true;
+	case I8: *x = *(const int8_t *)from; return true;
+	case I16: memcpy(&i16, from, sizeof i16); *x = i16; return true;
+	case I32: memcpy(&i32, from, sizeof i32); *x = i32; return true;
+	case I64: memcpy(&big, from, sizeof big); *x = (double)big; return big >= -(1LL << 53) && big <= 1LL << 53;
+	case U8:
+	case Bool: *x = *(const uint8_t *)from; return true;
+	case NDTypes: break;
+	}
+	bug("element type %d", dtype);
+}
+
+Const *const_scalar(Module *m, DType dtype, double x)
+{
+	void *data = arena_alloc(m->arena, (size_t)dtypes[dtype].bytes);
+	encode(dtype, x, data);
+	return new_const(m, NULL, (Type){dtype, 0, {NULL}}, data, (size_t)dtypes[dtype].bytes);
+}
+
+enum { MaxSplat = 64 };
+
+bool value_as_scalar(const Value *v, double *x)
+{
+	const Const *c = v->konst;
+	if (!c)
+		return false;
+	size_t step = (size_t)dtypes[c->type.dtype].bytes;
+	int64_t n = const_numel(&c->type);
+	if (n < 1 || n > MaxSplat || c->bytes < (size_t)n * step)
+		return false;
+	for (int64_t i = 1; i < n; i++)
+		if (memcmp(c->data, (const char *)c->data + (size_t)i * step, step))
+			return false;
+	return decode(c->type.dtype, c->data, x);
+}
+
+/* ---- uses and constness ----------------------------------------------------------------------------------------- */
+
+static void add_use(Module *m, Value *v, Use use)
+{
+	PUSH(m->arena, v->uses, v->nuse, v->capuse, use);
+}
+
+static void drop_use(Value *v, Use use)
+{
+	for (int i = v->nuse - 1; i >= 0; i--) {
+		Use *u = &v->uses[i];
+		if (u->node == use.node && u->block == use.block && u->index == use.index) {
+			*u = v->uses[--v->nuse];
+			return;
+		}
+	}
+	bug("a use is missing from its value");
+}
+
+static Use use_of(Node *n, int i)
+{
+	return (Use){n, NULL, i};
+}
+
+static Use yield_of(Block *b, int i)
+{
+	return (Use){NULL, b, i};
+}
+
+static bool are_const(int n, const Dim *const *dims)
+{
+	for (int i = 0; i < n; i++)
+		if (!dim_is_const(dims[i], NULL))
+			return false;
+	return true;
+}
+
+static bool computes_const(const Node *n)
+{
+	if (ops[n->op].cls == ClsGroup)
+		return false;
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i] && !n->in[i]->konst_expr)
+			return false;
+	for (int i = 0; i < n->nattr; i++) {
+		const Attr *a = &n->attrs[i];
+		if ((a->dim && !dim_is_const(a->dim, NULL)) || (a->dims && !are_const(a->n, a->dims)))
+			return false;
+	}
+	for (int i = 0; i < n->nout; i++)
+		if (!are_const(n->out[i]->type.rank, n->out[i]->type.dims))
+			return false;
+	return true;
+}
+
+/* Whether the results of n changed. */
+static bool update_results(Node *n)
+{
+	bool now = computes_const(n), changed = false;
+	for (int i = 0; i < n->nout; i++) {
+		changed |= n->out[i]->konst_expr != now;
+		n->out[i]->konst_expr = now;
+	}
+	return changed;
+}
+
+/* Carries a change to all that is computed from n.  Ends because the graph has no cycles. */
+static void update_const(Module *m, Node *n)
+{
+	int count = 0, cap = 0;
+	Node **work = NULL;
+	if (!update_results(n))
+		return;
+	PUSH(m->arena, work, count, cap, n);
+	while (count) {
+		Node *from = work[--count];
+		for (int i = 0; i < from->nout; i++) {
+			for (int j = 0; j < from->out[i]->nuse; j++) {
+				Node *user = from->out[i]->uses[j].node;
+				if (user && update_results(user))
+					PUSH(m->arena, work, count, cap, user);
+			}
+		}
+	}
+}
+
+bool is_const(const Value *v)
+{
+	return v->konst_expr;
+}
+
+bool is_output(const Value *v)
+{
+	for (int i = 0; i < v->nuse; i++)
+		if (!v->uses[i].node)
+			return true;
+	return false;
+}
+
+Node *only_user(const Value *v)
+{
+	for (int i = 1; i < v->nuse; i++)
+		if (v->uses[i].node != v->uses[0].node)
+			return NULL;
+	return v->nuse ? v->uses[0].node : NULL;
+}
+
+void set_in(Module *m, Node *n, int i, Value *v)
+{
+	if (i < 0 || i >= n->nin)
+		bug("%s has no operand %d", ops[n->op].text, i);
+	if (n->in[i] == v)
+		return;
+	if (n->in[i])
+		drop_use(n->in[i], use_of(n, i));
+	n->in[i] = v;
+	if (v)
+		add_use(m, v, use_of(n, i));
+	update_const(m, n);
+}
+
+void set_yield(Module *m, Block *b, int i, Value *v)
+{
+	if (i < 0 || i >= b->nyield)
+		bug("a block has no yield %d", i);
+	if (b->yields[i] == v)
+		return;
+	drop_use(b->yields[i], yield_of(b, i));
+	b->yields[i] = v;
+	add_use(m, v, yield_of(b, i));
+}
+
+void add_yield(Module *m, Block *b, Value *v)
+{
+	b->yields = append_pow2(m, b->yields, b->nyield, sizeof *b->yields);
+	b->yields[b->nyield] = v;
+	add_use(m, v, yield_of(b, b->nyield++));
+}
+
+void replace_uses(Module *m, Value *old, Value *by)
+{
+	if (old == by)
+		return;
+	int n = old->nuse;
+	old->nuse = 0;
+	for (int i = 0; i < n; i++) {
+		Use u = old->uses[i];
+		if (u.node)
+			u.node->in[u.index] = by;
+		else
+			u.block->yields[u.index] = by;
+		add_use(m, by, u);
+	}
+	if (old->konst_expr == by->konst_expr)
+		return;
+	for (int i = 0; i < n; i++)
+		if (old->uses[i].node)
+			update_const(m, old->uses[i].node);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------ */
+
+static void link_node(Node *n, Block *b, Node *before)
+{
+	if (before && before->block != b)
+		bug("the node to stand before is in another block");
+	n->block = b;
+	n->next = before;
+	n->prev = before ? before->prev : b->last;
+	*(n->prev ? &n->prev->next : &b->first) = n;
+	*(before ? &before->prev : &b->last) = n;
+}
+
+static void unlink_node(Node *n)
+{
+	*(n->prev ? &n->prev->next : &n->block->first) = n->next;
+	*(n->next ? &n->next->prev : &n->block->last) = n->prev;
+	n->prev = n->next = NULL;
+}
+
+Node *new_node(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin, Value *const *in)
+{
+	Node *n = arena_alloc(m->arena, sizeof *n);
+	n->op = op;
+	n->loc = loc;
+	n->nin = ops[op].nin > nin ? ops[op].nin : nin;
+	n->in = arena_alloc(m->arena, (size_t)n->nin * sizeof *n->in);
+	for (int i = 0; i < nin; i++) {
+		n->in[i] = in[i];
+		if (in[i])
+			add_use(m, in[i], use_of(n, i));
+	}
+	if (op == OpGroup) {
+		n->body = arena_alloc(m->arena, sizeof *n->body);
+		n->body->owner = n;
+	}
+	link_node(n, b, before);
+	return n;
+}
+
+Value *add_result(Module *m, Node *n, Type type)
+{
+	Value *v = arena_alloc(m->arena, sizeof *v);
+	v->type = type;
+	v->def = n;
+	v->index = n->nout;
+	n->out = append_pow2(m, n->out, n->nout, sizeof *n->out);
+	n->out[n->nout++] = v;
+	return v;
+}
+
+static const char *check_operands(Module *m, const Node *n)
+{
+	const OpInfo *info = &ops[n->op];
+	if (info->nin < 0 && n->nin < 1)
+		return arena_printf(m->arena, "needs at least one operand");
+	if (info->nin >= 0 && n->nin > info->nin)
+		return arena_printf(m->arena, "takes %d operands, not %d", info->nin, n->nin);
+	for (int i = 0; i < n->nin; i++) {
+		int named = info->nin < 0 ? 0 : i;
+		if (!n->in[i] && !info->optional[named])
+			return arena_printf(m->arena, "operand '%s' is missing", info->in[named]);
+	}
+	return NULL;
+}
+
+static const char *check_attrs(Module *m, const Node *n)
+{
+	for (int i = 0; i < n->nattr; i++)
+		if (!(ops[n->op].attrs >> n->attrs[i].id & 1))
+			return arena_printf(m->arena, "has no attribute '%s'", attr_infos[n->attrs[i].id].text);
+	return NULL;
+}
+
+const char *set_type(Module *m, Node *n, const Type *given)
+{
+	const OpInfo *info = &ops[n->op];
+	const char *wrong = check_operands(m, n);
+	if (!wrong)
+		wrong = check_attrs(m, n);
+	if (wrong || n->op == OpGroup)
+		return wrong;
+	Type type = {0};
+	if (given)
+		type = *given;
+	else if (info->given && n->nout)
+		type = n->out[0]->type;
+	else if (info->given)
+		return "needs the type of its result";
+	wrong = info->shape(m, n, &type);
+	if (wrong)
+		return wrong;
+	if (given && !type_equal(given, &type))
+		return arena_printf(m->arena, "has the result %s, not %s", type_text(m, &type), type_text(m, given));
+	if (n->nout)
+		n->out[0]->type = type;
+	else
+		add_result(m, n, type);
+	update_const(m, n);
+	infer_known(m, n);
+	return NULL;
+}
+
+Value *build(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin, Value *const *in, int nattr,
+             const Attr *attrs, const Type *given)
+{
+	Node *n = new_node(m, b, before, op, loc, nin, in);
+	for (int i = 0; i < nattr; i++)
+		set_attr(m, n, attrs[i]);
+	const char *wrong = set_type(m, n, given);
+	if (wrong)
+		fatal_at(loc ? loc : &(Loc){.file = m->path}, "%s: %s", ops[op].text, wrong);
+	return n->out[0];
+}
+
+static void drop_operands(Node *n)
+{
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i])
+			drop_use(n->in[i], use_of(n, i));
+	n->nin = 0;
+}
+
+static void erase_body(Block *b)
+{
+	for (int i = 0; i < b->nyield; i++)
+		drop_use(b->yields[i], yield_of(b, i));
+	b->nyield = 0;
+	while (b->last)
+		erase_node(b->last);
+}
+
+void erase_node(Node *n)
+{
+	for (int i = 0; i < n->nout; i++)
+		if (n->out[i]->nuse)
+			bug("%s is erased while its result %d is in use", ops[n->op].text, i);
+	if (n->body)
+		erase_body(n->body);
+	drop_operands(n);
+	unlink_node(n);
+	n->dead = true;
+}
+
+void move_before(Node *n, Block *b, Node *before)
+{
+	if (n == before)
+		return;
+	unlink_node(n);
+	link_node(n, b, before);
+}
+
+/* ---- attributes ------------------------------------------------------------------------------------------------- */
+
+static bool is_default(const Attr *a)
+{
+	const AttrInfo *info = &attr_infos[a->id];
+	switch (info->kind) {
+	case AttrInt:
+	case AttrOp:
+	case AttrWord: return a->i == (int64_t)info->number;
+	case AttrFloat: return !memcmp(&a->f, &info->number, sizeof a->f);
+	case AttrDim: return dim_equals(a->dim, (int64_t)info->number);
+	case AttrInts:
+	case AttrDims: return a->n == 0;
+	}
+	bug("attribute of kind %d", info->kind);
+}
+
+static void remove_attr(Node *n, int at)
+{
+	memmove(&n->attrs[at], &n->attrs[at + 1], (size_t)(--n->nattr - at) * sizeof *n->attrs);
+}
+
+void set_attr(Module *m, Node *n, Attr a)
+{
+	int at = 0;
+	while (at < n->nattr && n->attrs[at].id < a.id)
+		at++;
+	bool present = at < n->nattr && n->attrs[at].id == a.id;
+	if (is_default(&a)) {
+		if (present)
+			remove_attr(n, at);
+	} else {
+		if (!present) {
+			n->attrs = append(m, n->attrs, n->nattr, sizeof *n->attrs);
+			memmove(&n->attrs[at + 1], &n->attrs[at], (size_t)(n->nattr++ - at) * sizeof *n->attrs);
+		}
+		n->attrs[at] = a;
+	}
+	update_const(m, n);
+}
+
+const Attr *find_attr(const Node *n, AttrId id)
+{
+	for (int i = 0; i < n->nattr; i++)
+		if (n->attrs[i].id == id)
+			return &n->attrs[i];
+	return NULL;
+}
+
+int64_t attr_int(const Node *n, AttrId id)
+{
+	const Attr *a = find_attr(n, id);
+	return a ? a->i : (int64_t)attr_infos[id].number;
+}
+
+double attr_float(const Node *n, AttrId id)
+{
+	const Attr *a = find_attr(n, id);
+	return a ? a->f : attr_infos[id].number;
+}
+
+int attr_ints(const Node *n, AttrId id, const int64_t **ints)
+{
+	const Attr *a = find_attr(n, id);
+	*ints = a ? a->ints : NULL;
+	return a ? a->n : 0;
+}
+
+const Dim *attr_dim(Module *m, const Node *n, AttrId id)
+{
+	const Attr *a = find_attr(n, id);
+	return a ? a->dim : dim_const(m, (int64_t)attr_infos[id].number);
+}
+
+int attr_dims(const Node *n, AttrId id, const Dim *const **dims)
+{
+	const Attr *a = find_attr(n, id);
+	*dims = a ? a->dims : NULL;
+	return a ? a->n : 0;
+}
+
+Attr mk_int(AttrId id, int64_t i)
+{
+	return (Attr){.id = id, .i = i};
+}
+
+Attr mk_float(AttrId id, double f)
+{
+	return (Attr){.id = id, .f = f};
+}
+
+static const void *copy(Module *m, int n, const void *items, size_t item_bytes)
+{
+	void *to = arena_alloc(m->arena, (size_t)n * item_bytes);
+	return n ? memcpy(to, items, (size_t)n * item_bytes) : to;
+}
+
+Attr mk_ints(Module *m, AttrId id, int n, const int64_t *ints)
+{
+	return (Attr){.id = id, .n = n, .ints = copy(m, n, ints, sizeof *ints)};
+}
+
+Attr mk_dim(AttrId id, const Dim *dim)
+{
+	return (Attr){.id = id, .dim = dim};
+}
+
+Attr mk_dims(Module *m, AttrId id, int n, const Dim *const *dims)
+{
+	return (Attr){.id = id, .n = n, .dims = copy(m, n, dims, sizeof *dims)};
+}

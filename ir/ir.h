@@ -1,0 +1,403 @@
+/* ir.h - the tensor IR: everything that frontend, passes and backend share about it.
+ *
+ * A Module owns everything through one Arena and is freed whole.  A Func is an ordered list of Nodes in SSA form; a Node
+ * has named operands, named attributes and typed results.  A dim is an interned symbolic integer expression, so two dims
+ * are equal if and only if their pointers are equal (within a Module).  The text form is described in ir.md.
+ *
+ * Not thread safe: one thread per Module, and the diagnostics are per thread.
+ */
+#ifndef DCC_IR_H
+#define DCC_IR_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* ---- arena.c ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Arena Arena;
+
+Arena *new_arena(void);
+void free_arena(Arena *); /* takes NULL */
+void *arena_alloc(Arena *, size_t bytes); /* zeroed, aligned to 16; out of memory is a user error */
+char *arena_strdup(Arena *, const char *);
+char *arena_printf(Arena *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Appends to a growable array held as (pointer, count, capacity); old storage stays in the arena. */
+void *arena_grow(Arena *, void *items, int count, int *cap, size_t item_bytes);
+#define PUSH(arena, items, count, cap, item) \
+	((items) = arena_grow((arena), (items), (count), &(cap), sizeof *(items)), (items)[(count)++] = (item))
+
+/* ---- diag.c: two kinds of errors, never mixed --------------------------------------------------------------------- */
+
+/* Where something came from.  From ONNX: file, node name, op and opset; from IR text: file, line, col.  Unset: NULL, 0. */
+typedef struct Loc {
+	const char *file;
+	int line, col; /* 1-based; 0: not from text */
+	const char *node; /* ONNX node name (or its first output) */
+	const char *op;
+	int opset;
+} Loc;
+
+/* The user's error.  Prints `file: node 'name' (Op-opset): message` or `file:line:col: error: message` to diag_stream. */
+void error_at(const Loc *, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* counts and goes on */
+_Noreturn void fatal_at(const Loc *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void warn_at(const Loc *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int error_count(void);
+void exit_if_errors(void); /* leaves like fatal_at if error_count() > 0 */
+/* Our error: prints where and aborts.  Input must never reach it. */
+_Noreturn void bug_at(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+#define bug(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
+
+/* How fatal_at leaves: longjmp(*diag_recover, 1) if set (fuzzers, tests, bindings), else exit(1) after diag_cleanup(). */
+extern _Thread_local jmp_buf *diag_recover;
+extern _Thread_local FILE *diag_stream; /* NULL: stderr */
+/* A file to be removed when the process leaves by an error; NULL forgets it.  At most 8. */
+void diag_remove_on_error(const char *path);
+void diag_keep(const char *path);
+void diag_reset(void); /* forgets the count; for tests */
+
+/* ---- types -------------------------------------------------------------------------------------------------------- */
+
+typedef enum DType {
+#define DTYPE(name, text, bytes, ctype, cls, onnx) name,
+#include "dtypes.def"
+#undef DTYPE
+	NDTypes
+} DType;
+
+typedef enum DClass { ClassFloat, ClassSigned, ClassUnsigned, ClassBool } DClass;
+
+typedef struct DTypeInfo {
+	const char *text;
+	int bytes;
+	DClass cls;
+	int onnx;
+} DTypeInfo;
+extern const DTypeInfo dtypes[NDTypes];
+
+enum { MaxRank = 8 };
+
+typedef struct Dim Dim;
+typedef struct Module Module;
+
+typedef struct Type {
+	DType dtype;
+	int rank;
+	const Dim *dims[MaxRank];
+} Type;
+
+/* ---- dim.c: symbolic integer expressions -------------------------------------------------------------------------- */
+/* Normal form: a polynomial with int64 coefficients over atoms; an atom is a symbol or floordiv/mod/min/max of two dims
+ * (ceildiv(a,b) is -floordiv(-a,b)).  Terms are sorted, so printing is deterministic.  Overflow of a coefficient is a user
+ * error ("dimension overflows").  floordiv and mod by a dim that is not proved positive stay as atoms.
+ *   floordiv: exact factors of a divisor proved positive cancel: (12*seq)/(4*seq) needs seq >= 1, (12*seq)/4 does not;
+ *             (4*a + b)/4 = a + b/4;  mod accordingly; min/max fold by ranges. */
+
+typedef struct Sym {
+	const char *name;
+	int64_t lo, hi; /* inclusive; default 0 .. DimMax */
+	int index; /* place in module->syms */
+} Sym;
+#define DimMax INT32_MAX /* largest extent of one dim; an element count may reach 2^47 */
+
+const Dim *dim_const(Module *, int64_t);
+const Dim *dim_sym(Module *, const char *name); /* created with the default range when new; the name is an identifier */
+Sym *find_sym(const Module *, const char *name); /* NULL: there is none */
+const Dim *dim_add(Module *, const Dim *, const Dim *);
+const Dim *dim_sub(Module *, const Dim *, const Dim *);
+const Dim *dim_mul(Module *, const Dim *, const Dim *);
+const Dim *dim_floordiv(Module *, const Dim *, const Dim *); /* a divisor constant 0 is a user error */
+const Dim *dim_ceildiv(Module *, const Dim *, const Dim *);
+const Dim *dim_mod(Module *, const Dim *, const Dim *); /* sign of the divisor, as floordiv */
+const Dim *dim_min(Module *, const Dim *, const Dim *);
+const Dim *dim_max(Module *, const Dim *, const Dim *);
+const Dim *dim_mul_const(Module *, const Dim *, int64_t);
+bool dim_is_const(const Dim *, int64_t *value); /* value may be NULL */
+bool dim_equals(const Dim *, int64_t value); /* is the constant `value` */
+void dim_range(const Dim *, int64_t *lo, int64_t *hi); /* conservative; saturates at INT64_MIN/MAX */
+bool dim_exact_div(Module *, const Dim *a, const Dim *b, const Dim **q); /* a == q * b for all values; b proved non-zero */
+/* q with a == q * b as polynomials, whatever the values; true also where b could be 0 (then so is a). */
+bool dim_poly_div(Module *, const Dim *a, const Dim *b, const Dim **q);
+Sym *dim_as_sym(const Dim *); /* the symbol that the dim is, or NULL */
+bool dim_uses_sym(const Dim *, const Sym *);
+/* Evaluates with sym values by Sym.index; false on overflow or division by zero. */
+bool dim_eval(const Dim *, const int64_t *sym_values, int64_t *result);
+/* Replaces symbols: by[sym->index] == NULL keeps a symbol. */
+const Dim *dim_subst(Module *, const Dim *, const Dim *const *by);
+/* Walks the normal form bottom-up, for building loop IR or descriptors out of it: each callback returns a handle.
+ * sum of (coef * product of atoms): fold() is called with the operator text "+", "*", "/", "%", "min", "max". */
+typedef struct DimVisitor {
+	void *(*constant)(void *ctx, int64_t);
+	void *(*symbol)(void *ctx, const Sym *);
+	void *(*binary)(void *ctx, const char *op, void *a, void *b);
+	void *ctx;
+} DimVisitor;
+void *dim_visit(const Dim *, const DimVisitor *);
+char *dim_text(Module *, const Dim *); /* arena; e.g. "4*batch*seq + 3", "(seq + 15)/16", "min(seq, 7)", "seq%3" */
+int dim_compare(const Dim *, const Dim *); /* a total order independent of addresses */
+
+const Dim *type_numel(Module *, const Type *);
+bool type_equal(const Type *, const Type *);
+char *type_text(Module *, const Type *); /* "f32[batch, seq, 512]" */
+int64_t const_numel(const Type *); /* of a type with constant dims; bug() otherwise */
+
+/* ---- operators and attributes ------------------------------------------------------------------------------------- */
+
+typedef enum AttrId {
+#define ATTR(name, kind, dflt, help) Attr_##name,
+#include "attrs.def"
+#undef ATTR
+	NAttrs
+} AttrId;
+
+typedef enum AttrKind { AttrInt, AttrInts, AttrFloat, AttrOp, AttrWord, AttrDim, AttrDims } AttrKind;
+
+typedef struct AttrInfo {
+	const char *text;
+	AttrKind kind;
+	double number; /* default of Int and Float, the Op of kind Op */
+	const char *words; /* kind Word: "a|b|c" */
+	const char *help;
+} AttrInfo;
+extern const AttrInfo attr_infos[NAttrs];
+
+typedef enum Op {
+#define OP(name, text, in, cls, shape, attrs, flags, scalar) Op##name,
+#include "ops.def"
+#undef OP
+	NOps
+} Op;
+
+typedef enum OpClass {
+	ClsSource, ClsEwise, ClsReduce, ClsGemm, ClsWindow, ClsAttention, ClsMove, ClsIndex, ClsOpaque, ClsGroup
+} OpClass;
+
+enum { MaxIn = 4, Commutes = 1, Idempotent = 2 };
+
+typedef struct Node Node;
+typedef struct Value Value;
+typedef struct Block Block;
+
+typedef struct OpInfo {
+	const char *text;
+	int nin; /* -1: variadic */
+	const char *in[MaxIn]; /* operand names */
+	bool optional[MaxIn];
+	OpClass cls;
+	/* Sets out->dtype, rank, dims from n's operands and attributes; for "given" results checks *out, which the caller has
+	 * filled.  Returns NULL, or what is wrong (in the arena). */
+	const char *(*shape)(Module *, const Node *n, Type *out);
+	bool given; /* the result type is stated, not inferred */
+	uint64_t attrs; /* 1 << AttrId */
+	int flags;
+} OpInfo;
+extern const OpInfo ops[NOps];
+
+bool find_op(const char *text, Op *);
+bool find_dtype(const char *text, DType *);
+
+typedef struct Attr {
+	AttrId id;
+	int64_t i; /* Int, Op, Word (index of the word) */
+	double f;
+	int n;
+	const int64_t *ints;
+	const Dim *dim;
+	const Dim *const *dims;
+} Attr;
+
+/* ---- functions, nodes, values ------------------------------------------------------------------------------------- */
+
+/* A constant tensor.  The bytes are little-endian, row-major, and belong to a mapped file or to the arena. */
+typedef struct Const {
+	const char *name; /* printed @name, unique in the module */
+	Type type; /* constant dims */
+	const void *data;
+	size_t bytes;
+	const char *file; /* where the bytes lie, as the text refers to them; NULL: only in memory (printed inline) */
+	uint64_t offset;
+	Value *value; /* its SSA value */
+	bool used;
+} Const;
+
+typedef struct Use {
+	Node *node; /* NULL: yield of a block (index into block->yields) */
+	Block *block;
+	int index;
+} Use;
+
+struct Value {
+	Type type;
+	Node *def; /* NULL: parameter or constant */
+	int index; /* result number of def, or parameter number */
+	Const *konst; /* set for constants */
+	const char *name; /* parameters and results that have an ONNX name worth keeping; else NULL and printed %N */
+	const Dim **known; /* elements of a small integer or bool tensor as dims, row-major; NULL: unknown */
+	int nuse, capuse;
+	Use *uses;
+	bool konst_expr; /* kept by ir.c; ask is_const() */
+	int number; /* scratch of printer and passes */
+	void *scratch; /* of the running pass */
+};
+
+struct Block {
+	Node *first, *last;
+	Node *owner; /* the group, NULL for a function's body */
+	Value **yields;
+	int nyield;
+};
+
+struct Node {
+	Op op;
+	int nin, nout;
+	Value **in; /* NULL: absent optional operand */
+	Value **out;
+	int nattr;
+	Attr *attrs;
+	const Loc *loc;
+	Block *body; /* OpGroup: sees the values around it */
+	Block *block; /* where it stands */
+	Node *prev, *next;
+	bool dead;
+	int mark; /* scratch of passes */
+};
+
+typedef struct Func {
+	const char *name;
+	int nparam;
+	Value **params;
+	const char **results; /* result names, one per body.yields */
+	Block body;
+} Func;
+
+/* Two dims that the model silently assumes equal, or a dim's lower bound; checked at run time. */
+typedef struct DimCheck {
+	const Dim *a, *b; /* a == b */
+	const Loc *loc;
+} DimCheck;
+
+typedef struct DimTable DimTable;
+struct LModule;
+
+struct Module {
+	Arena *arena;
+	const char *name; /* C identifier, prefix of all symbols */
+	const char *path; /* of the file read, for messages */
+	const char *stage; /* the last pass that has run, "import" at first */
+	DimTable *dims;
+	int nsym, capsym;
+	Sym **syms;
+	int nconst, capconst;
+	Const **consts;
+	int ncheck, capcheck;
+	DimCheck *checks;
+	Func *main;
+	struct LModule *loops; /* loop IR, once lowered */
+	struct NameSet *const_names, *param_names;
+	uint64_t model_hash; /* of the ONNX file's bytes, 0 for text */
+};
+
+/* ---- ir.c --------------------------------------------------------------------------------------------------------- */
+
+Module *new_module(const char *name, const char *path);
+void free_module(Module *);
+const Loc *new_loc(Module *, Loc);
+Value *new_param(Module *, const char *name, Type); /* appended to main's parameters */
+Const *new_const(Module *, const char *name, Type, const void *data, size_t bytes); /* name made unique; data not copied */
+Const *const_i64(Module *, int n, const int64_t *); /* rank 1 */
+Const *const_scalar(Module *, DType, double); /* rank 0 */
+bool value_as_scalar(const Value *, double *); /* a constant with one element (any rank) or all elements equal and <= 64 of them */
+bool is_const(const Value *); /* a constant, or computed from constants only (evaluated when the object is written) */
+
+/* Makes a node before `before` (NULL: at the end of `block`) without results; set_types() adds them. */
+Node *new_node(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in);
+/* Runs the shape function.  `given`: result type for ops that state it (else NULL).  Returns NULL or what is wrong. */
+const char *set_type(Module *, Node *, const Type *given);
+Value *add_result(Module *, Node *, Type); /* for groups, whose results their maker states */
+/* new_node + attributes + set_type; what is wrong is a fatal_at(loc).  attrs: array of n. */
+Value *build(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
+
+void set_attr(Module *, Node *, Attr); /* replaces; copies nothing */
+const Attr *find_attr(const Node *, AttrId); /* NULL: has its default */
+int64_t attr_int(const Node *, AttrId); /* Int, Op, Word */
+double attr_float(const Node *, AttrId);
+int attr_ints(const Node *, AttrId, const int64_t **); /* returns the count */
+const Dim *attr_dim(Module *, const Node *, AttrId); /* default: 0 (base, start) or 1 (step) */
+int attr_dims(const Node *, AttrId, const Dim *const **);
+Attr mk_int(AttrId, int64_t);
+Attr mk_float(AttrId, double);
+Attr mk_ints(Module *, AttrId, int n, const int64_t *);
+Attr mk_dim(AttrId, const Dim *);
+Attr mk_dims(Module *, AttrId, int n, const Dim *const *);
+
+void set_in(Module *, Node *, int i, Value *);
+void set_yield(Module *, Block *, int i, Value *);
+void add_yield(Module *, Block *, Value *);
+void replace_uses(Module *, Value *old, Value *by);
+void erase_node(Node *); /* its results must have no uses */
+void move_before(Node *, Block *, Node *before);
+bool is_output(const Value *); /* some block yields it */
+Node *only_user(const Value *); /* the node of its only use (all uses in one node count as one), NULL otherwise */
+
+/* ---- shape.c ------------------------------------------------------------------------------------------------------ */
+
+/* Known elements of n's results from known operands: Dims, Iota, Cast, Add, Sub, Mul, IDiv, IMod, Min, Max, Neg, Eq, Lt, Le, And,
+ * Or, Not, Where, Concat, Gather, Slice, Reshape, Expand, Transpose of integer or bool tensors with at most MaxKnown elements; f32
+ * scalars that hold integers are carried through Cast.  Called by set_type(). */
+enum { MaxKnown = 64 };
+void infer_known(Module *, Node *);
+bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, const Loc *); /* unequal symbolic dims: adds a DimCheck */
+
+/* ---- text: print.c, parse.c, verify.c ------------------------------------------------------------------------------ */
+
+void print_module(FILE *, Module *); /* the tensor IR, or the loop IR once lowered */
+/* As print_module; constants that are only in memory and larger than 4096 bytes go to `path`.data, if there are any. */
+void write_module(const char *path, Module *);
+/* Errors: fatal_at with line and column.  text is NUL-terminated; path for messages and relative file references. */
+Module *parse_module(const char *path, const char *text);
+/* Checks every rule of ir.md; returns NULL or a message that names node and rule. */
+const char *verify_module(Module *);
+void print_ops(FILE *); /* dcc --list-ops */
+
+/* ---- eval.c: the oracle -------------------------------------------------------------------------------------------- */
+
+typedef struct Tensor {
+	DType dtype;
+	int rank;
+	int64_t dims[MaxRank];
+	void *data; /* malloc'ed by the evaluator, freed by free_tensor */
+} Tensor;
+
+void free_tensor(Tensor *);
+int64_t tensor_numel(const Tensor *);
+/* Runs the function on inputs (one per parameter); fills outputs[nyield].  sym_values are bound from the input dims.
+ * Data errors (a bad index, dims that disagree) are returned as a message, NULL otherwise.  Plain loops; sums in double. */
+const char *eval_module(Module *, const Tensor *inputs, Tensor *outputs);
+/* As above; after every node of the top level, visit(ctx, value, tensor) may look at its results. */
+const char *eval_visit(Module *, const Tensor *inputs, Tensor *outputs, void (*visit)(void *, Value *, const Tensor *), void *ctx);
+/* The value of a constant expression (is_const); deterministic, no symbols. */
+const char *eval_const(Module *, Value *, Tensor *out);
+/* Binds symbols from input dims, checks constants and DimChecks; sym_values[nsym]. */
+const char *bind_syms(Module *, const Tensor *inputs, int64_t *sym_values);
+
+/* ---- util ----------------------------------------------------------------------------------------------------------- */
+
+uint64_t hash_bytes(const void *, size_t, uint64_t seed);
+/* A hash table of pointers; nothing is removed, and nobody walks it, so no order leaks out.  Zeroed: empty. */
+typedef struct TableSlot {
+	uint64_t hash;
+	void *item; /* NULL: free */
+} TableSlot;
+typedef struct Table {
+	TableSlot *slots;
+	uint64_t count, cap; /* cap: a power of two */
+} Table;
+void *table_find(const Table *, uint64_t hash, bool (*same)(const void *item, const void *key), const void *key);
+void table_add(Arena *, Table *, uint64_t hash, void *item); /* the item must be absent */
+/* Reads or maps a whole regular file; size limit; NUL follows the bytes.  NULL: message in errno. */
+const void *map_file(Arena *, const char *path, size_t *bytes);
+
+#endif

@@ -1,0 +1,955 @@
+/* loop.c - building loop IR: modules, kernels, expressions, statements.
+ *
+ * Expressions are folded as they are built: integer constants, x+0, x*1, (x+c)+d and the like, so that schedules can
+ * write general index arithmetic.  One-lane operands of a 16-lane operation are splat.  A type error is a schedule's:
+ * bug().
+ * finish_kernel() writes each kernel into a canonical byte string, variables by number, and shares equal ones.
+ */
+#include "loop.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum ResultKind { ResSame, ResMask, ResGiven, ResScalar, ResArg1 } ResultKind;
+
+static const struct {
+	const char *text;
+	int nargs;
+	ResultKind result;
+} lop_infos[NLOps] = {
+#define LOP(name, text, nargs, result) [L##name] = {text, nargs, Res##result},
+#include "loop_ops.def"
+#undef LOP
+};
+
+/* What the arguments may be: f floating, i integer, n either, b integer or bool, a any; 0: not built by lop(). */
+static const char arg_class[NLOps] = {
+	[LAdd] = 'n', [LSub] = 'n', [LMul] = 'n', [LDiv] = 'f', [LFloorDiv] = 'i', [LMod] = 'i', [LFma] = 'f',
+	[LMin] = 'n', [LMax] = 'n', [LPMin] = 'n', [LPMax] = 'n', [LNeg] = 'n', [LAbs] = 'n', [LSqrt] = 'f',
+	[LFloor] = 'f', [LCeil] = 'f', [LRound] = 'f', [LEq] = 'a', [LNe] = 'a', [LLt] = 'a', [LLe] = 'a',
+	[LAnd] = 'b', [LOr] = 'b', [LXor] = 'b', [LNot] = 'b', [LShl] = 'i', [LShr] = 'i', [LSelect] = 'a',
+	[LHAdd] = 'n', [LHMax] = 'n', [LHMin] = 'n', [LInDim] = 'i', [LOutDim] = 'i',
+};
+
+static const LType IndexType = {I64, 1}, BoolType = {Bool, 1};
+
+/* ---- modules and functions --------------------------------------------------------------------------------------- */
+
+typedef struct KernelKey {
+	uint64_t hash;
+	size_t size;
+	const void *bytes;
+	LFunc *fn;
+} KernelKey;
+
+static LVar *new_lvar(Module *m, const char *name, LType type)
+{
+	LVar *v = arena_alloc(m->arena, sizeof *v);
+	v->name = name;
+	v->type = type;
+	return v;
+}
+
+LModule *new_lmodule(Module *m)
+{
+	LModule *lm = arena_alloc(m->arena, sizeof *lm);
+	lm->m = m;
+	lm->nsym = m->nsym + 1;
+	lm->syms = arena_alloc(m->arena, (size_t)lm->nsym * sizeof *lm->syms);
+	for (int i = 0; i < m->nsym; i++)
+		lm->syms[i] = new_lvar(m, m->syms[i]->name, IndexType);
+	lm->syms[m->nsym] = new_lvar(m, "threads", IndexType);
+	lm->bind = arena_alloc(m->arena, (size_t)lm->nsym * sizeof *lm->bind);
+	lm->nout = m->main ? m->main->body.nyield : 0;
+	lm->outdims = arena_alloc(m->arena, ((size_t)lm->nout * MaxRank + 1) * sizeof *lm->outdims);
+	return lm;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), k = strlen(end);
+	return n >= k && !strcmp(s + n - k, end);
+}
+
+LB new_kernel(LModule *lm, const char *name, const char *target)
+{
+	Module *m = lm->m;
+	LFunc *fn = arena_alloc(m->arena, sizeof *fn);
+	if (target) {
+		const char *end = arena_printf(m->arena, ".%s", target);
+		fn->name = arena_printf(m->arena, "%s%s", name, ends_with(name, end) ? "" : end);
+		fn->target = arena_strdup(m->arena, target);
+	} else {
+		fn->name = arena_strdup(m->arena, name);
+	}
+	fn->params = arena_alloc(m->arena, MaxLArgs * sizeof *fn->params);
+	return (LB){.m = m, .lm = lm, .fn = fn, .at = &fn->body};
+}
+
+static LArg *add_param(LB *b)
+{
+	if (b->fn->nparam == MaxLArgs)
+		bug("kernel %s has more than %d parameters", b->fn->name, MaxLArgs);
+	return &b->fn->params[b->fn->nparam++];
+}
+
+static LBuf *new_buf(LB *b, const char *name, DType elem, int64_t count, bool written)
+{
+	LBuf *buf = arena_alloc(b->m->arena, sizeof *buf);
+	buf->name = name;
+	buf->elem = elem;
+	buf->count = count;
+	buf->written = written;
+	return buf;
+}
+
+LBuf *lparam_buf(LB *b, const char *name, DType elem, bool written)
+{
+	LBuf *buf = new_buf(b, arena_strdup(b->m->arena, name), elem, 0, written);
+	*add_param(b) = (LArg){.buf = buf, .elem = elem};
+	return buf;
+}
+
+static LExpr *new_expr(LB *b, LOp op, LType type)
+{
+	LExpr *e = arena_alloc(b->m->arena, sizeof *e);
+	e->op = op;
+	e->type = type;
+	return e;
+}
+
+static LExpr *ref(LB *b, LVar *v)
+{
+	LExpr *e = new_expr(b, LRef, v->type);
+	e->var = v;
+	return e;
+}
+
+LExpr *lparam(LB *b, const char *name)
+{
+	LExpr *e = ref(b, new_lvar(b->m, arena_strdup(b->m->arena, name), IndexType));
+	*add_param(b) = (LArg){.e = e, .elem = I64};
+	return e;
+}
+
+static bool name_taken(const LB *b, const char *name)
+{
+	for (int i = 0; b->fn && i < b->fn->nparam; i++) {
+		const LArg *p = &b->fn->params[i];
+		if (!strcmp(p->buf ? p->buf->name : p->e->var->name, name))
+			return true;
+	}
+	for (int i = 0; b->fn && b->fn->program && i < b->lm->nsym; i++)
+		if (!strcmp(b->lm->syms[i]->name, name))
+			return true;
+	return false;
+}
+
+static const char *fresh_name(LB *b, const char *prefix)
+{
+	char *name;
+	do
+		name = arena_printf(b->m->arena, "%s%d", prefix, b->nname++);
+	while (name_taken(b, name));
+	return name;
+}
+
+LFunc *find_kernel(LModule *lm, const char *name)
+{
+	for (int i = 0; i < lm->nfunc; i++)
+		if (!strcmp(lm->funcs[i]->name, name))
+			return lm->funcs[i];
+	return NULL;
+}
+
+/* ---- canonical form of a kernel ---------------------------------------------------------------------------------- */
+
+typedef struct Writer {
+	char *bytes;
+	size_t n, cap;
+	int nvar, nbuf, ntile;
+} Writer;
+
+static void put(Writer *w, const void *p, size_t n)
+{
+	if (w->n + n > w->cap) {
+		w->cap = (w->n + n) * 2;
+		w->bytes = realloc(w->bytes, w->cap);
+		if (!w->bytes)
+			fatal_at(NULL, "out of memory");
+	}
+	memcpy(w->bytes + w->n, p, n);
+	w->n += n;
+}
+
+/* Small numbers in one byte, all others in nine; so the form is unambiguous and short. */
+static void put_int(Writer *w, int64_t v)
+{
+	uint8_t small = v >= 0 && v < 255 ? (uint8_t)v : 255;
+	put(w, &small, 1);
+	if (small == 255)
+		put(w, &v, sizeof v);
+}
+
+static void put_str(Writer *w, const char *s)
+{
+	put_int(w, s ? (int64_t)strlen(s) : -1);
+	if (s)
+		put(w, s, strlen(s));
+}
+
+static void put_type(Writer *w, LType t)
+{
+	put_int(w, (int64_t)t.elem * 32 + t.lanes);
+}
+
+static void put_expr(Writer *w, const LExpr *e)
+{
+	if (!e) {
+		put_int(w, NLOps);
+		return;
+	}
+	put_int(w, e->op);
+	put_type(w, e->type);
+	if (e->op == LConst) {
+		if (dtypes[e->type.elem].cls == ClassFloat)
+			put(w, &e->f, sizeof e->f);
+		else
+			put_int(w, e->i);
+	} else if (e->op == LRef) {
+		put_int(w, e->var->number);
+	} else if (e->op == LLoad) {
+		put_int(w, e->buf->number);
+		put_expr(w, e->stride);
+		put_expr(w, e->mask);
+	} else if (e->op == LElem) {
+		put_int(w, e->tile->number);
+	}
+	for (int i = 0; i < lop_infos[e->op].nargs; i++)
+		put_expr(w, e->a[i]);
+}
+
+static void define_var(Writer *w, LVar *v)
+{
+	v->number = w->nvar++;
+	put_type(w, v->type);
+}
+
+static void define_buf(Writer *w, LBuf *buf)
+{
+	buf->number = w->nbuf++;
+	put_int(w, buf->elem * 2 + buf->written);
+	put_int(w, buf->count);
+}
+
+static void define_tile(Writer *w, LTile *t)
+{
+	t->number = w->ntile++;
+	put_type(w, t->type);
+	put_int(w, t->rows);
+	put_int(w, t->cols);
+}
+
+static void put_args(Writer *w, const LStmt *s)
+{
+	put_int(w, s->narg);
+	for (int i = 0; i < s->narg; i++) {
+		const LArg *a = &s->args[i];
+		put_int(w, a->buf ? a->buf->number : -1);
+		put_int(w, a->elem);
+		put_expr(w, a->offset);
+		put_expr(w, a->len);
+		put_expr(w, a->e);
+	}
+}
+
+static void put_block(Writer *w, const LBlock *block)
+{
+	for (const LStmt *s = block->first; s; s = s->next) {
+		put_int(w, s->kind);
+		put_int(w, s->loop);
+		put_int(w, s->code);
+		put_expr(w, s->e);
+		put_expr(w, s->idx);
+		put_expr(w, s->hi);
+		put_expr(w, s->step);
+		put_expr(w, s->stride);
+		put_expr(w, s->mask);
+		if (s->var)
+			define_var(w, s->var);
+		if (s->kind == SLocal)
+			define_buf(w, s->buf);
+		else if (s->buf)
+			put_int(w, s->buf->number);
+		if (s->kind == STile)
+			define_tile(w, s->tile);
+		else if (s->tile)
+			put_int(w, s->tile->number);
+		put_str(w, s->callee ? s->callee->name : NULL);
+		put_str(w, s->text);
+		put_args(w, s);
+		put_block(w, &s->body);
+		put_block(w, &s->other);
+	}
+	put_int(w, -1);
+}
+
+static void put_kernel(Writer *w, const LFunc *fn)
+{
+	put_str(w, fn->target);
+	put_int(w, fn->leaf_noinline);
+	put_int(w, fn->nparam);
+	for (int i = 0; i < fn->nparam; i++) {
+		put_int(w, fn->params[i].buf != NULL);
+		if (fn->params[i].buf)
+			define_buf(w, fn->params[i].buf);
+		else
+			define_var(w, fn->params[i].e->var);
+	}
+	put_block(w, &fn->body);
+}
+
+/* "gemm.avx2" that is taken becomes "gemm.2.avx2", "gemm.3.avx2", ... */
+static const char *unique_name(LModule *lm, const LFunc *fn)
+{
+	if (!find_kernel(lm, fn->name))
+		return fn->name;
+	size_t n = strlen(fn->name) - (fn->target ? strlen(fn->target) + 1 : 0);
+	const char *end = fn->name + n;
+	long last = 1;
+	for (int i = 0; i < lm->nfunc; i++) {
+		const char *s = lm->funcs[i]->name;
+		if (strncmp(s, fn->name, n) || s[n] != '.')
+			continue;
+		char *rest;
+		long k = strtol(s + n + 1, &rest, 10);
+		if (!strcmp(rest, end) && k > last)
+			last = k;
+	}
+	return arena_printf(lm->m->arena, "%.*s.%ld%s", (int)n, fn->name, last + 1, end);
+}
+
+LFunc *finish_kernel(LB *b)
+{
+	LModule *lm = b->lm;
+	if (b->at != &b->fn->body)
+		bug("kernel %s: a block is still open", b->fn->name);
+	Writer w = {0};
+	put_kernel(&w, b->fn);
+	uint64_t hash = hash_bytes(w.bytes, w.n, 0);
+	for (int i = 0; i < lm->nkey; i++) {
+		const KernelKey *k = &lm->keys[i];
+		if (k->hash == hash && k->size == w.n && !memcmp(k->bytes, w.bytes, w.n)) {
+			free(w.bytes);
+			return k->fn;
+		}
+	}
+	void *bytes = arena_alloc(lm->m->arena, w.n);
+	memcpy(bytes, w.bytes, w.n);
+	free(w.bytes);
+	b->fn->name = unique_name(lm, b->fn);
+	KernelKey key = {.hash = hash, .size = w.n, .bytes = bytes, .fn = b->fn};
+	PUSH(lm->m->arena, lm->keys, lm->nkey, lm->capkey, key);
+	PUSH(lm->m->arena, lm->funcs, lm->nfunc, lm->capfunc, b->fn);
+	return b->fn;
+}
+
+/* ---- constants and folding --------------------------------------------------------------------------------------- */
+
+static bool same_type(LType a, LType b)
+{
+	return a.elem == b.elem && a.lanes == b.lanes;
+}
+
+static bool is_float(LType t)
+{
+	return dtypes[t.elem].cls == ClassFloat;
+}
+
+static bool is_int(LType t)
+{
+	return dtypes[t.elem].cls == ClassSigned || dtypes[t.elem].cls == ClassUnsigned;
+}
+
+static int64_t wrap_int(DType elem, int64_t v)
+{
+	switch (elem) {
+	case I8: return (int8_t)v;
+	case I16: return (int16_t)v;
+	case I32: return (int32_t)v;
+	case U8: return (uint8_t)v;
+	case Bool: return v != 0;
+	default: return v;
+	}
+}
+
+static LExpr *int_const(LB *b, LType type, int64_t v)
+{
+	LExpr *e = new_expr(b, LConst, type);
+	e->i = wrap_int(type.elem, v);
+	return e;
+}
+
+LExpr *li(LB *b, int64_t v)
+{
+	return int_const(b, IndexType, v);
+}
+
+LExpr *lconst(LB *b, LType type, double v)
+{
+	if (!is_float(type))
+		return int_const(b, type, type.elem == Bool ? v != 0 : (int64_t)v);
+	LExpr *e = new_expr(b, LConst, type);
+	e->f = type.elem == F32 ? (double)(float)v : v;
+	return e;
+}
+
+static bool is_int_const(const LExpr *e, int64_t *v)
+{
+	if (!e || e->op != LConst || is_float(e->type))
+		return false;
+	*v = e->i;
+	return true;
+}
+
+static int64_t floor_div(int64_t x, int64_t y)
+{
+	if (y == 0)
+		return 0;
+	if (y == -1)
+		return (int64_t)(0 - (uint64_t)x);
+	int64_t q = x / y;
+	return q * y != x && (x < 0) != (y < 0) ? q - 1 : q;
+}
+
+static bool fold_ints(LOp op, DType elem, int64_t x, int64_t y, int64_t *r)
+{
+	uint64_t ux = (uint64_t)x, uy = (uint64_t)y;
+	switch (op) {
+	case LAdd: *r = (int64_t)(ux + uy); break;
+	case LSub: *r = (int64_t)(ux - uy); break;
+	case LMul: *r = (int64_t)(ux * uy); break;
+	case LFloorDiv: *r = floor_div(x, y); break;
+	case LMod: *r = (int64_t)(y ? ux - uy * (uint64_t)floor_div(x, y) : 0); break;
+	case LMin: case LPMin: *r = x < y ? x : y; break;
+	case LMax: case LPMax: *r = x > y ? x : y; break;
+	case LEq: *r = x == y; break;
+	case LNe: *r = x != y; break;
+	case LLt: *r = x < y; break;
+	case LLe: *r = x <= y; break;
+	case LAnd: *r = x & y; break;
+	case LOr: *r = x | y; break;
+	case LXor: *r = x ^ y; break;
+	case LNeg: *r = (int64_t)(0 - ux); break;
+	case LNot: *r = elem == Bool ? !x : ~x; break;
+	default: return false;
+	}
+	return true;
+}
+
+/* (x op c) op d with op one of + *, integers: x op (c op d). */
+static LExpr *fold_chain(LB *b, LOp op, LExpr *x, LExpr *y)
+{
+	int64_t c, d, r;
+	if ((op != LAdd && op != LMul) || x->op != op || !is_int_const(x->a[1], &c) || !is_int_const(y, &d))
+		return NULL;
+	fold_ints(op, x->type.elem, c, d, &r);
+	return lop(b, op, x->a[0], int_const(b, x->type, r), NULL);
+}
+
+/* Folds with a constant on the right (it has been moved there if op commutes); NULL if nothing applies. */
+static LExpr *fold_identity(LB *b, LOp op, LExpr *x, LExpr *y)
+{
+	int64_t c;
+	if (is_float(x->type))
+		return (op == LMul || op == LDiv) && y->op == LConst && y->f == 1 ? x : NULL;
+	if (!is_int_const(y, &c))
+		return NULL;
+	bool mask = x->type.elem == Bool;
+	switch (op) {
+	case LAdd: case LOr: case LXor: case LShl: case LShr:
+		if (c == 0)
+			return x;
+		return op == LOr && mask ? y : fold_chain(b, op, x, y);
+	case LSub: return c == 0 ? x : lop(b, LAdd, x, int_const(b, y->type, (int64_t)(0 - (uint64_t)c)), NULL);
+	case LMul: return c == 1 ? x : c == 0 ? y : fold_chain(b, op, x, y);
+	case LAnd: return c == 0 ? y : mask ? x : NULL;
+	case LFloorDiv: return c == 1 ? x : c == 0 ? y : NULL;
+	case LMod: return c == 1 || c == 0 ? int_const(b, x->type, 0) : NULL;
+	default: return NULL;
+	}
+}
+
+static bool commutes(LOp op)
+{
+	return op == LAdd || op == LMul || op == LAnd || op == LOr || op == LXor || op == LEq || op == LNe;
+}
+
+/* ---- expressions ------------------------------------------------------------------------------------------------- */
+
+static bool class_fits(char cls, LType t)
+{
+	switch (cls) {
+	case 'f': return is_float(t);
+	case 'i': return is_int(t);
+	case 'n': return is_float(t) || is_int(t);
+	case 'b': return !is_float(t);
+	case 'a': return true;
+	default: return false;
+	}
+}
+
+static const char *fn_name(const LB *b)
+{
+	return b->fn ? b->fn->name : "(module)";
+}
+
+static LExpr *splat(LB *b, LExpr *e)
+{
+	if (e->type.lanes == Lanes)
+		return e;
+	return lcast(b, LSplat, (LType){e->type.elem, Lanes}, e);
+}
+
+/* Brings all arguments to the same number of lanes and checks their types. */
+static void check_args(LB *b, LOp op, LExpr **a, int n)
+{
+	int lanes = 1;
+	for (int i = 0; i < n; i++) {
+		if (!a[i])
+			bug("%s: %s needs %d arguments", fn_name(b), lop_infos[op].text, n);
+		if (a[i]->type.lanes == Lanes)
+			lanes = Lanes;
+	}
+	int first = op == LSelect;
+	for (int i = 0; i < n; i++) {
+		if (lanes == Lanes)
+			a[i] = splat(b, a[i]);
+		LType want = {i < first ? Bool : a[first]->type.elem, lanes};
+		if (!same_type(a[i]->type, want) || !class_fits(i < first ? 'b' : arg_class[op], want))
+			bug("%s: argument %d of %s is %s<%d>, expected %s<%d>%s", fn_name(b), i, lop_infos[op].text,
+			    dtypes[a[i]->type.elem].text, a[i]->type.lanes, dtypes[want.elem].text, lanes,
+			    same_type(a[i]->type, want) ? " of another class" : "");
+	}
+	if (lop_infos[op].result == ResScalar && lanes != Lanes)
+		bug("%s: %s of one lane", fn_name(b), lop_infos[op].text);
+}
+
+static LType result_type(LOp op, LExpr *const *a)
+{
+	switch (lop_infos[op].result) {
+	case ResMask: return (LType){Bool, a[0]->type.lanes};
+	case ResScalar: return (LType){a[0]->type.elem, 1};
+	case ResArg1: return a[1]->type;
+	case ResGiven: return IndexType; /* indim, outdim */
+	case ResSame: break;
+	}
+	return a[0]->type;
+}
+
+static LExpr *fold(LB *b, LOp op, LType type, LExpr **a, int n)
+{
+	int64_t x, y = 0, r;
+	if (op == LInDim || op == LOutDim || lop_infos[op].result == ResScalar)
+		return NULL;
+	if (op == LSelect)
+		return is_int_const(a[0], &x) ? a[x ? 1 : 2] : NULL;
+	if (is_int_const(a[0], &x) && n <= 2 && (n < 2 || is_int_const(a[1], &y)))
+		return fold_ints(op, a[0]->type.elem, x, y, &r) ? int_const(b, type, r) : NULL;
+	if (n != 2)
+		return NULL;
+	if (a[0]->op == LConst && commutes(op)) {
+		LExpr *t = a[0];
+		a[0] = a[1];
+		a[1] = t;
+	}
+	return fold_identity(b, op, a[0], a[1]);
+}
+
+LExpr *lop(LB *b, LOp op, LExpr *x, LExpr *y, LExpr *z)
+{
+	LExpr *a[3] = {x, y, z};
+	int n = lop_infos[op].nargs;
+	if (!arg_class[op])
+		bug("%s: %s is not built by lop", fn_name(b), lop_infos[op].text);
+	check_args(b, op, a, n);
+	LType type = result_type(op, a);
+	LExpr *e = fold(b, op, type, a, n);
+	if (e)
+		return e;
+	e = new_expr(b, op, type);
+	memcpy(e->a, a, (size_t)n * sizeof *a);
+	return e;
+}
+
+static LExpr *with_lanes(LB *b, const LExpr *konst, int lanes)
+{
+	LExpr *e = new_expr(b, LConst, (LType){konst->type.elem, lanes});
+	e->i = konst->i;
+	e->f = konst->f;
+	return e;
+}
+
+static LExpr *fold_convert(LB *b, LType type, const LExpr *a)
+{
+	int64_t v;
+	if (!is_int_const(a, &v))
+		return NULL;
+	if (!is_float(type))
+		return int_const(b, type, v);
+	LExpr *e = new_expr(b, LConst, type);
+	e->f = type.elem == F32 ? (double)(float)v : (double)v;
+	return e;
+}
+
+LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
+{
+	LExpr *e = NULL;
+	if (op == LIota) {
+		if (a || type.lanes != Lanes || type.elem == Bool)
+			bug("%s: iota of type %s<%d>", fn_name(b), dtypes[type.elem].text, type.lanes);
+		return new_expr(b, LIota, type);
+	}
+	if (!a)
+		bug("%s: %s of nothing", fn_name(b), lop_infos[op].text);
+	if (op == LSplat) {
+		if (a->type.lanes != 1 || type.lanes != Lanes || a->type.elem != type.elem)
+			bug("%s: splat of %s<%d>", fn_name(b), dtypes[a->type.elem].text, a->type.lanes);
+		e = a->op == LConst ? with_lanes(b, a, Lanes) : NULL;
+	} else if (op == LConvert || op == LBitcast) {
+		if (same_type(type, a->type))
+			return a;
+		if (a->type.lanes == 1 && type.lanes == Lanes)
+			return splat(b, lcast(b, op, (LType){type.elem, 1}, a));
+		if (a->type.lanes != type.lanes)
+			bug("%s: %s from 16 lanes to one", fn_name(b), lop_infos[op].text);
+		bool bits = op == LBitcast;
+		bool masks = type.elem == Bool || a->type.elem == Bool;
+		if (bits && (masks || dtypes[type.elem].bytes != dtypes[a->type.elem].bytes))
+			bug("%s: bitcast of %s to %s", fn_name(b), dtypes[a->type.elem].text, dtypes[type.elem].text);
+		e = bits ? NULL : fold_convert(b, type, a);
+	} else {
+		bug("%s: %s is not a cast", fn_name(b), lop_infos[op].text);
+	}
+	if (e)
+		return e;
+	e = new_expr(b, op, type);
+	e->a[0] = a;
+	return e;
+}
+
+static void check_type(LB *b, const char *what, const LExpr *e, LType want)
+{
+	if (!e)
+		bug("%s: %s is missing", fn_name(b), what);
+	if (!same_type(e->type, want))
+		bug("%s: %s is %s<%d>, expected %s<%d>", fn_name(b), what, dtypes[e->type.elem].text, e->type.lanes,
+		    dtypes[want.elem].text, want.lanes);
+}
+
+LExpr *lelem(LB *b, LTile *t, LExpr *i, LExpr *j)
+{
+	check_type(b, "tile row", i, IndexType);
+	check_type(b, "tile column", j, IndexType);
+	LExpr *e = new_expr(b, LElem, t->type);
+	e->tile = t;
+	e->a[0] = i;
+	e->a[1] = j;
+	return e;
+}
+
+/* Checks index, stride and mask of a load or store; stride 1 and an all-true mask become NULL. */
+static void check_access(LB *b, const LBuf *buf, int lanes, LExpr *idx, LExpr **stride, LExpr **mask)
+{
+	int64_t v;
+	check_type(b, "index", idx, IndexType);
+	if (lanes != 1 && lanes != Lanes)
+		bug("%s: access to %s with %d lanes", fn_name(b), buf->name, lanes);
+	if (lanes == 1 && (*stride || *mask))
+		bug("%s: stride or mask for one lane of %s", fn_name(b), buf->name);
+	if (*stride)
+		check_type(b, "stride", *stride, IndexType);
+	if (*mask)
+		check_type(b, "mask", *mask = splat(b, *mask), (LType){Bool, Lanes});
+	if (is_int_const(*stride, &v) && v == 1)
+		*stride = NULL;
+	if (is_int_const(*mask, &v) && v)
+		*mask = NULL;
+}
+
+LExpr *lload(LB *b, LBuf *buf, int lanes, LExpr *idx, LExpr *stride, LExpr *mask)
+{
+	check_access(b, buf, lanes, idx, &stride, &mask);
+	LExpr *e = new_expr(b, LLoad, (LType){buf->elem, lanes});
+	e->buf = buf;
+	e->a[0] = idx;
+	e->stride = stride;
+	e->mask = mask;
+	return e;
+}
+
+/* ---- dims -------------------------------------------------------------------------------------------------------- */
+
+static void *dim_constant(void *ctx, int64_t v)
+{
+	return li(ctx, v);
+}
+
+static void *dim_symbol(void *ctx, const Sym *s)
+{
+	LB *b = ctx;
+	if (s->index >= b->lm->nsym - 1)
+		bug("symbol %s is younger than the loop module", s->name);
+	return ref(b, b->lm->syms[s->index]);
+}
+
+static void *dim_binary(void *ctx, const char *op, void *x, void *y)
+{
+	static const struct {
+		const char *text;
+		LOp op;
+	} table[] = {{"+", LAdd}, {"*", LMul}, {"/", LFloorDiv}, {"%", LMod}, {"min", LMin}, {"max", LMax}};
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (!strcmp(table[i].text, op))
+			return lop(ctx, table[i].op, x, y, NULL);
+	bug("dim operator %s", op);
+}
+
+LExpr *ldim(LB *b, const Dim *d)
+{
+	DimVisitor v = {dim_constant, dim_symbol, dim_binary, b};
+	return dim_visit(d, &v);
+}
+
+/* ---- statements -------------------------------------------------------------------------------------------------- */
+
+static LStmt *add_stmt(LB *b, LStmtKind kind)
+{
+	LStmt *s = arena_alloc(b->m->arena, sizeof *s);
+	s->kind = kind;
+	if (b->at->last)
+		b->at->last->next = s;
+	else
+		b->at->first = s;
+	b->at->last = s;
+	return s;
+}
+
+static void open_block(LB *b, LBlock *block)
+{
+	block->up = b->at;
+	b->at = block;
+}
+
+LExpr *llet(LB *b, LExpr *e)
+{
+	if (e->op == LConst || e->op == LRef)
+		return e;
+	LStmt *s = add_stmt(b, SLet);
+	s->var = new_lvar(b->m, fresh_name(b, same_type(e->type, IndexType) ? "i" : "v"), e->type);
+	s->e = e;
+	return ref(b, s->var);
+}
+
+LExpr *lfor(LB *b, LForKind kind, LExpr *lo, LExpr *hi, LExpr *step)
+{
+	if (!step)
+		step = li(b, 1);
+	check_type(b, "lower bound", lo, IndexType);
+	check_type(b, "upper bound", hi, IndexType);
+	check_type(b, "step", step, IndexType);
+	int64_t v;
+	if (is_int_const(step, &v) && v <= 0)
+		bug("%s: loop step %lld", fn_name(b), (long long)v);
+	if (kind == ForUnroll && !(is_int_const(lo, &v) && is_int_const(hi, &v) && is_int_const(step, &v)))
+		bug("%s: bounds of an unrolled loop are not constant", fn_name(b));
+	LStmt *s = add_stmt(b, SFor);
+	s->loop = kind;
+	s->var = new_lvar(b->m, fresh_name(b, "i"), IndexType);
+	s->e = lo;
+	s->hi = hi;
+	s->step = step;
+	open_block(b, &s->body);
+	return ref(b, s->var);
+}
+
+void lif(LB *b, LExpr *cond)
+{
+	check_type(b, "condition", cond, BoolType);
+	LStmt *s = add_stmt(b, SIf);
+	s->e = cond;
+	open_block(b, &s->body);
+}
+
+void lelse(LB *b)
+{
+	LStmt *s = b->at->up ? b->at->up->last : NULL;
+	if (!s || s->kind != SIf || b->at != &s->body)
+		bug("%s: else without if", fn_name(b));
+	lend(b);
+	open_block(b, &s->other);
+}
+
+void lend(LB *b)
+{
+	LBlock *up = b->at->up;
+	if (!up)
+		bug("%s: end without a beginning", fn_name(b));
+	b->at->up = NULL;
+	b->at = up;
+}
+
+void lstore(LB *b, LBuf *buf, LExpr *idx, LExpr *stride, LExpr *mask, LExpr *e)
+{
+	if (!e)
+		bug("%s: store of nothing to %s", fn_name(b), buf->name);
+	if (!buf->written)
+		bug("%s: store to %s, which is read only", fn_name(b), buf->name);
+	if (stride || mask)
+		e = splat(b, e);
+	check_type(b, "stored value", e, (LType){buf->elem, e->type.lanes});
+	check_access(b, buf, e->type.lanes, idx, &stride, &mask);
+	LStmt *s = add_stmt(b, SStore);
+	s->buf = buf;
+	s->idx = idx;
+	s->stride = stride;
+	s->mask = mask;
+	s->e = e;
+}
+
+LBuf *llocal(LB *b, const char *name, DType elem, int64_t count)
+{
+	if (count <= 0)
+		bug("%s: local %s of %lld elements", fn_name(b), name, (long long)count);
+	LStmt *s = add_stmt(b, SLocal);
+	s->buf = new_buf(b, fresh_name(b, name), elem, count, true);
+	return s->buf;
+}
+
+LTile *lnew_tile(LB *b, const char *name, LType type, int rows, int cols)
+{
+	if (rows <= 0 || cols <= 0)
+		bug("%s: tile %s of %d x %d", fn_name(b), name, rows, cols);
+	LTile *t = arena_alloc(b->m->arena, sizeof *t);
+	t->name = fresh_name(b, name);
+	t->type = type;
+	t->rows = rows;
+	t->cols = cols;
+	add_stmt(b, STile)->tile = t;
+	return t;
+}
+
+void lset_tile(LB *b, LTile *t, LExpr *i, LExpr *j, LExpr *e)
+{
+	check_type(b, "tile row", i, IndexType);
+	check_type(b, "tile column", j, IndexType);
+	if (t->type.lanes == Lanes)
+		e = splat(b, e);
+	check_type(b, "tile element", e, t->type);
+	LStmt *s = add_stmt(b, SSetTile);
+	s->tile = t;
+	s->idx = i;
+	s->hi = j;
+	s->e = e;
+}
+
+static void check_call(LB *b, const LFunc *fn, int narg, const LArg *args)
+{
+	if (narg != fn->nparam)
+		bug("%s: call of %s with %d arguments, expected %d", fn_name(b), fn->name, narg, fn->nparam);
+	for (int i = 0; i < narg; i++) {
+		const LArg *p = &fn->params[i], *a = &args[i];
+		if (!p->buf) {
+			if (a->buf)
+				bug("%s: argument %d of %s is a buffer, expected a scalar", fn_name(b), i, fn->name);
+			check_type(b, "argument", a->e, p->e->type);
+			continue;
+		}
+		if (!a->buf || a->elem != p->buf->elem)
+			bug("%s: argument %d of %s is not a buffer of %s", fn_name(b), i, fn->name,
+			    dtypes[p->buf->elem].text);
+		if (!b->fn->program && a->buf->elem != a->elem)
+			bug("%s: argument %d of %s changes its type", fn_name(b), i, fn->name);
+		if (p->buf->written && !a->buf->written && !b->fn->program)
+			bug("%s: %s writes argument %d, which is read only here", fn_name(b), fn->name, i);
+		if (a->offset)
+			check_type(b, "offset of a slice", a->offset, IndexType);
+		if (a->len)
+			check_type(b, "length of a slice", a->len, IndexType);
+	}
+}
+
+void lcall(LB *b, LFunc *fn, int narg, const LArg *args)
+{
+	check_call(b, fn, narg, args);
+	LStmt *s = add_stmt(b, SCall);
+	s->callee = fn;
+	s->narg = narg;
+	s->args = arena_alloc(b->m->arena, ((size_t)narg + 1) * sizeof *s->args);
+	memcpy(s->args, args, (size_t)narg * sizeof *s->args);
+	for (int i = 0; i < narg; i++)
+		if (args[i].buf && !args[i].offset)
+			s->args[i].offset = li(b, 0);
+}
+
+void lprefetch(LB *b, LBuf *buf, LExpr *idx)
+{
+	check_type(b, "index", idx, IndexType);
+	LStmt *s = add_stmt(b, SPrefetch);
+	s->buf = buf;
+	s->idx = idx;
+}
+
+void lfail(LB *b, int message, LExpr *value)
+{
+	check_type(b, "failed value", value, IndexType);
+	if (message < 0 || message >= b->lm->nmessage)
+		bug("%s: message %d of %d", fn_name(b), message, b->lm->nmessage);
+	LStmt *s = add_stmt(b, SFail);
+	s->code = message;
+	s->e = value;
+}
+
+int lmessage(LModule *lm, const char *text)
+{
+	for (int i = 0; i < lm->nmessage; i++)
+		if (!strcmp(lm->messages[i], text))
+			return i;
+	const char *copy = arena_strdup(lm->m->arena, text);
+	PUSH(lm->m->arena, lm->messages, lm->nmessage, lm->capmessage, copy);
+	return lm->nmessage - 1;
+}
+
+void lcheck(LB *b, LExpr *cond, int code, const char *text, LExpr *x, LExpr *y, LExpr *z)
+{
+	check_type(b, "condition", cond, BoolType);
+	LExpr *values[3] = {x, y, z};
+	LStmt *s = add_stmt(b, SCheck);
+	s->e = cond;
+	s->code = code;
+	s->text = arena_strdup(b->m->arena, text);
+	s->args = arena_alloc(b->m->arena, 3 * sizeof *s->args);
+	while (s->narg < 3 && values[s->narg]) {
+		check_type(b, "checked value", values[s->narg], IndexType);
+		s->args[s->narg] = arg_e(values[s->narg]);
+		s->narg++;
+	}
+}
+
+void lstep(LB *b)
+{
+	if (!b->fn || !b->fn->program || b->at != &b->fn->body)
+		bug("%s: a step stands at the top of a program", fn_name(b));
+	open_block(b, &add_stmt(b, SStep)->body);
+}
+
+LArg arg_buf(LBuf *buf, DType elem, LExpr *offset, LExpr *len)
+{
+	return (LArg){.buf = buf, .elem = elem, .offset = offset, .len = len};
+}
+
+LArg arg_e(LExpr *e)
+{
+	return (LArg){.e = e, .elem = e->type.elem};
+}

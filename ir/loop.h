@@ -1,0 +1,227 @@
+/* loop.h - the loop IR: programs and kernels over strided buffers, between schedules (passes/lower_*.c) and the emitter.
+ *
+ * A kernel is a small function over buffers and index scalars; a program reads dims, checks them, places buffers and calls
+ * kernels.  Vectors have 16 lanes whatever the target (LLVM splits them for AVX2), so a reduction has one order everywhere.
+ * Every kernel has three implicit parameters: worker number, number of workers (read only by `parallel for`), and the status
+ * cell that `fail` writes.
+ *
+ * Scalar and index arithmetic is written as trees; values used more than once are bound by `let`.
+ */
+#ifndef DCC_LOOP_H
+#define DCC_LOOP_H
+
+#include "ir.h"
+
+enum { Lanes = 16, MaxLArgs = 64, MaxStatus = 4 };
+
+typedef struct LType {
+	DType elem;
+	int lanes; /* 1 or 16 */
+} LType;
+
+typedef enum LOp {
+#define LOP(name, text, nargs, result) L##name,
+#include "loop_ops.def"
+#undef LOP
+	NLOps
+} LOp;
+
+typedef struct LVar { /* a scalar or vector: let, loop variable, index parameter, symbol of a program */
+	const char *name;
+	LType type;
+	int number; /* scratch */
+	void *scratch;
+} LVar;
+
+typedef struct LBuf { /* a buffer: kernel parameter, local, or a program's in0.. out0.. ws weights */
+	const char *name;
+	DType elem; /* U8 for ws and weights, whose slices are cast by calls */
+	int64_t count; /* local: elements; 0 otherwise */
+	bool written; /* a parameter that the kernel stores to */
+	int number;
+	void *scratch;
+} LBuf;
+
+typedef struct LTile { /* registers: rows x cols vectors, addressed by constants once loops are unrolled */
+	const char *name;
+	LType type;
+	int rows, cols;
+	int number;
+	void *scratch;
+} LTile;
+
+typedef struct LExpr LExpr;
+struct LExpr {
+	LOp op;
+	LType type;
+	LExpr *a[3];
+	int64_t i; /* integer constant */
+	double f; /* floating constant */
+	LVar *var;
+	LBuf *buf; /* Load */
+	LExpr *stride, *mask; /* Load: NULL: 1, all lanes.  With one lane both are NULL. */
+	LTile *tile;
+};
+
+typedef enum LStmtKind {
+	SLet, /* var = e */
+	SFor, /* var in e .. hi step `step`: body */
+	SIf, /* e (one-lane Bool): body else other */
+	SStore, /* buf[idx] = e; optional stride, mask */
+	SLocal, /* buf: uninitialised, lives until the end of the block */
+	STile, /* tile: uninitialised registers, lives until the end of the block */
+	SSetTile, /* tile[idx, hi] = e */
+	SCall, /* callee(args) */
+	SPrefetch, /* buf[idx], read, into all levels */
+	SFail, /* kernel only: if no failure is recorded, record message number `code` and the value e; goes on */
+	SCheck, /* program only: unless e, return error `code` with text (args: up to three scalars for its {}) */
+	SStep, /* program only: body; all workers meet at its end */
+} LStmtKind;
+
+typedef enum LForKind { ForSerial, ForUnroll, ForParallel } LForKind;
+
+typedef struct LArg { /* of a call: a slice of a buffer, or a scalar */
+	LBuf *buf; /* NULL: scalar e */
+	DType elem; /* what the callee sees */
+	LExpr *offset; /* of a slice: in elements of `elem` (kernels: buf->elem == elem); 64-byte aligned in ws and weights */
+	LExpr *len; /* elements that the callee may touch; for the interpreter and readers; NULL: to the end */
+	LExpr *e;
+} LArg;
+
+typedef struct LStmt LStmt;
+typedef struct LBlock {
+	LStmt *first, *last;
+	struct LBlock *up; /* scratch of the builder: the enclosing block */
+} LBlock;
+
+struct LStmt {
+	LStmtKind kind;
+	LForKind loop;
+	LVar *var;
+	LBuf *buf;
+	LTile *tile;
+	LExpr *e, *idx, *hi, *step, *stride, *mask;
+	struct LFunc *callee;
+	int narg;
+	LArg *args;
+	int code;
+	const char *text;
+	LBlock body, other;
+	LStmt *next;
+};
+
+typedef struct LFunc {
+	const char *name; /* unique; kernels of one target end in ".avx2" ... */
+	bool program;
+	const char *target; /* NULL: every target (emitted once for each) */
+	const Loc *loc; /* ONNX node that it came from, or NULL */
+	bool leaf_noinline; /* called from hot loops: keep as a function of its own */
+	int nparam; /* in order; buffer or scalar */
+	LArg *params; /* .buf or .e (an LVar expression) */
+	LBlock body;
+	int number;
+	void *scratch;
+} LFunc;
+
+/* A program's parameters are: in0.. (inputs), out0.. (outputs), ws, weights; and one scalar per symbol of the module, by
+ * its name, and the scalar "threads". */
+typedef struct LModule {
+	Module *m;
+	int nfunc, capfunc;
+	LFunc **funcs; /* callees before callers */
+	int nkey, capkey;
+	struct KernelKey *keys; /* finish_kernel's: contents of the kernels that it added */
+	int nprog, capprog;
+	LFunc **programs; /* one per target, named main.TARGET */
+	/* Shared by all targets, over the symbols' variables: */
+	int nsym;
+	LVar **syms; /* per module symbol, then "threads" */
+	LExpr **bind; /* nsym - 1: value of each symbol from indim(); NULL: unused symbol, taken as its lower bound */
+	LBlock checks; /* of SCheck, after binding */
+	int nout;
+	LExpr **outdims; /* per output MaxRank expressions (NULL beyond its rank) */
+	LExpr *workspace; /* bytes */
+	int nmessage, capmessage;
+	const char **messages; /* texts of SFail, each may hold one {} for the value */
+	/* weights section: value `weights[i]` of the module's constant expressions lies at weight_off[i] (64-byte aligned) */
+	int nweight, capweight;
+	Value **weights;
+	int64_t *weight_off;
+	int capweight_off, nweight_off;
+	int64_t weight_bytes;
+} LModule;
+
+/* ---- loop.c: building ---------------------------------------------------------------------------------------------- */
+
+typedef struct LB { /* a builder: where statements go */
+	Module *m;
+	LModule *lm;
+	LFunc *fn;
+	LBlock *at;
+	int nname; /* for fresh names */
+} LB;
+
+LModule *new_lmodule(Module *);
+LB new_kernel(LModule *, const char *name, const char *target); /* not yet in funcs */
+LBuf *lparam_buf(LB *, const char *name, DType, bool written);
+LExpr *lparam(LB *, const char *name); /* an i64 scalar */
+/* Adds the kernel, or returns the one already there with equal text (name apart). */
+LFunc *finish_kernel(LB *);
+LFunc *find_kernel(LModule *, const char *name);
+
+LExpr *li(LB *, int64_t); /* i64 constant */
+LExpr *lconst(LB *, LType, double); /* of any element type, all lanes equal */
+LExpr *lop(LB *, LOp, LExpr *a, LExpr *b, LExpr *c); /* types checked, constants folded (index arithmetic, x+0, x*1) */
+LExpr *lcast(LB *, LOp, LType, LExpr *a); /* Convert, Bitcast, Splat, Iota (a NULL) */
+LExpr *lelem(LB *, LTile *, LExpr *i, LExpr *j);
+LExpr *lload(LB *, LBuf *, int lanes, LExpr *idx, LExpr *stride, LExpr *mask);
+LExpr *llet(LB *, LExpr *); /* binds e to a fresh variable unless it is a constant or variable already */
+LExpr *ldim(LB *, const Dim *); /* a dim over the module's symbols, as an expression over lm->syms (programs) */
+#define ladd(b, x, y) lop(b, LAdd, x, y, NULL)
+#define lsub(b, x, y) lop(b, LSub, x, y, NULL)
+#define lmul(b, x, y) lop(b, LMul, x, y, NULL)
+#define lfma(b, x, y, z) lop(b, LFma, x, y, z)
+#define lmin(b, x, y) lop(b, LMin, x, y, NULL)
+#define lmax(b, x, y) lop(b, LMax, x, y, NULL)
+#define llt(b, x, y) lop(b, LLt, x, y, NULL)
+
+/* `for`: returns the loop variable; statements go inside until lend(). */
+LExpr *lfor(LB *, LForKind, LExpr *lo, LExpr *hi, LExpr *step);
+void lif(LB *, LExpr *cond);
+void lelse(LB *);
+void lend(LB *); /* closes the innermost lfor, lif, lstep */
+void lstore(LB *, LBuf *, LExpr *idx, LExpr *stride, LExpr *mask, LExpr *e);
+LBuf *llocal(LB *, const char *name, DType, int64_t count);
+LTile *lnew_tile(LB *, const char *name, LType, int rows, int cols);
+void lset_tile(LB *, LTile *, LExpr *i, LExpr *j, LExpr *e);
+void lcall(LB *, LFunc *, int narg, const LArg *);
+void lprefetch(LB *, LBuf *, LExpr *idx);
+void lfail(LB *, int message, LExpr *value); /* message: lmessage() */
+int lmessage(LModule *, const char *text); /* number of a text, shared */
+void lcheck(LB *, LExpr *cond, int code, const char *text, LExpr *a, LExpr *b, LExpr *c);
+void lstep(LB *);
+LArg arg_buf(LBuf *, DType, LExpr *offset, LExpr *len);
+LArg arg_e(LExpr *);
+
+/* ---- text, verification, interpretation ------------------------------------------------------------------------------ */
+
+void print_loops(FILE *, LModule *);
+void print_lfunc(FILE *, const LFunc *);
+typedef struct Lexer Lexer; /* parse.c's; the loop parser takes over after the module's head */
+LModule *parse_loops(Module *, Lexer *);
+const char *verify_loops(LModule *); /* NULL, or what is wrong and where */
+
+/* A buffer of the interpreter: every access is checked against count. */
+typedef struct LMem {
+	void *data;
+	DType elem;
+	int64_t count;
+} LMem;
+
+/* Runs one kernel as worker tid of nt.  mems and scalars in parameter order.  Returns NULL or what went wrong (access out of
+ * bounds: kernel, buffer, index).  status[0] = message + 1 and status[1] = value after a `fail`. */
+const char *interp_kernel(LModule *, const LFunc *, const LMem *mems, const int64_t *scalars, int64_t tid, int64_t nt, int64_t *status);
+/* Runs the program of a target on `threads` workers, one after the other within each step.  Outputs are allocated. */
+const char *interp_program(LModule *, const char *target, int threads, const Tensor *inputs, Tensor *outputs);
+
+#endif

@@ -1,0 +1,540 @@
+/* print.c - the text form of a module (ir.md), and the tables of `dcc --list-ops`.
+ *
+ * What is printed reads back to an equal module.  Constants of at most 64 elements are decimal numbers that read back to
+ * the same bits.  Larger ones are referred to where their bytes lie in a file beside the text; else they are hexadecimal up
+ * to 4096 bytes, and beyond that write_module() puts them into PATH.data, while print_module() can only write `elided`.
+ */
+#include "lex.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MaxListed = 64, MaxInline = 4096, HexLine = 48, DataAlign = 64 };
+
+/* ---- names of values -------------------------------------------------------------------------------------------------- */
+
+enum { NumberNamed = -1 };
+
+typedef struct Numbering {
+	Map names;
+	int next;
+} Numbering;
+
+static void number_value(Numbering *nb, Value *v)
+{
+	bool named = v->name && *v->name && !find_name(&nb->names, v->name);
+	if (named)
+		add_name(&nb->names, v->name, v);
+	v->number = named ? NumberNamed : nb->next++;
+}
+
+static void use_value(Value *v)
+{
+	if (v && v->konst)
+		v->number = 1;
+}
+
+static void number_block(Numbering *nb, Block *b)
+{
+	for (Node *n = b->first; n; n = n->next) {
+		for (int i = 0; i < n->nin; i++)
+			use_value(n->in[i]);
+		for (int i = 0; i < n->nout; i++)
+			number_value(nb, n->out[i]);
+		if (n->body)
+			number_block(nb, n->body);
+	}
+	for (int i = 0; i < b->nyield; i++)
+		use_value(b->yields[i]);
+}
+
+/* Sets Value.number: results are counted, or keep their name where it is the first of its kind; constants: 1 if used. */
+void number_values(Module *m)
+{
+	Numbering nb = {.names = {.arena = new_arena()}};
+	for (int i = 0; i < m->nconst; i++)
+		m->consts[i]->value->number = 0;
+	for (int i = 0; i < m->main->nparam; i++)
+		number_value(&nb, m->main->params[i]);
+	number_block(&nb, &m->main->body);
+	for (int i = 0; m->loops && i < m->loops->nweight; i++)
+		use_value(m->loops->weights[i]);
+	free_arena(nb.names.arena);
+}
+
+void print_ref(FILE *f, const Value *v)
+{
+	putc(v->konst ? '@' : '%', f);
+	if (v->konst)
+		print_name(f, v->konst->name);
+	else if (v->number == NumberNamed)
+		print_name(f, v->name);
+	else
+		fprintf(f, "%d", v->number);
+}
+
+/* ---- constants ----------------------------------------------------------------------------------------------------------- */
+
+/* A file that holds the bytes; one per module->consts[i]. */
+typedef struct Place {
+	const char *file; /* NULL: none */
+	uint64_t offset;
+} Place;
+
+static uint64_t const_hash(const Const *c)
+{
+	return hash_bytes(c->data, c->bytes, 0);
+}
+
+static bool is_listed(const Const *c)
+{
+	return const_numel(&c->type) <= MaxListed;
+}
+
+static int64_t read_int(DType type, const void *p)
+{
+	switch (type) {
+#define DTYPE(name, text, bytes, ctype, cls, onnx) \
+	case name: { \
+		ctype v; \
+		memcpy(&v, p, sizeof v); \
+		return (int64_t)v; \
+	}
+		DTYPE(I8, "", 1, int8_t, 0, 0)
+		DTYPE(I16, "", 2, int16_t, 0, 0)
+		DTYPE(I32, "", 4, int32_t, 0, 0)
+		DTYPE(I64, "", 8, int64_t, 0, 0)
+		DTYPE(U8, "", 1, uint8_t, 0, 0)
+		DTYPE(Bool, "", 1, uint8_t, 0, 0)
+#undef DTYPE
+	default: bug("%s is not an integer type", dtypes[type].text);
+	}
+}
+
+static void print_element(FILE *f, DType type, const void *p)
+{
+	if (type == F32) {
+		float v;
+		uint32_t bits;
+		memcpy(&v, p, sizeof v);
+		memcpy(&bits, p, sizeof bits);
+		print_number(f, type, (double)v, bits);
+	} else if (type == F64) {
+		double v;
+		uint64_t bits;
+		memcpy(&v, p, sizeof v);
+		memcpy(&bits, p, sizeof bits);
+		print_number(f, type, v, bits);
+	} else {
+		fprintf(f, "%lld", (long long)read_int(type, p));
+	}
+}
+
+static void print_list(FILE *f, const Const *c)
+{
+	int64_t n = const_numel(&c->type);
+	putc('[', f);
+	for (int64_t i = 0; i < n; i++) {
+		if (i)
+			fputs(", ", f);
+		print_element(f, c->type.dtype, (const char *)c->data + i * dtypes[c->type.dtype].bytes);
+	}
+	putc(']', f);
+}
+
+static void print_hex(FILE *f, const Const *c)
+{
+	const unsigned char *p = c->data;
+	fputs("hex", f);
+	for (size_t i = 0; i < c->bytes; i++) {
+		if (i % HexLine == 0)
+			fputs(i ? "\"\n\t\"" : "\n\t\"", f);
+		fprintf(f, "%02x", p[i]);
+	}
+	putc('"', f);
+}
+
+static void print_const(FILE *f, Module *m, const Const *c, const Place *at)
+{
+	fputs("const @", f);
+	print_name(f, c->name);
+	fprintf(f, ": %s = ", type_text(m, &c->type));
+	if (is_listed(c)) {
+		print_list(f, c);
+	} else if (at->file) {
+		fputs("file ", f);
+		print_quoted(f, at->file);
+		fprintf(f, " %llu #%016llx", (unsigned long long)at->offset, (unsigned long long)const_hash(c));
+	} else if (c->bytes <= MaxInline) {
+		print_hex(f, c);
+	} else {
+		fprintf(f, "elided #%016llx", (unsigned long long)const_hash(c));
+	}
+	putc('\n', f);
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+static Place *new_places(Module *m)
+{
+	return arena_alloc(m->arena, ((size_t)m->nconst + 1) * sizeof(Place));
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------------------------------------ */
+
+static void indent(FILE *f, int depth)
+{
+	for (int i = 0; i < depth; i++)
+		fputs("  ", f);
+}
+
+static bool has_default(const Attr *a)
+{
+	const AttrInfo *info = &attr_infos[a->id];
+	switch (info->kind) {
+	case AttrInt: return a->i == (int64_t)info->number;
+	case AttrOp: return a->i == (int64_t)info->number;
+	case AttrWord: return a->i == 0;
+	case AttrFloat: return a->f == info->number && signbit(a->f) == signbit(info->number);
+	case AttrInts: case AttrDims: return a->n == 0;
+	case AttrDim: break;
+	}
+	return dim_equals(a->dim, (int64_t)info->number);
+}
+
+static void print_word(FILE *f, const char *words, int64_t i)
+{
+	for (; i > 0 && strchr(words, '|'); i--)
+		words = strchr(words, '|') + 1;
+	fprintf(f, "%.*s", (int)strcspn(words, "|"), words);
+}
+
+static void print_attr(FILE *f, Module *m, const Attr *a)
+{
+	uint64_t bits;
+	fprintf(f, "%s=", attr_infos[a->id].text);
+	switch (attr_infos[a->id].kind) {
+	case AttrInt: fprintf(f, "%lld", (long long)a->i); break;
+	case AttrOp: fputs(ops[a->i].text, f); break;
+	case AttrWord: print_word(f, attr_infos[a->id].words, a->i); break;
+	case AttrDim: fputs(dim_text(m, a->dim), f); break;
+	case AttrFloat:
+		memcpy(&bits, &a->f, sizeof bits);
+		print_number(f, F64, a->f, bits);
+		break;
+	case AttrInts:
+	case AttrDims:
+		putc('[', f);
+		for (int i = 0; i < a->n; i++) {
+			fputs(i ? ", " : "", f);
+			if (attr_infos[a->id].kind == AttrInts)
+				fprintf(f, "%lld", (long long)a->ints[i]);
+			else
+				fputs(dim_text(m, a->dims[i]), f);
+		}
+		putc(']', f);
+		break;
+	}
+}
+
+static void print_attrs(FILE *f, Module *m, const Node *n)
+{
+	const char *sep = " {";
+	for (int id = 0; id < NAttrs; id++) {
+		const Attr *a = find_attr(n, (AttrId)id);
+		if (!a || has_default(a))
+			continue;
+		fputs(sep, f);
+		print_attr(f, m, a);
+		sep = ", ";
+	}
+	if (*sep == ',')
+		putc('}', f);
+}
+
+static void print_refs(FILE *f, const char *before, int n, Value *const *values)
+{
+	for (int i = 0; i < n; i++) {
+		fputs(i ? ", " : before, f);
+		if (values[i])
+			print_ref(f, values[i]);
+		else
+			putc('_', f);
+	}
+}
+
+static void print_block(FILE *f, Module *m, const Block *b, int depth, const char *end)
+{
+	for (const Node *n = b->first; n; n = n->next) {
+		indent(f, depth);
+		for (int i = 0; i < n->nout; i++) {
+			fputs(i ? ", " : "", f);
+			print_ref(f, n->out[i]);
+			fprintf(f, ": %s", type_text(m, &n->out[i]->type));
+		}
+		fprintf(f, " = %s", ops[n->op].text);
+		print_refs(f, " ", n->nin, n->in);
+		print_attrs(f, m, n);
+		if (n->body) {
+			fputs(" {\n", f);
+			print_block(f, m, n->body, depth + 1, "yield");
+			indent(f, depth);
+			putc('}', f);
+		}
+		print_loc(f, n->loc);
+		putc('\n', f);
+	}
+	indent(f, depth);
+	fputs(end, f);
+	print_refs(f, " ", b->nyield, b->yields);
+	putc('\n', f);
+}
+
+static void print_func(FILE *f, Module *m, const Func *fn)
+{
+	fputs("func @", f);
+	print_name(f, fn->name);
+	putc('(', f);
+	for (int i = 0; i < fn->nparam; i++) {
+		fputs(i ? ", " : "", f);
+		print_ref(f, fn->params[i]);
+		fprintf(f, ": %s", type_text(m, &fn->params[i]->type));
+	}
+	fputs(") -> (", f);
+	for (int i = 0; i < fn->body.nyield; i++) {
+		fputs(i ? ", " : "", f);
+		print_name(f, fn->results[i]);
+		fprintf(f, ": %s", type_text(m, &fn->body.yields[i]->type));
+	}
+	fputs(") {\n", f);
+	print_block(f, m, &fn->body, 1, "return");
+	fputs("}\n", f);
+}
+
+static void print_head(FILE *f, Module *m, const Place *places)
+{
+	fprintf(f, "dcc-ir 1 stage %s\nmodel ", m->stage);
+	print_name(f, m->name);
+	fprintf(f, " #%016llx\n", (unsigned long long)m->model_hash);
+	for (int i = 0; i < m->nsym; i++)
+		fprintf(f, "sym %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo, (long long)m->syms[i]->hi);
+	for (int i = 0; i < m->nconst; i++)
+		if (m->consts[i]->value->number)
+			print_const(f, m, m->consts[i], &places[i]);
+	for (int i = 0; i < m->ncheck; i++) {
+		fprintf(f, "check %s == %s", dim_text(m, m->checks[i].a), dim_text(m, m->checks[i].b));
+		print_loc(f, m->checks[i].loc);
+		putc('\n', f);
+	}
+}
+
+static void print_at(FILE *f, Module *m, const Place *places)
+{
+	number_values(m);
+	print_head(f, m, places);
+	print_func(f, m, m->main);
+	if (m->loops)
+		print_loops(f, m->loops);
+}
+
+void print_module(FILE *f, Module *m)
+{
+	Place *places = new_places(m);
+	for (int i = 0; i < m->nconst; i++)
+		if (m->consts[i]->file)
+			places[i] = (Place){base_name(m->consts[i]->file), m->consts[i]->offset};
+	print_at(f, m, places);
+}
+
+/* ---- files ---------------------------------------------------------------------------------------------------------------------- */
+
+/* A file that replaces `path` only when it is complete, so that a text may be written over the one that was read. */
+typedef struct OutFile {
+	FILE *f;
+	const char *path, *part; /* part == path: not a regular file, written in place */
+} OutFile;
+
+_Noreturn static void fail_write(const char *path)
+{
+	Loc at = {.file = path};
+	fatal_at(&at, "cannot write: %s", strerror(errno));
+}
+
+static OutFile open_out(Module *m, const char *path)
+{
+	struct stat st;
+	OutFile o = {.path = path, .part = path};
+	if (stat(path, &st) || S_ISREG(st.st_mode)) {
+		o.part = arena_printf(m->arena, "%s.part", path);
+		diag_remove_on_error(o.part);
+	}
+	o.f = fopen(o.part, "wb");
+	if (!o.f)
+		fail_write(o.part);
+	return o;
+}
+
+static void close_out(const OutFile *o)
+{
+	bool bad = ferror(o->f);
+	if (fclose(o->f) || bad)
+		fail_write(o->part);
+	if (o->part == o->path)
+		return;
+	if (rename(o->part, o->path))
+		fail_write(o->path);
+	diag_keep(o->part);
+}
+
+/* Files beside the text that constants come from, mapped once. */
+typedef struct Beside {
+	Module *m;
+	const char *dir; /* "" or with its slash */
+	Map files; /* by name; value: MappedFile */
+} Beside;
+
+typedef struct MappedFile {
+	const char *bytes; /* NULL: not there */
+	size_t size;
+} MappedFile;
+
+static const MappedFile *map_beside(Beside *b, const char *name)
+{
+	void **found = find_name(&b->files, name);
+	if (found)
+		return *found;
+	MappedFile *mf = arena_alloc(b->m->arena, sizeof *mf);
+	mf->bytes = map_file(b->m->arena, arena_printf(b->m->arena, "%s%s", b->dir, name), &mf->size);
+	add_name(&b->files, name, mf);
+	return mf;
+}
+
+static bool lies_beside(Beside *b, const Const *c)
+{
+	if (!c->file)
+		return false;
+	const MappedFile *mf = map_beside(b, base_name(c->file));
+	return mf->bytes && c->offset <= mf->size && c->bytes <= mf->size - c->offset &&
+	       !memcmp(mf->bytes + c->offset, c->data, c->bytes);
+}
+
+static void write_padding(FILE *f, uint64_t *offset)
+{
+	for (; *offset % DataAlign; ++*offset)
+		putc(0, f);
+}
+
+/* Decides where constants lie and writes PATH.data, if it is needed, to a part that is still to be put in place. */
+static OutFile write_data(Module *m, const char *path, Place *places)
+{
+	size_t dir = (size_t)(base_name(path) - path);
+	Beside b = {.m = m, .dir = arena_printf(m->arena, "%.*s", (int)dir, path), .files = {.arena = m->arena}};
+	const char *data_path = arena_printf(m->arena, "%s.data", path), *data = base_name(data_path);
+	OutFile out = {0};
+	uint64_t offset = 0;
+	for (int i = 0; i < m->nconst; i++) {
+		const Const *c = m->consts[i];
+		if (!c->value->number || is_listed(c))
+			continue;
+		/* the old PATH.data is about to be replaced: nothing may refer to it */
+		if (c->file && strcmp(base_name(c->file), data) && lies_beside(&b, c)) {
+			places[i] = (Place){base_name(c->file), c->offset};
+			continue;
+		}
+		if (c->bytes <= MaxInline)
+			continue;
+		if (!out.f)
+			out = open_out(m, data_path);
+		write_padding(out.f, &offset);
+		places[i] = (Place){data, offset};
+		fwrite(c->data, 1, c->bytes, out.f);
+		offset += c->bytes;
+	}
+	return out;
+}
+
+void write_module(const char *path, Module *m)
+{
+	Place *places = new_places(m);
+	number_values(m);
+	if (!strcmp(path, "-")) {
+		print_module(stdout, m);
+		if (fflush(stdout) || ferror(stdout))
+			fail_write("stdout");
+		return;
+	}
+	OutFile data = write_data(m, path, places);
+	OutFile text = open_out(m, path);
+	print_at(text.f, m, places);
+	if (data.f)
+		close_out(&data);
+	close_out(&text);
+}
+
+/* ---- dcc --list-ops ---------------------------------------------------------------------------------------------------------------- */
+
+static void print_operands(FILE *f, const OpInfo *op)
+{
+	if (op->nin < 0)
+		fprintf(f, "%s, ...", op->in[0]);
+	for (int i = 0; i < op->nin; i++)
+		fprintf(f, "%s%s%s", i ? ", " : "", op->in[i], op->optional[i] ? "|_" : "");
+}
+
+static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *shape, const char *flags, const char *scalar)
+{
+	fprintf(f, "%s(", op->text);
+	print_operands(f, op);
+	fprintf(f, ")\n    class %s, result %s", cls, shape);
+	const char *sep = ", attributes ";
+	for (int id = 0; id < NAttrs; id++) {
+		if (op->attrs >> id & 1) {
+			fprintf(f, "%s%s", sep, attr_infos[id].text);
+			sep = " ";
+		}
+	}
+	if (op->flags)
+		fprintf(f, ", %s", flags);
+	if (strcmp(scalar, "NONE"))
+		fprintf(f, "\n    = %s", scalar);
+	putc('\n', f);
+}
+
+static void print_default(FILE *f, const AttrInfo *a)
+{
+	switch (a->kind) {
+	case AttrInt: case AttrFloat: case AttrDim: fprintf(f, "%g", a->number); break;
+	case AttrOp: fputs(ops[(int)a->number].text, f); break;
+	case AttrWord: fprintf(f, "%.*s", (int)strcspn(a->words, "|"), a->words); break;
+	case AttrInts: case AttrDims: fputs("[]", f); break;
+	}
+}
+
+void print_ops(FILE *f)
+{
+	static const char *const kinds[] = {"integer", "integers", "number", "operator", "word", "dim", "dims"};
+	fputs("Operators: name(operands), class, how the result type follows; the value of one element\n", f);
+#define OP(name, text, in, cls, shape, attrs, flags, scalar) print_op(f, &ops[Op##name], #cls, #shape, #flags, #scalar);
+#include "ops.def"
+#undef OP
+	fputs("\nAttributes: name, kind, default, meaning\n", f);
+	for (int i = 0; i < NAttrs; i++) {
+		const AttrInfo *a = &attr_infos[i];
+		fprintf(f, "%s: %s", a->text, a->kind == AttrWord ? a->words : kinds[a->kind]);
+		fputs(", default ", f);
+		print_default(f, a);
+		fprintf(f, "\n    %s\n", a->help);
+	}
+	fputs("\nElement types:", f);
+	for (int i = 0; i < NDTypes; i++)
+		fprintf(f, " %s", dtypes[i].text);
+	putc('\n', f);
+}

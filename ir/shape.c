@@ -1,0 +1,1172 @@
+/* shape.c - result types of the operators, and the elements of small integer tensors.
+ *
+ * A shape function looks at operand types and attributes only and never trusts them: operands may be missing, of any
+ * type, and attributes of any value.  What is provably wrong is a message; what depends on symbols becomes a DimCheck,
+ * so that code behind it may rely on the dims; what needs the data is left to the run.
+ */
+#include "shape.h"
+
+#include <string.h>
+
+/* ---- helpers ---------------------------------------------------------------------------------------------------- */
+
+#define FAIL(...) return arena_printf(m->arena, __VA_ARGS__)
+#define TRY(expr)                                                                                                      \
+	do {                                                                                                           \
+		const char *wrong_ = (expr);                                                                           \
+		if (wrong_)                                                                                            \
+			return wrong_;                                                                                 \
+	} while (0)
+
+static const Type *type_in(const Node *n, int i)
+{
+	return i < n->nin && n->in[i] ? &n->in[i]->type : NULL;
+}
+
+static void add_check(Module *m, const Dim *a, const Dim *b, const Loc *loc)
+{
+	if (a == b)
+		return;
+	for (int i = 0; i < m->ncheck; i++) {
+		const DimCheck *c = &m->checks[i];
+		if ((c->a == a && c->b == b) || (c->a == b && c->b == a))
+			return;
+	}
+	DimCheck check = {a, b, loc};
+	PUSH(m->arena, m->checks, m->ncheck, m->capcheck, check);
+}
+
+static bool provably_differ(Module *m, const Dim *a, const Dim *b)
+{
+	int64_t alo, ahi, blo, bhi, lo, hi;
+	if (a == b)
+		return false;
+	dim_range(a, &alo, &ahi);
+	dim_range(b, &blo, &bhi);
+	if (alo > bhi || blo > ahi)
+		return true;
+	dim_range(dim_sub(m, a, b), &lo, &hi);
+	return lo > 0 || hi < 0;
+}
+
+/* Two dims that must be equal become one: a constant if one of them is. */
+static bool merge_dims(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+{
+	if (provably_differ(m, a, b))
+		return false;
+	add_check(m, a, b, loc);
+	*out = dim_is_const(b, NULL) ? b : a;
+	return true;
+}
+
+static const char *need_equal(Module *m, const Node *n, const Dim *a, const Dim *b, const char *what)
+{
+	const Dim *merged;
+	if (!merge_dims(m, a, b, &merged, n->loc))
+		FAIL("%s differ: %s and %s", what, dim_text(m, a), dim_text(m, b));
+	return NULL;
+}
+
+static const char *need_nonneg(Module *m, const Node *n, const Dim *d, const char *what)
+{
+	int64_t lo, hi;
+	dim_range(d, &lo, &hi);
+	if (hi < 0)
+		FAIL("%s is negative: %s", what, dim_text(m, d));
+	if (lo < 0)
+		add_check(m, dim_min(m, d, dim_const(m, 0)), dim_const(m, 0), n->loc);
+	return NULL;
+}
+
+static const char *need_multiple(Module *m, const Node *n, const Dim *d, const Dim *of, const char *what)
+{
+	if (dim_equals(of, 0))
+		FAIL("%s: division by zero", what);
+	const Dim *rest = dim_mod(m, d, of);
+	int64_t lo, hi;
+	dim_range(rest, &lo, &hi);
+	if (lo > 0)
+		FAIL("%s: %s is not a multiple of %s", what, dim_text(m, d), dim_text(m, of));
+	add_check(m, rest, dim_const(m, 0), n->loc);
+	return NULL;
+}
+
+static bool broadcast_dim(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+{
+	if (dim_equals(a, 1))
+		*out = b;
+	else if (dim_equals(b, 1))
+		*out = a;
+	else
+		return merge_dims(m, a, b, out, loc);
+	return true;
+}
+
+/* Dim of the axis that lies under axis `axis` of a result of rank `rank`, or NULL if the operand does not reach it. */
+static const Dim *aligned_dim(const Type *t, int rank, int axis)
+{
+	int own = axis - (rank - t->rank);
+	return own >= 0 ? t->dims[own] : NULL;
+}
+
+bool broadcast_types(Module *m, const Type *a, const Type *b, Type *out, const Loc *loc)
+{
+	Type t = {.dtype = a->dtype, .rank = a->rank > b->rank ? a->rank : b->rank};
+	for (int i = 0; i < t.rank; i++) {
+		const Dim *da = aligned_dim(a, t.rank, i), *db = aligned_dim(b, t.rank, i);
+		if (!da || !db)
+			t.dims[i] = da ? da : db;
+		else if (!broadcast_dim(m, da, db, &t.dims[i], loc))
+			return false;
+	}
+	*out = t;
+	return true;
+}
+
+static const char *broadcast_or_say(Module *m, const Node *n, const Type *a, const Type *b, Type *out)
+{
+	if (!broadcast_types(m, a, b, out, n->loc))
+		FAIL("cannot broadcast %s with %s", type_text(m, a), type_text(m, b));
+	return NULL;
+}
+
+/* `t` reaches `to` by broadcasting and does not enlarge it. */
+static const char *need_broadcastable(Module *m, const Node *n, const Type *t, const Type *to, const char *what)
+{
+	Type joint;
+	if (t->rank > to->rank)
+		FAIL("%s: %s has more axes than %s", what, type_text(m, t), type_text(m, to));
+	for (int i = 0; i < to->rank; i++) {
+		const Dim *d = aligned_dim(t, to->rank, i);
+		if (d && !dim_equals(d, 1) && !merge_dims(m, to->dims[i], d, &joint.dims[i], n->loc))
+			FAIL("%s: cannot broadcast %s to %s", what, type_text(m, t), type_text(m, to));
+	}
+	return NULL;
+}
+
+enum { Flt = 1, Int = 2, Boo = 4, Num = Flt | Int, Any = Num | Boo };
+
+/* The classes of element types that an op computes with. */
+static const unsigned char takes[NOps] = {
+	[OpIota] = Num, [OpDims] = Any, [OpIdentity] = Any, [OpNeg] = Num, [OpAbs] = Num, [OpSqrt] = Flt,
+	[OpRecip] = Flt, [OpExp] = Flt, [OpLog] = Flt, [OpTanh] = Flt, [OpErf] = Flt, [OpSin] = Flt, [OpCos] = Flt,
+	[OpFloor] = Num, [OpCeil] = Num, [OpRound] = Num, [OpRelu] = Num, [OpSigmoid] = Flt, [OpSilu] = Flt,
+	[OpGelu] = Flt, [OpGeluTanh] = Flt, [OpNot] = Int | Boo, [OpIsNaN] = Flt, [OpClip] = Num, [OpCast] = Any,
+	[OpAdd] = Num, [OpSub] = Num, [OpMul] = Num, [OpDiv] = Flt, [OpIDiv] = Int, [OpIMod] = Int, [OpPow] = Num,
+	[OpMin] = Num, [OpMax] = Num, [OpAnd] = Int | Boo, [OpOr] = Int | Boo, [OpXor] = Int | Boo, [OpEq] = Any,
+	[OpLt] = Any, [OpLe] = Any, [OpWhere] = Any, [OpSum] = Num, [OpMean] = Num, [OpReduceMax] = Num,
+	[OpReduceMin] = Num, [OpSoftmax] = Flt, [OpNorm] = Flt, [OpRmsNorm] = Flt, [OpMatMul] = Num,
+	[OpLinear] = Num, [OpLinearPacked] = Flt, [OpGlu] = Flt, [OpConv] = Flt, [OpWinConv] = Flt, [OpAttention] = Flt, [OpReshape] = Any,
+	[OpExpand] = Any, [OpTranspose] = Any, [OpSlice] = Any, [OpView] = Any, [OpConcat] = Any, [OpPad] = Any,
+	[OpPack] = Flt, [OpGather] = Any, [OpGatherElem] = Any, [OpGatherND] = Any, [OpGroup] = Any,
+};
+
+static const char *need_class(Module *m, const Node *n, DType d)
+{
+	static const unsigned char bit[] = {
+		[ClassFloat] = Flt, [ClassSigned] = Int, [ClassUnsigned] = Int, [ClassBool] = Boo};
+	if (!(takes[n->op] & bit[dtypes[d].cls]))
+		FAIL("does not take %s", dtypes[d].text);
+	return NULL;
+}
+
+/* Operand i exists where the op needs it, and has the type of operand `like` (-1: need not). */
+static const char *need_operand(Module *m, const Node *n, int i, int like)
+{
+	const Type *t = type_in(n, i);
+	if (!t)
+		FAIL("operand %s is missing", ops[n->op].in[i]);
+	TRY(need_class(m, n, t->dtype));
+	if (like >= 0 && t->dtype != type_in(n, like)->dtype)
+		FAIL("element types differ: %s and %s", dtypes[type_in(n, like)->dtype].text, dtypes[t->dtype].text);
+	return NULL;
+}
+
+static const char *need_count(Module *m, const Node *n)
+{
+	int nin = ops[n->op].nin;
+	if (nin >= 0 && n->nin > nin)
+		FAIL("takes at most %d operands, not %d", nin, n->nin);
+	return NULL;
+}
+
+static const char *need_rank(Module *m, const Type *t, int rank, const char *what)
+{
+	if (t->rank != rank)
+		FAIL("%s has rank %d, expected %d: %s", what, t->rank, rank, type_text(m, t));
+	return NULL;
+}
+
+static const char *need_axis(Module *m, const Node *n, const Type *t, int *axis)
+{
+	int64_t a = attr_int(n, Attr_axis);
+	if (a < 0 || a >= t->rank)
+		FAIL("axis %lld is out of range for %s", (long long)a, type_text(m, t));
+	*axis = (int)a;
+	return NULL;
+}
+
+static const char *need_index(Module *m, const Node *n, int i)
+{
+	const Type *t = type_in(n, i);
+	if (!t)
+		FAIL("operand %s is missing", ops[n->op].in[i]);
+	if (dtypes[t->dtype].cls != ClassSigned && dtypes[t->dtype].cls != ClassUnsigned)
+		FAIL("indices have type %s, expected integers", dtypes[t->dtype].text);
+	return NULL;
+}
+
+static const char *append_dims(Module *m, Type *out, const Type *from, int first, int end)
+{
+	for (int i = first; i < end; i++) {
+		if (out->rank == MaxRank)
+			FAIL("the result has more than %d axes", MaxRank);
+		out->dims[out->rank++] = from->dims[i];
+	}
+	return NULL;
+}
+
+/* ---- elementwise and reductions --------------------------------------------------------------------------------- */
+
+/* scale and bias of a normalisation have the dims of the normalised axes */
+static const char *check_norm(Module *m, const Node *n, const Type *x)
+{
+	int axis = 0;
+	TRY(need_axis(m, n, x, &axis));
+	for (int i = 1; i < ops[n->op].nin; i++) {
+		const Type *t = type_in(n, i);
+		if (!t)
+			continue;
+		TRY(need_operand(m, n, i, 0));
+		TRY(need_rank(m, t, x->rank - axis, ops[n->op].in[i]));
+		for (int d = 0; d < t->rank; d++)
+			TRY(need_equal(m, n, x->dims[axis + d], t->dims[d], "dims of x and of the scale or bias"));
+	}
+	return NULL;
+}
+
+const char *shape_same(Module *m, const Node *n, Type *out)
+{
+	int axis = 0;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	const Type *x = type_in(n, 0);
+	if (n->op == OpSoftmax)
+		TRY(need_axis(m, n, x, &axis));
+	if (n->op == OpNorm || n->op == OpRmsNorm)
+		TRY(check_norm(m, n, x));
+	*out = *x;
+	return NULL;
+}
+
+const char *shape_bool(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_same(m, n, out));
+	out->dtype = Bool;
+	return NULL;
+}
+
+const char *shape_bcast(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	return broadcast_or_say(m, n, type_in(n, 0), type_in(n, 1), out);
+}
+
+const char *shape_compare(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_bcast(m, n, out));
+	out->dtype = Bool;
+	return NULL;
+}
+
+const char *shape_where(Module *m, const Node *n, Type *out)
+{
+	Type values;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, -1));
+	TRY(need_operand(m, n, 2, 1));
+	if (type_in(n, 0)->dtype != Bool)
+		FAIL("the condition has type %s, expected bool", dtypes[type_in(n, 0)->dtype].text);
+	TRY(broadcast_or_say(m, n, type_in(n, 1), type_in(n, 2), &values));
+	TRY(broadcast_or_say(m, n, &values, type_in(n, 0), out));
+	out->dtype = values.dtype;
+	return NULL;
+}
+
+const char *shape_reduce(Module *m, const Node *n, Type *out)
+{
+	const int64_t *axes;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	const Type *x = type_in(n, 0);
+	int naxes = attr_ints(n, Attr_axes, &axes);
+	Type t = {.dtype = x->dtype};
+	int next = 0;
+	for (int i = 0; i < x->rank; i++) {
+		if (next < naxes && axes[next] == i) {
+			next++;
+			if (attr_int(n, Attr_keepdims))
+				t.dims[t.rank++] = dim_const(m, 1);
+		} else {
+			t.dims[t.rank++] = x->dims[i];
+		}
+	}
+	if (next < naxes)
+		FAIL("axes must be ascending and inside the rank of %s", type_text(m, x));
+	*out = t;
+	return NULL;
+}
+
+/* ---- contractions ----------------------------------------------------------------------------------------------- */
+
+/* The operand as a matrix [rows, cols] after the transposition that `trans` asks for; a vector is a row on the left and
+ * a column on the right. */
+static const char *matrix_dims(Module *m, const Node *n, int i, AttrId trans, const Dim **rows, const Dim **cols)
+{
+	const Type *t = type_in(n, i);
+	bool swap = attr_int(n, trans);
+	if (t->rank == 0 || (t->rank == 1 && swap))
+		FAIL("operand %s has rank %d, too small for a matrix product", ops[n->op].in[i], t->rank);
+	if (t->rank == 1) {
+		*rows = i ? t->dims[0] : dim_const(m, 1);
+		*cols = i ? dim_const(m, 1) : t->dims[0];
+		return NULL;
+	}
+	*rows = t->dims[t->rank - (swap ? 1 : 2)];
+	*cols = t->dims[t->rank - (swap ? 2 : 1)];
+	return NULL;
+}
+
+const char *shape_matmul(Module *m, const Node *n, Type *out)
+{
+	const Dim *rows = NULL, *ka = NULL, *kb = NULL, *cols = NULL;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	const Type *a = type_in(n, 0), *b = type_in(n, 1);
+	TRY(matrix_dims(m, n, 0, Attr_trans_a, &rows, &ka));
+	TRY(matrix_dims(m, n, 1, Attr_trans_b, &kb, &cols));
+	TRY(need_equal(m, n, ka, kb, "inner dimensions"));
+	Type batch_a = *a, batch_b = *b, t;
+	batch_a.rank = a->rank > 2 ? a->rank - 2 : 0;
+	batch_b.rank = b->rank > 2 ? b->rank - 2 : 0;
+	TRY(broadcast_or_say(m, n, &batch_a, &batch_b, &t));
+	if (a->rank > 1)
+		t.dims[t.rank++] = rows;
+	if (b->rank > 1)
+		t.dims[t.rank++] = cols;
+	*out = t;
+	return NULL;
+}
+
+const char *shape_linear(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	if (x->rank < 1)
+		FAIL("x is a scalar");
+	TRY(need_rank(m, w, 2, "w"));
+	TRY(need_equal(m, n, x->dims[x->rank - 1], w->dims[0], "inner dimensions"));
+	Type t = *x;
+	t.dims[t.rank - 1] = w->dims[1];
+	if (b) {
+		TRY(need_operand(m, n, 2, 0));
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, w->dims[1], b->dims[0], "columns of w and length of b"));
+	}
+	*out = t;
+	return NULL;
+}
+
+const char *shape_glu(Module *m, const Node *n, Type *out)
+{
+	int axis = 0;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	Type t = *type_in(n, 0);
+	TRY(need_axis(m, n, &t, &axis));
+	int64_t act = attr_int(n, Attr_act);
+	if (act < 0 || act >= NOps || ops[act].cls != ClsEwise || ops[act].nin != 1 || ops[act].shape != shape_same
+	    || !(takes[act] & Flt))
+		FAIL("act is not an elementwise op of one operand");
+	TRY(need_multiple(m, n, t.dims[axis], dim_const(m, 2), "split axis"));
+	t.dims[axis] = dim_floordiv(m, t.dims[axis], dim_const(m, 2));
+	*out = t;
+	return NULL;
+}
+
+typedef struct Window { int64_t stride, dilation, before, after; } Window;
+
+static const char *read_window(Module *m, const Node *n, int axis, int spatial, Window *w)
+{
+	const int64_t *strides, *dilations, *pads;
+	int nstrides = attr_ints(n, Attr_strides, &strides), ndilations = attr_ints(n, Attr_dilations, &dilations);
+	int npads = attr_ints(n, Attr_pads, &pads);
+	if ((nstrides && nstrides != spatial) || (ndilations && ndilations != spatial)
+	    || (npads && npads != 2 * spatial))
+		FAIL("strides, dilations or pads do not fit %d spatial axes", spatial);
+	w->stride = nstrides ? strides[axis] : 1;
+	w->dilation = ndilations ? dilations[axis] : 1;
+	w->before = npads ? pads[axis] : 0;
+	w->after = npads ? pads[spatial + axis] : 0;
+	if (w->stride < 1 || w->stride > DimMax || w->dilation < 1 || w->dilation > DimMax)
+		FAIL("stride %lld or dilation %lld is out of range", (long long)w->stride, (long long)w->dilation);
+	if (w->before < -DimMax || w->before > DimMax || w->after < -DimMax || w->after > DimMax)
+		FAIL("padding %lld, %lld is out of range", (long long)w->before, (long long)w->after);
+	return NULL;
+}
+
+const char *shape_conv(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	const Dim *group = dim_const(m, attr_int(n, Attr_group));
+	if (attr_int(n, Attr_group) < 1 || attr_int(n, Attr_group) > DimMax)
+		FAIL("group %lld is out of range", (long long)attr_int(n, Attr_group));
+	if (x->rank < 3)
+		FAIL("x has no spatial axis: %s", type_text(m, x));
+	TRY(need_rank(m, w, x->rank, "w"));
+	TRY(need_equal(m, n, x->dims[1], dim_mul(m, w->dims[1], group), "channels of x and of w times groups"));
+	TRY(need_multiple(m, n, w->dims[0], group, "output channels"));
+	if (b) {
+		TRY(need_operand(m, n, 2, 0));
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, w->dims[0], b->dims[0], "output channels and length of b"));
+	}
+	Type t = {.dtype = x->dtype, .rank = x->rank, .dims = {x->dims[0], w->dims[0]}};
+	for (int i = 2; i < x->rank; i++) {
+		Window win = {1, 1, 0, 0};
+		TRY(read_window(m, n, i - 2, x->rank - 2, &win));
+		TRY(need_nonneg(m, n, dim_sub(m, w->dims[i], dim_const(m, 1)), "kernel extent - 1"));
+		const Dim *span = dim_mul_const(m, dim_sub(m, w->dims[i], dim_const(m, 1)), win.dilation);
+		const Dim *room = dim_add(m, x->dims[i], dim_const(m, win.before + win.after));
+		const Dim *steps = dim_floordiv(m, dim_sub(m, dim_sub(m, room, span), dim_const(m, 1)),
+		                                dim_const(m, win.stride));
+		t.dims[i] = dim_add(m, steps, dim_const(m, 1));
+		TRY(need_nonneg(m, n, t.dims[i], "output extent"));
+	}
+	*out = t;
+	return NULL;
+}
+
+const char *shape_winconv(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	const Type *x = type_in(n, 0), *w = type_in(n, 1);
+	int64_t heads = attr_int(n, Attr_heads), left = attr_int(n, Attr_pad_left);
+	TRY(need_rank(m, x, 3, "x"));
+	if (w->rank != 2 && w->rank != 4)
+		FAIL("w has rank %d, expected [heads, taps] or [batch, tokens, heads, taps]", w->rank);
+	if (heads < 1 || heads > DimMax)
+		FAIL("heads %lld is out of range", (long long)heads);
+	if (left < -DimMax || left > DimMax)
+		FAIL("pad_left %lld is out of range", (long long)left);
+	TRY(need_multiple(m, n, x->dims[2], dim_const(m, heads), "channels over heads"));
+	TRY(need_equal(m, n, w->dims[w->rank - 2], dim_const(m, heads), "heads of w and of the attribute"));
+	if (w->rank == 4) {
+		TRY(need_equal(m, n, x->dims[0], w->dims[0], "batch dims of x and w"));
+		TRY(need_equal(m, n, x->dims[1], w->dims[1], "tokens of x and w"));
+	}
+	*out = *x;
+	return NULL;
+}
+
+static const char *check_mask(Module *m, const Node *n, const Type *q, const Type *k)
+{
+	const Type *mask = type_in(n, 3);
+	if (!mask)
+		return NULL;
+	if (mask->dtype != q->dtype && mask->dtype != Bool)
+		FAIL("the mask has type %s, expected %s or bool", dtypes[mask->dtype].text, dtypes[q->dtype].text);
+	Type scores = {.dtype = q->dtype, .rank = 4, .dims = {q->dims[0], q->dims[2], q->dims[1], k->dims[1]}};
+	return need_broadcastable(m, n, mask, &scores, "mask");
+}
+
+const char *shape_attention(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	TRY(need_operand(m, n, 2, 0));
+	const Type *q = type_in(n, 0), *k = type_in(n, 1), *v = type_in(n, 2);
+	TRY(need_rank(m, q, 4, "q"));
+	TRY(need_rank(m, k, 4, "k"));
+	TRY(need_rank(m, v, 4, "v"));
+	TRY(need_equal(m, n, q->dims[0], k->dims[0], "batch dims of q and k"));
+	TRY(need_equal(m, n, k->dims[0], v->dims[0], "batch dims of k and v"));
+	TRY(need_equal(m, n, k->dims[1], v->dims[1], "tokens of k and v"));
+	TRY(need_equal(m, n, k->dims[2], v->dims[2], "heads of k and v"));
+	TRY(need_equal(m, n, q->dims[3], k->dims[3], "widths of q and k"));
+	if (q->dims[2] != k->dims[2])
+		TRY(need_multiple(m, n, q->dims[2], k->dims[2], "query heads over key heads"));
+	TRY(check_mask(m, n, q, k));
+	Type t = {.dtype = q->dtype, .rank = 4, .dims = {q->dims[0], q->dims[1], q->dims[2], v->dims[3]}};
+	*out = t;
+	return NULL;
+}
+
+/* ---- data movement ---------------------------------------------------------------------------------------------- */
+
+const char *shape_transpose(Module *m, const Node *n, Type *out)
+{
+	const int64_t *perm;
+	unsigned seen = 0;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	const Type *x = type_in(n, 0);
+	Type t = {.dtype = x->dtype, .rank = x->rank};
+	if (attr_ints(n, Attr_perm, &perm) != x->rank)
+		FAIL("perm does not have one entry per axis of %s", type_text(m, x));
+	for (int i = 0; i < x->rank; i++) {
+		if (perm[i] < 0 || perm[i] >= x->rank || (seen >> perm[i] & 1))
+			FAIL("perm is not a permutation");
+		seen |= 1u << perm[i];
+		t.dims[i] = x->dims[perm[i]];
+	}
+	*out = t;
+	return NULL;
+}
+
+const char *shape_concat(Module *m, const Node *n, Type *out)
+{
+	int axis = 0;
+	if (n->nin < 1 || !type_in(n, 0))
+		FAIL("operands are missing");
+	Type t = *type_in(n, 0);
+	TRY(need_axis(m, n, &t, &axis));
+	for (int i = 1; i < n->nin; i++) {
+		const Type *x = type_in(n, i);
+		if (!x)
+			FAIL("operand %d is missing", i);
+		if (x->dtype != t.dtype)
+			FAIL("element types differ: %s and %s", dtypes[t.dtype].text, dtypes[x->dtype].text);
+		if (x->rank != t.rank)
+			FAIL("ranks differ: %s and %s", type_text(m, &t), type_text(m, x));
+		for (int d = 0; d < t.rank; d++) {
+			if (d == axis)
+				t.dims[d] = dim_add(m, t.dims[d], x->dims[d]);
+			else if (!merge_dims(m, t.dims[d], x->dims[d], &t.dims[d], n->loc))
+				FAIL("dims of axis %d differ: %s and %s", d, dim_text(m, t.dims[d]),
+				     dim_text(m, x->dims[d]));
+		}
+	}
+	*out = t;
+	return NULL;
+}
+
+enum { ModeZero, ModeEdge, ModeReflect }; /* words of the attribute `mode` */
+
+const char *shape_pad(Module *m, const Node *n, Type *out)
+{
+	const Dim *const *pads;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	Type t = *type_in(n, 0);
+	if (attr_dims(n, Attr_pads_dim, &pads) != 2 * t.rank)
+		FAIL("pads_dim does not have two entries per axis of %s", type_text(m, &t));
+	for (int i = 0; i < t.rank; i++) {
+		const Dim *d = t.dims[i], *grown = dim_add(m, d, dim_add(m, pads[i], pads[t.rank + i]));
+		if (attr_int(n, Attr_mode) != ModeZero && dim_equals(d, 0) && grown != d)
+			FAIL("axis %d is empty: nothing to pad with", i);
+		t.dims[i] = grown;
+		TRY(need_nonneg(m, n, grown, "padded extent"));
+	}
+	*out = t;
+	return NULL;
+}
+
+const char *shape_gather(Module *m, const Node *n, Type *out)
+{
+	int axis = 0;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_index(m, n, 1));
+	const Type *x = type_in(n, 0), *idx = type_in(n, 1);
+	TRY(need_axis(m, n, x, &axis));
+	Type t = {.dtype = x->dtype};
+	TRY(append_dims(m, &t, x, 0, axis));
+	TRY(append_dims(m, &t, idx, 0, idx->rank));
+	TRY(append_dims(m, &t, x, axis + 1, x->rank));
+	*out = t;
+	return NULL;
+}
+
+const char *shape_gather_elements(Module *m, const Node *n, Type *out)
+{
+	int axis = 0;
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_index(m, n, 1));
+	const Type *x = type_in(n, 0), *idx = type_in(n, 1);
+	TRY(need_axis(m, n, x, &axis));
+	TRY(need_rank(m, idx, x->rank, "idx"));
+	for (int i = 0; i < x->rank; i++)
+		if (i != axis && idx->dims[i] != x->dims[i])
+			TRY(need_nonneg(m, n, dim_sub(m, x->dims[i], idx->dims[i]), "extent of x less that of idx"));
+	*out = *idx;
+	out->dtype = x->dtype;
+	return NULL;
+}
+
+const char *shape_gather_nd(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_index(m, n, 1));
+	const Type *x = type_in(n, 0), *idx = type_in(n, 1);
+	int64_t batch = attr_int(n, Attr_batch_dims), len;
+	if (batch < 0 || batch >= x->rank || batch >= idx->rank)
+		FAIL("batch_dims %lld does not fit %s and %s", (long long)batch, type_text(m, x), type_text(m, idx));
+	const Dim *last = idx->dims[idx->rank - 1];
+	if (!dim_is_const(last, &len) || len < 1 || len > x->rank - batch)
+		FAIL("last axis of idx is %s, expected a constant from 1 to %lld", dim_text(m, last),
+		     (long long)(x->rank - batch));
+	for (int i = 0; i < batch; i++)
+		TRY(need_equal(m, n, x->dims[i], idx->dims[i], "batch dims of x and idx"));
+	Type t = {.dtype = x->dtype};
+	TRY(append_dims(m, &t, idx, 0, idx->rank - 1));
+	TRY(append_dims(m, &t, x, (int)(batch + len), x->rank));
+	*out = t;
+	return NULL;
+}
+
+/* ---- stated result types ---------------------------------------------------------------------------------------- */
+
+static const char *given_iota(Module *m, const Node *n, const Type *out)
+{
+	TRY(need_class(m, n, out->dtype));
+	if (out->rank > 1)
+		FAIL("the result has rank %d, expected at most 1", out->rank);
+	return NULL;
+}
+
+static const char *given_dims(Module *m, const Node *n, const Type *out)
+{
+	const Dim *const *values;
+	int count = attr_dims(n, Attr_values, &values);
+	TRY(need_class(m, n, out->dtype));
+	if (!dim_equals(type_numel(m, out), count))
+		FAIL("%d values for %s", count, type_text(m, out));
+	return NULL;
+}
+
+static const char *given_cast(Module *m, const Node *n, const Type *out)
+{
+	const Type *x = type_in(n, 0);
+	if (x->rank != out->rank)
+		FAIL("ranks differ: %s and %s", type_text(m, x), type_text(m, out));
+	for (int i = 0; i < x->rank; i++)
+		TRY(need_equal(m, n, x->dims[i], out->dims[i], "dims of operand and result"));
+	return NULL;
+}
+
+static const char *given_reshape(Module *m, const Node *n, const Type *out)
+{
+	return need_equal(m, n, type_numel(m, type_in(n, 0)), type_numel(m, out), "element counts");
+}
+
+static const char *given_expand(Module *m, const Node *n, const Type *out)
+{
+	return need_broadcastable(m, n, type_in(n, 0), out, "operand");
+}
+
+static const char *given_slice(Module *m, const Node *n, const Type *out)
+{
+	const Dim *const *starts;
+	const int64_t *steps;
+	const Type *x = type_in(n, 0);
+	int nsteps = attr_ints(n, Attr_steps, &steps);
+	TRY(need_rank(m, out, x->rank, "the result"));
+	if (attr_dims(n, Attr_starts, &starts) != x->rank || (nsteps && nsteps != x->rank))
+		FAIL("starts or steps do not have one entry per axis of %s", type_text(m, x));
+	for (int i = 0; i < x->rank; i++) {
+		int64_t step = nsteps ? steps[i] : 1, len, start, extent, last;
+		if (step == 0 || step < -DimMax || step > DimMax)
+			FAIL("step %lld of axis %d is out of range", (long long)step, i);
+		if (!dim_is_const(out->dims[i], &len) || !dim_is_const(starts[i], &start) || len <= 0)
+			continue;
+		if (start < 0 || (dim_is_const(x->dims[i], &extent) && start >= extent))
+			FAIL("start %lld of axis %d is outside %s", (long long)start, i, type_text(m, x));
+		if (__builtin_mul_overflow(len - 1, step, &last) || __builtin_add_overflow(last, start, &last)
+		    || last < 0 || (dim_is_const(x->dims[i], &extent) && last >= extent))
+			FAIL("axis %d: %lld elements from %lld by %lld leave %s", i, (long long)len, (long long)start,
+			     (long long)step, type_text(m, x));
+	}
+	return NULL;
+}
+
+/* The first and last element that a view reads are corners of its index box. */
+static const char *given_view(Module *m, const Node *n, const Type *out)
+{
+	const Dim *const *strides;
+	int64_t lo, hi, count;
+	if (attr_dims(n, Attr_strides_dim, &strides) != out->rank)
+		FAIL("strides_dim does not have one entry per axis of %s", type_text(m, out));
+	const Dim *first = attr_dim(m, n, Attr_base), *last = first, *zero = dim_const(m, 0);
+	for (int i = 0; i < out->rank; i++) {
+		const Dim *reach = dim_mul(m, strides[i], dim_sub(m, out->dims[i], dim_const(m, 1)));
+		dim_range(out->dims[i], &lo, &hi);
+		if (lo < 1)
+			return NULL; /* may be empty, and then reads nothing */
+		first = dim_add(m, first, dim_min(m, reach, zero));
+		last = dim_add(m, last, dim_max(m, reach, zero));
+	}
+	dim_range(first, &lo, &hi);
+	if (hi < 0)
+		FAIL("reads element %s", dim_text(m, first));
+	dim_range(dim_sub(m, type_numel(m, type_in(n, 0)), last), &lo, &count);
+	if (count <= 0)
+		FAIL("reads element %s of %s", dim_text(m, last), type_text(m, type_in(n, 0)));
+	return NULL;
+}
+
+enum { PanelCols = 32 };
+
+static const char *given_pack(Module *m, const Node *n, const Type *out)
+{
+	const Type *w = type_in(n, 0);
+	TRY(need_rank(m, w, 2, "w"));
+	TRY(need_rank(m, out, 3, "the result"));
+	const Dim *cols = w->dims[1], *panel = dim_const(m, PanelCols);
+	if (attr_int(n, Attr_glu)) {
+		TRY(need_multiple(m, n, cols, dim_const(m, 2), "columns"));
+		cols = dim_floordiv(m, cols, dim_const(m, 2));
+		panel = dim_const(m, PanelCols / 2);
+	}
+	TRY(need_equal(m, n, dim_ceildiv(m, cols, panel), out->dims[0], "panel counts"));
+	TRY(need_equal(m, n, w->dims[0], out->dims[1], "rows of w and of the panels"));
+	return need_equal(m, n, dim_const(m, PanelCols), out->dims[2], "panel widths");
+}
+
+/* The columns of the result say how much of the last panels is real. */
+static const char *given_linear_packed(Module *m, const Node *n, const Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	TRY(need_rank(m, w, 3, "w"));
+	if (x->rank < 1 || out->rank != x->rank)
+		FAIL("x has rank %d, the result %d", x->rank, out->rank);
+	for (int d = 0; d < x->rank - 1; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
+	TRY(need_equal(m, n, x->dims[x->rank - 1], w->dims[1], "inner dimensions"));
+	TRY(need_equal(m, n, dim_const(m, PanelCols), w->dims[2], "panel widths"));
+	const Dim *cols = out->dims[out->rank - 1], *panel = dim_const(m, PanelCols);
+	if (attr_int(n, Attr_glu)) {
+		TRY(need_multiple(m, n, cols, dim_const(m, 2), "columns"));
+		cols = dim_floordiv(m, cols, dim_const(m, 2));
+		panel = dim_const(m, PanelCols / 2);
+	}
+	TRY(need_equal(m, n, dim_ceildiv(m, cols, panel), w->dims[0], "panel counts"));
+	if (b) {
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, out->dims[out->rank - 1], b->dims[0], "columns and length of b"));
+	}
+	return NULL;
+}
+
+typedef struct GivenRule {
+	const char *(*check)(Module *, const Node *, const Type *);
+	bool keeps_dtype;
+} GivenRule;
+
+static const GivenRule given_rules[NOps] = {
+	[OpIota] = {given_iota, false}, [OpDims] = {given_dims, false}, [OpCast] = {given_cast, false},
+	[OpReshape] = {given_reshape, true}, [OpExpand] = {given_expand, true}, [OpSlice] = {given_slice, true},
+	[OpView] = {given_view, true}, [OpPack] = {given_pack, true},
+	[OpLinearPacked] = {given_linear_packed, true},
+};
+
+const char *shape_given(Module *m, const Node *n, Type *out)
+{
+	const GivenRule *rule = &given_rules[n->op];
+	TRY(need_count(m, n));
+	for (int i = 0; i < ops[n->op].nin; i++)
+		if (n->in[i] || !ops[n->op].optional[i])
+			TRY(need_operand(m, n, i, -1));
+	for (int i = 0; i < out->rank; i++)
+		TRY(need_nonneg(m, n, out->dims[i], "extent of the result"));
+	if (rule->keeps_dtype && out->dtype != type_in(n, 0)->dtype)
+		FAIL("element types differ: %s and %s", dtypes[type_in(n, 0)->dtype].text, dtypes[out->dtype].text);
+	return rule->check ? rule->check(m, n, out) : NULL;
+}
+
+/* ---- known elements --------------------------------------------------------------------------------------------- */
+
+typedef struct Box { /* a type with constant dims */
+	int rank;
+	int64_t dims[MaxRank], numel;
+} Box;
+
+static bool box_of(const Type *t, Box *b)
+{
+	b->rank = t->rank;
+	b->numel = 1;
+	for (int i = 0; i < t->rank; i++) {
+		if (!dim_is_const(t->dims[i], &b->dims[i]) || b->dims[i] < 0
+		    || __builtin_mul_overflow(b->numel, b->dims[i], &b->numel))
+			return false;
+	}
+	return true;
+}
+
+/* Offset in row-major `b`, broadcast to `to`, of the element that lies under element `i` of `to`. */
+static int64_t broadcast_index(const Box *b, const Box *to, int64_t i)
+{
+	int64_t offset = 0, stride = 1;
+	for (int d = to->rank - 1; d >= 0; d--) {
+		int64_t at = i % to->dims[d];
+		int own = d - (to->rank - b->rank);
+		i /= to->dims[d];
+		if (own < 0)
+			continue;
+		if (b->dims[own] != 1)
+			offset += at * stride;
+		stride *= b->dims[own];
+	}
+	return offset;
+}
+
+static bool element_as_int(const Const *c, int64_t i, int64_t *value)
+{
+	const char *p = (const char *)c->data + i * dtypes[c->type.dtype].bytes;
+	double real = 0;
+	switch (c->type.dtype) {
+#define INT_ELEMENT(ctype)                                                                                             \
+	{                                                                                                              \
+		ctype v;                                                                                               \
+		memcpy(&v, p, sizeof v);                                                                               \
+		*value = (int64_t)v;                                                                                   \
+		return true;                                                                                           \
+	}
+	case I8: INT_ELEMENT(int8_t)
+	case I16: INT_ELEMENT(int16_t)
+	case I32: INT_ELEMENT(int32_t)
+	case I64: INT_ELEMENT(int64_t)
+	case U8: INT_ELEMENT(uint8_t)
+	case Bool: INT_ELEMENT(uint8_t)
+#undef INT_ELEMENT
+	case F32: {
+		float v;
+		memcpy(&v, p, sizeof v);
+		real = v;
+		break;
+	}
+	case F64: memcpy(&real, p, sizeof real); break;
+	case NDTypes: return false;
+	}
+	if (!(real >= -1e15 && real <= 1e15) || (double)(int64_t)real != real)
+		return false;
+	*value = (int64_t)real;
+	return true;
+}
+
+/* The elements of a value, or NULL; a constant's are made on demand. */
+static const Dim **known_of(Module *m, Value *v, Box *box)
+{
+	if (!box_of(&v->type, box) || box->numel > MaxKnown)
+		return NULL;
+	const Const *c = v->konst;
+	if (v->known || !c)
+		return v->known;
+	if (!c->data || c->bytes < (uint64_t)box->numel * dtypes[c->type.dtype].bytes)
+		return NULL;
+	if (dtypes[c->type.dtype].cls == ClassFloat && box->numel != 1)
+		return NULL;
+	const Dim **known = arena_alloc(m->arena, (box->numel + 1) * sizeof *known);
+	for (int64_t i = 0; i < box->numel; i++) {
+		int64_t value;
+		if (!element_as_int(c, i, &value))
+			return NULL;
+		known[i] = dim_const(m, value);
+	}
+	return v->known = known;
+}
+
+/* Arithmetic on constants this large is left alone: INT64_MAX is a common "to the end". */
+static bool is_huge(const Dim *d)
+{
+	int64_t v;
+	return dim_is_const(d, &v) && (v > (INT64_C(1) << 47) || v < -(INT64_C(1) << 47));
+}
+
+static const Dim *known_compare(Module *m, Op op, const Dim *a, const Dim *b)
+{
+	int64_t lo = 0, hi = 0, x, y;
+	if (dim_is_const(a, &x) && dim_is_const(b, &y))
+		return dim_const(m, op == OpEq ? x == y : op == OpLt ? x < y : x <= y);
+	if (is_huge(a) || is_huge(b))
+		return NULL;
+	if (a != b)
+		dim_range(dim_sub(m, a, b), &lo, &hi);
+	switch (op) {
+	case OpEq: return lo == 0 && hi == 0 ? dim_const(m, 1) : lo > 0 || hi < 0 ? dim_const(m, 0) : NULL;
+	case OpLt: return hi < 0 ? dim_const(m, 1) : lo >= 0 ? dim_const(m, 0) : NULL;
+	default: return hi <= 0 ? dim_const(m, 1) : lo > 0 ? dim_const(m, 0) : NULL;
+	}
+}
+
+static const Dim *known_divide(Module *m, Op op, const Dim *a, const Dim *b)
+{
+	int64_t lo, hi;
+	dim_range(b, &lo, &hi);
+	if (lo <= 0 && hi >= 0)
+		return NULL; /* division by 0 has a meaning of its own at run time */
+	return op == OpIDiv ? dim_floordiv(m, a, b) : dim_mod(m, a, b);
+}
+
+/* One element of a binary op; bools are the constants 0 and 1; NULL: unknown. */
+static const Dim *known_binary(Module *m, Op op, bool logical, const Dim *a, const Dim *b)
+{
+	int64_t x, y;
+	bool huge = is_huge(a) || is_huge(b);
+	switch (op) {
+	case OpEq: case OpLt: case OpLe: return known_compare(m, op, a, b);
+	case OpMin: return dim_min(m, a, b);
+	case OpMax: return dim_max(m, a, b);
+	case OpAdd: return huge ? NULL : dim_add(m, a, b);
+	case OpSub: return huge ? NULL : dim_sub(m, a, b);
+	case OpMul: return huge ? NULL : dim_mul(m, a, b);
+	case OpIDiv: case OpIMod: return huge ? NULL : known_divide(m, op, a, b);
+	case OpAnd: case OpOr: case OpXor:
+		if (!logical || !dim_is_const(a, &x) || !dim_is_const(b, &y))
+			return NULL;
+		return dim_const(m, op == OpAnd ? x && y : op == OpOr ? x || y : !x != !y);
+	default: return NULL;
+	}
+}
+
+static const Dim *known_unary(Module *m, Op op, bool logical, const Dim *a)
+{
+	int64_t v, lo, hi;
+	switch (op) {
+	case OpIdentity: return a;
+	case OpNeg: return is_huge(a) ? NULL : dim_mul_const(m, a, -1);
+	case OpNot: return logical && dim_is_const(a, &v) ? dim_const(m, !v) : NULL;
+	case OpAbs:
+		dim_range(a, &lo, &hi);
+		return is_huge(a) ? NULL : lo >= 0 ? a : hi <= 0 ? dim_mul_const(m, a, -1) : NULL;
+	default: return NULL;
+	}
+}
+
+/* Whether a known element may be carried by the type: constants and narrow types are checked; a symbolic dim is taken
+ * to fit i32 and i64. */
+static bool fits_dtype(const Dim *d, DType dtype)
+{
+	int64_t lo, hi;
+	bool constant = dim_is_const(d, NULL);
+	dim_range(d, &lo, &hi);
+	switch (dtype) {
+	case I8: return lo >= INT8_MIN && hi <= INT8_MAX;
+	case U8: return lo >= 0 && hi <= UINT8_MAX;
+	case I16: return lo >= INT16_MIN && hi <= INT16_MAX;
+	case I32: return !constant || (lo >= INT32_MIN && hi <= INT32_MAX);
+	case Bool: return lo >= 0 && hi <= 1;
+	case F32: return !constant || (lo >= -(1 << 24) && hi <= 1 << 24);
+	default: return true;
+	}
+}
+
+static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	const Dim **in[3];
+	Box box[3];
+	bool logical = n->out[0]->type.dtype == Bool;
+	if (n->nin > 3 || n->nin < 1)
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		if (!n->in[i])
+			return false;
+		in[i] = known_of(m, n->in[i], &box[i]);
+		if (!in[i] && !(n->op == OpWhere && i == 0 && box_of(&n->in[i]->type, &box[i])))
+			return false;
+	}
+	for (int64_t e = 0; e < to->numel; e++) {
+		const Dim *x[3] = {NULL};
+		int64_t c;
+		for (int i = 0; i < n->nin; i++)
+			x[i] = in[i] ? in[i][broadcast_index(&box[i], to, e)] : NULL;
+		if (n->nin == 1)
+			out[e] = n->op == OpCast ? x[0] : known_unary(m, n->op, logical, x[0]);
+		else if (n->nin == 2)
+			out[e] = known_binary(m, n->op, logical, x[0], x[1]);
+		else
+			out[e] = x[1] == x[2] ? x[1] : x[0] && dim_is_const(x[0], &c) ? x[c ? 1 : 2] : NULL;
+		if (!out[e])
+			return false;
+	}
+	return true;
+}
+
+/* To bool is "is not zero"; a float keeps its elements only as a scalar. */
+static bool fill_cast(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	if (!fill_ewise(m, n, to, out) || (dtypes[n->out[0]->type.dtype].cls == ClassFloat && to->numel != 1))
+		return false;
+	for (int64_t i = 0; i < to->numel && n->out[0]->type.dtype == Bool; i++) {
+		const Dim *is_zero = known_compare(m, OpEq, out[i], dim_const(m, 0));
+		if (!is_zero)
+			return false;
+		out[i] = dim_const(m, dim_equals(is_zero, 0));
+	}
+	return true;
+}
+
+static bool fill_iota(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	const Dim *start = attr_dim(m, n, Attr_start), *step = attr_dim(m, n, Attr_step);
+	if (is_huge(start) || is_huge(step))
+		return false;
+	for (int64_t i = 0; i < to->numel; i++)
+		out[i] = dim_add(m, start, dim_mul_const(m, step, i));
+	return true;
+}
+
+static bool fill_dims(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	const Dim *const *values;
+	(void)m;
+	if (attr_dims(n, Attr_values, &values) != to->numel)
+		return false;
+	memcpy(out, values, to->numel * sizeof *out);
+	return true;
+}
+
+static bool fill_concat(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	int axis = (int)attr_int(n, Attr_axis);
+	int64_t inner = 1, done = 0;
+	for (int d = axis + 1; d < to->rank; d++)
+		inner *= to->dims[d];
+	for (int i = 0; i < n->nin; i++) {
+		Box box;
+		const Dim **x = known_of(m, n->in[i], &box);
+		if (!x)
+			return false;
+		int64_t chunk = box.dims[axis] * inner;
+		for (int64_t e = 0; e < box.numel; e++)
+			out[e / chunk * to->dims[axis] * inner + done + e % chunk] = x[e];
+		done += chunk;
+	}
+	return true;
+}
+
+static bool fill_gather(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box, ibox;
+	const Dim **x = known_of(m, n->in[0], &box), **idx = known_of(m, n->in[1], &ibox);
+	int axis = (int)attr_int(n, Attr_axis);
+	int64_t inner = 1;
+	if (!x || !idx)
+		return false;
+	for (int d = axis + 1; d < box.rank; d++)
+		inner *= box.dims[d];
+	for (int64_t e = 0; e < to->numel; e++) {
+		int64_t low = e % inner, i, extent = box.dims[axis];
+		if (!dim_is_const(idx[e / inner % ibox.numel], &i) || i < -extent || i >= extent)
+			return false;
+		out[e] = x[(e / inner / ibox.numel * extent + (i < 0 ? i + extent : i)) * inner + low];
+	}
+	return true;
+}
+
+/* Axis d of the result runs along axis axis[d] of the operand, from base[d] by step[d]. */
+static bool fill_strided(const Box *box, const Box *to, const Dim **x, const int64_t *base, const int64_t *step,
+                         const int *axis, const Dim **out)
+{
+	for (int64_t e = 0; e < to->numel; e++) {
+		int64_t at[MaxRank], rest = e, offset = 0;
+		for (int d = to->rank - 1; d >= 0; d--) {
+			at[axis[d]] = base[d] + rest % to->dims[d] * step[d];
+			rest /= to->dims[d];
+		}
+		for (int d = 0; d < box->rank; d++) {
+			if (at[d] < 0 || at[d] >= box->dims[d])
+				return false;
+			offset = offset * box->dims[d] + at[d];
+		}
+		out[e] = x[offset];
+	}
+	return true;
+}
+
+static bool fill_move(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box;
+	const Dim **x = known_of(m, n->in[0], &box);
+	const int64_t *ints;
+	const Dim *const *starts;
+	int64_t base[MaxRank] = {0}, step[MaxRank];
+	int axis[MaxRank];
+	if (!x)
+		return false;
+	for (int d = 0; d < to->rank; d++) {
+		step[d] = 1;
+		axis[d] = d;
+	}
+	switch (n->op) {
+	case OpReshape:
+		if (box.numel == to->numel)
+			memcpy(out, x, to->numel * sizeof *out);
+		return box.numel == to->numel;
+	case OpExpand:
+		for (int64_t e = 0; e < to->numel; e++)
+			out[e] = x[broadcast_index(&box, to, e)];
+		return true;
+	case OpSlice:
+		attr_dims(n, Attr_starts, &starts);
+		for (int d = 0; d < to->rank; d++)
+			if (!dim_is_const(starts[d], &base[d]))
+				return false;
+		if (attr_ints(n, Attr_steps, &ints))
+			memcpy(step, ints, to->rank * sizeof *step);
+		break;
+	case OpTranspose:
+		attr_ints(n, Attr_perm, &ints);
+		for (int d = 0; d < to->rank; d++)
+			axis[d] = (int)ints[d];
+		break;
+	default: return false;
+	}
+	return fill_strided(&box, to, x, base, step, axis, out);
+}
+
+typedef bool Fill(Module *, Node *, const Box *, const Dim **);
+
+static Fill *const fills[NOps] = {
+	[OpDims] = fill_dims, [OpIota] = fill_iota, [OpCast] = fill_cast, [OpIdentity] = fill_ewise,
+	[OpNeg] = fill_ewise, [OpAbs] = fill_ewise, [OpNot] = fill_ewise, [OpAdd] = fill_ewise,
+	[OpSub] = fill_ewise, [OpMul] = fill_ewise,
+	[OpIDiv] = fill_ewise, [OpIMod] = fill_ewise, [OpMin] = fill_ewise, [OpMax] = fill_ewise, [OpEq] = fill_ewise,
+	[OpLt] = fill_ewise, [OpLe] = fill_ewise, [OpAnd] = fill_ewise, [OpOr] = fill_ewise, [OpXor] = fill_ewise,
+	[OpWhere] = fill_ewise, [OpConcat] = fill_concat, [OpGather] = fill_gather, [OpSlice] = fill_move,
+	[OpReshape] = fill_move, [OpExpand] = fill_move, [OpTranspose] = fill_move,
+};
+
+void infer_known(Module *m, Node *n)
+{
+	Box box;
+	if (n->nout != 1 || !fills[n->op])
+		return;
+	Value *v = n->out[0];
+	v->known = NULL;
+	if (!box_of(&v->type, &box) || box.numel > MaxKnown)
+		return;
+	if (dtypes[v->type.dtype].cls == ClassFloat && n->op != OpCast)
+		return;
+	const Dim **known = arena_alloc(m->arena, (box.numel + 1) * sizeof *known);
+	if (!fills[n->op](m, n, &box, known))
+		return;
+	for (int64_t i = 0; i < box.numel; i++)
+		if (!fits_dtype(known[i], v->type.dtype))
+			return;
+	v->known = known;
+}

@@ -1,0 +1,252 @@
+/* canon.c - the pass canon: one form for every affine data movement.
+ *
+ * Slices, transposes, reshapes, expands and gathers by affine indices become
+ *   the root itself, a reshape of it (dense), a `view` of it (one stride per axis), or a reshape of a view.
+ * Then a linear or norm whose rows are a permutation of the root's rows is computed in the root's order, and its result is
+ * viewed instead:   linear(view(x)) -> view'(linear(x)),   so that inverse movements meet and vanish.
+ * Every step shortens a chain of movements or moves one towards the outputs, so it ends.
+ */
+#include "pass.h"
+
+static bool is_move(const Node *n)
+{
+	return n->op == OpTranspose || n->op == OpReshape || n->op == OpExpand || n->op == OpSlice || n->op == OpView ||
+	       n->op == OpGather || n->op == OpGatherND;
+}
+
+/* n already has the form that build_view() would give. */
+static bool is_canonical(Module *m, const Node *n, const View *w)
+{
+	if (n->in[0] == w->root)
+		return n->op == (view_is_dense(m, w) ? OpReshape : OpView);
+	const Node *inner = n->in[0]->def; /* reshape of a view: some axis has several factors */
+	if (n->op != OpReshape || !inner || inner->op != OpView || inner->in[0] != w->root)
+		return false;
+	for (int d = 0; d < w->rank; d++) {
+		Factor f[MaxFactors];
+		if (merge_factors(m, w, d, d + 1, f) > 1)
+			return true;
+	}
+	return false;
+}
+
+static bool canon_move(Module *m, Node *n)
+{
+	View w;
+
+	view_of(m, n->out[0], &w);
+	if (w.root == n->out[0])
+		return false;
+	if (is_canonical(m, n, &w))
+		return false;
+	Value *v = build_view(m, &w, &n->out[0]->type, n, n->loc);
+	if (!v)
+		return false;
+	replace_uses(m, n->out[0], v);
+	return true;
+}
+
+/* Does the view end in whole rows of `width` elements, the other factors permuting the rows of the root? */
+static bool permutes_rows(Module *m, const View *w, const Dim *width, View *rows)
+{
+	Factor last[MaxFactors];
+	int n = merge_factors(m, w, w->rank - 1, w->rank, last);
+
+	if (!view_is_permutation(m, w) || n != 1 || last[0].extent != width || !dim_equals(last[0].stride, 1))
+		return false;
+	*rows = *w;
+	for (int i = 0; i < w->first[w->rank - 1]; i++)
+		if (!divides(m, w->f[i].stride, width, &rows->f[i].stride))
+			return false;
+	return true;
+}
+
+/* The root as rows of `width`: its own leading axes where the trailing ones make up a row, else [rows, width]. */
+static bool row_type(Module *m, const Type *root, const Dim *width, Type *out)
+{
+	const Dim *tail = dim_const(m, 1), *rows;
+
+	for (int d = root->rank - 1; d >= 0; d--) {
+		tail = dim_mul(m, tail, root->dims[d]);
+		if (tail == width) {
+			*out = *root;
+			out->rank = d + 1;
+			out->dims[d] = width;
+			return true;
+		}
+	}
+	*out = (Type){.dtype = root->dtype, .rank = 2};
+	if (!divides(m, type_numel(m, root), width, &rows))
+		return false;
+	out->dims[0] = rows;
+	out->dims[1] = width;
+	return true;
+}
+
+/* linear(view(x)) -> view'(linear(x)); the same for norm over the last axis. */
+static bool sink_view(Module *m, Node *n)
+{
+	bool row_wise = n->op == OpLinear || ((n->op == OpNorm || n->op == OpRmsNorm) && attr_int(n, Attr_axis) == n->in[0]->type.rank - 1);
+	View w, rows;
+	Type xt;
+
+	if (!row_wise || n->in[0]->type.rank < 1)
+		return false;
+	const Type *t = &n->out[0]->type;
+	const Dim *width = n->in[0]->type.dims[n->in[0]->type.rank - 1], *out_width = t->dims[t->rank - 1];
+	view_of(m, n->in[0], &w);
+	if (w.root == n->in[0] || !permutes_rows(m, &w, width, &rows) || !row_type(m, &w.root->type, width, &xt))
+		return false;
+	if (view_is_dense(m, &w) && type_equal(&xt, &n->in[0]->type))
+		return false; /* the form that this makes */
+
+	Value *in[MaxIn] = {0};
+	for (int i = 1; i < n->nin; i++)
+		in[i] = n->in[i];
+	in[0] = w.root;
+	if (!type_equal(&xt, &w.root->type))
+		in[0] = build(m, n->block, n, OpReshape, n->loc, 1, &w.root, 0, NULL, &xt);
+	Node *made = new_node(m, n->block, n, n->op, n->loc, n->nin, in);
+	for (int i = 0; i < n->nattr; i++)
+		set_attr(m, made, n->attrs[i]);
+	if (n->op != OpLinear)
+		set_attr(m, made, mk_int(Attr_axis, xt.rank - 1));
+	const char *error = set_type(m, made, NULL);
+	if (error)
+		bug("sink_view: %s", error);
+
+	int last = rows.first[rows.rank - 1];
+	rows.root = made->out[0];
+	for (int i = 0; i < last; i++)
+		rows.f[i].stride = dim_mul(m, rows.f[i].stride, out_width);
+	rows.first[rows.rank] = last;
+	if (!dim_equals(out_width, 1)) {
+		rows.f[last] = (Factor){out_width, dim_const(m, 1)};
+		rows.first[rows.rank] = last + 1;
+	}
+	Value *v = build_view(m, &rows, t, n, n->loc);
+	if (!v) {
+		erase_node(made);
+		return false;
+	}
+	replace_uses(m, n->out[0], v);
+	return true;
+}
+
+/* Drops the broadcast factors of the axes that `drop` names: those axes get extent 1 in *t. */
+static void drop_broadcast(Module *m, const View *w, unsigned drop, View *out, Type *t)
+{
+	int k = 0;
+
+	*out = (View){.root = w->root, .base = w->base, .rank = w->rank};
+	for (int d = 0; d < w->rank; d++) {
+		out->first[d] = k;
+		if (drop >> d & 1)
+			t->dims[d] = dim_const(m, 1);
+		else
+			for (int j = w->first[d]; j < w->first[d + 1]; j++)
+				out->f[k++] = w->f[j];
+	}
+	out->first[w->rank] = k;
+}
+
+static unsigned broadcast_axes(const View *w)
+{
+	unsigned axes = 0;
+	for (int d = 0; d < w->rank; d++)
+		if (w->first[d + 1] - w->first[d] == 1 && dim_equals(w->f[w->first[d]].stride, 0))
+			axes |= 1u << d;
+	return axes;
+}
+
+/* The axes of operand i whose extent another operand gives too. */
+static unsigned given_elsewhere(const Node *n, int i)
+{
+	unsigned axes = 0;
+	const Type *t = &n->in[i]->type;
+
+	for (int d = 0; d < t->rank; d++)
+		for (int j = 0; j < n->nin; j++) {
+			int e = n->in[j]->type.rank - t->rank + d;
+			if (j != i && e >= 0 && n->in[j]->type.dims[e] == t->dims[d])
+				axes |= 1u << d;
+		}
+	return axes;
+}
+
+/* An elementwise operand that is only broadcast needs no expand of its own. */
+static bool drop_expand(Module *m, Node *n)
+{
+	bool changed = false;
+
+	if (ops[n->op].cls != ClsEwise || n->nin < 2)
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		View w, s;
+		Type t = n->in[i]->type;
+		view_of(m, n->in[i], &w);
+		unsigned drop = w.root == n->in[i] ? 0 : broadcast_axes(&w) & given_elsewhere(n, i);
+		if (!drop)
+			continue;
+		drop_broadcast(m, &w, drop, &s, &t);
+		Value *narrow = build_view(m, &s, &t, n, n->loc);
+		if (!narrow)
+			continue;
+		set_in(m, n, i, narrow);
+		changed = true;
+	}
+	return changed;
+}
+
+/* ewise(expand(x), scalars) -> expand(ewise(x, scalars)) */
+static bool sink_expand(Module *m, Node *n)
+{
+	int wide = -1;
+	Value *in[MaxIn];
+	View w, s;
+	Type small;
+
+	if (ops[n->op].cls != ClsEwise)
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		in[i] = n->in[i];
+		if (in[i]->konst && const_numel(&in[i]->type) == 1)
+			continue;
+		if (wide >= 0)
+			return false;
+		wide = i;
+	}
+	if (wide < 0 || n->out[0]->type.rank != in[wide]->type.rank)
+		return false;
+	view_of(m, in[wide], &w);
+	unsigned drop = w.root == in[wide] ? 0 : broadcast_axes(&w);
+	if (!drop)
+		return false;
+	small = in[wide]->type;
+	drop_broadcast(m, &w, drop, &s, &small);
+	if (!(in[wide] = build_view(m, &s, &small, n, n->loc)))
+		return false;
+	small.dtype = n->out[0]->type.dtype;
+	Value *y = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, ops[n->op].given ? &small : NULL);
+	replace_uses(m, n->out[0], build(m, n->block, n, OpExpand, n->loc, 1, &y, 0, NULL, &n->out[0]->type));
+	return true;
+}
+
+bool pass_canon(Module *m)
+{
+	bool changed = false, again = true;
+
+	for (int round = 0; again; round++) {
+		again = false;
+		FOR_NODES(n, &m->main->body) {
+			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
+				continue;
+			again |= (is_move(n) && canon_move(m, n)) || sink_view(m, n) || sink_expand(m, n) || drop_expand(m, n);
+		}
+		again |= remove_dead(m);
+		changed |= again;
+		if (round == 1000)
+			bug("canon does not end");
+	}
+	return changed;
+}

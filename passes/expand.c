@@ -1,0 +1,140 @@
+/* expand.c - the pass expand: the last rewrites before grouping, so that every node that is left has a schedule.
+ *
+ *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
+ *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
+ *   outputs                                          -> results of nodes of their own, one each
+ * and the list of everything that has no schedule: all of it in one go.
+ */
+#include "pass.h"
+
+static Value *half(Module *m, Node *glu, int which)
+{
+	Value *x = glu->in[0];
+	Type t = glu->out[0]->type;
+	int axis = attr_int(glu, Attr_axis);
+	const Dim *starts[MaxRank];
+
+	for (int d = 0; d < t.rank; d++)
+		starts[d] = d == axis && which ? t.dims[d] : dim_const(m, 0);
+	Attr attr = mk_dims(m, Attr_starts, t.rank, starts);
+	return build(m, glu->block, glu, OpSlice, glu->loc, 1, &x, 1, &attr, &t);
+}
+
+static bool joins_linear(const Node *glu)
+{
+	const Node *n = glu->in[0]->def;
+	int64_t width;
+	const Type *t = &glu->in[0]->type;
+
+	return n && n->op == OpLinear && only_user(glu->in[0]) == glu && attr_int(glu, Attr_axis) == t->rank - 1 &&
+	       dim_is_const(t->dims[t->rank - 1], &width) && allow("epilogue");
+}
+
+static bool expand_glu(Module *m, Node *n)
+{
+	if (n->op != OpGlu || joins_linear(n))
+		return false;
+	int gate_first = attr_int(n, Attr_gate);
+	Value *value = half(m, n, gate_first), *gate = half(m, n, !gate_first);
+	gate = build(m, n->block, n, attr_int(n, Attr_act), n->loc, 1, &gate, 0, NULL, NULL);
+	Value *in[] = {value, gate};
+	replace_uses(m, n->out[0], build(m, n->block, n, OpMul, n->loc, 2, in, 0, NULL, NULL));
+	return true;
+}
+
+/* linear without constant weights cannot be packed ahead of time. */
+static bool expand_linear(Module *m, Node *n)
+{
+	if (n->op != OpLinear || is_const(n->in[1]))
+		return false;
+	Value *y = build(m, n->block, n, OpMatMul, n->loc, 2, n->in, 0, NULL, NULL);
+	if (n->in[2]) {
+		Value *in[] = {y, n->in[2]};
+		y = build(m, n->block, n, OpAdd, n->loc, 2, in, 0, NULL, NULL);
+	}
+	replace_uses(m, n->out[0], y);
+	return true;
+}
+
+/* A movement over a movement that did not compose reads a copy of it. */
+static bool copy_chained_move(Module *m, Node *n)
+{
+	View w, inner;
+
+	view_of(m, n->out[0], &w);
+	if (w.root == n->out[0] || !w.root->def || is_const(w.root))
+		return false;
+	view_of(m, w.root, &inner);
+	if (inner.root == w.root)
+		return false;
+	Value *copy = build(m, n->block, n, OpIdentity, n->loc, 1, &w.root, 0, NULL, NULL);
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i] == w.root)
+			set_in(m, n, i, copy);
+	return true;
+}
+
+/* Each output is the result of a node that computes it, so that it can be written in place. */
+static bool own_outputs(Module *m)
+{
+	Block *body = &m->main->body;
+	bool changed = false;
+
+	for (int i = 0; i < body->nyield; i++) {
+		Value *v = body->yields[i];
+		View w;
+		bool first = true;
+		view_of(m, v, &w);
+		for (int j = 0; j < i; j++)
+			first &= body->yields[j] != v;
+		if (v->def && !is_const(v) && w.root == v && first)
+			continue;
+		set_yield(m, body, i, build(m, body, NULL, OpIdentity, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, NULL));
+		changed = true;
+	}
+	return changed;
+}
+
+/* ---- what no schedule covers ---------------------------------------------------------------------------------------------------- */
+
+static bool needs_f32(Op op)
+{
+	static const Op list[] = {OpExp, OpLog, OpTanh, OpErf, OpSin, OpCos, OpPow, OpSigmoid, OpSilu, OpGelu, OpGeluTanh, OpSoftmax,
+	                          OpNorm, OpRmsNorm, OpLinear, OpMatMul, OpConv, OpWinConv, OpAttention};
+	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+		if (list[i] == op)
+			return true;
+	return false;
+}
+
+static void check_supported(Module *m, const Node *n)
+{
+	if (needs_f32(n->op) && n->out[0]->type.dtype != F32)
+		error_at(n->loc, "%s of %s is not supported; only f32 is", ops[n->op].text, type_text(m, &n->out[0]->type));
+	bool reduces = n->op == OpSum || n->op == OpMean || n->op == OpReduceMax || n->op == OpReduceMin;
+	if (reduces && n->out[0]->type.dtype == Bool)
+		error_at(n->loc, "%s of bool is not supported", ops[n->op].text);
+	if (n->op == OpMean && dtypes[n->out[0]->type.dtype].cls != ClassFloat)
+		error_at(n->loc, "mean of %s is not supported", type_text(m, &n->out[0]->type));
+	if (n->op == OpConv && n->out[0]->type.rank < 3)
+		error_at(n->loc, "conv without spatial axes is not supported");
+}
+
+bool pass_expand(Module *m)
+{
+	bool changed = false;
+
+	FOR_NODES(n, &m->main->body)
+		if (n->nout == 1 && n->out[0]->nuse)
+			changed |= expand_glu(m, n) || expand_linear(m, n);
+	changed |= pass_canon(m);
+	FOR_NODES(n, &m->main->body)
+		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
+			changed |= copy_chained_move(m, n);
+	changed |= own_outputs(m);
+	changed |= remove_dead(m);
+	for (const Node *n = m->main->body.first; n; n = n->next)
+		if (!is_const(n->out[0]))
+			check_supported(m, n);
+	return changed;
+}

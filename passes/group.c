@@ -1,0 +1,179 @@
+/* group.c - the passes group and layout.
+ *
+ * group: a Gemm root takes into its epilogue the chain of elementwise users (glu first) as long as
+ *   - the value has no other user and is no output,
+ *   - the user's result has the same dims (it is computed where the root's element lies in a register), and
+ *   - its other operands are known before the group, which stands where its last node stood.
+ * The remaining elementwise nodes group with the elementwise producers that only they use.  A node that stays alone needs no group.
+ *
+ * layout: the constant weight of a linear becomes `pack`ed panels; with a glu behind it, a panel holds 16 value columns and the 16
+ * gate columns that belong to them.
+ */
+#include "pass.h"
+
+enum { MaxMembers = 200 };
+
+static bool same_dims(const Type *a, const Type *b)
+{
+	if (a->rank != b->rank)
+		return false;
+	for (int d = 0; d < a->rank; d++)
+		if (a->dims[d] != b->dims[d])
+			return false;
+	return true;
+}
+
+/* May `user` compute on the value `v` of the group while it is in registers? */
+static bool can_join(const Value *v, const Node *user, bool first)
+{
+	if (!user || is_output(v) || user->nout != 1 || user->block != v->def->block)
+		return false;
+	if (user->op == OpGlu)
+		return first && v->def->op == OpLinear && attr_int(user, Attr_axis) == v->type.rank - 1;
+	return ops[user->op].cls == ClsEwise && same_dims(&v->type, &user->out[0]->type);
+}
+
+static Node *make_group(Module *m, Node **members, int n)
+{
+	Node *last = members[n - 1];
+	Node *group = new_node(m, last->block, last, OpGroup, members[0]->loc, 0, NULL);
+	Value *old = last->out[0], *result = add_result(m, group, old->type);
+
+	replace_uses(m, old, result);
+	for (int i = 0; i < n; i++)
+		move_before(members[i], group->body, NULL);
+	add_yield(m, group->body, old);
+	return group;
+}
+
+/* Returns the group, or the root if it stays alone. */
+static Node *grow_epilogue(Module *m, Node *root)
+{
+	Node *members[MaxMembers];
+	int n = 1;
+
+	members[0] = root;
+	for (;;) {
+		Value *v = members[n - 1]->out[0];
+		Node *user = only_user(v);
+		bool glu = user && user->op == OpGlu;
+		if (n == 48 || !can_join(v, user, n == 1) || (!glu && !allow("epilogue")))
+			break;
+		members[n++] = user;
+	}
+	return n > 1 ? make_group(m, members, n) : root;
+}
+
+static bool all_users_in(const Value *v, Node *const *members, int n)
+{
+	for (int u = 0; u < v->nuse; u++) {
+		bool inside = false;
+		for (int i = 0; i < n; i++)
+			inside |= members[i] == v->uses[u].node;
+		if (!inside)
+			return false;
+	}
+	return v->nuse > 0;
+}
+
+/* Distinct values that the members read from outside: what a kernel gets as buffers. */
+static int count_leaves(Node *const *members, int n)
+{
+	int count = 0;
+	for (int i = 0; i < n; i++)
+		count += members[i]->nin;
+	return count - n + 1;
+}
+
+static bool grow_ewise(Module *m, Node *root)
+{
+	enum { MaxLeaves = 20 };
+	Node *members[MaxMembers]; /* users before producers */
+	int n = 1;
+
+	members[0] = root;
+	for (int at = 0; at < n; at++)
+		for (int i = 0; i < members[at]->nin; i++) {
+			Node *p = members[at]->in[i]->def;
+			bool known = false;
+			for (int j = 0; j < n; j++)
+				known |= members[j] == p;
+			if (!p || known || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block || n == MaxMembers ||
+			    !same_dims(&p->out[0]->type, &root->out[0]->type))
+				continue;
+			if (!all_users_in(p->out[0], members, n) || !allow("ewise"))
+				continue;
+			members[n++] = p;
+			if (count_leaves(members, n) > MaxLeaves) {
+				n--;
+				continue;
+			}
+		}
+	if (n == 1)
+		return false;
+	/* in program order */
+	Node *ordered[MaxMembers];
+	int k = 0;
+	for (Node *x = root->block->first; x; x = x->next)
+		for (int i = 0; i < n; i++)
+			if (members[i] == x)
+				ordered[k++] = x;
+	make_group(m, ordered, n);
+	return true;
+}
+
+bool pass_group(Module *m)
+{
+	bool changed = false;
+
+	for (Node *n = m->main->body.first; n; n = n->next)
+		if (n->op == OpLinear) {
+			Node *group = grow_epilogue(m, n);
+			changed |= group != n;
+			n = group;
+		}
+	for (Node *n = m->main->body.last, *prev; n; n = prev) {
+		prev = n->prev;
+		if (ops[n->op].cls != ClsEwise || is_const(n->out[0]))
+			continue;
+		if (grow_ewise(m, n)) {
+			changed = true;
+			prev = m->main->body.last; /* members have moved */
+		}
+	}
+	return changed;
+}
+
+/* ---- layout ------------------------------------------------------------------------------------------------------------------- */
+
+static bool pack_linear(Module *m, Node *n)
+{
+	Node *next = n->next, *outer = n->block->owner ? n->block->owner : n;
+	bool glu = n->block->owner && next && next->op == OpGlu;
+	Type t = n->in[1]->type, panels = {.dtype = F32, .rank = 3};
+	const Dim *columns = glu ? dim_floordiv(m, t.dims[1], dim_const(m, 2)) : t.dims[1];
+	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, glu ? attr_int(next, Attr_gate) : 0)};
+
+	panels.dims[0] = dim_ceildiv(m, columns, dim_const(m, glu ? 16 : 32));
+	panels.dims[1] = t.dims[0];
+	panels.dims[2] = dim_const(m, 32);
+	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &n->in[1], 2, attrs, &panels);
+	Value *in[] = {n->in[0], w, n->in[2]};
+	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 2, attrs, &n->out[0]->type);
+	replace_uses(m, n->out[0], y);
+	erase_node(n);
+	return true;
+}
+
+bool pass_layout(Module *m)
+{
+	bool changed = false;
+
+	FOR_NODES(n, &m->main->body) {
+		if (n->op == OpLinear)
+			changed |= pack_linear(m, n);
+		if (n->op == OpGroup && n->body->first->op == OpLinear)
+			changed |= pack_linear(m, n->body->first);
+	}
+	return changed;
+}

@@ -1,0 +1,13 @@
+/* idioms.c - the pass idioms: tries every recogniser at every node. */
+#include "idioms.h"
+
+bool pass_idioms(Module *m)
+{
+	bool changed = false;
+
+	FOR_NODES(n, &m->main->body)
+		if (n->nout == 1 && n->out[0]->nuse)
+			changed |= fuse_glu(m, n) || fuse_winconv(m, n) || fuse_attention(m, n);
+	changed |= remove_dead(m);
+	return changed;
+}

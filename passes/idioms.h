@@ -1,0 +1,11 @@
+/* idioms.h - patterns that rules.def cannot say, because they are recognised on views instead of on operator chains. */
+#ifndef DCC_IDIOMS_H
+#define DCC_IDIOMS_H
+
+#include "pass.h"
+
+bool fuse_winconv(Module *, Node *); /* n ends a window contraction: replaced by winconv */
+bool fuse_attention(Module *, Node *); /* n is the product of probabilities and values */
+bool fuse_glu(Module *, Node *); /* n multiplies two halves of one value */
+
+#endif

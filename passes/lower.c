@@ -1,0 +1,566 @@
+/* lower.c - the pass lower: places every buffer, lowers each node by the schedule of its operator, and frames the programs.
+ *
+ * Buffers: a value that no view explains gets a slot of the workspace from its definition to its last use; slots are reused
+ * when their size fits for all values of the symbols.  Outputs are written in place.  Constant expressions become weights.
+ * Each target has a program of its own; symbols, checks, sizes and weights are shared.
+ */
+#include "lower.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- slots ---------------------------------------------------------------------------------------------------------------- */
+
+static const Dim *aligned(Module *m, const Dim *bytes)
+{
+	return dim_mul_const(m, dim_ceildiv(m, bytes, dim_const(m, 64)), 64);
+}
+
+static bool fits(Module *m, const Dim *need, const Dim *have)
+{
+	int64_t lo, hi;
+	if (need == have)
+		return true;
+	dim_range(dim_sub(m, have, need), &lo, &hi);
+	return lo >= 0;
+}
+
+Slot *new_slot(Lower *l, const Dim *bytes)
+{
+	bytes = aligned(l->m, bytes);
+	Slot *best = NULL;
+	for (int i = 0; i < l->nslot; i++) {
+		Slot *s = l->slots[i];
+		if (s->used || !fits(l->m, bytes, s->bytes))
+			continue;
+		if (!best || (s->bytes != best->bytes && fits(l->m, s->bytes, best->bytes)))
+			best = s; /* the smallest that is known to fit */
+	}
+	if (!best) {
+		best = arena_alloc(l->m->arena, sizeof *best);
+		*best = (Slot){.offset = l->bytes, .bytes = bytes};
+		l->bytes = dim_add(l->m, l->bytes, bytes);
+		PUSH(l->m->arena, l->slots, l->nslot, l->capslot, best);
+	}
+	best->used = true;
+	return best;
+}
+
+Slot *temp_slot(Lower *l, const Dim *elements)
+{
+	if (l->ntemp == (int)(sizeof l->temp / sizeof *l->temp))
+		bug("too many temporaries in one schedule");
+	return l->temp[l->ntemp++] = new_slot(l, dim_mul_const(l->m, elements, 4));
+}
+
+void need_scratch(Lower *l, const Dim *elements)
+{
+	l->worker_bytes = dim_max(l->m, l->worker_bytes, aligned(l->m, dim_mul_const(l->m, elements, 4)));
+}
+
+/* ---- homes ---------------------------------------------------------------------------------------------------------------- */
+
+void plain_view(Module *m, Value *v, View *w)
+{
+	View full;
+
+	view_of(m, v, &full);
+	*w = (View){.root = full.root, .base = full.base, .rank = full.rank};
+	int k = 0;
+	for (int d = 0; d < full.rank; d++) {
+		Factor f[MaxFactors];
+		int n = merge_factors(m, &full, d, d + 1, f);
+		if (n > 1) {
+			view_identity(m, v, w);
+			return;
+		}
+		w->first[d] = k;
+		if (n)
+			w->f[k++] = f[0];
+	}
+	w->first[full.rank] = k;
+}
+
+static Home *home_of(Value *v)
+{
+	return v->scratch;
+}
+
+static Home *new_home(Lower *l, Value *v)
+{
+	if (!v->scratch) {
+		v->scratch = arena_alloc(l->m->arena, sizeof(Home));
+		((Home *)v->scratch)->last = -1;
+		PUSH(l->m->arena, l->home_values, l->nhome, l->caphome, v);
+	}
+	return v->scratch;
+}
+
+/* Root of v for code: itself or what it views. */
+static Value *root_of(Module *m, Value *v)
+{
+	View w;
+	plain_view(m, v, &w);
+	return w.root;
+}
+
+static int add_weight(Lower *l, Value *v)
+{
+	LModule *lm = l->lm;
+	for (int i = 0; i < lm->nweight; i++)
+		if (lm->weights[i] == v)
+			return i;
+	int64_t bytes, numel = const_numel(&v->type);
+	bytes = numel * dtypes[v->type.dtype].bytes;
+	PUSH(l->m->arena, lm->weights, lm->nweight, lm->capweight, v);
+	PUSH(l->m->arena, lm->weight_off, lm->nweight_off, lm->capweight_off, lm->weight_bytes);
+	if (__builtin_add_overflow(lm->weight_bytes, (bytes + 63) / 64 * 64, &lm->weight_bytes))
+		fatal_at(&(Loc){.file = l->m->path}, "the weights are too large");
+	return lm->nweight - 1;
+}
+
+/* Inputs, constants and constant expressions find their homes when first used. */
+static Home *find_home(Lower *l, Value *v)
+{
+	Home *h = home_of(v);
+	if (h && h->buf)
+		return h;
+	if (is_const(v)) {
+		h = new_home(l, v);
+		h->buf = l->weights;
+		int w = add_weight(l, v); /* may move the table */
+		h->offset = dim_const(l->m, l->lm->weight_off[w]);
+		return h;
+	}
+	if (!v->def && !v->konst) {
+		h = new_home(l, v);
+		h->buf = l->in[v->index];
+		h->offset = dim_const(l->m, 0);
+		return h;
+	}
+	bug("a value of %s has no place", v->def ? ops[v->def->op].text : "a parameter");
+}
+
+/* ---- kernels -------------------------------------------------------------------------------------------------------------- */
+
+Kernel open_kernel(Lower *l, const char *name, bool per_target)
+{
+	return (Kernel){.l = l, .b = new_kernel(l->lm, name, per_target ? l->t->name : NULL)};
+}
+
+void kcall(Kernel *k)
+{
+	LFunc *fn = finish_kernel(&k->b);
+
+	lstep(&k->l->prog);
+	lcall(&k->l->prog, fn, k->narg, k->args);
+	lend(&k->l->prog);
+}
+
+static LExpr *add_scalar(Kernel *k, LExpr *value)
+{
+	if (k->narg == MaxLArgs)
+		bug("kernel %s has too many parameters", k->b.fn->name);
+	k->args[k->narg] = arg_e(value);
+	return lparam(&k->b, arena_printf(k->l->m->arena, "n%d", k->narg++));
+}
+
+LExpr *kdim(Kernel *k, const Dim *d)
+{
+	int64_t v;
+
+	if (dim_is_const(d, &v))
+		return li(&k->b, v);
+	for (int i = 0; i < k->ndim; i++)
+		if (k->dims[i] == d)
+			return k->dim_vars[i];
+	if (k->ndim == MaxKDims)
+		bug("kernel %s has too many dims", k->b.fn->name);
+	k->dims[k->ndim] = d;
+	return k->dim_vars[k->ndim++] = add_scalar(k, ldim(&k->l->prog, d));
+}
+
+static LBuf *add_buffer(Kernel *k, const void *key, DType dtype, bool write, LArg arg)
+{
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->keys[i] == key) {
+			k->bufs[i]->written |= write;
+			return k->bufs[i];
+		}
+	if (k->narg == MaxLArgs)
+		bug("kernel %s has too many parameters", k->b.fn->name);
+	k->args[k->narg] = arg;
+	k->keys[k->nbuf] = key;
+	return k->bufs[k->nbuf++] = lparam_buf(&k->b, arena_printf(k->l->m->arena, "b%d", k->narg++), dtype, write);
+}
+
+LBuf *kbuf(Kernel *k, Value *root, bool write)
+{
+	Home *h = find_home(k->l, root);
+	Module *m = k->l->m;
+	DType t = root->type.dtype;
+	LB *p = &k->l->prog;
+	LExpr *offset = ldim(p, dim_floordiv(m, h->offset, dim_const(m, dtypes[t].bytes)));
+
+	return add_buffer(k, root, t, write, arg_buf(h->buf, t, offset, ldim(p, type_numel(m, &root->type))));
+}
+
+LBuf *kslot(Kernel *k, Slot *s, bool write)
+{
+	Module *m = k->l->m;
+	LB *p = &k->l->prog;
+	const Dim *four = dim_const(m, 4);
+
+	return add_buffer(k, s, F32, write,
+	                  arg_buf(k->l->ws, F32, ldim(p, dim_floordiv(m, s->offset, four)), ldim(p, dim_floordiv(m, s->bytes, four))));
+}
+
+LExpr *kthreads(Kernel *k)
+{
+	Lower *l = k->l;
+	LExpr *threads = NULL;
+	for (int i = 0; i < l->prog.fn->nparam; i++)
+		if (l->prog.fn->params[i].e && l->prog.fn->params[i].e->var == l->lm->syms[l->lm->nsym - 1])
+			threads = l->prog.fn->params[i].e;
+	return add_scalar(k, threads);
+}
+
+LBuf *kscratch(Kernel *k)
+{
+	Lower *l = k->l;
+	return add_buffer(k, &l->scratch, F32, true, arg_buf(l->ws, F32, l->scratch, NULL));
+}
+
+LExpr *kworker(Kernel *k)
+{
+	return add_scalar(k, k->l->worker);
+}
+
+Access kaccess(Kernel *k, Value *v)
+{
+	View w;
+	Module *m = k->l->m;
+	Access a = {.rank = v->type.rank, .dtype = v->type.dtype};
+
+	plain_view(m, v, &w);
+	a.buf = kbuf(k, w.root, false);
+	a.base = w.base;
+	for (int d = 0; d < a.rank; d++) {
+		a.extent[d] = v->type.dims[d];
+		a.stride[d] = w.first[d + 1] > w.first[d] ? w.f[w.first[d]].stride : dim_const(m, 0);
+	}
+	return a;
+}
+
+Access broadcast_access(Module *m, const Access *a, int rank)
+{
+	Access r = {.buf = a->buf, .base = a->base, .rank = rank, .dtype = a->dtype};
+	for (int d = 0; d < rank; d++) {
+		int e = d - (rank - a->rank);
+		r.stride[d] = e < 0 ? dim_const(m, 0) : a->stride[e];
+		r.extent[d] = e < 0 ? dim_const(m, 1) : a->extent[e];
+	}
+	return r;
+}
+
+LExpr *offset_of(Kernel *k, const Access *a, LExpr *const *idx)
+{
+	LB *b = &k->b;
+	LExpr *at = kdim(k, a->base);
+
+	for (int d = 0; d < a->rank; d++)
+		if (idx[d] && !dim_equals(a->stride[d], 0))
+			at = ladd(b, at, lmul(b, idx[d], kdim(k, a->stride[d])));
+	return at;
+}
+
+LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, LExpr *mask)
+{
+	LB *b = &k->b;
+
+	if (dim_equals(stride, 0))
+		return lcast(b, LSplat, (LType){a->dtype, Lanes}, lload(b, a->buf, 1, offset, NULL, NULL));
+	return lload(b, a->buf, Lanes, offset, dim_equals(stride, 1) ? NULL : kdim(k, stride), mask);
+}
+
+LExpr *lane_mask(Kernel *k, LExpr *left)
+{
+	LB *b = &k->b;
+	LExpr *few = lop(b, LPMin, lop(b, LPMax, left, li(b, 0), NULL), li(b, Lanes), NULL); /* 32-bit lanes compare faster */
+	return llet(b, llt(b, lcast(b, LIota, (LType){I32, Lanes}, NULL), llet(b, lcast(b, LConvert, (LType){I32, 1}, few))));
+}
+
+void for_lanes(Kernel *k, const Dim *n, void (*body)(void *ctx, Kernel *, LExpr *i, LExpr *mask), void *ctx)
+{
+	LB *b = &k->b;
+	LExpr *len = kdim(k, n), *step = li(b, Lanes);
+	int64_t count;
+	bool known = dim_is_const(n, &count);
+	LExpr *whole = lmul(b, lop(b, LFloorDiv, len, step, NULL), step);
+
+	if (!known || count >= Lanes) {
+		LExpr *i = lfor(b, ForSerial, li(b, 0), whole, step);
+		body(ctx, k, i, NULL);
+		lend(b);
+	}
+	if (known && count % Lanes == 0)
+		return;
+	if (!known)
+		lif(b, llt(b, whole, len));
+	LExpr *i = llet(b, whole);
+	body(ctx, k, i, lane_mask(k, lsub(b, len, i)));
+	if (!known)
+		lend(b);
+}
+
+/* ---- nodes ---------------------------------------------------------------------------------------------------------------- */
+
+static bool is_alias(Module *m, Node *n)
+{
+	return n->nout == 1 && root_of(m, n->out[0]) != n->out[0];
+}
+
+static void use_operands(Lower *l, Node *n, int at)
+{
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i]) {
+			Value *r = root_of(l->m, n->in[i]);
+			if (!is_const(r))
+				new_home(l, r)->last = at;
+		}
+	if (n->body)
+		for (Node *x = n->body->first; x; x = x->next)
+			use_operands(l, x, at);
+}
+
+static void find_last_uses(Lower *l)
+{
+	int at = 0;
+
+	for (Node *n = l->m->main->body.first; n; n = n->next, at++)
+		if (!is_alias(l->m, n) && !is_const(n->out[0]))
+			use_operands(l, n, at);
+}
+
+static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
+{
+	switch (ops[root->op].cls) {
+	case ClsEwise: lower_ewise(l, root, NULL, result, home); return;
+	case ClsReduce: lower_rows(l, root, home); return;
+	case ClsIndex: lower_gather(l, root, home); return;
+	case ClsSource: case ClsMove: lower_move(l, root, home); return;
+	case ClsAttention: lower_attention(l, root, home); return;
+	case ClsWindow:
+		if (root->op == OpWinConv)
+			lower_winconv(l, root, home);
+		else
+			lower_conv(l, root, home);
+		return;
+	case ClsGemm:
+		if (root->op == OpMatMul)
+			lower_matmul(l, root, home);
+		else
+			lower_linear(l, root, epilogue, result, home);
+		return;
+	default: bug("no schedule for %s", ops[root->op].text);
+	}
+}
+
+static void lower_node(Lower *l, Node *n, int at)
+{
+	Value *v = n->out[0];
+
+	if (is_alias(l->m, n) || is_const(v) || !v->nuse)
+		return;
+	Home *h = new_home(l, v);
+	if (!h->buf) { /* not an output */
+		h->slot = new_slot(l, dim_mul_const(l->m, type_numel(l->m, &v->type), dtypes[v->type.dtype].bytes));
+		h->buf = l->ws;
+		h->offset = h->slot->offset;
+	}
+	l->ntemp = 0;
+	if (n->op == OpGroup)
+		lower_root(l, n->body->first, n->body->first->next, n->body->yields[0], v);
+	else
+		lower_root(l, n, NULL, v, v);
+	for (int i = 0; i < l->ntemp; i++)
+		l->temp[i]->used = false;
+	for (int i = 0; i < l->nhome; i++) {
+		Home *d = home_of(l->home_values[i]);
+		if (d->slot && d->last <= at)
+			d->slot->used = false, d->slot = NULL;
+	}
+}
+
+/* ---- programs ------------------------------------------------------------------------------------------------------------- */
+
+static LExpr *sym_ref(Lower *l, int i)
+{
+	LExpr *e = arena_alloc(l->m->arena, sizeof *e);
+	*e = (LExpr){.op = LRef, .type = {I64, 1}, .var = l->lm->syms[i]};
+	return e;
+}
+
+static void open_program(Lower *l)
+{
+	Module *m = l->m;
+	LFunc *fn = arena_alloc(m->arena, sizeof *fn);
+	int nout = m->main->body.nyield, np = m->main->nparam;
+
+	*fn = (LFunc){.name = arena_printf(m->arena, "main.%s", l->t->name), .program = true, .target = l->t->name};
+	fn->params = arena_alloc(m->arena, (np + nout + 2 + l->lm->nsym + MaxLArgs) * sizeof *fn->params);
+	l->prog = (LB){.m = m, .lm = l->lm, .fn = fn, .at = &fn->body};
+	l->in = arena_alloc(m->arena, (np + 1) * sizeof *l->in);
+	l->out = arena_alloc(m->arena, (nout + 1) * sizeof *l->out);
+#define PROGRAM_BUF(dst, nm, type, w)                                                                                  \
+	do {                                                                                                           \
+		LBuf *buf_ = arena_alloc(m->arena, sizeof *buf_);                                                      \
+		*buf_ = (LBuf){.name = nm, .elem = type, .written = w};                                                \
+		fn->params[fn->nparam++] = (LArg){.buf = buf_, .elem = type};                                          \
+		dst = buf_;                                                                                            \
+	} while (0)
+	for (int i = 0; i < np; i++)
+		PROGRAM_BUF(l->in[i], arena_printf(m->arena, "in%d", i), m->main->params[i]->type.dtype, false);
+	for (int i = 0; i < nout; i++)
+		PROGRAM_BUF(l->out[i], arena_printf(m->arena, "out%d", i), m->main->body.yields[i]->type.dtype, true);
+	PROGRAM_BUF(l->ws, "ws", U8, true);
+	PROGRAM_BUF(l->weights, "weights", U8, false);
+#undef PROGRAM_BUF
+	for (int i = 0; i < l->lm->nsym; i++)
+		fn->params[fn->nparam++] = (LArg){.e = sym_ref(l, i), .elem = I64};
+	LStmt *s[2];
+	LExpr *v[2];
+	for (int i = 0; i < 2; i++) {
+		v[i] = llet(&l->prog, ladd(&l->prog, sym_ref(l, l->lm->nsym - 1), li(&l->prog, 1))); /* set by close_program */
+		s[i] = l->prog.at->last;
+	}
+	l->scratch = v[0];
+	l->worker = v[1];
+	l->scratch_let = s[0];
+	l->worker_let = s[1];
+}
+
+static void close_program(Lower *l, const Dim **bytes, const Dim **worker)
+{
+	const Dim *four = dim_const(l->m, 4);
+
+	l->scratch_let->e = ldim(&l->prog, dim_floordiv(l->m, l->bytes, four));
+	l->worker_let->e = ldim(&l->prog, dim_floordiv(l->m, l->worker_bytes, four));
+	*bytes = dim_max(l->m, *bytes, l->bytes);
+	*worker = dim_max(l->m, *worker, l->worker_bytes);
+	PUSH(l->m->arena, l->lm->programs, l->lm->nprog, l->lm->capprog, l->prog.fn);
+}
+
+/* No value has a home yet, whatever other passes left in the scratch fields. */
+static void clear_homes(Module *m, Block *block)
+{
+	for (int i = 0; i < m->main->nparam; i++)
+		m->main->params[i]->scratch = NULL;
+	for (int i = 0; i < m->nconst; i++)
+		m->consts[i]->value->scratch = NULL;
+	for (Node *n = block->first; n; n = n->next) {
+		for (int i = 0; i < n->nout; i++)
+			n->out[i]->scratch = NULL;
+		if (n->body)
+			clear_homes(m, n->body);
+	}
+}
+
+static void lower_target(Module *m, LModule *lm, const Target *t, const Dim **bytes, const Dim **worker)
+{
+	Lower l = {.m = m, .lm = lm, .t = t, .bytes = dim_const(m, 0), .worker_bytes = dim_const(m, 0)};
+	int at = 0;
+
+	clear_homes(m, &m->main->body);
+	open_program(&l);
+	for (int i = 0; i < m->main->body.nyield; i++) { /* pass_expand made them results of nodes of their own */
+		Home *h = new_home(&l, m->main->body.yields[i]);
+		h->buf = l.out[i];
+		h->offset = dim_const(m, 0);
+	}
+	find_last_uses(&l);
+	for (Node *n = m->main->body.first; n; n = n->next)
+		lower_node(&l, n, at++);
+	close_program(&l, bytes, worker);
+}
+
+/* ---- what all targets share ------------------------------------------------------------------------------------------------- */
+
+static LExpr *in_dim(LB *b, int input, int d)
+{
+	return lop(b, LInDim, li(b, input), li(b, d), NULL);
+}
+
+/* Symbols are read off inputs: from a dim that is the symbol, else from one that is symbol * c + rest with known rest. */
+static void bind_symbols(Module *m, LB *b)
+{
+	LModule *lm = b->lm;
+
+	for (int s = 0; s < m->nsym; s++) {
+		const Dim *by[2] = {0}, *sym = dim_sym(m, m->syms[s]->name);
+		for (int i = 0; i < m->main->nparam && !lm->bind[s]; i++)
+			for (int d = 0; d < m->main->params[i]->type.rank && !lm->bind[s]; d++)
+				if (m->main->params[i]->type.dims[d] == sym)
+					lm->bind[s] = in_dim(b, i, d);
+		for (int i = 0; i < m->main->nparam && !lm->bind[s]; i++)
+			for (int d = 0; d < m->main->params[i]->type.rank && !lm->bind[s]; d++) {
+				const Dim *x = m->main->params[i]->type.dims[d], *rest = dim_sub(m, x, sym);
+				if (dim_uses_sym(x, m->syms[s]) && dim_is_const(rest, NULL))
+					lm->bind[s] = lsub(b, in_dim(b, i, d), ldim(b, rest));
+			}
+		(void)by;
+	}
+}
+
+static void check_dims(Module *m, LB *b)
+{
+	for (int i = 0; i < m->main->nparam; i++) {
+		const Value *p = m->main->params[i];
+		for (int d = 0; d < p->type.rank; d++) {
+			if (dim_is_const(p->type.dims[d], NULL))
+				continue; /* the library checks these */
+			LExpr *got = in_dim(b, i, d), *want = ldim(b, p->type.dims[d]);
+			if (want->op == LRef && b->lm->bind[dim_as_sym(p->type.dims[d])->index] == got)
+				continue;
+			lcheck(b, lop(b, LEq, got, want, NULL), 3,
+			       arena_printf(m->arena, "input '%s': dim %d: expected {} (%s), got {}", p->name, d,
+			                    dim_text(m, p->type.dims[d])), want, got, NULL);
+		}
+	}
+	for (int i = 0; i < m->ncheck; i++) {
+		LExpr *x = ldim(b, m->checks[i].a), *y = ldim(b, m->checks[i].b);
+		const Loc *loc = m->checks[i].loc;
+		lcheck(b, lop(b, LEq, x, y, NULL), 3,
+		       arena_printf(m->arena, "node '%s': dims %s = {} and %s = {} differ", loc && loc->node ? loc->node : "?",
+		                    dim_text(m, m->checks[i].a), dim_text(m, m->checks[i].b)), x, y, NULL);
+	}
+	for (int i = 0; i < m->main->body.nyield; i++) {
+		const Value *v = m->main->body.yields[i];
+		for (int d = 0; d < v->type.rank; d++) {
+			LExpr *want = b->lm->outdims[i * MaxRank + d], *got = lop(b, LOutDim, li(b, i), li(b, d), NULL);
+			lcheck(b, lop(b, LEq, got, want, NULL), 3,
+			       arena_printf(m->arena, "output '%s': dim %d: expected {} (%s), got {}", m->main->results[i], d,
+			                    dim_text(m, v->type.dims[d])), want, got, NULL);
+		}
+	}
+}
+
+bool pass_lower(Module *m)
+{
+	LModule *lm = new_lmodule(m);
+	LB b = {.m = m, .lm = lm, .at = &lm->checks};
+	const PassOptions *o = pass_options();
+	const Dim *bytes = dim_const(m, 0), *worker = bytes;
+
+	bind_symbols(m, &b);
+	for (int i = 0; i < lm->nout; i++)
+		for (int d = 0; d < m->main->body.yields[i]->type.rank; d++)
+			lm->outdims[i * MaxRank + d] = ldim(&b, m->main->body.yields[i]->type.dims[d]);
+	check_dims(m, &b);
+	for (int i = 0; i < o->ntarget; i++)
+		lower_target(m, lm, o->target[i], &bytes, &worker);
+	LExpr *threads = arena_alloc(m->arena, sizeof *threads);
+	*threads = (LExpr){.op = LRef, .type = {I64, 1}, .var = lm->syms[m->nsym]};
+	lm->workspace = ladd(&b, ldim(&b, bytes), lmul(&b, threads, ldim(&b, worker)));
+	m->loops = lm;
+	return true;
+}

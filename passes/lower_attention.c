@@ -1,0 +1,225 @@
+/* lower_attention.c - attention without a stored score matrix.
+ *
+ * Step one packs the keys (transposed) and the values of every head into panels.  Step two gives each worker a run of (batch, head,
+ * tile of up to mr queries): scores of the tile against all keys by the register tile, kept in the worker's scratch; softmax
+ * over each row with 16 virtual lanes (largest, exponentials, sum); the product with the values by the register tile again, keys
+ * ascending; division by the sum when the tile is stored.  Workspace grows with T, not T*T.
+ */
+#include "lower.h"
+#include <math.h>
+
+typedef struct Att {
+	Kernel *k;
+	Node *n;
+	Access q, mask, out;
+	bool masked, bool_mask, causal, zero_nan;
+	LBuf *keys, *values, *scratch, *acc, *sums;
+	const Dim *T, *S, *R, *V, *panels, *vpanels;
+	LExpr *count, *from, *to, *qs, *scores, *probs; /* of the tile; the last three are offsets into scratch */
+	LExpr *mask_base, *kv; /* kv: number of the (batch, kv head) pair */
+} Att;
+
+static const LType F32x16 = {F32, Lanes};
+
+/* Where the score vector of row i (within the tile), keys panel*32 + j .. lies in scratch. */
+static LExpr *score_at(Att *a, LExpr *panel, LExpr *i, LExpr *j)
+{
+	LB *b = &a->k->b;
+	return ladd(b, a->scores, ladd(b, lmul(b, ladd(b, lmul(b, panel, a->count), i), li(b, PanelWidth)), j));
+}
+
+/* Scores of the whole tile: [panel][row][32]. */
+static void emit_scores(Att *a)
+{
+	LB *b = &a->k->b;
+	LExpr *nr = kdim(a->k, a->R), *np = kdim(a->k, a->panels), *size = lmul(b, nr, li(b, PanelWidth));
+	LExpr *p = lfor(b, ForSerial, li(b, 0), np, NULL);
+
+	call_tile(a->k, a->count, a->scratch, a->qs, a->keys, llet(b, lmul(b, ladd(b, lmul(b, a->kv, np), p), size)), a->scratch,
+	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1));
+	lend(b);
+}
+
+/* The masked scores of 16 keys of row `query`. */
+static LExpr *masked_scores(Att *a, LExpr *i, LExpr *query, LExpr *panel, LExpr *j)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *key = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j)), *ns = kdim(k, a->S);
+	LExpr *inside = lane_mask(k, lsub(b, ns, key));
+	LExpr *s = llet(b, lload(b, a->scratch, Lanes, score_at(a, panel, i, j), NULL, NULL)), *none = lconst(b, F32x16, -INFINITY);
+
+	if (a->masked) {
+		const Dim *stride = a->mask.stride[3];
+		LExpr *at = ladd(b, a->mask_base, lmul(b, query, kdim(k, a->mask.stride[2])));
+		if (!dim_equals(stride, 0))
+			at = ladd(b, at, lmul(b, key, kdim(k, stride)));
+		LExpr *m = llet(b, load_lanes(k, &a->mask, at, stride, inside));
+		s = llet(b, a->bool_mask ? lop(b, LSelect, m, s, none) : ladd(b, s, m));
+	}
+	if (a->causal) { /* key <= query + keys - queries */
+		LExpr *last = lsub(b, ladd(b, query, lsub(b, ns, kdim(k, a->T))), key);
+		inside = llet(b, lop(b, LAnd, inside, lane_mask(k, ladd(b, last, li(b, 1))), NULL));
+	}
+	return llet(b, lop(b, LSelect, inside, s, none));
+}
+
+/* Row by row: scores to exponentials, transposed to [key][row], and their sums. */
+static void emit_softmax(Att *a)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *np = kdim(k, a->panels);
+	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
+	LExpr *zero = li(b, 0);
+
+	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
+	LExpr *query = llet(b, ladd(b, a->from, i));
+	lset_tile(b, run, zero, zero, lconst(b, F32x16, -INFINITY));
+	LExpr *p = lfor(b, ForSerial, zero, np, NULL), *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
+	LExpr *s = masked_scores(a, i, query, p, j);
+	lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, s);
+	lset_tile(b, run, zero, zero, lop(b, LPMax, s, lelem(b, run, zero, zero), NULL));
+	lend(b);
+	lend(b);
+	LExpr *most = llet(b, lcast(b, LSplat, F32x16, lop(b, LHMax, lelem(b, run, zero, zero), NULL, NULL)));
+
+	lset_tile(b, run, zero, zero, lconst(b, F32x16, 0));
+	p = lfor(b, ForSerial, zero, np, NULL), j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
+	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL), most))));
+	LExpr *key = ladd(b, lmul(b, p, li(b, PanelWidth)), j);
+	lstore(b, a->scratch, ladd(b, a->probs, ladd(b, lmul(b, key, a->count), i)), a->count, NULL, e);
+	LExpr *inside = lane_mask(k, lsub(b, kdim(k, a->S), key)); /* a row of NaN must not count the filled-up keys */
+	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), lop(b, LSelect, inside, e, lconst(b, F32x16, 0))));
+	lend(b);
+	lend(b);
+	lstore(b, a->sums, i, NULL, NULL, lop(b, LHAdd, lelem(b, run, zero, zero), NULL, NULL));
+	lend(b);
+}
+
+static void emit_values(Att *a, LExpr *batch, LExpr *head)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	Lower *l = k->l;
+	LExpr *ns = kdim(k, a->S), *nv = kdim(k, a->V), *nvp = kdim(k, a->vpanels), *step = li(b, l->t->kb), *zero = li(b, 0);
+	LExpr *size = lmul(b, ns, li(b, PanelWidth));
+
+	LExpr *p = lfor(b, ForSerial, zero, nvp, NULL);
+	LExpr *wp = llet(b, lmul(b, ladd(b, lmul(b, a->kv, nvp), p), size));
+	LExpr *k0 = lfor(b, ForSerial, zero, lop(b, LPMax, ns, li(b, 1), NULL), step);
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, ns, k0), NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), zero, NULL));
+	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->probs, lmul(b, k0, a->count))), a->values,
+	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first);
+	lend(b);
+	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
+	LExpr *sum = llet(b, lload(b, a->sums, 1, i, NULL, NULL));
+	LExpr *at[4] = {batch, ladd(b, a->from, i), head, NULL};
+	LExpr *row = llet(b, offset_of(k, &a->out, at));
+	LExpr *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
+	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j));
+	LExpr *y = lload(b, a->acc, Lanes, ladd(b, lmul(b, i, li(b, PanelWidth)), j), NULL, NULL);
+	y = llet(b, lop(b, LDiv, y, lcast(b, LSplat, F32x16, sum), NULL));
+	if (a->zero_nan) {
+		LExpr *bad = lcast(b, LSplat, (LType){Bool, Lanes}, lop(b, LNe, sum, sum, NULL));
+		y = lop(b, LSelect, bad, lconst(b, F32x16, 0), y);
+	}
+	lstore(b, a->out.buf, ladd(b, row, col), NULL, lane_mask(k, lsub(b, nv, col)), y);
+	lend(b);
+	lend(b);
+	lend(b);
+}
+
+static Access head_matrix(const Access *x, int row_axis, int col_axis) /* [batch, head, rows, columns] */
+{
+	Access r = *x;
+	int perm[] = {0, 2, row_axis, col_axis};
+	for (int i = 0; i < 4; i++) {
+		r.stride[i] = x->stride[perm[i]];
+		r.extent[i] = x->extent[perm[i]];
+	}
+	return r;
+}
+
+static Slot *pack_heads(Lower *l, Value *v, bool transpose, const char *name)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, name, false);
+	Access x = kaccess(&k, v);
+	Access mat = transpose ? head_matrix(&x, 3, 1) : head_matrix(&x, 1, 3);
+	const Dim *n = dim_mul(m, mat.extent[0], mat.extent[1]);
+	n = dim_mul(m, n, dim_mul_const(m, mat.extent[2], PanelWidth));
+	Slot *s = temp_slot(l, dim_mul(m, n, dim_ceildiv(m, mat.extent[3], dim_const(m, PanelWidth))));
+	pack_panels(&k, &mat, kslot(&k, s, true));
+	kcall(&k);
+	return s;
+}
+
+void lower_attention(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Slot *keys = pack_heads(l, n->in[1], true, "keys"), *values = pack_heads(l, n->in[2], false, "values");
+	Kernel k = open_kernel(l, "attention", true);
+	LB *b = &k.b;
+	const Type *qt = &n->in[0]->type, *kt = &n->in[1]->type, *vt = &n->in[2]->type;
+	const Dim *width = dim_const(m, PanelWidth), *mr = dim_const(m, l->t->mr);
+	Att a = {.k = &k, .n = n, .T = qt->dims[1], .S = kt->dims[1], .R = qt->dims[3], .V = vt->dims[3]};
+
+	a.panels = dim_ceildiv(m, a.S, width);
+	a.vpanels = dim_ceildiv(m, a.V, width);
+	a.causal = attr_int(n, Attr_causal);
+	a.zero_nan = attr_int(n, Attr_zero_nan);
+	Access q = kaccess(&k, n->in[0]);
+	a.q = head_matrix(&q, 1, 3);
+	if ((a.masked = n->in[3])) {
+		a.bool_mask = n->in[3]->type.dtype == Bool;
+		a.mask = kaccess(&k, n->in[3]);
+		a.mask = broadcast_access(m, &a.mask, 4);
+		for (int d = 0; d < 4; d++)
+			if (dim_equals(a.mask.extent[d], 1))
+				a.mask.stride[d] = dim_const(m, 0);
+	}
+	const Dim *stride = dim_const(m, 1);
+	a.out = (Access){.buf = kbuf(&k, home, true), .rank = 4, .base = dim_const(m, 0)};
+	for (int d = 3; d >= 0; d--) {
+		a.out.stride[d] = stride;
+		stride = dim_mul(m, stride, n->out[0]->type.dims[d]);
+	}
+	const Dim *qsize = dim_mul(m, a.R, mr), *ssize = dim_mul(m, dim_mul(m, a.panels, width), mr);
+	need_scratch(l, dim_add(m, qsize, dim_mul_const(m, ssize, 2)));
+	a.keys = kslot(&k, keys, false);
+	a.values = kslot(&k, values, false);
+	a.scratch = kscratch(&k);
+	LExpr *mine = kworker(&k), *workers = kthreads(&k), *heads = kdim(&k, qt->dims[2]), *kv_heads = kdim(&k, kt->dims[2]);
+	const Dim *tiles = dim_ceildiv(m, a.T, mr);
+	LExpr *nt = kdim(&k, tiles), *rows = kdim(&k, a.T), *one = li(b, 1);
+	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, qt->dims[0], qt->dims[2])), nt));
+	a.acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
+	a.sums = llocal(b, "sums", F32, l->t->mr);
+
+	LExpr *w = lfor(b, ForParallel, li(b, 0), workers, NULL);
+	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
+	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, one)), workers, NULL), NULL);
+	LExpr *bh = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, bh, nt)));
+	LExpr *batch = llet(b, lop(b, LFloorDiv, bh, heads, NULL)), *head = llet(b, lsub(b, bh, lmul(b, batch, heads)));
+	LExpr *group = lop(b, LFloorDiv, heads, kv_heads, NULL); /* query heads that share a kv head */
+	a.kv = llet(b, ladd(b, lmul(b, batch, kv_heads), lop(b, LFloorDiv, head, group, NULL)));
+	a.from = llet(b, tile_begin(b, tile, rows, nt));
+	a.to = llet(b, tile_begin(b, ladd(b, tile, one), rows, nt));
+	a.count = llet(b, lsub(b, a.to, a.from));
+	a.qs = llet(b, lmul(b, w, mine));
+	a.scores = llet(b, ladd(b, a.qs, kdim(&k, qsize)));
+	a.probs = llet(b, ladd(b, a.scores, kdim(&k, ssize)));
+	LExpr *at[4] = {batch, head, NULL, NULL};
+	if (a.masked)
+		a.mask_base = llet(b, offset_of(&k, &a.mask, at));
+	pack_tile(&k, &a.q, llet(b, offset_of(&k, &a.q, at)), a.from, a.to, a.scratch, a.qs, attr_float(n, Attr_scale));
+	emit_scores(&a);
+	emit_softmax(&a);
+	emit_values(&a, batch, head);
+	lend(b);
+	lend(b);
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}

@@ -1,0 +1,279 @@
+/* lower_ewise.c - elementwise groups and copies: one pass over the iteration space of the result.
+ *
+ * Adjacent axes that are contiguous for every operand are one loop; the innermost runs 16 lanes at a time, the product of the
+ * others is split over the workers, and a single long axis is split into blocks.
+ */
+#include "lower.h"
+#include <math.h>
+
+enum { MaxLeaves = 24, BlockLen = 4096 /* elements of the innermost loop that one worker takes at a time */ };
+
+/* ---- the scalar meaning of ops.def as loop IR -------------------------------------------------------------------------------- */
+
+static LExpr *pow_expr(LB *b, LExpr *x, LExpr *y)
+{
+	return vm_pow(b, x, y);
+}
+
+LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
+{
+	LB *b = &k->b;
+	LExpr *x = in[0], *y = n->nin > 1 ? in[1] : NULL, *z = n->nin > 2 ? in[2] : NULL;
+	LType result = {n->out[0]->type.dtype, x->type.lanes};
+
+#define A x
+#define B y
+#define C z
+#define K(c) lconst(b, x->type, c)
+#define LO attr_float(n, Attr_lo)
+#define HI attr_float(n, Attr_hi)
+#define NONE NULL
+#define OP1(op, u) llet(b, lop(b, op, u, NULL, NULL))
+#define OP2(op, u, v) llet(b, lop(b, op, u, v, NULL))
+#define NEG(u) OP1(LNeg, u)
+#define ABS(u) OP1(LAbs, u)
+#define SQRT(u) OP1(LSqrt, u)
+#define FLOOR(u) OP1(LFloor, u)
+#define CEIL(u) OP1(LCeil, u)
+#define ROUND(u) OP1(LRound, u)
+#define NOT(u) OP1(LNot, u)
+#define ADD(u, v) OP2(LAdd, u, v)
+#define SUB(u, v) OP2(LSub, u, v)
+#define MUL(u, v) OP2(LMul, u, v)
+#define DIV(u, v) OP2(LDiv, u, v)
+#define IDIV(u, v) OP2(LFloorDiv, u, v)
+#define IMOD(u, v) OP2(LMod, u, v)
+#define MIN(u, v) OP2(LMin, u, v)
+#define MAX(u, v) OP2(LMax, u, v)
+#define AND(u, v) OP2(LAnd, u, v)
+#define OR(u, v) OP2(LOr, u, v)
+#define XOR(u, v) OP2(LXor, u, v)
+#define EQ(u, v) OP2(LEq, u, v)
+#define LT(u, v) OP2(LLt, u, v)
+#define LE(u, v) OP2(LLe, u, v)
+#define ISNAN(u) OP2(LNe, u, u)
+#define SELECT(c, u, v) llet(b, lop(b, LSelect, c, u, v))
+#define CAST(u) llet(b, lcast(b, LConvert, result, u))
+#define EXP(u) llet(b, vm_exp(b, u))
+#define LOG(u) llet(b, vm_log(b, u))
+#define TANH(u) llet(b, vm_tanh(b, u))
+#define ERF(u) llet(b, vm_erf(b, u))
+#define SIN(u) llet(b, vm_sin(b, u))
+#define COS(u) llet(b, vm_cos(b, u))
+#define POW(u, v) llet(b, pow_expr(b, u, v))
+	switch (n->op) {
+#define OP(name, text, ins, cls, shape, attrs, flags, scalar)                                                          \
+	case Op##name: {                                                                                               \
+		LExpr *value_ = scalar;                                                                                \
+		if (!value_)                                                                                           \
+			bug("%s is not elementwise", text);                                                            \
+		return value_;                                                                                         \
+	}
+#include "../ir/ops.def"
+#undef OP
+	default: bug("operator %d", n->op);
+	}
+#undef A
+#undef B
+#undef C
+}
+
+/* ---- iteration space --------------------------------------------------------------------------------------------------------- */
+
+typedef struct Space {
+	Kernel *k;
+	Node *first, *end;
+	Value *result;
+	int rank, nleaf;
+	const Dim *extent[MaxRank];
+	Value *leaf[MaxLeaves];
+	Access access[MaxLeaves]; /* broadcast to the space */
+	Access out;
+	LExpr *base[MaxLeaves], *out_base; /* offsets at the current outer index */
+} Space;
+
+static void add_leaf(Space *s, Value *v)
+{
+	for (Node *n = s->first; n != s->end; n = n->next)
+		if (v->def == n)
+			return;
+	for (int i = 0; i < s->nleaf; i++)
+		if (s->leaf[i] == v)
+			return;
+	if (s->nleaf == MaxLeaves)
+		bug("an elementwise group has too many operands");
+	s->leaf[s->nleaf++] = v;
+}
+
+static bool is_contiguous_pair(Module *m, const Space *s, const Access *a, int d)
+{
+	return a->stride[d] == dim_mul(m, a->stride[d + 1], s->extent[d + 1]);
+}
+
+static void drop_axis(Access *a, int d)
+{
+	for (int e = d; e + 1 < a->rank; e++)
+		a->stride[e] = a->stride[e + 1];
+	a->rank--;
+}
+
+/* Removes axes of extent 1 and merges neighbours that every operand walks as one. */
+static void collapse(Module *m, Space *s)
+{
+	for (int d = s->rank - 1; d >= 0; d--) {
+		bool unit = dim_equals(s->extent[d], 1), merge = d + 1 < s->rank && is_contiguous_pair(m, s, &s->out, d);
+		for (int i = 0; i < s->nleaf && merge; i++)
+			merge = is_contiguous_pair(m, s, &s->access[i], d);
+		if (!unit && !merge)
+			continue;
+		if (merge && !unit)
+			s->extent[d + 1] = dim_mul(m, s->extent[d], s->extent[d + 1]);
+		for (int e = d; e + 1 < s->rank; e++)
+			s->extent[e] = s->extent[e + 1];
+		for (int i = 0; i < s->nleaf; i++)
+			drop_axis(&s->access[i], d);
+		drop_axis(&s->out, d);
+		s->rank--;
+	}
+}
+
+static LExpr *value_in(Space *s, Value *v, LExpr *const *leaves, LExpr *const *values)
+{
+	int at = 0;
+	for (Node *n = s->first; n != s->end; n = n->next, at++)
+		if (v->def == n)
+			return values[at];
+	for (int i = 0; i < s->nleaf; i++)
+		if (s->leaf[i] == v)
+			return leaves[i];
+	bug("a value inside an elementwise group is unknown");
+}
+
+/* One vector of the result at index i of the innermost axis. */
+static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
+{
+	Space *s = ctx;
+	LB *b = &k->b;
+	enum { MaxNodes = 256 };
+	LExpr *leaves[MaxLeaves], *values[MaxNodes], *in[MaxIn];
+	int at = 0, last = s->rank - 1;
+
+	for (int j = 0; j < s->nleaf; j++) {
+		const Dim *stride = s->rank ? s->access[j].stride[last] : dim_const(k->l->m, 0);
+		LExpr *offset = s->base[j];
+		if (!dim_equals(stride, 0))
+			offset = ladd(b, offset, lmul(b, i, kdim(k, stride)));
+		leaves[j] = llet(b, load_lanes(k, &s->access[j], offset, stride, mask));
+	}
+	for (Node *n = s->first; n != s->end; n = n->next) {
+		for (int j = 0; j < n->nin; j++)
+			in[j] = value_in(s, n->in[j], leaves, values);
+		if (at == MaxNodes)
+			bug("an elementwise group has too many nodes");
+		values[at++] = emit_scalar(k, n, in);
+	}
+	LExpr *y = value_in(s, s->result, leaves, values);
+	lstore(b, s->out.buf, ladd(b, s->out_base, i), NULL, mask, y);
+}
+
+/* Index of each outer axis from the flat index `at`; sets the bases. */
+static void set_bases(Space *s, LExpr *at)
+{
+	Kernel *k = s->k;
+	LB *b = &k->b;
+	LExpr *idx[MaxRank] = {0};
+	int outer = s->rank - 1;
+
+	for (int d = outer - 1; d >= 0; d--) {
+		LExpr *n = kdim(k, s->extent[d]);
+		idx[d] = d ? llet(b, lop(b, LMod, at, n, NULL)) : at;
+		if (d)
+			at = llet(b, lop(b, LFloorDiv, at, n, NULL));
+	}
+	for (int i = 0; i < s->nleaf; i++)
+		s->base[i] = llet(b, offset_of(k, &s->access[i], idx));
+	s->out_base = llet(b, offset_of(k, &s->out, idx));
+}
+
+static void emit_rows(Space *s)
+{
+	Kernel *k = s->k;
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Dim *rows = dim_const(m, 1);
+
+	for (int d = 0; d + 1 < s->rank; d++)
+		rows = dim_mul(m, rows, s->extent[d]);
+	set_bases(s, lfor(b, ForParallel, li(b, 0), kdim(k, rows), li(b, 1)));
+	for_lanes(k, s->extent[s->rank - 1], emit_vector, s);
+	lend(b);
+}
+
+static void emit_blocks(Space *s)
+{
+	Kernel *k = s->k;
+	LB *b = &k->b;
+	LExpr *n = kdim(k, s->extent[0]), *size = li(b, BlockLen);
+	LExpr *blocks = lop(b, LFloorDiv, ladd(b, n, li(b, BlockLen - 1)), size, NULL);
+
+	set_bases(s, NULL);
+	LExpr *block = lfor(b, ForParallel, li(b, 0), blocks, li(b, 1));
+	LExpr *lo = llet(b, lmul(b, block, size)), *hi = llet(b, lop(b, LPMin, ladd(b, lo, size), n, NULL));
+	LExpr *i = lfor(b, ForSerial, lo, lsub(b, hi, li(b, Lanes - 1)), li(b, Lanes));
+	emit_vector(s, k, i, NULL);
+	lend(b);
+	LExpr *whole = llet(b, ladd(b, lo, lmul(b, lop(b, LFloorDiv, lsub(b, hi, lo), li(b, Lanes), NULL), li(b, Lanes))));
+	lif(b, llt(b, whole, hi));
+	emit_vector(s, k, whole, lane_mask(k, lsub(b, hi, whole)));
+	lend(b);
+	lend(b);
+}
+
+/* The kernel of nodes first..end (exclusive) of one block whose last value is `result`, stored in `home`. */
+void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
+{
+	bool copy = !first;
+	Kernel k = open_kernel(l, copy ? "copy" : "ewise", false);
+	Space s = {.k = &k, .first = first, .end = end ? end : first ? first->block->owner ? NULL : first->next : NULL, .result = result};
+	const Type *t = &result->type;
+
+	for (Node *n = s.first; n != s.end; n = n->next)
+		for (int i = 0; i < n->nin; i++)
+			add_leaf(&s, n->in[i]);
+	if (copy)
+		add_leaf(&s, result);
+	s.rank = t->rank;
+	const Dim *stride = dim_const(l->m, 1);
+	s.out = (Access){.rank = t->rank, .base = dim_const(l->m, 0), .dtype = t->dtype};
+	for (int d = t->rank - 1; d >= 0; d--) {
+		s.extent[d] = t->dims[d];
+		s.out.stride[d] = stride;
+		stride = dim_mul(l->m, stride, t->dims[d]);
+	}
+	for (int i = 0; i < s.nleaf; i++) {
+		Access a = kaccess(&k, s.leaf[i]);
+		s.access[i] = broadcast_access(l->m, &a, t->rank);
+		for (int d = 0; d < t->rank; d++)
+			if (dim_equals(s.access[i].extent[d], 1))
+				s.access[i].stride[d] = dim_const(l->m, 0);
+	}
+	s.out.buf = kbuf(&k, home, true);
+	collapse(l->m, &s);
+	if (s.rank == 0) {
+		set_bases(&s, NULL);
+		LExpr *once = lfor(&k.b, ForParallel, li(&k.b, 0), li(&k.b, 1), li(&k.b, 1));
+		emit_vector(&s, &k, once, lane_mask(&k, li(&k.b, 1)));
+		lend(&k.b);
+	} else if (s.rank == 1) {
+		emit_blocks(&s);
+	} else {
+		emit_rows(&s);
+	}
+	kcall(&k);
+}
+
+/* `to` gets the elements of `from` in order; from is read through its view, whatever its shape. */
+void lower_copy(Lower *l, Value *from, Value *to)
+{
+	lower_ewise(l, NULL, NULL, from, to);
+}

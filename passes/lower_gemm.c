@@ -1,0 +1,515 @@
+/* lower_gemm.c - matrix products: linear (packed constant weights) with its epilogue, and products of two activations.
+ *
+ * y[M, N] = x[M, K] w.  Weights lie in panels [N/32][K][32], read strictly in order.  Step one packs x into tiles of up to mr
+ * rows, k-major ([K][rows]); tiles are balanced (128 rows = 8 x 13 + 2 x 12 of 14).  Step two takes panels as the outer loop, split
+ * over the workers, and runs all tiles of a block of rows inside, K in blocks of kb, so that a panel slice stays in L1
+ * while the tiles pass by; partial sums lie in a local [rows][32] and are reloaded: one FMA chain per output, k ascending, whatever
+ * the blocking.  After the last block of K the epilogue runs over the rows while they are in L1.
+ */
+#include "lower.h"
+
+enum { BlockRows = 256 /* rows that share one pass over a panel: at least 128, design.md section 8 */ };
+
+/* ---- register tile ----------------------------------------------------------------------------------------------------------- */
+
+LFunc *tile_kernel(Lower *l, int rows)
+{
+	const char *name = arena_printf(l->m->arena, "tile%d.%s", rows, l->t->name);
+	LFunc *known = find_kernel(l->lm, name);
+
+	if (known)
+		return known;
+	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
+	const LType vec = {F32, Lanes};
+	int nv = l->t->nv;
+	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
+	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first");
+	LTile *t = lnew_tile(b, "t", vec, rows, nv);
+
+	for (int load = 0; load < 2; load++) {
+		if (load)
+			lelse(b);
+		else
+			lif(b, lop(b, LNe, first, li(b, 0), NULL));
+		LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
+		LExpr *j = lfor(b, ForUnroll, li(b, 0), li(b, nv), NULL);
+		LExpr *at = ladd(b, lmul(b, i, li(b, PanelWidth)), lmul(b, j, li(b, Lanes)));
+		lset_tile(b, t, i, j, load ? lload(b, acc, Lanes, at, NULL, NULL) : lconst(b, vec, 0));
+		lend(b);
+		lend(b);
+	}
+	lend(b);
+	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL), *wv[4];
+	for (int j = 0; j < nv; j++)
+		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
+	for (int i = 0; i < rows; i++) {
+		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
+		for (int j = 0; j < nv; j++)
+			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
+	}
+	lend(b);
+	LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
+	LExpr *j = lfor(b, ForUnroll, li(b, 0), li(b, nv), NULL);
+	lstore(b, acc, ladd(b, lmul(b, i, li(b, PanelWidth)), lmul(b, j, li(b, Lanes))), NULL, NULL, lelem(b, t, i, j));
+	lend(b);
+	lend(b);
+	kb.fn->leaf_noinline = true;
+	return finish_kernel(b);
+}
+
+void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first)
+{
+	LB *b = &k->b;
+	Lower *l = k->l;
+
+	for (int half = 0; half < PanelWidth; half += Lanes * l->t->nv)
+		for (int r = 1; r <= l->t->mr; r++) {
+			LExpr *shift = li(b, half);
+			lif(b, lop(b, LEq, rows, li(b, r), NULL));
+			lcall(b, tile_kernel(l, r), 5,
+			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, klen, li(b, r))),
+			               arg_buf(w, F32, ladd(b, w_at, shift), lsub(b, lmul(b, klen, li(b, PanelWidth)), shift)),
+			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - half)), arg_e(klen), arg_e(first)});
+			lend(b);
+		}
+}
+
+/* ---- packing rows --------------------------------------------------------------------------------------------------------------- */
+
+/* First row of tile i of n rows in `tiles` balanced tiles. */
+LExpr *tile_begin(LB *b, LExpr *i, LExpr *rows, LExpr *tiles)
+{
+	return lop(b, LFloorDiv, lmul(b, i, rows), tiles, NULL);
+}
+
+/* Element offset of row `row` of x, whose leading axes are rows. */
+static LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	LExpr *idx[MaxRank] = {0};
+	Access a = *x;
+
+	for (int d = row_axes - 1; d > 0; d--) /* merge what is contiguous */
+		if (a.stride[d - 1] == dim_mul(m, a.stride[d], a.extent[d])) {
+			a.extent[d - 1] = dim_mul(m, a.extent[d - 1], a.extent[d]);
+			a.stride[d - 1] = a.stride[d];
+			for (int e = d; e + 1 < a.rank; e++) {
+				a.stride[e] = a.stride[e + 1];
+				a.extent[e] = a.extent[e + 1];
+			}
+			a.rank--;
+			row_axes--;
+		}
+	for (int d = row_axes - 1; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, row, kdim(k, a.extent[d]), NULL)) : row;
+		if (d)
+			row = llet(b, lop(b, LFloorDiv, row, kdim(k, a.extent[d]), NULL));
+	}
+	return llet(b, offset_of(k, &a, idx));
+}
+
+/* packed[start * K + k * count + i] = x[row start + i][k] for every tile. */
+static void pack_rows(Lower *l, Value *xv, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
+{
+	Kernel k = open_kernel(l, "pack", false);
+	LB *b = &k.b;
+	Access x = kaccess(&k, xv);
+	LBuf *p = kslot(&k, packed, true);
+	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = kdim(&k, depth);
+	int last = x.rank - 1;
+
+	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
+	LExpr *count = llet(b, lsub(b, to, from)), *at = llet(b, lmul(b, from, nk));
+	LExpr *i = lfor(b, ForSerial, from, to, NULL);
+	LExpr *row = row_offset(&k, &x, last, i), *column = llet(b, ladd(b, at, lsub(b, i, from)));
+	LExpr *whole = lmul(b, lop(b, LFloorDiv, nk, li(b, Lanes), NULL), li(b, Lanes));
+	const Dim *stride = x.stride[last];
+	LExpr *kk = lfor(b, ForSerial, li(b, 0), whole, li(b, Lanes));
+	LExpr *v = llet(b, load_lanes(&k, &x, ladd(b, row, lmul(b, kk, kdim(&k, stride))), stride, NULL));
+	lstore(b, p, ladd(b, column, lmul(b, kk, count)), count, NULL, v);
+	lend(b);
+	kk = lfor(b, ForSerial, whole, nk, NULL);
+	lstore(b, p, ladd(b, column, lmul(b, kk, count)), NULL, NULL,
+	       lload(b, x.buf, 1, ladd(b, row, lmul(b, kk, kdim(&k, stride))), NULL, NULL));
+	lend(b);
+	lend(b);
+	lend(b);
+	kcall(&k);
+}
+
+static const Dim *tiles_of(Lower *l, const Dim *rows)
+{
+	return dim_ceildiv(l->m, rows, dim_const(l->m, l->t->mr));
+}
+
+/* ---- epilogue ----------------------------------------------------------------------------------------------------------------- */
+
+enum { MaxLeaves = 16 };
+
+typedef struct Epilogue {
+	Lower *l;
+	Node *root, *first; /* first node behind the root, or NULL */
+	Value *result, *home;
+	bool glu;
+	Access out, leaf[MaxLeaves];
+	Value *leaf_values[MaxLeaves];
+	int nleaf;
+	LBuf *bias;
+} Epilogue;
+
+static void add_epilogue_leaf(Epilogue *e, Kernel *k, Value *v)
+{
+	const Type *t = &e->result->type;
+
+	if (v == e->root->out[0])
+		return;
+	for (Node *n = e->first; n; n = n->next)
+		if (v->def == n)
+			return;
+	for (int i = 0; i < e->nleaf; i++)
+		if (e->leaf_values[i] == v)
+			return;
+	if (e->nleaf == MaxLeaves)
+		bug("an epilogue has too many operands");
+	Access a = kaccess(k, v);
+	a = broadcast_access(e->l->m, &a, t->rank);
+	for (int d = 0; d < t->rank; d++)
+		if (dim_equals(a.extent[d], 1)) {
+			a.stride[d] = dim_const(e->l->m, 0);
+		}
+	for (int d = 0; d < t->rank; d++)
+		a.extent[d] = t->dims[d];
+	e->leaf_values[e->nleaf] = v;
+	e->leaf[e->nleaf++] = a;
+}
+
+static void open_epilogue(Epilogue *e, Kernel *k)
+{
+	const Type *t = &e->result->type;
+	const Dim *stride = dim_const(e->l->m, 1);
+
+	e->glu = attr_int(e->root, Attr_glu);
+	e->bias = NULL;
+	if (e->root->in[2])
+		e->bias = kaccess(k, e->root->in[2]).buf;
+	for (Node *n = e->first; n; n = n->next)
+		for (int i = 0; i < n->nin; i++)
+			add_epilogue_leaf(e, k, n->in[i]);
+	e->out = (Access){.buf = kbuf(k, e->home, true), .rank = t->rank, .base = dim_const(e->l->m, 0)};
+	for (int d = t->rank - 1; d >= 0; d--) {
+		e->out.extent[d] = t->dims[d];
+		e->out.stride[d] = stride;
+		stride = dim_mul(e->l->m, stride, t->dims[d]);
+	}
+}
+
+static LExpr *epilogue_operand(Epilogue *e, Value *v, LExpr *root, LExpr *const *leaves, LExpr *const *values)
+{
+	int at = 0;
+
+	if (v == e->root->out[0])
+		return root;
+	for (Node *n = e->first; n; n = n->next, at++)
+		if (v->def == n)
+			return values[at];
+	for (int i = 0; i < e->nleaf; i++)
+		if (e->leaf_values[i] == v)
+			return leaves[i];
+	bug("a value inside an epilogue is unknown");
+}
+
+/* One vector of 16 columns of one row: `sums` are the products (value and gate for glu), `col` the first column of the result. */
+static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr *const *rows, LExpr *out_row, LExpr *col, LExpr *mask)
+{
+	LB *b = &k->b;
+	Module *m = e->l->m;
+	enum { MaxNodes = 64 };
+	LExpr *leaves[MaxLeaves], *values[MaxNodes], *in[MaxIn], *y = sum;
+	int last = e->out.rank - 1, at = 0;
+	bool second = e->glu && attr_int(e->root, Attr_gate) == 0;
+
+	if (e->bias) {
+		const Type *t = &e->root->out[0]->type;
+		LExpr *half = e->glu ? kdim(k, dim_floordiv(m, t->dims[t->rank - 1], dim_const(m, 2))) : li(b, 0);
+		LExpr *vcol = e->glu && !second ? ladd(b, half, col) : col, *gcol = second ? ladd(b, half, col) : col;
+		y = llet(b, ladd(b, y, lload(b, e->bias, Lanes, vcol, NULL, mask)));
+		if (gate)
+			gate = llet(b, ladd(b, gate, lload(b, e->bias, Lanes, gcol, NULL, mask)));
+	}
+	for (int i = 0; i < e->nleaf; i++) {
+		const Dim *stride = e->leaf[i].stride[last];
+		LExpr *offset = rows[i];
+		if (!dim_equals(stride, 0))
+			offset = ladd(b, offset, lmul(b, col, kdim(k, stride)));
+		leaves[i] = llet(b, load_lanes(k, &e->leaf[i], offset, stride, mask));
+	}
+	for (Node *n = e->first; n; n = n->next) {
+		if (at == MaxNodes)
+			bug("an epilogue has too many nodes");
+		if (n->op == OpGlu) { /* the first node, by pass layout */
+			Node act = {.op = attr_int(n, Attr_act), .nin = 1, .nout = 1, .in = n->in, .out = n->out};
+			LExpr *g = emit_scalar(k, &act, &gate);
+			values[at++] = llet(b, lmul(b, y, g));
+			continue;
+		}
+		for (int i = 0; i < n->nin; i++)
+			in[i] = epilogue_operand(e, n->in[i], y, leaves, values);
+		values[at++] = emit_scalar(k, n, in);
+	}
+	lstore(b, e->out.buf, ladd(b, out_row, col), NULL, mask, epilogue_operand(e, e->result, y, leaves, values));
+}
+
+/* Rows from .. to of panel `panel`; acc holds them from acc_row on. */
+static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_row, LExpr *panel)
+{
+	LB *b = &k->b;
+	const Type *t = &e->result->type;
+	const Dim *width = t->dims[t->rank - 1];
+	LExpr *rows[MaxLeaves], *n = kdim(k, width);
+	int64_t known;
+	bool whole = dim_is_const(width, &known) && known % (e->glu ? Lanes : PanelWidth) == 0;
+
+	LExpr *row = lfor(b, ForSerial, from, to, NULL);
+	LExpr *sums = llet(b, lmul(b, ladd(b, acc_row, lsub(b, row, from)), li(b, PanelWidth)));
+	LExpr *out_row = llet(b, lmul(b, row, n));
+	for (int i = 0; i < e->nleaf; i++)
+		rows[i] = row_offset(k, &e->leaf[i], e->leaf[i].rank - 1, row);
+	if (e->glu) {
+		LExpr *col = llet(b, lmul(b, panel, li(b, Lanes)));
+		LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
+		emit_columns(e, k, llet(b, lload(b, acc, Lanes, sums, NULL, NULL)),
+		             llet(b, lload(b, acc, Lanes, ladd(b, sums, li(b, Lanes)), NULL, NULL)), rows, out_row, col, mask);
+	} else {
+		LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+		LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
+		LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
+		emit_columns(e, k, llet(b, lload(b, acc, Lanes, ladd(b, sums, j), NULL, NULL)), NULL, rows, out_row, col, mask);
+		lend(b);
+	}
+	lend(b);
+}
+
+/* ---- linear ------------------------------------------------------------------------------------------------------------------- */
+
+/* For row blocks x panels in parallel: K blocks, tiles, epilogue. */
+static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *panels)
+{
+	LB *b = &k->b;
+	Lower *l = k->l;
+	Module *m = l->m;
+	int block_tiles = BlockRows / l->t->mr;
+	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
+	LExpr *nr = kdim(k, rows), *nt = kdim(k, tiles), *nk = kdim(k, depth), *np = kdim(k, panels), *step = li(b, l->t->kb);
+
+	LBuf *acc = llocal(b, "acc", F32, (int64_t)block_tiles * l->t->mr * PanelWidth);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), np), NULL);
+	LExpr *block = llet(b, lop(b, LFloorDiv, p, np, NULL)), *panel = llet(b, lsub(b, p, lmul(b, block, np)));
+	LExpr *t0 = llet(b, lmul(b, block, li(b, block_tiles)));
+	LExpr *t1 = llet(b, lop(b, LPMin, ladd(b, t0, li(b, block_tiles)), nt, NULL));
+	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt)), *wp = llet(b, lmul(b, panel, lmul(b, nk, li(b, PanelWidth))));
+
+	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
+	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
+	LExpr *count = llet(b, lsub(b, to, from));
+	LExpr *a_at = llet(b, ladd(b, lmul(b, from, nk), lmul(b, k0, count)));
+	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth))));
+	call_tile(k, count, packed, a_at, w, w_at, acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), klen, first);
+	lend(b);
+	lend(b);
+	LExpr *last = llet(b, tile_begin(b, t1, nr, nt));
+	emit_epilogue(e, k, row0, last, acc, li(b, 0), panel);
+	lend(b);
+}
+
+void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
+{
+	Module *m = l->m;
+	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type;
+	const Dim *depth = wt->dims[1], *panels = wt->dims[0], *rows = dim_const(m, 1);
+
+	for (int d = 0; d + 1 < xt->rank; d++)
+		rows = dim_mul(m, rows, xt->dims[d]);
+	const Dim *tiles = tiles_of(l, rows);
+	Slot *packed = temp_slot(l, dim_mul(m, rows, depth));
+	pack_rows(l, root->in[0], rows, depth, tiles, packed);
+
+	Kernel k = open_kernel(l, "linear", true);
+	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home};
+	LBuf *a = kslot(&k, packed, false), *w = kaccess(&k, root->in[1]).buf;
+	open_epilogue(&e, &k);
+	emit_gemm(&k, &e, a, w, rows, depth, tiles, panels);
+	k.b.fn->loc = root->loc;
+	kcall(&k);
+}
+
+/* ---- matmul -------------------------------------------------------------------------------------------------------------------- */
+
+void pack_panels(Kernel *k, const Access *x, LBuf *panels)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	int rank = x->rank;
+	const Dim *depth = x->extent[rank - 2], *width = x->extent[rank - 1], *batch = dim_const(m, 1);
+	LExpr *idx[MaxRank] = {0}, *nk = kdim(k, depth), *nn = kdim(k, width);
+	LExpr *count = kdim(k, dim_ceildiv(m, width, dim_const(m, PanelWidth)));
+
+	for (int d = 0; d < rank - 2; d++)
+		batch = dim_mul(m, batch, x->extent[d]);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, batch), count), NULL);
+	LExpr *at = llet(b, lop(b, LFloorDiv, p, count, NULL)), *panel = llet(b, lsub(b, p, lmul(b, at, count)));
+	for (int d = rank - 3; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, x->extent[d]), NULL)) : at;
+		if (d)
+			at = llet(b, lop(b, LFloorDiv, at, kdim(k, x->extent[d]), NULL));
+	}
+	LExpr *from = llet(b, offset_of(k, x, idx)), *to = llet(b, lmul(b, p, lmul(b, nk, li(b, PanelWidth))));
+	LExpr *kk = lfor(b, ForSerial, li(b, 0), nk, NULL);
+	LExpr *row = llet(b, ladd(b, from, lmul(b, kk, kdim(k, x->stride[rank - 2]))));
+	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+	LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
+	const Dim *stride = x->stride[rank - 1];
+	LExpr *mask = lane_mask(k, lsub(b, nn, col)), *v;
+	if (dim_equals(stride, 0)) {
+		LExpr *one = lcast(b, LSplat, (LType){F32, Lanes}, lload(b, x->buf, 1, row, NULL, NULL));
+		v = lop(b, LSelect, mask, one, lconst(b, (LType){F32, Lanes}, 0));
+	} else {
+		v = load_lanes(k, x, ladd(b, row, lmul(b, col, kdim(k, stride))), stride, mask);
+	}
+	lstore(b, panels, ladd(b, to, ladd(b, lmul(b, kk, li(b, PanelWidth)), j)), NULL, NULL, v);
+	lend(b);
+	lend(b);
+	lend(b);
+}
+
+/* One tile of rows of x (axes: batch, row, k) at from .. to, k-major into `buf`, every element times `scale`. */
+void pack_tile(Kernel *k, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale)
+{
+	LB *b = &k->b;
+	int rank = x->rank;
+	const Dim *stride = x->stride[rank - 1];
+	LExpr *count = llet(b, lsub(b, to, from)), *nk = kdim(k, x->extent[rank - 1]);
+
+	LExpr *i = lfor(b, ForSerial, from, to, NULL);
+	LExpr *row = llet(b, ladd(b, base, lmul(b, i, kdim(k, x->stride[rank - 2]))));
+	LExpr *kk = lfor(b, ForSerial, li(b, 0), nk, NULL);
+	LExpr *v = lload(b, x->buf, 1, ladd(b, row, lmul(b, kk, kdim(k, stride))), NULL, NULL);
+	if (scale != 1)
+		v = lmul(b, v, lconst(b, (LType){F32, 1}, scale));
+	lstore(b, buf, ladd(b, at, ladd(b, lmul(b, kk, count), lsub(b, i, from))), NULL, NULL, v);
+	lend(b);
+	lend(b);
+}
+
+static Access transposed(const Access *a, bool swap)
+{
+	Access r = *a;
+	int x = a->rank - 2, y = a->rank - 1;
+
+	if (swap) {
+		r.stride[x] = a->stride[y];
+		r.stride[y] = a->stride[x];
+		r.extent[x] = a->extent[y];
+		r.extent[y] = a->extent[x];
+	}
+	return r;
+}
+
+/* A vector counts as one row (a) or one column (b). */
+static Access as_matrix(Module *m, const Access *a, bool column)
+{
+	Access r = *a;
+	if (a->rank >= 2)
+		return r;
+	r.rank = 2;
+	int axis = column ? 0 : 1;
+	r.stride[axis] = a->stride[0];
+	r.extent[axis] = a->extent[0];
+	r.stride[1 - axis] = dim_const(m, 0);
+	r.extent[1 - axis] = dim_const(m, 1);
+	return r;
+}
+
+/* out[batch, M, N]: the right operand is packed into panels by a first kernel, the left tile by tile inside the second. */
+void lower_matmul(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel pk = open_kernel(l, "panels", false);
+	Access b0 = kaccess(&pk, n->in[1]);
+	b0 = as_matrix(m, &b0, true);
+	b0 = transposed(&b0, attr_int(n, Attr_trans_b));
+	int rb = b0.rank;
+	const Dim *depth = b0.extent[rb - 2], *width = b0.extent[rb - 1], *one = dim_const(m, 1), *own = one;
+	const Dim *panels = dim_ceildiv(m, width, dim_const(m, PanelWidth)), *panel_size = dim_mul_const(m, depth, PanelWidth);
+	for (int d = 0; d < rb - 2; d++)
+		own = dim_mul(m, own, b0.extent[d]);
+	Slot *packed = temp_slot(l, dim_mul(m, own, dim_mul(m, panels, panel_size)));
+	pack_panels(&pk, &b0, kslot(&pk, packed, true));
+	kcall(&pk);
+
+	Kernel k = open_kernel(l, "matmul", true);
+	LB *b = &k.b;
+	Access a = kaccess(&k, n->in[0]);
+	a = as_matrix(m, &a, false);
+	a = transposed(&a, attr_int(n, Attr_trans_a));
+	const Type *t = &n->out[0]->type;
+	bool row_vector = n->in[0]->type.rank == 1, col_vector = n->in[1]->type.rank == 1;
+	int batch_axes = t->rank - !row_vector - !col_vector;
+	const Dim *batch = one, *rows = a.extent[a.rank - 2], *tiles = tiles_of(l, rows);
+	for (int d = 0; d < batch_axes; d++)
+		batch = dim_mul(m, batch, t->dims[d]);
+	a = broadcast_access(m, &a, batch_axes + 2);
+	Access pb = {.rank = batch_axes, .base = dim_const(m, 0)}; /* panel number of a batch */
+	const Dim *stride = panels;
+	for (int d = batch_axes - 1; d >= 0; d--) {
+		int e = d - (batch_axes - (rb - 2));
+		pb.stride[d] = e < 0 || dim_equals(b0.extent[e], 1) ? dim_const(m, 0) : stride;
+		if (e >= 0)
+			stride = dim_mul(m, stride, b0.extent[e]);
+		if (dim_equals(a.extent[d], 1))
+			a.stride[d] = dim_const(m, 0);
+	}
+	need_scratch(l, dim_mul_const(m, depth, l->t->mr));
+	LBuf *w = kslot(&k, packed, false), *out = kbuf(&k, home, true), *scratch = kscratch(&k);
+	LExpr *mine = kworker(&k), *nk = kdim(&k, depth), *np = kdim(&k, panels), *nt = kdim(&k, tiles), *nr = kdim(&k, rows);
+	LExpr *nn = kdim(&k, width), *step = li(b, l->t->kb), *workers = kthreads(&k);
+	LExpr *tasks = llet(b, lmul(b, kdim(&k, batch), nt));
+	LBuf *acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
+
+	LExpr *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
+	LExpr *space = llet(b, lmul(b, worker, mine));
+	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL),
+	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, li(b, 1))), workers, NULL), NULL);
+	LExpr *at = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, at, nt)));
+	LExpr *idx[MaxRank] = {0}, *rest = at;
+	for (int d = batch_axes - 1; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, rest, kdim(&k, t->dims[d]), NULL)) : rest;
+		if (d)
+			rest = llet(b, lop(b, LFloorDiv, rest, kdim(&k, t->dims[d]), NULL));
+	}
+	LExpr *from = llet(b, tile_begin(b, tile, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), nr, nt));
+	LExpr *count = llet(b, lsub(b, to, from));
+	pack_tile(&k, &a, llet(b, offset_of(&k, &a, idx)), from, to, scratch, space, 1);
+	LExpr *first_panel = llet(b, offset_of(&k, &pb, idx));
+	LExpr *panel = lfor(b, ForSerial, li(b, 0), np, NULL);
+	LExpr *wp = llet(b, lmul(b, ladd(b, first_panel, panel), kdim(&k, panel_size)));
+	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step);
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
+	call_tile(&k, count, scratch, llet(b, ladd(b, space, lmul(b, k0, count))), w, llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))),
+	          acc, li(b, 0), klen, first);
+	lend(b);
+	LExpr *i = lfor(b, ForSerial, from, to, NULL);
+	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+	LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
+	LExpr *sum = lload(b, acc, Lanes, ladd(b, lmul(b, lsub(b, i, from), li(b, PanelWidth)), j), NULL, NULL);
+	lstore(b, out, ladd(b, lmul(b, ladd(b, lmul(b, at, nr), i), nn), col), NULL, lane_mask(&k, lsub(b, nn, col)), sum);
+	for (int c = 0; c < 5; c++)
+		lend(b);
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}

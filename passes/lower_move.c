@@ -1,0 +1,290 @@
+/* lower_move.c - data movement that no view explains, and gathers by data-dependent indices.
+ *
+ * Indices are untrusted: each is checked, a bad one is recorded by `fail`, and nothing is read for it.
+ */
+#include "lower.h"
+
+/* Splits the flat row number into an index of each of the first n axes. */
+static void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **idx)
+{
+	LB *b = &k->b;
+
+	for (int d = n - 1; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, extent[d]), NULL)) : at;
+		if (d)
+			at = llet(b, lop(b, LFloorDiv, at, kdim(k, extent[d]), NULL));
+	}
+}
+
+static const Dim *product(Module *m, const Dim *const *extent, int n)
+{
+	const Dim *p = dim_const(m, 1);
+	for (int d = 0; d < n; d++)
+		p = dim_mul(m, p, extent[d]);
+	return p;
+}
+
+/* ---- iota, dims ------------------------------------------------------------------------------------------------------------------ */
+
+static void lower_iota(Lower *l, Node *n, Value *home)
+{
+	Kernel k = open_kernel(l, "iota", false);
+	LB *b = &k.b;
+	Type *t = &n->out[0]->type;
+	LBuf *y = kbuf(&k, home, true);
+	LExpr *len = kdim(&k, type_numel(l->m, t)), *start = kdim(&k, attr_dim(l->m, n, Attr_start)), *step = kdim(&k, attr_dim(l->m, n, Attr_step));
+
+	LExpr *i = lfor(b, ForParallel, li(b, 0), len, NULL);
+	lstore(b, y, i, NULL, NULL, lcast(b, LConvert, (LType){t->dtype, 1}, ladd(b, start, lmul(b, i, step))));
+	lend(b);
+	kcall(&k);
+}
+
+static void lower_dims(Lower *l, Node *n, Value *home)
+{
+	Kernel k = open_kernel(l, "dims", false);
+	LB *b = &k.b;
+	const Dim *const *values;
+	int count = attr_dims(n, Attr_values, &values);
+	LBuf *y = kbuf(&k, home, true);
+
+	lfor(b, ForParallel, li(b, 0), li(b, 1), NULL);
+	for (int i = 0; i < count; i++)
+		lstore(b, y, li(b, i), NULL, NULL, lcast(b, LConvert, (LType){n->out[0]->type.dtype, 1}, kdim(&k, values[i])));
+	lend(b);
+	kcall(&k);
+}
+
+/* ---- concat, pad ------------------------------------------------------------------------------------------------------------------ */
+
+/* One kernel an operand: rows of everything from the axis inwards. */
+static void lower_concat(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	const Type *t = &n->out[0]->type;
+	int axis = attr_int(n, Attr_axis), last = t->rank - 1;
+	const Dim *start = dim_const(m, 0), *stride[MaxRank], *s = dim_const(m, 1);
+
+	for (int d = last; d >= 0; d--) {
+		stride[d] = s;
+		s = dim_mul(m, s, t->dims[d]);
+	}
+	for (int i = 0; i < n->nin; i++) {
+		Kernel k = open_kernel(l, "concat", false);
+		LB *b = &k.b;
+		Access x = kaccess(&k, n->in[i]);
+		LBuf *y = kbuf(&k, home, true);
+		LExpr *idx[MaxRank] = {0}, *to = kdim(&k, dim_mul(m, start, stride[axis]));
+		LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, product(m, x.extent, last)), NULL);
+		split_index(&k, row, x.extent, last, idx);
+		for (int d = 0; d < last; d++)
+			to = ladd(b, to, lmul(b, idx[d], kdim(&k, stride[d])));
+		to = llet(b, to);
+		LExpr *from = llet(b, offset_of(&k, &x, idx)), *len = kdim(&k, x.extent[last]);
+		LExpr *j = lfor(b, ForSerial, li(b, 0), len, li(b, Lanes));
+		LExpr *mask = lane_mask(&k, lsub(b, len, j));
+		LExpr *v = load_lanes(&k, &x, ladd(b, from, lmul(b, j, kdim(&k, x.stride[last]))), x.stride[last], mask);
+		lstore(b, y, ladd(b, to, j), NULL, mask, v);
+		lend(b);
+		lend(b);
+		kcall(&k);
+		start = dim_add(m, start, n->in[i]->type.dims[axis]);
+	}
+}
+
+/* Index into an axis of n elements from a position that may lie outside it. */
+static LExpr *inside_index(LB *b, LExpr *i, LExpr *n, int mode)
+{
+	LExpr *last = lsub(b, n, li(b, 1)), *zero = li(b, 0);
+
+	if (mode == 1)
+		return lop(b, LPMax, lop(b, LPMin, i, last, NULL), zero, NULL);
+	LExpr *period = llet(b, lop(b, LPMax, lmul(b, last, li(b, 2)), li(b, 1), NULL)); /* reflect: 0 1 2 1 0 1 2 ... */
+	LExpr *r = llet(b, lop(b, LMod, i, period, NULL));
+	return lop(b, LPMin, r, lsub(b, period, r), NULL);
+}
+
+static void lower_pad(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	const Type *t = &n->out[0]->type;
+	Kernel k = open_kernel(l, "pad", false);
+	LB *b = &k.b;
+	Access x = kaccess(&k, n->in[0]);
+	LBuf *y = kbuf(&k, home, true);
+	int mode = attr_int(n, Attr_mode), rank = t->rank;
+	const Dim *const *pads;
+	int npad = attr_dims(n, Attr_pads_dim, &pads);
+	LExpr *idx[MaxRank] = {0}, *in = NULL;
+
+	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, type_numel(m, t)), NULL);
+	split_index(&k, at, t->dims, rank, idx);
+	for (int d = 0; d < rank; d++) {
+		LExpr *extent = kdim(&k, x.extent[d]);
+		idx[d] = llet(b, lsub(b, idx[d], npad ? kdim(&k, pads[d]) : li(b, 0)));
+		if (mode) {
+			idx[d] = llet(b, inside_index(b, idx[d], extent, mode));
+			continue;
+		}
+		LExpr *ok = lop(b, LAnd, lop(b, LLe, li(b, 0), idx[d], NULL), llt(b, idx[d], extent), NULL);
+		in = in ? lop(b, LAnd, in, ok, NULL) : ok;
+	}
+	if (in)
+		lif(b, in);
+	lstore(b, y, at, NULL, NULL, lload(b, x.buf, 1, offset_of(&k, &x, idx), NULL, NULL));
+	if (in) {
+		lelse(b);
+		lstore(b, y, at, NULL, NULL, lconst(b, (LType){t->dtype, 1}, attr_float(n, Attr_value)));
+		lend(b);
+	}
+	lend(b);
+	kcall(&k);
+}
+
+void lower_move(Lower *l, Node *n, Value *home)
+{
+	switch (n->op) {
+	case OpIota: lower_iota(l, n, home); return;
+	case OpDims: lower_dims(l, n, home); return;
+	case OpConcat: lower_concat(l, n, home); return;
+	case OpPad: lower_pad(l, n, home); return;
+	case OpReshape: lower_copy(l, n->in[0], home); return; /* of a view that has no plain form */
+	default: error_at(n->loc, "%s: no schedule for this data movement", ops[n->op].text);
+	}
+}
+
+/* ---- gathers ----------------------------------------------------------------------------------------------------------------------- */
+
+/* The index read at `offset`, wrapped if negative; opens an `if` that holds for good indices (the caller closes it after use). */
+static LExpr *checked_index(Kernel *k, Node *n, const Access *idx, LExpr *offset, LExpr *extent)
+{
+	LB *b = &k->b;
+	const char *name = n->in[1]->name ? n->in[1]->name : "indices";
+	LExpr *raw = llet(b, lcast(b, LConvert, (LType){I64, 1}, lload(b, idx->buf, 1, offset, NULL, NULL))), *zero = li(b, 0);
+	LExpr *i = llet(b, lop(b, LSelect, llt(b, raw, zero), ladd(b, raw, extent), raw));
+	LExpr *bad = lop(b, LOr, llt(b, i, zero), lop(b, LLe, extent, i, NULL), NULL);
+
+	lif(b, bad);
+	lfail(b, lmessage(k->l->lm, arena_printf(k->l->m->arena, "node '%s' (%s): tensor '%s': index {} out of range",
+	                                         n->loc && n->loc->node ? n->loc->node : "", ops[n->op].text, name)), raw);
+	lelse(b);
+	return i;
+}
+
+/* Copies the trailing axes from..rank of x, whose leading offset is `at`, to y from `to` on. */
+static void copy_tail(Kernel *k, const Access *x, int from, LExpr *at, LBuf *y, LExpr *to)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	int last = x->rank - 1, loops = 0;
+	const Dim *inner = dim_const(m, 1);
+
+	if (from > last) {
+		lstore(b, y, to, NULL, NULL, lload(b, x->buf, 1, at, NULL, NULL));
+		return;
+	}
+	for (int d = last; d > from; d--)
+		inner = dim_mul(m, inner, x->extent[d]);
+	for (int d = from; d < last; d++) {
+		LExpr *i = lfor(b, ForSerial, li(b, 0), kdim(k, x->extent[d]), NULL);
+		at = llet(b, ladd(b, at, lmul(b, i, kdim(k, x->stride[d]))));
+		to = llet(b, ladd(b, to, lmul(b, i, kdim(k, inner))));
+		const Dim *next = dim_const(m, 1);
+		for (int e = last; e > d + 1; e--)
+			next = dim_mul(m, next, x->extent[e]);
+		inner = next;
+		loops++;
+	}
+	LExpr *n = kdim(k, x->extent[last]), *j = lfor(b, ForSerial, li(b, 0), n, li(b, Lanes));
+	LExpr *mask = lane_mask(k, lsub(b, n, j));
+	LExpr *v = load_lanes(k, x, ladd(b, at, lmul(b, j, kdim(k, x->stride[last]))), x->stride[last], mask);
+	lstore(b, y, ladd(b, to, j), NULL, mask, v);
+	for (int i = 0; i <= loops; i++)
+		lend(b);
+}
+
+/* out[pre.., i.., post..] = x[pre.., idx[i..], post..] */
+static void lower_take(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "gather", false);
+	LB *b = &k.b;
+	Access x = kaccess(&k, n->in[0]), idx = kaccess(&k, n->in[1]);
+	int axis = attr_int(n, Attr_axis), lead = axis + idx.rank;
+	const Type *t = &n->out[0]->type;
+	LBuf *y = kbuf(&k, home, true);
+	LExpr *at[MaxRank] = {0}, *xi[MaxRank] = {0};
+	const Dim *tail = product(m, t->dims + lead, t->rank - lead);
+
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, product(m, t->dims, lead)), NULL);
+	split_index(&k, row, t->dims, lead, at);
+	for (int d = 0; d < axis; d++)
+		xi[d] = at[d];
+	xi[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at + axis), kdim(&k, x.extent[axis]));
+	copy_tail(&k, &x, axis + 1, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
+	lend(b);
+	lend(b);
+	kcall(&k);
+}
+
+/* out[i..] = x[i.. with idx[i..] at axis] */
+static void lower_take_elements(Lower *l, Node *n, Value *home)
+{
+	Kernel k = open_kernel(l, "gather_elements", false);
+	LB *b = &k.b;
+	Access x = kaccess(&k, n->in[0]), idx = kaccess(&k, n->in[1]);
+	int axis = attr_int(n, Attr_axis);
+	const Type *t = &n->out[0]->type;
+	LBuf *y = kbuf(&k, home, true);
+	LExpr *at[MaxRank] = {0};
+
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, type_numel(l->m, t)), NULL);
+	split_index(&k, row, t->dims, t->rank, at);
+	at[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[axis]));
+	lstore(b, y, row, NULL, NULL, lload(b, x.buf, 1, offset_of(&k, &x, at), NULL, NULL));
+	lend(b);
+	lend(b);
+	kcall(&k);
+}
+
+/* out[batch.., i.., post..] = x[batch.., idx[batch.., i.., :].., post..] */
+static void lower_take_nd(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "gather_nd", false);
+	LB *b = &k.b;
+	Access x = kaccess(&k, n->in[0]), idx = kaccess(&k, n->in[1]);
+	int batch = attr_int(n, Attr_batch_dims), lead = idx.rank - 1;
+	int64_t depth;
+	const Type *t = &n->out[0]->type;
+	LBuf *y = kbuf(&k, home, true);
+	LExpr *at[MaxRank] = {0}, *xi[MaxRank] = {0};
+
+	if (!dim_is_const(idx.extent[lead], &depth)) {
+		error_at(n->loc, "gather_nd: the last axis of the indices must be constant, got %s", dim_text(m, idx.extent[lead]));
+		return;
+	}
+	const Dim *tail = product(m, t->dims + lead, t->rank - lead);
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, product(m, t->dims, lead)), NULL);
+	split_index(&k, row, t->dims, lead, at);
+	for (int d = 0; d < batch; d++)
+		xi[d] = at[d];
+	for (int64_t d = 0; d < depth; d++) {
+		at[lead] = li(b, d);
+		xi[batch + d] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[batch + d]));
+	}
+	copy_tail(&k, &x, batch + depth, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
+	for (int64_t d = 0; d <= depth; d++)
+		lend(b);
+	kcall(&k);
+}
+
+void lower_gather(Lower *l, Node *n, Value *home)
+{
+	if (n->op == OpGather)
+		lower_take(l, n, home);
+	else if (n->op == OpGatherElem)
+		lower_take_elements(l, n, home);
+	else
+		lower_take_nd(l, n, home);
+}

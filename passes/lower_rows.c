@@ -1,0 +1,343 @@
+/* lower_rows.c - operators that reduce along axes: softmax, norm, rmsnorm, sum, mean, max, min.
+ *
+ * A row is one combination of the axes that stay; rows are split over the workers.  Within a row the last reduced axis runs over 16
+ * virtual lanes, the other reduced axes are loops around it, and one fixed tree joins the lanes at the end, on every target.
+ */
+#include "lower.h"
+#include <math.h>
+
+static const LType F32x16 = {F32, Lanes};
+
+typedef struct Rows {
+	Kernel *k;
+	Node *n;
+	Access x, y; /* y: over the same axes as x (stride 0 where they are reduced away) */
+	bool reduced[MaxRank];
+	int last; /* the reduced axis that runs over lanes */
+	LExpr *x_row, *y_row;
+	LTile *acc;
+	LExpr *idx[MaxRank]; /* of the reduced axes, inside each() */
+	LExpr *a, *b; /* statistics of the row: largest or mean; sum or 1/deviation */
+	Access scale, bias; /* of norms: over the reduced axes */
+} Rows;
+
+typedef void RowBody(Rows *, LExpr *x_at, LExpr *y_at, LExpr *mask);
+
+typedef struct LaneCtx {
+	Rows *r;
+	RowBody *body;
+	LExpr *x, *y;
+} LaneCtx;
+
+static void lane_body(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
+{
+	LaneCtx *c = ctx;
+	Rows *r = c->r;
+	LB *b = &k->b;
+
+	r->idx[r->last] = i;
+	c->body(r, ladd(b, c->x, lmul(b, i, kdim(k, r->x.stride[r->last]))), ladd(b, c->y, lmul(b, i, kdim(k, r->y.stride[r->last]))), mask);
+}
+
+/* Runs body over all elements of the row. */
+static void each(Rows *r, RowBody *body)
+{
+	LB *b = &r->k->b;
+	LExpr *x = r->x_row, *y = r->y_row;
+	int loops = 0;
+
+	for (int d = 0; d < r->x.rank; d++) {
+		if (!r->reduced[d] || d == r->last)
+			continue;
+		r->idx[d] = lfor(b, ForSerial, li(b, 0), kdim(r->k, r->x.extent[d]), NULL);
+		x = llet(b, ladd(b, x, lmul(b, r->idx[d], kdim(r->k, r->x.stride[d]))));
+		y = llet(b, ladd(b, y, lmul(b, r->idx[d], kdim(r->k, r->y.stride[d]))));
+		loops++;
+	}
+	LaneCtx c = {r, body, x, y};
+	for_lanes(r->k, r->x.extent[r->last], lane_body, &c);
+	while (loops--)
+		lend(b);
+}
+
+static LExpr *get(Rows *r)
+{
+	LB *b = &r->k->b;
+	return lelem(b, r->acc, li(b, 0), li(b, 0));
+}
+
+static void set(Rows *r, LExpr *e)
+{
+	LB *b = &r->k->b;
+	lset_tile(b, r->acc, li(b, 0), li(b, 0), e);
+}
+
+static LExpr *load_x(Rows *r, LExpr *at, LExpr *mask)
+{
+	return llet(&r->k->b, load_lanes(r->k, &r->x, at, r->x.stride[r->last], mask));
+}
+
+static LExpr *only(Rows *r, LExpr *mask, LExpr *e, double otherwise)
+{
+	LB *b = &r->k->b;
+	return mask ? lop(b, LSelect, mask, e, lconst(b, e->type, otherwise)) : e;
+}
+
+static LExpr *splat16(Rows *r, LExpr *e)
+{
+	LB *b = &r->k->b;
+	return llet(b, lcast(b, LSplat, (LType){e->type.elem, Lanes}, e));
+}
+
+static LExpr *horizontal(Rows *r, LOp op)
+{
+	return lop(&r->k->b, op, get(r), NULL, NULL);
+}
+
+static void store_y(Rows *r, LExpr *at, LExpr *mask, LExpr *e)
+{
+	const Dim *stride = r->y.stride[r->last];
+	lstore(&r->k->b, r->y.buf, at, dim_equals(stride, 1) ? NULL : kdim(r->k, stride), mask, e);
+}
+
+/* ---- softmax -------------------------------------------------------------------------------------------------------------------- */
+
+static void take_max(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+{
+	(void)y;
+	set(r, lop(&r->k->b, LMax, get(r), only(r, mask, load_x(r, x, mask), -INFINITY), NULL));
+}
+
+static void take_exp(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+{
+	LB *b = &r->k->b;
+	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, load_x(r, x, mask), r->a))));
+	store_y(r, y, mask, e);
+	set(r, ladd(b, get(r), only(r, mask, e, 0)));
+}
+
+static void divide(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+{
+	LB *b = &r->k->b;
+	(void)x;
+	Access a = r->y;
+	store_y(r, y, mask, lop(b, LDiv, load_lanes(r->k, &a, y, a.stride[r->last], mask), r->b, NULL));
+}
+
+static void emit_softmax(Rows *r)
+{
+	LB *b = &r->k->b;
+
+	set(r, lconst(b, F32x16, -INFINITY));
+	each(r, take_max);
+	r->a = splat16(r, horizontal(r, LHMax));
+	set(r, lconst(b, F32x16, 0));
+	each(r, take_exp);
+	r->b = splat16(r, horizontal(r, LHAdd));
+	each(r, divide);
+}
+
+/* ---- norms ------------------------------------------------------------------------------------------------------------------------ */
+
+static void take_sum(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+{
+	(void)y;
+	set(r, ladd(&r->k->b, get(r), load_x(r, x, mask))); /* masked lanes load 0 */
+}
+
+static void take_squares(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+{
+	LB *b = &r->k->b;
+	LExpr *v = load_x(r, x, mask);
+	(void)y;
+	if (r->a)
+		v = llet(b, only(r, mask, lsub(b, v, r->a), 0));
+	set(r, lfma(b, v, v, get(r)));
+}
+
+static LExpr *load_affine(Rows *r, const Access *a, LExpr *mask)
+{
+	LExpr *idx[MaxRank] = {0};
+	int lead = r->x.rank - a->rank;
+
+	for (int d = 0; d < a->rank; d++)
+		idx[d] = r->idx[d + lead];
+	return load_lanes(r->k, a, offset_of(r->k, a, idx), a->stride[r->last - lead], mask);
+}
+
+static void write_normed(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+{
+	LB *b = &r->k->b;
+	LExpr *v = load_x(r, x, mask);
+
+	if (r->a)
+		v = lsub(b, v, r->a);
+	v = llet(b, lmul(b, v, r->b));
+	if (r->scale.buf)
+		v = llet(b, lmul(b, v, load_affine(r, &r->scale, mask)));
+	if (r->bias.buf)
+		v = llet(b, ladd(b, v, load_affine(r, &r->bias, mask)));
+	store_y(r, y, mask, v);
+}
+
+static LExpr *row_size(Rows *r)
+{
+	LB *b = &r->k->b;
+	LExpr *n = li(b, 1);
+	for (int d = 0; d < r->x.rank; d++)
+		if (r->reduced[d])
+			n = lmul(b, n, kdim(r->k, r->x.extent[d]));
+	return llet(b, lcast(b, LConvert, (LType){r->x.dtype, 1}, n));
+}
+
+static void emit_norm(Rows *r)
+{
+	LB *b = &r->k->b;
+	const LType one = {F32, 1};
+	LExpr *n = row_size(r);
+
+	r->a = NULL;
+	if (r->n->op == OpNorm) {
+		set(r, lconst(b, F32x16, 0));
+		each(r, take_sum);
+		r->a = splat16(r, lop(b, LDiv, horizontal(r, LHAdd), n, NULL));
+	}
+	set(r, lconst(b, F32x16, 0));
+	each(r, take_squares);
+	LExpr *var = lop(b, LDiv, horizontal(r, LHAdd), n, NULL);
+	LExpr *dev = lop(b, LSqrt, ladd(b, var, lconst(b, one, attr_float(r->n, Attr_eps))), NULL, NULL);
+	r->b = splat16(r, lop(b, LDiv, lconst(b, one, 1), dev, NULL));
+	each(r, write_normed);
+}
+
+/* ---- reductions ------------------------------------------------------------------------------------------------------------------- */
+
+/* What no element of the type is below (or above). */
+static double extreme(DType t, bool lowest)
+{
+	if (dtypes[t].cls == ClassFloat)
+		return lowest ? -INFINITY : INFINITY;
+	if (dtypes[t].cls != ClassSigned)
+		return lowest ? 0 : exp2(8 * dtypes[t].bytes) - 1;
+	double limit = exp2(8 * dtypes[t].bytes - 1);
+	return lowest ? -limit : dtypes[t].bytes == 8 ? nextafter(limit, 0) : limit - 1;
+}
+
+static void take_larger(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+{
+	bool max = r->n->op == OpReduceMax;
+	(void)y;
+	set(r, lop(&r->k->b, max ? LMax : LMin, get(r), only(r, mask, load_x(r, x, mask), extreme(r->x.dtype, max)), NULL));
+}
+
+static void emit_reduction(Rows *r)
+{
+	LB *b = &r->k->b;
+	const LType vec = {r->x.dtype, Lanes};
+	LExpr *v;
+
+	if (r->n->op == OpSum || r->n->op == OpMean) {
+		set(r, lconst(b, vec, 0));
+		each(r, take_sum);
+		v = horizontal(r, LHAdd);
+		if (r->n->op == OpMean)
+			v = lop(b, LDiv, v, row_size(r), NULL);
+	} else {
+		bool max = r->n->op == OpReduceMax;
+		set(r, lconst(b, vec, extreme(r->x.dtype, max)));
+		each(r, take_larger);
+		v = horizontal(r, max ? LHMax : LHMin);
+	}
+	lstore(b, r->y.buf, r->y_row, NULL, NULL, v);
+}
+
+/* ---- frame ------------------------------------------------------------------------------------------------------------------------ */
+
+static void find_axes(Rows *r)
+{
+	const Node *n = r->n;
+	const int64_t *axes;
+	int rank = r->x.rank, count = attr_ints(n, Attr_axes, &axes);
+
+	if (n->op == OpSoftmax) {
+		r->reduced[attr_int(n, Attr_axis)] = true;
+	} else if (n->op == OpNorm || n->op == OpRmsNorm) {
+		for (int d = attr_int(n, Attr_axis); d < rank; d++)
+			r->reduced[d] = true;
+	} else {
+		for (int i = 0; i < count; i++)
+			r->reduced[axes[i]] = true;
+		for (int d = 0; count == 0 && d < rank; d++)
+			r->reduced[d] = true;
+	}
+	r->last = -1;
+	for (int d = 0; d < rank; d++)
+		if (r->reduced[d])
+			r->last = d;
+}
+
+/* y over x's axes: dense strides of the result, 0 along axes that it lacks. */
+static void find_output(Rows *r, Value *home)
+{
+	Module *m = r->k->l->m;
+	const Type *t = &r->n->out[0]->type;
+	bool same = t->rank == r->x.rank;
+	const Dim *stride = dim_const(m, 1);
+
+	r->y = (Access){.buf = kbuf(r->k, home, true), .rank = r->x.rank, .base = dim_const(m, 0), .dtype = t->dtype};
+	for (int d = r->x.rank - 1, e = t->rank - 1; d >= 0; d--) {
+		r->y.stride[d] = dim_const(m, 0);
+		if (!same && r->reduced[d])
+			continue;
+		if (!dim_equals(t->dims[e], 1))
+			r->y.stride[d] = stride;
+		stride = dim_mul(m, stride, t->dims[e--]);
+	}
+}
+
+void lower_rows(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, ops[n->op].text, false);
+	LB *b = &k.b;
+	Rows r = {.k = &k, .n = n, .x = kaccess(&k, n->in[0])};
+	const Dim *rows = dim_const(m, 1);
+
+	find_axes(&r);
+	if (r.last < 0) { /* a scalar: nothing to reduce over */
+		lower_copy(l, n->in[0], home);
+		return;
+	}
+	find_output(&r, home);
+	if (n->nin > 1 && n->in[1])
+		r.scale = kaccess(&k, n->in[1]);
+	if (n->nin > 2 && n->in[2])
+		r.bias = kaccess(&k, n->in[2]);
+	for (int d = 0; d < r.x.rank; d++)
+		if (!r.reduced[d])
+			rows = dim_mul(m, rows, r.x.extent[d]);
+	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, rows), NULL), *idx[MaxRank] = {0};
+	for (int d = r.x.rank - 1, left = 0; d >= 0; d--) {
+		if (r.reduced[d])
+			continue;
+		left = 0;
+		for (int e = 0; e < d; e++)
+			left += !r.reduced[e];
+		LExpr *size = kdim(&k, r.x.extent[d]);
+		idx[d] = left ? llet(b, lop(b, LMod, at, size, NULL)) : at;
+		if (left)
+			at = llet(b, lop(b, LFloorDiv, at, size, NULL));
+	}
+	r.x_row = llet(b, offset_of(&k, &r.x, idx));
+	r.y_row = llet(b, offset_of(&k, &r.y, idx));
+	r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, Lanes}, 1, 1);
+	if (n->op == OpSoftmax)
+		emit_softmax(&r);
+	else if (n->op == OpNorm || n->op == OpRmsNorm)
+		emit_norm(&r);
+	else
+		emit_reduction(&r);
+	lend(b);
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}

@@ -1,0 +1,273 @@
+/* lower_window.c - window contractions: winconv, and the plain convolution.
+ *
+ * winconv: y[b,t,c] = sum over k of w[..,h(c),k] * x[b,t+k-pad_left,c].  A task is a block of tokens by a chunk of up to 64 channels
+ * that share a head.  Its input rows are first copied to a slab [tokens + K - 1][chunk], with zeros outside the sequence: rows
+ * of a power-of-two width fall into one L1 set, slab rows do not, and no edge needs a case of its own.  Then 4 tokens x 4 vectors
+ * of accumulators run over the taps, k ascending, one FMA chain per output.
+ *   broadcast: one weight a head and tap, splat over its channels (blocked map, 16 channels a head or more);
+ *   vector:    a row of weights a tap, one per channel (interleaved map, narrow heads): gathered once a task where they are static,
+ *              once a token where they are not.
+ */
+#include "lower.h"
+
+enum { TimeBlock = 256, ChunkVecs = 4, Chunk = ChunkVecs * Lanes, TokenTile = 4 };
+
+static const LType F32x16 = {F32, Lanes};
+
+typedef struct Win {
+	Kernel *k;
+	Access x, w, y;
+	int64_t channels, heads, width /* channels that a chunk may span: a head's, or all */, taps, chunks;
+	int vecs;
+	int64_t left;
+	bool per_token, vector, interleaved;
+	LBuf *scratch;
+	LExpr *slab, *rows; /* offsets into scratch: the slab, the weight rows of vector mode */
+	LExpr *batch, *head, *channel /* first of the chunk */, *count /* channels in it */, *t0;
+	LExpr *masks[ChunkVecs];
+} Win;
+
+static LExpr *weight_at(Win *a, LExpr *t, LExpr *head, LExpr *tap)
+{
+	LExpr *token[] = {a->batch, t, head, tap}, *fixed[] = {head, tap};
+	return offset_of(a->k, &a->w, a->per_token ? token : fixed);
+}
+
+static void fill_slab(Win *a, LExpr *tokens)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *n = kdim(k, a->x.extent[1]);
+	const Dim *stride = a->x.stride[2];
+
+	LExpr *r = lfor(b, ForSerial, li(b, 0), ladd(b, tokens, li(b, a->taps - 1)), NULL);
+	LExpr *t = llet(b, lsub(b, ladd(b, a->t0, r), li(b, a->left)));
+	LExpr *at = llet(b, ladd(b, a->slab, lmul(b, r, li(b, a->vecs * Lanes))));
+	LExpr *in = lop(b, LAnd, lop(b, LLe, li(b, 0), t, NULL), llt(b, t, n), NULL);
+	for (int outside = 0; outside < 2; outside++) {
+		LExpr *from = NULL;
+		if (outside) {
+			lelse(b);
+		} else {
+			lif(b, in);
+			LExpr *idx[] = {a->batch, t, a->channel};
+			from = llet(b, offset_of(k, &a->x, idx));
+		}
+		for (int v = 0; v < a->vecs; v++) {
+			LExpr *c = li(b, v * Lanes);
+			LExpr *e = outside ? lconst(b, F32x16, 0)
+			                   : load_lanes(k, &a->x, ladd(b, from, lmul(b, c, kdim(k, stride))), stride, a->masks[v]);
+			lstore(b, a->scratch, ladd(b, at, c), NULL, NULL, e);
+		}
+	}
+	lend(b);
+	lend(b);
+}
+
+/* rows[tap][channel of the chunk] = weight of that channel; channels past the end get 0. */
+static void fill_weight_rows(Win *a, LExpr *t)
+{
+	LB *b = &a->k->b;
+	LExpr *per_head = li(b, a->channels / a->heads), *heads = li(b, a->heads), *width = li(b, a->vecs * Lanes);
+
+	LExpr *c = lfor(b, ForSerial, li(b, 0), width, NULL);
+	LExpr *channel = llet(b, lop(b, LPMin, ladd(b, a->channel, c), li(b, a->channels - 1), NULL));
+	LExpr *head = llet(b, lop(b, a->interleaved ? LMod : LFloorDiv, channel, a->interleaved ? heads : per_head, NULL));
+	LExpr *from = llet(b, weight_at(a, t, head, NULL));
+	LExpr *tap = lfor(b, ForSerial, li(b, 0), li(b, a->taps), NULL);
+	LExpr *v = lload(b, a->w.buf, 1, ladd(b, from, lmul(b, tap, kdim(a->k, a->w.stride[a->w.rank - 1]))), NULL, NULL);
+	lstore(b, a->scratch, ladd(b, a->rows, ladd(b, lmul(b, tap, width), c)), NULL, NULL, v);
+	lend(b);
+	lend(b);
+}
+
+/* `tokens` outputs from token t on. */
+static void emit_tokens(Win *a, LExpr *t, int tokens)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LTile *acc = lnew_tile(b, "acc", F32x16, tokens, a->vecs);
+	LExpr *width = li(b, a->vecs * Lanes), *from[TokenTile];
+	LExpr *row = llet(b, ladd(b, a->slab, lmul(b, lsub(b, t, a->t0), width)));
+
+	for (int i = 0; i < tokens; i++) {
+		from[i] = a->vector ? NULL : llet(b, weight_at(a, ladd(b, t, li(b, i)), a->head, NULL));
+		for (int v = 0; v < a->vecs; v++)
+			lset_tile(b, acc, li(b, i), li(b, v), lconst(b, F32x16, 0));
+	}
+	LExpr *tap = lfor(b, ForSerial, li(b, 0), li(b, a->taps), NULL), *rows[ChunkVecs];
+	for (int v = 0; a->vector && v < a->vecs; v++)
+		rows[v] = llet(b, lload(b, a->scratch, Lanes, ladd(b, a->rows, ladd(b, lmul(b, tap, width), li(b, v * Lanes))), NULL, NULL));
+	LExpr *at = llet(b, ladd(b, row, lmul(b, tap, width)));
+	for (int i = 0; i < tokens; i++) {
+		LExpr *w = NULL;
+		if (!a->vector) {
+			LExpr *step = lmul(b, tap, kdim(k, a->w.stride[a->w.rank - 1]));
+			w = llet(b, lcast(b, LSplat, F32x16, lload(b, a->w.buf, 1, ladd(b, from[i], step), NULL, NULL)));
+		}
+		for (int v = 0; v < a->vecs; v++) {
+			LExpr *x = lload(b, a->scratch, Lanes, ladd(b, at, li(b, (i * a->vecs + v) * Lanes)), NULL, NULL);
+			lset_tile(b, acc, li(b, i), li(b, v), lfma(b, x, w ? w : rows[v], lelem(b, acc, li(b, i), li(b, v))));
+		}
+	}
+	lend(b);
+	for (int i = 0; i < tokens; i++) {
+		LExpr *idx[] = {a->batch, ladd(b, t, li(b, i)), a->channel};
+		LExpr *to = llet(b, offset_of(k, &a->y, idx));
+		for (int v = 0; v < a->vecs; v++)
+			lstore(b, a->y.buf, ladd(b, to, li(b, v * Lanes)), NULL, a->masks[v], lelem(b, acc, li(b, i), li(b, v)));
+	}
+}
+
+static void emit_task(Win *a, LExpr *tokens)
+{
+	LB *b = &a->k->b;
+	bool exact = a->width % (a->vecs * Lanes) == 0;
+
+	for (int v = 0; v < a->vecs; v++)
+		a->masks[v] = exact ? NULL : lane_mask(a->k, lsub(b, a->count, li(b, v * Lanes)));
+	fill_slab(a, tokens);
+	if (a->vector && !a->per_token)
+		fill_weight_rows(a, NULL);
+	LExpr *end = llet(b, ladd(b, a->t0, tokens)), *rest = a->t0;
+	if (!(a->vector && a->per_token)) { /* per-token weight rows go one token at a time */
+		LExpr *t = lfor(b, ForSerial, a->t0, lsub(b, end, li(b, TokenTile - 1)), li(b, TokenTile));
+		emit_tokens(a, t, TokenTile);
+		lend(b);
+		LExpr *tile = li(b, TokenTile);
+		rest = llet(b, ladd(b, a->t0, lmul(b, lop(b, LFloorDiv, tokens, tile, NULL), tile)));
+	}
+	LExpr *t = lfor(b, ForSerial, rest, end, NULL);
+	if (a->vector && a->per_token)
+		fill_weight_rows(a, t);
+	emit_tokens(a, t, 1);
+	lend(b);
+}
+
+void lower_winconv(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	const Type *xt = &n->in[0]->type, *wt = &n->in[1]->type;
+	Kernel k = open_kernel(l, "winconv", false);
+	LB *b = &k.b;
+	Win a = {.k = &k, .x = kaccess(&k, n->in[0]), .w = kaccess(&k, n->in[1]), .heads = attr_int(n, Attr_heads),
+	         .left = attr_int(n, Attr_pad_left), .per_token = wt->rank == 4, .interleaved = attr_int(n, Attr_map)};
+
+	if (!dim_is_const(xt->dims[2], &a.channels) || !dim_is_const(wt->dims[wt->rank - 1], &a.taps)) {
+		error_at(n->loc, "winconv: channels and taps must be constant, got %s and %s", dim_text(m, xt->dims[2]),
+		         dim_text(m, wt->dims[wt->rank - 1]));
+		return;
+	}
+	int64_t per_head = a.channels / a.heads;
+	a.interleaved &= a.heads > 1 && per_head > 1;
+	a.vector = a.interleaved || (per_head < Lanes && !a.per_token);
+	a.width = a.vector ? a.channels : per_head;
+	a.vecs = a.width >= Chunk ? ChunkVecs : (a.width + Lanes - 1) / Lanes;
+	a.chunks = (a.width + a.vecs * Lanes - 1) / (a.vecs * Lanes);
+	int64_t chunk = a.vecs * Lanes, slab = (TimeBlock + a.taps - 1) * chunk, groups = a.channels / a.width * a.chunks;
+
+	need_scratch(l, dim_const(m, slab + (a.vector ? a.taps * chunk : 0)));
+	a.y = (Access){.buf = kbuf(&k, home, true), .rank = 3, .base = dim_const(m, 0)};
+	const Dim *stride = dim_const(m, 1);
+	for (int d = 2; d >= 0; d--) {
+		a.y.stride[d] = stride;
+		stride = dim_mul(m, stride, xt->dims[d]);
+	}
+	a.scratch = kscratch(&k);
+	LExpr *mine = kworker(&k), *workers = kthreads(&k), *len = kdim(&k, xt->dims[1]), *one = li(b, 1);
+	LExpr *blocks = kdim(&k, dim_ceildiv(m, xt->dims[1], dim_const(m, TimeBlock)));
+	LExpr *tasks = llet(b, lmul(b, lmul(b, kdim(&k, xt->dims[0]), blocks), li(b, groups)));
+
+	LExpr *w = lfor(b, ForParallel, li(b, 0), workers, NULL);
+	a.slab = llet(b, lmul(b, w, mine));
+	a.rows = llet(b, ladd(b, a.slab, li(b, slab)));
+	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
+	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, one)), workers, NULL), NULL);
+	LExpr *block = llet(b, lop(b, LFloorDiv, task, li(b, groups), NULL)), *group = llet(b, lsub(b, task, lmul(b, block, li(b, groups))));
+	a.batch = llet(b, lop(b, LFloorDiv, block, blocks, NULL));
+	a.t0 = llet(b, lmul(b, lsub(b, block, lmul(b, a.batch, blocks)), li(b, TimeBlock)));
+	a.head = llet(b, lop(b, LFloorDiv, group, li(b, a.chunks), NULL));
+	LExpr *within = llet(b, lmul(b, lsub(b, group, lmul(b, a.head, li(b, a.chunks))), li(b, chunk)));
+	a.channel = llet(b, ladd(b, lmul(b, a.head, li(b, a.width)), within));
+	a.count = llet(b, lop(b, LPMin, lsub(b, li(b, a.width), within), li(b, chunk), NULL));
+	emit_task(&a, llet(b, lop(b, LPMin, lsub(b, len, a.t0), li(b, TimeBlock), NULL)));
+	lend(b);
+	lend(b);
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
+
+/* ---- convolution --------------------------------------------------------------------------------------------------------------- */
+
+static int64_t int_of(const Node *n, AttrId id, int i, int64_t otherwise)
+{
+	const int64_t *v;
+	return attr_ints(n, id, &v) > i ? v[i] : otherwise;
+}
+
+/* y[n,m,o..] = bias[m] + sum over c, k.. of x[n, group(m) + c, o*stride + k*dilation - pad] * w[m,c,k..]: 16 outputs of the
+ * last axis at a time, taps ascending.  Padding and the end of the axis are masks. */
+void lower_conv(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "conv", false);
+	LB *b = &k.b;
+	Access x = kaccess(&k, n->in[0]), w = kaccess(&k, n->in[1]), bias = {0};
+	const Type *t = &n->out[0]->type;
+	int rank = t->rank, sp = rank - 2, last = sp - 1;
+	LBuf *y = kbuf(&k, home, true);
+	LExpr *idx[MaxRank], *zero = li(b, 0), *groups = li(b, attr_int(n, Attr_group));
+	LExpr *len = kdim(&k, t->dims[rank - 1]);
+
+	if (n->in[2])
+		bias = kaccess(&k, n->in[2]);
+	const Dim *rows = dim_const(m, 1);
+	for (int d = 0; d < rank - 1; d++)
+		rows = dim_mul(m, rows, t->dims[d]);
+	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, rows), NULL), *at = row;
+	for (int d = rank - 2; d >= 0; d--) {
+		LExpr *size = kdim(&k, t->dims[d]);
+		idx[d] = d ? llet(b, lop(b, LMod, at, size, NULL)) : at;
+		if (d)
+			at = llet(b, lop(b, LFloorDiv, at, size, NULL));
+	}
+	LExpr *per_group = lop(b, LFloorDiv, kdim(&k, t->dims[1]), groups, NULL), *cin = kdim(&k, w.extent[1]);
+	LExpr *c0 = llet(b, lmul(b, lop(b, LFloorDiv, idx[1], per_group, NULL), cin));
+	LTile *acc = lnew_tile(b, "acc", F32x16, 1, 1);
+	LExpr *o = lfor(b, ForSerial, zero, len, li(b, Lanes));
+	LExpr *start = lconst(b, F32x16, 0);
+	if (n->in[2]) {
+		LExpr *bi[] = {idx[1]};
+		start = lcast(b, LSplat, F32x16, lload(b, bias.buf, 1, offset_of(&k, &bias, bi), NULL, NULL));
+	}
+	lset_tile(b, acc, zero, zero, start);
+	LExpr *c = lfor(b, ForSerial, zero, cin, NULL), *xi[MaxRank] = {idx[0], ladd(b, c0, c)}, *wi[MaxRank] = {idx[1], c};
+	int nloop = 2;
+	for (int d = 0; d < sp; d++) {
+		int64_t stride = int_of(n, Attr_strides, d, 1), dilation = int_of(n, Attr_dilations, d, 1), pad = int_of(n, Attr_pads, d, 0);
+		wi[2 + d] = lfor(b, ForSerial, zero, kdim(&k, w.extent[2 + d]), NULL);
+		nloop++;
+		LExpr *from = d == last ? o : idx[2 + d];
+		xi[2 + d] = llet(b, lsub(b, ladd(b, lmul(b, from, li(b, stride)), lmul(b, wi[2 + d], li(b, dilation))), li(b, pad)));
+		if (d == last)
+			break;
+		lif(b, lop(b, LAnd, lop(b, LLe, zero, xi[2 + d], NULL), llt(b, xi[2 + d], kdim(&k, x.extent[2 + d])), NULL));
+		nloop++;
+	}
+	int64_t stride = int_of(n, Attr_strides, last, 1);
+	const LType lanes = {I64, Lanes};
+	LExpr *pos = llet(b, ladd(b, lmul(b, lcast(b, LIota, lanes, NULL), lconst(b, lanes, stride)), lcast(b, LSplat, lanes, xi[2 + last])));
+	LExpr *inside = lop(b, LAnd, lop(b, LLe, lconst(b, lanes, 0), pos, NULL),
+	                    llt(b, pos, lcast(b, LSplat, lanes, kdim(&k, x.extent[2 + last]))), NULL);
+	const Dim *step = dim_mul_const(m, x.stride[2 + last], stride);
+	LExpr *v = lload(b, x.buf, Lanes, offset_of(&k, &x, xi), dim_equals(step, 1) ? NULL : kdim(&k, step), llet(b, inside));
+	LExpr *wv = lcast(b, LSplat, F32x16, lload(b, w.buf, 1, offset_of(&k, &w, wi), NULL, NULL));
+	lset_tile(b, acc, zero, zero, lfma(b, v, wv, lelem(b, acc, zero, zero)));
+	for (int i = 1; i < nloop; i++)
+		lend(b);
+	lstore(b, y, ladd(b, lmul(b, row, len), o), NULL, lane_mask(&k, lsub(b, len, o)), lelem(b, acc, zero, zero));
+	lend(b);
+	lend(b);
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}

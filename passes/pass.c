@@ -1,0 +1,300 @@
+/* pass.c - runs the pipeline of passes.def: dumps, verification, timing, bisection, the report. */
+#include "pass.h"
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct PassInfo {
+	const char *name, *help;
+	bool (*run)(Module *);
+} PassInfo;
+
+static const PassInfo passes[] = {
+#define PASS(name, help) {#name, help, pass_##name},
+#include "passes.def"
+#undef PASS
+};
+enum { NPasses = sizeof passes / sizeof *passes };
+
+static _Thread_local const PassOptions *options;
+static _Thread_local int rewrites; /* allowed so far, for --opt-bisect-limit */
+static _Thread_local bool report_open; /* a JSON entry has been written */
+
+static const char *const fusions[] = {"glu", "winconv", "attention", "norm", "linear", "epilogue", "ewise", NULL};
+
+const char *const *fusion_names(void)
+{
+	return fusions;
+}
+
+const PassOptions *pass_options(void)
+{
+	return options;
+}
+
+static int pass_index(const char *name)
+{
+	for (int i = 0; i < NPasses; i++)
+		if (!strcmp(passes[i].name, name))
+			return i;
+	return -1;
+}
+
+bool find_pass(const char *name)
+{
+	return !strcmp(name, "import") || pass_index(name) >= 0;
+}
+
+bool pass_before(const char *a, const char *b)
+{
+	return pass_index(a) < pass_index(b); /* import is -1 */
+}
+
+void print_passes(FILE *f)
+{
+	for (int i = 0; i < NPasses; i++)
+		fprintf(f, "  %-10s %s\n", passes[i].name, passes[i].help);
+}
+
+static bool in_list(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+	for (const char *p = list; p && *p; p += strcspn(p, ","), p += *p == ',')
+		if (strcspn(p, ",") == n && !strncmp(p, name, n))
+			return true;
+	return false;
+}
+
+bool allow(const char *name)
+{
+	if (!options)
+		return true;
+	if (in_list(options->no_fuse, name))
+		return false;
+	if (options->bisect_limit >= 0 && rewrites >= options->bisect_limit)
+		return false;
+	rewrites++;
+	if (options->bisect_limit >= 0)
+		fprintf(stderr, "BISECT: %d: %s\n", rewrites, name);
+	return true;
+}
+
+/* ---- report ------------------------------------------------------------------------------------------------------------ */
+
+static void json_string(FILE *f, const char *s)
+{
+	fputc('"', f);
+	for (; *s; s++)
+		if (*s == '"' || *s == '\\')
+			fprintf(f, "\\%c", *s);
+		else if ((unsigned char)*s < 32)
+			fprintf(f, "\\u%04x", *s);
+		else
+			fputc(*s, f);
+	fputc('"', f);
+}
+
+static void report_line(const char *kind, const char *pattern, const Loc *loc, const char *why)
+{
+	const char *node = loc && loc->node ? loc->node : "";
+
+	if (!options || !options->report)
+		return;
+	if (!options->report_json) {
+		fprintf(options->report, "%-8s %-10s %s%s%s\n", kind, pattern, node, why ? ": " : "", why ? why : "");
+		return;
+	}
+	fprintf(options->report, "%s\n  {\"kind\": \"%s\", \"pattern\": \"%s\", \"node\": ", report_open ? "," : "", kind, pattern);
+	json_string(options->report, node);
+	if (why) {
+		fputs(", \"why\": ", options->report);
+		json_string(options->report, why);
+	}
+	fputc('}', options->report);
+	report_open = true;
+}
+
+void report_match(const char *pattern, const Loc *loc)
+{
+	report_line("matched", pattern, loc, NULL);
+}
+
+void report_miss(const char *pattern, const Loc *loc, const char *why)
+{
+	report_line("missed", pattern, loc, why);
+}
+
+/* ---- value checks ------------------------------------------------------------------------------------------------------ */
+/* --verify-passes: the module runs in the evaluator on random inputs before the first pass and after every one. */
+
+enum { MaxPorts = 64 };
+
+typedef struct Oracle {
+	int nin, nout;
+	Tensor in[MaxPorts], out[MaxPorts];
+} Oracle;
+
+static uint64_t next_random(uint64_t *s)
+{
+	*s ^= *s << 13;
+	*s ^= *s >> 7;
+	return *s ^= *s << 17;
+}
+
+static void random_tensor(Module *m, const Value *v, const int64_t *syms, uint64_t *seed, Tensor *t)
+{
+	t->dtype = v->type.dtype;
+	t->rank = v->type.rank;
+	for (int d = 0; d < t->rank; d++)
+		if (!dim_eval(v->type.dims[d], syms, &t->dims[d]) || t->dims[d] < 0)
+			fatal_at(&(Loc){.file = m->path}, "--verify-passes: input '%s' has no small size", v->name);
+	int64_t n = tensor_numel(t);
+	t->data = calloc(n + 1, dtypes[t->dtype].bytes);
+	for (int64_t i = 0; i < n; i++) {
+		double u = (next_random(seed) >> 11) * 0x1p-53;
+		switch (t->dtype) {
+		case F32: ((float *)t->data)[i] = 4 * u - 2; break;
+		case F64: ((double *)t->data)[i] = 4 * u - 2; break;
+		case I64: ((int64_t *)t->data)[i] = u * 2; break;
+		case I32: ((int32_t *)t->data)[i] = u * 2; break;
+		default: memset((char *)t->data + i * dtypes[t->dtype].bytes, u < 0.8, 1);
+		}
+	}
+}
+
+static void start_oracle(Module *m, Oracle *o)
+{
+	int64_t *syms = arena_alloc(m->arena, (m->nsym + 1) * sizeof *syms);
+	uint64_t seed = 0x9e3779b97f4a7c15;
+
+	o->nin = m->main->nparam;
+	o->nout = m->main->body.nyield;
+	if (o->nin > MaxPorts || o->nout > MaxPorts)
+		fatal_at(&(Loc){.file = m->path}, "--verify-passes: more than %d inputs or outputs", MaxPorts);
+	for (int i = 0; i < m->nsym; i++) {
+		int64_t want = 3 + 2 * i;
+		syms[i] = want < m->syms[i]->lo ? m->syms[i]->lo : want > m->syms[i]->hi ? m->syms[i]->hi : want;
+	}
+	for (int i = 0; i < o->nin; i++)
+		random_tensor(m, m->main->params[i], syms, &seed, &o->in[i]);
+	const char *error = eval_module(m, o->in, o->out);
+	if (error)
+		fatal_at(&(Loc){.file = m->path}, "--verify-passes: %s", error);
+}
+
+static double largest_error(const Tensor *a, const Tensor *b)
+{
+	double most = 0, error = 0;
+
+	if (a->dtype != F32)
+		return memcmp(a->data, b->data, tensor_numel(a) * dtypes[a->dtype].bytes) ? 1 : 0;
+	for (int64_t i = 0, n = tensor_numel(a); i < n; i++) {
+		double x = ((float *)a->data)[i], y = ((float *)b->data)[i];
+		if (x != x && y != y)
+			continue;
+		if (x == y)
+			continue;
+		double e = x > y ? x - y : y - x;
+		error = !(e <= error) ? e : error;
+		most = x > most ? x : -x > most ? -x : most;
+	}
+	return error == 0 ? 0 : most > 0 ? error / most : 1;
+}
+
+static void check_oracle(Module *m, const Oracle *o, const char *pass)
+{
+	Tensor out[MaxPorts] = {0};
+	const char *error = eval_module(m, o->in, out);
+
+	if (error)
+		bug("pass %s: the result does not evaluate: %s", pass, error);
+	for (int i = 0; i < o->nout; i++) {
+		double e = largest_error(&o->out[i], &out[i]);
+		if (!(e <= 2e-5))
+			bug("pass %s changed the values of output '%s' by %g", pass, m->main->results[i], e);
+		free_tensor(&out[i]);
+	}
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------------- */
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static int count_nodes(const Module *m)
+{
+	int n = 0;
+	for (const Node *x = m->main->body.first; x; x = x->next)
+		n++;
+	return n;
+}
+
+static void verify(Module *m, const char *pass)
+{
+	const char *error = m->loops ? verify_loops(m->loops) : verify_module(m);
+	if (error)
+		bug("after pass %s: %s", pass, error);
+}
+
+static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
+{
+	double t = now();
+	bool changed = p->run(m);
+
+	m->stage = p->name;
+	exit_if_errors();
+	if (options->time_passes)
+		fprintf(stderr, "%-10s %8.1f ms %6d nodes\n", p->name, 1e3 * (now() - t), count_nodes(m));
+	verify(m, p->name);
+	if (oracle && !m->loops)
+		check_oracle(m, oracle, p->name);
+	bool wanted = options->print_after && (in_list(options->print_after, p->name) || !strcmp(options->print_after, "*"));
+	if (wanted || (options->print_changed && changed)) {
+		fprintf(stderr, "; after %s%s\n", p->name, changed ? "" : " (no change)");
+		print_module(stderr, m);
+	}
+}
+
+static void run_listed(Module *m, const Oracle *oracle)
+{
+	char *list = arena_strdup(m->arena, options->only), *save = NULL;
+
+	for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+		int i = pass_index(name);
+		if (i < 0)
+			fatal_at(NULL, "--passes: no pass '%s'", name);
+		run_pass(m, &passes[i], oracle);
+	}
+}
+
+void run_passes(Module *m, const PassOptions *o)
+{
+	Oracle oracle, *check = NULL;
+
+	options = o;
+	rewrites = 0;
+	report_open = false;
+	verify(m, m->stage);
+	if (o->verify_passes && !m->loops)
+		start_oracle(m, check = &oracle);
+	if (o->report && o->report_json)
+		fputs("[", o->report);
+	if (o->only) {
+		run_listed(m, check);
+	} else if (!m->loops) {
+		int from = pass_index(m->stage) + 1, to = o->stop_after ? pass_index(o->stop_after) : NPasses - 1;
+		for (int i = from; i <= to; i++)
+			run_pass(m, &passes[i], check);
+	}
+	if (o->report && o->report_json)
+		fputs("\n]\n", o->report);
+	for (int i = 0; check && i < check->nin; i++)
+		free_tensor(&check->in[i]);
+	for (int i = 0; check && i < check->nout; i++)
+		free_tensor(&check->out[i]);
+	options = NULL;
+}

@@ -1,0 +1,28 @@
+/* pass.h - what passes share among themselves. */
+#ifndef DCC_PASS_H
+#define DCC_PASS_H
+
+#include "passes.h"
+#include "view.h"
+
+/* May the rewrite or fusion `name` be applied now?  False when --no-fuse names it or --opt-bisect-limit is reached; counts. */
+bool allow(const char *name);
+/* The report: where a pattern matched; for near misses, the condition that failed. */
+void report_match(const char *pattern, const Loc *);
+void report_miss(const char *pattern, const Loc *, const char *why);
+
+const PassOptions *pass_options(void);
+
+/* All elements equal: a constant, or an expand, reshape or view of one. */
+bool uniform_value(Value *, double *);
+/* Nodes in order; safe when the visitor erases or adds around the node visited. */
+#define FOR_NODES(n, block) for (Node *n = (block)->first, *n##_next; n && (n##_next = n->next, true); n = n##_next)
+
+/* The passes: each returns true if it changed something. */
+#define PASS(name, help) bool pass_##name(Module *);
+#include "passes.def"
+#undef PASS
+
+bool remove_dead(Module *); /* nodes that reach no output */
+
+#endif

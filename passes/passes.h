@@ -1,0 +1,29 @@
+/* passes.h - the pipeline: passes.def lists it, pass.c runs it. */
+#ifndef DCC_PASSES_H
+#define DCC_PASSES_H
+
+#include "../backend/backend.h"
+
+typedef struct PassOptions {
+	const char *stop_after; /* pass name or NULL */
+	const char *only; /* --passes=a,b: run just these, in this order */
+	const char *print_after; /* pass name, "*" for all */
+	bool print_changed; /* print after each pass that changed something */
+	bool verify_each, verify_passes; /* structure after each pass; values: before against after on random tensors */
+	bool time_passes;
+	const char *no_fuse; /* comma separated pattern names */
+	int bisect_limit; /* -1: none; rewrites and fusions after the first N are skipped */
+	FILE *report; /* or NULL */
+	bool report_json;
+	int ntarget;
+	const Target *const *target;
+} PassOptions;
+
+/* Runs the passes after m->stage up to the end of the table, or as the options say. */
+void run_passes(Module *, const PassOptions *);
+bool find_pass(const char *name); /* is it in the table ("import" counts) */
+bool pass_before(const char *a, const char *b); /* table order */
+void print_passes(FILE *); /* for --help */
+const char *const *fusion_names(void); /* for --no-fuse: NULL-terminated */
+
+#endif

@@ -1,0 +1,387 @@
+/* rewrite.c - applies rules.def.
+ *
+ * Patterns are parsed once per run into trees and matched from the root down, trying both orders of commutative operands.
+ * A match binds %names to values and #names to numbers; then the conditions of rules.def are checked and `after` is built in
+ * front of the root.
+ */
+#include "rewrite.h"
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MaxBind = 8, MaxInner = 32, MaxPatIn = 4, MaxPatAttr = 3 };
+
+typedef enum PatKind { PatValue, PatNumber, PatScalar, PatAbsent, PatOp } PatKind;
+
+typedef struct PatAttr {
+	AttrId id;
+	char scalar; /* #name, or 0 */
+	bool last; /* axis=last */
+	double number;
+} PatAttr;
+
+typedef struct Pat {
+	PatKind kind;
+	char name; /* PatValue, PatScalar */
+	double number;
+	Op op;
+	int nin, nattr;
+	bool any_attrs;
+	struct Pat *in[MaxPatIn];
+	PatAttr attrs[MaxPatAttr];
+} Pat;
+
+typedef struct Match {
+	Value *values[26];
+	double scalars[26];
+	bool bound[26];
+	Node *inner[MaxInner]; /* matched nodes, root first */
+	int ninner;
+} Match;
+
+const Rule rules[] = {
+#define RULE(name, before, after, where, test) {#name, before, after, #where, test},
+#include "rules.def"
+#undef RULE
+};
+const int nrules = sizeof rules / sizeof *rules;
+
+/* ---- patterns --------------------------------------------------------------------------------------------------------- */
+
+static const char *skip_space(const char *s)
+{
+	while (isspace((unsigned char)*s))
+		s++;
+	return s;
+}
+
+static const char *parse_word(const char *s, char *word, size_t size)
+{
+	size_t n = 0;
+	while ((isalnum((unsigned char)*s) || *s == '_') && n + 1 < size)
+		word[n++] = *s++;
+	word[n] = 0;
+	return s;
+}
+
+static const char *parse_pat_attrs(const char *s, Pat *p)
+{
+	char word[32];
+
+	for (s++; *(s = skip_space(s)) != '}'; s = skip_space(s) + (*skip_space(s) == ',')) {
+		if (*s == '*') {
+			p->any_attrs = true;
+			s++;
+			continue;
+		}
+		PatAttr *a = &p->attrs[p->nattr++];
+		s = parse_word(s, word, sizeof word);
+		for (a->id = 0; a->id < NAttrs && strcmp(attr_infos[a->id].text, word); a->id++)
+			;
+		if (a->id == NAttrs || p->nattr == MaxPatAttr || *s++ != '=')
+			bug("rules.def: bad attribute at '%s'", s);
+		if (*s == '#') {
+			a->scalar = s[1];
+			s += 2;
+		} else if (!strncmp(s, "last", 4)) {
+			a->last = true;
+			s += 4;
+		} else {
+			char *end;
+			a->number = strtod(s, &end);
+			s = end;
+		}
+	}
+	return s + 1;
+}
+
+static const char *parse_pat(Arena *arena, const char *s, Pat **out)
+{
+	Pat *p = *out = arena_alloc(arena, sizeof *p);
+	char word[32], *end;
+
+	s = skip_space(s);
+	if (*s == '%' || *s == '#') {
+		p->kind = *s == '%' ? PatValue : PatScalar;
+		p->name = s[1];
+		return s + 2;
+	}
+	if (*s == '_') {
+		p->kind = PatAbsent;
+		return s + 1;
+	}
+	if (isdigit((unsigned char)*s) || *s == '-') {
+		p->kind = PatNumber;
+		p->number = strtod(s, &end);
+		return end;
+	}
+	p->kind = PatOp;
+	s = parse_word(s, word, sizeof word);
+	if (!find_op(word, &p->op) || *s++ != '(')
+		bug("rules.def: no operator '%s'", word);
+	while (*(s = skip_space(s)) != ')') {
+		if (p->nin == MaxPatIn)
+			bug("rules.def: too many operands at '%s'", s);
+		s = skip_space(parse_pat(arena, s, &p->in[p->nin++]));
+		if (*s == ',')
+			s++;
+		else if (*s != ')')
+			bug("rules.def: expected , or ) at '%s'", s);
+	}
+	s = skip_space(s + 1);
+	return *s == '{' ? parse_pat_attrs(s, p) : s;
+}
+
+/* ---- matching --------------------------------------------------------------------------------------------------------- */
+
+bool uniform_value(Value *v, double *x)
+{
+	for (Node *n; (n = v->def) && (n->op == OpExpand || n->op == OpReshape || n->op == OpView); v = n->in[0])
+		;
+	return value_as_scalar(v, x);
+}
+
+static bool near(double a, double b)
+{
+	return fabs(a - b) <= 1e-6 * fabs(b);
+}
+
+static bool attr_matches(const PatAttr *a, const Node *n, Match *b)
+{
+	bool is_float = attr_infos[a->id].kind == AttrFloat;
+	double x = is_float ? attr_float(n, a->id) : attr_int(n, a->id);
+
+	if (a->last)
+		return x == n->in[0]->type.rank - 1;
+	if (!a->scalar)
+		return x == a->number;
+	int i = a->scalar - 'a';
+	if (b->bound[i] && b->scalars[i] != x)
+		return false;
+	b->bound[i] = true;
+	b->scalars[i] = x;
+	return true;
+}
+
+static bool attrs_match(const Pat *p, const Node *n, Match *b)
+{
+	if (p->any_attrs)
+		return true;
+	for (int i = 0; i < n->nattr; i++) {
+		bool written = false;
+		for (int j = 0; j < p->nattr; j++)
+			written |= p->attrs[j].id == n->attrs[i].id;
+		if (!written && find_attr(n, n->attrs[i].id))
+			return false;
+	}
+	for (int j = 0; j < p->nattr; j++)
+		if (!attr_matches(&p->attrs[j], n, b))
+			return false;
+	return true;
+}
+
+static bool match(const Pat *p, Value *v, Match *b);
+
+static bool match_operands(const Pat *p, const Node *n, bool swap, Match *b)
+{
+	for (int i = 0; i < p->nin; i++) {
+		Value *v = n->in[swap ? 1 - i : i];
+		if (p->in[i]->kind == PatAbsent) {
+			if (v)
+				return false;
+			continue;
+		}
+		if (!v || !match(p->in[i], v, b))
+			return false;
+	}
+	return true;
+}
+
+static bool match_op(const Pat *p, Node *n, Match *b)
+{
+	if (!n || n->op != p->op || n->nin != p->nin || !attrs_match(p, n, b))
+		return false;
+	bool seen = false;
+	for (int i = 0; i < b->ninner; i++)
+		seen |= b->inner[i] == n;
+	if (!seen) {
+		if (b->ninner == MaxInner)
+			return false;
+		b->inner[b->ninner++] = n;
+	}
+	Match saved = *b;
+	if (match_operands(p, n, false, b))
+		return true;
+	*b = saved;
+	return (ops[n->op].flags & Commutes) && match_operands(p, n, true, b);
+}
+
+static bool match(const Pat *p, Value *v, Match *b)
+{
+	double x;
+	int i = p->name ? p->name - 'a' : 0;
+
+	switch (p->kind) {
+	case PatValue:
+		if (b->values[i])
+			return b->values[i] == v;
+		b->values[i] = v;
+		return true;
+	case PatNumber:
+		return uniform_value(v, &x) && near(x, p->number);
+	case PatScalar:
+		if (!uniform_value(v, &x) || (b->bound[i] && b->scalars[i] != x))
+			return false;
+		b->bound[i] = true;
+		b->scalars[i] = x;
+		return true;
+	case PatAbsent: return !v;
+	case PatOp: return match_op(p, v->def, b);
+	}
+	return false;
+}
+
+/* Values inside the match have all their uses inside it. */
+static bool is_closed(const Match *b)
+{
+	for (int i = 1; i < b->ninner; i++) {
+		const Value *v = b->inner[i]->out[0];
+		for (int u = 0; u < v->nuse; u++) {
+			bool inside = false;
+			for (int j = 0; j < b->ninner; j++)
+				inside |= v->uses[u].node == b->inner[j];
+			if (!inside)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* ---- conditions ------------------------------------------------------------------------------------------------------- */
+
+static bool always(const Match *b)
+{
+	return b->ninner > 0;
+}
+
+static bool is_float(const Match *b)
+{
+	return dtypes[b->inner[0]->out[0]->type.dtype].cls == ClassFloat;
+}
+
+/* Every mean is over the last axis and keeps it. */
+static bool mean_of_last_axis(const Match *b)
+{
+	for (int i = 0; i < b->ninner; i++) {
+		const Node *n = b->inner[i];
+		const int64_t *axes;
+		if (n->op != OpMean)
+			continue;
+		if (attr_ints(n, Attr_axes, &axes) != 1 || axes[0] != n->in[0]->type.rank - 1 || !attr_int(n, Attr_keepdims))
+			return false;
+	}
+	return true;
+}
+
+static bool is_vector_of_last(const Value *v, const Node *root)
+{
+	const Type *t = &root->out[0]->type;
+	return v && v->type.rank == 1 && t->rank >= 1 && v->type.dims[0] == t->dims[t->rank - 1];
+}
+
+static bool scale_and_bias(const Match *b)
+{
+	Value *s = b->values['s' - 'a'], *bias = b->values['b' - 'a'];
+	return is_vector_of_last(s, b->inner[0]) && (!bias || is_vector_of_last(bias, b->inner[0]));
+}
+
+static bool rms_of_last_axis(const Match *b)
+{
+	return mean_of_last_axis(b) && scale_and_bias(b);
+}
+
+static bool const_matrix(const Match *b)
+{
+	Value *x = b->values['x' - 'a'], *w = b->values['w' - 'a'];
+	return x->type.dtype == F32 && x->type.rank >= 1 && w->type.rank == 2 && is_const(w) && !is_const(x);
+}
+
+static bool const_vector(const Match *b)
+{
+	Value *v = b->values['b' - 'a'];
+	return is_const(v) && is_vector_of_last(v, b->inner[0]);
+}
+
+typedef bool Where(const Match *);
+static Where *const wheres[] = {
+#define RULE(name, before, after, where, test) where,
+#include "rules.def"
+#undef RULE
+};
+
+/* ---- replacing -------------------------------------------------------------------------------------------------------- */
+
+static Value *build_pat(Module *m, const Pat *p, const Match *b, Node *root)
+{
+	Value *in[MaxPatIn];
+	Attr attrs[MaxPatAttr];
+
+	if (p->kind == PatValue)
+		return b->values[p->name - 'a'];
+	if (p->kind == PatAbsent)
+		return NULL;
+	if (p->kind != PatOp)
+		return const_scalar(m, root->out[0]->type.dtype, p->kind == PatNumber ? p->number : b->scalars[p->name - 'a'])->value;
+	for (int i = 0; i < p->nin; i++)
+		in[i] = build_pat(m, p->in[i], b, root);
+	for (int i = 0; i < p->nattr; i++) {
+		const PatAttr *a = &p->attrs[i];
+		double x = a->scalar ? b->scalars[a->scalar - 'a'] : a->last ? root->out[0]->type.rank - 1 : a->number;
+		attrs[i] = attr_infos[a->id].kind == AttrFloat ? mk_float(a->id, x) : mk_int(a->id, x);
+	}
+	return build(m, root->block, root, p->op, root->loc, p->nin, in, p->nattr, attrs, NULL);
+}
+
+typedef struct ParsedRule {
+	Pat *before, *after;
+} ParsedRule;
+
+static bool apply_rule(Module *m, int r, const ParsedRule *parsed, Node *n)
+{
+	Match b = {0};
+
+	if (!match_op(parsed->before, n, &b) || !is_closed(&b) || !wheres[r](&b))
+		return false;
+	if (parsed->after->kind == PatValue && !type_equal(&b.values[parsed->after->name - 'a']->type, &n->out[0]->type))
+		return false;
+	if (!allow(rules[r].name))
+		return false;
+	Value *v = build_pat(m, parsed->after, &b, n);
+	if (!type_equal(&v->type, &n->out[0]->type)) { /* a broadcast by a constant's shape: leave it */
+		if (v->def && !v->nuse)
+			erase_node(v->def);
+		return false;
+	}
+	replace_uses(m, n->out[0], v);
+	return true;
+}
+
+bool apply_rules(Module *m, int only)
+{
+	ParsedRule *parsed = arena_alloc(m->arena, nrules * sizeof *parsed);
+	bool changed = false;
+
+	for (int r = 0; r < nrules; r++) {
+		parse_pat(m->arena, rules[r].before, &parsed[r].before);
+		parse_pat(m->arena, rules[r].after, &parsed[r].after);
+	}
+	FOR_NODES(n, &m->main->body) {
+		for (int r = 0; r < nrules; r++)
+			if ((only < 0 || only == r) && n->nout == 1 && n->out[0]->nuse && apply_rule(m, r, &parsed[r], n)) {
+				changed = true;
+				break;
+			}
+	}
+	return changed;
+}

@@ -1,0 +1,255 @@
+/* simplify.c - the passes simplify and tidy: rules, constant folding, common subexpressions and dead nodes to a fixpoint.
+ *
+ * Folding evaluates only results of at most MaxFold elements, which print inline.  Larger constant expressions (transposed
+ * or packed weights) stay nodes and are evaluated one by one when the object is written, so no copy of a weight lives long.
+ */
+#include "rewrite.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MaxFold = 64, MaxRounds = 100 };
+
+/* ---- dead nodes -------------------------------------------------------------------------------------------------------- */
+
+static bool is_unused(const Node *n)
+{
+	for (int i = 0; i < n->nout; i++)
+		if (n->out[i]->nuse)
+			return false;
+	return true;
+}
+
+bool remove_dead(Module *m)
+{
+	bool changed = false;
+
+	for (Node *n = m->main->body.last, *prev; n; n = prev) { /* backwards: users go first */
+		prev = n->prev;
+		if (is_unused(n)) {
+			erase_node(n);
+			changed = true;
+		}
+	}
+	return changed;
+}
+
+/* ---- constant folding --------------------------------------------------------------------------------------------------- */
+
+static bool has_const_dims(const Type *t)
+{
+	for (int d = 0; d < t->rank; d++)
+		if (!dim_is_const(t->dims[d], NULL))
+			return false;
+	return true;
+}
+
+static bool fold_small(Module *m, Node *n)
+{
+	Value *v = n->out[0];
+	Tensor t = {0};
+
+	if (n->nout != 1 || n->body || !is_const(v) || !has_const_dims(&v->type) || const_numel(&v->type) > MaxFold)
+		return false;
+	if (n->op == OpDims && !v->known)
+		return false;
+	const char *error = eval_const(m, v, &t);
+	if (error) {
+		error_at(n->loc, "%s", error);
+		return false;
+	}
+	size_t bytes = const_numel(&v->type) * dtypes[v->type.dtype].bytes;
+	void *data = arena_alloc(m->arena, bytes + 1);
+	memcpy(data, t.data, bytes);
+	free_tensor(&t);
+	replace_uses(m, v, new_const(m, NULL, v->type, data, bytes)->value);
+	return true;
+}
+
+static Value *build_uniform(Module *m, const Type *t, double x, Node *before)
+{
+	Value *c = const_scalar(m, t->dtype, x)->value;
+	return t->rank ? build(m, before->block, before, OpExpand, before->loc, 1, &c, 0, NULL, t) : c;
+}
+
+/* A comparison of index tensors whose ranges do not overlap. */
+static bool fold_compare(Module *m, Node *n)
+{
+	Affine a, b;
+	const Dim *alo, *ahi, *blo, *bhi;
+	int64_t lo, hi;
+
+	if ((n->op != OpLt && n->op != OpLe) || !affine_of(m, n->in[0], &a) || !affine_of(m, n->in[1], &b) ||
+	    !affine_range(m, &a, &n->in[0]->type, &alo, &ahi) || !affine_range(m, &b, &n->in[1]->type, &blo, &bhi))
+		return false;
+	int64_t strict = n->op == OpLt;
+	dim_range(dim_sub(m, blo, ahi), &lo, &hi);
+	bool yes = lo >= strict;
+	dim_range(dim_sub(m, bhi, alo), &lo, &hi);
+	if (!yes && hi >= strict)
+		return false;
+	replace_uses(m, n->out[0], build_uniform(m, &n->out[0]->type, yes, n));
+	return true;
+}
+
+/* Gathering from a tensor whose elements are all equal. */
+static bool fold_uniform_gather(Module *m, Node *n)
+{
+	double x;
+
+	if ((n->op != OpGather && n->op != OpGatherElem && n->op != OpGatherND) || !uniform_value(n->in[0], &x))
+		return false;
+	replace_uses(m, n->out[0], build_uniform(m, &n->out[0]->type, x, n));
+	return true;
+}
+
+/* Elementwise over uniform operands: the scalar is folded, then expanded. */
+static bool fold_uniform_ewise(Module *m, Node *n)
+{
+	double x;
+	Value *in[MaxIn];
+
+	if (ops[n->op].cls != ClsEwise || n->nout != 1 || n->out[0]->type.rank == 0 || n->op == OpCast)
+		return false;
+	for (int i = 0; i < n->nin; i++)
+		if (!uniform_value(n->in[i], &x))
+			return false;
+	for (int i = 0; i < n->nin; i++) {
+		uniform_value(n->in[i], &x);
+		in[i] = const_scalar(m, n->in[i]->type.dtype, x)->value;
+	}
+	Value *s = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, NULL);
+	replace_uses(m, n->out[0], build(m, n->block, n, OpExpand, n->loc, 1, &s, 0, NULL, &n->out[0]->type));
+	return true;
+}
+
+static bool fold(Module *m)
+{
+	bool changed = false;
+
+	FOR_NODES(n, &m->main->body)
+		if (!is_unused(n) &&
+		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n)))
+			changed = true;
+	return changed;
+}
+
+/* ---- common subexpressions ---------------------------------------------------------------------------------------------- */
+
+static bool same_attr(const Attr *a, const Attr *b)
+{
+	if (a->id != b->id || a->i != b->i || memcmp(&a->f, &b->f, sizeof a->f) || a->n != b->n || a->dim != b->dim)
+		return false;
+	if (a->ints && memcmp(a->ints, b->ints, a->n * sizeof *a->ints))
+		return false;
+	return !a->dims || !memcmp(a->dims, b->dims, a->n * sizeof *a->dims);
+}
+
+static bool same_node(const Node *a, const Node *b)
+{
+	if (a->op != b->op || a->nin != b->nin || a->nattr != b->nattr || !type_equal(&a->out[0]->type, &b->out[0]->type))
+		return false;
+	for (int i = 0; i < a->nin; i++)
+		if (a->in[i] != b->in[i])
+			return false;
+	for (int i = 0; i < a->nattr; i++) {
+		const Attr *other = find_attr(b, a->attrs[i].id);
+		if (!other || !same_attr(&a->attrs[i], other))
+			return false;
+	}
+	return true;
+}
+
+static bool same_const(const Const *a, const Const *b)
+{
+	return a->bytes == b->bytes && type_equal(&a->type, &b->type) && !memcmp(a->data, b->data, a->bytes);
+}
+
+/* Small equal constants become one, so that nodes that use them can be equal. */
+static bool merge_consts(Module *m)
+{
+	bool changed = false;
+	enum { Slots = 4096, Small = 64 };
+	Const **slot = arena_alloc(m->arena, Slots * sizeof *slot);
+
+	for (int i = 0; i < m->nconst; i++) {
+		Const *c = m->consts[i];
+		if (!c->value->nuse || c->bytes > Small)
+			continue;
+		uint64_t h = hash_bytes(c->data, c->bytes, c->type.dtype);
+		for (int probe = 0; probe < 8; probe++) {
+			Const **s = &slot[(h + probe) % Slots];
+			if (!*s) {
+				*s = c;
+				break;
+			}
+			if (same_const(*s, c)) {
+				replace_uses(m, c->value, (*s)->value);
+				changed = true;
+				break;
+			}
+		}
+	}
+	return changed;
+}
+
+/* An earlier equal node is found through the users of the first operand. */
+static bool merge_nodes(Module *m)
+{
+	bool changed = false;
+	int number = 0;
+
+	for (Node *n = m->main->body.first; n; n = n->next)
+		n->mark = number++;
+	FOR_NODES(n, &m->main->body) {
+		if (n->body || n->nout != 1 || !n->nin || !n->in[0])
+			continue;
+		const Value *x = n->in[0];
+		for (int u = 0; u < x->nuse; u++) {
+			Node *o = x->uses[u].node;
+			if (!o || o == n || o->block != n->block || o->mark >= n->mark || is_unused(o) || !same_node(o, n))
+				continue;
+			replace_uses(m, n->out[0], o->out[0]);
+			changed = true;
+			break;
+		}
+	}
+	return changed;
+}
+
+/* ---- the passes --------------------------------------------------------------------------------------------------------- */
+
+static bool simplify_once(Module *m)
+{
+	bool changed = apply_rules(m, -1);
+
+	changed |= fold(m);
+	changed |= merge_consts(m);
+	changed |= merge_nodes(m);
+	changed |= remove_dead(m);
+	return changed;
+}
+
+bool pass_simplify(Module *m)
+{
+	bool changed = remove_dead(m);
+
+	for (int round = 0; simplify_once(m); round++) {
+		changed = true;
+		if (round == MaxRounds)
+			bug("simplify does not end");
+	}
+	return changed;
+}
+
+bool pass_tidy(Module *m)
+{
+	bool changed = false;
+
+	for (int round = 0; pass_canon(m) | pass_simplify(m); round++) {
+		changed = true;
+		if (round == MaxRounds)
+			bug("tidy does not end");
+	}
+	return changed;
+}

@@ -1,0 +1,614 @@
+/* view.c - affine views and affine index tensors; see view.h. */
+#include "view.h"
+
+bool divides(Module *m, const Dim *a, const Dim *b, const Dim **q)
+{
+	return dim_poly_div(m, a, b, q);
+}
+
+void view_identity(Module *m, Value *v, View *w)
+{
+	const Dim *stride[MaxRank], *s = dim_const(m, 1);
+
+	w->root = v;
+	w->base = dim_const(m, 0);
+	w->rank = v->type.rank;
+	for (int d = w->rank - 1; d >= 0; d--) {
+		stride[d] = s;
+		s = dim_mul(m, s, v->type.dims[d]);
+	}
+	int n = 0;
+	for (int d = 0; d < w->rank; d++) {
+		w->first[d] = n;
+		if (!dim_equals(v->type.dims[d], 1))
+			w->f[n++] = (Factor){v->type.dims[d], stride[d]};
+	}
+	w->first[w->rank] = n;
+}
+
+void view_transpose(const View *a, const int64_t *perm, View *out)
+{
+	View w = *a;
+	int n = 0;
+
+	for (int d = 0; d < a->rank; d++) {
+		w.first[d] = n;
+		for (int i = a->first[perm[d]]; i < a->first[perm[d] + 1]; i++)
+			w.f[n++] = a->f[i];
+	}
+	w.first[a->rank] = n;
+	*out = w;
+}
+
+int merge_factors(Module *m, const View *w, int from, int to, Factor *out)
+{
+	int n = 0;
+
+	for (int i = w->first[from]; i < w->first[to]; i++) {
+		Factor f = w->f[i];
+		if (n && out[n - 1].stride == dim_mul(m, f.extent, f.stride))
+			out[n - 1] = (Factor){dim_mul(m, out[n - 1].extent, f.extent), f.stride};
+		else
+			out[n++] = f;
+	}
+	return n;
+}
+
+/* Takes factors for one axis of extent `want` off the front of f[*at..n); splits f[*at] where need be. */
+static bool take_axis(Module *m, const Dim *want, Factor *f, int n, int *at, View *out, int *nout)
+{
+	while (!dim_equals(want, 1)) {
+		const Dim *rest;
+		if (*at == n || *nout == MaxFactors)
+			return false;
+		Factor *g = &f[*at];
+		if (g->extent == want) {
+			out->f[(*nout)++] = *g;
+			(*at)++;
+			return true;
+		}
+		if (divides(m, g->extent, want, &rest)) { /* the outer part of g */
+			out->f[(*nout)++] = (Factor){want, dim_mul(m, g->stride, rest)};
+			g->extent = rest;
+			return true;
+		}
+		if (!divides(m, want, g->extent, &rest))
+			return false;
+		out->f[(*nout)++] = *g;
+		(*at)++;
+		want = rest;
+	}
+	return true;
+}
+
+bool view_reshape(Module *m, const View *a, const Type *type, View *out)
+{
+	Factor f[MaxFactors];
+	int n = merge_factors(m, a, 0, a->rank, f), at = 0, nout = 0;
+	View w = {.root = a->root, .base = a->base, .rank = type->rank};
+
+	for (int d = 0; d < type->rank; d++) {
+		w.first[d] = nout;
+		if (!take_axis(m, type->dims[d], f, n, &at, &w, &nout))
+			return false;
+	}
+	w.first[type->rank] = nout;
+	if (at != n)
+		return false;
+	*out = w;
+	return true;
+}
+
+static bool view_expand(Module *m, const View *a, const Type *from, const Type *to, View *out)
+{
+	View w = {.root = a->root, .base = a->base, .rank = to->rank};
+	int n = 0, lead = to->rank - from->rank;
+
+	for (int d = 0; d < to->rank; d++) {
+		w.first[d] = n;
+		if (d < lead || (dim_equals(from->dims[d - lead], 1) && !dim_equals(to->dims[d], 1))) {
+			if (dim_equals(to->dims[d], 1))
+				continue;
+			if (n == MaxFactors)
+				return false;
+			w.f[n++] = (Factor){to->dims[d], dim_const(m, 0)};
+			continue;
+		}
+		if (from->dims[d - lead] != to->dims[d])
+			return false; /* equal only at run time */
+		for (int i = a->first[d - lead]; i < a->first[d - lead + 1]; i++) {
+			if (n == MaxFactors)
+				return false;
+			w.f[n++] = a->f[i];
+		}
+	}
+	w.first[to->rank] = n;
+	*out = w;
+	return true;
+}
+
+/* Narrows axis d to len indices from start in steps of `step`. */
+static bool slice_axis(Module *m, View *w, int d, const Dim *old, const Dim *len, const Dim *start, int64_t step)
+{
+	int i = w->first[d], n = w->first[d + 1] - i;
+
+	if (len == old && dim_equals(start, 0) && step == 1)
+		return true;
+	if (n == 0)
+		return dim_equals(len, 1); /* extent 1 of 1 */
+	if (n > 1) { /* whole runs of the inner factors: narrow the outermost */
+		const Dim *inner = dim_const(m, 1), *qs, *ql;
+		for (int j = i + 1; j < i + n; j++)
+			inner = dim_mul(m, inner, w->f[j].extent);
+		if (step != 1 || !divides(m, start, inner, &qs) || !divides(m, len, inner, &ql))
+			return false;
+		w->base = dim_add(m, w->base, dim_mul(m, qs, w->f[i].stride));
+		w->f[i].extent = ql;
+		return true;
+	}
+	w->base = dim_add(m, w->base, dim_mul(m, start, w->f[i].stride));
+	if (dim_equals(len, 1)) {
+		for (int j = i; j + 1 < w->first[w->rank]; j++)
+			w->f[j] = w->f[j + 1];
+		for (int e = d + 1; e <= w->rank; e++)
+			w->first[e]--;
+		return true;
+	}
+	w->f[i] = (Factor){len, dim_mul_const(m, w->f[i].stride, step)};
+	return true;
+}
+
+static bool view_slice(Module *m, const View *a, const Node *n, View *out)
+{
+	const Dim *const *starts;
+	const int64_t *steps;
+	int nstart = attr_dims(n, Attr_starts, &starts), nstep = attr_ints(n, Attr_steps, &steps);
+	const Type *from = &n->in[0]->type, *to = &n->out[0]->type;
+
+	*out = *a;
+	for (int d = 0; d < to->rank; d++)
+		if (!slice_axis(m, out, d, from->dims[d], to->dims[d], nstart ? starts[d] : dim_const(m, 0), nstep ? steps[d] : 1))
+			return false;
+	return true;
+}
+
+static bool is_below(Module *m, const Dim *small, const Dim *limit) /* proved: small < limit */
+{
+	int64_t lo, hi;
+	dim_range(dim_sub(m, limit, small), &lo, &hi);
+	return lo >= 1;
+}
+
+/* A walk over the flat elements of a value that is itself viewed as `a`. */
+typedef struct Flat {
+	int n;
+	Factor f[MaxFactors]; /* of a, merged */
+	const Dim *size[MaxFactors]; /* flat elements that one step of f[i] passes */
+	const Dim *reach[MaxFactors]; /* largest index along f[i] so far */
+} Flat;
+
+/* A stride (or offset) in flat elements is `*q` steps of one factor, of the outermost that divides it. */
+static int flat_factor(Module *m, const Flat *flat, const Dim *stride, const Dim **q)
+{
+	for (int i = 0; i < flat->n; i++)
+		if (divides(m, stride, flat->size[i], q) && (dim_is_const(*q, NULL) || i == flat->n - 1))
+			return i;
+	return -1;
+}
+
+/* An explicit view node: strides are in flat elements of the operand, whose view is a.  Along each factor of a the indices must be
+ * proved to stay inside it, so that no step carries into the next factor. */
+static bool view_view(Module *m, const View *a, const Node *n, View *out)
+{
+	const Dim *const *strides, *base = attr_dim(m, n, Attr_base), *q, *one = dim_const(m, 1);
+	const Type *type = &n->out[0]->type;
+	View w = {.root = a->root, .base = a->base, .rank = type->rank};
+	Flat flat = {.n = merge_factors(m, a, 0, a->rank, flat.f)};
+	int k = 0;
+
+	if (attr_dims(n, Attr_strides_dim, &strides) != type->rank)
+		return false;
+	const Dim *size = one;
+	for (int i = flat.n - 1; i >= 0; i--) {
+		flat.size[i] = size;
+		flat.reach[i] = dim_const(m, 0);
+		size = dim_mul(m, size, flat.f[i].extent);
+	}
+	bool dense = view_is_dense(m, a);
+	if (dense) { /* flat elements are the root's: nothing can carry */
+		w.base = base;
+	} else if (!dim_equals(base, 0)) {
+		int i = flat_factor(m, &flat, base, &q);
+		if (i < 0)
+			return false;
+		flat.reach[i] = q;
+		w.base = dim_add(m, w.base, dim_mul(m, q, flat.f[i].stride));
+	}
+	for (int d = 0; d < type->rank; d++) {
+		w.first[d] = k;
+		if (dim_equals(type->dims[d], 1))
+			continue;
+		const Dim *stride = strides[d];
+		if (!dense && !dim_equals(stride, 0)) {
+			int i = flat_factor(m, &flat, stride, &q);
+			if (i < 0)
+				return false;
+			flat.reach[i] = dim_add(m, flat.reach[i], dim_mul(m, q, dim_sub(m, type->dims[d], one)));
+			stride = dim_mul(m, q, flat.f[i].stride);
+		}
+		w.f[k++] = (Factor){type->dims[d], stride};
+	}
+	w.first[type->rank] = k;
+	for (int i = 0; i < flat.n && !dense; i++)
+		if (!is_below(m, flat.reach[i], flat.f[i].extent))
+			return false;
+	*out = w;
+	return true;
+}
+
+/* Gather along an axis by an affine index that is proved to stay inside. */
+static bool view_gather(Module *m, const View *a, const Node *n, View *out)
+{
+	Affine x;
+	int axis = attr_int(n, Attr_axis), at = a->first[axis], nf = a->first[axis + 1] - at, k = 0;
+	const Type *it = &n->in[1]->type, *type = &n->out[0]->type;
+	const Dim *lo, *hi, *stride = nf ? a->f[at].stride : dim_const(m, 0);
+	int64_t least, unused;
+	View w = {.root = a->root, .rank = type->rank};
+
+	if (nf > 1 || !affine_of(m, n->in[1], &x) || !affine_range(m, &x, it, &lo, &hi))
+		return false;
+	dim_range(lo, &least, &unused);
+	if (least < 0 || !is_below(m, hi, n->in[0]->type.dims[axis]))
+		return false;
+	w.base = dim_add(m, a->base, dim_mul(m, x.base, stride));
+	for (int d = 0; d < type->rank; d++) {
+		w.first[d] = k;
+		bool index = d >= axis && d < axis + it->rank;
+		if (index) {
+			if (!dim_equals(type->dims[d], 1) && k < MaxFactors)
+				w.f[k++] = (Factor){type->dims[d], dim_mul(m, x.coef[d - axis], stride)};
+			continue;
+		}
+		int from = d < axis ? d : d - it->rank + 1;
+		for (int i = a->first[from]; i < a->first[from + 1]; i++) {
+			if (k == MaxFactors)
+				return false;
+			w.f[k++] = a->f[i];
+		}
+	}
+	w.first[type->rank] = k;
+	*out = w;
+	return true;
+}
+
+/* GatherND whose index is the concatenation, along the last axis, of affine columns: one per leading axis of the data. */
+static bool view_gather_nd(Module *m, const View *a, const Node *n, View *out)
+{
+	Node *cat = n->in[1]->def;
+	const Type *it = &n->in[1]->type, *type = &n->out[0]->type, *xt = &n->in[0]->type;
+	int rows = it->rank - 1, k = 0;
+	View w = {.root = a->root, .base = a->base, .rank = type->rank};
+	const Dim *coef[MaxRank];
+
+	if (attr_int(n, Attr_batch_dims) || !cat || cat->op != OpConcat || attr_int(cat, Attr_axis) != rows || cat->nin > xt->rank)
+		return false;
+	for (int d = 0; d < rows; d++)
+		coef[d] = dim_const(m, 0);
+	for (int c = 0; c < cat->nin; c++) {
+		Affine x;
+		const Dim *lo, *hi;
+		int64_t least, unused;
+		int nf = a->first[c + 1] - a->first[c];
+		if (nf > 1 || !dim_equals(cat->in[c]->type.dims[rows], 1) || !affine_of(m, cat->in[c], &x) ||
+		    !affine_range(m, &x, &cat->in[c]->type, &lo, &hi))
+			return false;
+		dim_range(lo, &least, &unused);
+		if (least < 0 || !is_below(m, hi, xt->dims[c]))
+			return false;
+		if (nf == 0)
+			continue;
+		const Dim *stride = a->f[a->first[c]].stride;
+		w.base = dim_add(m, w.base, dim_mul(m, x.base, stride));
+		for (int d = 0; d < rows; d++)
+			coef[d] = dim_add(m, coef[d], dim_mul(m, x.coef[d], stride));
+	}
+	for (int d = 0; d < type->rank; d++) {
+		w.first[d] = k;
+		if (d < rows) {
+			if (!dim_equals(type->dims[d], 1))
+				w.f[k++] = (Factor){type->dims[d], coef[d]};
+			continue;
+		}
+		int from = d - rows + cat->nin;
+		for (int i = a->first[from]; i < a->first[from + 1]; i++) {
+			if (k == MaxFactors)
+				return false;
+			w.f[k++] = a->f[i];
+		}
+	}
+	w.first[type->rank] = k;
+	*out = w;
+	return true;
+}
+
+static bool view_step(Module *m, const View *a, const Node *n, View *out)
+{
+	const int64_t *perm;
+
+	switch (n->op) {
+	case OpTranspose:
+		attr_ints(n, Attr_perm, &perm);
+		view_transpose(a, perm, out);
+		return true;
+	case OpReshape: return view_reshape(m, a, &n->out[0]->type, out);
+	case OpExpand: return view_expand(m, a, &n->in[0]->type, &n->out[0]->type, out);
+	case OpSlice: return view_slice(m, a, n, out);
+	case OpView: return view_view(m, a, n, out);
+	case OpGather: return view_gather(m, a, n, out);
+	case OpGatherND: return view_gather_nd(m, a, n, out);
+	default: return false;
+	}
+}
+
+void view_of(Module *m, Value *v, View *out)
+{
+	View a;
+	Node *n = v->def;
+
+	if (n && (n->op == OpTranspose || n->op == OpReshape || n->op == OpExpand || n->op == OpSlice || n->op == OpView ||
+	          n->op == OpGather || n->op == OpGatherND)) {
+		view_of(m, n->in[0], &a);
+		if (view_step(m, &a, n, out))
+			return;
+		if (a.root != n->in[0]) { /* perhaps over the operand as it is */
+			view_identity(m, n->in[0], &a);
+			if (view_step(m, &a, n, out))
+				return;
+		}
+	}
+	view_identity(m, v, out);
+}
+
+bool view_is_dense(Module *m, const View *w)
+{
+	Factor f[MaxFactors];
+	int n = merge_factors(m, w, 0, w->rank, f);
+	const Dim *numel = type_numel(m, &w->root->type);
+
+	if (!dim_equals(w->base, 0))
+		return false;
+	if (n == 0)
+		return dim_equals(numel, 1);
+	return n == 1 && dim_equals(f[0].stride, 1) && f[0].extent == numel;
+}
+
+bool view_is_permutation(Module *m, const View *w)
+{
+	int n = w->first[w->rank], left = n;
+	bool used[MaxFactors] = {0};
+	const Dim *stride = dim_const(m, 1);
+
+	if (!dim_equals(w->base, 0))
+		return false;
+	while (left) {
+		int i = 0;
+		while (i < n && (used[i] || w->f[i].stride != stride))
+			i++;
+		if (i == n)
+			return false;
+		used[i] = true;
+		stride = dim_mul(m, stride, w->f[i].extent);
+		left--;
+	}
+	return stride == type_numel(m, &w->root->type);
+}
+
+bool same_view(const View *a, const View *b)
+{
+	if (a->rank != b->rank)
+		return false;
+	for (int d = 0; d <= a->rank; d++)
+		if (a->first[d] != b->first[d])
+			return false;
+	for (int i = 0; i < a->first[a->rank]; i++)
+		if (a->f[i].extent != b->f[i].extent || a->f[i].stride != b->f[i].stride)
+			return false;
+	return true;
+}
+
+Value *build_view(Module *m, const View *w, const Type *type, Node *before, const Loc *loc)
+{
+	Block *block = before ? before->block : &m->main->body;
+	Value *root = w->root;
+
+	if (view_is_dense(m, w)) {
+		if (type_equal(&root->type, type))
+			return root;
+		return build(m, block, before, OpReshape, loc, 1, &root, 0, NULL, type);
+	}
+	Type split = {.dtype = type->dtype};
+	const Dim *strides[MaxFactors];
+	bool plain = true;
+	Factor f[MaxFactors];
+	for (int d = 0; d < w->rank; d++) {
+		int n = merge_factors(m, w, d, d + 1, f);
+		plain &= n <= 1;
+		if (split.rank + (n ? n : 1) > MaxRank)
+			return NULL;
+		if (n == 0) {
+			strides[split.rank] = dim_const(m, 0);
+			split.dims[split.rank++] = dim_const(m, 1);
+		}
+		for (int i = 0; i < n; i++) {
+			strides[split.rank] = f[i].stride;
+			split.dims[split.rank++] = f[i].extent;
+		}
+	}
+	Attr attrs[2] = {mk_dim(Attr_base, w->base), mk_dims(m, Attr_strides_dim, split.rank, strides)};
+	Value *v = build(m, block, before, OpView, loc, 1, &root, 2, attrs, &split);
+	return plain ? v : build(m, block, before, OpReshape, loc, 1, &v, 0, NULL, type);
+}
+
+/* ---- affine index tensors ------------------------------------------------------------------------------------------- */
+
+enum { MaxAffineElements = 1 << 16 }; /* larger constants are not examined */
+
+static bool affine_const(Module *m, const Const *c, Affine *a)
+{
+	int64_t n = const_numel(&c->type), extent[MaxRank], stride[MaxRank], s = 1, coef[MaxRank];
+
+	if (c->type.dtype != I64 && c->type.dtype != I32)
+		return false;
+	if (n < 1 || n > MaxAffineElements)
+		return false;
+	for (int d = c->type.rank - 1; d >= 0; d--) {
+		dim_is_const(c->type.dims[d], &extent[d]);
+		stride[d] = s;
+		s *= extent[d];
+	}
+#define AT(i) (c->type.dtype == I64 ? ((const int64_t *)c->data)[i] : ((const int32_t *)c->data)[i])
+	for (int d = 0; d < c->type.rank; d++)
+		if (__builtin_sub_overflow(extent[d] > 1 ? AT(stride[d]) : AT(0), AT(0), &coef[d]))
+			return false;
+	for (int64_t i = 0; i < n; i++) {
+		__int128 want = AT(0);
+		for (int d = 0; d < c->type.rank; d++)
+			want += (__int128)(i / stride[d] % extent[d]) * coef[d];
+		if (want != AT(i))
+			return false;
+	}
+	a->base = dim_const(m, AT(0));
+	a->rank = c->type.rank;
+	for (int d = 0; d < a->rank; d++)
+		a->coef[d] = dim_const(m, coef[d]);
+#undef AT
+	return true;
+}
+
+static void affine_broadcast(Module *m, const Affine *a, const Type *from, int rank, Affine *out)
+{
+	Affine r = {.base = a->base, .rank = rank};
+	for (int d = 0; d < rank; d++) {
+		int e = d - (rank - a->rank);
+		r.coef[d] = e < 0 || dim_equals(from->dims[e], 1) ? dim_const(m, 0) : a->coef[e];
+	}
+	*out = r;
+}
+
+static bool affine_scalar(const Affine *a)
+{
+	for (int d = 0; d < a->rank; d++)
+		if (!dim_equals(a->coef[d], 0))
+			return false;
+	return true;
+}
+
+static bool affine_binary(Module *m, const Node *n, Affine *out)
+{
+	Affine a, b;
+	int rank = n->out[0]->type.rank;
+
+	if (!affine_of(m, n->in[0], &a) || !affine_of(m, n->in[1], &b))
+		return false;
+	affine_broadcast(m, &a, &n->in[0]->type, rank, &a);
+	affine_broadcast(m, &b, &n->in[1]->type, rank, &b);
+	out->rank = rank;
+	if (n->op == OpMul) {
+		if (affine_scalar(&a)) {
+			Affine t = a;
+			a = b;
+			b = t;
+		}
+		if (!affine_scalar(&b))
+			return false;
+		out->base = dim_mul(m, a.base, b.base);
+		for (int d = 0; d < rank; d++)
+			out->coef[d] = dim_mul(m, a.coef[d], b.base);
+		return true;
+	}
+	const Dim *(*f)(Module *, const Dim *, const Dim *) = n->op == OpAdd ? dim_add : dim_sub;
+	out->base = f(m, a.base, b.base);
+	for (int d = 0; d < rank; d++)
+		out->coef[d] = f(m, a.coef[d], b.coef[d]);
+	return true;
+}
+
+/* An index tensor that is a view of an affine root: composes where every axis maps to axes of the root. */
+static bool affine_view(Module *m, Value *v, Affine *out)
+{
+	View w;
+	Affine a;
+
+	view_of(m, v, &w);
+	if (w.root == v || !affine_of(m, w.root, &a))
+		return false;
+	/* strides of the root's axes tell which axis a factor walks along */
+	View id;
+	view_identity(m, w.root, &id);
+	if (!dim_equals(w.base, 0))
+		return false;
+	out->base = a.base;
+	out->rank = w.rank;
+	for (int d = 0; d < w.rank; d++) {
+		Factor f[MaxFactors];
+		int n = merge_factors(m, &w, d, d + 1, f);
+		if (n > 1)
+			return false;
+		out->coef[d] = dim_const(m, 0);
+		if (n == 0 || dim_equals(f[0].stride, 0))
+			continue;
+		int e = 0;
+		while (e < id.rank && !(id.first[e + 1] > id.first[e] && id.f[id.first[e]].stride == f[0].stride))
+			e++;
+		if (e == id.rank || id.f[id.first[e]].extent != f[0].extent)
+			return false;
+		out->coef[d] = a.coef[e];
+	}
+	return true;
+}
+
+bool affine_of(Module *m, Value *v, Affine *a)
+{
+	const Node *n = v->def;
+
+	if (v->konst)
+		return affine_const(m, v->konst, a);
+	if (!n)
+		return false;
+	if (v->known && v->type.rank == 0) {
+		*a = (Affine){.base = v->known[0]};
+		return true;
+	}
+	switch (n->op) {
+	case OpIota:
+		a->base = attr_dim(m, n, Attr_start);
+		a->rank = v->type.rank;
+		if (a->rank)
+			a->coef[0] = attr_dim(m, n, Attr_step);
+		return a->rank <= 1;
+	case OpAdd: case OpSub: case OpMul: return affine_binary(m, n, a);
+	case OpCast:
+		return dtypes[v->type.dtype].cls == ClassSigned && dtypes[n->in[0]->type.dtype].cls == ClassSigned &&
+		       dtypes[v->type.dtype].bytes >= 4 && affine_of(m, n->in[0], a);
+	case OpReshape: case OpExpand: case OpTranspose: case OpSlice: case OpView: return affine_view(m, v, a);
+	default: return false;
+	}
+}
+
+bool affine_range(Module *m, const Affine *a, const Type *t, const Dim **lo, const Dim **hi)
+{
+	*lo = *hi = a->base;
+	for (int d = 0; d < a->rank; d++) {
+		int64_t least, most;
+		const Dim *span = dim_mul(m, a->coef[d], dim_sub(m, t->dims[d], dim_const(m, 1)));
+		dim_range(a->coef[d], &least, &most);
+		if (least >= 0)
+			*hi = dim_add(m, *hi, span);
+		else if (most <= 0)
+			*lo = dim_add(m, *lo, span);
+		else
+			return false;
+	}
+	return true;
+}

@@ -1,0 +1,182 @@
+/* dcc.h - the whole contract between an application and the models that dcc compiled.
+ *
+ * `dcc -o m.o m.onnx` writes m.o and m.h.  The header declares, for a model called NAME:
+ *     extern const dcc_model NAME_model;
+ *     typedef struct NAME_dims { int64_t <one per symbolic dim>; int64_t threads; } NAME_dims;
+ *     size_t NAME_workspace_size(const NAME_dims *);       bytes, for that many threads (0 counts as 1)
+ *     int NAME_run(const dcc_args *);                      a dcc_status
+ *     int NAME(const NAME_dims *, inputs..., outputs..., workspace, size, exec, error);   the same, typed
+ * Link with libdcc (static, no dependency beyond libc; pthreads only if dcc_pool_new is called).
+ *
+ * Memory: the caller owns everything.  Nothing is allocated, locked, printed or written outside outputs, workspace and error
+ * while a model runs; outputs may be partly written when a run fails.  Tensors are contiguous, row-major, aligned to
+ * their element.  Inputs and outputs must not overlap.
+ * Threads: any number of threads may run the same model at once, each with its own workspace, outputs and exec.
+ * The floating-point environment is used as it is found (MXCSR is not changed).
+ * Results are bitwise the same for every thread count and every target.
+ *
+ * Versions: DCC_ABI grows when a struct below changes its meaning.  A library runs every object whose abi is between
+ * DCC_ABI_OLDEST and DCC_ABI; others get DCC_ERROR_VERSION.  Structs that an application fills begin with their size, so that
+ * fields can be added at the end; reserved words must be 0.
+ */
+#ifndef DCC_H
+#define DCC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DCC_VERSION "0.1.0"
+#define DCC_ABI 1
+#define DCC_ABI_OLDEST 1
+#define DCC_MAX_RANK 8
+#define DCC_WORKSPACE_ALIGN 64 /* bytes */
+
+/* Status codes and texts; numbers are stable. */
+#define DCC_STATUS_MAP(X)                                                                                              \
+	X(OK, 0, "ok")                                                                                                 \
+	X(ERROR_ARGUMENT, 1, "missing or malformed argument")                                                          \
+	X(ERROR_DTYPE, 2, "wrong element type")                                                                        \
+	X(ERROR_SHAPE, 3, "wrong rank or dimension")                                                                   \
+	X(ERROR_RANGE, 4, "dimension outside its bounds")                                                              \
+	X(ERROR_INDEX, 5, "index in a tensor out of range")                                                            \
+	X(ERROR_WORKSPACE, 6, "workspace missing, misaligned or too small")                                            \
+	X(ERROR_WEIGHTS, 7, "weights missing or of another model")                                                     \
+	X(ERROR_CPU, 8, "the CPU lacks every instruction set that the model was compiled for")                         \
+	X(ERROR_VERSION, 9, "the model was compiled for another version of the library")
+
+typedef enum dcc_status {
+#define DCC_STATUS_ENUM(name, number, text) DCC_##name = number,
+	DCC_STATUS_MAP(DCC_STATUS_ENUM)
+#undef DCC_STATUS_ENUM
+} dcc_status;
+
+/* Numbers of ONNX TensorProto.DataType. */
+typedef enum dcc_dtype {
+	DCC_F32 = 1, DCC_U8 = 2, DCC_I8 = 3, DCC_I16 = 5, DCC_I32 = 6, DCC_I64 = 7, DCC_BOOL = 9, DCC_F64 = 11
+} dcc_dtype;
+
+typedef struct dcc_error {
+	int32_t code; /* dcc_status */
+	char text[240]; /* names the tensor, what was expected and what came */
+} dcc_error;
+
+typedef struct dcc_tensor {
+	void *data; /* NULL only if a dim is 0 */
+	int32_t dtype; /* dcc_dtype */
+	int32_t rank;
+	int64_t dims[DCC_MAX_RANK]; /* elements; beyond rank: ignored */
+	uint64_t reserved[2];
+} dcc_tensor;
+
+/* How a model runs on several threads.  n callees of run() meet at barrier() many times. */
+typedef struct dcc_exec dcc_exec;
+struct dcc_exec {
+	uint64_t size; /* sizeof(dcc_exec) */
+	int32_t threads; /* n >= 1 */
+	int32_t reserved;
+	/* Calls fn(ctx, 0) ... fn(ctx, threads - 1) and returns when all have returned.  If `barrier` is set they must run
+	 * at the same time, each on its own thread; otherwise any order will do, even one after the other. */
+	void (*run)(dcc_exec *, void (*fn)(void *ctx, int32_t worker), void *ctx);
+	/* Returns once all n workers have called it; what they wrote before is seen after.  NULL: fork-join, one run() a step. */
+	void (*barrier)(dcc_exec *, int32_t worker);
+};
+
+typedef struct dcc_args {
+	uint64_t size; /* sizeof(dcc_args) */
+	const dcc_tensor *inputs; /* in the model's order */
+	const dcc_tensor *outputs; /* dims filled in by the caller: dcc_output_dims */
+	int32_t ninputs, noutputs;
+	void *workspace; /* aligned to DCC_WORKSPACE_ALIGN */
+	uint64_t workspace_size; /* bytes */
+	const void *weights; /* NULL: embedded; or the side file, mapped, aligned to 64 */
+	uint64_t weights_size; /* bytes of the side file */
+	dcc_exec *exec; /* NULL: the calling thread alone */
+	dcc_error *error; /* may be NULL */
+	uint32_t target; /* 0: the best that the CPU has; i: targets[i - 1] of the model */
+	uint32_t reserved[3];
+} dcc_args;
+
+/* ---- description of a model: constant data in the object ----------------------------------------------------------- */
+
+typedef struct dcc_symbol {
+	const char *name;
+	int64_t lo, hi; /* inclusive */
+} dcc_symbol;
+
+typedef struct dcc_port { /* an input or output */
+	const char *name;
+	int32_t dtype, rank;
+	int64_t dims[DCC_MAX_RANK]; /* -1: symbolic */
+	const char *dim_text[DCC_MAX_RANK]; /* "seq", "past + 1", "12" */
+} dcc_port;
+
+typedef struct dcc_frame { /* what the compiled program sees of a run */
+	const dcc_tensor *in, *out;
+	char *workspace;
+	const char *weights;
+	const int64_t *syms; /* symbol values, then threads */
+	int64_t *status; /* [0] message number + 1 of the first bad index, [1] its value */
+	dcc_exec *exec; /* NULL: one worker */
+	void (*barrier)(const struct dcc_frame *, int64_t worker); /* NULL: none wanted */
+} dcc_frame;
+
+typedef struct dcc_target {
+	const char *name; /* "avx2", "avx512" */
+	uint64_t features; /* bits of dcc_cpu_features() that it needs */
+	/* Runs steps first .. last - 1 as worker `worker` of `workers`, with a barrier after each. */
+	void (*program)(const dcc_frame *, int64_t worker, int64_t workers, int64_t first, int64_t last);
+} dcc_target;
+
+typedef struct dcc_model {
+	char magic[8]; /* "dcc\0mod" and a NUL */
+	uint32_t abi, size; /* DCC_ABI of the compiler, sizeof(dcc_model) */
+	const char *name, *version; /* of the compiler */
+	uint64_t model_hash; /* of the ONNX file */
+	int32_t nsymbols, ninputs, noutputs, ntargets, nsteps, nmessages;
+	const dcc_symbol *symbols;
+	const dcc_port *inputs, *outputs;
+	const dcc_target *targets; /* best first */
+	const char *const *messages; /* of bad indices, {} stands for the value */
+	const void *weights; /* embedded bytes; NULL if they are in a side file */
+	uint64_t weights_size, weights_hash; /* bytes; FNV-1a-like hash that the side file repeats in its last 8 bytes */
+	/* Emitted code; syms holds nsymbols values and then the number of threads.
+	 * bind: values from input dims; check: 0 or a dcc_status with text in *error (which may be NULL). */
+	void (*bind)(const dcc_tensor *inputs, int64_t *syms);
+	int32_t (*check)(const dcc_tensor *inputs, const dcc_tensor *outputs, const int64_t *syms, dcc_error *error);
+	void (*output_dims)(const int64_t *syms, int64_t *dims); /* DCC_MAX_RANK per output */
+	uint64_t (*workspace_size)(const int64_t *syms);
+	uint64_t reserved[4];
+} dcc_model;
+
+/* ---- the library ---------------------------------------------------------------------------------------------------- */
+
+/* Runs a model.  Returns a dcc_status; details in args->error. */
+int dcc_run(const dcc_model *, const dcc_args *);
+/* Binds the symbols from the dims of `inputs` (data may be NULL) and gives each output's dims and the workspace bytes for
+ * `threads`.  Any of dims (DCC_MAX_RANK per output), workspace and error may be NULL. */
+int dcc_plan(const dcc_model *, const dcc_tensor *inputs, int ninputs, int threads, int64_t *dims, uint64_t *workspace, dcc_error *);
+const char *dcc_status_text(int status);
+const char *dcc_version(void);
+size_t dcc_dtype_size(int dtype); /* bytes; 0: unknown */
+
+/* What this CPU and operating system offer, found once when the program starts. */
+#define DCC_CPU_AVX2 1u   /* x86-64-v3: AVX2, FMA, BMI2, F16C ..., and YMM state enabled */
+#define DCC_CPU_AVX512 2u /* x86-64-v4: F, CD, BW, DQ, VL, and ZMM state enabled */
+uint64_t dcc_cpu_features(void);
+
+/* A small pool: n - 1 threads that sleep between runs and spin for a moment within one.  Not shared between simultaneous runs.
+ * NULL: no memory or no threads.  Release with dcc_pool_free, which takes NULL. */
+dcc_exec *dcc_pool_new(int threads);
+void dcc_pool_free(dcc_exec *);
+
+/* For the emitted code: writes `text` with its {} replaced by a, b, c; returns code. */
+int32_t dcc_report(dcc_error *, int32_t code, const char *text, int64_t a, int64_t b, int64_t c);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

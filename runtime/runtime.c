@@ -1,0 +1,584 @@
+/* runtime.c - the calls that every model shares: check what the application passed, choose a target, run the program.
+ *
+ * Arguments are checked in a fixed order: versions and sizes, counts, each tensor (dtype, rank, constant dims, data),
+ * symbols bound and in range, the model's own check (dims that depend on symbols), workspace, weights, target.  The
+ * first failure is reported.  Nothing here allocates, locks, calls the system or writes anything but the caller's
+ * error, outputs and workspace.
+ */
+#include <cpuid.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "dcc.h"
+
+enum { MaxThreads = 1 << 16 };
+#define MAX_DIM INT32_MAX
+#define MAX_ELEMENTS (INT64_C(1) << 47) /* of one tensor: sizes in bytes and sums of them stay far below 2^63 */
+
+/* ---- CPU --------------------------------------------------------------------------------------------------------- */
+
+static uint64_t cpu_features;
+
+static uint64_t enabled_state(void) /* XCR0: what the operating system saves */
+{
+	uint32_t lo, hi;
+	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+	return (uint64_t)hi << 32 | lo;
+}
+
+/* The x86-64-v3 and -v4 levels of the psABI; a level counts only whole. */
+static uint64_t find_features(void)
+{
+	const unsigned v3_1c = bit_SSE3 | bit_SSSE3 | bit_FMA | bit_CMPXCHG16B | bit_SSE4_1 | bit_SSE4_2 | bit_MOVBE |
+	                       bit_POPCNT | bit_OSXSAVE | bit_AVX | bit_F16C;
+	const unsigned v3_7b = bit_BMI | bit_AVX2 | bit_BMI2, v3_81c = bit_LAHF_LM | bit_LZCNT;
+	const unsigned v4_7b = bit_AVX512F | bit_AVX512DQ | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL;
+	const uint64_t ymm = 0x6, zmm = 0xe6;
+	unsigned a, b, c, d, leaf7, leaf81;
+	if (!__get_cpuid(1, &a, &b, &c, &d) || (c & v3_1c) != v3_1c)
+		return 0;
+	if (!__get_cpuid_count(7, 0, &a, &leaf7, &c, &d) || !__get_cpuid(0x80000001, &a, &b, &leaf81, &d))
+		return 0;
+	uint64_t state = enabled_state();
+	if ((leaf7 & v3_7b) != v3_7b || (leaf81 & v3_81c) != v3_81c || (state & ymm) != ymm)
+		return 0;
+	bool v4 = (leaf7 & v4_7b) == v4_7b && (state & zmm) == zmm;
+	return v4 ? DCC_CPU_AVX2 | DCC_CPU_AVX512 : DCC_CPU_AVX2;
+}
+
+/* Once, before main and before constructors without a priority: CPUID costs microseconds in a virtual machine. */
+__attribute__((constructor(101))) static void init_features(void)
+{
+	cpu_features = find_features();
+}
+
+uint64_t dcc_cpu_features(void)
+{
+	return cpu_features;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
+
+/* Text is cut at the end of the error's buffer. */
+static void put_text(dcc_error *err, const char *s)
+{
+	if (!err)
+		return;
+	size_t at = strlen(err->text);
+	while (*s && at < sizeof err->text - 1)
+		err->text[at++] = *s++;
+	err->text[at] = 0;
+}
+
+static void put_int(dcc_error *err, int64_t v)
+{
+	char digits[24], *p = digits + sizeof digits - 1;
+	uint64_t u = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	*p = 0;
+	do
+		*--p = (char)('0' + u % 10);
+	while (u /= 10);
+	if (v < 0)
+		*--p = '-';
+	put_text(err, p);
+}
+
+static void start_error(dcc_error *err, int32_t code)
+{
+	if (err) {
+		err->code = code;
+		err->text[0] = 0;
+	}
+}
+
+int32_t dcc_report(dcc_error *err, int32_t code, const char *text, int64_t a, int64_t b, int64_t c)
+{
+	const int64_t values[3] = {a, b, c};
+	int used = 0;
+	start_error(err, code);
+	if (!err)
+		return code;
+	while (*text) {
+		if (text[0] == '{' && text[1] == '}' && used < 3) {
+			put_int(err, values[used++]);
+			text += 2;
+			continue;
+		}
+		char one[2] = {*text++, 0};
+		put_text(err, one);
+	}
+	return code;
+}
+
+static const struct {
+	int32_t number;
+	const char *text;
+} statuses[] = {
+#define ROW(name, number, text) {number, text},
+	DCC_STATUS_MAP(ROW)
+#undef ROW
+};
+
+const char *dcc_status_text(int status)
+{
+	for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++)
+		if (statuses[i].number == status)
+			return statuses[i].text;
+	return "unknown status";
+}
+
+const char *dcc_version(void)
+{
+	return DCC_VERSION;
+}
+
+static const struct {
+	int32_t dtype;
+	uint32_t bytes;
+	const char *name;
+} types[] = {
+	{DCC_F32, 4, "f32"}, {DCC_U8, 1, "u8"},   {DCC_I8, 1, "i8"},     {DCC_I16, 2, "i16"},
+	{DCC_I32, 4, "i32"}, {DCC_I64, 8, "i64"}, {DCC_BOOL, 1, "bool"}, {DCC_F64, 8, "f64"},
+};
+
+size_t dcc_dtype_size(int dtype)
+{
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (types[i].dtype == dtype)
+			return types[i].bytes;
+	return 0;
+}
+
+static void put_dtype(dcc_error *err, int dtype)
+{
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (types[i].dtype == dtype) {
+			put_text(err, types[i].name);
+			return;
+		}
+	put_text(err, "type ");
+	put_int(err, dtype);
+}
+
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Checker { /* one side of a call: where messages go and how they begin */
+	dcc_error *err;
+	const char *side; /* "input" or "output" */
+} Checker;
+
+/* Starts a message: input 'x':  */
+static int32_t start_about(const Checker *k, const dcc_port *port, int32_t code)
+{
+	start_error(k->err, code);
+	put_text(k->err, k->side);
+	put_text(k->err, " '");
+	put_text(k->err, port->name);
+	put_text(k->err, "': ");
+	return code;
+}
+
+static int32_t fail_got(dcc_error *err, int32_t code, const char *what, int64_t got, const char *expected,
+			int64_t wanted)
+{
+	start_error(err, code);
+	put_text(err, what);
+	put_int(err, got);
+	put_text(err, expected);
+	put_int(err, wanted);
+	return code;
+}
+
+static int32_t fail_dim(const Checker *k, const dcc_port *port, int d, int32_t code, int64_t got)
+{
+	start_about(k, port, code);
+	put_text(k->err, "dim ");
+	put_int(k->err, d);
+	if (port->dims[d] < 0 && port->dim_text[d]) {
+		put_text(k->err, " (");
+		put_text(k->err, port->dim_text[d]);
+		put_text(k->err, ")");
+	}
+	put_text(k->err, " is ");
+	put_int(k->err, got);
+	return code;
+}
+
+static int32_t fail_range(dcc_error *err, int32_t code, int64_t lo, int64_t hi)
+{
+	put_text(err, ", allowed ");
+	put_int(err, lo);
+	put_text(err, "..");
+	put_int(err, hi);
+	return code;
+}
+
+static int32_t check_model(const dcc_model *model, dcc_error *err)
+{
+	if (memcmp(model->magic, "dcc\0mod", sizeof model->magic))
+		return dcc_report(err, DCC_ERROR_VERSION, "not a model that dcc compiled", 0, 0, 0);
+	if (model->abi < DCC_ABI_OLDEST || model->abi > DCC_ABI)
+		return dcc_report(err, DCC_ERROR_VERSION, "the model has ABI {}, this library runs {} to {}",
+				  model->abi, DCC_ABI_OLDEST, DCC_ABI);
+	if (model->size < sizeof *model)
+		return fail_got(err, DCC_ERROR_VERSION, "the model's descriptor has ", model->size, " bytes, expected ",
+		                sizeof *model);
+	return 0;
+}
+
+/* A newer application may pass a larger struct, as long as what this library does not know is zero. */
+static int32_t check_size(const void *object, uint64_t size, uint64_t known, const char *what, dcc_error *err)
+{
+	if (size < known || size > 4096)
+		return fail_got(err, DCC_ERROR_ARGUMENT, what, (int64_t)size, ", expected ", (int64_t)known);
+	const char *bytes = object;
+	for (uint64_t i = known; i < size; i++)
+		if (bytes[i])
+			return fail_got(err, DCC_ERROR_VERSION, what, (int64_t)size, ", this library knows ",
+					(int64_t)known);
+	return 0;
+}
+
+static int32_t check_exec(const dcc_exec *exec, dcc_error *err)
+{
+	int32_t code = check_size(exec, exec->size, sizeof *exec, "exec->size is ", err);
+	if (code)
+		return code;
+	if (exec->threads < 1 || exec->threads > MaxThreads)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->threads is {}, allowed 1..{}", exec->threads,
+				  MaxThreads, 0);
+	if (!exec->run)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->run is NULL", 0, 0, 0);
+	if (exec->reserved)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->reserved is not 0", 0, 0, 0);
+	return 0;
+}
+
+static int32_t check_args(const dcc_args *args, dcc_error *err)
+{
+	int32_t code = check_size(args, args->size, sizeof *args, "args->size is ", err);
+	if (code)
+		return code;
+	for (size_t i = 0; i < sizeof args->reserved / sizeof *args->reserved; i++)
+		if (args->reserved[i])
+			return dcc_report(err, DCC_ERROR_ARGUMENT, "args->reserved is not 0", 0, 0, 0);
+	return args->exec ? check_exec(args->exec, err) : 0;
+}
+
+static int32_t check_count(const Checker *k, const dcc_tensor *tensors, int32_t n, int32_t expected)
+{
+	const char *side = k->side;
+	if (n != expected) {
+		start_error(k->err, DCC_ERROR_ARGUMENT);
+		put_int(k->err, n);
+		put_text(k->err, " ");
+		put_text(k->err, side);
+		put_text(k->err, "s, expected ");
+		put_int(k->err, expected);
+		return DCC_ERROR_ARGUMENT;
+	}
+	if (n && !tensors) {
+		start_error(k->err, DCC_ERROR_ARGUMENT);
+		put_text(k->err, side);
+		put_text(k->err, "s is NULL");
+		return DCC_ERROR_ARGUMENT;
+	}
+	return 0;
+}
+
+static int32_t check_dims(const Checker *k, const dcc_port *port, const dcc_tensor *t)
+{
+	int64_t elements = 1;
+	for (int d = 0; d < port->rank; d++) {
+		int64_t n = t->dims[d];
+		if (port->dims[d] >= 0 && n != port->dims[d]) {
+			fail_dim(k, port, d, DCC_ERROR_SHAPE, n);
+			put_text(k->err, ", expected ");
+			put_int(k->err, port->dims[d]);
+			return DCC_ERROR_SHAPE;
+		}
+		if (n < 0 || n > MAX_DIM)
+			return fail_range(k->err, fail_dim(k, port, d, DCC_ERROR_RANGE, n), 0, MAX_DIM);
+		if (__builtin_mul_overflow(elements, n, &elements) || elements > MAX_ELEMENTS) {
+			start_about(k, port, DCC_ERROR_RANGE);
+			put_text(k->err, "more than 2^47 elements");
+			return DCC_ERROR_RANGE;
+		}
+	}
+	return 0;
+}
+
+static int32_t check_tensor(const Checker *k, const dcc_port *port, const dcc_tensor *t)
+{
+	if (t->dtype != port->dtype) {
+		start_about(k, port, DCC_ERROR_DTYPE);
+		put_dtype(k->err, t->dtype);
+		put_text(k->err, ", expected ");
+		put_dtype(k->err, port->dtype);
+		return DCC_ERROR_DTYPE;
+	}
+	if (t->rank != port->rank) {
+		start_about(k, port, DCC_ERROR_SHAPE);
+		put_text(k->err, "rank ");
+		put_int(k->err, t->rank);
+		put_text(k->err, ", expected ");
+		put_int(k->err, port->rank);
+		return DCC_ERROR_SHAPE;
+	}
+	if (t->reserved[0] || t->reserved[1]) {
+		start_about(k, port, DCC_ERROR_ARGUMENT);
+		put_text(k->err, "reserved is not 0");
+		return DCC_ERROR_ARGUMENT;
+	}
+	return check_dims(k, port, t);
+}
+
+static int32_t check_data(const Checker *k, const dcc_port *port, const dcc_tensor *t)
+{
+	bool empty = false;
+	for (int d = 0; d < t->rank; d++)
+		empty |= t->dims[d] == 0;
+	if (!t->data && !empty) {
+		start_about(k, port, DCC_ERROR_ARGUMENT);
+		put_text(k->err, "data is NULL");
+		return DCC_ERROR_ARGUMENT;
+	}
+	size_t bytes = dcc_dtype_size(t->dtype);
+	if (bytes && (uintptr_t)t->data % bytes) {
+		start_about(k, port, DCC_ERROR_ARGUMENT);
+		put_text(k->err, "data is not aligned to ");
+		put_int(k->err, (int64_t)bytes);
+		put_text(k->err, " bytes");
+		return DCC_ERROR_ARGUMENT;
+	}
+	return 0;
+}
+
+static int32_t check_tensors(const Checker *k, const dcc_port *ports, const dcc_tensor *tensors, int n, bool with_data)
+{
+	for (int i = 0; i < n; i++) {
+		int32_t code = check_tensor(k, &ports[i], &tensors[i]);
+		if (!code && with_data)
+			code = check_data(k, &ports[i], &tensors[i]);
+		if (code)
+			return code;
+	}
+	return 0;
+}
+
+/* Names the input dim that is this symbol, if one is. */
+static int32_t fail_symbol(const dcc_model *model, const dcc_symbol *sym, int64_t value, dcc_error *err)
+{
+	const Checker k = {err, "input"};
+	for (int i = 0; i < model->ninputs; i++)
+		for (int d = 0; d < model->inputs[i].rank; d++) {
+			const dcc_port *port = &model->inputs[i];
+			if (port->dims[d] < 0 && port->dim_text[d] && !strcmp(port->dim_text[d], sym->name))
+				return fail_range(err, fail_dim(&k, port, d, DCC_ERROR_RANGE, value), sym->lo, sym->hi);
+		}
+	start_error(err, DCC_ERROR_RANGE);
+	put_text(err, "symbol '");
+	put_text(err, sym->name);
+	put_text(err, "' is ");
+	put_int(err, value);
+	return fail_range(err, DCC_ERROR_RANGE, sym->lo, sym->hi);
+}
+
+/* Fills syms[nsymbols] and the number of threads behind them. */
+static int32_t bind_symbols(const dcc_model *model, const dcc_tensor *inputs, int threads, int64_t *syms,
+			    dcc_error *err)
+{
+	model->bind(inputs, syms);
+	syms[model->nsymbols] = threads;
+	for (int i = 0; i < model->nsymbols; i++)
+		if (syms[i] < model->symbols[i].lo || syms[i] > model->symbols[i].hi)
+			return fail_symbol(model, &model->symbols[i], syms[i], err);
+	return 0;
+}
+
+static int32_t check_workspace(const dcc_model *model, const dcc_args *args, const int64_t *syms, dcc_error *err)
+{
+	uint64_t need = model->workspace_size(syms);
+	if (need > args->workspace_size)
+		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace has {} bytes, needs {} with {} thread(s)",
+		                  (int64_t)args->workspace_size, (int64_t)need, syms[model->nsymbols]);
+	if (need && !args->workspace)
+		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace is NULL, needs {} bytes", (int64_t)need, 0, 0);
+	if ((uintptr_t)args->workspace % DCC_WORKSPACE_ALIGN)
+		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace is not aligned to {} bytes", DCC_WORKSPACE_ALIGN,
+				  0, 0);
+	return 0;
+}
+
+/* The side file is the weights, then 8 bytes of hash. */
+static int32_t check_weights(const dcc_model *model, const dcc_args *args, const void **weights, dcc_error *err)
+{
+	*weights = args->weights ? args->weights : model->weights;
+	if (!model->weights_size)
+		return 0;
+	if (!*weights)
+		return dcc_report(err, DCC_ERROR_WEIGHTS,
+				  "the model's weights are in a side file: pass it as args->weights", 0, 0, 0);
+	if (!args->weights)
+		return 0;
+	uint64_t expected = model->weights_size + sizeof model->weights_hash;
+	if (args->weights_size != expected)
+		return fail_got(err, DCC_ERROR_WEIGHTS, "args->weights_size is ", (int64_t)args->weights_size,
+				", expected ", (int64_t)expected);
+	if ((uintptr_t)args->weights % DCC_WORKSPACE_ALIGN)
+		return dcc_report(err, DCC_ERROR_WEIGHTS, "weights are not aligned to {} bytes", DCC_WORKSPACE_ALIGN, 0,
+				  0);
+	if (memcmp((const char *)args->weights + model->weights_size, &model->weights_hash, sizeof model->weights_hash))
+		return dcc_report(err, DCC_ERROR_WEIGHTS, "the side file holds the weights of another model", 0, 0, 0);
+	return 0;
+}
+
+static int32_t choose_target(const dcc_model *model, uint32_t wanted, const dcc_target **target, dcc_error *err)
+{
+	if (wanted > (uint32_t)model->ntargets)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "args->target is {}, the model has {} target(s)", wanted,
+		                  model->ntargets, 0);
+	uint32_t first = wanted ? wanted - 1 : 0, last = wanted ? wanted : (uint32_t)model->ntargets;
+	for (uint32_t i = first; i < last; i++)
+		if (!(model->targets[i].features & ~cpu_features)) {
+			*target = &model->targets[i];
+			return 0;
+		}
+	start_error(err, DCC_ERROR_CPU);
+	put_text(err, "this CPU cannot run the model's target");
+	put_text(err, last - first == 1 ? " " : "s ");
+	for (uint32_t i = first; i < last; i++) {
+		put_text(err, i > first ? ", " : "");
+		put_text(err, model->targets[i].name);
+	}
+	return DCC_ERROR_CPU;
+}
+
+/* ---- the calls --------------------------------------------------------------------------------------------------- */
+
+typedef struct Job { /* what the callees of exec->run share */
+	const dcc_frame *frame;
+	const dcc_target *target;
+	int32_t workers;
+	int64_t first, last; /* steps */
+} Job;
+
+static void run_worker(void *ctx, int32_t worker)
+{
+	const Job *job = ctx;
+	job->target->program(job->frame, worker, job->workers, job->first, job->last);
+}
+
+static void meet(const dcc_frame *frame, int64_t worker)
+{
+	frame->exec->barrier(frame->exec, (int32_t)worker);
+}
+
+static void run_program(const dcc_model *model, const dcc_target *target, dcc_frame *frame)
+{
+	dcc_exec *exec = frame->exec;
+	Job job = {frame, target, exec ? exec->threads : 1, 0, model->nsteps};
+	if (!exec) {
+		run_worker(&job, 0);
+	} else if (exec->barrier) {
+		frame->barrier = meet;
+		exec->run(exec, run_worker, &job);
+	} else {
+		for (int step = 0; step < model->nsteps; step++) {
+			job.first = step;
+			job.last = step + 1;
+			exec->run(exec, run_worker, &job);
+		}
+	}
+}
+
+static int32_t report_index(const dcc_model *model, const int64_t *status, dcc_error *err)
+{
+	int64_t message = __atomic_load_n(&status[0], __ATOMIC_ACQUIRE);
+	if (!message)
+		return 0;
+	bool known = message > 0 && message <= model->nmessages;
+	return dcc_report(err, DCC_ERROR_INDEX, known ? model->messages[message - 1] : "index {} is out of range",
+	                  __atomic_load_n(&status[1], __ATOMIC_ACQUIRE), 0, 0);
+}
+
+static int32_t check_call(const dcc_model *model, const dcc_args *args, dcc_error *err)
+{
+	const Checker in = {err, "input"}, out = {err, "output"};
+	int32_t code;
+	if ((code = check_model(model, err)) || (code = check_args(args, err)) ||
+	    (code = check_count(&in, args->inputs, args->ninputs, model->ninputs)) ||
+	    (code = check_count(&out, args->outputs, args->noutputs, model->noutputs)) ||
+	    (code = check_tensors(&in, model->inputs, args->inputs, model->ninputs, true)))
+		return code;
+	return check_tensors(&out, model->outputs, args->outputs, model->noutputs, true);
+}
+
+int dcc_run(const dcc_model *model, const dcc_args *args)
+{
+	if (!args)
+		return DCC_ERROR_ARGUMENT;
+	dcc_error *err = args->error;
+	start_error(err, DCC_OK);
+	if (!model)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "model is NULL", 0, 0, 0);
+	int32_t code = check_call(model, args, err);
+	if (code)
+		return code;
+	int64_t syms[model->nsymbols + 1], status[2] = {0, 0};
+	const dcc_target *target = NULL;
+	dcc_frame frame = {.in = args->inputs, .out = args->outputs, .workspace = args->workspace, .syms = syms,
+	                   .status = status, .exec = args->exec};
+	const void *weights;
+	if ((code = bind_symbols(model, args->inputs, args->exec ? args->exec->threads : 1, syms, err)) ||
+	    (code = model->check(args->inputs, args->outputs, syms, err)) ||
+	    (code = check_workspace(model, args, syms, err)) || (code = check_weights(model, args, &weights, err)) ||
+	    (code = choose_target(model, args->target, &target, err)))
+		return code;
+	frame.weights = weights;
+	run_program(model, target, &frame);
+	return report_index(model, status, err);
+}
+
+/* The model's check wants outputs: it gets those that it would produce itself. */
+static int32_t check_inputs_only(const dcc_model *model, const dcc_tensor *inputs, const int64_t *syms,
+				 const int64_t *dims, dcc_error *err)
+{
+	dcc_tensor outputs[model->noutputs + 1];
+	memset(outputs, 0, sizeof outputs);
+	for (int i = 0; i < model->noutputs; i++) {
+		outputs[i].dtype = model->outputs[i].dtype;
+		outputs[i].rank = model->outputs[i].rank;
+		memcpy(outputs[i].dims, dims + (size_t)i * DCC_MAX_RANK, sizeof outputs[i].dims);
+	}
+	return model->check(inputs, outputs, syms, err);
+}
+
+int dcc_plan(const dcc_model *model, const dcc_tensor *inputs, int ninputs, int threads, int64_t *dims,
+	     uint64_t *workspace, dcc_error *err)
+{
+	start_error(err, DCC_OK);
+	if (!model)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "model is NULL", 0, 0, 0);
+	const Checker in = {err, "input"};
+	int32_t code = check_model(model, err);
+	if (code)
+		return code;
+	if (threads < 0 || threads > MaxThreads)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "threads is {}, allowed 0..{}", threads, MaxThreads, 0);
+	if ((code = check_count(&in, inputs, ninputs, model->ninputs)) ||
+	    (code = check_tensors(&in, model->inputs, inputs, model->ninputs, false)))
+		return code;
+	int64_t syms[model->nsymbols + 1], out[(model->noutputs + 1) * DCC_MAX_RANK];
+	if ((code = bind_symbols(model, inputs, threads ? threads : 1, syms, err)))
+		return code;
+	memset(out, 0, sizeof out);
+	model->output_dims(syms, out);
+	if ((code = check_inputs_only(model, inputs, syms, out, err)))
+		return code;
+	if (dims)
+		memcpy(dims, out, (size_t)model->noutputs * DCC_MAX_RANK * sizeof *dims);
+	if (workspace)
+		*workspace = model->workspace_size(syms);
+	return DCC_OK;
+}

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# dcc-run: every kind of file, every mode, and what it says when something is wrong.
+# usage: dcc-run.sh BUILD
+set -u
+build=$1
+run=$build/dcc-run
+model=examples/dynconv.onnx
+input=examples/dynconv.data/input.npy
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+failed=0 checks=0
+
+# expect STATUS TEXT command...: exit status, and TEXT (a regular expression) in what it prints
+expect() {
+	local status=$1 text=$2 out got
+	shift 2
+	out=$("$@" 2>&1)
+	got=$?
+	checks=$((checks + 1))
+	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
+		failed=$((failed + 1))
+		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
+	fi
+}
+
+mkdir "$tmp/set" "$tmp/other" "$tmp/model" "$tmp/empty"
+expect 0 'usage: dcc-run MODEL' "$run" --help
+expect 0 '^dcc-run [0-9]' "$run" --version
+
+# A data set recorded with the oracle; machine code and the interpreter must agree.
+expect 0 '^$' "$run" $model --oracle --random 1 -D batch=2 -D seq=9 --save "$tmp/set"
+expect 0 'PASS: 1 data set, avx2' "$run" $model --isa=avx2 --check "$tmp/set"
+expect 0 'output .y. f32\[2, 9, 48\]: error .*: ok' "$run" $model --check "$tmp/set" --threads 3
+expect 0 'PASS' "$run" $model --check "$tmp/set" --rtol 1e-3 --atol 1e-4
+expect 0 'PASS' "$run" $model --check "$tmp/set" --interp --isa=avx2
+expect 1 'FAIL: 1 data set' "$run" $model --check "$tmp/set" --tol 0
+expect 0 'median [0-9.]+ ms' "$run" $model --random 3 --bench --seconds 0.05
+expect 0 '^y: f32\[2, 23, 48\]  min' "$run" $model --inputs $input
+
+# A wrong answer, several sets, and the layout of ONNX's tests.
+expect 0 '^$' "$run" $model --random 2 -D batch=2 -D seq=9 --save "$tmp/other"
+cp "$tmp/set/input_0.pb" "$tmp/other"
+expect 1 'WRONG, worst at \[' "$run" $model --check "$tmp/other"
+mv "$tmp/set" "$tmp/model/test_data_set_0"
+mv "$tmp/other" "$tmp/model/test_data_set_1"
+expect 1 'FAIL: 2 data sets' "$run" $model --check "$tmp/model"
+
+# Objects and shared objects, with weights inside and beside.
+"$build/dcc" -o "$tmp/m.o" $model || failed=$((failed + 1))
+expect 0 'PASS' "$run" "$tmp/m.o" --check "$tmp/model/test_data_set_0"
+expect 0 'PASS: 1 data set, avx2' "$run" "$tmp/m.o" --check "$tmp/model/test_data_set_0" --isa=avx2
+cc -shared -o "$tmp/m.so" "$tmp/m.o" || failed=$((failed + 1))
+expect 0 'PASS' "$run" "$tmp/m.so" --check "$tmp/model/test_data_set_0" --threads 2
+expect 0 '^y: f32\[3, 8, 48\]' "$run" "$tmp/m.so" --random 1 -D batch=3
+"$build/dcc" --weights="$tmp/w.bin" -o "$tmp/w.o" $model || failed=$((failed + 1))
+expect 0 'PASS' "$run" "$tmp/w.o" --weights "$tmp/w.bin" --check "$tmp/model/test_data_set_0"
+expect 1 'weights are in a side file' "$run" "$tmp/w.o" --check "$tmp/model/test_data_set_0"
+head -c -1 "$tmp/w.bin" >"$tmp/short.bin"
+expect 1 'weights_size is' "$run" "$tmp/w.o" --weights "$tmp/short.bin" --random 1
+
+# The line protocol.
+serve() {
+	printf '%s\n' "$@" quit | "$run" $model --inputs "$tmp/model/test_data_set_0" --threads 2 --protocol
+}
+expect 0 '^ready$' serve
+expect 0 '^[1-9][0-9]* [0-9]+ [0-9]+$' serve 'run 0.01'
+expect 0 '^saved 1$' serve 'run 0.01' "save $tmp/empty"
+expect 0 '^rss_kb=[1-9][0-9]* load_s=[0-9.]+ compile_s=[0-9.]+ version=' serve
+cp "$tmp/model/test_data_set_0/input_0.pb" "$tmp/empty"
+expect 0 'PASS' "$run" $model --check "$tmp/empty" --oracle
+expect 1 '^error .*no-such' "$run" no-such.onnx --inputs "$tmp/empty" --protocol
+
+# Errors.
+printf 'not a tensor' >"$tmp/bad.pb"
+printf 'not an object' >"$tmp/bad.o"
+expect 1 'no model; --help' "$run"
+expect 1 'no-such.onnx' "$run" no-such.onnx --random 1
+expect 1 'holds no model' "$run" "$build/CMakeFiles/dcc-run.dir/tools/dcc-run.c.o" --random 1
+expect 1 'not a 64-bit ELF' "$run" "$tmp/bad.o" --random 1
+expect 1 'not a tensor' "$run" $model --inputs "$tmp/bad.pb"
+expect 1 '0 input tensors given, the model has 1 \(x\)' "$run" $model
+expect 1 'there is no target sse9' "$run" $model --random 1 --isa=sse9
+expect 1 'machine code' "$run" "$tmp/m.o" --random 1 --oracle
+expect 1 'exclude each other' "$run" $model --oracle --interp
+expect 1 'inputs come from one of' "$run" $model --random 1 --check "$tmp/model"
+expect 1 'no number from 1 to' "$run" $model --random 1 --threads 0
+expect 1 'is not SYM=N' "$run" $model --random 1 -D seq
+expect 1 'cannot be read' "$run" $model --check "$tmp/nowhere"
+expect 1 'has no output_0.pb' "$run" $model --check "$tmp"
+expect 1 'cannot be written' "$run" $model --random 1 --save "$tmp/nowhere"
+
+echo "dcc-run: $checks checks, $failed failed"
+[ $failed = 0 ]

@@ -1,0 +1,543 @@
+/* import_test.c - the ONNX importer on small models made by hand: what it makes of them, and what it says when it refuses. */
+#include "onnx_build.h"
+#include "test.h"
+
+#include <sys/stat.h>
+
+static char dir[] = "/tmp/dcc-import-XXXXXX";
+
+static const char *file_in(Arena *a, const char *name)
+{
+	return arena_printf(a, "%s/%s", dir, name);
+}
+
+static Module *load_built(Builder *b, const LoadOptions *opt, char **said)
+{
+	const char *path = file_in(b->arena, "m.onnx");
+	write_built(b, path);
+	return try_load_model(path, opt, said);
+}
+
+static Module *must_load(Builder *b, const LoadOptions *opt, int line)
+{
+	char *said;
+	Module *m = load_built(b, opt, &said);
+	const char *wrong = m ? verify_module(m) : NULL;
+	if (!m || wrong)
+		fprintf(stderr, "%s:%d: %s%s\n", __FILE__, line, said ? said : "", wrong ? wrong : "");
+	CHECK(m && !wrong);
+	free(said);
+	return m;
+}
+
+/* The load fails and says each of the texts (NULL ends the list). */
+static void must_fail(Builder *b, const LoadOptions *opt, int line, ...)
+{
+	char *said;
+	Module *m = load_built(b, opt, &said);
+	va_list texts;
+	va_start(texts, line);
+	for (const char *t; (t = va_arg(texts, const char *));) {
+		bool there = said && strstr(said, t);
+		CHECK(!m && there);
+		if (!there)
+			fprintf(stderr, "%s:%d: expected \"%s\", got \"%s\"\n", __FILE__, line, t, said ? said : "");
+	}
+	va_end(texts);
+	free_module(m);
+	free(said);
+}
+
+static int count_ops(const Module *m, Op op)
+{
+	int n = 0;
+	for (const Node *at = m->main->body.first; at; at = at->next)
+		n += op == NOps || at->op == op;
+	return n;
+}
+
+static char *result_text(Module *m, int i)
+{
+	return type_text(m, &m->main->body.yields[i]->type);
+}
+
+/* ---- what is imported --------------------------------------------------------------------------------------------------- */
+
+static void test_glu(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,T,6");
+	add_floats(b, "w", "6,8", 48);
+	add_floats(b, "bias", "8", 8);
+	add_op(b, "MatMul", "x,w", "h");
+	add_op(b, "Add", "bias,h", "z");
+	Onnx__NodeProto *split = add_op(b, "Split", "z", "v,g");
+	set_i(a, split, "axis", -1);
+	add_op(b, "Sigmoid", "g", "s");
+	add_op(b, "Mul", "v,s", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "f32[B, T, 4]");
+		CHECK_STR(m->main->params[0]->name, "x");
+		CHECK_STR(m->main->results[0], "y");
+		CHECK_STR(m->name, "m");
+		CHECK_EQ(count_ops(m, OpSlice), 2);
+		CHECK_EQ(m->nconst, 2);
+	}
+	free_module(m);
+	free_arena(a);
+}
+
+/* Shape arithmetic leaves no node behind: [B, T, 8] -> Reshape(Concat(Shape[0], -1, 2, 4)). */
+static void test_shapes_vanish(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 13);
+	add_input(b, "x", 1, "B,T,8");
+	add_ints(b, "zero", 1, (int64_t[]){0});
+	add_ints(b, "rest", 3, (int64_t[]){-1, 2, 4});
+	add_op(b, "Shape", "x", "s");
+	Onnx__NodeProto *g = add_op(b, "Gather", "s,zero", "b");
+	set_i(a, g, "axis", 0);
+	Onnx__NodeProto *cat = add_op(b, "Concat", "b,rest", "shape");
+	set_i(a, cat, "axis", 0);
+	add_op(b, "Reshape", "x,shape", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "f32[B, T, 2, 4]");
+		CHECK_EQ(count_ops(m, NOps), 1);
+		CHECK_EQ(m->nconst, 0);
+	}
+	free_module(m);
+	free_arena(a);
+}
+
+static void test_shape_as_data(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 15);
+	add_input(b, "x", 1, "B,3");
+	add_op(b, "Shape", "x", "s");
+	add_output(b, "s");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "i64[2]");
+		CHECK_EQ(count_ops(m, OpDims), 1);
+	}
+	free_module(m);
+	free_arena(a);
+}
+
+static void test_bindings(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,time steps,P+1");
+	add_input(b, "p", 1, "P,");
+	add_op(b, "Relu", "x", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "f32[B, time_steps, P + 1]");
+		CHECK_STR(type_text(m, &m->main->params[1]->type), "f32[P, p_d1]");
+	}
+	free_module(m);
+	DimBinding bind[] = {{"B", 2, 2}, {"P", 1, 9}, {"time steps", 0, 7}, {"p_d1", 3, 3}};
+	m = must_load(b, &(LoadOptions){4, bind, "other"}, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "f32[2, time_steps, P + 1]");
+		CHECK_STR(type_text(m, &m->main->params[1]->type), "f32[P, 3]");
+		CHECK_STR(m->name, "other");
+		CHECK_EQ(find_sym(m, "P")->hi, 9);
+	}
+	free_module(m);
+	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"Q", 1, 1}}, NULL}, __LINE__, "-D Q", "B, P", NULL);
+	must_fail(b, &(LoadOptions){2, (DimBinding[]){{"B", 1, 2}, {"B", 3, 4}}, NULL}, __LINE__, "-D B", "contradict", NULL);
+	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"B", 4, 2}}, NULL}, __LINE__, "-D B", "4..2", NULL);
+	must_fail(b, &(LoadOptions){0, NULL, "a-b"}, __LINE__, "not a C identifier", NULL);
+	free_arena(a);
+}
+
+static char *module_text(Module *m)
+{
+	char *text;
+	size_t n;
+	FILE *f = open_memstream(&text, &n);
+	print_module(f, m);
+	fclose(f);
+	return text;
+}
+
+/* ONNX -> IR text -> module is the same text again; -D works on it as on the ONNX file. */
+static void test_text(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	char *said;
+	add_input(b, "x", 1, "B,T,8");
+	add_floats(b, "w", "8,300", 2400);
+	add_op(b, "MatMul", "x,w", "h");
+	add_ints(b, "shape", 4, (int64_t[]){0, 0, 3, 100});
+	add_op(b, "Reshape", "h,shape", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	const char *path = file_in(a, "m.ir");
+	write_module(path, m);
+	Module *again = try_load_model(path, NULL, &said);
+	CHECK(again && !verify_module(again));
+	if (again) {
+		char *one = module_text(m), *two = module_text(again);
+		CHECK_STR(two, one);
+		free(one);
+		free(two);
+	}
+	free(said);
+	free_module(again);
+	free_module(m);
+	DimBinding bind[] = {{"B", 3, 3}, {"T", 1, 20}};
+	again = try_load_model(path, &(LoadOptions){2, bind, "named"}, &said);
+	CHECK(again && !verify_module(again));
+	if (again) {
+		CHECK_STR(result_text(again, 0), "f32[3, T, 3, 100]");
+		CHECK_STR(again->name, "named");
+		CHECK_EQ(find_sym(again, "T")->hi, 20);
+	}
+	free(said);
+	free_module(again);
+	bind[1].sym = "U";
+	CHECK(!try_load_model(path, &(LoadOptions){2, bind, NULL}, &said));
+	CHECK(said && strstr(said, "-D U"));
+	free(said);
+	unlink(path);
+	free_arena(a);
+}
+
+/* What the operations imply about sizes is known everywhere: x[:, :T] of a table of 40 added to T tokens says T <= 40. */
+static void test_demands(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,T,2");
+	add_floats(b, "table", "1,40,2", 80);
+	add_ints(b, "zero", 1, (int64_t[]){0});
+	add_ints(b, "one", 1, (int64_t[]){1});
+	add_ints(b, "three", 1, (int64_t[]){3});
+	add_op(b, "Shape", "x", "s");
+	add_op(b, "Gather", "s,one", "t");
+	add_op(b, "Slice", "table,zero,t,one", "cut");
+	add_op(b, "Add", "x,cut", "y");
+	Onnx__NodeProto *g = add_op(b, "Gather", "x,three", "z");
+	set_i(a, g, "axis", 1);
+	add_output(b, "y");
+	add_output(b, "z");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_EQ(find_sym(m, "T")->lo, 4);
+		CHECK_EQ(find_sym(m, "T")->hi, 40);
+		CHECK_EQ(m->ncheck, 0);
+		CHECK_STR(result_text(m, 0), "f32[B, T, 2]");
+	}
+	free_module(m);
+	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"T", 41, 50}}, NULL}, __LINE__, "(Add-17)", "cannot broadcast", NULL);
+	free_arena(a);
+}
+
+static void test_function(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 18);
+	Onnx__FunctionProto *f = arena_alloc(a, sizeof *f);
+	onnx__function_proto__init(f);
+	f->domain = arena_strdup(a, "my.ops");
+	f->name = arena_strdup(a, "Leak");
+	f->n_input = split_text(a, "in", &f->input);
+	f->n_output = split_text(a, "out", &f->output);
+	f->n_attribute = split_text(a, "slope", &f->attribute);
+	Onnx__NodeProto *body = make_node(a, "LeakyRelu", "in", "out");
+	Onnx__AttributeProto *ref = add_attr(a, body, "alpha", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+	ref->ref_attr_name = arena_strdup(a, "slope");
+	f->node = append(a, f->node, &f->n_node, body);
+	f->opset_import = append(a, f->opset_import, &f->n_opset_import, make_opset(a, "", 18));
+	b->model.functions = append(a, b->model.functions, &b->model.n_functions, f);
+	add_input(b, "x", 1, "N");
+	Onnx__NodeProto *call = add_op(b, "Leak", "x", "y");
+	call->domain = f->domain;
+	set_f(a, call, "slope", 0.5);
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_EQ(count_ops(m, OpWhere), 1);
+		CHECK_EQ(m->nconst, 2); /* 0 and the slope */
+	}
+	free_module(m);
+	f->node[0]->op_type = f->name; /* now it calls itself */
+	f->node[0]->domain = f->domain;
+	must_fail(b, NULL, __LINE__, "themselves", NULL);
+	free_arena(a);
+}
+
+static void test_row_texts(void)
+{
+	Arena *a = new_arena();
+	char list[1 << 15];
+	FILE *out = fmemopen(list, sizeof list, "w");
+	print_onnx_ops(out);
+	fclose(out);
+	/* every text row with float inputs of its arity expands, whatever the opset */
+	for (char *line = strtok(list, "\n"); line; line = strtok(NULL, "\n")) {
+		char name[64];
+		int since, until;
+		static const char *const logical[] = {"And", "Or", "Xor", "Not", "Mod", "Where"};
+		bool skip = false;
+		CHECK(sscanf(line, "%63s %d..%d", name, &since, &until) == 3);
+		for (size_t i = 0; i < sizeof logical / sizeof *logical; i++)
+			skip |= !strcmp(name, logical[i]);
+		for (int nin = 1; nin <= 2 && !skip; nin++) {
+			Builder *b = new_builder(a, until);
+			char *said;
+			add_input(b, "x", 1, "B,4");
+			add_input(b, "x2", 1, "B,4");
+			add_op(b, name, nin == 1 ? "x" : "x,x2", "y");
+			add_output(b, "y");
+			Module *m = load_built(b, NULL, &said);
+			CHECK(!m || !verify_module(m));
+			free_module(m);
+			free(said);
+		}
+	}
+	free_arena(a);
+}
+
+/* ---- what is refused ------------------------------------------------------------------------------------------------------ */
+
+static void test_all_unsupported_at_once(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,4");
+	add_input(b, "h", 10, "B,4");
+	add_op(b, "TopK", "x", "a");
+	add_op(b, "TopK", "x", "a2");
+	Onnx__NodeProto *d = add_op(b, "Magic", "x", "c");
+	d->domain = arena_strdup(a, "com.example");
+	Onnx__NodeProto *mod = add_op(b, "Mod", "x,x", "e");
+	set_i(a, mod, "fmod", 1);
+	Onnx__NodeProto *relu = add_op(b, "Relu", "x", "f");
+	set_i(a, relu, "colour", 1);
+	Onnx__NodeProto *cast = add_op(b, "Cast", "x", "g");
+	set_i(a, cast, "to", 16);
+	add_output(b, "f");
+	must_fail(b, NULL, __LINE__, "input 'h': element type FLOAT16", "operator 'TopK' is not supported (2 times)",
+	          "operator 'Magic' of domain 'com.example'", "operator 'Mod': attribute 'fmod' = 1",
+	          "operator 'Relu': attribute 'colour'", "Cast: element type BFLOAT16", "m.onnx: node 'a' (TopK-17)", NULL);
+	free_arena(a);
+}
+
+static void test_names(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,4");
+	add_op(b, "Add", "x,z", "y"); /* a cycle: z is defined below */
+	add_op(b, "Relu", "y", "z");
+	add_output(b, "z");
+	must_fail(b, NULL, __LINE__, "m.onnx: node 'y' (Add-17)", "'z' is used but not defined", NULL);
+	b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,4");
+	add_op(b, "Relu", "x", "y");
+	add_op(b, "Relu", "x", "y");
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "'y' is defined twice", NULL);
+	b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,4");
+	add_output(b, "nothing");
+	must_fail(b, NULL, __LINE__, "'nothing'", NULL);
+	free_arena(a);
+}
+
+static void test_bad_tensors(void)
+{
+	static const struct {
+		const char *dims;
+		size_t bytes;
+		const char *says;
+	} bad[] = {
+		{"-3,4", 48, "the extent -3"},
+		{"2147483647,2147483647,2147483647", 16, "too many elements"},
+		{"9999999999,1", 16, "the extent 9999999999"},
+		{"4,4", 60, "60 bytes of data, its type wants 64"},
+		{"4,4", 68, "68 bytes"},
+		{"1,1,1,1,1,1,1,1,1", 4, "rank 9"},
+	};
+	Arena *a = new_arena();
+	float zeros[32] = {0};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 1, "B,4");
+		add_tensor(b, "w", 1, bad[i].dims, zeros, bad[i].bytes);
+		add_op(b, "Add", "x,w", "y");
+		add_output(b, "y");
+		must_fail(b, NULL, __LINE__, "m.onnx: node 'y'", bad[i].says, NULL);
+	}
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "-1,4");
+	add_op(b, "Relu", "x", "y");
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "input 'x' has the extent -1", NULL);
+	free_arena(a);
+}
+
+static void test_lost_write(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	float zeros[48] = {0};
+	add_input(b, "x", 1, "3,4,5");
+	add_tensor(b, "band", 1, "3,4,4", zeros, sizeof zeros);
+	add_op(b, "MatMul", "band,x", "y");
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "(MatMul-17)", "dropped an in-place write", NULL);
+	free_arena(a);
+}
+
+static void test_data_dependent_shape(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,4");
+	add_input(b, "shape", 7, "2");
+	add_op(b, "Reshape", "x,shape", "y");
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "(Reshape-17)", "depends on the data", NULL);
+	free_arena(a);
+}
+
+/* ---- external data ---------------------------------------------------------------------------------------------------------- */
+
+static Builder *with_external(Arena *a, const char *location, const char *offset, const char *length)
+{
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,4");
+	Onnx__TensorProto *t = add_tensor(b, "w", 1, "4", NULL, 0);
+	t->has_data_location = 1;
+	t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+	const char *pairs[][2] = {{"location", location}, {"offset", offset}, {"length", length}};
+	for (int i = 0; i < 3; i++) {
+		if (!pairs[i][1])
+			continue;
+		Onnx__StringStringEntryProto *e = arena_alloc(a, sizeof *e);
+		onnx__string_string_entry_proto__init(e);
+		e->key = arena_strdup(a, pairs[i][0]);
+		e->value = arena_strdup(a, pairs[i][1]);
+		t->external_data = append(a, t->external_data, &t->n_external_data, e);
+	}
+	add_op(b, "Add", "x,w", "y");
+	add_output(b, "y");
+	return b;
+}
+
+static void test_external(void)
+{
+	Arena *a = new_arena();
+	float data[600] = {0};
+	data[590] = 42;
+	write_bytes(file_in(a, "w.bin"), data, sizeof data);
+	Module *m = must_load(with_external(a, "w.bin", "2360", "16"), NULL, __LINE__);
+	if (m) {
+		float first;
+		memcpy(&first, m->consts[0]->data, sizeof first);
+		CHECK(first == 42);
+	}
+	free_module(m);
+	must_fail(with_external(a, "w.bin", "2388", "16"), NULL, __LINE__, "has 2400 bytes", NULL);
+	must_fail(with_external(a, "w.bin", "18446744073709551615", "16"), NULL, __LINE__, "has 2400 bytes", NULL);
+	must_fail(with_external(a, "w.bin", "0", "8"), NULL, __LINE__, "8 bytes of data", NULL);
+	must_fail(with_external(a, "w.bin", "-4", "16"), NULL, __LINE__, "is no number", NULL);
+	must_fail(with_external(a, "none.bin", NULL, NULL), NULL, __LINE__, "No such file", NULL);
+	must_fail(with_external(a, "../w.bin", NULL, NULL), NULL, __LINE__, "not a path below", NULL);
+	must_fail(with_external(a, "a/../../w.bin", NULL, NULL), NULL, __LINE__, "not a path below", NULL);
+	must_fail(with_external(a, "/etc/passwd", NULL, NULL), NULL, __LINE__, "not a path below", NULL);
+	must_fail(with_external(a, NULL, NULL, NULL), NULL, __LINE__, "without a location", NULL);
+	const char *link = file_in(a, "link.bin");
+	CHECK(!symlink("/etc/hostname", link));
+	must_fail(with_external(a, "link.bin", NULL, NULL), NULL, __LINE__, "leads out of the folder", NULL);
+	unlink(link);
+	unlink(file_in(a, "w.bin"));
+	free_arena(a);
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------------------ */
+
+static void test_bytes(void)
+{
+	static const struct {
+		const char *bytes;
+		size_t n;
+		const char *says;
+	} bad[] = {
+		{"", 0, "empty"},
+		{"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11, "malformed"},
+		{"\x3b\x00", 2, "malformed"},
+		{"\x08\x08", 2, "no graph"},
+		{"hello, world", 12, "malformed"},
+	};
+	Arena *a = new_arena();
+	const char *path = file_in(a, "m.onnx");
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		char *said;
+		write_bytes(path, bad[i].bytes, bad[i].n);
+		CHECK(!try_load_model(path, NULL, &said));
+		CHECK(said && strstr(said, "m.onnx: ") && strstr(said, bad[i].says));
+		free(said);
+	}
+	/* 100000 graphs inside each other: attribute in node in graph ... */
+	size_t n = 0, cap = 1 << 21;
+	uint8_t *deep = arena_alloc(a, cap);
+	for (int i = 0; i < 99999; i++) { /* from the inside out, lengths as five-byte varints */
+		static const uint8_t tags[] = {0x32, 0x2a, 0x0a};
+		uint8_t *at = deep + cap - n - 6;
+		*at++ = tags[i % 3];
+		for (int k = 0; k < 5; k++)
+			*at++ = (n >> (7 * k) & 0x7f) | (k < 4 ? 0x80 : 0);
+		n += 6;
+	}
+	uint8_t *start = deep + cap - n - 6;
+	start[0] = 0x3a;
+	for (int k = 0; k < 5; k++)
+		start[1 + k] = (n >> (7 * k) & 0x7f) | (k < 4 ? 0x80 : 0);
+	char *said;
+	write_bytes(path, start, n + 6);
+	CHECK(!try_load_model(path, NULL, &said));
+	CHECK(said && strstr(said, "nested too deeply"));
+	free(said);
+	free_arena(a);
+}
+
+int main(void)
+{
+	if (!mkdtemp(dir))
+		return 2;
+	test_glu();
+	test_shapes_vanish();
+	test_shape_as_data();
+	test_bindings();
+	test_text();
+	test_demands();
+	test_function();
+	test_row_texts();
+	test_all_unsupported_at_once();
+	test_names();
+	test_bad_tensors();
+	test_lost_write();
+	test_data_dependent_shape();
+	test_external();
+	test_bytes();
+	Arena *a = new_arena();
+	unlink(file_in(a, "m.onnx"));
+	free_arena(a);
+	rmdir(dir);
+	return test_end("import");
+}

@@ -1,0 +1,417 @@
+/* runtime_test.c - dcc_run and dcc_plan on a model written by hand as the compiler would emit it.
+ *
+ * x: f32[seq, 4], keep: bool[seq], pick: i64[n]  ->  y: f32[seq, 4] = 2 * x, rows in reverse.  Step 0 writes 2 * x to
+ * the workspace and checks pick, step 1 reads rows that another worker wrote: wrong without a barrier between the two.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../runtime/dcc.h"
+#include "test.h"
+
+enum { Cols = 4, MaxSeq = 1024 };
+
+static void bind(const dcc_tensor *in, int64_t *syms)
+{
+	syms[0] = in[0].dims[0];
+	syms[1] = in[2].dims[0];
+}
+
+static int32_t check(const dcc_tensor *in, const dcc_tensor *out, const int64_t *syms, dcc_error *err)
+{
+	if (in[1].dims[0] != syms[0])
+		return dcc_report(err, DCC_ERROR_SHAPE, "input 'keep': dim 0 (seq) is {}, expected {}", in[1].dims[0],
+				  syms[0], 0);
+	if (out[0].dims[0] != syms[0])
+		return dcc_report(err, DCC_ERROR_SHAPE, "output 'y': dim 0 (seq) is {}, expected {}", out[0].dims[0],
+				  syms[0], 0);
+	return 0;
+}
+
+static void output_dims(const int64_t *syms, int64_t *dims)
+{
+	dims[0] = syms[0];
+	dims[1] = Cols;
+}
+
+static uint64_t workspace_size(const int64_t *syms)
+{
+	return (uint64_t)syms[0] * Cols * sizeof(float) + 64 * (uint64_t)syms[2];
+}
+
+static void fill_step(const dcc_frame *f, int64_t worker, int64_t workers)
+{
+	const float *x = f->in[0].data, *w = (const float *)f->weights;
+	const int64_t *pick = f->in[2].data;
+	float *t = (float *)f->workspace;
+	for (int64_t i = worker; i < f->syms[0] * Cols; i += workers)
+		t[i] = x[i] * *w;
+	for (int64_t i = worker; i < f->syms[1]; i += workers) {
+		int64_t none = 0;
+		if ((pick[i] < 0 || pick[i] >= f->syms[0]) &&
+		    __atomic_compare_exchange_n(&f->status[0], &none, 2, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+			__atomic_store_n(&f->status[1], pick[i], __ATOMIC_RELEASE);
+	}
+}
+
+static void turn_step(const dcc_frame *f, int64_t worker, int64_t workers)
+{
+	const float *t = (const float *)f->workspace;
+	float *y = f->out[0].data;
+	int64_t rows = f->syms[0];
+	for (int64_t i = worker; i < rows; i += workers)
+		memcpy(y + i * Cols, t + (rows - 1 - i) * Cols, Cols * sizeof *y);
+}
+
+static void program(const dcc_frame *f, int64_t worker, int64_t workers, int64_t first, int64_t last)
+{
+	void (*const steps[])(const dcc_frame *, int64_t, int64_t) = {fill_step, turn_step};
+	for (int64_t i = first; i < last; i++) {
+		steps[i](f, worker, workers);
+		if (f->barrier)
+			f->barrier(f, worker);
+	}
+}
+
+static int best_ran;
+static void best_program(const dcc_frame *f, int64_t worker, int64_t workers, int64_t first, int64_t last)
+{
+	if (worker == 0)
+		best_ran = 1;
+	program(f, worker, workers, first, last);
+}
+
+static const dcc_symbol symbols[] = {{"seq", 1, MaxSeq}, {"n", 0, 16}};
+static const dcc_port inputs[] = {
+	{"x", DCC_F32, 2, {-1, Cols}, {"seq", "4"}},
+	{"keep", DCC_BOOL, 1, {-1}, {"seq"}},
+	{"pick", DCC_I64, 1, {-1}, {"n"}},
+};
+static const dcc_port outputs[] = {{"y", DCC_F32, 2, {-1, Cols}, {"seq", "4"}}};
+static const dcc_target targets[] = {
+    {"impossible", UINT64_C(1) << 63, program}, {"any", 0, best_program}, {"plain", 0, program}};
+static const char *const messages[] = {"unused", "input 'pick': {} is no row"};
+static const struct {
+	_Alignas(64) float scale;
+	char pad[60];
+} weights = {2.0f, ""};
+
+static dcc_model new_model(void)
+{
+	return (dcc_model){
+	    .magic = "dcc\0mod",
+	    .abi = DCC_ABI,
+	    .size = sizeof(dcc_model),
+	    .name = "t",
+	    .version = DCC_VERSION,
+	    .nsymbols = 2,
+	    .ninputs = 3,
+	    .noutputs = 1,
+	    .ntargets = 3,
+	    .nsteps = 2,
+	    .nmessages = 2,
+	    .symbols = symbols,
+	    .inputs = inputs,
+	    .outputs = outputs,
+	    .targets = targets,
+	    .messages = messages,
+	    .weights = &weights,
+	    .weights_size = 64,
+	    .weights_hash = 0x1234,
+	    .bind = bind,
+	    .check = check,
+	    .output_dims = output_dims,
+	    .workspace_size = workspace_size,
+	};
+}
+
+typedef struct Call { /* everything of a call that a test may spoil */
+	dcc_model model;
+	dcc_args args;
+	dcc_error error;
+	dcc_tensor in[3], out[1];
+	float x[MaxSeq * Cols], y[MaxSeq * Cols];
+	uint8_t keep[MaxSeq];
+	int64_t pick[16];
+	_Alignas(64) char workspace[MaxSeq * Cols * sizeof(float) + 64 * 64];
+} Call;
+static Call call;
+
+static void reset_call(int64_t seq, int64_t n)
+{
+	memset(&call, 0, sizeof call);
+	call.model = new_model();
+	for (int i = 0; i < seq * Cols; i++)
+		call.x[i] = (float)(i + 1);
+	call.in[0] = (dcc_tensor){.data = call.x, .dtype = DCC_F32, .rank = 2, .dims = {seq, Cols}};
+	call.in[1] = (dcc_tensor){.data = call.keep, .dtype = DCC_BOOL, .rank = 1, .dims = {seq}};
+	call.in[2] = (dcc_tensor){.data = n ? call.pick : NULL, .dtype = DCC_I64, .rank = 1, .dims = {n}};
+	call.out[0] = (dcc_tensor){.data = call.y, .dtype = DCC_F32, .rank = 2, .dims = {seq, Cols}};
+	call.args = (dcc_args){.size = sizeof call.args,
+			       .inputs = call.in,
+			       .outputs = call.out,
+			       .ninputs = 3,
+			       .noutputs = 1,
+			       .workspace = call.workspace,
+			       .workspace_size = sizeof call.workspace,
+			       .error = &call.error};
+	memset(&call.error, 'x', sizeof call.error);
+}
+
+static void check_answer(int64_t seq)
+{
+	int wrong = 0;
+	for (int64_t i = 0; i < seq; i++)
+		for (int j = 0; j < Cols; j++)
+			wrong += call.y[i * Cols + j] != 2 * call.x[(seq - 1 - i) * Cols + j];
+	CHECK_EQ(wrong, 0);
+}
+
+#define EXPECT(status, message)                                                                                        \
+	do {                                                                                                           \
+		CHECK_EQ(dcc_run(&call.model, &call.args), status);                                                    \
+		CHECK_EQ(call.error.code, status);                                                                     \
+		CHECK_STR(call.error.text, message);                                                                   \
+		call.args.error = NULL;                                                                                \
+		CHECK_EQ(dcc_run(&call.model, &call.args), status);                                                    \
+		reset_call(8, 2);                                                                                      \
+	} while (0)
+
+static void test_arguments(void)
+{
+	reset_call(8, 2);
+	CHECK_EQ(dcc_run(&call.model, NULL), DCC_ERROR_ARGUMENT);
+	CHECK_EQ(dcc_run(NULL, &call.args), DCC_ERROR_ARGUMENT);
+	EXPECT(DCC_OK, "");
+	call.model.magic[0] = 'x';
+	EXPECT(DCC_ERROR_VERSION, "not a model that dcc compiled");
+	call.model.abi = DCC_ABI + 1;
+	EXPECT(DCC_ERROR_VERSION, "the model has ABI 2, this library runs 1 to 1");
+	call.model.size = 8;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_VERSION);
+	reset_call(8, 2);
+	call.args.size = 0;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_ARGUMENT);
+	CHECK(strstr(call.error.text, "args->size is 0, expected"));
+	reset_call(8, 2);
+	call.args.reserved[1] = 1;
+	EXPECT(DCC_ERROR_ARGUMENT, "args->reserved is not 0");
+	call.args.ninputs = 2;
+	EXPECT(DCC_ERROR_ARGUMENT, "2 inputs, expected 3");
+	call.args.noutputs = 0;
+	EXPECT(DCC_ERROR_ARGUMENT, "0 outputs, expected 1");
+	call.args.inputs = NULL;
+	EXPECT(DCC_ERROR_ARGUMENT, "inputs is NULL");
+	call.in[0].data = NULL;
+	EXPECT(DCC_ERROR_ARGUMENT, "input 'x': data is NULL");
+	call.out[0].data = NULL;
+	EXPECT(DCC_ERROR_ARGUMENT, "output 'y': data is NULL");
+	call.in[0].data = (char *)call.x + 1;
+	EXPECT(DCC_ERROR_ARGUMENT, "input 'x': data is not aligned to 4 bytes");
+	call.in[1].reserved[1] = 1;
+	EXPECT(DCC_ERROR_ARGUMENT, "input 'keep': reserved is not 0");
+	call.args.target = 9;
+	EXPECT(DCC_ERROR_ARGUMENT, "args->target is 9, the model has 3 target(s)");
+}
+
+static void test_larger_args(void)
+{
+	struct {
+		dcc_args args;
+		uint64_t later;
+	} longer;
+	reset_call(8, 2);
+	longer.args = call.args;
+	longer.args.size = sizeof longer;
+	longer.later = 0;
+	CHECK_EQ(dcc_run(&call.model, &longer.args), DCC_OK);
+	longer.later = 1;
+	CHECK_EQ(dcc_run(&call.model, &longer.args), DCC_ERROR_VERSION);
+}
+
+static void test_tensors(void)
+{
+	reset_call(8, 2);
+	call.in[0].dtype = DCC_F64;
+	EXPECT(DCC_ERROR_DTYPE, "input 'x': f64, expected f32");
+	call.in[0].dtype = 77;
+	EXPECT(DCC_ERROR_DTYPE, "input 'x': type 77, expected f32");
+	call.in[0].rank = 3;
+	EXPECT(DCC_ERROR_SHAPE, "input 'x': rank 3, expected 2");
+	call.in[0].rank = -1;
+	EXPECT(DCC_ERROR_SHAPE, "input 'x': rank -1, expected 2");
+	call.in[0].dims[1] = 5;
+	EXPECT(DCC_ERROR_SHAPE, "input 'x': dim 1 is 5, expected 4");
+	call.out[0].dims[1] = 5;
+	EXPECT(DCC_ERROR_SHAPE, "output 'y': dim 1 is 5, expected 4");
+	call.in[0].dims[0] = -3;
+	EXPECT(DCC_ERROR_RANGE, "input 'x': dim 0 (seq) is -3, allowed 0..2147483647");
+	call.in[0].dims[0] = INT64_MAX;
+	EXPECT(DCC_ERROR_RANGE, "input 'x': dim 0 (seq) is 9223372036854775807, allowed 0..2147483647");
+	call.in[0].dims[0] = 5000;
+	EXPECT(DCC_ERROR_RANGE, "input 'x': dim 0 (seq) is 5000, allowed 1..1024");
+	call.in[2].dims[0] = 17;
+	EXPECT(DCC_ERROR_RANGE, "input 'pick': dim 0 (n) is 17, allowed 0..16");
+	call.in[1].dims[0] = 7;
+	EXPECT(DCC_ERROR_SHAPE, "input 'keep': dim 0 (seq) is 7, expected 8");
+	call.out[0].dims[0] = 9;
+	EXPECT(DCC_ERROR_SHAPE, "output 'y': dim 0 (seq) is 9, expected 8");
+	reset_call(8, 0);
+	EXPECT(DCC_OK, "");
+}
+
+static void test_memory(void)
+{
+	reset_call(8, 2);
+	call.args.workspace_size = 191;
+	EXPECT(DCC_ERROR_WORKSPACE, "workspace has 191 bytes, needs 192 with 1 thread(s)");
+	call.args.workspace = NULL;
+	EXPECT(DCC_ERROR_WORKSPACE, "workspace is NULL, needs 192 bytes");
+	call.args.workspace = call.workspace + 32;
+	EXPECT(DCC_ERROR_WORKSPACE, "workspace is not aligned to 64 bytes");
+	call.model.weights = NULL;
+	EXPECT(DCC_ERROR_WEIGHTS, "the model's weights are in a side file: pass it as args->weights");
+
+	static struct {
+		_Alignas(64) float scale;
+		char pad[60];
+		uint64_t hash;
+	} side = {2.0f, "", 0x1234};
+	call.model.weights = NULL;
+	call.args.weights = &side;
+	call.args.weights_size = 72;
+	EXPECT(DCC_OK, "");
+	call.args.weights = &side;
+	call.args.weights_size = 71;
+	EXPECT(DCC_ERROR_WEIGHTS, "args->weights_size is 71, expected 72");
+	side.hash++;
+	call.args.weights = &side;
+	call.args.weights_size = 72;
+	EXPECT(DCC_ERROR_WEIGHTS, "the side file holds the weights of another model");
+}
+
+static void test_targets(void)
+{
+	reset_call(8, 2);
+	best_ran = 0;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	CHECK_EQ(best_ran, 1);
+	best_ran = 0;
+	call.args.target = 3;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	CHECK_EQ(best_ran, 0);
+	check_answer(8);
+	call.args.target = 1;
+	EXPECT(DCC_ERROR_CPU, "this CPU cannot run the model's target impossible");
+	call.model.ntargets = 1;
+	EXPECT(DCC_ERROR_CPU, "this CPU cannot run the model's target impossible");
+	CHECK(!(dcc_cpu_features() & DCC_CPU_AVX512) || (dcc_cpu_features() & DCC_CPU_AVX2));
+	CHECK_EQ(!!(dcc_cpu_features() & DCC_CPU_AVX512), !!__builtin_cpu_supports("avx512vl"));
+	CHECK_EQ(!!(dcc_cpu_features() & DCC_CPU_AVX2), !!__builtin_cpu_supports("avx2"));
+}
+
+static void test_index(void)
+{
+	reset_call(8, 2);
+	call.pick[1] = -7;
+	EXPECT(DCC_ERROR_INDEX, "input 'pick': -7 is no row");
+}
+
+/* An application's exec without barrier: each worker after the other. */
+static int forks;
+static void run_in_turn(dcc_exec *exec, void (*fn)(void *, int32_t), void *ctx)
+{
+	forks++;
+	for (int i = exec->threads; i-- > 0;)
+		fn(ctx, i);
+}
+
+static void test_exec(void)
+{
+	dcc_exec turns = {.size = sizeof turns, .threads = 3, .run = run_in_turn};
+	reset_call(37, 2);
+	call.args.exec = &turns;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	CHECK_EQ(forks, 2);
+	check_answer(37);
+	call.pick[0] = 37;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_INDEX);
+
+	dcc_exec *pool = dcc_pool_new(4);
+	CHECK(pool != NULL);
+	for (int i = 0; i < 200; i++) {
+		reset_call(1 + i, 2);
+		call.args.exec = pool;
+		CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+		check_answer(1 + i);
+	}
+	call.pick[1] = 1 << 20;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_INDEX);
+	CHECK_STR(call.error.text, "input 'pick': 1048576 is no row");
+	call.args.workspace_size = 200 * Cols * 4 + 3 * 64;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_WORKSPACE);
+	dcc_pool_free(pool);
+
+	reset_call(8, 2);
+	call.args.exec = &turns;
+	turns.threads = 0;
+	EXPECT(DCC_ERROR_ARGUMENT, "exec->threads is 0, allowed 1..65536");
+	turns.threads = 2;
+	turns.run = NULL;
+	call.args.exec = &turns;
+	EXPECT(DCC_ERROR_ARGUMENT, "exec->run is NULL");
+}
+
+static void test_plan(void)
+{
+	int64_t dims[DCC_MAX_RANK];
+	uint64_t bytes;
+	reset_call(10, 3);
+	call.in[0].data = NULL;
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 0, dims, &bytes, &call.error), DCC_OK);
+	CHECK_EQ(dims[0], 10);
+	CHECK_EQ(dims[1], Cols);
+	CHECK_EQ(bytes, 10 * Cols * 4 + 64);
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 5, NULL, &bytes, NULL), DCC_OK);
+	CHECK_EQ(bytes, 10 * Cols * 4 + 5 * 64);
+	CHECK_EQ(dcc_plan(&call.model, call.in, 2, 1, NULL, NULL, &call.error), DCC_ERROR_ARGUMENT);
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, -1, NULL, NULL, &call.error), DCC_ERROR_ARGUMENT);
+	CHECK_EQ(dcc_plan(NULL, call.in, 3, 1, NULL, NULL, &call.error), DCC_ERROR_ARGUMENT);
+	call.in[1].dims[0] = 4;
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 1, NULL, NULL, &call.error), DCC_ERROR_SHAPE);
+	CHECK_STR(call.error.text, "input 'keep': dim 0 (seq) is 4, expected 10");
+}
+
+static void test_report(void)
+{
+	dcc_error e;
+	CHECK_EQ(dcc_report(&e, 7, "{} {}{} {}", INT64_MIN, 0, INT64_MAX), 7);
+	CHECK_STR(e.text, "-9223372036854775808 09223372036854775807 {}");
+	char text[400];
+	memset(text, 'a', sizeof text);
+	text[399] = 0;
+	dcc_report(&e, 1, text, 0, 0, 0);
+	CHECK_EQ(strlen(e.text), sizeof e.text - 1);
+	CHECK_EQ(dcc_report(NULL, 3, "x", 0, 0, 0), 3);
+	CHECK_STR(dcc_status_text(DCC_ERROR_CPU),
+		  "the CPU lacks every instruction set that the model was compiled for");
+	CHECK_STR(dcc_status_text(-1), "unknown status");
+	CHECK_STR(dcc_version(), DCC_VERSION);
+	CHECK_EQ(dcc_dtype_size(DCC_I16), 2);
+	CHECK_EQ(dcc_dtype_size(0), 0);
+}
+
+int main(void)
+{
+	test_arguments();
+	test_larger_args();
+	test_tensors();
+	test_memory();
+	test_targets();
+	test_index();
+	test_exec();
+	test_plan();
+	test_report();
+	return test_end("runtime");
+}

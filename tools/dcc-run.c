@@ -1,0 +1,515 @@
+/* dcc-run.c - runs a model: once, against recorded data, timed, or as a server of bench scripts.  Options, then one
+ * function a mode. */
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "inputs.h"
+
+static const char usage[] =
+	"usage: dcc-run MODEL [options]\n"
+	"Runs MODEL: an .onnx or .ir file (compiled in memory), or an .o or .so file that dcc made.\n"
+	"\n"
+	"inputs\n"
+	"  --inputs DIR          DIR/input_0.pb, input_1.pb, ...: matched by the name inside, else in order\n"
+	"  --inputs FILE...      .npy or .pb files, in the order of the model's inputs\n"
+	"  --random SEED         made-up inputs: floats in [-1, 1), integers 0 or 1; dims that are not given are 8\n"
+	"  -D SYM=N, SYM=LO..HI  fixes or bounds a symbolic dim\n"
+	"\n"
+	"what to do (without any of these: run once, print a line per output)\n"
+	"  --save DIR            writes DIR/output_0.pb, ..., and input_0.pb, ... unless they came from a folder\n"
+	"  --check DIR           runs DIR/test_data_set_*/ (or DIR itself) and compares; exit 1 if an output is wrong\n"
+	"  --bench               times runs for --seconds S (default 2), prints median and minimum\n"
+	"  --protocol            serves run S / save DIR / quit on standard input\n"
+	"\n"
+	"how\n"
+	"  --isa NAME            target: avx2 or avx512 (default: the best that the CPU has)\n"
+	"  --threads N           default 1\n"
+	"  --oracle              evaluates the tensor IR instead of compiling (slow, for reference)\n"
+	"  --interp              interprets the loop IR instead of machine code (very slow)\n"
+	"  --weights FILE        side file of an .o or .so compiled with --weights\n"
+	"\n"
+	"when is an output right (--check)\n"
+	"  --tol T               largest error / largest output <= T (default 2e-5), per output\n"
+	"  --rtol R --atol A     |got - expected| <= A + R * |expected| for every element, instead of --tol\n"
+	"  Integers must be equal, NaN must meet NaN, and infinities be equal.\n"
+	"\n"
+	"Exit status: 0, or 1 on any error.\n";
+
+typedef struct Options {
+	const char *model, *dir, *save, *check;
+	const char **files;
+	int nfile, capfile;
+	int nbind, capbind;
+	DimBinding *bind;
+	bool random, bench, protocol;
+	uint64_t seed;
+	double seconds;
+	int threads;
+	Tolerance tol;
+	ProgramOptions program;
+} Options;
+
+enum {
+	OptInputs = 256,
+	OptRandom,
+	OptSave,
+	OptCheck,
+	OptTol,
+	OptRtol,
+	OptAtol,
+	OptBench,
+	OptSeconds,
+	OptProtocol,
+	OptIsa,
+	OptThreads,
+	OptOracle,
+	OptInterp,
+	OptWeights,
+	OptHelp,
+	OptVersion
+};
+
+static const struct option options[] = {
+	{"inputs", required_argument, 0, OptInputs},   {"random", required_argument, 0, OptRandom},
+	{"save", required_argument, 0, OptSave},       {"check", required_argument, 0, OptCheck},
+	{"tol", required_argument, 0, OptTol},         {"rtol", required_argument, 0, OptRtol},
+	{"atol", required_argument, 0, OptAtol},       {"bench", no_argument, 0, OptBench},
+	{"seconds", required_argument, 0, OptSeconds}, {"protocol", no_argument, 0, OptProtocol},
+	{"isa", required_argument, 0, OptIsa},         {"threads", required_argument, 0, OptThreads},
+	{"oracle", no_argument, 0, OptOracle},         {"interp", no_argument, 0, OptInterp},
+	{"weights", required_argument, 0, OptWeights}, {"help", no_argument, 0, OptHelp},
+	{"version", no_argument, 0, OptVersion},       {0},
+};
+
+static const Loc in_options = {.file = "dcc-run"};
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static int64_t parse_int(const char *s, char **end, const char *what, int64_t lo, int64_t hi)
+{
+	char *stop;
+	errno = 0;
+	long long v = strtoll(s, &stop, 10);
+	if (stop == s || errno || v < lo || v > hi || (!end && *stop))
+		fatal_at(&in_options, "%s: '%s' is no number from %lld to %lld", what, s, (long long)lo, (long long)hi);
+	if (end)
+		*end = stop;
+	return v;
+}
+
+static double parse_positive(const char *s, const char *what)
+{
+	char *stop;
+	double v = strtod(s, &stop);
+	if (stop == s || *stop || !(v >= 0) || isinf(v))
+		fatal_at(&in_options, "%s: '%s' is no number from 0 on", what, s);
+	return v;
+}
+
+static DimBinding parse_binding(Arena *arena, const char *s)
+{
+	const char *eq = strrchr(s, '=');
+	if (!eq || eq == s)
+		fatal_at(&in_options, "-D: '%s' is not SYM=N or SYM=LO..HI", s);
+	char *end;
+	DimBinding b = {.sym = arena_printf(arena, "%.*s", (int)(eq - s), s)};
+	b.lo = b.hi = parse_int(eq + 1, &end, "-D", 0, DimMax);
+	if (!strncmp(end, "..", 2))
+		b.hi = parse_int(end + 2, &end, "-D", b.lo, DimMax);
+	if (*end)
+		fatal_at(&in_options, "-D: '%s' is not SYM=N or SYM=LO..HI", s);
+	return b;
+}
+
+static bool is_dir(const char *path)
+{
+	struct stat st;
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
+}
+
+static void add_inputs(Arena *arena, Options *o, const char *path)
+{
+	if (is_dir(path) && o->dir)
+		fatal_at(&in_options, "two folders of inputs: %s and %s", o->dir, path);
+	if (is_dir(path))
+		o->dir = path;
+	else
+		PUSH(arena, o->files, o->nfile, o->capfile, path);
+}
+
+static void set_how(Options *o, How how)
+{
+	if (o->program.how != HowCode && o->program.how != how)
+		fatal_at(&in_options, "--oracle and --interp exclude each other");
+	o->program.how = how;
+}
+
+static void parse_option(Arena *arena, Options *o, int c)
+{
+	switch (c) {
+	case 'D': PUSH(arena, o->bind, o->nbind, o->capbind, parse_binding(arena, optarg)); break;
+	case OptInputs: add_inputs(arena, o, optarg); break;
+	case OptRandom: o->random = true; o->seed = (uint64_t)parse_int(optarg, NULL, "--random", 0, INT64_MAX); break;
+	case OptSave: o->save = optarg; break;
+	case OptCheck: o->check = optarg; break;
+	case OptTol: o->tol.tol = parse_positive(optarg, "--tol"); break;
+	case OptRtol: o->tol.elementwise = true; o->tol.rtol = parse_positive(optarg, "--rtol"); break;
+	case OptAtol: o->tol.elementwise = true; o->tol.atol = parse_positive(optarg, "--atol"); break;
+	case OptBench: o->bench = true; break;
+	case OptSeconds: o->seconds = parse_positive(optarg, "--seconds"); break;
+	case OptProtocol: o->protocol = true; break;
+	case OptIsa: o->program.isa = optarg; break;
+	case OptThreads: o->threads = (int)parse_int(optarg, NULL, "--threads", 1, 1024); break;
+	case OptOracle: set_how(o, HowOracle); break;
+	case OptInterp: set_how(o, HowInterp); break;
+	case OptWeights: o->program.weights = optarg; break;
+	case 'h':
+	case OptHelp: fputs(usage, stdout); exit(0);
+	case OptVersion: printf("dcc-run %s\n", DCC_VERSION); exit(0);
+	default: fputs("dcc-run --help lists the options\n", stderr); exit(1);
+	}
+}
+
+static void check_options(const Options *o)
+{
+	if (!o->model)
+		fatal_at(&in_options, "no model; --help tells the usage");
+	if ((o->dir != NULL) + (o->nfile > 0) + o->random + (o->check != NULL) > 1)
+		fatal_at(&in_options, "inputs come from one of --inputs DIR, --inputs FILE..., --random and --check");
+	if (o->protocol && (o->check || o->save || o->bench))
+		fatal_at(&in_options, "--protocol excludes --check, --save and --bench");
+	if (o->check && o->save)
+		fatal_at(&in_options, "--check excludes --save");
+}
+
+/* The first argument that is no tensor file is the model; tensor files are more inputs. */
+static void parse_options(Arena *arena, Options *o, int argc, char **argv)
+{
+	*o = (Options){.seconds = 2, .threads = 1, .tol = {.tol = 2e-5}};
+	for (int c; (c = getopt_long(argc, argv, "D:h", options, NULL)) != -1;)
+		parse_option(arena, o, c);
+	for (int i = optind; i < argc; i++) {
+		if (is_tensor_file(argv[i]))
+			add_inputs(arena, o, argv[i]);
+		else if (o->model)
+			fatal_at(&in_options, "two models: %s and %s", o->model, argv[i]);
+		else
+			o->model = argv[i];
+	}
+	o->program.nbind = o->nbind;
+	o->program.bind = o->bind;
+	check_options(o);
+}
+
+/* ---- inputs ------------------------------------------------------------------------------------------------------ */
+
+static Tensor *read_inputs(Arena *arena, const Options *o, const Program *p)
+{
+	Tensor *in = arena_alloc(arena, (size_t)(p->ninputs + 1) * sizeof *in);
+	NamedTensor *given = NULL;
+	int n = o->nfile;
+	if (o->random) {
+		make_inputs(p, o->nbind, o->bind, o->seed, in);
+		return in;
+	}
+	if (o->dir) {
+		n = read_tensors(arena, o->dir, "input", &given);
+	} else {
+		given = arena_alloc(arena, (size_t)(n + 1) * sizeof *given);
+		for (int i = 0; i < n; i++)
+			read_tensor(arena, o->files[i], &given[i]);
+	}
+	match_tensors(arena, p, "input", p->ninputs, p->inputs, n, given, in);
+	return in;
+}
+
+static void free_inputs(const Program *p, Tensor *in)
+{
+	for (int i = 0; i < p->ninputs; i++)
+		free_tensor(&in[i]);
+}
+
+static dcc_exec *new_pool(int threads)
+{
+	dcc_exec *exec = threads > 1 ? dcc_pool_new(threads) : NULL;
+	if (threads > 1 && !exec)
+		fatal_at(&in_options, "cannot start %d threads", threads);
+	return exec;
+}
+
+/* ---- run once ---------------------------------------------------------------------------------------------------- */
+
+static void print_output(Arena *arena, const char *name, const Tensor *t)
+{
+	double lo = INFINITY, hi = -INFINITY, sum = 0;
+	int64_t n = tensor_numel(t), nan = 0;
+	for (int64_t i = 0; i < n; i++) {
+		double v = tensor_element(t, i);
+		nan += isnan(v);
+		lo = fmin(lo, v);
+		hi = fmax(hi, v);
+		sum += v;
+	}
+	printf("%s: %s", name, tensor_text(arena, t));
+	if (n)
+		printf("  min %.7g  max %.7g  mean %.7g", lo, hi, sum / (double)n);
+	if (nan)
+		printf("  NaN %lld", (long long)nan);
+	for (int64_t i = 0; i < n && i < 4; i++)
+		printf("%s%.7g", i ? ", " : "  [", tensor_element(t, i));
+	puts(n > 4 ? ", ...]" : n ? "]" : "");
+}
+
+/* Inputs that were made up or came from several files are saved too: the folder is then a data set for --check. */
+static void save_inputs(Arena *arena, const Call *c, const char *dir)
+{
+	for (int i = 0; i < c->p->ninputs; i++)
+		write_pb(arena, arena_printf(arena, "%s/input_%d.pb", dir, i), c->p->inputs[i].name, &c->in[i]);
+}
+
+static int save_outputs(Arena *arena, const Call *c, const char *dir)
+{
+	for (int i = 0; i < c->p->noutputs; i++)
+		write_pb(arena, arena_printf(arena, "%s/output_%d.pb", dir, i), c->p->outputs[i].name, &c->out[i]);
+	return c->p->noutputs;
+}
+
+/* ---- --check ----------------------------------------------------------------------------------------------------- */
+
+static const char *index_text(Arena *arena, const Tensor *t, int64_t i)
+{
+	const char *s = "";
+	for (int d = t->rank - 1; d >= 0; d--) {
+		s = arena_printf(arena, "%lld%s%s", (long long)(i % t->dims[d]), *s ? ", " : "", s);
+		i /= t->dims[d];
+	}
+	return s;
+}
+
+static bool check_output(Arena *arena, const char *set, const char *name, const Tensor *got, const Tensor *expected,
+			 const Tolerance *tol)
+{
+	Difference d = compare_tensors(got, expected, tol);
+	bool is_float = dtypes[got->dtype].cls == ClassFloat;
+	printf("%s: output '%s' %s: ", set, name, tensor_text(arena, got));
+	if (!d.same_type)
+		printf("expected %s", tensor_text(arena, expected));
+	else if (is_float)
+		printf("error %.3g", d.error);
+	else
+		printf("%lld differ", (long long)d.wrong);
+	printf(": %s", d.good ? "ok" : "WRONG");
+	if (d.same_type && !d.good)
+		printf(", worst at [%s]: got %.9g, expected %.9g", index_text(arena, got, d.worst), d.got, d.expected);
+	puts("");
+	return d.good;
+}
+
+/* One data set; returns the number of wrong outputs. */
+static int check_set(Arena *arena, const Options *o, const Program *p, dcc_exec *exec, const char *dir)
+{
+	const Loc loc = {.file = dir};
+	NamedTensor *given, *recorded;
+	int nin = read_tensors(arena, dir, "input", &given), nout = read_tensors(arena, dir, "output", &recorded),
+	    wrong = 0;
+	Tensor *in = arena_alloc(arena, (size_t)(p->ninputs + 1) * sizeof *in);
+	Tensor *expected = arena_alloc(arena, (size_t)(p->noutputs + 1) * sizeof *expected);
+	if (!nout)
+		fatal_at(&loc, "has no output_0.pb to compare with");
+	match_tensors(arena, p, "input", p->ninputs, p->inputs, nin, given, in);
+	match_tensors(arena, p, "output", p->noutputs, p->outputs, nout, recorded, expected);
+	Call c;
+	new_call(arena, p, in, o->threads, exec, &c);
+	run_call(&c);
+	for (int i = 0; i < p->noutputs; i++) {
+		wrong += !check_output(arena, dir, p->outputs[i].name, &c.out[i], &expected[i], &o->tol);
+		free_tensor(&expected[i]);
+	}
+	free_call(&c);
+	free_inputs(p, in);
+	return wrong;
+}
+
+static int is_data_set(const struct dirent *e)
+{
+	return !strncmp(e->d_name, "test_data_set_", 14);
+}
+
+/* The data sets of a model's folder, or the folder itself. */
+static int find_sets(Arena *arena, const char *dir, const char ***sets)
+{
+	const Loc loc = {.file = dir};
+	struct dirent **entries;
+	int n = scandir(dir, &entries, is_data_set, versionsort), count = n ? n : 1;
+	if (n < 0)
+		fatal_at(&loc, "cannot be read: %s", strerror(errno));
+	*sets = arena_alloc(arena, (size_t)count * sizeof **sets);
+	(*sets)[0] = dir;
+	for (int i = 0; i < n; i++) {
+		(*sets)[i] = arena_printf(arena, "%s/%s", dir, entries[i]->d_name);
+		free(entries[i]);
+	}
+	free(entries);
+	return count;
+}
+
+static int check_program(Arena *arena, const Options *o, const Program *p, dcc_exec *exec)
+{
+	const char **sets;
+	int n = find_sets(arena, o->check, &sets), wrong = 0;
+	for (int i = 0; i < n; i++)
+		wrong += check_set(arena, o, p, exec, sets[i]);
+	printf("%s: %d data set%s, %s\n", wrong ? "FAIL" : "PASS", n, n == 1 ? "" : "s", p->isa ? p->isa : "oracle");
+	return wrong != 0;
+}
+
+/* ---- --bench and --protocol -------------------------------------------------------------------------------------- */
+
+typedef struct Times { /* nanoseconds */
+	int64_t *ns;
+	int n, cap;
+	int64_t median, min;
+} Times;
+
+static int compare_times(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x > y) - (x < y);
+}
+
+static Times time_runs(Arena *arena, Call *c, double seconds)
+{
+	Times t = {0};
+	double end = now_s() + seconds, start, stop;
+	do {
+		start = now_s();
+		run_call(c);
+		stop = now_s();
+		PUSH(arena, t.ns, t.n, t.cap, (int64_t)((stop - start) * 1e9));
+	} while (stop < end);
+	qsort(t.ns, (size_t)t.n, sizeof *t.ns, compare_times);
+	t.min = t.ns[0];
+	t.median = (t.ns[(t.n - 1) / 2] + t.ns[t.n / 2]) / 2;
+	return t;
+}
+
+static void bench(const Options *o, Call *c)
+{
+	Arena *arena = new_arena();
+	run_call(c);
+	Times t = time_runs(arena, c, o->seconds);
+	const char *how = c->p->isa ? c->p->isa : "oracle";
+	printf("median %.6f ms  min %.6f ms  runs %d  threads %d  %s", (double)t.median / 1e6, (double)t.min / 1e6, t.n,
+	       o->threads, how);
+	for (int i = 0; i < c->p->ninputs; i++)
+		printf("  %s %s", c->p->inputs[i].name, tensor_text(arena, &c->in[i]));
+	puts("");
+	free_arena(arena);
+}
+
+static long peak_rss_kb(void)
+{
+	char line[256];
+	long kb = 0;
+	FILE *f = fopen("/proc/self/status", "r");
+	while (f && fgets(line, sizeof line, f))
+		sscanf(line, "VmHWM: %ld", &kb);
+	if (f)
+		fclose(f);
+	return kb;
+}
+
+static void serve(const Program *p, Call *c)
+{
+	char line[4096];
+	puts("ready");
+	for (fflush(stdout); fgets(line, sizeof line, stdin); fflush(stdout)) {
+		Arena *arena = new_arena();
+		line[strcspn(line, "\n")] = 0;
+		char *arg = line + strcspn(line, " ");
+		arg += *arg ? (*arg = 0, 1) : 0;
+		if (!strcmp(line, "run")) {
+			Times t = time_runs(arena, c, parse_positive(arg, "run"));
+			printf("%d %lld %lld\n", t.n, (long long)t.median, (long long)t.min);
+		} else if (!strcmp(line, "save")) {
+			printf("saved %d\n", save_outputs(arena, c, arg));
+		} else if (!strcmp(line, "quit")) {
+			printf("rss_kb=%ld load_s=%.4f compile_s=%.4f version=%s isa=%s\n", peak_rss_kb(), p->load_s,
+			       p->compile_s, DCC_VERSION, p->isa ? p->isa : "oracle");
+			free_arena(arena);
+			return;
+		} else {
+			printf("unknown %s\n", line);
+		}
+		free_arena(arena);
+	}
+}
+
+/* ---- modes ------------------------------------------------------------------------------------------------------- */
+
+static int run_modes(Arena *arena, const Options *o)
+{
+	Program *p = load_program(arena, o->model, &o->program);
+	dcc_exec *exec = new_pool(o->threads);
+	int status = o->check ? check_program(arena, o, p, exec) : 0;
+	if (!o->check || o->bench) {
+		Options with = *o;
+		const char **sets;
+		if (o->check && find_sets(arena, o->check, &sets))
+			with.dir = sets[0];
+		Tensor *in = read_inputs(arena, &with, p);
+		Call c;
+		new_call(arena, p, in, o->threads, exec, &c);
+		if (o->protocol) {
+			serve(p, &c);
+		} else {
+			if (!o->check)
+				run_call(&c);
+			for (int i = 0; i < p->noutputs && !o->check && !o->save && !o->bench; i++)
+				print_output(arena, p->outputs[i].name, &c.out[i]);
+			if (o->save && !o->dir)
+				save_inputs(arena, &c, o->save);
+			if (o->save)
+				save_outputs(arena, &c, o->save);
+			if (o->bench)
+				bench(o, &c);
+		}
+		free_call(&c);
+		free_inputs(p, in);
+	}
+	dcc_pool_free(exec);
+	return status;
+}
+
+/* Errors go to whoever speaks the protocol as one line: error WHY. */
+static int run_protocol(Arena *arena, const Options *o)
+{
+	jmp_buf recover;
+	char *text = NULL;
+	size_t size;
+	diag_stream = open_memstream(&text, &size);
+	diag_recover = &recover;
+	if (!setjmp(recover))
+		return run_modes(arena, o);
+	fflush(diag_stream);
+	text[strcspn(text, "\n")] = 0;
+	printf("error %s\n", text);
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	Arena *arena = new_arena();
+	Options o;
+	parse_options(arena, &o, argc, argv);
+	int status = o.protocol ? run_protocol(arena, &o) : run_modes(arena, &o);
+	free_arena(arena);
+	if (fflush(stdout) || ferror(stdout))
+		status = 1;
+	return status;
+}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs what the build needs on Debian 12.  Where nothing is missing it needs neither network nor root.
+# test.sh and demo.sh source it for install_missing and build_in.
+
+# What must be there (a command or a file) and the package that brings it.
+needs=(
+	cmake:cmake ninja:ninja-build cc:gcc ld:binutils protoc-c:protobuf-c-compiler llvm-config-19:llvm-19-dev
+	/usr/include/stdio.h:libc6-dev /usr/include/protobuf-c/protobuf-c.h:libprotobuf-c-dev
+	/usr/include/llvm-c-19/llvm-c/Core.h:llvm-19-dev
+)
+
+missing_packages() {
+	local need what
+	for need in "${needs[@]}"; do
+		what=${need%:*}
+		case $what in
+		/*) [ -e "$what" ] ;;
+		*) command -v "$what" >/dev/null ;;
+		esac || echo "${need#*:}"
+	done | sort -u
+}
+
+install_missing() {
+	local packages as_root=
+	packages=$(missing_packages)
+	[ -n "$packages" ] || return 0
+	if ! command -v apt-get >/dev/null; then
+		echo "missing (names of Debian packages):" $packages >&2
+		return 1
+	fi
+	[ "$(id -u)" = 0 ] || as_root=sudo
+	echo "installing:" $packages
+	$as_root apt-get -qq update &&
+		$as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq -y --no-install-recommends install $packages >/dev/null
+}
+
+# build_in FOLDER [cmake options]: configures, then builds what changed.
+build_in() {
+	local dir=$1 generator=() output
+	shift
+	[ -e "$dir/CMakeCache.txt" ] || ! command -v ninja >/dev/null || generator=(-G Ninja)
+	output=$(cmake -S . -B "$dir" "${generator[@]}" "$@" 2>&1) || { echo "$output" >&2; return 1; }
+	cmake --build "$dir" --parallel 2
+}
+
+[ "${BASH_SOURCE[0]}" != "$0" ] || install_missing

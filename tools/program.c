@@ -1,0 +1,426 @@
+/* program.c - loads a model and runs it.
+ *
+ * .onnx and .ir files are compiled in this process, for one target and without weights in the object: the weights stay
+ * in one piece of memory that the runtime gets as if it were a side file, so LLJIT copies code only.  .o files go to
+ * LLJIT as they are, .so files to dlopen.  In both the model's descriptor is found by its name: a data symbol that ends
+ * in _model.
+ */
+#include "program.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <llvm-c/Core.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Target.h>
+
+#include "../passes/passes.h"
+#include "tensors.h"
+
+double now_s(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- the name of the descriptor ---------------------------------------------------------------------------------- */
+
+typedef struct Elf {
+	const uint8_t *bytes;
+	size_t size;
+	const Elf64_Shdr *sections;
+	int nsection;
+} Elf;
+
+static bool in_file(const Elf *e, uint64_t offset, uint64_t bytes)
+{
+	return offset <= e->size && bytes <= e->size - offset;
+}
+
+static bool open_elf(Elf *e, const uint8_t *bytes, size_t size)
+{
+	*e = (Elf){.bytes = bytes, .size = size};
+	const Elf64_Ehdr *h = (const Elf64_Ehdr *)bytes;
+	if (size < sizeof *h || memcmp(h->e_ident, ELFMAG, SELFMAG) || h->e_ident[EI_CLASS] != ELFCLASS64)
+		return false;
+	if (h->e_machine != EM_X86_64 || h->e_shentsize != sizeof(Elf64_Shdr) || h->e_shoff % 8)
+		return false;
+	if (!in_file(e, h->e_shoff, (uint64_t)h->e_shnum * sizeof(Elf64_Shdr)))
+		return false;
+	e->sections = (const Elf64_Shdr *)(bytes + h->e_shoff);
+	e->nsection = h->e_shnum;
+	return true;
+}
+
+/* The name at `offset` of a string table if it ends in _model. */
+static const char *model_name(const Elf *e, const Elf64_Shdr *strings, uint32_t offset)
+{
+	if (!in_file(e, strings->sh_offset, strings->sh_size) || offset >= strings->sh_size)
+		return NULL;
+	const char *s = (const char *)e->bytes + strings->sh_offset + offset;
+	size_t n = strnlen(s, strings->sh_size - offset);
+	return n < strings->sh_size - offset && n > 6 && !strcmp(s + n - 6, "_model") ? s : NULL;
+}
+
+/* The only model among the symbols of tables of this type; several are the user's error. */
+static const char *find_model_name(const Elf *e, uint32_t table_type, const Loc *loc)
+{
+	const char *found = NULL;
+	for (int i = 0; i < e->nsection; i++) {
+		const Elf64_Shdr *table = &e->sections[i];
+		if (table->sh_type != table_type || table->sh_link >= (uint32_t)e->nsection || table->sh_offset % 8 ||
+		    !in_file(e, table->sh_offset, table->sh_size))
+			continue;
+		const Elf64_Sym *syms = (const Elf64_Sym *)(e->bytes + table->sh_offset);
+		for (size_t s = 0; s < table->sh_size / sizeof *syms; s++) {
+			bool global_data = ELF64_ST_TYPE(syms[s].st_info) == STT_OBJECT &&
+					   syms[s].st_shndx != SHN_UNDEF &&
+					   ELF64_ST_BIND(syms[s].st_info) == STB_GLOBAL;
+			const char *name =
+			    global_data ? model_name(e, &e->sections[table->sh_link], syms[s].st_name) : NULL;
+			if (name && found && strcmp(name, found))
+				fatal_at(loc, "holds several models: %s and %s", found, name);
+			found = name ? name : found;
+		}
+	}
+	if (!found)
+		fatal_at(loc, "holds no model that dcc compiled (no data symbol ends in _model)");
+	return found;
+}
+
+static const char *name_in_elf(Arena *arena, const char *path, uint32_t table_type, const Loc *loc)
+{
+	size_t size;
+	const uint8_t *bytes = map_file(arena, path, &size);
+	Elf e;
+	if (!bytes)
+		fatal_at(loc, "cannot be read: %s", strerror(errno));
+	if (!open_elf(&e, bytes, size))
+		fatal_at(loc, "not a 64-bit ELF file for x86-64");
+	return find_model_name(&e, table_type, loc);
+}
+
+/* ---- LLJIT ------------------------------------------------------------------------------------------------------- */
+
+static void check_llvm(LLVMErrorRef err, const Loc *loc)
+{
+	if (err)
+		fatal_at(loc, "cannot be linked: %s", LLVMGetErrorMessage(err));
+}
+
+static const void *link_object(LLVMMemoryBufferRef object, const char *symbol, const Loc *loc)
+{
+	LLVMInitializeX86TargetInfo();
+	LLVMInitializeX86Target();
+	LLVMInitializeX86TargetMC();
+	LLVMInitializeX86AsmPrinter();
+	LLVMOrcLLJITRef jit;
+	check_llvm(LLVMOrcCreateLLJIT(&jit, NULL), loc);
+	LLVMOrcJITDylibRef dylib = LLVMOrcLLJITGetMainJITDylib(jit);
+	LLVMOrcCSymbolMapPair own[] = {
+	    {LLVMOrcLLJITMangleAndIntern(jit, "dcc_run"), {(uintptr_t)dcc_run, {LLVMJITSymbolGenericFlagsExported, 0}}},
+	    {LLVMOrcLLJITMangleAndIntern(jit, "dcc_report"),
+	     {(uintptr_t)dcc_report, {LLVMJITSymbolGenericFlagsExported, 0}}},
+	};
+	check_llvm(LLVMOrcJITDylibDefine(dylib, LLVMOrcAbsoluteSymbols(own, sizeof own / sizeof *own)), loc);
+	LLVMOrcDefinitionGeneratorRef process; /* memcpy and its like */
+	check_llvm(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit),
+									NULL, NULL),
+		   loc);
+	LLVMOrcJITDylibAddGenerator(dylib, process);
+	check_llvm(LLVMOrcLLJITAddObjectFile(jit, dylib, object), loc);
+	LLVMOrcExecutorAddress address;
+	check_llvm(LLVMOrcLLJITLookup(jit, &address, symbol), loc);
+	return (const void *)(uintptr_t)address;
+}
+
+/* ---- loading ----------------------------------------------------------------------------------------------------- */
+
+static void set_model(Program *p, const dcc_model *model, const Loc *loc)
+{
+	if (memcmp(model->magic, "dcc\0mod", sizeof model->magic))
+		fatal_at(loc, "its _model symbol is not a model that dcc compiled");
+	if (model->abi < DCC_ABI_OLDEST || model->abi > DCC_ABI)
+		fatal_at(loc, "compiled for ABI %u, this dcc-run knows %d to %d", model->abi, DCC_ABI_OLDEST, DCC_ABI);
+	p->model = model;
+	p->ninputs = model->ninputs;
+	p->noutputs = model->noutputs;
+	p->nsymbols = model->nsymbols;
+	p->inputs = model->inputs;
+	p->outputs = model->outputs;
+	p->symbols = model->symbols;
+}
+
+static void choose_model_target(Program *p, const char *isa, const Loc *loc)
+{
+	for (int i = 0; i < p->model->ntargets && !p->target; i++) {
+		const dcc_target *t = &p->model->targets[i];
+		if (isa ? !strcmp(isa, t->name) : !(t->features & ~dcc_cpu_features()))
+			p->target = (uint32_t)i + 1;
+	}
+	if (!p->target && isa)
+		fatal_at(loc, "was not compiled for %s", isa);
+	if (!p->target)
+		fatal_at(loc, "was compiled for instruction sets that this CPU lacks");
+	const dcc_target *t = &p->model->targets[p->target - 1];
+	if (t->features & ~dcc_cpu_features())
+		fatal_at(loc, "this CPU lacks instructions of the target %s", t->name);
+	p->isa = t->name;
+}
+
+static const Target *choose_target(const ProgramOptions *opt, const Loc *loc)
+{
+	const Target *named = opt->isa ? find_target(opt->isa) : NULL;
+	if (opt->isa && !named)
+		fatal_at(loc, "there is no target %s", opt->isa);
+	if (named && opt->how == HowCode && (named->need & ~dcc_cpu_features()))
+		fatal_at(loc, "this CPU lacks instructions of the target %s", opt->isa);
+	for (int i = 0; i < ntargets && !named; i++)
+		if (opt->how == HowInterp || !(targets[i].need & ~dcc_cpu_features()))
+			named = &targets[i];
+	if (!named)
+		fatal_at(loc, "this CPU can run none of the targets");
+	return named;
+}
+
+static void lower_module(Module *m, const Target *const *target)
+{
+	PassOptions opt = {.bisect_limit = -1, .ntarget = 1, .target = target};
+	run_passes(m, &opt);
+}
+
+static void compile_program(Program *p, Module *m, const Target *target, const Loc *loc)
+{
+	EmitOptions opt = {.ntarget = 1, .target = &target};
+	void *object, *weights;
+	size_t size;
+	lower_module(m, &target);
+	emit_object_memory(m->loops, &opt, &object, &size);
+	emit_weights_memory(m->loops, &weights, &p->weights_bytes);
+	p->weights = weights;
+	LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(object, size, p->path);
+	free(object);
+	char symbol[512];
+	if ((size_t)snprintf(symbol, sizeof symbol, "%s_model", m->name) >= sizeof symbol)
+		fatal_at(loc, "the model's name is too long");
+	free_module(m);
+	p->compile_s = now_s() - p->compile_s;
+	set_model(p, link_object(buffer, symbol, loc), loc);
+	choose_model_target(p, NULL, loc);
+}
+
+static dcc_port port_of(Module *m, const char *name, const Type *type)
+{
+	dcc_port port = {.name = name, .dtype = dtypes[type->dtype].onnx, .rank = type->rank};
+	for (int d = 0; d < type->rank; d++) {
+		port.dim_text[d] = dim_text(m, type->dims[d]);
+		if (!dim_is_const(type->dims[d], &port.dims[d]))
+			port.dims[d] = -1;
+	}
+	return port;
+}
+
+/* What a descriptor would say, for a module that is interpreted. */
+static void describe_module(Arena *arena, Program *p, Module *m)
+{
+	Func *f = m->main;
+	dcc_port *ports = arena_alloc(arena, (size_t)(f->nparam + f->body.nyield + 1) * sizeof *ports);
+	dcc_symbol *symbols = arena_alloc(arena, (size_t)(m->nsym + 1) * sizeof *symbols);
+	for (int i = 0; i < f->nparam; i++)
+		ports[i] = port_of(m, f->params[i]->name, &f->params[i]->type);
+	for (int i = 0; i < f->body.nyield; i++)
+		ports[f->nparam + i] = port_of(m, f->results[i], &f->body.yields[i]->type);
+	for (int i = 0; i < m->nsym; i++)
+		symbols[i] = (dcc_symbol){m->syms[i]->name, m->syms[i]->lo, m->syms[i]->hi};
+	p->module = m;
+	p->ninputs = f->nparam;
+	p->noutputs = f->body.nyield;
+	p->nsymbols = m->nsym;
+	p->inputs = ports;
+	p->outputs = ports + f->nparam;
+	p->symbols = symbols;
+}
+
+static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, const Loc *loc)
+{
+	const Target *target = choose_target(opt, loc);
+	LoadOptions load = {.nbind = opt->nbind, .bind = opt->bind};
+	p->compile_s = now_s();
+	Module *m = load_model(p->path, &load);
+	if (opt->how == HowCode) {
+		compile_program(p, m, target, loc);
+		return;
+	}
+	if (opt->how == HowInterp) {
+		lower_module(m, &target);
+		p->isa = target->name;
+	}
+	describe_module(arena, p, m);
+	p->compile_s = now_s() - p->compile_s;
+}
+
+static void load_weights(Arena *arena, Program *p, const char *path)
+{
+	const Loc loc = {.file = path};
+	p->weights = map_file(arena, path, &p->weights_bytes);
+	if (!p->weights)
+		fatal_at(&loc, "cannot be read: %s", strerror(errno));
+}
+
+static void load_object(Arena *arena, Program *p, const Loc *loc)
+{
+	const char *symbol = name_in_elf(arena, p->path, SHT_SYMTAB, loc);
+	LLVMMemoryBufferRef buffer;
+	char *message;
+	if (LLVMCreateMemoryBufferWithContentsOfFile(p->path, &buffer, &message))
+		fatal_at(loc, "cannot be read: %s", message);
+	set_model(p, link_object(buffer, symbol, loc), loc);
+}
+
+static void load_shared(Arena *arena, Program *p, const Loc *loc)
+{
+	const char *symbol = name_in_elf(arena, p->path, SHT_DYNSYM, loc);
+	const char *path = strchr(p->path, '/') ? p->path : arena_printf(arena, "./%s", p->path);
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	const void *model = library ? dlsym(library, symbol) : NULL;
+	if (!model)
+		fatal_at(loc, "cannot be loaded: %s", dlerror());
+	set_model(p, model, loc);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+	return n >= m && !strcmp(s + n - m, end);
+}
+
+Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
+{
+	double start = now_s();
+	Program *p = arena_alloc(arena, sizeof *p);
+	p->path = arena_strdup(arena, path);
+	p->how = opt->how;
+	const Loc loc = {.file = p->path};
+	bool object = ends_with(path, ".o"), shared = ends_with(path, ".so");
+	if (opt->how != HowCode && (object || shared))
+		fatal_at(&loc, "is machine code; --oracle and --interp need an .onnx or .ir file");
+	if (opt->weights && !object && !shared)
+		fatal_at(&loc, "--weights belongs to .o and .so files");
+	if (object)
+		load_object(arena, p, &loc);
+	else if (shared)
+		load_shared(arena, p, &loc);
+	else
+		load_source(arena, p, opt, &loc);
+	if (object || shared)
+		choose_model_target(p, opt->isa, &loc);
+	if (opt->weights)
+		load_weights(arena, p, opt->weights);
+	p->load_s = now_s() - start - p->compile_s;
+	return p;
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------------- */
+
+static void to_dcc_tensor(const Tensor *t, dcc_tensor *out)
+{
+	*out = (dcc_tensor){.data = t->data, .dtype = dtypes[t->dtype].onnx, .rank = t->rank};
+	memcpy(out->dims, t->dims, sizeof out->dims);
+}
+
+DType dtype_of_port(const dcc_port *port)
+{
+	for (int i = 0; i < NDTypes; i++)
+		if (dtypes[i].onnx == port->dtype)
+			return i;
+	bug("element type %d", port->dtype);
+}
+
+static _Noreturn void fail_call(const Call *c, int status)
+{
+	const Loc loc = {.file = c->p->path};
+	fatal_at(&loc, "%s (%s)", c->error.text, dcc_status_text(status));
+}
+
+static void alloc_outputs(Call *c, const int64_t *dims, dcc_tensor *out, const Loc *loc)
+{
+	for (int i = 0; i < c->p->noutputs; i++) {
+		Tensor *t = &c->out[i];
+		t->dtype = dtype_of_port(&c->p->outputs[i]);
+		t->rank = c->p->outputs[i].rank;
+		memcpy(t->dims, dims + (size_t)i * DCC_MAX_RANK, sizeof t->dims);
+		alloc_tensor(t, loc);
+		to_dcc_tensor(t, &out[i]);
+	}
+}
+
+void new_call(Arena *arena, const Program *p, const Tensor *in, int threads, dcc_exec *exec, Call *c)
+{
+	const Loc loc = {.file = p->path};
+	*c = (Call){.p = p, .in = in, .threads = threads};
+	c->out = arena_alloc(arena, (size_t)(p->noutputs + 1) * sizeof *c->out);
+	if (p->how != HowCode)
+		return;
+	dcc_tensor *tensors = arena_alloc(arena, (size_t)(p->ninputs + p->noutputs + 1) * sizeof *tensors);
+	int64_t *dims = arena_alloc(arena, (size_t)(p->noutputs + 1) * DCC_MAX_RANK * sizeof *dims);
+	for (int i = 0; i < p->ninputs; i++)
+		to_dcc_tensor(&in[i], &tensors[i]);
+	uint64_t bytes;
+	int status = dcc_plan(p->model, tensors, p->ninputs, threads, dims, &bytes, &c->error);
+	if (status)
+		fail_call(c, status);
+	alloc_outputs(c, dims, tensors + p->ninputs, &loc);
+	if (bytes > (uint64_t)1 << 46)
+		fatal_at(&loc, "the workspace of %llu bytes is too large", (unsigned long long)bytes);
+	c->workspace = aligned_alloc(DCC_WORKSPACE_ALIGN,
+				     (bytes + DCC_WORKSPACE_ALIGN) / DCC_WORKSPACE_ALIGN * DCC_WORKSPACE_ALIGN);
+	if (!c->workspace)
+		fatal_at(&loc, "no memory for a workspace of %llu bytes", (unsigned long long)bytes);
+	c->args = (dcc_args){.size = sizeof c->args,
+			     .inputs = tensors,
+			     .outputs = tensors + p->ninputs,
+			     .ninputs = p->ninputs,
+			     .noutputs = p->noutputs,
+			     .workspace = c->workspace,
+			     .workspace_size = bytes,
+			     .weights = p->weights,
+			     .weights_size = p->weights_bytes,
+			     .exec = exec,
+			     .error = &c->error,
+			     .target = p->target};
+}
+
+static void interpret(Call *c)
+{
+	const Program *p = c->p;
+	for (int i = 0; i < p->noutputs; i++)
+		free_tensor(&c->out[i]);
+	const char *wrong = p->how == HowOracle ? eval_module(p->module, c->in, c->out)
+	                                        : interp_program(p->module->loops, p->isa, c->threads, c->in, c->out);
+	const Loc loc = {.file = p->path};
+	if (wrong)
+		fatal_at(&loc, "%s", wrong);
+}
+
+void run_call(Call *c)
+{
+	if (c->p->how != HowCode) {
+		interpret(c);
+		return;
+	}
+	int status = dcc_run(c->p->model, &c->args);
+	if (status)
+		fail_call(c, status);
+}
+
+void free_call(Call *c)
+{
+	for (int i = 0; i < c->p->noutputs; i++)
+		free_tensor(&c->out[i]);
+	free(c->workspace);
+}

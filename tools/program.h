@@ -1,0 +1,56 @@
+/* program.h - a model that dcc-run can run: machine code from an .onnx, .ir, .o or .so file, or its module in an
+ * interpreter. */
+#ifndef DCC_PROGRAM_H
+#define DCC_PROGRAM_H
+
+#include "../frontend/frontend.h"
+#include "../runtime/dcc.h"
+
+typedef enum How { HowCode, HowOracle, HowInterp } How;
+
+typedef struct ProgramOptions {
+	How how;
+	const char *isa; /* NULL: the best that the CPU and the file have */
+	const char *weights; /* side file of an .o or .so; NULL: none */
+	int nbind;
+	const DimBinding *bind; /* -D */
+} ProgramOptions;
+
+typedef struct Program {
+	const char *path, *isa;
+	How how;
+	int ninputs, noutputs, nsymbols;
+	const dcc_port *inputs, *outputs;
+	const dcc_symbol *symbols;
+	/* HowCode */
+	const dcc_model *model;
+	const void *weights;
+	size_t weights_bytes;
+	uint32_t target; /* 1-based */
+	/* the others */
+	Module *module;
+	double compile_s, load_s; /* seconds */
+} Program;
+
+/* Anything wrong with the file or the options is a fatal_at.  Lives as long as the process. */
+Program *load_program(Arena *, const char *path, const ProgramOptions *);
+
+/* One set of inputs, with all that a run needs allocated once. */
+typedef struct Call {
+	const Program *p;
+	const Tensor *in; /* ninputs, the caller's */
+	Tensor *out; /* noutputs */
+	int threads;
+	dcc_args args;
+	dcc_error error;
+	void *workspace;
+} Call;
+
+void new_call(Arena *, const Program *, const Tensor *in, int threads, dcc_exec *, Call *);
+void run_call(Call *); /* a failed run is a fatal_at */
+void free_call(Call *);
+
+DType dtype_of_port(const dcc_port *);
+double now_s(void); /* monotonic */
+
+#endif

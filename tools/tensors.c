@@ -1,0 +1,368 @@
+/* tensors.c - see tensors.h.  A .pb is one serialized ONNX TensorProto without external data.  File contents are
+ * untrusted: every count is checked against the bytes that are there before anything of its size is allocated. */
+#include "tensors.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "onnx.pb-c.h"
+
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+/* Elements, or -1 if dims are negative or the bytes overflow. */
+static int64_t count_elements(const Tensor *t)
+{
+	int64_t n = 1, bytes;
+	for (int d = 0; d < t->rank; d++)
+		if (t->dims[d] < 0 || __builtin_mul_overflow(n, t->dims[d], &n))
+			return -1;
+	return __builtin_mul_overflow(n, dtypes[t->dtype].bytes, &bytes) ? -1 : n;
+}
+
+void alloc_tensor(Tensor *t, const Loc *loc)
+{
+	int64_t n = count_elements(t);
+	size_t bytes = n < 0 ? 0 : (size_t)n * dtypes[t->dtype].bytes;
+	if (n < 0 || bytes > (size_t)1 << 46)
+		fatal_at(loc, "the tensor is too large");
+	t->data = aligned_alloc(64, (bytes + 64) / 64 * 64);
+	if (!t->data)
+		fatal_at(loc, "no memory for a tensor of %zu bytes", bytes);
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+	return n >= m && !strcmp(s + n - m, end);
+}
+
+bool is_tensor_file(const char *path)
+{
+	return ends_with(path, ".pb") || ends_with(path, ".npy");
+}
+
+static bool find_onnx_dtype(int onnx, DType *found)
+{
+	for (int i = 0; i < NDTypes; i++)
+		if (dtypes[i].onnx == onnx) {
+			*found = i;
+			return true;
+		}
+	return false;
+}
+
+/* ---- .pb --------------------------------------------------------------------------------------------------------- */
+
+/* The typed fields of TensorProto; which one is used depends on the element type. */
+static double proto_element(const Onnx__TensorProto *p, DType type, size_t i, int64_t *integer)
+{
+	*integer = 0;
+	switch (type) {
+	case F32: return p->float_data[i];
+	case F64: return p->double_data[i];
+	case I64: *integer = p->int64_data[i]; return 0;
+	default: *integer = p->int32_data[i]; return 0;
+	}
+}
+
+static void store_element(Tensor *t, size_t i, double f, int64_t integer)
+{
+	switch (t->dtype) {
+#define DTYPE(name, text, size, ctype, cls, onnx)                                                                      \
+	case name:                                                                                                     \
+		((ctype *)t->data)[i] = cls == ClassFloat  ? (ctype)f                                                  \
+					: cls == ClassBool ? integer != 0                                              \
+							   : (ctype)integer;                                           \
+		break;
+#include "../ir/dtypes.def"
+#undef DTYPE
+	default: bug("element type %d", t->dtype);
+	}
+}
+
+static size_t proto_count(const Onnx__TensorProto *p, DType type)
+{
+	switch (type) {
+	case F32: return p->n_float_data;
+	case F64: return p->n_double_data;
+	case I64: return p->n_int64_data;
+	default: return p->n_int32_data;
+	}
+}
+
+/* What is wrong with the message, or NULL: then out has its type and dims. */
+static const char *check_proto(Arena *arena, const Onnx__TensorProto *p, Tensor *out)
+{
+	if (!find_onnx_dtype(p->data_type, &out->dtype))
+		return arena_printf(arena, "element type %d of ONNX is not supported", p->data_type);
+	if (p->n_dims > MaxRank)
+		return arena_printf(arena, "rank %zu, at most %d is supported", p->n_dims, MaxRank);
+	if (p->n_external_data || p->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+		return "external data are not supported here";
+	out->rank = (int)p->n_dims;
+	for (int d = 0; d < out->rank; d++)
+		out->dims[d] = p->dims[d];
+	int64_t n = count_elements(out);
+	size_t bytes = n < 0 ? 0 : (size_t)n * dtypes[out->dtype].bytes, have = proto_count(p, out->dtype);
+	if (n < 0)
+		return "its dims are negative or too large";
+	if (p->has_raw_data && p->raw_data.len != bytes)
+		return arena_printf(arena, "%zu bytes of data, expected %zu for its dims", p->raw_data.len, bytes);
+	if (!p->has_raw_data && have != (size_t)n)
+		return arena_printf(arena, "%zu elements, expected %lld for its dims", have, (long long)n);
+	return NULL;
+}
+
+static void fill_from_proto(Tensor *t, const Onnx__TensorProto *p)
+{
+	int64_t n = tensor_numel(t);
+	if (p->has_raw_data && n)
+		memcpy(t->data, p->raw_data.data, p->raw_data.len);
+	for (int64_t i = 0; !p->has_raw_data && i < n; i++) {
+		int64_t integer;
+		double f = proto_element(p, t->dtype, i, &integer);
+		store_element(t, i, f, integer);
+	}
+	for (int64_t i = 0; t->dtype == Bool && i < n; i++)
+		((uint8_t *)t->data)[i] = ((uint8_t *)t->data)[i] != 0;
+}
+
+static void read_pb(Arena *arena, const uint8_t *bytes, size_t size, NamedTensor *out, const Loc *loc)
+{
+	Onnx__TensorProto *p = onnx__tensor_proto__unpack(NULL, size, bytes);
+	if (!p)
+		fatal_at(loc, "not a tensor (a serialized ONNX TensorProto)");
+	const char *wrong = check_proto(arena, p, &out->t);
+	if (!wrong) {
+		out->name = arena_strdup(arena, p->name ? p->name : "");
+		alloc_tensor(&out->t, loc);
+		fill_from_proto(&out->t, p);
+	}
+	onnx__tensor_proto__free_unpacked(p, NULL);
+	if (wrong)
+		fatal_at(loc, "%s", wrong);
+}
+
+void write_pb(Arena *arena, const char *path, const char *name, const Tensor *t)
+{
+	const Loc loc = {.file = path};
+	Onnx__TensorProto p = ONNX__TENSOR_PROTO__INIT;
+	int64_t dims[MaxRank];
+	memcpy(dims, t->dims, sizeof dims);
+	p.n_dims = t->rank;
+	p.dims = dims;
+	p.has_data_type = true;
+	p.data_type = dtypes[t->dtype].onnx;
+	p.name = arena_strdup(arena, name);
+	p.has_raw_data = true;
+	p.raw_data.len = (size_t)tensor_numel(t) * dtypes[t->dtype].bytes;
+	p.raw_data.data = t->data;
+	size_t size = onnx__tensor_proto__get_packed_size(&p);
+	uint8_t *bytes = malloc(size);
+	if (!bytes)
+		fatal_at(&loc, "no memory");
+	onnx__tensor_proto__pack(&p, bytes);
+	FILE *f = fopen(path, "wb");
+	size_t written = f ? fwrite(bytes, 1, size, f) : 0;
+	if (!f || fclose(f) || written != size)
+		fatal_at(&loc, "cannot be written: %s", strerror(errno));
+	free(bytes);
+}
+
+/* ---- .npy: NumPy's format, versions 1 to 3 ----------------------------------------------------------------------- */
+
+static const struct {
+	const char *descr;
+	DType dtype;
+} npy_types[] = {
+	{"<f4", F32}, {"<f8", F64}, {"|i1", I8}, {"<i2", I16}, {"<i4", I32}, {"<i8", I64}, {"|u1", U8}, {"|b1", Bool},
+};
+
+/* What follows 'key': in the header's dictionary. */
+static const char *npy_value(const char *header, const char *key, const Loc *loc)
+{
+	const char *p = strstr(header, key);
+	if (!p)
+		fatal_at(loc, "the header of the .npy has no %s", key);
+	p += strlen(key);
+	return p + strspn(p, " :");
+}
+
+static void read_npy_shape(Tensor *t, const char *p, const Loc *loc)
+{
+	if (*p++ != '(')
+		fatal_at(loc, "the header of the .npy has a strange shape");
+	for (p += strspn(p, " ,"); *p != ')'; p += strspn(p, " ,")) {
+		char *end;
+		errno = 0;
+		long long n = strtoll(p, &end, 10);
+		if (end == p || errno || n < 0)
+			fatal_at(loc, "the header of the .npy has a strange shape");
+		if (t->rank == MaxRank)
+			fatal_at(loc, "more than %d dims", MaxRank);
+		t->dims[t->rank++] = n;
+		p = end;
+	}
+}
+
+static DType npy_dtype(const char *descr, const Loc *loc)
+{
+	for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++)
+		if (*descr == '\'' && !strncmp(descr + 1, npy_types[i].descr, 3) && descr[4] == '\'')
+			return npy_types[i].dtype;
+	fatal_at(loc, "element type %.8s of NumPy is not supported", descr);
+}
+
+static void read_npy(Arena *arena, const uint8_t *bytes, size_t size, NamedTensor *out, const Loc *loc)
+{
+	size_t start = size > 6 && bytes[6] >= 2 ? 12 : 10;
+	if (size < start || memcmp(bytes, "\x93NUMPY", 6) || bytes[6] < 1 || bytes[6] > 3)
+		fatal_at(loc, "not a .npy file");
+	size_t length = bytes[8] | (size_t)bytes[9] << 8;
+	if (start == 12)
+		length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
+	if (length > size - start)
+		fatal_at(loc, "the header of the .npy is cut off");
+	const char *header =
+	    arena_printf(arena, "%.*s", (int)(length < 65536 ? length : 65536), (const char *)bytes + start);
+	Tensor *t = &out->t;
+	t->dtype = npy_dtype(npy_value(header, "'descr'", loc), loc);
+	if (strncmp(npy_value(header, "'fortran_order'", loc), "False", 5))
+		fatal_at(loc, "Fortran order is not supported");
+	read_npy_shape(t, npy_value(header, "'shape'", loc), loc);
+	int64_t n = count_elements(t);
+	size_t have = size - start - length;
+	if (n < 0 || (size_t)n * dtypes[t->dtype].bytes != have)
+		fatal_at(loc, "%zu bytes of data do not fit the shape", have);
+	alloc_tensor(t, loc);
+	memcpy(t->data, bytes + start + length, have);
+	out->name = "";
+}
+
+void read_tensor(Arena *arena, const char *path, NamedTensor *out)
+{
+	*out = (NamedTensor){.path = arena_strdup(arena, path)};
+	const Loc loc = {.file = out->path};
+	size_t size;
+	const uint8_t *bytes = map_file(arena, path, &size);
+	if (!bytes)
+		fatal_at(&loc, "cannot be read: %s", strerror(errno));
+	if (ends_with(path, ".npy"))
+		read_npy(arena, bytes, size, out, &loc);
+	else
+		read_pb(arena, bytes, size, out, &loc);
+}
+
+int read_tensors(Arena *arena, const char *dir, const char *stem, NamedTensor **all)
+{
+	int n = 0, cap = 0;
+	*all = NULL;
+	for (;;) {
+		const char *path = arena_printf(arena, "%s/%s_%d.pb", dir, stem, n);
+		NamedTensor one;
+		if (access(path, F_OK))
+			return n;
+		read_tensor(arena, path, &one);
+		PUSH(arena, *all, n, cap, one);
+	}
+}
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t next_random(uint64_t *seed) /* splitmix64 (Steele, Lea, Flood 2014) */
+{
+	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+void fill_random(Tensor *t, uint64_t *seed)
+{
+	for (int64_t i = 0, n = tensor_numel(t); i < n; i++) {
+		uint64_t r = next_random(seed);
+		store_element(t, i, (double)(r >> 40) / (1 << 23) - 1, (int64_t)(r >> 63));
+	}
+}
+
+double tensor_element(const Tensor *t, int64_t i)
+{
+	switch (t->dtype) {
+#define DTYPE(name, text, size, ctype, cls, onnx)                                                                      \
+	case name: return (double)((const ctype *)t->data)[i];
+#include "../ir/dtypes.def"
+#undef DTYPE
+	default: bug("element type %d", t->dtype);
+	}
+}
+
+static bool same_type(const Tensor *a, const Tensor *b)
+{
+	return a->dtype == b->dtype && a->rank == b->rank && !memcmp(a->dims, b->dims, a->rank * sizeof *a->dims);
+}
+
+static void note_worst(Difference *d, int64_t i, double got, double expected)
+{
+	d->worst = i;
+	d->got = got;
+	d->expected = expected;
+}
+
+static void compare_floats(Difference *d, const Tensor *got, const Tensor *expected, const Tolerance *tol)
+{
+	double scale = 0, largest = 0, worst_excess = 0;
+	for (int64_t i = 0, n = tensor_numel(got); i < n; i++) {
+		double g = tensor_element(got, i), e = tensor_element(expected, i);
+		if (isfinite(e) && fabs(e) > scale)
+			scale = fabs(e);
+		if ((isnan(g) && isnan(e)) || g == e)
+			continue;
+		if (!isfinite(g) || !isfinite(e)) {
+			if (!d->wrong++ || worst_excess < INFINITY)
+				note_worst(d, i, g, e);
+			worst_excess = largest = INFINITY;
+			continue;
+		}
+		double error = fabs(g - e), excess = tol->elementwise ? error - tol->atol - tol->rtol * fabs(e) : error;
+		largest = fmax(largest, error);
+		d->wrong += tol->elementwise && excess > 0;
+		if (d->worst < 0 || excess > worst_excess) {
+			worst_excess = excess;
+			note_worst(d, i, g, e);
+		}
+	}
+	d->error = scale > 0 ? largest / scale : largest;
+	d->good = !d->wrong && (tol->elementwise || d->error <= tol->tol);
+}
+
+static void compare_integers(Difference *d, const Tensor *got, const Tensor *expected)
+{
+	size_t size = dtypes[got->dtype].bytes;
+	for (int64_t i = 0, n = tensor_numel(got); i < n; i++)
+		if (memcmp((char *)got->data + i * size, (char *)expected->data + i * size, size) && !d->wrong++)
+			note_worst(d, i, tensor_element(got, i), tensor_element(expected, i));
+	d->good = !d->wrong;
+}
+
+Difference compare_tensors(const Tensor *got, const Tensor *expected, const Tolerance *tol)
+{
+	Difference d = {.worst = -1, .same_type = same_type(got, expected)};
+	if (!d.same_type)
+		return d;
+	if (dtypes[got->dtype].cls == ClassFloat)
+		compare_floats(&d, got, expected, tol);
+	else
+		compare_integers(&d, got, expected);
+	return d;
+}
+
+char *tensor_text(Arena *arena, const Tensor *t)
+{
+	char *s = arena_printf(arena, "%s[", dtypes[t->dtype].text);
+	for (int d = 0; d < t->rank; d++)
+		s = arena_printf(arena, "%s%s%lld", s, d ? ", " : "", (long long)t->dims[d]);
+	return arena_printf(arena, "%s]", s);
+}
