@@ -1,7 +1,7 @@
 /* build.c - small steps shared by the importers of operators: emit a node, read a known value, check a dim.
  *
- * Emitters leave out what does nothing (a cast to the same type, a reshape to the same dims), so that a graph that is all
- * shape arithmetic imports to nothing.
+ * Emitters leave out what does nothing (a cast to the same type, a reshape to the same dims), so that a graph that
+ * is all shape arithmetic imports to nothing.
  */
 #include "import.h"
 
@@ -136,7 +136,7 @@ Value *emit_reduce(Call *c, Op op, Value *x, int naxis, const int64_t *axes, boo
 	return emit(c, op, 1, &x, keepdims ? 2 : 1, attrs, NULL);
 }
 
-/* ---- axes ------------------------------------------------------------------------------------------------------------ */
+/* ---- axes ------------------------------------------------------------------------------------------------------ */
 
 int norm_axis(const Call *c, int64_t axis, int rank)
 {
@@ -172,7 +172,7 @@ int norm_axes(Call *c, const char *attr, int input, int rank, int64_t *axes)
 	return n;
 }
 
-/* ---- known values ------------------------------------------------------------------------------------------------------ */
+/* ---- known values ---------------------------------------------------------------------------------------------- */
 
 /* Elements of an integer constant; floating ones only if they are whole. */
 static bool element_as_int(const Const *k, int64_t i, int64_t *value)
@@ -245,7 +245,8 @@ int need_ints(Call *c, int input, const char *what, int64_t *ints, int max)
 	int n = need_dims(c, input, what, dims, max < MaxKnown ? max : MaxKnown);
 	for (int i = 0; i < n; i++)
 		if (!dim_is_const(dims[i], &ints[i]))
-			fatal_at(c->loc, "not supported: input '%s' is not constant: %s", what, dim_text(c->m, dims[i]));
+			fatal_at(c->loc, "not supported: input '%s' is not constant: %s", what, dim_text(c->m,
+			                                                                                 dims[i]));
 	return n;
 }
 
@@ -272,7 +273,7 @@ bool constant_fill(const Value *v, double *fill)
 	return *fill = 0, true;
 }
 
-/* ---- dims -------------------------------------------------------------------------------------------------------------- */
+/* ---- dims ------------------------------------------------------------------------------------------------------ */
 
 void require_equal(Call *c, const Dim *a, const Dim *b, const char *what)
 {
@@ -317,7 +318,8 @@ const Dim *product(Module *m, const Dim *const *dims, int n)
 	return p;
 }
 
-/* Where b is zero the model's own division fails, or the tensor is empty and any extent fits.  So b counts as positive. */
+/* Where b is zero the model's own division fails, or the tensor is empty and any extent fits.  So b counts as
+ * positive. */
 const Dim *divide_dims(Call *c, const Dim *a, const Dim *b)
 {
 	Module *m = c->m;

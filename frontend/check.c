@@ -1,7 +1,8 @@
 /* check.c - what a model uses that dcc does not support, all of it in one run.
  *
- * Findings of one kind are one message, at the first node that shows it, with a count.  Functions of the model are checked
- * once each, when something calls them; the branches of an If are checked when it is known which one is taken.
+ * Findings of one kind are one message, at the first node that shows it, with a count.  Functions of the model are
+ * checked once each, when something calls them; the branches of an If are checked when it is known which one is
+ * taken.
  */
 #include "import.h"
 
@@ -41,27 +42,36 @@ bool is_standard(const char *domain)
 
 int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		int64_t v = imports[i]->version;
 		if (is_standard(imports[i]->domain))
-			return imports[i]->version < 0 || imports[i]->version > INT16_MAX ? INT16_MAX : imports[i]->version;
+			return v < 0 || v > INT16_MAX ? INT16_MAX : (int)v;
+	}
 	return -1;
 }
 
-static void note(Check *k, const OnnxNode *node, int opset, const char *text)
+static void note(Check *, const OnnxNode *, int opset, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+static void note(Check *k, const OnnxNode *node, int opset, const char *fmt, ...)
 {
+	char text[512];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof text, fmt, args);
+	va_end(args);
 	Finding *f = get_name(&k->by_text, text);
 	if (!f) {
 		f = arena_alloc(k->im->scratch, sizeof *f);
-		*f = (Finding){text, {.file = k->im->file->path}, 0};
+		*f = (Finding){arena_strdup(k->im->scratch, text), {.file = k->im->file->path}, 0};
 		if (node)
-			f->loc = (Loc){.file = k->im->file->path, .node = node_name(node), .op = node->op_type, .opset = opset};
+			f->loc = (Loc){.file = k->im->file->path, .node = node_name(node), .op = node->op_type,
+			               .opset = opset};
 		PUSH(k->im->scratch, k->found, k->nfound, k->capfound, f);
-		put_name(&k->by_text, text, f);
+		put_name(&k->by_text, f->text, f);
 	}
 	f->count++;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------------------ */
+/* ---- rows ------------------------------------------------------------------------------------------------------ */
 
 const OnnxOp *find_row(const Import *im, const char *op_type, int opset)
 {
@@ -136,24 +146,23 @@ const char *check_attr(const Import *im, const OnnxOp *row, const OnnxAttr *a, c
 	return arena_printf(im->scratch, "attribute '%s' = %s is not supported", a->name, text);
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------------------------- */
 
 static void check_dtype(Check *k, const OnnxNode *node, int opset, int onnx, const char *what)
 {
 	DType dtype;
 	if (!onnx_dtype(onnx, &dtype))
-		note(k, node, opset, arena_printf(k->im->scratch, "%s: element type %s is not supported", what, onnx_dtype_text(onnx)));
+		note(k, node, opset, "%s: element type %s is not supported", what, onnx_dtype_text(onnx));
 }
 
 static void check_arity(Check *k, const OnnxNode *node, int opset, const OnnxOp *row)
 {
-	Arena *a = k->im->scratch;
 	for (size_t i = row->max_in; i < node->n_input; i++)
 		if (*node->input[i])
-			note(k, node, opset, arena_printf(a, "operator '%s': input %zu is not supported", row->name, i));
+			note(k, node, opset, "operator '%s': input %zu is not supported", row->name, i);
 	for (size_t i = row->max_out; i < node->n_output; i++)
 		if (*node->output[i])
-			note(k, node, opset, arena_printf(a, "operator '%s': output %zu is not supported", row->name, i));
+			note(k, node, opset, "operator '%s': output %zu is not supported", row->name, i);
 }
 
 static void check_node(Check *k, const OnnxNode *node, int opset)
@@ -170,13 +179,13 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 		return;
 	}
 	if (!is_standard(node->domain)) {
-		note(k, node, opset, arena_printf(a, "operator '%s' of domain '%s' is not supported", type, node->domain));
+		note(k, node, opset, "operator '%s' of domain '%s' is not supported", type, node->domain);
 		return;
 	}
 	const OnnxOp *row = find_row(k->im, type, opset);
 	if (!row) {
 		bool other = get_name(&k->im->ops, type) != NULL;
-		note(k, node, opset, arena_printf(a, "operator '%s' is not supported%s", type, other ? " at this opset" : ""));
+		note(k, node, opset, "operator '%s' is not supported%s", type, other ? " at this opset" : "");
 		return;
 	}
 	check_arity(k, node, opset, row);
@@ -185,7 +194,7 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 		bool refers = attr->ref_attr_name && *attr->ref_attr_name;
 		const char *wrong = check_attr(k->im, row, attr, refers ? NULL : attr);
 		if (wrong)
-			note(k, node, opset, arena_printf(a, "operator '%s': %s", row->name, wrong));
+			note(k, node, opset, "operator '%s': %s", row->name, wrong);
 		else if (attr->t)
 			check_dtype(k, node, opset, attr->t->data_type, row->name);
 		else if (!refers && !strcmp(attr->name, "to"))
@@ -195,13 +204,12 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 
 static bool check_opset(Check *k, int opset, const char *of)
 {
-	Arena *a = k->im->scratch;
 	if (opset >= FirstOpset && opset <= LastOpset)
 		return true;
 	if (opset < 0)
-		note(k, NULL, 0, arena_printf(a, "%s: no opset of the standard domain is stated", of));
+		note(k, NULL, 0, "%s: no opset of the standard domain is stated", of);
 	else
-		note(k, NULL, 0, arena_printf(a, "%s: opset %d is not supported; %d to %d are", of, opset, FirstOpset, LastOpset));
+		note(k, NULL, 0, "%s: opset %d is not supported; %d to %d are", of, opset, FirstOpset, LastOpset);
 	return false;
 }
 
@@ -218,7 +226,7 @@ static void check_types(Check *k, const OnnxGraph *g)
 		const OnnxValueInfo *v = g->input[i];
 		const char *what = arena_printf(a, "input '%s'", v->name ? v->name : "");
 		if (!v->type || !v->type->tensor_type)
-			note(k, NULL, 0, arena_printf(a, "%s is not a tensor: not supported", what));
+			note(k, NULL, 0, "%s is not a tensor: not supported", what);
 		else
 			check_dtype(k, NULL, 0, v->type->tensor_type->elem_type, what);
 	}

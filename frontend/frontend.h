@@ -16,9 +16,10 @@ typedef struct LoadOptions {
 	const char *name; /* C identifier of the model; NULL: made from the file name */
 } LoadOptions;
 
-/* Reads a file of ONNX or of IR text, whichever it holds.  What is wrong with it, or with the options (NULL: none), is the
- * user's error: every unsupported operator, attribute and element type of an ONNX file is reported before it leaves.
- * The result passes verify_module().  free_module() frees it; constants may point into the mapped file until then. */
+/* Reads a file of ONNX or of IR text, whichever it holds.  What is wrong with it, or with the options (NULL:
+ * none), is the user's error: every unsupported operator, attribute and element type of an ONNX file is reported
+ * before it leaves. The result passes verify_module().  free_module() frees it; constants may point into the
+ * mapped file until then. */
 Module *load_model(const char *path, const LoadOptions *);
 
 /* One line per supported ONNX operator: name, opset range, attributes. */

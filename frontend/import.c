@@ -36,7 +36,7 @@ void print_onnx_ops(FILE *out)
 	}
 }
 
-/* ---- attributes -------------------------------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------------------------ */
 
 static const OnnxAttr *attr_of(OnnxAttr *const *attrs, size_t n, const char *name)
 {
@@ -108,7 +108,7 @@ int onnx_ints(const Call *c, const char *name, const int64_t **ints)
 	return a ? (int)a->n_ints : -1;
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------------------------- */
 
 static Value *lookup(Import *im, Scope *s, const char *name, const Loc *loc)
 {
@@ -127,7 +127,9 @@ Value *need_value(Import *im, Scope *s, const char *name, const Loc *loc)
 {
 	Value *v = lookup(im, s, name, loc);
 	if (!v)
-		fatal_at(loc, "'%s' is used but not defined before: nodes must be in topological order, without cycles", name);
+		fatal_at(loc,
+		         "'%s' is used but not defined before: nodes must be in topological order, without cycles",
+		        name);
 	return v;
 }
 
@@ -160,7 +162,7 @@ static Scope *new_scope(Import *im, Scope *outer, int opset, int depth)
 	return s;
 }
 
-/* ---- symbols ------------------------------------------------------------------------------------------------------------- */
+/* ---- symbols --------------------------------------------------------------------------------------------------- */
 
 static bool is_identifier(const char *s)
 {
@@ -202,7 +204,8 @@ static const Dim *bound_symbol(Import *im, const char *raw, const char *name)
 		lo = d->lo > lo ? d->lo : lo;
 		hi = d->hi < hi ? d->hi : hi;
 		if (lo > hi)
-			fatal_at(&(Loc){.file = im->file->path}, "no value of dimension '%s' fits all operations of the model", raw);
+			fatal_at(&(Loc){.file = im->file->path},
+			         "no value of dimension '%s' fits all operations of the model", raw);
 	}
 	if (lo == hi)
 		return dim_const(im->m, lo);
@@ -259,7 +262,7 @@ static const Dim *declared_dim(Import *im, const Onnx__TensorShapeProto__Dimensi
 	return symbol_of(im, arena_printf(im->scratch, "%s_d%d", input, axis));
 }
 
-/* ---- inputs -------------------------------------------------------------------------------------------------------------- */
+/* ---- inputs ---------------------------------------------------------------------------------------------------- */
 
 static const Onnx__TensorShapeProto *shape_of(const OnnxValueInfo *v, const Loc *loc)
 {
@@ -308,7 +311,7 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 	exit_if_errors();
 }
 
-/* ---- nodes --------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ----------------------------------------------------------------------------------------------------- */
 
 static void check_arguments(Call *c)
 {
@@ -337,7 +340,8 @@ static void import_call(Call *c, const OnnxFunction *f)
 	s->caller = c;
 	s->function = f;
 	if ((size_t)c->nin > f->n_input || (size_t)c->nout > f->n_output)
-		fatal_at(c->loc, "function '%s' has %zu inputs and %zu outputs, the call %d and %d", f->name, f->n_input,
+		fatal_at(c->loc, "function '%s' has %zu inputs and %zu outputs, the call %d and %d", f->name,
+		         f->n_input,
 		         f->n_output, c->nin, c->nout);
 	for (int i = 0; i < c->nin; i++)
 		if (c->in[i])
@@ -433,7 +437,7 @@ void import_if(Call *c)
 			c->out[i] = need_value(c->im, s, a->g->output[i]->name ? a->g->output[i]->name : "", c->loc);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------------------------- */
 
 static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *loc)
 {
@@ -534,7 +538,8 @@ static void index_names(Import *im)
 	for (size_t i = 0; i < model->n_functions; i++) {
 		const OnnxFunction *f = model->functions[i];
 		put_name(&im->functions,
-		         arena_printf(im->scratch, "%s:%s:%s", is_standard(f->domain) ? "" : f->domain, f->name ? f->name : "",
+		         arena_printf(im->scratch, "%s:%s:%s", is_standard(f->domain) ? "" : f->domain,
+		                      f->name ? f->name : "",
 		                      f->overload ? f->overload : ""),
 		         (void *)f);
 	}

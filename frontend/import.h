@@ -1,8 +1,8 @@
 /* import.h - inside of the frontend: what the importers of single operators see.
  *
- * import.c walks the graph; for every node it finds the row of onnx_ops.def and either expands the row's text (expr.c) or
- * calls the row's function (import_*.c) with a Call.  Such a function reads c->in and the attributes, emits nodes and sets
- * c->out[0 .. nout).  What a model can do wrong is a fatal_at(c->loc).
+ * import.c walks the graph; for every node it finds the row of onnx_ops.def and either expands the row's text
+ * (expr.c) or calls the row's function (import_*.c) with a Call.  Such a function reads c->in and the attributes,
+ * emits nodes and sets c->out[0 .. nout).  What a model can do wrong is a fatal_at(c->loc).
  */
 #ifndef DCC_IMPORT_H
 #define DCC_IMPORT_H
@@ -71,7 +71,7 @@ extern const OnnxOp onnx_ops[];
 extern const int nonnx_ops;
 enum { AnyNumber = 1 << 20, FirstOpset = 7, LastOpset = 26 };
 
-/* ---- import.c -------------------------------------------------------------------------------------------------------- */
+/* ---- import.c -------------------------------------------------------------------------------------------------- */
 
 const OnnxAttr *onnx_attr(const Call *, const char *name); /* resolves the caller's attributes in functions; or NULL */
 bool has_attr(const Call *, const char *name);
@@ -86,7 +86,7 @@ void import_nodes(Import *, Scope *, OnnxNode *const *, size_t n);
 void add_tensors(Scope *, OnnxTensor *const *, size_t n, const Loc *);
 Value *need_value(Import *, Scope *, const char *name, const Loc *); /* undefined: fatal */
 
-/* ---- check.c --------------------------------------------------------------------------------------------------------- */
+/* ---- check.c --------------------------------------------------------------------------------------------------- */
 
 /* Lists everything in the graph, and in the functions that it calls, that is not supported; the caller exits if so. */
 void check_graph(Import *, const OnnxGraph *, int opset);
@@ -99,14 +99,14 @@ int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n); /* -1: n
 const char *check_attr(const Import *, const OnnxOp *, const OnnxAttr *, const OnnxAttr *resolved);
 const char *node_name(const OnnxNode *); /* or its first output */
 
-/* ---- expr.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- expr.c ---------------------------------------------------------------------------------------------------- */
 
 Value *expand_text(Call *, const char *text);
-/* An expression over symbols: integers, names, + - * / ( ) min max floor ceiling Mod.  NULL: not one.  symbol() may return
- * NULL to refuse. */
+/* An expression over symbols: integers, names, + - * / ( ) min max floor ceiling Mod.  NULL: not one.  symbol()
+ * may return NULL to refuse. */
 const Dim *parse_dim_text(Module *, const char *text, const Dim *(*symbol)(void *, const char *name), void *ctx);
 
-/* ---- build.c: small steps shared by the importers ---------------------------------------------------------------------- */
+/* ---- build.c: small steps shared by the importers -------------------------------------------------------------- */
 
 Value *emit(Call *, Op, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
 Value *emit1(Call *, Op, Value *);
@@ -140,7 +140,7 @@ const Dim *divide_dims(Call *, const Dim *a, const Dim *b);
 const Dim *product(Module *, const Dim *const *dims, int n);
 bool same_dims(const Type *, int rank, const Dim *const *dims);
 
-/* ---- import_*.c: the functions of onnx_ops.def -------------------------------------------------------------------------- */
+/* ---- import_*.c: the functions of onnx_ops.def ----------------------------------------------------------------- */
 
 void import_if(Call *); /* import.c */
 
@@ -198,10 +198,13 @@ void import_layer_norm(Call *);
 void import_rms_norm(Call *);
 void import_batch_norm(Call *);
 void import_global_average_pool(Call *);
-void import_attention(Call *);
 /* One entry per spatial axis from an attribute, `dflt` where it is absent; smaller than `least` is fatal. */
 void read_windows(Call *, const char *attr, int want, int64_t dflt, int64_t least, int64_t *out);
-void read_pads(Call *, int spatial, const int64_t *kernel, const int64_t *strides, const int64_t *dilations, int64_t *pads);
+void read_pads(Call *, int spatial, const int64_t *kernel, const int64_t *strides, const int64_t *dilations,
+               int64_t *pads);
+
+void import_attention(Call *); /* import_attention.c */
+void import_rotary_embedding(Call *);
 
 void import_max_pool(Call *); /* import_more.c */
 void import_average_pool(Call *);

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- elementwise --------------------------------------------------------------------------------------------------------- */
+/* ---- elementwise ----------------------------------------------------------------------------------------------- */
 
 /* ONNX rounds an integer quotient toward zero.  A model that divides sizes means them as counts, so a size that may be
  * negative becomes a run-time check. */
@@ -144,7 +144,7 @@ void import_mean(Call *c)
 	c->out[0] = emit2(c, OpDiv, c->out[0], emit_const(c, c->in[0]->type.dtype, c->nin));
 }
 
-/* ---- reductions ------------------------------------------------------------------------------------------------------------ */
+/* ---- reductions ------------------------------------------------------------------------------------------------ */
 
 /* The axes to reduce; all of them if none is listed and the node does not say noop. */
 static int reduced_axes(Call *c, int64_t *axes)
@@ -159,8 +159,12 @@ static int reduced_axes(Call *c, int64_t *axes)
 
 static const Dim *fold_dims(Module *m, Op op, const Dim *a, const Dim *b)
 {
-	return op == OpSum ? dim_add(m, a, b) : op == OpReduceMax ? dim_max(m, a, b) : op == OpReduceMin ? dim_min(m, a, b)
-	                                                                                               : dim_mul(m, a, b);
+	switch (op) {
+	case OpSum: return dim_add(m, a, b);
+	case OpReduceMax: return dim_max(m, a, b);
+	case OpReduceMin: return dim_min(m, a, b);
+	default: return dim_mul(m, a, b);
+	}
 }
 
 /* A reduction of known elements to one; OpMul stands for the product, which the IR lacks.  NULL: not that simple. */
@@ -267,7 +271,7 @@ void import_reduce_log_sum_exp(Call *c)
 	c->out[0] = onnx_int(c, "keepdims", 1) ? v : emit_reshape(c, v, rank, dims);
 }
 
-/* ---- softmax --------------------------------------------------------------------------------------------------------------- */
+/* ---- softmax --------------------------------------------------------------------------------------------------- */
 
 /* Below opset 13 a softmax works on [axes before, axes from `axis` on].  Calls build() on that form and undoes it. */
 static Value *rowwise(Call *c, Value *(*row)(Call *, Value *, int axis))
@@ -276,8 +280,8 @@ static Value *rowwise(Call *c, Value *(*row)(Call *, Value *, int axis))
 	Type type = x->type;
 	double fill;
 	if (constant_fill(x, &fill) && fill == -INFINITY)
-		fatal_at(c->loc, "the operand is constant -inf: the exporter has dropped an in-place write to it, so the model "
-		                 "computes something else than its source");
+		fatal_at(c->loc, "the operand is constant -inf: the exporter has dropped an in-place write to it, so the "
+		                 "model computes something else than its source");
 	int axis = norm_axis(c, onnx_int(c, "axis", c->opset < 13 ? 1 : -1), type.rank);
 	if (c->opset >= 13 || axis == type.rank - 1)
 		return row(c, x, axis);

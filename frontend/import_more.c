@@ -21,7 +21,7 @@ static Value *count_along(Call *c, const Dim *n, int rank, int axis)
 	return emit_reshape(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), rank, dims);
 }
 
-/* ---- pooling ----------------------------------------------------------------------------------------------------------------- */
+/* ---- pooling --------------------------------------------------------------------------------------------------- */
 
 enum { MaxTaps = 128 };
 
@@ -163,7 +163,7 @@ void import_global_max_pool(Call *c)
 	c->out[0] = emit_reduce(c, OpReduceMax, c->in[0], n, axes, true);
 }
 
-/* ---- rearrangements ------------------------------------------------------------------------------------------------------------ */
+/* ---- rearrangements -------------------------------------------------------------------------------------------- */
 
 /* By how much each axis grows; whole numbers only. */
 static void read_factors(Call *c, int64_t *factors)
@@ -190,7 +190,8 @@ static void read_factors(Call *c, int64_t *factors)
 	for (int i = 0; i < n; i++) {
 		q = divide_dims(c, sizes[i], x->dims[i]);
 		if (!dim_is_const(q, &factors[i]) || factors[i] < 1 || dim_mul(c->m, q, x->dims[i]) != sizes[i])
-			fatal_at(c->loc, "not supported: resizing %s to %s", dim_text(c->m, x->dims[i]), dim_text(c->m, sizes[i]));
+			fatal_at(c->loc, "not supported: resizing %s to %s", dim_text(c->m, x->dims[i]),
+			         dim_text(c->m, sizes[i]));
 	}
 }
 
@@ -204,7 +205,8 @@ void import_resize(Call *c)
 	bool from_floor = c->opset < 11 || (mode && !strcmp(mode, "asymmetric") && round && !strcmp(round, "floor"));
 	bool half = !mode || !strcmp(mode, "half_pixel");
 	if (!from_floor && !(half && (!round || !strncmp(round, "round_prefer_", 13))))
-		fatal_at(c->loc, "not supported: nearest_mode %s with coordinates %s", round ? round : "round_prefer_floor",
+		fatal_at(c->loc, "not supported: nearest_mode %s with coordinates %s",
+		         round ? round : "round_prefer_floor",
 		         mode ? mode : "half_pixel");
 	if (has_attr(c, "axes"))
 		fatal_at(c->loc, "not supported: attribute 'axes'");
@@ -259,7 +261,7 @@ void import_space_to_depth(Call *c)
 	c->out[0] = shuffle(c, c->in[0], 6, split, perm, out);
 }
 
-/* ---- einsum ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- einsum ---------------------------------------------------------------------------------------------------- */
 
 enum { MaxTerms = 16 };
 
@@ -309,7 +311,8 @@ static void drop_axes(Call *c, Labelled *x, const char *needed)
 	x->v = emit_reduce(c, OpSum, x->v, n, axes, false);
 }
 
-static void pick_labels(char *out, const char *from, const char *other, bool in_other, const char *needed, bool in_needed)
+static void pick_labels(char *out, const char *from, const char *other, bool in_other, const char *needed,
+                        bool in_needed)
 {
 	for (; *from; from++)
 		if (has_label(other, *from) == in_other && has_label(needed, *from) == in_needed)
@@ -423,7 +426,7 @@ void import_einsum(Call *c)
 	c->out[0] = reorder(c, &all, out);
 }
 
-/* ---- searching and counting -------------------------------------------------------------------------------------------------------- */
+/* ---- searching and counting ------------------------------------------------------------------------------------ */
 
 /* The first (or last) place of the extreme element: the least (largest) index where x equals it. */
 static void import_arg(Call *c, Op extreme)
@@ -511,7 +514,7 @@ void import_eye_like(Call *c)
 	c->out[0] = emit_cast(c, hit, dtype);
 }
 
-/* ---- normalisation over groups ------------------------------------------------------------------------------------------------------- */
+/* ---- normalisation over groups --------------------------------------------------------------------------------- */
 
 /* norm over [n, groups, rest], then scale and bias of the channels */
 static void norm_groups(Call *c, const Dim *groups)
@@ -560,10 +563,10 @@ void import_lp_norm(Call *c)
 	c->out[0] = emit3(c, OpWhere, emit2(c, OpEq, size, zero), zero, y);
 }
 
-/* ---- Fourier transform ------------------------------------------------------------------------------------------------------------------- */
+/* ---- Fourier transform ----------------------------------------------------------------------------------------- */
 
-/* cos or sin of 2 pi k n / N for n < N, k < bins, as [N, bins].  The product is reduced to (-N/2, N/2] before it is scaled,
- * which keeps the angle's rounding error small. */
+/* cos or sin of 2 pi k n / N for n < N, k < bins, as [N, bins].  The product is reduced to (-N/2, N/2] before it
+ * is scaled, which keeps the angle's rounding error small. */
 static Value *wave(Call *c, Op op, const Dim *n, const Dim *bins, DType dtype)
 {
 	Module *m = c->m;
@@ -577,65 +580,83 @@ static Value *wave(Call *c, Op op, const Dim *n, const Dim *bins, DType dtype)
 	return emit1(c, op, angle);
 }
 
-/* One part of the complex pairs, [.., N], with the transformed axis last. */
+/* One part of the complex pairs, [.., N], with the transformed axis last; a vector becomes a row. */
 static Value *take_part(Call *c, Value *x, int axis, int part)
 {
 	int rank = x->type.rank - 1, perm[MaxRank];
 	Value *v = emit_reshape(c, emit_range(c, x, rank, num(c, part), num(c, 1), 1), rank, x->type.dims);
 	for (int i = 0; i < rank; i++)
 		perm[i] = i == axis ? rank - 1 : i == rank - 1 ? axis : i;
+	if (rank == 1)
+		return emit_reshape(c, v, 2, (const Dim *[]){num(c, 1), x->type.dims[0]});
 	return emit_transpose(c, v, perm);
 }
 
-void import_dft(Call *c)
+typedef struct Dft {
+	int axis; /* the one transformed */
+	const Dim *n, *bins;
+	bool complex, inverse;
+} Dft;
+
+static void read_dft(Call *c, Dft *d)
 {
-	Module *m = c->m;
-	Value *x = c->in[0];
-	int rank = x->type.rank, perm[MaxRank];
+	const Type *x = &c->in[0]->type;
+	const Dim *length;
 	int64_t at = c->opset < 20 ? onnx_int(c, "axis", 1) : -2, parts;
+	bool onesided = onnx_int(c, "onesided", 0);
 	if (c->opset >= 20 && c->nin > 2 && c->in[2] && need_ints(c, 2, "axis", &at, 1) != 1)
 		fatal_at(c->loc, "input 'axis' is not a scalar");
-	int axis = norm_axis(c, at, rank);
-	if (rank < 2 || axis == rank - 1 || !dim_is_const(x->type.dims[rank - 1], &parts) || parts < 1 || parts > 2)
-		fatal_at(c->loc, "the last axis of %s does not hold real and imaginary parts", type_text(m, &x->type));
-	const Dim *n = x->type.dims[axis], *length, *bins = n;
-	bool inverse = onnx_int(c, "inverse", 0), onesided = onnx_int(c, "onesided", 0);
-	if (c->nin > 1 && c->in[1]) {
-		if (need_dims(c, 1, "dft_length", &length, 1) != 1 || length != n)
-			fatal_at(c->loc, "not supported: a dft_length that is not the extent %s", dim_text(m, n));
-	}
-	if (onesided && (inverse || parts == 2))
+	d->axis = norm_axis(c, at, x->rank);
+	bool pairs = x->rank > 1 && d->axis < x->rank - 1 && dim_is_const(x->dims[x->rank - 1], &parts);
+	if (!pairs || parts < 1 || parts > 2)
+		fatal_at(c->loc, "the last axis of %s does not hold real and imaginary parts", type_text(c->m, x));
+	d->complex = parts == 2;
+	d->inverse = onnx_int(c, "inverse", 0);
+	d->n = d->bins = x->dims[d->axis];
+	require_at_least(c, d->n, 1);
+	if (c->nin > 1 && c->in[1] && (need_dims(c, 1, "dft_length", &length, 1) != 1 || length != d->n))
+		fatal_at(c->loc, "not supported: a dft_length that is not the extent %s", dim_text(c->m, d->n));
+	if (onesided && (d->inverse || d->complex))
 		fatal_at(c->loc, "not supported: onesided with inverse or complex input");
-	require_at_least(c, n, 1);
 	if (onesided)
-		bins = dim_add(m, dim_floordiv(m, n, num(c, 2)), num(c, 1));
+		d->bins = dim_add(c->m, dim_floordiv(c->m, d->n, num(c, 2)), num(c, 1));
+}
+
+/* One part of the result with its axes back in place and an axis of extent 1 behind them. */
+static Value *finish_part(Call *c, const Dft *d, Value *v)
+{
+	const Dim *dims[MaxRank];
+	int rank = c->in[0]->type.rank - 1, perm[MaxRank];
+	for (int i = 0; i < rank; i++)
+		perm[i] = i == d->axis ? rank - 1 : i == rank - 1 ? d->axis : i;
+	v = rank == 1 ? emit_reshape(c, v, 1, &d->bins) : emit_transpose(c, v, perm);
+	if (d->inverse)
+		v = emit2(c, OpDiv, v, emit_cast(c, emit_dims(c, 0, 1, &d->n), v->type.dtype));
+	memcpy(dims, v->type.dims, rank * sizeof *dims);
+	dims[rank] = num(c, 1);
+	return emit_reshape(c, v, rank + 1, dims);
+}
+
+/* (re + i im) (cos - i sin), and + i sin for the inverse. */
+void import_dft(Call *c)
+{
+	Dft d;
+	read_dft(c, &d);
+	Value *x = c->in[0], *out[2];
 	DType dtype = x->type.dtype;
-	Value *cosine = wave(c, OpCos, n, bins, dtype), *sine = wave(c, OpSin, n, bins, dtype);
-	if (!inverse)
+	Value *cosine = wave(c, OpCos, d.n, d.bins, dtype), *sine = wave(c, OpSin, d.n, d.bins, dtype);
+	if (!d.inverse)
 		sine = emit1(c, OpNeg, sine);
-	Value *re = take_part(c, x, axis, 0), *out[2];
-	if (rank == 2) /* a vector is a row */
-		re = emit_reshape(c, re, 2, (const Dim *[]){num(c, 1), n});
+	Value *re = take_part(c, x, d.axis, 0);
 	out[0] = emit2(c, OpMatMul, re, cosine);
 	out[1] = emit2(c, OpMatMul, re, sine);
-	if (parts == 2) {
-		Value *im = take_part(c, x, axis, 1);
-		if (rank == 2)
-			im = emit_reshape(c, im, 2, (const Dim *[]){num(c, 1), n});
+	if (d.complex) {
+		Value *im = take_part(c, x, d.axis, 1);
 		out[0] = emit2(c, OpSub, out[0], emit2(c, OpMatMul, im, sine));
 		out[1] = emit2(c, OpAdd, out[1], emit2(c, OpMatMul, im, cosine));
 	}
-	for (int i = 0; i < rank - 1; i++)
-		perm[i] = i == axis ? rank - 2 : i == rank - 2 ? axis : i;
-	for (int i = 0; i < 2; i++) {
-		const Dim *dims[MaxRank];
-		Value *v = rank == 2 ? emit_reshape(c, out[i], 1, &bins) : emit_transpose(c, out[i], perm);
-		if (inverse)
-			v = emit2(c, OpDiv, v, emit_cast(c, emit_dims(c, 0, 1, &n), dtype));
-		memcpy(dims, v->type.dims, (rank - 1) * sizeof *dims);
-		dims[rank - 1] = num(c, 1);
-		out[i] = emit_reshape(c, v, rank, dims);
-	}
-	Attr a = mk_int(Attr_axis, rank - 1);
+	out[0] = finish_part(c, &d, out[0]);
+	out[1] = finish_part(c, &d, out[1]);
+	Attr a = mk_int(Attr_axis, x->type.rank - 1);
 	c->out[0] = emit(c, OpConcat, 2, out, 1, &a, NULL);
 }

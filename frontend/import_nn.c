@@ -1,18 +1,19 @@
-/* import_nn.c - matrix products, convolutions, normalisations and attention. */
+/* import_nn.c - matrix products, convolutions and normalisations. */
 #include "import.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- matrix products ------------------------------------------------------------------------------------------------------- */
+/* ---- matrix products ------------------------------------------------------------------------------------------- */
 
-/* torch's TorchScript exporter drops as_strided().copy_() and leaves the zeros that were to be written to. */
+/* torch's TorchScript exporter drops as_strided().copy_() and leaves the zeros that were to be written to: a stack of
+ * matrices.  A single matrix of zeros is more likely a weight that starts there. */
 static void refuse_lost_write(Call *c, const Value *v)
 {
 	double fill;
-	if (constant_fill(v, &fill) && fill == 0 && !dim_equals(type_numel(c->m, &v->type), 1) && v->type.rank > 1)
-		fatal_at(c->loc, "a constant operand of the product is all zeros: the exporter has dropped an in-place write to "
-		                 "it, so the model computes something else than its source");
+	if (v->type.rank > 2 && constant_fill(v, &fill) && fill == 0)
+		fatal_at(c->loc, "a constant operand of the product is all zeros: the exporter has dropped an in-place "
+		                 "write to it, so the model computes something else than its source");
 }
 
 /* Vectors become matrices first: a row on the left, a column on the right. */
@@ -46,8 +47,6 @@ void import_gemm(Call *c)
 	Value *a = c->in[0], *b = c->in[1];
 	if (a->type.rank != 2 || b->type.rank != 2)
 		fatal_at(c->loc, "operands have ranks %d and %d, expected 2", a->type.rank, b->type.rank);
-	refuse_lost_write(c, a);
-	refuse_lost_write(c, b);
 	if (onnx_int(c, "transA", 0))
 		a = emit_swap(c, a);
 	if (onnx_int(c, "transB", 0))
@@ -61,7 +60,7 @@ void import_gemm(Call *c)
 	c->out[0] = v;
 }
 
-/* ---- convolution ----------------------------------------------------------------------------------------------------------- */
+/* ---- convolution ----------------------------------------------------------------------------------------------- */
 
 /* One entry per spatial axis from an attribute, `dflt` if it is absent. */
 void read_windows(Call *c, const char *name, int want, int64_t dflt, int64_t least, int64_t *out)
@@ -85,7 +84,8 @@ static void same_pads(Call *c, int axis, int spatial, int64_t span, int64_t stri
 	bool lower = onnx_word(c, "auto_pad", "SAME_LOWER");
 	if (stride != 1) {
 		if (!dim_is_const(dim, &extent))
-			fatal_at(c->loc, "not supported: auto_pad with a stride over the symbolic extent %s", dim_text(c->m, dim));
+			fatal_at(c->loc, "not supported: auto_pad with a stride over the symbolic extent %s",
+			         dim_text(c->m, dim));
 		total = ((extent + stride - 1) / stride - 1) * stride + span - extent;
 	}
 	total = total < 0 ? 0 : total;
@@ -93,7 +93,8 @@ static void same_pads(Call *c, int axis, int spatial, int64_t span, int64_t stri
 	pads[spatial + axis] = total - pads[axis];
 }
 
-void read_pads(Call *c, int spatial, const int64_t *kernel, const int64_t *strides, const int64_t *dilations, int64_t *pads)
+void read_pads(Call *c, int spatial, const int64_t *kernel, const int64_t *strides, const int64_t *dilations,
+               int64_t *pads)
 {
 	const char *how = onnx_text(c, "auto_pad");
 	read_windows(c, "pads", 2 * spatial, 0, 0, pads);
@@ -140,7 +141,7 @@ void import_global_average_pool(Call *c)
 	c->out[0] = emit_reduce(c, OpMean, c->in[0], n, axes, true);
 }
 
-/* ---- normalisation --------------------------------------------------------------------------------------------------------- */
+/* ---- normalisation --------------------------------------------------------------------------------------------- */
 
 /* The op takes scale and bias of exactly the normalised dims; what only broadcasts to them is applied afterwards. */
 static void import_norm(Call *c, Op op)
@@ -211,79 +212,4 @@ void import_batch_norm(Call *c)
 	Value *shift = emit2(c, OpSub, bias, emit2(c, OpMul, mean, s));
 	Value *y = emit2(c, OpMul, x, per_channel(c, s, x->type.rank));
 	c->out[0] = emit2(c, OpAdd, y, per_channel(c, shift, x->type.rank));
-}
-
-/* ---- attention ------------------------------------------------------------------------------------------------------------- */
-
-static const int heads_second[4] = {0, 2, 1, 3}; /* [batch, heads, tokens, width] <-> [batch, tokens, heads, width] */
-
-/* The operand as [batch, tokens, heads, width]. */
-static Value *split_heads(Call *c, Value *v, int64_t heads)
-{
-	const Dim *const *d = v->type.dims;
-	if (v->type.rank == 4)
-		return emit_transpose(c, v, heads_second);
-	if (v->type.rank != 3 || heads < 1)
-		fatal_at(c->loc, "an operand of rank %d with %lld heads", v->type.rank, (long long)heads);
-	const Dim *n = dim_const(c->m, heads), *width;
-	if (!dim_exact_div(c->m, d[2], n, &width))
-		fatal_at(c->loc, "%s channels do not split into %lld heads", dim_text(c->m, d[2]), (long long)heads);
-	return emit_reshape(c, v, 4, (const Dim *[]){d[0], d[1], n, width});
-}
-
-/* Query i sees key j for j <= i + past, which is the IR's rule if the new keys are as many as the queries. */
-static Value *causal_mask(Call *c, Value *mask, const Dim *queries, const Dim *keys, const Dim *past, DType dtype)
-{
-	const Dim *one = dim_const(c->m, 1);
-	Value *i = emit_reshape(c, emit_iota(c, I64, queries, past, one), 2, (const Dim *[]){queries, one});
-	Value *sees = emit2(c, OpLe, emit_iota(c, I64, keys, dim_const(c->m, 0), one), i);
-	if (!mask)
-		return sees;
-	if (mask->type.dtype == Bool)
-		return emit2(c, OpAnd, mask, sees);
-	return emit3(c, OpWhere, sees, mask, emit_const(c, dtype, -INFINITY));
-}
-
-/* Keys or values behind those of earlier calls; the state and the result are [batch, heads, tokens, width]. */
-static Value *append_past(Call *c, Value *v, int state, int present)
-{
-	Value *past = state < c->nin ? c->in[state] : NULL;
-	Attr a = mk_int(Attr_axis, 1);
-	if (past && past->type.rank != 4)
-		fatal_at(c->loc, "input %d has rank %d, expected 4", state, past->type.rank);
-	if (past)
-		v = emit(c, OpConcat, 2, (Value *[]){emit_transpose(c, past, heads_second), v}, 1, &a, NULL);
-	if (present < c->nout && c->wanted[present])
-		c->out[present] = emit_transpose(c, v, heads_second);
-	return v;
-}
-
-/* A row that may see no key gives 0, as ONNX defines. */
-void import_attention(Call *c)
-{
-	Module *m = c->m;
-	Value *in[4], *mask = c->nin > 3 ? c->in[3] : NULL;
-	bool flat = c->in[0]->type.rank == 3, causal = onnx_int(c, "is_causal", 0);
-	int64_t width, q_heads = onnx_int(c, "q_num_heads", 0), kv_heads = onnx_int(c, "kv_num_heads", 0);
-	for (int i = 0; i < 3; i++)
-		in[i] = split_heads(c, c->in[i], i ? kv_heads : q_heads);
-	const Dim *queries = in[0]->type.dims[1], *fresh = in[1]->type.dims[1];
-	in[1] = append_past(c, in[1], 4, 1);
-	in[2] = append_past(c, in[2], 5, 2);
-	const Dim *keys = in[1]->type.dims[1];
-	if (!dim_is_const(in[0]->type.dims[3], &width) && !has_attr(c, "scale"))
-		fatal_at(c->loc, "not supported: a symbolic head width without the attribute 'scale'");
-	double scale = has_attr(c, "scale") ? onnx_float(c, "scale", 1) : 1 / sqrt(width);
-	if (causal && queries != fresh) {
-		mask = causal_mask(c, mask, queries, keys, dim_sub(m, keys, fresh), in[0]->type.dtype);
-		causal = false;
-	}
-	in[3] = mask;
-	Attr attrs[3] = {mk_float(Attr_scale, scale), mk_int(Attr_causal, causal), mk_int(Attr_zero_nan, mask != NULL)};
-	Value *v = emit(c, OpAttention, mask ? 4 : 3, in, 3, attrs, NULL);
-	const Dim *const *d = v->type.dims;
-	if (flat)
-		c->out[0] = emit_reshape(c, v, 3, (const Dim *[]){d[0], d[1], dim_mul(m, d[2], d[3])});
-	else
-		c->out[0] = emit_transpose(c, v, heads_second);
 }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ---- constants --------------------------------------------------------------------------------------------------------- */
+/* ---- constants ------------------------------------------------------------------------------------------------- */
 
 static Value *const_f32(Call *c, int n, const float *values, int rank)
 {
@@ -53,7 +53,8 @@ void import_constant_of_shape(Call *c)
 		fatal_at(c->loc, "attribute 'value' has the wrong type");
 	fill = a ? tensor_const(c->m, c->im->file, a->t, "fill", c->loc)->value : emit_const(c, F32, 0);
 	if (!dim_equals(type_numel(c->m, &fill->type), 1))
-		fatal_at(c->loc, "attribute 'value' has %s elements, not one", dim_text(c->m, type_numel(c->m, &fill->type)));
+		fatal_at(c->loc, "attribute 'value' has %s elements, not one", dim_text(c->m, type_numel(c->m,
+		                                                                                         &fill->type)));
 	fill = emit_reshape(c, fill, 0, NULL);
 	for (int i = 0; i < rank; i++)
 		require_at_least(c, dims[i], 0);
@@ -62,7 +63,7 @@ void import_constant_of_shape(Call *c)
 	c->out[0] = rank ? emit(c, OpExpand, 1, &fill, 0, NULL, &type) : fill;
 }
 
-/* ---- shapes as values ---------------------------------------------------------------------------------------------------- */
+/* ---- shapes as values ------------------------------------------------------------------------------------------ */
 
 void import_alias(Call *c)
 {
@@ -101,7 +102,7 @@ void import_size(Call *c)
 	c->out[0] = emit_dims(c, 0, 1, &n);
 }
 
-/* ---- reshapes ------------------------------------------------------------------------------------------------------------ */
+/* ---- reshapes -------------------------------------------------------------------------------------------------- */
 
 void import_reshape(Call *c)
 {
@@ -244,7 +245,7 @@ void import_concat(Call *c)
 	c->out[0] = c->nin == 1 ? c->in[0] : emit(c, OpConcat, c->nin, c->in, 1, &a, NULL);
 }
 
-/* ---- slices -------------------------------------------------------------------------------------------------------------- */
+/* ---- slices ---------------------------------------------------------------------------------------------------- */
 
 /* An index as ONNX counts it: from the end if negative, then clamped to lo .. hi. */
 static const Dim *clamp_index(Call *c, const Dim *at, const Dim *extent, int64_t lo, const Dim *hi)
@@ -372,18 +373,17 @@ static double fill_value(Call *c)
 	return v;
 }
 
-void import_pad(Call *c)
+/* pads[axis] before and pads[rank + axis] after each axis, from wherever this opset keeps them. */
+static void read_pad_dims(Call *c, const Dim **pads)
 {
-	Module *m = c->m;
-	Value *x = c->in[0];
-	const Dim *given[2 * MaxRank], *pads[2 * MaxRank];
+	const Dim *given[2 * MaxRank];
 	const int64_t *listed;
-	int rank = x->type.rank, n = onnx_ints(c, "pads", &listed), naxes = -1;
 	int64_t axes[MaxRank];
+	int rank = c->in[0]->type.rank, n = onnx_ints(c, "pads", &listed), naxes = -1;
 	if (n > 2 * MaxRank)
 		fatal_at(c->loc, "attribute 'pads' does not fit rank %d", rank);
 	for (int i = 0; i < n; i++)
-		given[i] = dim_const(m, listed[i]);
+		given[i] = dim_const(c->m, listed[i]);
 	if (c->opset >= 11)
 		n = need_dims(c, 1, "pads", given, 2 * MaxRank);
 	if (c->nin > 3 && c->in[3])
@@ -392,35 +392,46 @@ void import_pad(Call *c)
 	if (n != 2 * half)
 		fatal_at(c->loc, "%d pads, expected %d", n, 2 * half);
 	for (int i = 0; i < 2 * rank; i++)
-		pads[i] = dim_const(m, 0);
+		pads[i] = dim_const(c->m, 0);
 	for (int i = 0; i < half; i++) {
 		int axis = naxes < 0 ? i : norm_axis(c, axes[i], rank);
 		pads[axis] = given[i];
 		pads[rank + axis] = given[half + i];
 	}
-	bool grows = false;
-	for (int i = 0; i < rank; i++) { /* negative pads cut, which is done first */
-		const Dim *zero = dim_const(m, 0), *cut[2];
-		for (int side = 0; side < 2; side++) {
-			const Dim **pad = &pads[side * rank + i];
-			cut[side] = dim_sub(m, zero, dim_min(m, *pad, zero));
-			*pad = dim_max(m, *pad, zero);
-			grows |= *pad != zero;
-		}
-		const Dim *left = dim_sub(m, dim_sub(m, x->type.dims[i], cut[0]), cut[1]);
-		x = emit_range(c, x, i, cut[0], left, 1);
-	}
-	if (!grows) {
-		c->out[0] = x;
-		return;
-	}
-	int mode = onnx_word(c, "mode", "edge") ? 1 : onnx_word(c, "mode", "reflect") ? 2 : 0;
-	Attr attrs[3] = {mk_dims(m, Attr_pads_dim, 2 * rank, pads), mk_int(Attr_mode, mode)};
-	attrs[2] = mk_float(Attr_value, mode ? 0 : fill_value(c));
-	c->out[0] = emit(c, OpPad, 1, &x, 3, attrs, NULL);
 }
 
-/* ---- gathers ------------------------------------------------------------------------------------------------------------- */
+/* Negative pads cut: that is done here, and what is left to add stays in pads. */
+static Value *cut_negative_pads(Call *c, Value *x, const Dim **pads)
+{
+	Module *m = c->m;
+	const Dim *zero = dim_const(m, 0);
+	int rank = x->type.rank;
+	for (int i = 0; i < rank; i++) {
+		const Dim *before = dim_sub(m, zero, dim_min(m, pads[i], zero));
+		const Dim *after = dim_sub(m, zero, dim_min(m, pads[rank + i], zero));
+		x = emit_range(c, x, i, before, dim_sub(m, dim_sub(m, x->type.dims[i], before), after), 1);
+		pads[i] = dim_max(m, pads[i], zero);
+		pads[rank + i] = dim_max(m, pads[rank + i], zero);
+	}
+	return x;
+}
+
+void import_pad(Call *c)
+{
+	const Dim *pads[2 * MaxRank];
+	int rank = c->in[0]->type.rank;
+	bool grows = false;
+	read_pad_dims(c, pads);
+	Value *x = cut_negative_pads(c, c->in[0], pads);
+	for (int i = 0; i < 2 * rank; i++)
+		grows |= !dim_equals(pads[i], 0);
+	int mode = onnx_word(c, "mode", "edge") ? 1 : onnx_word(c, "mode", "reflect") ? 2 : 0;
+	Attr attrs[3] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_int(Attr_mode, mode)};
+	attrs[2] = mk_float(Attr_value, mode || !grows ? 0 : fill_value(c));
+	c->out[0] = grows ? emit(c, OpPad, 1, &x, 3, attrs, NULL) : x;
+}
+
+/* ---- gathers --------------------------------------------------------------------------------------------------- */
 
 /* One known index is a slice; the axis goes if the index is a scalar. */
 static Value *pick(Call *c, Value *x, int axis, const Dim *at, const Type *idx)
@@ -480,7 +491,7 @@ void import_gather_nd(Call *c)
 	c->out[0] = emit(c, OpGatherND, 2, c->in, 1, &a, NULL);
 }
 
-/* ---- counting ------------------------------------------------------------------------------------------------------------ */
+/* ---- counting -------------------------------------------------------------------------------------------------- */
 
 static const Dim *known_scalar(Call *c, int input, const char *what)
 {

@@ -47,7 +47,8 @@ static void check_options(const char *path, const LoadOptions *opt)
 	for (int i = 0; i < opt->nbind; i++) {
 		const DimBinding *b = &opt->bind[i];
 		if (b->lo < 0 || b->hi > DimMax || b->lo > b->hi)
-			error_at(&loc, "-D %s: the range %lld..%lld is empty or outside 0..%d", b->sym, (long long)b->lo,
+			error_at(&loc, "-D %s: the range %lld..%lld is empty or outside 0..%d", b->sym,
+			         (long long)b->lo,
 			         (long long)b->hi, DimMax);
 	}
 	for (const char *p = opt->name; p && *p; p++)
@@ -60,7 +61,7 @@ static void check_options(const char *path, const LoadOptions *opt)
 	exit_if_errors();
 }
 
-/* ---- -D on IR text ------------------------------------------------------------------------------------------------------ */
+/* ---- -D on IR text --------------------------------------------------------------------------------------------- */
 
 static const Dim **subst_dims(Module *m, int64_t n, const Dim *const *dims, const Dim *const *by)
 {
@@ -137,14 +138,14 @@ static void bind_parsed(Module *m, const LoadOptions *opt)
 	subst_module(m, by);
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------------------------- */
 
 typedef struct Loading {
 	Arena *scratch; /* names, protobuf messages, IR text */
 	Module *module;
 } Loading;
 
-/* ---- ONNX ---------------------------------------------------------------------------------------------------------------- */
+/* ---- ONNX ------------------------------------------------------------------------------------------------------ */
 
 /* A check x == sym + c holds only for sym in range(x) - c. */
 static void learn_from(Module *m, const Dim *x, const Dim *y, Demand *demands)
@@ -215,7 +216,8 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 		file->external = NULL;
 		file->bytes = map_file(m->arena, path, &file->size); /* constants point into it */
 		if (!file->bytes || file->size != size)
-			fatal_at(&(Loc){.file = path}, "%s", file->bytes ? "the file changes while it is read" : strerror(errno));
+			fatal_at(&(Loc){.file = path}, "%s",
+			         file->bytes ? "the file changes while it is read" : strerror(errno));
 		import_model(m, file, l->scratch, opt, n, demands);
 		if (!learn_demands(l->scratch, m, &demands, &n))
 			break;

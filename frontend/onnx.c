@@ -1,12 +1,13 @@
 /* onnx.c - reads the protobuf of an ONNX file without copying its weights.
  *
- * protobuf-c copies every bytes field.  So the wire format is walked first (compact_message): what it finds is copied to
- * a buffer, except that each TensorProto.raw_data becomes 16 bytes, its offset and length in the mapped file.  Lengths of
- * the enclosing messages are written as five-byte varints, so that one pass is enough.  The same walk bounds the nesting
- * of graphs, which protobuf-c does not.  Memory is at most a constant times the file's size.
+ * protobuf-c copies every bytes field.  So the wire format is walked first (compact_message): what it finds is
+ * copied to a buffer, except that each TensorProto.raw_data becomes 16 bytes, its offset and length in the mapped
+ * file.  Lengths of the enclosing messages are written as five-byte varints, so that one pass is enough.  The same
+ * walk bounds the nesting of graphs, which protobuf-c does not.  Memory is at most a constant times the file's
+ * size.
  *
- * Nothing in the file is trusted: lengths, dims and offsets are checked before they are used, and external data must lie
- * below the folder of the model.
+ * Nothing in the file is trusted: lengths, dims and offsets are checked before they are used, and external data
+ * must lie below the folder of the model.
  */
 #include "onnx.h"
 
@@ -20,7 +21,7 @@ enum {
 	CopyBelow = 1024, /* bytes: smaller tensors are copied, and so aligned and printed inline */
 };
 
-/* ---- the wire format ---------------------------------------------------------------------------------------------- */
+/* ---- the wire format ------------------------------------------------------------------------------------------- */
 
 typedef enum Message { MsgOpaque, MsgModel, MsgGraph, MsgNode, MsgAttr, MsgFunction, MsgTensor } Message;
 
@@ -152,7 +153,7 @@ static void compact_message(Skim *s, Message kind, size_t at, size_t end, int de
 	}
 }
 
-/* ---- messages -------------------------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------------------------- */
 
 static void *alloc_message(void *arena, size_t n)
 {
@@ -183,7 +184,7 @@ OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t si
 	return f;
 }
 
-/* ---- element types --------------------------------------------------------------------------------------------------- */
+/* ---- element types --------------------------------------------------------------------------------------------- */
 
 static const char *const onnx_dtypes[] = {
 	"UNDEFINED", "FLOAT",	   "UINT8",	 "INT8",	   "UINT16",	 "INT16",	   "INT32",  "INT64",
@@ -209,7 +210,7 @@ const char *onnx_dtype_text(int onnx)
 	return text;
 }
 
-/* ---- external data --------------------------------------------------------------------------------------------------- */
+/* ---- external data --------------------------------------------------------------------------------------------- */
 
 struct External {
 	const char *location;
@@ -277,7 +278,7 @@ static const External *map_external(Module *m, OnnxFile *f, const char *location
 	return f->external = e;
 }
 
-/* ---- tensors --------------------------------------------------------------------------------------------------------- */
+/* ---- tensors --------------------------------------------------------------------------------------------------- */
 
 typedef struct Payload {
 	const uint8_t *data;
@@ -304,7 +305,8 @@ static Payload external_payload(Module *m, OnnxFile *f, const OnnxTensor *t, siz
 		fatal_at(loc, "external data without a location");
 	const External *e = map_external(m, f, location, loc);
 	if (offset > e->size || length > e->size - offset)
-		fatal_at(loc, "external data '%s' has %zu bytes, the tensor wants %llu at offset %llu", location, e->size,
+		fatal_at(loc, "external data '%s' has %zu bytes, the tensor wants %llu at offset %llu", location,
+		         e->size,
 		         (unsigned long long)length, (unsigned long long)offset);
 	return (Payload){e->bytes + offset, length, e->location, offset};
 }

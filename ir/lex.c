@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- maps: open addressing, at most half full ---------------------------------------------------------------------------- */
+/* ---- maps: open addressing, at most half full ------------------------------------------------------------------- */
 
 typedef struct MapSlot {
 	const void *key; /* NULL: free */
@@ -83,7 +83,7 @@ void add_ptr(Map *map, const void *p, void *value)
 	add_key(map, p, value, false);
 }
 
-/* ---- tokens ---------------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
 static bool is_letter(char c)
 {
@@ -219,8 +219,9 @@ static void lex_string(Lexer *lx, Tok *t)
 static void lex_punct(Lexer *lx, Tok *t)
 {
 	/* longer ones first */
-	static const char *const puncts[] = {"..+", "..", "+:", "->", "==", "!=", "<=", "<<", ">>", "(", ")", "{", "}", "[",
-	                                     "]", ",", ":", "=", "+", "-", "*", "/", "%", "@", "#", "<", ">", "&", "|", "^"};
+	static const char *const puncts[] = {"..+", "..", "+:", "->", "==", "!=", "<=", "<<", ">>", "(",
+	                                     ")",   "{",  "}",  "[",  "]",  ",",  ":",  "=",  "+",  "-",
+	                                     "*",   "/",  "%",  "@",  "#",  "<",  ">",  "&",  "|",  "^"};
 	for (size_t i = 0; i < sizeof puncts / sizeof *puncts; i++) {
 		size_t n = strlen(puncts[i]);
 		if (!strncmp(lx->at, puncts[i], n)) {
@@ -414,7 +415,7 @@ const Loc *take_loc(Lexer *lx, Loc at)
 	return new_loc(lx->m, at);
 }
 
-/* ---- printing --------------------------------------------------------------------------------------------------------------- */
+/* ---- printing --------------------------------------------------------------------------------------------------- */
 
 bool is_ident(const char *s)
 {

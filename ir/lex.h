@@ -1,4 +1,5 @@
-/* lex.h - internal to ir/: the tokens of the text form, shared by parse.c and loop_text.c, and what both printers share.
+/* lex.h - internal to ir/: the tokens of the text form, shared by parse.c and loop_text.c, and what both printers
+ * share.
  *
  * Every error is a fatal_at with file, line and column.  Nothing here allocates more than a constant times the text.
  */
@@ -7,7 +8,7 @@
 
 #include "loop.h"
 
-/* ---- maps ------------------------------------------------------------------------------------------------------------ */
+/* ---- maps ------------------------------------------------------------------------------------------------------- */
 
 /* A hash table from strings or from addresses; only looked up, never walked, so that no order depends on it. */
 typedef struct Map {
@@ -22,7 +23,7 @@ void **find_ptr(const Map *, const void *p);
 void add_name(Map *, const char *name, void *value); /* name is not copied */
 void add_ptr(Map *, const void *p, void *value);
 
-/* ---- tokens ---------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
 typedef enum TokKind { TokEnd, TokIdent, TokInt, TokFloat, TokString, TokPunct } TokKind;
 
@@ -51,7 +52,8 @@ struct Lexer {
 /* Recursion of the parsers: nested parentheses, blocks, groups. */
 enum { MaxNest = 200, MaxBlocks = 64, MaxDimOps = 8192 };
 
-void start_lexer(Lexer *, Module *, const char *path, const char *text); /* arena of the module; reads the first token */
+void start_lexer(Lexer *, Module *, const char *path,
+                 const char *text); /* arena of the module; reads the first token */
 void next_tok(Lexer *);
 Loc here(const Lexer *);
 _Noreturn void fail_tok(Lexer *, const char *expected); /* "expected X, got Y" at the current token */
@@ -69,7 +71,7 @@ const Loc *take_loc(Lexer *, Loc at); /* `loc ...` if it is there; `at` says whe
 Value *take_value(Lexer *); /* %x or @c that is visible here */
 Value *find_value(Lexer *, bool *hidden); /* as take_value: any value of the module, inside of groups too */
 
-/* ---- what the printers share ------------------------------------------------------------------------------------------- */
+/* ---- what the printers share ------------------------------------------------------------------------------------ */
 
 bool is_ident(const char *);
 void print_quoted(FILE *, const char *);
@@ -79,7 +81,7 @@ void print_loc(FILE *, const Loc *); /* with a blank before it; nothing if it na
 void print_ref(FILE *, const Value *); /* after number_values */
 void number_values(Module *);
 
-/* ---- types of the loop IR (loop_verify.c) ------------------------------------------------------------------------------ */
+/* ---- types of the loop IR (loop_verify.c) ----------------------------------------------------------------------- */
 
 typedef enum LResult { ResultSame, ResultMask, ResultGiven, ResultScalar, ResultArg1 } LResult;
 

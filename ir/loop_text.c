@@ -39,7 +39,7 @@ static const struct Infix *find_infix(LOp op, LType args)
 	return NULL;
 }
 
-/* ==== printing ========================================================================================================= */
+/* ==== printing =================================================================================================== */
 
 typedef struct Printer {
 	FILE *f;
@@ -491,7 +491,7 @@ void print_loops(FILE *f, LModule *lm)
 	free_arena(arena);
 }
 
-/* ==== parsing ========================================================================================================== */
+/* ==== parsing ==================================================================================================== */
 
 typedef struct Thing { /* what a name stands for */
 	LVar *var;
@@ -799,7 +799,7 @@ static Ex parse_expr(LoopParser *p, int level, int depth)
 	return parse_infix(p, parse_primary(p, depth), level, depth);
 }
 
-/* ---- statements --------------------------------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------------------------- */
 
 static void parse_lblock(LoopParser *p, LBlock *b, int depth);
 
@@ -1063,7 +1063,7 @@ static void parse_lblock(LoopParser *p, LBlock *b, int depth)
 	}
 }
 
-/* ---- functions and the module's parts ------------------------------------------------------------------------------------- */
+/* ---- functions and the module's parts --------------------------------------------------------------------------- */
 
 static void begin_scope(LoopParser *p, bool with_syms)
 {

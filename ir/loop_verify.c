@@ -1,8 +1,9 @@
 /* loop_verify.c - the rules of the loop IR (ir.md): types, scopes, who may write what, what may stand where.
  *
- * Two walks.  The first checks every statement once.  The second walks kernels that use tiles the way the emitter does,
- * with unrolled loops unrolled and constant conditions decided, and checks that every tile index is a constant in range.
- * Functions are checked in order, so callees have been checked before; both walks recurse only as deep as the IR nests.
+ * Two walks.  The first checks every statement once.  The second walks kernels that use tiles the way the emitter
+ * does, with unrolled loops unrolled and constant conditions decided, and checks that every tile index is a constant
+ * in range. Functions are checked in order, so callees have been checked before; both walks recurse only as deep as
+ * the IR nests.
  */
 #include "lex.h"
 
@@ -29,7 +30,7 @@ static const char arg_kinds[NLOps] = {
 
 static const LType IndexType = {I64, 1}, MaskType = {Bool, Lanes}, BoolType = {Bool, 1};
 
-/* ---- types of expressions -------------------------------------------------------------------------------------------- */
+/* ---- types of expressions --------------------------------------------------------------------------------------- */
 
 bool same_ltype(LType a, LType b)
 {
@@ -145,7 +146,8 @@ static const char *operator_error(Arena *arena, const LExpr *e)
 const char *lexpr_error(Arena *arena, const LExpr *e)
 {
 	const char *why = NULL;
-	if ((unsigned)e->op >= NLOps || (unsigned)e->type.elem >= NDTypes || (e->type.lanes != 1 && e->type.lanes != Lanes))
+	if ((unsigned)e->op >= NLOps || (unsigned)e->type.elem >= NDTypes ||
+	    (e->type.lanes != 1 && e->type.lanes != Lanes))
 		SAY("a malformed expression");
 	for (int i = 0; i < lops[e->op].nargs; i++)
 		if (!e->a[i])
@@ -172,7 +174,7 @@ const char *lexpr_error(Arena *arena, const LExpr *e)
 	return why;
 }
 
-/* ---- the verifier ------------------------------------------------------------------------------------------------------ */
+/* ---- the verifier ----------------------------------------------------------------------------------------------- */
 
 typedef struct FuncFacts {
 	int number; /* place in funcs */
@@ -295,7 +297,7 @@ static void check_typed(Verifier *v, const char *what, const LExpr *e, LType wan
 	check(v, expect_ltype(v->arena, what, e, want));
 }
 
-/* ---- statements ---------------------------------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------------------------- */
 
 static void check_block(Verifier *v, const LBlock *b);
 
@@ -391,7 +393,8 @@ static void check_buf_arg(Verifier *v, int i, const LArg *a, const LBuf *to)
 {
 	need_visible(v, a->buf, a->buf->name);
 	if (a->elem != to->elem)
-		fail(v, "argument %d is a buffer of %s, expected %s", i + 1, dtypes[a->elem].text, dtypes[to->elem].text);
+		fail(v, "argument %d is a buffer of %s, expected %s", i + 1, dtypes[a->elem].text,
+		     dtypes[to->elem].text);
 	if (a->elem != a->buf->elem && (!v->fn->program || a->buf->elem != U8))
 		fail(v, "argument %d changes the element type of %%%s", i + 1, a->buf->name);
 	if (to->written && (v->fn->program ? is_input_of_program(a->buf) : !a->buf->written))
@@ -512,7 +515,7 @@ static void check_block(Verifier *v, const LBlock *b)
 	}
 }
 
-/* ---- tile indices, as unrolled ------------------------------------------------------------------------------------------- */
+/* ---- tile indices, as unrolled ---------------------------------------------------------------------------------- */
 
 static void set_fold(Verifier *v, const LVar *var, bool known, int64_t value)
 {
@@ -651,7 +654,7 @@ static void unroll_block(Verifier *v, const LBlock *b)
 	}
 }
 
-/* ---- functions and the module's parts ---------------------------------------------------------------------------------------- */
+/* ---- functions and the module's parts --------------------------------------------------------------------------- */
 
 static bool numbered(const char *name, const char *prefix, int count, int *number)
 {
@@ -761,7 +764,8 @@ static void check_weight(Verifier *v, int i)
 	if (!is_const(w))
 		fail(v, "weight %d is not a constant", i);
 	for (int d = 0; d < w->type.rank; d++)
-		if (!dim_is_const(w->type.dims[d], &extent) || extent < 0 || __builtin_mul_overflow(bytes, extent, &bytes))
+		if (!dim_is_const(w->type.dims[d], &extent) || extent < 0 ||
+		    __builtin_mul_overflow(bytes, extent, &bytes))
 			fail(v, "weight %d has no constant shape", i);
 	int64_t off = v->lm->weight_off[i];
 	if (off < 0 || off % 64 || __builtin_add_overflow(off, bytes, &end) || end > v->lm->weight_bytes)

@@ -1,8 +1,9 @@
 /* parse.c - reads the text form of ir.md back into a module.
  *
- * Text is untrusted.  Every line goes through the same builders and shape functions as the frontend's; every error names
- * line and column.  Recursion is bounded by MaxNest and MaxBlocks, memory by the length of the text (and of the dims in
- * it, which dim.c bounds).  Constants in files: plain names beside the text only, so that a text cannot read elsewhere.
+ * Text is untrusted.  Every line goes through the same builders and shape functions as the frontend's; every error
+ * names line and column.  Recursion is bounded by MaxNest and MaxBlocks, memory by the length of the text (and of the
+ * dims in it, which dim.c bounds).  Constants in files: plain names beside the text only, so that a text cannot read
+ * elsewhere.
  */
 #include "lex.h"
 
@@ -18,7 +19,7 @@ typedef struct Scoped {
 
 static const int64_t MaxExtent = INT64_C(1) << 47; /* elements of one tensor */
 
-/* ---- names of values ---------------------------------------------------------------------------------------------------- */
+/* ---- names of values -------------------------------------------------------------------------------------------- */
 
 /* "@w" constants, "%x" names, "#3" numbers: three spaces, so that a parameter may be called "3". */
 static const char *take_ref(Lexer *lx)
@@ -77,7 +78,7 @@ static void define(Lexer *lx, const Loc *at, const char *key, Value *v)
 	PUSH(lx->m->arena, lx->scope, lx->nscope, lx->capscope, s);
 }
 
-/* ---- dims and types ---------------------------------------------------------------------------------------------------------- */
+/* ---- dims and types --------------------------------------------------------------------------------------------- */
 
 static const Dim *parse_sum(Lexer *lx, int depth);
 
@@ -181,7 +182,7 @@ static Type parse_type(Lexer *lx)
 	return t;
 }
 
-/* ---- constants -------------------------------------------------------------------------------------------------------------------- */
+/* ---- constants -------------------------------------------------------------------------------------------------- */
 
 typedef struct Bytes {
 	Arena *arena;
@@ -202,8 +203,12 @@ static void parse_element(Lexer *lx, DType type, Bytes *b)
 {
 	static const struct {
 		int64_t lo, hi;
-	} ranges[NDTypes] = {[I8] = {INT8_MIN, INT8_MAX}, [I16] = {INT16_MIN, INT16_MAX}, [I32] = {INT32_MIN, INT32_MAX},
-	                     [I64] = {INT64_MIN, INT64_MAX}, [U8] = {0, 255}, [Bool] = {0, 255}};
+	} ranges[NDTypes] = {[I8] = {INT8_MIN, INT8_MAX},
+	                     [I16] = {INT16_MIN, INT16_MAX},
+	                     [I32] = {INT32_MIN, INT32_MAX},
+	                     [I64] = {INT64_MIN, INT64_MAX},
+	                     [U8] = {0, 255},
+	                     [Bool] = {0, 255}};
 	uint64_t bits;
 	if (dtypes[type].cls == ClassFloat)
 		take_float(lx, type, &bits);
@@ -295,8 +300,8 @@ static const void *parse_file_ref(Lexer *lx, size_t bytes, const char **name, ui
 	uint64_t hash = parse_hash(lx);
 	const DataFile *df = map_data(lx, &at, *name);
 	if (*offset > df->size || bytes > df->size - *offset)
-		fatal_at(&at, "%zu bytes at %llu lie beyond the end of \"%s\" (%zu bytes)", bytes, (unsigned long long)*offset,
-		         *name, df->size);
+		fatal_at(&at, "%zu bytes at %llu lie beyond the end of \"%s\" (%zu bytes)", bytes,
+		         (unsigned long long)*offset, *name, df->size);
 	const char *data = df->bytes + *offset;
 	if (hash_bytes(data, bytes, 0) != hash)
 		fatal_at(&at, "\"%s\" does not hold the bytes that the text was written for", *name);
@@ -321,8 +326,8 @@ static void check_size(Lexer *lx, const Loc *at, const Type *t, size_t got, size
 {
 	size_t one = (size_t)dtypes[t->dtype].bytes;
 	if (got != bytes)
-		fatal_at(at, "%s has %zu elements (%zu bytes), got %zu (%zu bytes)", type_text(lx->m, t), bytes / one, bytes,
-		         got / one, got);
+		fatal_at(at, "%s has %zu elements (%zu bytes), got %zu (%zu bytes)", type_text(lx->m, t), bytes / one,
+		         bytes, got / one, got);
 }
 
 static void parse_const(Lexer *lx)
@@ -342,7 +347,8 @@ static void parse_const(Lexer *lx)
 	if (accept_tok(lx, "file")) {
 		data = parse_file_ref(lx, bytes, &file, &offset);
 	} else if (accept_tok(lx, "elided")) {
-		fatal_at(&data_at, "the data of %s was not written into this text; write the text to a file to keep it", key);
+		fatal_at(&data_at,
+		         "the data of %s was not written into this text; write the text to a file to keep it", key);
 	} else {
 		bool list = accept_tok(lx, "[");
 		if (!list && !accept_tok(lx, "hex"))
@@ -358,7 +364,7 @@ static void parse_const(Lexer *lx)
 	define(lx, &at, key, c->value);
 }
 
-/* ---- nodes -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------------------------------ */
 
 typedef struct Result {
 	Loc at;
@@ -559,7 +565,8 @@ static bool types_agree(const Module *m, const Type *a, const Type *b)
 		bool linked = a->dims[i] == b->dims[i];
 		for (int k = 0; k < m->ncheck && !linked; k++) {
 			const DimCheck *c = &m->checks[k];
-			linked = (c->a == a->dims[i] && c->b == b->dims[i]) || (c->a == b->dims[i] && c->b == a->dims[i]);
+			linked = (c->a == a->dims[i] && c->b == b->dims[i]) ||
+			         (c->a == b->dims[i] && c->b == a->dims[i]);
 		}
 		if (!linked)
 			return false;
@@ -618,7 +625,7 @@ static void parse_nodes(Lexer *lx, Block *block, int depth)
 		parse_node(lx, block, depth);
 }
 
-/* ---- the function ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the function ----------------------------------------------------------------------------------------------- */
 
 static void parse_params(Lexer *lx)
 {
@@ -669,8 +676,8 @@ static void parse_return(Lexer *lx, const Results *r)
 		Loc value_at = here(lx);
 		Value *v = take_value(lx);
 		if (!type_equal(&v->type, &one->type))
-			fatal_at(&value_at, "result '%s' is %s, the value returned is %s", one->key, type_text(lx->m, &one->type),
-			         type_text(lx->m, &v->type));
+			fatal_at(&value_at, "result '%s' is %s, the value returned is %s", one->key,
+			         type_text(lx->m, &one->type), type_text(lx->m, &v->type));
 		add_yield(lx->m, &fn->body, v);
 		if (!accept_tok(lx, ","))
 			break;
@@ -716,7 +723,7 @@ static void parse_func(Lexer *lx)
 	drop_repeated_checks(m, stated);
 }
 
-/* ---- the head ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- the head --------------------------------------------------------------------------------------------------- */
 
 static bool is_c_ident(const char *s)
 {

@@ -1,8 +1,9 @@
 /* print.c - the text form of a module (ir.md), and the tables of `dcc --list-ops`.
  *
- * What is printed reads back to an equal module.  Constants of at most 64 elements are decimal numbers that read back to
- * the same bits.  Larger ones are referred to where their bytes lie in a file beside the text; else they are hexadecimal up
- * to 4096 bytes, and beyond that write_module() puts them into PATH.data, while print_module() can only write `elided`.
+ * What is printed reads back to an equal module.  Constants of at most 64 elements are decimal numbers that read back
+ * to the same bits.  Larger ones are referred to where their bytes lie in a file beside the text; else they are
+ * hexadecimal up to 4096 bytes, and beyond that write_module() puts them into PATH.data, while print_module() can
+ * only write `elided`.
  */
 #include "lex.h"
 
@@ -15,7 +16,7 @@
 
 enum { MaxListed = 64, MaxInline = 4096, HexLine = 48, DataAlign = 64 };
 
-/* ---- names of values -------------------------------------------------------------------------------------------------- */
+/* ---- names of values -------------------------------------------------------------------------------------------- */
 
 enum { NumberNamed = -1 };
 
@@ -52,7 +53,8 @@ static void number_block(Numbering *nb, Block *b)
 		use_value(b->yields[i]);
 }
 
-/* Sets Value.number: results are counted, or keep their name where it is the first of its kind; constants: 1 if used. */
+/* Sets Value.number: results are counted, or keep their name where it is the first of its kind; constants: 1 if used.
+ */
 void number_values(Module *m)
 {
 	Numbering nb = {.names = {.arena = new_arena()}};
@@ -77,7 +79,7 @@ void print_ref(FILE *f, const Value *v)
 		fprintf(f, "%d", v->number);
 }
 
-/* ---- constants ----------------------------------------------------------------------------------------------------------- */
+/* ---- constants -------------------------------------------------------------------------------------------------- */
 
 /* A file that holds the bytes; one per module->consts[i]. */
 typedef struct Place {
@@ -97,21 +99,18 @@ static bool is_listed(const Const *c)
 
 static int64_t read_int(DType type, const void *p)
 {
+	uint8_t u8;
+	int8_t i8;
+	int16_t i16;
+	int32_t i32;
+	int64_t i64;
 	switch (type) {
-#define DTYPE(name, text, bytes, ctype, cls, onnx) \
-	case name: { \
-		ctype v; \
-		memcpy(&v, p, sizeof v); \
-		return (int64_t)v; \
-	}
-		DTYPE(I8, "", 1, int8_t, 0, 0)
-		DTYPE(I16, "", 2, int16_t, 0, 0)
-		DTYPE(I32, "", 4, int32_t, 0, 0)
-		DTYPE(I64, "", 8, int64_t, 0, 0)
-		DTYPE(U8, "", 1, uint8_t, 0, 0)
-		DTYPE(Bool, "", 1, uint8_t, 0, 0)
-#undef DTYPE
-	default: bug("%s is not an integer type", dtypes[type].text);
+	case I8: memcpy(&i8, p, sizeof i8); return i8;
+	case I16: memcpy(&i16, p, sizeof i16); return i16;
+	case I32: memcpy(&i32, p, sizeof i32); return i32;
+	case I64: memcpy(&i64, p, sizeof i64); return i64;
+	case U8: case Bool: memcpy(&u8, p, sizeof u8); return u8;
+	default: bug("element type %d is not an integer", (int)type);
 	}
 }
 
@@ -188,7 +187,7 @@ static Place *new_places(Module *m)
 	return arena_alloc(m->arena, ((size_t)m->nconst + 1) * sizeof(Place));
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------------------------ */
+/* ---- nodes ------------------------------------------------------------------------------------------------------ */
 
 static void indent(FILE *f, int depth)
 {
@@ -325,7 +324,8 @@ static void print_head(FILE *f, Module *m, const Place *places)
 	print_name(f, m->name);
 	fprintf(f, " #%016llx\n", (unsigned long long)m->model_hash);
 	for (int i = 0; i < m->nsym; i++)
-		fprintf(f, "sym %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo, (long long)m->syms[i]->hi);
+		fprintf(f, "sym %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo,
+		        (long long)m->syms[i]->hi);
 	for (int i = 0; i < m->nconst; i++)
 		if (m->consts[i]->value->number)
 			print_const(f, m, m->consts[i], &places[i]);
@@ -354,7 +354,7 @@ void print_module(FILE *f, Module *m)
 	print_at(f, m, places);
 }
 
-/* ---- files ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------ */
 
 /* A file that replaces `path` only when it is complete, so that a text may be written over the one that was read. */
 typedef struct OutFile {
@@ -479,7 +479,7 @@ void write_module(const char *path, Module *m)
 	close_out(&text);
 }
 
-/* ---- dcc --list-ops ---------------------------------------------------------------------------------------------------------------- */
+/* ---- dcc --list-ops --------------------------------------------------------------------------------------------- */
 
 static void print_operands(FILE *f, const OpInfo *op)
 {
@@ -489,7 +489,8 @@ static void print_operands(FILE *f, const OpInfo *op)
 		fprintf(f, "%s%s%s", i ? ", " : "", op->in[i], op->optional[i] ? "|_" : "");
 }
 
-static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *shape, const char *flags, const char *scalar)
+static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *shape, const char *flags,
+                     const char *scalar)
 {
 	fprintf(f, "%s(", op->text);
 	print_operands(f, op);

@@ -183,8 +183,11 @@ static bool contraction_of_sum(Module *m, Node *n, Contraction *c)
 	return true;
 }
 
-static bool all_ones(int n, const int64_t *x)
+static bool all_ones(const Node *node, AttrId id)
 {
+	const int64_t *x;
+	int n = attr_ints(node, id, &x);
+
 	for (int i = 0; i < n; i++)
 		if (x[i] != 1)
 			return false;
@@ -193,12 +196,12 @@ static bool all_ones(int n, const int64_t *x)
 
 static bool contraction_of_conv(Module *m, Node *n, Contraction *c)
 {
-	const int64_t *pads, *s;
+	const int64_t *pads;
 
 	if (n->op != OpConv || n->out[0]->type.rank != 3 || !dim_equals(n->in[1]->type.dims[1], 1) ||
 	    !dim_equals(n->in[1]->type.dims[0], attr_int(n, Attr_group)))
 		return false;
-	if (!all_ones(attr_ints(n, Attr_strides, &s), s) || !all_ones(attr_ints(n, Attr_dilations, &s), s)) {
+	if (!all_ones(n, Attr_strides) || !all_ones(n, Attr_dilations)) {
 		report_miss("winconv", n->loc, "stride or dilation is not 1");
 		return false;
 	}

@@ -810,6 +810,8 @@ int main(int argc, char **argv)
 			printf("emit: this CPU cannot run %s; skipped\n", targets[i].name);
 	}
 	must(LLVMOrcDisposeLLJIT(jit));
+	CHECK(find_target("avx2") == find_target("x86-64-v3") && find_target("avx2") != NULL);
+	CHECK(!find_target("avx") && !find_target(""));
 	free(bytes);
 	free(again);
 	check_model();

@@ -1,7 +1,9 @@
-/* fuzz_onnx_test.c [iterations [seed [file]]] - mutated ONNX files: the importer may refuse, but neither crash nor accept nonsense.
+/* fuzz_onnx_test.c [iterations [seed [file]]] - mutated ONNX files: the importer may refuse, but neither crash nor
+ * accept nonsense.
  *
- * Starts from the file, or from one small model that uses most of what the reader knows: shape arithmetic, a function, an If, attributes of
- * all kinds, typed and raw data.  A file that loads must give a module that verifies.
+ * Starts from the file, or from one small model that uses most of what the reader knows: shape arithmetic, a
+ * function, an If, attributes of all kinds, typed and raw data.  A file that loads must give a module that
+ * verifies.
  */
 #include "onnx_build.h"
 #include "test.h"
@@ -17,7 +19,8 @@ static void add_function(Builder *b)
 	f->n_output = split_text(a, "out", &f->output);
 	f->n_attribute = split_text(a, "slope", &f->attribute);
 	Onnx__NodeProto *body = make_node(a, "LeakyRelu", "in", "out");
-	add_attr(a, body, "alpha", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT)->ref_attr_name = arena_strdup(a, "slope");
+	add_attr(a, body, "alpha", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT)->ref_attr_name = arena_strdup(a,
+	                                                                                                       "slope");
 	f->node = append(a, f->node, &f->n_node, body);
 	f->opset_import = append(a, f->opset_import, &f->n_opset_import, make_opset(a, "", 18));
 	b->model.functions = append(a, b->model.functions, &b->model.n_functions, f);
@@ -86,7 +89,7 @@ static Builder *make_seed(Arena *a)
 	return b;
 }
 
-/* ---- mutation --------------------------------------------------------------------------------------------------------------- */
+/* ---- mutation -------------------------------------------------------------------------------------------------- */
 
 static uint64_t state;
 

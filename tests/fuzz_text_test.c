@@ -7,29 +7,29 @@
 
 #include <stdlib.h>
 
-static const char seed_tensor[] =
-	"dcc-ir 1 stage fuse\n"
-	"model net #0123456789abcdef\n"
-	"sym batch in 0..2147483647\n"
-	"sym seq in 1..1024\n"
-	"const @w: f32[2, 4] = [0.1, -0, inf, nan, 0xffc00001, 1e-45, 3, 4]\n"
-	"const @h: u8[4] = hex \"00ff10ab\"\n"
-	"const @i: i64[2] = [1, -1]\n"
-	"check seq == (seq + 15)/16*16 loc \"check\" Add-13\n"
-	"func @main(%x: f32[batch, seq, 2], %\"in put\": bool[batch, seq, 4]) -> (y: f32[batch, seq, 4], \"z/0\": i64[2]) {\n"
-	"  %0: f32[batch, seq, 4] = linear %x, @w, _ loc \"/layers.0/MatMul\" MatMul-17\n"
-	"  %act: f32[batch, seq, 4] = group {\n"
-	"    %1: f32[batch, seq, 4] = clip %0 {hi=6, lo=-0.5}\n"
-	"    %2: f32[batch, seq, 4] = where %\"in put\", %1, %0\n"
-	"    yield %2\n"
-	"  } loc _ Where-16\n"
-	"  %3: f32[batch, seq, 2] = glu %act {act=sigmoid, axis=2, gate=first}\n"
-	"  %4: f32[batch*seq, 2] = reshape %3\n"
-	"  %5: f32[seq, 2, batch] = transpose %x {perm=[1, 2, 0]}\n"
-	"  %6: i64[2] = dims {values=[seq%3, min(batch, seq)]}\n"
-	"  %7: f32[batch, seq, 4] = concat %x, %3 {axis=2}\n"
-	"  return %7, %6\n"
-	"}\n";
+static const char seed_tensor[] = "dcc-ir 1 stage fuse\n"
+				  "model net #0123456789abcdef\n"
+				  "sym batch in 0..2147483647\n"
+				  "sym seq in 1..1024\n"
+				  "const @w: f32[2, 4] = [0.1, -0, inf, nan, 0xffc00001, 1e-45, 3, 4]\n"
+				  "const @h: u8[4] = hex \"00ff10ab\"\n"
+				  "const @i: i64[2] = [1, -1]\n"
+				  "check seq == (seq + 15)/16*16 loc \"check\" Add-13\n"
+				  "func @main(%x: f32[batch, seq, 2], %\"in put\": bool[batch, seq, 4]) -> (y: "
+                                  "f32[batch, seq, 4], \"z/0\": i64[2]) {\n"
+				  "  %0: f32[batch, seq, 4] = linear %x, @w, _ loc \"/layers.0/MatMul\" MatMul-17\n"
+				  "  %act: f32[batch, seq, 4] = group {\n"
+				  "    %1: f32[batch, seq, 4] = clip %0 {hi=6, lo=-0.5}\n"
+				  "    %2: f32[batch, seq, 4] = where %\"in put\", %1, %0\n"
+				  "    yield %2\n"
+				  "  } loc _ Where-16\n"
+				  "  %3: f32[batch, seq, 2] = glu %act {act=sigmoid, axis=2, gate=first}\n"
+				  "  %4: f32[batch*seq, 2] = reshape %3\n"
+				  "  %5: f32[seq, 2, batch] = transpose %x {perm=[1, 2, 0]}\n"
+				  "  %6: i64[2] = dims {values=[seq%3, min(batch, seq)]}\n"
+				  "  %7: f32[batch, seq, 4] = concat %x, %3 {axis=2}\n"
+				  "  return %7, %6\n"
+				  "}\n";
 
 static const char seed_loops[] =
 	"dcc-ir 1 stage lower\n"
@@ -137,8 +137,20 @@ static size_t swap_token(char *text, size_t n, size_t cap)
 
 static size_t random_number(char *text, size_t n, size_t cap)
 {
-	static const char *const numbers[] = {"0", "1", "2", "3", "16", "63", "64", "1000000", "2147483647", "4294967296",
-	                                      "9223372036854775807", "9223372036854775808", "0x7f800001", "1e400"};
+	static const char *const numbers[] = {"0",
+	                                      "1",
+	                                      "2",
+	                                      "3",
+	                                      "16",
+	                                      "63",
+	                                      "64",
+	                                      "1000000",
+	                                      "2147483647",
+	                                      "4294967296",
+	                                      "9223372036854775807",
+	                                      "9223372036854775808",
+	                                      "0x7f800001",
+	                                      "1e400"};
 	size_t at = next_random((uint32_t)n);
 	while (at < n && (text[at] < '0' || text[at] > '9'))
 		at++;
@@ -169,7 +181,9 @@ static void damage(char *text, size_t n, size_t cap)
 {
 	for (uint32_t edits = 1 + next_random(3); edits && n > 40; edits--) {
 		uint32_t how = next_random(10);
-		n = how < 2 ? damage_bytes(text, n, cap) : how < 5 ? random_number(text, n, cap) : swap_token(text, n, cap);
+		n = how < 2   ? damage_bytes(text, n, cap)
+		    : how < 5 ? random_number(text, n, cap)
+		              : swap_token(text, n, cap);
 	}
 	text[n] = 0;
 }

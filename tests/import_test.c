@@ -1,4 +1,5 @@
-/* import_test.c - the ONNX importer on small models made by hand: what it makes of them, and what it says when it refuses. */
+/* import_test.c - the ONNX importer on small models made by hand: what it makes of them, and what it says when it
+ * refuses. */
 #include "onnx_build.h"
 #include "test.h"
 
@@ -61,7 +62,7 @@ static char *result_text(Module *m, int i)
 	return type_text(m, &m->main->body.yields[i]->type);
 }
 
-/* ---- what is imported --------------------------------------------------------------------------------------------------- */
+/* ---- what is imported ------------------------------------------------------------------------------------------ */
 
 static void test_glu(void)
 {
@@ -155,7 +156,8 @@ static void test_bindings(void)
 	}
 	free_module(m);
 	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"Q", 1, 1}}, NULL}, __LINE__, "-D Q", "B, P", NULL);
-	must_fail(b, &(LoadOptions){2, (DimBinding[]){{"B", 1, 2}, {"B", 3, 4}}, NULL}, __LINE__, "-D B", "contradict", NULL);
+	must_fail(b, &(LoadOptions){2, (DimBinding[]){{"B", 1, 2}, {"B", 3, 4}}, NULL}, __LINE__, "-D B",
+	          "contradict", NULL);
 	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"B", 4, 2}}, NULL}, __LINE__, "-D B", "4..2", NULL);
 	must_fail(b, &(LoadOptions){0, NULL, "a-b"}, __LINE__, "not a C identifier", NULL);
 	free_arena(a);
@@ -215,7 +217,8 @@ static void test_text(void)
 	free_arena(a);
 }
 
-/* What the operations imply about sizes is known everywhere: x[:, :T] of a table of 40 added to T tokens says T <= 40. */
+/* What the operations imply about sizes is known everywhere: x[:, :T] of a table of 40 added to T tokens says T <=
+ * 40. */
 static void test_demands(void)
 {
 	Arena *a = new_arena();
@@ -241,7 +244,8 @@ static void test_demands(void)
 		CHECK_STR(result_text(m, 0), "f32[B, T, 2]");
 	}
 	free_module(m);
-	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"T", 41, 50}}, NULL}, __LINE__, "(Add-17)", "cannot broadcast", NULL);
+	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"T", 41, 50}}, NULL}, __LINE__, "(Add-17)", "cannot broadcast",
+	          NULL);
 	free_arena(a);
 }
 
@@ -311,7 +315,7 @@ static void test_row_texts(void)
 	free_arena(a);
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------------------------ */
+/* ---- what is refused ------------------------------------------------------------------------------------------- */
 
 static void test_all_unsupported_at_once(void)
 {
@@ -332,7 +336,8 @@ static void test_all_unsupported_at_once(void)
 	add_output(b, "f");
 	must_fail(b, NULL, __LINE__, "input 'h': element type FLOAT16", "operator 'TopK' is not supported (2 times)",
 	          "operator 'Magic' of domain 'com.example'", "operator 'Mod': attribute 'fmod' = 1",
-	          "operator 'Relu': attribute 'colour'", "Cast: element type BFLOAT16", "m.onnx: node 'a' (TopK-17)", NULL);
+	          "operator 'Relu': attribute 'colour'", "Cast: element type BFLOAT16", "m.onnx: node 'a' (TopK-17)",
+	        NULL);
 	free_arena(a);
 }
 
@@ -415,7 +420,7 @@ static void test_data_dependent_shape(void)
 	free_arena(a);
 }
 
-/* ---- external data ---------------------------------------------------------------------------------------------------------- */
+/* ---- external data --------------------------------------------------------------------------------------------- */
 
 static Builder *with_external(Arena *a, const char *location, const char *offset, const char *length)
 {
@@ -469,7 +474,7 @@ static void test_external(void)
 	free_arena(a);
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------------------------------------ */
+/* ---- bytes ----------------------------------------------------------------------------------------------------- */
 
 static void test_bytes(void)
 {

@@ -1,7 +1,7 @@
 /* onnx_build.h - for tests: small ONNX models made in memory and written to a temporary folder.
  *
- * Everything lives in one arena.  Lists of names and dims are text with commas: "x,w", "B,T+1,4"; a dim that is no number is
- * a dim_param, an empty one has no name.
+ * Everything lives in one arena.  Lists of names and dims are text with commas: "x,w", "B,T+1,4"; a dim that is no
+ * number is a dim_param, an empty one has no name.
  */
 #ifndef DCC_ONNX_BUILD_H
 #define DCC_ONNX_BUILD_H
@@ -218,7 +218,7 @@ static UNUSED void add_floats(Builder *b, const char *name, const char *dims, in
 	add_tensor(b, name, 1, dims, v, n * sizeof *v);
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------------------------------------- */
 
 static UNUSED void write_bytes(const char *path, const void *bytes, size_t n)
 {

@@ -1,4 +1,5 @@
-/* text_test.c - the text form: print -> parse -> print gives equal text at both levels, and errors say where and what. */
+/* text_test.c - the text form: print -> parse -> print gives equal text at both levels, and errors say where and
+ * what. */
 #include "../ir/loop.h"
 #include "test.h"
 
@@ -46,7 +47,7 @@ static void check_round_trip(const char *text)
 	free_module(m);
 }
 
-/* ---- tensor IR -------------------------------------------------------------------------------------------------------- */
+/* ---- tensor IR -------------------------------------------------------------------------------------------------- */
 
 static Type type_of(DType dtype, int rank, const Dim *a, const Dim *b, const Dim *c)
 {
@@ -168,7 +169,9 @@ static void test_tensor(void)
 	CHECK(has_line(text, "const @nans: f32[3] = [nan, 0xffc00001, 0x7f800001]\n"));
 	CHECK(has_line(text, "const @longs: i64[3] = [-9223372036854775808, 9223372036854775807, -1]\n"));
 	CHECK(has_line(text, "const @\"a b\": i8[2] = [-128, 127]\n"));
-	CHECK(has_line(text, "%\"proj/out\": f32[batch, seq, 8] = linear %input.1, @\"onnx::w\", _ loc \"/n\\\"1\\n\" Node-17\n"));
+	CHECK(has_line(
+		text,
+		"%\"proj/out\": f32[batch, seq, 8] = linear %input.1, @\"onnx::w\", _ loc \"/n\\\"1\\n\" Node-17\n"));
 	CHECK(has_line(text, "{act=sigmoid, axis=2, gate=first}"));
 	CHECK(has_line(text, "{hi=6, lo=-0.1}"));
 	CHECK(!strstr(text, "unused"));
@@ -176,7 +179,7 @@ static void test_tensor(void)
 	free_module(m);
 }
 
-/* ---- constants in files --------------------------------------------------------------------------------------------------- */
+/* ---- constants in files ----------------------------------------------------------------------------------------- */
 
 static char dir[64];
 
@@ -286,7 +289,8 @@ static void test_files(void)
 	FILE *f = fopen(in_dir("a.ir.data"), "r+b");
 	fputc(7, f);
 	fclose(f);
-	check_file_error("b.ir", "b.ir:3:28: error: \"a.ir.data\" does not hold the bytes that the text was written for");
+	check_file_error("b.ir",
+	                 "b.ir:3:28: error: \"a.ir.data\" does not hold the bytes that the text was written for");
 	CHECK(!truncate(in_dir("a.ir.data"), 100));
 	check_file_error("b.ir", "20000 bytes at 0 lie beyond the end of \"a.ir.data\" (100 bytes)");
 	unlink(in_dir("a.ir.data"));
@@ -296,7 +300,7 @@ static void test_files(void)
 	CHECK(!rmdir(dir));
 }
 
-/* ---- errors of the tensor IR ------------------------------------------------------------------------------------------------- */
+/* ---- errors of the tensor IR ------------------------------------------------------------------------------------ */
 
 #define HEAD "dcc-ir 1 stage import\nmodel m #0000000000000000\n"
 #define FUNC(body) HEAD "sym n in 0..9\nfunc @main(%x: f32[n, 4]) -> (y: f32[n, 4]) {\n" body "}\n"
@@ -308,12 +312,15 @@ static void test_errors(void)
 	} table[] = {
 		{"", "t.ir:1:1: error: this is not IR text: its first line begins with 'dcc-ir 1'"},
 		{"dcc-ir 2 stage import", "t.ir:1:8: error: IR of version 2; this dcc reads version 1"},
-		{"dcc-ir 1 stage import\nmodel \"a b\" #0", "t.ir:2:7: error: the model's name 'a b' must be a C identifier"},
-		{"dcc-ir 1 stage import\nmodel m #12", "t.ir:2:9: error: expected '#' and 16 hexadecimal digits, got '#'"},
+		{"dcc-ir 1 stage import\nmodel \"a b\" #0",
+		 "t.ir:2:7: error: the model's name 'a b' must be a C identifier"},
+		{"dcc-ir 1 stage import\nmodel m #12",
+		 "t.ir:2:9: error: expected '#' and 16 hexadecimal digits, got '#'"},
 		{HEAD "sym a in 0..1\nsym a in 0..1", "t.ir:4:5: error: symbol 'a' is already declared"},
 		{HEAD "sym a in 5..1", "t.ir:3:13: error: the upper bound lies outside 5..140737488355328"},
 		{HEAD "const @c: i8[2] = [1, 300]", "t.ir:3:23: error: an element lies outside -128..127"},
-		{HEAD "const @c: i8[3] = [1, 2]", "t.ir:3:19: error: i8[3] has 3 elements (3 bytes), got 2 (2 bytes)"},
+		{HEAD "const @c: i8[3] = [1, 2]",
+		 "t.ir:3:19: error: i8[3] has 3 elements (3 bytes), got 2 (2 bytes)"},
 		{HEAD "const @c: f32[1] = hex \"0000zz00\"",
 		 "t.ir:3:24: error: expected pairs of the digits 0-9 and a-f, got '\"0000zz00\"'"},
 		{HEAD "const @c: f32[1099511627776, 1099511627776] = [1]",
@@ -333,12 +340,15 @@ static void test_errors(void)
 		{FUNC("  %1: f32[n, 4] = neg %1\n"), "t.ir:5:23: error: %1 is not defined"},
 		{FUNC("  %1: f32[n, 4] = neg _\n"), "t.ir:5:23: error: neg: operand x may not be absent"},
 		{FUNC("  %1: f32[n, 4] = add %x\n"), "t.ir:5:19: error: add takes 2 operands (a, b), got 1"},
-		{FUNC("  %1: f32[n, 5] = neg %x\n"), "t.ir:5:3: error: neg: the result is f32[n, 4], the text says f32[n, 5]"},
+		{FUNC("  %1: f32[n, 5] = neg %x\n"),
+		 "t.ir:5:3: error: neg: the result is f32[n, 4], the text says f32[n, 5]"},
 		{FUNC("  %1: f32[n, 4] = neg %x {axis=1}\n"), "t.ir:5:27: error: neg has no attribute 'axis'"},
-		{FUNC("  %1: f32[n, 4] = softmax %x {axis=1, axis=1}\n"), "t.ir:5:39: error: attribute 'axis' is given twice"},
+		{FUNC("  %1: f32[n, 4] = softmax %x {axis=1, axis=1}\n"),
+		 "t.ir:5:39: error: attribute 'axis' is given twice"},
 		{FUNC("  %1: f32[n, 2] = glu %x {axis=1, gate=third}\n"),
 		 "t.ir:5:40: error: expected one of second|first, got 'third'"},
-		{FUNC("  %1: f32[n, 4] = neg %x\n  %1: f32[n, 4] = neg %x\n"), "t.ir:6:3: error: %1 is already defined"},
+		{FUNC("  %1: f32[n, 4] = neg %x\n  %1: f32[n, 4] = neg %x\n"),
+		 "t.ir:6:3: error: %1 is already defined"},
 		{FUNC("  %1: f32[n, 4] = group {\n    %2: f32[n, 4] = neg %x\n    yield %2\n  }\n  return %2\n"),
 		 "t.ir:9:10: error: the value is not visible outside of its group"},
 		{FUNC("  return %x, %x\n"), "t.ir:5:3: error: the function returns 1 value"},
@@ -367,7 +377,7 @@ static void test_limits(void)
 	free(text);
 }
 
-/* ---- loop IR -------------------------------------------------------------------------------------------------------------------- */
+/* ---- loop IR ---------------------------------------------------------------------------------------------------- */
 
 static LFunc *build_leaf(LModule *lm)
 {
@@ -381,18 +391,23 @@ static LFunc *build_leaf(LModule *lm)
 	lset_tile(&b, acc, row, col, lconst(&b, vec, -0.1));
 	lend(&b);
 	LExpr *k = lfor(&b, ForSerial, li(&b, 1), ladd(&b, n, li(&b, -1)), li(&b, 16));
-	LExpr *mask = llet(&b, llt(&b, lcast(&b, LConvert, (LType){I32, Lanes}, lcast(&b, LIota, (LType){I64, Lanes}, NULL)),
-	                           lcast(&b, LConvert, (LType){I32, 1}, lsub(&b, n, k))));
+	LExpr *mask = llet(
+		&b, llt(&b, lcast(&b, LConvert, (LType){I32, Lanes}, lcast(&b, LIota, (LType){I64, Lanes}, NULL)),
+	                lcast(&b, LConvert, (LType){I32, 1}, lsub(&b, n, k))));
 	LExpr *v = llet(&b, lload(&b, x, Lanes, lmul(&b, k, ladd(&b, n, k)), n, mask));
-	lset_tile(&b, acc, li(&b, 0), li(&b, 1), lfma(&b, v, lelem(&b, acc, li(&b, 0), li(&b, 0)), lelem(&b, acc, li(&b, 1), li(&b, 2))));
+	lset_tile(&b, acc, li(&b, 0), li(&b, 1),
+	          lfma(&b, v, lelem(&b, acc, li(&b, 0), li(&b, 0)), lelem(&b, acc, li(&b, 1), li(&b, 2))));
 	LExpr *bits = lcast(&b, LBitcast, (LType){I32, Lanes}, v);
-	LExpr *low = lop(&b, LAnd, lop(&b, LShr, bits, lconst(&b, (LType){I32, 1}, 3), NULL), lconst(&b, (LType){I32, 1}, 255), NULL);
+	LExpr *low = lop(&b, LAnd, lop(&b, LShr, bits, lconst(&b, (LType){I32, 1}, 3), NULL),
+	                 lconst(&b, (LType){I32, 1}, 255), NULL);
 	lstore(&b, y, k, NULL, mask, lop(&b, LSelect, mask, lcast(&b, LConvert, vec, low), lconst(&b, vec, NAN)));
 	lprefetch(&b, x, ladd(&b, k, li(&b, 64)));
 	lend(&b);
-	lif(&b, lop(&b, LAnd, llt(&b, n, li(&b, 3)), lop(&b, LNot, lop(&b, LEq, n, li(&b, 1), NULL), NULL, NULL), NULL));
+	lif(&b,
+	    lop(&b, LAnd, llt(&b, n, li(&b, 3)), lop(&b, LNot, lop(&b, LEq, n, li(&b, 1), NULL), NULL, NULL), NULL));
 	LExpr *sum = lop(&b, LHAdd, lelem(&b, acc, li(&b, 0), li(&b, 1)), NULL, NULL);
-	lstore(&b, y, n, NULL, NULL, lsub(&b, sum, lsub(&b, lload(&b, x, 1, n, NULL, NULL), lconst(&b, (LType){F32, 1}, 2))));
+	lstore(&b, y, n, NULL, NULL,
+	       lsub(&b, sum, lsub(&b, lload(&b, x, 1, n, NULL, NULL), lconst(&b, (LType){F32, 1}, 2))));
 	lelse(&b);
 	lfail(&b, lmessage(lm, "index {} is \"bad\"\n"), n);
 	lend(&b);
@@ -408,7 +423,8 @@ static LFunc *build_caller(LModule *lm, LFunc *leaf)
 	LExpr *n = lparam(&b, "n");
 	LBuf *tmp = llocal(&b, "tmp", F32, 64);
 	LExpr *i = lfor(&b, ForParallel, li(&b, 0), lmin(&b, lmin(&b, n, li(&b, 7)), lmax(&b, n, li(&b, 2))), NULL);
-	lcall(&b, leaf, 3, (LArg[]){arg_buf(x, F32, lmul(&b, i, li(&b, 4)), n), arg_buf(tmp, F32, NULL, NULL), arg_e(n)});
+	lcall(&b, leaf, 3,
+	      (LArg[]){arg_buf(x, F32, lmul(&b, i, li(&b, 4)), n), arg_buf(tmp, F32, NULL, NULL), arg_e(n)});
 	lcall(&b, leaf, 3, (LArg[]){arg_buf(tmp, F32, NULL, NULL), arg_buf(y, F32, i, NULL), arg_e(lmul(&b, n, i))});
 	lend(&b);
 	return finish_kernel(&b);
@@ -485,9 +501,12 @@ static void test_loops(void)
 	char *text = module_text(m);
 	check_round_trip(text);
 	CHECK(has_line(text, "  bind %seq = indim(0, 0)\n"));
-	CHECK(has_line(text, "  check outdim(0, 0) == %seq else 3 \"output 'y': {} is not {}\" (outdim(0, 0), %seq)\n"));
+	CHECK(has_line(text,
+	               "  check outdim(0, 0) == %seq else 3 \"output 'y': {} is not {}\" (outdim(0, 0), %seq)\n"));
 	CHECK(has_line(text, "    256: @w\n"));
-	CHECK(has_line(text, "kernel @leaf.avx2 target avx2 noinline(%x: f32 buf, %y: mut f32 buf, %n) loc \"/a\" Add-13 {\n"));
+	CHECK(has_line(
+		text,
+		"kernel @leaf.avx2 target avx2 noinline(%x: f32 buf, %y: mut f32 buf, %n) loc \"/a\" Add-13 {\n"));
 	CHECK(has_line(text, "bitcast(i32<16>, "));
 	CHECK(has_line(text, "  fail 0, %n\n"));
 	CHECK(has_line(text, "as f32"));
@@ -497,9 +516,10 @@ static void test_loops(void)
 	free_module(m);
 }
 
-#define LHEAD                                                                                                          \
-	HEAD "sym n in 0..9\nfunc @main(%x: f32[n]) -> (y: f32[n]) {\n  return %x\n}\n"                                    \
-	     "loops {\n  bind %n = indim(0, 0)\n  out 0 [%n]\n  workspace 0\n  message 0 \"bad {}\"\n  weights 0 {\n  }\n}\n"
+#define LHEAD                                                                                                        \
+	HEAD "sym n in 0..9\nfunc @main(%x: f32[n]) -> (y: f32[n]) {\n  return %x\n}\n"                              \
+	     "loops {\n  bind %n = indim(0, 0)\n  out 0 [%n]\n  workspace 0\n  message 0 \"bad {}\"\n  weights 0 "   \
+	     "{\n  }\n}\n"
 /* the kernel's first statement is line 16 */
 #define KERNEL(body) LHEAD "kernel @k(%x: f32 buf, %y: mut f32 buf, %n) {\n" body "}\n"
 
@@ -514,30 +534,35 @@ static void test_loop_errors(void)
 		{KERNEL("  let %a = f32(1) % f32(2)\n"), "t.ir:16:19: error: '%' takes no floating-point numbers"},
 		{KERNEL("  let %a = sqrt(%n)\n"), "t.ir:16:12: error: sqrt does not take i64"},
 		{KERNEL("  let %a = foo(%n)\n"), "t.ir:16:12: error: there is no function 'foo' in the loop IR"},
-		{KERNEL("  let %a = 0.5\n"), "t.ir:16:12: error: expected a number with its type, as f32(0.5), got '0.5'"},
+		{KERNEL("  let %a = 0.5\n"),
+		 "t.ir:16:12: error: expected a number with its type, as f32(0.5), got '0.5'"},
 		{KERNEL("  let %a = i8(300)\n"), "t.ir:16:12: error: the constant 300 does not fit i8"},
 		{KERNEL("  let %a = f32<8>(1)\n"), "t.ir:16:16: error: 16 lies outside 16..16"},
 		{KERNEL("  let %a = hadd(f32(1))\n"), "t.ir:16:12: error: hadd takes 16 lanes, got f32"},
-		{KERNEL("  let %a = %x[%n mask bool(1)]\n"), "t.ir:16:12: error: an access to one lane has no stride and no mask"},
+		{KERNEL("  let %a = %x[%n mask bool(1)]\n"),
+		 "t.ir:16:12: error: an access to one lane has no stride and no mask"},
 		{KERNEL("  store %y[%n] = %n\n"), "t.ir:16:18: error: stores i64, expected f32"},
-		{KERNEL("  store %x[%n] = f32(1)\n"), "t.ir: error: kernel @k: 'store %x[%n] = f32(1)': %x is not mut"},
+		{KERNEL("  store %x[%n] = f32(1)\n"),
+		 "t.ir: error: kernel @k: 'store %x[%n] = f32(1)': %x is not mut"},
 		{KERNEL("  for %i in 0..%n {\n    let %a = %i\n  }\n  let %b = %a\n"),
 		 "t.ir:19:12: error: %a is not visible here: its block has ended"},
 		{KERNEL("  unroll for %i in 0..65 {\n  }\n"),
 		 "t.ir: error: kernel @k: 'unroll for %i in 0..65': an unrolled loop runs at most 64 times"},
-		{KERNEL("  unroll for %i in 0..%n {\n  }\n"),
-		 "t.ir: error: kernel @k: 'unroll for %i in 0..%n': the bounds of an unrolled loop must be constants"},
+		{KERNEL("  unroll for %i in 0..%n {\n  }\n"), "t.ir: error: kernel @k: 'unroll for %i in 0..%n': the "
+	                                                      "bounds of an unrolled loop must be constants"},
 		{KERNEL("  for %i in 0..%n step 0 {\n  }\n"),
 		 "t.ir: error: kernel @k: 'for %i in 0..%n step 0': the step must be positive"},
 		{KERNEL("  tile %t: f32[2, 2]\n  unroll for %i in 0..3 {\n    set %t[%i, 0] = f32(0)\n  }\n"),
 		 "t.ir: error: kernel @k: 'set %t[%i, 0] = f32(0)': %t[2, 0] lies outside of the tile"},
 		{KERNEL("  tile %t: f32[2, 2]\n  let %a = %t[%n, 0]\n"),
 		 "t.ir: error: kernel @k: 'let %a = %t[%n, 0]': an index of %t is not constant after unrolling"},
-		{KERNEL("  tile %t: f32[64, 64]\n"), "t.ir: error: kernel @k: 'tile %t: f32[64, 64]': a tile has at most 1024 elements"},
+		{KERNEL("  tile %t: f32[64, 64]\n"),
+		 "t.ir: error: kernel @k: 'tile %t: f32[64, 64]': a tile has at most 1024 elements"},
 		{KERNEL("  local %b: f64[500000]\n"),
 		 "t.ir: error: kernel @k: 'local %b: f64[500000]': a local buffer has at most 1048576 bytes"},
 		{KERNEL("  fail 1, %n\n"), "t.ir: error: kernel @k: 'fail 1, %n': there are 1 messages"},
-		{KERNEL("  step {\n  }\n"), "t.ir: error: kernel @k: 'step': a step stands in a program only, and not in another step"},
+		{KERNEL("  step {\n  }\n"),
+		 "t.ir: error: kernel @k: 'step': a step stands in a program only, and not in another step"},
 		{KERNEL("  let %a = indim(0, 0)\n"),
 		 "t.ir: error: kernel @k: 'let %a = indim(0, 0)': indim is not available here"},
 		{KERNEL("  parallel for %i in 0..%n {\n    parallel for %j in 0..%n {\n    }\n  }\n"),
@@ -548,7 +573,8 @@ static void test_loop_errors(void)
 		{KERNEL("") "kernel @l(%x: mut f32 buf) {\n  call @k(%x, %x)\n}\n",
 		 "t.ir: error: kernel @l: 'call @k(%x, %x)': 2 arguments, expected 3"},
 		{KERNEL("") "kernel @l(%x: mut u8 buf) {\n  call @k(%x as f32, %x as f32, 1)\n}\n",
-		 "t.ir: error: kernel @l: 'call @k(%x as f32, %x as f32, 1)': argument 1 changes the element type of %x"},
+		 "t.ir: error: kernel @l: 'call @k(%x as f32, %x as f32, 1)': argument 1 changes the element type of "
+	         "%x"},
 		{KERNEL("") "kernel @k() {\n}\n", "t.ir:17:9: error: @k is already defined"},
 		{KERNEL("  what\n"), "t.ir:16:3: error: expected a statement or '}', got 'what'"},
 		{LHEAD "program @main.avx2 target avx2(%in7: f32 buf) {\n}\n",
@@ -574,6 +600,16 @@ static void test_loop_limits(void)
 	for (int i = 0; i < N; i += 2)
 		memcpy(text + n + i, "1+", 2);
 	CHECK_STR(parse_error(text), "t.ir:16:4011: error: the expression is too deep; bind parts of it with let");
+	/* as deep as it may be: the other walks must manage, too */
+	for (int i = 0; i < 1990; i++)
+		memcpy(text + n + 5 * i, "%n * ", 5);
+	strcpy(text + n + 5 * 1990, "1\n}\n");
+	CHECK_STR(parse_error(text), "");
+	Module *m = parse_module("t.ir", text);
+	char *again = module_text(m);
+	CHECK(strstr(again, text + n));
+	free(again);
+	free_module(m);
 	for (int i = 0; i + 5 < N; i += 5)
 		memcpy(text + n - 9 + i, "if 1{", 5);
 	CHECK(strstr(parse_error(text), "expected fewer nested blocks, got '{'"));
