@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* A C identifier from the file's name without folder and extension. */
 static char *name_of_path(Arena *a, const char *path)
@@ -199,13 +200,26 @@ static bool learn_demands(Arena *a, Module *m, Demand **demands, int *n)
 	return tighter;
 }
 
+/* Of the whole file; pages are given back as it goes, so that weights do not fill memory before they are needed. */
+static uint64_t hash_file(const char *bytes, size_t size)
+{
+	enum { Step = 1 << 24 }; /* bytes; a multiple of any page size */
+	uint64_t hash = 0;
+	for (size_t at = 0; at < size; at += Step) {
+		size_t n = size - at < Step ? size - at : Step;
+		hash = hash_bytes(bytes + at, n, hash);
+		madvise((void *)(bytes + at), n, MADV_DONTNEED);
+	}
+	return hash;
+}
+
 /* Imports again, from the tighter bounds, while there are some: dims get simpler and checks vanish. */
 static void load_onnx(Loading *l, const char *path, const char *bytes, size_t size, const LoadOptions *opt)
 {
 	enum { MaxRounds = 4 };
 	const char *name = opt->name ? opt->name : name_of_path(l->scratch, path);
 	OnnxFile *file = read_onnx(l->scratch, path, bytes, size);
-	uint64_t hash = hash_bytes(bytes, size, 0);
+	uint64_t hash = hash_file(bytes, size);
 	Demand *demands = NULL;
 	int n = 0;
 	for (int round = 0; round < MaxRounds; round++) {

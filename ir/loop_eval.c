@@ -929,8 +929,8 @@ static void run_program(Program *p, int threads)
 	push_frame(run, &fr, p->fn);
 	check_inputs(&fr);
 	bind_symbols(&fr, threads);
+	alloc_outputs(&fr, p->outputs); /* the checks read their dims */
 	exec_block(&fr, &lm->checks);
-	alloc_outputs(&fr, p->outputs);
 	p->ws = alloc_aligned(&fr, lm->workspace ? index_of(&fr, lm->workspace) : 0, "workspace");
 	p->weights = alloc_aligned(&fr, lm->weight_bytes, "weights");
 	fill_weights(&fr, &p->weights);

@@ -216,7 +216,7 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	const Type *t = &n->out[0]->type;
 	int rank = t->rank, sp = rank - 2, last = sp - 1;
 	LBuf *y = kbuf(&k, home, true);
-	LExpr *idx[MaxRank], *zero = li(b, 0), *groups = li(b, attr_int(n, Attr_group));
+	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0), *groups = li(b, attr_int(n, Attr_group));
 	LExpr *len = kdim(&k, t->dims[rank - 1]);
 
 	if (n->in[2])

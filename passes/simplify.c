@@ -246,7 +246,11 @@ bool pass_tidy(Module *m)
 {
 	bool changed = false;
 
-	for (int round = 0; pass_canon(m) | pass_simplify(m); round++) {
+	for (int round = 0;; round++) {
+		bool again = pass_canon(m);
+		again |= pass_simplify(m);
+		if (!again)
+			break;
 		changed = true;
 		if (round == MaxRounds)
 			bug("tidy does not end");
