@@ -1,12 +1,39 @@
 #!/usr/bin/env bash
-# Compiles a small dynamic-convolution model, links it into a C program and runs that on recorded data.
+# Compiles a language classifier with dynamic convolutions, links it into a C program and runs that.
+#   ./demo.sh                  on sample sentences
+#   ./demo.sh < FILE           on the lines of a file
+# Then its accuracy on held-back lines, and a second, smaller example.  Installs what is missing, builds into build/.
 set -eu
 cd "$(dirname "$0")"
 . tools/install-deps.sh
-install_missing
-build_in build
+install_missing </dev/null
+build_in build </dev/null
 mkdir -p build/demo
-set -x
-build/dcc -o build/demo/dynconv.o examples/dynconv.onnx
-cc -O2 -Wall -I runtime -I build/demo examples/demo.c build/demo/dynconv.o build/libdcc.a -o build/demo/demo
-build/demo/demo examples/dynconv.data
+
+# example NAME SOURCE MODEL: build/demo/NAME
+example() {
+	(
+		set -x
+		build/dcc -o "build/demo/$(basename "$3" .onnx).o" "$3"
+		cc -std=c11 -O2 -Wall -I runtime -I build/demo "$2" "build/demo/$(basename "$3" .onnx).o" build/libdcc.a \
+			-o "build/demo/$1"
+	)
+}
+
+example langid examples/langid/langid.c examples/langid/langid.onnx
+echo
+# An idle pipe counts as no input.
+if [ ! -t 0 ] && { IFS= read -r -t 1 line || [ -n "${line-}" ]; }; then
+	{ printf '%s\n' "$line" && cat; } | build/demo/langid
+else
+	build/demo/langid --samples
+fi
+echo
+build/demo/langid --test examples/langid/test.tsv
+build/dcc-run build/demo/langid.o --check examples/langid
+echo
+
+example dynconv-demo examples/demo.c examples/dynconv.onnx
+build/demo/dynconv-demo examples/dynconv.data
+echo
+echo "Try your own: echo 'Hvor er toget?' | build/demo/langid"

@@ -29,6 +29,8 @@ typedef struct EmitOptions {
  * that leave no file behind. */
 void emit_object(LModule *, const EmitOptions *, const char *path);
 void emit_assembly(LModule *, const EmitOptions *, const char *path); /* -S; "-" is stdout */
+/* -shared: object and libdcc.a, linked by the C compiler `linker` (NULL: cc). */
+void emit_shared(LModule *, const EmitOptions *, const char *linker, const char *path);
 void emit_llvm(LModule *, const EmitOptions *, const char *path); /* -emit-llvm, text */
 void emit_header(LModule *, const EmitOptions *, const char *path);
 /* The object without weights in memory (for dcc-run), malloc'ed; and the weights alone, malloc'ed, aligned to 64. */

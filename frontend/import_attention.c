@@ -54,7 +54,7 @@ static Value *append_past(Call *c, Value *v, int state, int present)
 	return v;
 }
 
-/* ---- masks --------------------------------------------------------------------------------------------------------- */
+/* ---- masks ----------------------------------------------------------------------------------------------------- */
 
 /* 0, 1, 2, ... along the keys (axis 3) or, from `start`, along the queries (axis 2) of the scores. */
 static Value *count(Call *c, const Dim *n, const Dim *start, int axis)
@@ -106,7 +106,7 @@ static Value *join_masks(Call *c, Value *mask, Value *sees)
 	return emit3(c, OpWhere, sees, mask, emit_const(c, mask->type.dtype, -INFINITY));
 }
 
-/* ---- attention ----------------------------------------------------------------------------------------------------- */
+/* ---- attention ------------------------------------------------------------------------------------------------- */
 
 /* [batch, tokens, heads, width] -> [batch, query heads, tokens, width]: each key head serves a run of query heads. */
 static Value *repeat_heads(Call *c, Value *v, const Dim *heads)
@@ -140,7 +140,8 @@ static Value *capped_attention(Call *c, Value *const *in, double scale, double c
 	return emit_transpose(c, emit2(c, OpMatMul, p, repeat_heads(c, in[InV], heads)), heads_second);
 }
 
-/* Causal: query i sees key j for j <= i + past; the IR's rule says the same if the new keys are as many as the queries. */
+/* Causal: query i sees key j for j <= i + past; the IR's rule says the same if the new keys are as many as the
+ * queries. */
 void import_attention(Call *c)
 {
 	Module *m = c->m;
@@ -168,11 +169,12 @@ void import_attention(Call *c)
 		return;
 	}
 	bool masked = in[InMask] != NULL; /* a row that sees no key gives 0, as ONNX defines */
-	Attr attrs[3] = {mk_float(Attr_scale, scale), mk_int(Attr_causal, causal && !sees), mk_int(Attr_zero_nan, masked)};
+	Attr attrs[3] = {mk_float(Attr_scale, scale), mk_int(Attr_causal, causal && !sees), mk_int(Attr_zero_nan,
+	                                                                                           masked)};
 	c->out[OutY] = join_heads(c, emit(c, OpAttention, masked ? 4 : 3, in, 3, attrs, NULL));
 }
 
-/* ---- rotary embedding ---------------------------------------------------------------------------------------------- */
+/* ---- rotary embedding ------------------------------------------------------------------------------------------ */
 
 /* cos or sin as [batch, tokens, 1, half]: looked up by position, or given for each token. */
 static Value *rotation(Call *c, Value *table, const Value *x, const Dim *half)

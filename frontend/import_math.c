@@ -280,7 +280,8 @@ static Value *rowwise(Call *c, Value *(*row)(Call *, Value *, int axis))
 	Type type = x->type;
 	double fill;
 	if (constant_fill(x, &fill) && fill == -INFINITY)
-		fatal_at(c->loc, "the operand is constant -inf: the exporter has dropped an in-place write to it, so the "
+		fatal_at(c->loc,
+		         "the operand is constant -inf: the exporter has dropped an in-place write to it, so the "
 		                 "model computes something else than its source");
 	int axis = norm_axis(c, onnx_int(c, "axis", c->opset < 13 ? 1 : -1), type.rank);
 	if (c->opset >= 13 || axis == type.rank - 1)

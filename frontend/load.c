@@ -26,20 +26,23 @@ static bool has_suffix(const char *text, const char *suffix)
 	return n >= m && !strcmp(text + n - m, suffix);
 }
 
-/* IR text starts with "model", after comments and blanks; protobuf cannot. */
+/* IR text starts with one of two words, after comments and blanks; protobuf cannot. */
 static bool is_ir_text(const char *path, const char *bytes, size_t size)
 {
-	size_t i = 0;
+	static const char *const first[] = {"dcc-ir", "model"};
+	size_t at = 0;
 	if (has_suffix(path, ".ir"))
 		return true;
-	while (i < size && (isspace((unsigned char)bytes[i]) || bytes[i] == ';' || bytes[i] == '#')) {
-		if (bytes[i] == ';' || bytes[i] == '#')
-			while (i < size && bytes[i] != '\n')
-				i++;
-		else
-			i++;
+	while (at < size && (isspace((unsigned char)bytes[at]) || bytes[at] == ';')) {
+		const char *end = bytes[at] == ';' ? memchr(bytes + at, '\n', size - at) : bytes + at;
+		at = end ? (size_t)(end - bytes) + 1 : size;
 	}
-	return size - i > 5 && !memcmp(bytes + i, "model", 5) && isspace((unsigned char)bytes[i + 5]);
+	for (size_t i = 0; i < sizeof first / sizeof *first; i++) {
+		size_t n = strlen(first[i]);
+		if (size - at > n && !memcmp(bytes + at, first[i], n) && isspace((unsigned char)bytes[at + n]))
+			return true;
+	}
+	return false;
 }
 
 static void check_options(const char *path, const LoadOptions *opt)

@@ -2,22 +2,23 @@
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"
 #include "frontend.h"
+#include "reduce.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-typedef enum Output { EmitObject, EmitAssembly, EmitLlvm, EmitIr, EmitLoops } Output;
+typedef enum Output { EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops } Output;
 
 typedef struct Options {
-	const char *input, *output, *header, *weights;
+	const char *input, *output, *header, *weights, *linker;
 	Output kind;
 	LoadOptions load;
 	PassOptions pass;
 	const Target *target[8];
 	bool check, inspect;
-	const char *report;
+	const char *report, *reduce;
 } Options;
 
 static const char help[] =
@@ -26,8 +27,10 @@ static const char help[] =
 	"Compiles an ONNX model, or IR text that dcc has printed, to one object file and one header.\n"
 	"\n"
 	"Output\n"
-	"  -o FILE                  where to write; default: the input's name with .o (.s, .ll, .ir)\n"
+	"  -o FILE                  where to write; default: the input's name with .o (.so, .s, .ll, .ir)\n"
 	"  -S, -emit-llvm           assembly or LLVM IR instead of an object; -o - is stdout\n"
+	"  -shared                  a shared object with the model and libdcc, linked by the C compiler\n"
+	"  --linker=PROG            that C compiler; default: cc\n"
 	"  --emit=ir|loops          the tensor IR, or the loop IR; dcc reads both back and goes on from there\n"
 	"  --header=FILE            the generated header; default: the object's name with .h\n"
 	"  --weights=FILE           weights to a side file, which the application maps; default: inside the object\n"
@@ -48,6 +51,8 @@ static const char help[] =
 	"  --no-fuse=NAME[,NAME]    leaves out fusions or rules by name (--help-passes lists them)\n"
 	"  --opt-bisect-limit=N     applies only the first N rewrites and fusions, and prints them\n"
 	"  --report=FILE            what was fused, by ONNX node, and what nearly was; FILE.json gives JSON; - is stdout\n"
+	"  --reduce=CMD             shrinks the model while the shell command CMD, given the path of a candidate's IR for {}\n"
+	"                           or at its end, fails with the exit code that it gives for all of the model; writes IR\n"
 	"  --check                  imports and checks the model, lists everything unsupported, writes nothing\n"
 	"  --inspect                inputs, outputs and symbols of the model\n"
 	"  --list-ops               the operators of the IR; --list-onnx-ops: those of ONNX; --help-passes: the passes\n"
@@ -185,10 +190,14 @@ static bool parse_valued(Options *o, const char *a)
 			usage("--opt-bisect-limit wants a number, got '%s'", v);
 	} else if ((v = option_value(a, "report")))
 		o->report = v;
+	else if ((v = option_value(a, "reduce")))
+		o->reduce = v;
 	else if ((v = option_value(a, "header")))
 		o->header = v;
 	else if ((v = option_value(a, "weights")))
 		o->weights = v;
+	else if ((v = option_value(a, "linker")))
+		o->linker = v;
 	else if ((v = option_value(a, "name")))
 		o->load.name = v;
 	else
@@ -202,6 +211,8 @@ static bool parse_flag(Options *o, const char *a)
 		o->kind = EmitAssembly;
 	else if (!strcmp(a, "-c"))
 		o->kind = EmitObject;
+	else if (is_flag(a, "shared"))
+		o->kind = EmitShared;
 	else if (is_flag(a, "emit-llvm"))
 		o->kind = EmitLlvm;
 	else if (is_flag(a, "print-after-all"))
@@ -248,6 +259,8 @@ static void parse_options(Options *o, int argc, char **argv)
 	}
 	if (!o->input)
 		usage("no input%s", "");
+	if (o->linker && o->kind != EmitShared)
+		usage("--linker=%s wants -shared", o->linker);
 	for (int i = 0; i < ntargets && !o->pass.ntarget; i++)
 		for (int j = 0; j < ntargets; j++)
 			add_target(o, &targets[j]);
@@ -274,7 +287,8 @@ static void inspect(Module *m)
 {
 	printf("model   %s\n", m->name);
 	for (int i = 0; i < m->nsym; i++)
-		printf("symbol  %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo, (long long)m->syms[i]->hi);
+		printf("symbol  %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo,
+		       (long long)m->syms[i]->hi);
 	for (int i = 0; i < m->main->nparam; i++)
 		print_port(stdout, m, "input", m->main->params[i]->name, &m->main->params[i]->type);
 	for (int i = 0; i < m->main->body.nyield; i++)
@@ -283,7 +297,7 @@ static void inspect(Module *m)
 
 static void write_output(Options *o, Module *m)
 {
-	static const char *const suffix[] = {".o", ".s", ".ll", ".ir", ".ir"};
+	static const char *const suffix[] = {".o", ".so", ".s", ".ll", ".ir", ".ir"};
 	const char *path = o->output ? o->output : with_suffix(o->input, suffix[o->kind]);
 	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights};
 
@@ -291,7 +305,11 @@ static void write_output(Options *o, Module *m)
 		usage("the output would overwrite the input '%s'", path);
 	switch (o->kind) {
 	case EmitObject:
-		emit_object(m->loops, &e, path);
+	case EmitShared:
+		if (o->kind == EmitShared)
+			emit_shared(m->loops, &e, o->linker, path);
+		else
+			emit_object(m->loops, &e, path);
 		emit_header(m->loops, &e, o->header ? o->header : with_suffix(path, ".h"));
 		return;
 	case EmitAssembly: emit_assembly(m->loops, &e, path); return;
@@ -314,6 +332,11 @@ int main(int argc, char **argv)
 		inspect(m);
 	if (o.check || o.inspect)
 		return fflush(stdout) ? 1 : 0;
+
+	if (o.reduce) {
+		reduce_module(m, o.reduce, o.output ? o.output : with_suffix(o.input, ".small.ir"));
+		return 0;
+	}
 
 	/* code needs every pass; --emit=ir stops before the loops unless told otherwise */
 	if (o.kind == EmitIr && !o.pass.stop_after && !o.pass.only)

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MaxTrips = 64, MaxLocalBytes = 1 << 20, MaxAllLocals = 2 << 20, MaxTileCells = 1024, MaxUnrolled = 1 << 22 };
+enum { MaxTrips = 64, MaxLocalBytes = 1 << 20, MaxAllLocals = 2 << 20, MaxTileCells = 1024 };
+enum { MaxUnrolled = 1 << 22, WeightAlign = 64 };
 
 const LOpInfo lops[NLOps] = {
 #define LOP(name, text, nargs, result) [L##name] = {text, nargs, Result##result},
@@ -536,38 +537,52 @@ static int64_t floor_div(int64_t x, int64_t y)
 	return q * y != x && (x < 0) != (y < 0) ? q - 1 : q;
 }
 
-static bool fold(const Verifier *v, const LExpr *e, int64_t *r)
+static bool fold_binary(LOp op, int64_t a, int64_t b, int64_t *r)
 {
-	int64_t a = 0, b = 0;
-	if (e->type.lanes != 1 || is_float(e->type))
-		return false;
-	if (e->op == LConst) {
-		*r = e->i;
-		return true;
-	}
-	if (e->op == LRef) {
-		void **found = find_ptr(&v->folds, e->var);
-		const Fold *f = found ? *found : NULL;
-		*r = f ? f->value : 0;
-		return f && f->known;
-	}
-	if (lops[e->op].nargs != 2 || e->op == LElem || e->a[0]->type.elem != I64 || !fold(v, e->a[0], &a) ||
-	    !fold(v, e->a[1], &b))
-		return false;
-	switch (e->op) {
-	case LAdd: *r = (int64_t)((uint64_t)a + (uint64_t)b); return true;
-	case LSub: *r = (int64_t)((uint64_t)a - (uint64_t)b); return true;
-	case LMul: *r = (int64_t)((uint64_t)a * (uint64_t)b); return true;
+	uint64_t ua = (uint64_t)a, ub = (uint64_t)b;
+	switch (op) {
+	case LAdd: *r = (int64_t)(ua + ub); return true;
+	case LSub: *r = (int64_t)(ua - ub); return true;
+	case LMul: *r = (int64_t)(ua * ub); return true;
 	case LFloorDiv: *r = floor_div(a, b); return true;
-	case LMod: *r = b ? (int64_t)((uint64_t)a - (uint64_t)b * (uint64_t)floor_div(a, b)) : 0; return true;
+	case LMod: *r = b ? (int64_t)(ua - ub * (uint64_t)floor_div(a, b)) : 0; return true;
 	case LMin: *r = a < b ? a : b; return true;
 	case LMax: *r = a > b ? a : b; return true;
 	case LEq: *r = a == b; return true;
 	case LNe: *r = a != b; return true;
 	case LLt: *r = a < b; return true;
 	case LLe: *r = a <= b; return true;
+	case LAnd: *r = a & b; return true;
+	case LOr: *r = a | b; return true;
+	case LXor: *r = a ^ b; return true;
 	default: return false;
 	}
+}
+
+/* The value of an i64 or bool that is constant now. */
+static bool fold(const Verifier *v, const LExpr *e, int64_t *r)
+{
+	int64_t a, b;
+	if (e->type.lanes != 1 || (e->type.elem != I64 && e->type.elem != Bool))
+		return false;
+	switch (e->op) {
+	case LConst: *r = e->i; return true;
+	case LRef: {
+		void **found = find_ptr(&v->folds, e->var);
+		const Fold *f = found ? *found : NULL;
+		*r = f ? f->value : 0;
+		return f && f->known;
+	}
+	case LNot:
+		if (!fold(v, e->a[0], &a))
+			return false;
+		*r = e->type.elem == Bool ? !a : ~a;
+		return true;
+	case LSelect: return fold(v, e->a[0], &a) && fold(v, e->a[a ? 1 : 2], r);
+	default: break;
+	}
+	return lops[e->op].nargs == 2 && e->op != LElem && fold(v, e->a[0], &a) && fold(v, e->a[1], &b) &&
+	       fold_binary(e->op, a, b, r);
 }
 
 static void check_cell(Verifier *v, const LTile *t, const LExpr *row, const LExpr *col)
@@ -757,7 +772,8 @@ static void check_function(Verifier *v, const LFunc *fn, int number, Map *names)
 		add_ptr(&v->funcs, fn, v->facts);
 }
 
-static void check_weight(Verifier *v, int i)
+/* Returns where the weight ends. */
+static int64_t check_weight(Verifier *v, int i, int64_t from)
 {
 	const Value *w = v->lm->weights[i];
 	int64_t bytes = dtypes[w->type.dtype].bytes, extent, end;
@@ -768,9 +784,19 @@ static void check_weight(Verifier *v, int i)
 		    __builtin_mul_overflow(bytes, extent, &bytes))
 			fail(v, "weight %d has no constant shape", i);
 	int64_t off = v->lm->weight_off[i];
-	if (off < 0 || off % 64 || __builtin_add_overflow(off, bytes, &end) || end > v->lm->weight_bytes)
-		fail(v, "weight %d at %lld: must be a multiple of 64 and end within %lld bytes", i, (long long)off,
-		     (long long)v->lm->weight_bytes);
+	if (off < from || off % WeightAlign || __builtin_add_overflow(off, bytes, &end) || end > v->lm->weight_bytes)
+		fail(v, "weight %d at %lld: weights are ascending multiples of %d that end within %lld bytes", i,
+		     (long long)off, WeightAlign, (long long)v->lm->weight_bytes);
+	return end;
+}
+
+static void check_weights(Verifier *v)
+{
+	int64_t end = 0;
+	for (int i = 0; i < v->lm->nweight; i++)
+		end = check_weight(v, i, end);
+	if (v->lm->weight_bytes < 0 || v->lm->weight_bytes - end >= WeightAlign)
+		fail(v, "%lld bytes, but the last weight ends at %lld", (long long)v->lm->weight_bytes, (long long)end);
 }
 
 static void check_outdims(Verifier *v)
@@ -822,8 +848,7 @@ static void check_module_parts(Verifier *v)
 	if (lm->workspace)
 		check_typed(v, "the size", lm->workspace, IndexType);
 	v->part = "weights";
-	for (int i = 0; i < lm->nweight; i++)
-		check_weight(v, i);
+	check_weights(v);
 }
 
 static const char *run_verifier(Verifier *v)

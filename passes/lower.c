@@ -52,6 +52,16 @@ Slot *temp_slot(Lower *l, const Dim *elements)
 	return l->temp[l->ntemp++] = new_slot(l, dim_mul_const(l->m, elements, 4));
 }
 
+Slot *hold_packed(Lower *l, Value *v, const Dim *elements)
+{
+	if (l->packed_of == v)
+		return NULL;
+	if (l->packed)
+		l->packed->used = false;
+	l->packed_of = v;
+	return l->packed = new_slot(l, dim_mul_const(l->m, elements, 4));
+}
+
 void need_scratch(Lower *l, const Dim *elements)
 {
 	l->worker_bytes = dim_max(l->m, l->worker_bytes, aligned(l->m, dim_mul_const(l->m, elements, 4)));

@@ -37,6 +37,8 @@ typedef struct Lower {
 	Value **home_values;
 	Slot *temp[8]; /* of the node being lowered */
 	int ntemp;
+	Value *packed_of; /* whose rows `packed` holds: linears with one input (queries, keys, values) pack it once */
+	Slot *packed;
 } Lower;
 
 enum { MaxKDims = 40 };
@@ -67,6 +69,8 @@ typedef struct Access { /* a value, read or written through a view with at most 
 void plain_view(Module *, Value *v, View *);
 Slot *new_slot(Lower *, const Dim *bytes);
 Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */
+/* A slot for the packed rows of v in l->packed, kept until other rows are packed; NULL if it holds them already. */
+Slot *hold_packed(Lower *, Value *v, const Dim *f32_elements);
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
 
 Kernel open_kernel(Lower *, const char *name, bool per_target);

@@ -109,32 +109,56 @@ static LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 	return llet(b, offset_of(k, &a, idx));
 }
 
+/* buf[at + k * count + i] = x[rows[i] + k * stride] * scale for the `count` rows of a tile: one branch a row count, so that the
+ * rows are unrolled and the stores of one k stand side by side. */
+static void emit_pack(Kernel *k, const Access *x, LExpr *count, LExpr *(*row)(void *ctx, int i), void *ctx, LExpr *depth,
+                      LBuf *buf, LExpr *at, double scale)
+{
+	LB *b = &k->b;
+	LExpr *stride = kdim(k, x->stride[x->rank - 1]), *from[64];
+
+	for (int r = 1; r <= k->l->t->mr; r++) {
+		lif(b, lop(b, LEq, count, li(b, r), NULL));
+		for (int i = 0; i < r; i++)
+			from[i] = llet(b, row(ctx, i));
+		LExpr *kk = lfor(b, ForSerial, li(b, 0), depth, NULL);
+		LExpr *step = llet(b, lmul(b, kk, stride)), *to = llet(b, ladd(b, at, lmul(b, kk, li(b, r))));
+		for (int i = 0; i < r; i++) {
+			LExpr *v = lload(b, x->buf, 1, ladd(b, from[i], step), NULL, NULL);
+			if (scale != 1)
+				v = lmul(b, v, lconst(b, (LType){F32, 1}, scale));
+			lstore(b, buf, ladd(b, to, li(b, i)), NULL, NULL, v);
+		}
+		lend(b);
+		lend(b);
+	}
+}
+
+typedef struct RowCtx {
+	Kernel *k;
+	const Access *x;
+	LExpr *base, *from;
+} RowCtx;
+
+static LExpr *flat_row(void *ctx, int i)
+{
+	RowCtx *c = ctx;
+	return row_offset(c->k, c->x, c->x->rank - 1, llet(&c->k->b, ladd(&c->k->b, c->from, li(&c->k->b, i))));
+}
+
 /* packed[start * K + k * count + i] = x[row start + i][k] for every tile. */
 static void pack_rows(Lower *l, Value *xv, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
 {
-	Kernel k = open_kernel(l, "pack", false);
+	Kernel k = open_kernel(l, "pack", true);
 	LB *b = &k.b;
 	Access x = kaccess(&k, xv);
 	LBuf *p = kslot(&k, packed, true);
 	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = kdim(&k, depth);
-	int last = x.rank - 1;
 
 	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
-	LExpr *count = llet(b, lsub(b, to, from)), *at = llet(b, lmul(b, from, nk));
-	LExpr *i = lfor(b, ForSerial, from, to, NULL);
-	LExpr *row = row_offset(&k, &x, last, i), *column = llet(b, ladd(b, at, lsub(b, i, from)));
-	LExpr *whole = lmul(b, lop(b, LFloorDiv, nk, li(b, Lanes), NULL), li(b, Lanes));
-	const Dim *stride = x.stride[last];
-	LExpr *kk = lfor(b, ForSerial, li(b, 0), whole, li(b, Lanes));
-	LExpr *v = llet(b, load_lanes(&k, &x, ladd(b, row, lmul(b, kk, kdim(&k, stride))), stride, NULL));
-	lstore(b, p, ladd(b, column, lmul(b, kk, count)), count, NULL, v);
-	lend(b);
-	kk = lfor(b, ForSerial, whole, nk, NULL);
-	lstore(b, p, ladd(b, column, lmul(b, kk, count)), NULL, NULL,
-	       lload(b, x.buf, 1, ladd(b, row, lmul(b, kk, kdim(&k, stride))), NULL, NULL));
-	lend(b);
-	lend(b);
+	RowCtx ctx = {.k = &k, .x = &x, .from = from};
+	emit_pack(&k, &x, llet(b, lsub(b, to, from)), flat_row, &ctx, nk, p, llet(b, lmul(b, from, nk)), 1);
 	lend(b);
 	kcall(&k);
 }
@@ -293,6 +317,20 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 
 /* ---- linear ------------------------------------------------------------------------------------------------------------------- */
 
+/* While tile number t of `tiles` computes on a slice of the weights, its share of the next slice comes into the cache: the first tile
+ * of a slice would otherwise wait for memory.  The last slice prefetches what follows the panel, which is the next one. */
+static void prefetch_next(Kernel *k, LBuf *w, LExpr *next, LExpr *klen, LExpr *t, LExpr *tiles)
+{
+	LB *b = &k->b;
+	LExpr *lines = llet(b, lmul(b, klen, li(b, PanelWidth * 4 / 64)));
+	LExpr *from = llet(b, lop(b, LFloorDiv, lmul(b, lines, t), tiles, NULL));
+	LExpr *to = llet(b, lop(b, LFloorDiv, lmul(b, lines, ladd(b, t, li(b, 1))), tiles, NULL));
+
+	LExpr *line = lfor(b, ForSerial, from, to, NULL);
+	lprefetch(b, w, ladd(b, next, lmul(b, line, li(b, Lanes))));
+	lend(b);
+}
+
 /* For row blocks x panels in parallel: K blocks, tiles, epilogue. */
 static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *panels)
 {
@@ -318,6 +356,7 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	LExpr *count = llet(b, lsub(b, to, from));
 	LExpr *a_at = llet(b, ladd(b, lmul(b, from, nk), lmul(b, k0, count)));
 	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth))));
+	prefetch_next(k, w, llet(b, ladd(b, w_at, lmul(b, klen, li(b, PanelWidth)))), klen, lsub(b, t, t0), llet(b, lsub(b, t1, t0)));
 	call_tile(k, count, packed, a_at, w, w_at, acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), klen, first);
 	lend(b);
 	lend(b);
@@ -335,8 +374,10 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	for (int d = 0; d + 1 < xt->rank; d++)
 		rows = dim_mul(m, rows, xt->dims[d]);
 	const Dim *tiles = tiles_of(l, rows);
-	Slot *packed = temp_slot(l, dim_mul(m, rows, depth));
-	pack_rows(l, root->in[0], rows, depth, tiles, packed);
+	Slot *packed = hold_packed(l, root->in[0], dim_mul(m, rows, depth));
+	if (packed) /* not the rows that the last linear has left packed */
+		pack_rows(l, root->in[0], rows, depth, tiles, packed);
+	packed = l->packed;
 
 	Kernel k = open_kernel(l, "linear", true);
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home};
@@ -386,23 +427,17 @@ void pack_panels(Kernel *k, const Access *x, LBuf *panels)
 	lend(b);
 }
 
-/* One tile of rows of x (axes: batch, row, k) at from .. to, k-major into `buf`, every element times `scale`. */
+static LExpr *batch_row(void *ctx, int i)
+{
+	RowCtx *c = ctx;
+	LB *b = &c->k->b;
+	return ladd(b, c->base, lmul(b, ladd(b, c->from, li(b, i)), kdim(c->k, c->x->stride[c->x->rank - 2])));
+}
+
 void pack_tile(Kernel *k, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale)
 {
-	LB *b = &k->b;
-	int rank = x->rank;
-	const Dim *stride = x->stride[rank - 1];
-	LExpr *count = llet(b, lsub(b, to, from)), *nk = kdim(k, x->extent[rank - 1]);
-
-	LExpr *i = lfor(b, ForSerial, from, to, NULL);
-	LExpr *row = llet(b, ladd(b, base, lmul(b, i, kdim(k, x->stride[rank - 2]))));
-	LExpr *kk = lfor(b, ForSerial, li(b, 0), nk, NULL);
-	LExpr *v = lload(b, x->buf, 1, ladd(b, row, lmul(b, kk, kdim(k, stride))), NULL, NULL);
-	if (scale != 1)
-		v = lmul(b, v, lconst(b, (LType){F32, 1}, scale));
-	lstore(b, buf, ladd(b, at, ladd(b, lmul(b, kk, count), lsub(b, i, from))), NULL, NULL, v);
-	lend(b);
-	lend(b);
+	RowCtx ctx = {.k = k, .x = x, .base = base, .from = from};
+	emit_pack(k, x, llet(&k->b, lsub(&k->b, to, from)), batch_row, &ctx, kdim(k, x->extent[x->rank - 1]), buf, at, scale);
 }
 
 static Access transposed(const Access *a, bool swap)

@@ -278,6 +278,8 @@ void run_passes(Module *m, const PassOptions *o)
 	options = o;
 	rewrites = 0;
 	report_open = false;
+	if (!find_pass(m->stage))
+		fatal_at(&(Loc){.file = m->path}, "the text says stage %s, which is no pass (dcc --help-passes lists them)", m->stage);
 	verify(m, m->stage);
 	if (o->verify_passes && !m->loops)
 		start_oracle(m, check = &oracle);

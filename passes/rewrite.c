@@ -347,6 +347,19 @@ typedef struct ParsedRule {
 	Pat *before, *after;
 } ParsedRule;
 
+/* What only the match used would count as a user of the values below it in the next match. */
+static void erase_dead(const Match *b)
+{
+	for (bool again = true; again;) {
+		again = false;
+		for (int i = 0; i < b->ninner; i++)
+			if (!b->inner[i]->dead && !b->inner[i]->out[0]->nuse) {
+				erase_node(b->inner[i]);
+				again = true;
+			}
+	}
+}
+
 static bool apply_rule(Module *m, int r, const ParsedRule *parsed, Node *n)
 {
 	Match b = {0};
@@ -364,6 +377,7 @@ static bool apply_rule(Module *m, int r, const ParsedRule *parsed, Node *n)
 		return false;
 	}
 	replace_uses(m, n->out[0], v);
+	erase_dead(&b);
 	return true;
 }
 

@@ -488,7 +488,7 @@ static Module *build_loops(void)
 	PUSH(m->arena, lm->weight_off, lm->nweight_off, lm->capweight_off, (int64_t)0);
 	PUSH(m->arena, lm->weights, lm->nweight, lm->capweight, c->value);
 	PUSH(m->arena, lm->weight_off, lm->nweight_off, lm->capweight_off, (int64_t)256);
-	lm->weight_bytes = 512;
+	lm->weight_bytes = 512; /* 256 each */
 	build_program(lm, build_caller(lm, build_leaf(lm)));
 	m->loops = lm;
 	return m;

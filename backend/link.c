@@ -1,0 +1,114 @@
+/* link.c - from an object to a shared object: runs the C compiler as the linker, the only program that dcc ever starts.
+ *
+ * The result holds the model and all of libdcc.a, so it needs nothing but libc, and exports NAME_model, NAME_run,
+ * NAME_workspace_size and the dcc_ functions.  -Bsymbolic: the model calls the library inside, also in a program that has
+ * its own.  Object and result are temporary files next to the output, removed on every error, and the result is renamed.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "backend.h"
+
+extern char **environ;
+
+/* Where libdcc.a lies, from the folder of the dcc program: build folder or wheel, then installations.  CMakeLists.txt
+ * gives the way from the program to the library, which distributions choose. */
+static const char *const library_places[] = {"libdcc.a", DCC_LIBRARY_PLACE "/libdcc.a", "../lib/libdcc.a"};
+
+/* Folder of the running program, with a slash at its end. */
+static const char *own_folder(Arena *arena)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	if (n < 0)
+		fatal_at(NULL, "/proc/self/exe cannot be read: %s", strerror(errno));
+	path[n] = 0;
+	char *slash = strrchr(path, '/');
+	return arena_printf(arena, "%.*s", slash ? (int)(slash + 1 - path) : 0, path);
+}
+
+static const char *find_library(Arena *arena)
+{
+	const char *folder = own_folder(arena);
+	for (size_t i = 0; i < sizeof library_places / sizeof *library_places; i++) {
+		const char *path = arena_printf(arena, "%s%s", folder, library_places[i]);
+		if (!access(path, R_OK))
+			return path;
+	}
+	fatal_at(NULL, "libdcc.a is neither in %s nor in %s", folder,
+		 arena_printf(arena, "%s" DCC_LIBRARY_PLACE, folder));
+}
+
+/* A path that no compiler takes for an option or a response file. */
+static const char *plain_path(Arena *arena, const char *path)
+{
+	return *path == '-' || *path == '@' ? arena_printf(arena, "./%s", path) : arena_strdup(arena, path);
+}
+
+/* The user's path in the message, before the temporary names turn up in others. */
+static void check_writable(Arena *arena, const char *path, const Loc *loc)
+{
+	const char *slash = strrchr(path, '/');
+	struct stat st;
+	if (!strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode)))
+		fatal_at(loc, "cannot write: a shared object wants a regular file");
+	if (access(slash ? arena_printf(arena, "%.*s", (int)(slash + 1 - path), path) : ".", W_OK))
+		fatal_at(loc, "cannot write: %s", strerror(errno));
+}
+
+static const char *file_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/* The caller's diagnostics go to the same stderr as the linker's, before them. */
+static void run_linker(const char *const *argv, const Loc *loc)
+{
+	pid_t pid;
+	int status;
+	fflush(NULL);
+	int error = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
+	if (error == ENOENT)
+		fatal_at(loc, "cannot be linked: there is no program '%s'; install a C compiler, or name one with --linker=",
+			 argv[0]);
+	if (error)
+		fatal_at(loc, "cannot be linked: '%s' cannot be started: %s", argv[0], strerror(error));
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			fatal_at(loc, "cannot be linked: waiting for '%s': %s", argv[0], strerror(errno));
+	if (WIFSIGNALED(status))
+		fatal_at(loc, "cannot be linked: '%s' was ended by signal %d", argv[0], WTERMSIG(status));
+	if (WEXITSTATUS(status))
+		fatal_at(loc, "cannot be linked: '%s' failed with status %d", argv[0], WEXITSTATUS(status));
+}
+
+void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, const char *path)
+{
+	Arena *arena = lm->m->arena;
+	const Loc loc = {.file = arena_strdup(arena, path)};
+	check_writable(arena, path, &loc);
+	const char *library = find_library(arena), *plain = plain_path(arena, path);
+	const char *object = arena_printf(arena, "%s.%ld.o", plain, (long)getpid());
+	const char *linked = arena_printf(arena, "%s.%ld.so", plain, (long)getpid());
+	const char *argv[] = {
+		linker ? linker : "cc", "-shared", "-o", linked, "-Xlinker", "-Bsymbolic", "-Xlinker", "-soname", "-Xlinker",
+		file_name(plain), object, "-Xlinker", "--whole-archive", library, "-Xlinker", "--no-whole-archive", "-pthread",
+		NULL,
+	};
+	diag_remove_on_error(object);
+	diag_remove_on_error(linked);
+	emit_object(lm, opt, object);
+	run_linker(argv, &loc);
+	if (rename(linked, path))
+		fatal_at(&loc, "cannot write: %s", strerror(errno));
+	diag_keep(linked);
+	diag_keep(object);
+	unlink(object);
+}

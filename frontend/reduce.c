@@ -1,0 +1,927 @@
+/* reduce.c - shrinks a failing model by delta debugging on the tensor IR.
+ *
+ * How: a Plan says what to leave out of the current module; rebuild() makes the module without it, through the same
+ * builders and shape functions as the parser, so that types follow from what is left and nonsense is refused before any
+ * command runs.  A candidate on which the command fails as it did at first becomes the current module.  Every kind of
+ * thing (nodes, outputs, constants ...) is left out in halves first, then in ever smaller runs, down to single ones; all
+ * kinds are repeated until nothing more goes.
+ *
+ * Why here and not among the passes: it runs a command, writes files and never continues to code; it belongs to the driver.
+ *
+ * Ends: no plan adds operands, big constants or symbols; every accepted one has less of something.
+ * The first module stays alive to the end: constants of all candidates point into it or into the reducer's arena.
+ */
+#include "reduce.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { SmallConst = 8 }; /* elements: such constants are axes, sizes and factors, and stay */
+
+typedef enum Kind { DropCut, DropBypass, DropOutput, DropConst, DropSplat, DropCheck, NKinds } Kind;
+
+/* What one candidate leaves out of the current module; all zero: nothing. */
+typedef struct Plan {
+	Kind kind;
+	int from, to; /* things of that kind: nodes in preorder, outputs, constants, checks */
+	int node; /* -1, or the node that the next three are about */
+	int operand, ungroup; /* node becomes operand - 1; its body takes its place */
+	int attr, absent; /* attribute - 1, operand - 1 that goes */
+	int param, same; /* parameter - 1 becomes parameter `same` */
+	int sym; /* symbol - 1 becomes `value` */
+	int64_t value;
+	int64_t extent, by; /* dims that are multiples k * extent become k * by; 0: none */
+	bool exact; /* only k == 1 */
+	bool locs;
+} Plan;
+
+typedef struct Reducer {
+	Arena *arena;
+	Module *first, *now; /* first == now at the start */
+	const char *command, *output, *dir, *path; /* path of candidates, in the temporary folder dir */
+	int want; /* exit code */
+	int ntest, nnode;
+	Table tried; /* hashes of texts */
+	FILE *null;
+} Reducer;
+
+/* ---- rebuilding: dims ------------------------------------------------------------------------------------------- */
+
+typedef struct Rebuild {
+	const Reducer *r;
+	const Plan *p;
+	Module *from, *m;
+	const bool *keep_sym;
+	bool ok;
+	int result, capresult;
+} Rebuild;
+
+static void *map_constant(void *ctx, int64_t v)
+{
+	Rebuild *rb = ctx;
+	const Plan *p = rb->p;
+	if (p->extent && v >= p->extent && v % p->extent == 0 && (!p->exact || v == p->extent))
+		v = v / p->extent * p->by;
+	return (void *)dim_const(rb->m, v);
+}
+
+static void *map_symbol(void *ctx, const Sym *s)
+{
+	Rebuild *rb = ctx;
+	if (rb->p->sym == s->index + 1)
+		return (void *)dim_const(rb->m, rb->p->value);
+	return (void *)dim_sym(rb->m, s->name);
+}
+
+static void *map_binary(void *ctx, const char *op, void *a, void *b)
+{
+	Rebuild *rb = ctx;
+	Module *m = rb->m;
+	switch (*op) {
+	case '+': return (void *)dim_add(m, a, b);
+	case '*': return (void *)dim_mul(m, a, b);
+	case '/':
+	case '%':
+		if (dim_equals(b, 0)) {
+			rb->ok = false;
+			return a;
+		}
+		return (void *)(*op == '/' ? dim_floordiv(m, a, b) : dim_mod(m, a, b));
+	default: return (void *)(op[1] == 'i' ? dim_min(m, a, b) : dim_max(m, a, b));
+	}
+}
+
+static const Dim *map_dim(Rebuild *rb, const Dim *d)
+{
+	return dim_visit(d, &(DimVisitor){map_constant, map_symbol, map_binary, rb});
+}
+
+static Type map_type(Rebuild *rb, const Type *t)
+{
+	Type out = *t;
+	for (int i = 0; i < t->rank; i++)
+		out.dims[i] = map_dim(rb, t->dims[i]);
+	return out;
+}
+
+static void rebuild_syms(Rebuild *rb)
+{
+	for (int i = 0; i < rb->from->nsym; i++) {
+		const Sym *s = rb->from->syms[i];
+		if (rb->p->sym == i + 1 || (rb->keep_sym && !rb->keep_sym[i]))
+			continue;
+		Sym *copy = dim_as_sym(dim_sym(rb->m, arena_strdup(rb->m->arena, s->name)));
+		copy->lo = s->lo;
+		copy->hi = s->hi;
+	}
+}
+
+/* ---- rebuilding: values ----------------------------------------------------------------------------------------- */
+
+static bool in_plan(const Rebuild *rb, Kind kind, int i)
+{
+	return rb->p->kind == kind && i >= rb->p->from && i < rb->p->to;
+}
+
+/* The corner of the old data that the smaller type covers; it outlives the module. */
+static const void *corner(const Rebuild *rb, const Const *c, const Type *t)
+{
+	int64_t n = const_numel(t), index[MaxRank] = {0}, size[MaxRank], old[MaxRank];
+	size_t step = (size_t)dtypes[t->dtype].bytes;
+	char *data = arena_alloc(rb->r->arena, (size_t)n * step);
+	for (int d = 0; d < t->rank; d++)
+		if (!dim_is_const(t->dims[d], &size[d]) || !dim_is_const(c->type.dims[d], &old[d]))
+			bug("a constant's dim is %s", dim_text(rb->m, t->dims[d]));
+	for (int64_t i = 0; i < n; i++) {
+		int64_t at = 0;
+		for (int d = 0; d < t->rank; d++)
+			at = at * old[d] + index[d];
+		memcpy(data + (size_t)i * step, (const char *)c->data + (size_t)at * step, step);
+		for (int d = t->rank - 1; d >= 0 && ++index[d] == size[d]; d--)
+			index[d] = 0;
+	}
+	return data;
+}
+
+static Value *rebuild_const(Rebuild *rb, const Const *c)
+{
+	Type t = map_type(rb, &c->type);
+	bool same = true;
+	for (int d = 0; d < t.rank; d++) {
+		int64_t was, is;
+		dim_is_const(c->type.dims[d], &was);
+		dim_is_const(t.dims[d], &is);
+		same &= was == is;
+	}
+	size_t bytes = (size_t)const_numel(&t) * (size_t)dtypes[t.dtype].bytes;
+	Const *copy = new_const(rb->m, c->name, t, same ? c->data : corner(rb, c, &t), bytes);
+	copy->file = same && c->file ? arena_strdup(rb->m->arena, c->file) : NULL;
+	copy->offset = c->offset;
+	return copy->value;
+}
+
+/* All elements become the first one. */
+static Value *rebuild_splat(Rebuild *rb, const Const *c)
+{
+	Type t = map_type(rb, &c->type), scalar = {.dtype = t.dtype};
+	Block *body = &rb->m->main->body;
+	Const *one = new_const(rb->m, c->name, scalar, c->data, (size_t)dtypes[t.dtype].bytes);
+	Node *n = new_node(rb->m, body, body->first, OpExpand, NULL, 1, &one->value);
+	rb->ok &= set_type(rb->m, n, &t) == NULL;
+	return rb->ok ? n->out[0] : one->value;
+}
+
+static int const_index(const Module *m, const Const *c)
+{
+	for (int i = 0; i < m->nconst; i++)
+		if (m->consts[i] == c)
+			return i;
+	bug("constant @%s is not in its module", c->name);
+}
+
+/* The new value for an old one: what defines it, or, where that was left out, an input. */
+static Value *map_value(Rebuild *rb, Value *v)
+{
+	if (!v->scratch && v->konst) {
+		int i = const_index(rb->from, v->konst);
+		bool big = const_numel(&v->type) > SmallConst;
+		if (big && in_plan(rb, DropSplat, i))
+			v->scratch = rebuild_splat(rb, v->konst);
+		else if (!big || !in_plan(rb, DropConst, i))
+			v->scratch = rebuild_const(rb, v->konst);
+	}
+	if (!v->scratch)
+		v->scratch = new_param(rb->m, v->name, map_type(rb, &v->type));
+	return v->scratch;
+}
+
+static void rebuild_params(Rebuild *rb)
+{
+	Func *f = rb->from->main;
+	for (int i = 0; i < f->nparam; i++) {
+		Value *v = f->params[i];
+		if (rb->p->param == i + 1) {
+			v->scratch = f->params[rb->p->same]->scratch; /* an earlier one */
+			continue;
+		}
+		Value *copy = new_param(rb->m, v->name, map_type(rb, &v->type));
+		copy->name = arena_strdup(rb->m->arena, v->name);
+		v->scratch = copy;
+	}
+}
+
+/* ---- rebuilding: nodes ------------------------------------------------------------------------------------------ */
+
+static const Loc *map_loc(Rebuild *rb, const Loc *l)
+{
+	Arena *a = rb->m->arena;
+	if (!l || rb->p->locs)
+		return NULL;
+	return new_loc(rb->m, (Loc){.node = l->node ? arena_strdup(a, l->node) : NULL,
+	                            .op = l->op ? arena_strdup(a, l->op) : NULL,
+	                            .opset = l->opset});
+}
+
+static Attr map_attr(Rebuild *rb, const Attr *a)
+{
+	Attr out = *a;
+	if (a->dim)
+		out.dim = map_dim(rb, a->dim);
+	if (a->ints)
+		out = mk_ints(rb->m, a->id, a->n, a->ints);
+	if (a->dims) {
+		const Dim **dims = arena_alloc(rb->m->arena, ((size_t)a->n + 1) * sizeof *dims);
+		for (int i = 0; i < a->n; i++)
+			dims[i] = map_dim(rb, a->dims[i]);
+		out = mk_dims(rb->m, a->id, a->n, dims);
+	}
+	return out;
+}
+
+static void rebuild_block(Rebuild *, const Block *, Block *to);
+
+static void rebuild_body(Rebuild *rb, const Node *n, Node *copy)
+{
+	rebuild_block(rb, n->body, copy->body);
+	for (int i = 0; i < n->body->nyield; i++) {
+		Value *v = map_value(rb, n->body->yields[i]);
+		add_yield(rb->m, copy->body, v);
+		add_result(rb->m, copy, v->type);
+	}
+}
+
+static int rebuild_operands(Rebuild *rb, const Node *n, Value **in)
+{
+	int nin = 0, gone = rb->p->node == n->mark ? rb->p->absent - 1 : -1;
+	for (int i = 0; i < n->nin; i++) {
+		if (i == gone && ops[n->op].nin < 0)
+			continue;
+		in[nin++] = i == gone || !n->in[i] ? NULL : map_value(rb, n->in[i]);
+	}
+	return nin;
+}
+
+static void rebuild_node(Rebuild *rb, const Node *n, Block *to)
+{
+	Value **in = arena_alloc(rb->m->arena, ((size_t)n->nin + 1) * sizeof *in);
+	int nin = rebuild_operands(rb, n, in);
+	Node *copy = new_node(rb->m, to, NULL, n->op, map_loc(rb, n->loc), nin, in);
+	for (int i = 0; i < n->nattr; i++)
+		if (rb->p->node != n->mark || rb->p->attr != i + 1)
+			set_attr(rb->m, copy, map_attr(rb, &n->attrs[i]));
+	if (n->op == OpGroup) {
+		rebuild_body(rb, n, copy);
+	} else {
+		Type t = map_type(rb, &n->out[0]->type);
+		if (set_type(rb->m, copy, ops[n->op].given ? &t : NULL)) {
+			rb->ok = false;
+			return;
+		}
+	}
+	for (int i = 0; i < n->nout; i++) {
+		if (n->out[i]->name)
+			copy->out[i]->name = arena_strdup(rb->m->arena, n->out[i]->name);
+		n->out[i]->scratch = copy->out[i];
+	}
+}
+
+/* The operand that can stand for the only result, or NULL. */
+static Value *bypass(Rebuild *rb, const Node *n)
+{
+	bool chosen = rb->p->node == n->mark && rb->p->operand;
+	if (n->nout != 1)
+		return NULL;
+	if (chosen)
+		return n->in[rb->p->operand - 1] ? map_value(rb, n->in[rb->p->operand - 1]) : NULL;
+	for (int i = 0; i < n->nin && in_plan(rb, DropBypass, n->mark); i++)
+		if (n->in[i] && type_equal(&n->in[i]->type, &n->out[0]->type))
+			return map_value(rb, n->in[i]);
+	return NULL;
+}
+
+/* Itself, or with a group around it. */
+static bool is_dropped(const Rebuild *rb, const Node *n)
+{
+	for (; n; n = n->block->owner) {
+		bool chosen = rb->p->node == n->mark && rb->p->operand;
+		if (chosen || in_plan(rb, DropCut, n->mark) || in_plan(rb, DropBypass, n->mark))
+			return true;
+	}
+	return false;
+}
+
+static void rebuild_block(Rebuild *rb, const Block *b, Block *to)
+{
+	for (const Node *n = b->first; n && rb->ok; n = n->next) {
+		if (is_dropped(rb, n)) {
+			if (n->nout == 1)
+				n->out[0]->scratch = bypass(rb, n);
+		} else if (rb->p->node == n->mark && rb->p->ungroup) {
+			rebuild_block(rb, n->body, to);
+			for (int i = 0; i < n->nout && rb->ok; i++)
+				n->out[i]->scratch = map_value(rb, n->body->yields[i]);
+		} else {
+			rebuild_node(rb, n, to);
+		}
+	}
+}
+
+/* ---- rebuilding: outputs ---------------------------------------------------------------------------------------- */
+
+static void add_output(Rebuild *rb, Value *v, const char *name)
+{
+	Func *f = rb->m->main;
+	const char *free_name = name ? name : "out";
+	for (int k = 0, i = 0; i < f->body.nyield; i++)
+		if (!strcmp(f->results[i], free_name)) {
+			free_name = arena_printf(rb->m->arena, "%s_%d", name ? name : "out", ++k);
+			i = -1;
+		}
+	const char *copy = arena_strdup(rb->m->arena, free_name);
+	PUSH(rb->m->arena, f->results, rb->result, rb->capresult, copy);
+	add_yield(rb->m, &f->body, v);
+}
+
+static bool lost_all_users(const Rebuild *rb, const Value *v)
+{
+	for (int i = 0; i < v->nuse; i++) {
+		const Node *user = v->uses[i].node ? v->uses[i].node : v->uses[i].block->owner;
+		if (!user || !is_dropped(rb, user))
+			return false;
+	}
+	return v->nuse > 0;
+}
+
+/* The old outputs that are still computed, and, when nodes are cut off, what only those used. */
+static void rebuild_outputs(Rebuild *rb)
+{
+	const Func *f = rb->from->main;
+	for (int i = 0; i < f->body.nyield; i++) {
+		Value *v = f->body.yields[i];
+		bool cut = v->def && is_dropped(rb, v->def) && (rb->p->kind == DropCut || !v->scratch);
+		if (!cut && !in_plan(rb, DropOutput, i))
+			add_output(rb, map_value(rb, v), f->results[i]);
+	}
+	if (rb->p->kind != DropCut || rb->p->from == rb->p->to)
+		return;
+	for (const Node *n = f->body.first; n; n = n->next)
+		for (int i = 0; i < n->nout; i++)
+			if (!is_dropped(rb, n) && lost_all_users(rb, n->out[i]))
+				add_output(rb, n->out[i]->scratch, n->out[i]->name);
+}
+
+static void rebuild_checks(Rebuild *rb)
+{
+	Module *m = rb->m;
+	int built = m->ncheck;
+	for (int i = 0; i < rb->from->ncheck; i++) {
+		const DimCheck *c = &rb->from->checks[i];
+		DimCheck copy = {map_dim(rb, c->a), map_dim(rb, c->b), map_loc(rb, c->loc)};
+		bool given = copy.a == copy.b || in_plan(rb, DropCheck, i);
+		for (int k = 0; k < built; k++)
+			given |= m->checks[k].a == copy.a && m->checks[k].b == copy.b;
+		if (given)
+			continue;
+		if (dim_is_const(copy.a, NULL) && dim_is_const(copy.b, NULL))
+			rb->ok = false;
+		PUSH(m->arena, m->checks, m->ncheck, m->capcheck, copy);
+	}
+}
+
+/* ---- rebuilding: what is left over ------------------------------------------------------------------------------ */
+
+static bool unused(const Node *n)
+{
+	for (int i = 0; i < n->nout; i++)
+		if (n->out[i]->nuse)
+			return false;
+	return true;
+}
+
+static void drop_dead(Block *b)
+{
+	for (Node *n = b->last, *before; n; n = before) {
+		before = n->prev;
+		if (unused(n))
+			erase_node(n);
+		else if (n->body)
+			drop_dead(n->body);
+	}
+}
+
+static void drop_unused(Module *m)
+{
+	Func *f = m->main;
+	int kept = 0;
+	drop_dead(&f->body);
+	for (int i = 0; i < f->nparam; i++)
+		if (f->params[i]->nuse) {
+			f->params[i]->index = kept;
+			f->params[kept++] = f->params[i];
+		}
+	f->nparam = kept;
+	kept = 0;
+	for (int i = 0; i < m->nconst; i++)
+		if (m->consts[i]->value->nuse)
+			m->consts[kept++] = m->consts[i];
+	m->nconst = kept;
+}
+
+static void mark_syms(const Module *m, int n, const Dim *const *dims, bool *used)
+{
+	for (int i = 0; i < n; i++)
+		for (int s = 0; s < m->nsym; s++)
+			used[s] = used[s] || dim_uses_sym(dims[i], m->syms[s]);
+}
+
+static void mark_block(const Module *m, const Block *b, bool *used)
+{
+	for (const Node *n = b->first; n; n = n->next) {
+		for (int i = 0; i < n->nout; i++)
+			mark_syms(m, n->out[i]->type.rank, n->out[i]->type.dims, used);
+		for (int i = 0; i < n->nattr; i++) {
+			mark_syms(m, n->attrs[i].dim != NULL, &n->attrs[i].dim, used);
+			mark_syms(m, n->attrs[i].dims ? n->attrs[i].n : 0, n->attrs[i].dims, used);
+		}
+		if (n->body)
+			mark_block(m, n->body, used);
+	}
+}
+
+/* Symbols that types and attributes use; checks that are about others only are dropped.  True if some are not used. */
+static bool find_used_syms(Module *m, bool *used)
+{
+	int kept = 0;
+	bool all = true;
+	for (int i = 0; i < m->main->nparam; i++)
+		mark_syms(m, m->main->params[i]->type.rank, m->main->params[i]->type.dims, used);
+	mark_block(m, &m->main->body, used);
+	for (int i = 0; i < m->ncheck; i++) {
+		bool about = true;
+		for (int s = 0; s < m->nsym; s++)
+			if (dim_uses_sym(m->checks[i].a, m->syms[s]) || dim_uses_sym(m->checks[i].b, m->syms[s]))
+				about = about && used[s];
+		if (about)
+			m->checks[kept++] = m->checks[i];
+	}
+	m->ncheck = kept;
+	for (int s = 0; s < m->nsym; s++)
+		all = all && used[s];
+	return !all;
+}
+
+/* An input with a dim that is the symbol, plus a constant perhaps, must tell it: code could not know it otherwise. */
+static bool sym_is_bound(Module *m, const Sym *s)
+{
+	for (int i = 0; i < m->main->nparam; i++) {
+		const Type *t = &m->main->params[i]->type;
+		for (int d = 0; d < t->rank; d++)
+			if (dim_is_const(dim_sub(m, t->dims[d], dim_sym(m, s->name)), NULL))
+				return true;
+	}
+	return false;
+}
+
+static bool syms_are_bound(Module *m)
+{
+	for (int s = 0; s < m->nsym; s++)
+		if (!sym_is_bound(m, m->syms[s]))
+			return false;
+	return true;
+}
+
+/* ---- rebuilding: all of it -------------------------------------------------------------------------------------- */
+
+static void clear_block(const Block *b)
+{
+	for (const Node *n = b->first; n; n = n->next) {
+		for (int i = 0; i < n->nout; i++)
+			n->out[i]->scratch = NULL;
+		if (n->body)
+			clear_block(n->body);
+	}
+}
+
+static void clear_scratch(Module *m)
+{
+	for (int i = 0; i < m->main->nparam; i++)
+		m->main->params[i]->scratch = NULL;
+	for (int i = 0; i < m->nconst; i++)
+		m->consts[i]->value->scratch = NULL;
+	clear_block(&m->main->body);
+}
+
+static void count_block(const Block *b, int *n)
+{
+	for (Node *x = b->first; x; x = x->next) {
+		x->mark = (*n)++;
+		if (x->body)
+			count_block(x->body, n);
+	}
+}
+
+/* Also numbers them. */
+static int count_nodes(const Module *m)
+{
+	int n = 0;
+	count_block(&m->main->body, &n);
+	return n;
+}
+
+/* Leaves by fatal_at what dim.c or shape.c refuse that way; what they return as a message, and empty results, give false. */
+static bool rebuild(Rebuild *rb)
+{
+	rb->ok = true;
+	rb->m->stage = arena_strdup(rb->m->arena, rb->from->stage);
+	rb->m->model_hash = rb->from->model_hash;
+	rb->m->main->name = arena_strdup(rb->m->arena, rb->from->main->name);
+	clear_scratch(rb->from);
+	rebuild_syms(rb);
+	rebuild_params(rb);
+	rebuild_block(rb, &rb->from->main->body, &rb->m->main->body);
+	if (!rb->ok)
+		return false;
+	rebuild_outputs(rb);
+	rebuild_checks(rb);
+	drop_unused(rb->m);
+	return rb->ok && rb->m->main->body.nyield > 0;
+}
+
+/* The current module without what the plan names; NULL: that makes no sense. */
+static Module *without(Reducer *r, const Plan *p)
+{
+	static const Plan nothing = {.node = -1};
+	jmp_buf here;
+	Module *volatile made[2] = {NULL, NULL};
+	volatile bool ok = false;
+	diag_stream = r->null;
+	diag_recover = &here;
+	if (!setjmp(here)) {
+		made[0] = new_module(r->now->name, r->now->path);
+		ok = rebuild(&(Rebuild){.r = r, .p = p, .from = r->now, .m = made[0]});
+		bool *used = arena_alloc(made[0]->arena, (size_t)made[0]->nsym + 1);
+		if (ok && find_used_syms(made[0], used)) {
+			made[1] = new_module(r->now->name, r->now->path);
+			ok = rebuild(&(Rebuild){.r = r, .p = &nothing, .from = made[0], .m = made[1], .keep_sym = used});
+		}
+		Module *m = made[1] ? made[1] : made[0];
+		ok = ok && !verify_module(m) && (syms_are_bound(m) || !syms_are_bound(r->now));
+	} else {
+		ok = false;
+	}
+	diag_recover = NULL;
+	diag_stream = NULL;
+	diag_reset();
+	if (ok && !made[1])
+		return made[0];
+	free_module(made[0]);
+	if (ok)
+		return made[1];
+	free_module(made[1]);
+	return NULL;
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------ */
+
+static char *command_line(Arena *a, const char *command, const char *path)
+{
+	char *line = arena_strdup(a, "");
+	const char *from = command, *at;
+	for (; (at = strstr(from, "{}")); from = at + 2)
+		line = arena_printf(a, "%s%.*s'%s'", line, (int)(at - from), from, path);
+	return from == command ? arena_printf(a, "%s '%s'", command, path) : arena_printf(a, "%s%s", line, from);
+}
+
+static int run_command(const Reducer *r)
+{
+	Arena *a = new_arena();
+	char *argv[] = {"sh", "-c", command_line(a, r->command, r->path), NULL};
+	posix_spawn_file_actions_t files;
+	pid_t pid;
+	int status;
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&files, 1, 2);
+	int error = posix_spawn(&pid, "/bin/sh", &files, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&files);
+	free_arena(a);
+	if (error)
+		fatal_at(NULL, "--reduce: cannot run sh: %s", strerror(error));
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			fatal_at(NULL, "--reduce: %s", strerror(errno));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static bool same_hash(const void *item, const void *key)
+{
+	(void)item, (void)key;
+	return true;
+}
+
+/* Every text is tried once. */
+static bool is_new(Reducer *r, Module *m)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	if (!f)
+		fatal_at(NULL, "out of memory");
+	print_module(f, m);
+	fclose(f);
+	uint64_t hash = hash_bytes(text, n, 0);
+	free(text);
+	if (table_find(&r->tried, hash, same_hash, NULL))
+		return false;
+	table_add(r->arena, &r->tried, hash, r); /* the hash is all that counts */
+	return true;
+}
+
+/* True if the command still fails without what the plan names, which is then gone for good. */
+static bool try_plan(Reducer *r, Plan p)
+{
+	Module *m = without(r, &p);
+	if (!m || !is_new(r, m)) {
+		free_module(m);
+		return false;
+	}
+	write_module(r->path, m);
+	r->ntest++;
+	if (run_command(r) != r->want) {
+		free_module(m);
+		return false;
+	}
+	if (r->now != r->first)
+		free_module(r->now);
+	r->now = m;
+	r->nnode = count_nodes(m);
+	write_module(r->output, m);
+	return true;
+}
+
+/* ---- strategies ------------------------------------------------------------------------------------------------- */
+
+static int count_things(const Reducer *r, Kind kind)
+{
+	switch (kind) {
+	case DropCut: case DropBypass: return r->nnode;
+	case DropOutput: return r->now->main->body.nyield;
+	case DropConst: case DropSplat: return r->now->nconst;
+	case DropCheck: return r->now->ncheck;
+	case NKinds: break;
+	}
+	bug("kind %d", kind);
+}
+
+/* Runs of halving length, from the end, where most of a graph hangs on little. */
+static bool drop_runs(Reducer *r, Kind kind)
+{
+	bool any = false;
+	for (int length = count_things(r, kind); length > 0; length /= 2) {
+		for (int to = count_things(r, kind); to > 0;) {
+			int from = to > length ? to - length : 0, before = count_things(r, kind);
+			if (try_plan(r, (Plan){.kind = kind, .from = from, .to = to, .node = -1})) {
+				any = true;
+				to -= before - count_things(r, kind) > 0 ? before - count_things(r, kind) : length;
+			} else {
+				to = from;
+			}
+			to = to > count_things(r, kind) ? count_things(r, kind) : to;
+		}
+	}
+	return any;
+}
+
+static const Node *find_node(const Block *b, int mark)
+{
+	for (const Node *n = b->first; n; n = n->next) {
+		const Node *inner = n->body ? find_node(n->body, mark) : NULL;
+		if (n->mark == mark || inner)
+			return n->mark == mark ? n : inner;
+	}
+	return NULL;
+}
+
+/* One node at a time: what stands for it, its body, its attributes and operands. */
+static bool simplify_node(Reducer *r, int i)
+{
+	const Node *n = find_node(&r->now->main->body, i);
+	for (int k = 0; k < n->nin; k++)
+		if (try_plan(r, (Plan){.node = i, .operand = k + 1}))
+			return true;
+	if (n->body && try_plan(r, (Plan){.node = i, .ungroup = 1}))
+		return true;
+	for (int k = 0; k < n->nattr; k++)
+		if (try_plan(r, (Plan){.node = i, .attr = k + 1}))
+			return true;
+	for (int k = 0; k < n->nin && n->nin > 1; k++)
+		if (n->in[k] && try_plan(r, (Plan){.node = i, .absent = k + 1}))
+			return true;
+	return false;
+}
+
+static bool simplify_nodes(Reducer *r)
+{
+	bool any = false;
+	for (int i = r->nnode - 1; i >= 0; i--)
+		while (i < r->nnode && simplify_node(r, i))
+			any = true;
+	return any;
+}
+
+static bool merge_params(Reducer *r)
+{
+	bool any = false;
+	for (int i = r->now->main->nparam - 1; i > 0; i--)
+		for (int k = 0; k < i && i < r->now->main->nparam; k++) {
+			const Value *a = r->now->main->params[k], *b = r->now->main->params[i];
+			if (type_equal(&a->type, &b->type) && try_plan(r, (Plan){.node = -1, .param = i + 1, .same = k})) {
+				any = true;
+				break;
+			}
+		}
+	return any;
+}
+
+static bool bind_symbols(Reducer *r)
+{
+	static const int64_t small[] = {1, 2, 3, 4, 7};
+	bool any = false;
+	for (int s = r->now->nsym - 1; s >= 0; s--)
+		for (size_t k = 0; k < sizeof small / sizeof *small && s < r->now->nsym; k++) {
+			const Sym *sym = r->now->syms[s];
+			if (small[k] >= sym->lo && small[k] <= sym->hi &&
+			    try_plan(r, (Plan){.node = -1, .sym = s + 1, .value = small[k]})) {
+				any = true;
+				break;
+			}
+		}
+	return any;
+}
+
+enum { MaxExtents = 64 };
+
+static void note_extents(const Type *t, int64_t *extents, int *n)
+{
+	for (int d = 0; d < t->rank; d++) {
+		int64_t v;
+		bool old = !dim_is_const(t->dims[d], &v) || v < 2;
+		for (int i = 0; i < *n && !old; i++)
+			old = extents[i] == v;
+		if (!old && *n < MaxExtents)
+			extents[(*n)++] = v;
+	}
+}
+
+static int by_size(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	return (x < y) - (x > y);
+}
+
+/* The distinct extents above 1 of inputs, constants and results, largest first. */
+static int find_extents(const Module *m, int64_t *extents)
+{
+	int n = 0;
+	for (int i = 0; i < m->main->nparam; i++)
+		note_extents(&m->main->params[i]->type, extents, &n);
+	for (int i = 0; i < m->nconst; i++)
+		note_extents(&m->consts[i]->type, extents, &n);
+	for (const Node *x = m->main->body.first; x; x = x->next)
+		for (int i = 0; i < x->nout; i++)
+			note_extents(&x->out[i]->type, extents, &n);
+	qsort(extents, (size_t)n, sizeof *extents, by_size);
+	return n;
+}
+
+/* Everywhere at once, so that a model's width and what is computed from it stay in step. */
+static bool shrink_extent(Reducer *r, int64_t extent)
+{
+	int64_t to[] = {1, 2, 4, extent / 4, extent / 2};
+	for (size_t k = 0; k < sizeof to / sizeof *to; k++)
+		for (int exact = 0; exact < 2; exact++)
+			if (to[k] > 0 && to[k] < extent &&
+			    try_plan(r, (Plan){.node = -1, .extent = extent, .by = to[k], .exact = exact}))
+				return true;
+	return false;
+}
+
+static bool shrink_extents(Reducer *r)
+{
+	int64_t extents[MaxExtents];
+	bool any = false;
+	int n = find_extents(r->now, extents);
+	for (int i = 0; i < n; i++)
+		while (shrink_extent(r, extents[i])) {
+			any = true;
+			n = find_extents(r->now, extents);
+			if (i >= n)
+				return true;
+		}
+	return any;
+}
+
+static bool drop_locs(Reducer *r)
+{
+	return try_plan(r, (Plan){.node = -1, .locs = true});
+}
+
+static bool reduce_round(Reducer *r)
+{
+	static const Kind order[] = {DropConst, DropCut, DropOutput, DropBypass, DropCut};
+	bool any = false;
+	for (size_t i = 0; i < sizeof order / sizeof *order; i++)
+		any |= drop_runs(r, order[i]);
+	any |= simplify_nodes(r);
+	any |= merge_params(r);
+	any |= drop_runs(r, DropCheck);
+	any |= bind_symbols(r);
+	any |= shrink_extents(r);
+	any |= drop_runs(r, DropSplat);
+	return any;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------------------------- */
+
+/* Files that constants lie in are linked, so that texts can refer to them and weights are not written again. */
+static void link_data(const Reducer *r)
+{
+	const char *slash = strrchr(r->first->path, '/');
+	int dir = slash ? (int)(slash + 1 - r->first->path) : 0;
+	for (int i = 0; i < r->first->nconst; i++) {
+		const char *file = r->first->consts[i]->file, *base = file ? strrchr(file, '/') : NULL;
+		if (!file)
+			continue;
+		base = base ? base + 1 : file;
+		char *path = realpath(arena_printf(r->arena, "%.*s%s", dir, r->first->path, base), NULL);
+		/* where this fails, the bytes are written beside the text */
+		if (path && symlink(path, arena_printf(r->arena, "%s/%s", r->dir, base)) && errno != EEXIST)
+			warn_at(NULL, "--reduce: %s: %s", base, strerror(errno));
+		free(path);
+	}
+}
+
+/* With whatever the command has left beside the candidates. */
+static void remove_dir(const Reducer *r)
+{
+	DIR *d = opendir(r->dir);
+	for (struct dirent *e; d && (e = readdir(d));)
+		unlink(arena_printf(r->arena, "%s/%s", r->dir, e->d_name));
+	if (d)
+		closedir(d);
+	rmdir(r->dir);
+}
+
+static void start(Reducer *r)
+{
+	const char *tmp = getenv("TMPDIR");
+	char *dir = arena_printf(r->arena, "%s/dcc-reduce-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+	r->null = fopen("/dev/null", "w");
+	if (!r->null || !mkdtemp(dir))
+		fatal_at(&(Loc){.file = dir}, "--reduce: %s", strerror(errno));
+	r->dir = dir;
+	r->path = arena_printf(r->arena, "%s/candidate.ir", dir);
+	if (strchr(r->path, '\''))
+		fatal_at(&(Loc){.file = dir}, "--reduce: TMPDIR has a quote in its name");
+	link_data(r);
+	r->nnode = count_nodes(r->now);
+	write_module(r->path, r->now);
+	r->want = run_command(r);
+	r->ntest = 1;
+	if (!r->want || r->want == 126 || r->want == 127) {
+		remove_dir(r);
+		fatal_at(&(Loc){.file = r->first->path}, "--reduce: the command %s on the whole model",
+		         r->want ? "could not be run" : "does not fail");
+	}
+}
+
+void reduce_module(Module *m, const char *command, const char *output)
+{
+	Reducer r = {.arena = new_arena(), .first = m, .now = m, .command = command, .output = output};
+	if (m->loops)
+		fatal_at(&(Loc){.file = m->path}, "--reduce: the module is lowered; start from its tensor IR");
+	start(&r);
+	int before = r.nnode;
+	fprintf(stderr, "reduce: exit code %d, %d nodes\n", r.want, before);
+	write_module(output, r.now);
+	while (reduce_round(&r))
+		fprintf(stderr, "reduce: %d nodes, %d inputs, %d outputs after %d tests\n", r.nnode, r.now->main->nparam,
+		        r.now->main->body.nyield, r.ntest);
+	drop_locs(&r);
+	fprintf(stderr, "reduce: %d of %d nodes are left after %d tests: %s\n", r.nnode, before, r.ntest, output);
+	remove_dir(&r);
+	fclose(r.null);
+	if (r.now != r.first)
+		free_module(r.now);
+	free_module(r.first);
+	free_arena(r.arena);
+}

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# label: full
+# Installs into a fresh folder, moves it, and builds the examples from there: pkg-config and CMake, C and C++, PIE and
+# shared; -shared and its errors; man pages against --help.
+# usage: install.sh BUILD
+set -u
+build=$(cd "$1" && pwd)
+src=$PWD
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+failed=0 checks=0
+LC_ALL=C.UTF-8
+
+# expect STATUS TEXT command...: exit status, and TEXT (a regular expression) in what it prints
+expect() {
+	local status=$1 text=$2 out got
+	shift 2
+	out=$("$@" 2>&1)
+	got=$?
+	checks=$((checks + 1))
+	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
+		failed=$((failed + 1))
+		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
+	fi
+}
+
+cmake --install "$build" --prefix "$tmp/first" >/dev/null || exit 1
+mv "$tmp/first" "$tmp/moved here" # relocatable, also to a folder with a space
+prefix="$tmp/moved here"
+dcc=$prefix/bin/dcc
+pc=$(dirname "$(find "$prefix" -name dcc.pc)")
+library=$(find "$prefix" -name libdcc.a)
+model=$src/examples/dynconv.onnx
+input=$src/examples/dynconv.data/input.npy
+flags() {
+	PKG_CONFIG_PATH=$pc pkg-config "$@" dcc
+}
+sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
+
+expect 0 "^dcc $(flags --modversion)$" "$dcc" --version
+expect 0 '^dcc-run ' "$prefix/bin/dcc-run" --version
+expect 1 "$prefix" grep -rlE "$src|$tmp/first" "$prefix/include" "$pc" "$pc/../cmake"
+[ ! -e "$prefix/share/man/man1" ] || expect 0 'dcc-run.1' ls "$prefix/share/man/man1"
+
+# Every option of --help is in the man page, and the other way round.
+options() {
+	"$prefix/bin/$1" --help | grep -oE '(^|[ ,(;])--?[a-zA-Z][a-z-]*' | grep -oE -- '-.*' | sort -u
+}
+for program in dcc dcc-run; do
+	page=$src/man/$program.1
+	for option in $(options $program); do
+		expect 0 . grep -E -- "Fl ${option#-}( |\$)" "$page"
+	done
+	for option in $(grep -oE 'Fl [-a-zA-Z0-9]+' "$page" | cut -d' ' -f2 | sort -u); do
+		expect 0 . grep -E -- "-$option([^a-z-]|\$)" <("$prefix/bin/$program" --help)
+	done
+	! command -v groff >/dev/null || expect 1 '^$' grep . <(groff -mdoc -Tutf8 -ww -z "$page" 2>&1)
+done
+
+# Programs by pkg-config; the runtime's sanitizer comes along where there is one.
+cd "$tmp" || exit 1
+extra=()
+[ "$sanitized" = 0 ] || extra=("$(sed -n 's/^CMAKE_EXE_LINKER_FLAGS:STRING=//p' "$build/CMakeCache.txt")")
+eval "cflags=($(flags --cflags)) libs=($(flags --libs))"
+warn=(-Wall -Wextra -Werror -O1)
+if [ "$sanitized" = 0 ]; then
+	expect 0 '^$' "$dcc" -o dynconv.o "$model"
+	for how in "-fPIE -pie" "-fno-pie -no-pie"; do
+		expect 0 '^$' cc -std=c11 "${warn[@]}" $how "${cflags[@]}" -I. "$src/examples/c/app.c" dynconv.o "${libs[@]}" -lm -o app
+		expect 0 '1632 outputs, .* two threads give the same bits' ./app
+		expect 0 '^$' c++ -std=c++17 "${warn[@]}" -Wpedantic $how "${cflags[@]}" -I. "$src/examples/cpp/app.cpp" dynconv.o \
+			"${libs[@]}" -o app
+		expect 0 '^dynconv: 1632 outputs' ./app
+		expect 0 "a wrong shape: input 'x': dim 2 is 24, expected 48" ./app
+	done
+
+	# A model inside the application's own shared object.
+	echo 'int run(void); int main(void) { return run(); }' >main.c
+	sed 's/int main(void)/int run(void)/' "$src/examples/c/app.c" >part.c
+	expect 0 '^$' cc -shared -fPIC "${cflags[@]}" -I. part.c dynconv.o "${libs[@]}" -lm -Wl,-z,defs,-z,text -o libpart.so
+	expect 0 '^$' cc main.c -L. -lpart -Wl,-rpath,. -o app
+	expect 0 'the same bits' ./app
+
+	# Two models in one program, compiled by CMake; nothing to do the second time, one model after it was touched.
+	mkdir cmake
+	cp "$src"/examples/cmake/* cmake
+	cp "$model" .
+	expect 0 'Generating done|written to' cmake -S cmake -B out "-DCMAKE_PREFIX_PATH=$prefix"
+	expect 0 'Compiling model dynconv17' cmake --build out
+	expect 0 'any_length needs [0-9]+ bytes, dynconv17 [0-9]+; they agree in every bit' out/app
+	expect 1 '^$' grep Compiling <(cmake --build out)
+	touch dynconv.onnx
+	expect 0 'Compiling model any_length' cmake --build out
+	cat >cmake/CMakeLists.txt <<-'END'
+		cmake_minimum_required(VERSION 3.18)
+		project(app LANGUAGES CXX)
+		find_package(dcc REQUIRED)
+		dcc_add_model(m ../dynconv.onnx NAME dynconv WEIGHTS m.bin OPTIONS -march=avx2)
+		add_library(part SHARED app.cpp)
+		target_link_libraries(part PRIVATE m)
+		set_target_properties(part PROPERTIES CXX_STANDARD 17)
+		add_executable(run main.cpp)
+		target_link_libraries(run PRIVATE part)
+	END
+	sed 's/int main()/int run()/' "$src/examples/cpp/app.cpp" >cmake/app.cpp
+	echo 'int run(); int main() { return run(); }' >cmake/main.cpp
+	expect 0 'written to' cmake -S cmake -B out2 "-DCMAKE_PREFIX_PATH=$prefix"
+	expect 0 'Built target run|Linking CXX executable run' cmake --build out2
+	expect 1 'weights are in a side file|terminate' out2/run
+	expect 0 . ls out2/m.bin
+fi
+
+# -shared: what it exports, what it needs, and that it runs on its own.
+expect 0 '^$' "$dcc" -shared -o m.so "$model"
+if [ "$sanitized" = 0 ]; then
+	exported=$(nm -D --defined-only m.so | cut -d' ' -f3 | sort | tr '\n' ' ')
+	expect 0 '^dcc_cpu_features .*dcc_run .*dynconv_model dynconv_run dynconv_workspace_size $' echo "$exported"
+	expect 1 '^$' grep -vE '^(dcc|dynconv)_' <(tr ' ' '\n' <<<"${exported% }")
+	expect 0 '^1$' grep -c NEEDED <(readelf -d m.so)
+	expect 1 '^$' grep TEXTREL <(readelf -d m.so)
+fi
+expect 0 '^y: f32\[2, 23, 48\]' "$prefix/bin/dcc-run" m.so --inputs "$input" --threads 2
+expect 0 'dynconv_run' cat m.h
+expect 0 '^$' "$dcc" -shared --weights=w.bin -o ./-w.so "$model"
+expect 0 '^y: f32' "$prefix/bin/dcc-run" ./-w.so --weights w.bin --inputs "$input"
+expect 0 '^$' "$dcc" -shared -o @r.so --linker=gcc "$model"
+
+mkdir bad
+expect 1 "no program 'no-such-cc'" "$dcc" -shared --linker=no-such-cc -o bad/m.so "$model"
+expect 1 "^bad/m.so: error: cannot be linked: 'false' failed with status 1" "$dcc" -shared --linker=false -o bad/m.so "$model"
+expect 1 "no program 'cc'" env PATH=/nowhere "$dcc" -shared -o bad/m.so "$model"
+expect 1 '^none/m.so: error: cannot write' "$dcc" -shared -o none/m.so "$model"
+expect 1 'wants a regular file' "$dcc" -shared -o /dev/null "$model"
+expect 1 'wants a regular file' "$dcc" -shared -o - "$model"
+expect 1 '--linker=x wants -shared' "$dcc" --linker=x -o bad/m.o "$model"
+mv "$library" kept.a
+expect 1 'libdcc.a is neither in' "$dcc" -shared -o bad/m.so "$model"
+expect 0 '^$' ls bad
+
+echo "install: $checks checks, $failed failed"
+[ $failed = 0 ]
