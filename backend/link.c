@@ -1,4 +1,4 @@
-/* link.c - from an object to a shared object: runs the C compiler as the linker, the only program that dcc ever starts.
+/* link.c - from an object to a shared object: runs the C compiler as the linker.
  *
  * The result holds the model and all of libdcc.a, so it needs nothing but libc, and exports NAME_model, NAME_run,
  * NAME_workspace_size and the dcc_ functions.  -Bsymbolic: the model calls the library inside, also in a program that has

@@ -334,7 +334,10 @@ int main(int argc, char **argv)
 		return fflush(stdout) ? 1 : 0;
 
 	if (o.reduce) {
-		reduce_module(m, o.reduce, o.output ? o.output : with_suffix(o.input, ".small.ir"));
+		const char *path = o.output ? o.output : with_suffix(o.input, ".small.ir");
+		if (!strcmp(path, o.input))
+			usage("the output would overwrite the input '%s'", path);
+		reduce_module(m, o.reduce, path);
 		return 0;
 	}
 

@@ -47,6 +47,7 @@ typedef struct Reducer {
 	Arena *arena;
 	Module *first, *now; /* first == now at the start */
 	const char *command, *output, *dir, *path; /* path of candidates, in the temporary folder dir */
+	const char *data; /* that write_module() may put beside `output`; NULL: it was there before and is not ours to remove */
 	int want; /* exit code */
 	int ntest, nnode;
 	Table tried; /* hashes of texts */
@@ -646,6 +647,13 @@ static bool is_new(Reducer *r, Module *m)
 	return true;
 }
 
+static void write_best(const Reducer *r)
+{
+	if (r->data)
+		unlink(r->data); /* of a larger candidate */
+	write_module(r->output, r->now);
+}
+
 /* True if the command still fails without what the plan names, which is then gone for good. */
 static bool try_plan(Reducer *r, Plan p)
 {
@@ -664,7 +672,7 @@ static bool try_plan(Reducer *r, Plan p)
 		free_module(r->now);
 	r->now = m;
 	r->nnode = count_nodes(m);
-	write_module(r->output, m);
+	write_best(r);
 	return true;
 }
 
@@ -912,7 +920,9 @@ void reduce_module(Module *m, const char *command, const char *output)
 	start(&r);
 	int before = r.nnode;
 	fprintf(stderr, "reduce: exit code %d, %d nodes\n", r.want, before);
-	write_module(output, r.now);
+	const char *data = arena_printf(r.arena, "%s.data", output);
+	r.data = access(data, F_OK) ? data : NULL;
+	write_best(&r);
 	while (reduce_round(&r))
 		fprintf(stderr, "reduce: %d nodes, %d inputs, %d outputs after %d tests\n", r.nnode, r.now->main->nparam,
 		        r.now->main->body.nyield, r.ntest);

@@ -329,6 +329,12 @@ static bool is_alias(Module *m, Node *n)
 	return n->nout == 1 && root_of(m, n->out[0]) != n->out[0];
 }
 
+/* Values that code must compute: views are read through their roots, constants are weights unless they are results. */
+static bool needs_code(Module *m, Node *n)
+{
+	return !is_alias(m, n) && (!is_const(n->out[0]) || is_output(n->out[0]));
+}
+
 static void use_operands(Lower *l, Node *n, int at)
 {
 	for (int i = 0; i < n->nin; i++)
@@ -347,7 +353,7 @@ static void find_last_uses(Lower *l)
 	int at = 0;
 
 	for (Node *n = l->m->main->body.first; n; n = n->next, at++)
-		if (!is_alias(l->m, n) && !is_const(n->out[0]))
+		if (needs_code(l->m, n))
 			use_operands(l, n, at);
 }
 
@@ -379,7 +385,7 @@ static void lower_node(Lower *l, Node *n, int at)
 {
 	Value *v = n->out[0];
 
-	if (is_alias(l->m, n) || is_const(v) || !v->nuse)
+	if (!needs_code(l->m, n) || !v->nuse)
 		return;
 	Home *h = new_home(l, v);
 	if (!h->buf) { /* not an output */

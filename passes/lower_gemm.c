@@ -180,7 +180,7 @@ typedef struct Epilogue {
 	Access out, leaf[MaxLeaves];
 	Value *leaf_values[MaxLeaves];
 	int nleaf;
-	LBuf *bias;
+	Access bias; /* no buffer: none */
 } Epilogue;
 
 static void add_epilogue_leaf(Epilogue *e, Kernel *k, Value *v)
@@ -215,9 +215,8 @@ static void open_epilogue(Epilogue *e, Kernel *k)
 	const Dim *stride = dim_const(e->l->m, 1);
 
 	e->glu = attr_int(e->root, Attr_glu);
-	e->bias = NULL;
 	if (e->root->in[2])
-		e->bias = kaccess(k, e->root->in[2]).buf;
+		e->bias = kaccess(k, e->root->in[2]);
 	for (Node *n = e->first; n; n = n->next)
 		for (int i = 0; i < n->nin; i++)
 			add_epilogue_leaf(e, k, n->in[i]);
@@ -244,6 +243,14 @@ static LExpr *epilogue_operand(Epilogue *e, Value *v, LExpr *root, LExpr *const 
 	bug("a value inside an epilogue is unknown");
 }
 
+static LExpr *load_bias(Epilogue *e, Kernel *k, LExpr *col, LExpr *mask)
+{
+	LB *b = &k->b;
+	const Dim *stride = e->bias.stride[0];
+	LExpr *at = ladd(b, kdim(k, e->bias.base), lmul(b, col, kdim(k, stride)));
+	return load_lanes(k, &e->bias, at, stride, mask);
+}
+
 /* One vector of 16 columns of one row: `sums` are the products (value and gate for glu), `col` the first column of the result. */
 static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr *const *rows, LExpr *out_row, LExpr *col, LExpr *mask)
 {
@@ -254,13 +261,13 @@ static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr 
 	int last = e->out.rank - 1, at = 0;
 	bool second = e->glu && attr_int(e->root, Attr_gate) == 0;
 
-	if (e->bias) {
+	if (e->bias.buf) {
 		const Type *t = &e->root->out[0]->type;
 		LExpr *half = e->glu ? kdim(k, dim_floordiv(m, t->dims[t->rank - 1], dim_const(m, 2))) : li(b, 0);
 		LExpr *vcol = e->glu && !second ? ladd(b, half, col) : col, *gcol = second ? ladd(b, half, col) : col;
-		y = llet(b, ladd(b, y, lload(b, e->bias, Lanes, vcol, NULL, mask)));
+		y = llet(b, ladd(b, y, load_bias(e, k, vcol, mask)));
 		if (gate)
-			gate = llet(b, ladd(b, gate, lload(b, e->bias, Lanes, gcol, NULL, mask)));
+			gate = llet(b, ladd(b, gate, load_bias(e, k, gcol, mask)));
 	}
 	for (int i = 0; i < e->nleaf; i++) {
 		const Dim *stride = e->leaf[i].stride[last];
@@ -381,7 +388,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 
 	Kernel k = open_kernel(l, "linear", true);
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home};
-	LBuf *a = kslot(&k, packed, false), *w = kaccess(&k, root->in[1]).buf;
+	LBuf *a = kslot(&k, packed, false), *w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
 	emit_gemm(&k, &e, a, w, rows, depth, tiles, panels);
 	k.b.fn->loc = root->loc;

@@ -72,15 +72,18 @@ static void set(Rows *r, LExpr *e)
 	lset_tile(b, r->acc, li(b, 0), li(b, 0), e);
 }
 
-static LExpr *load_x(Rows *r, LExpr *at, LExpr *mask)
-{
-	return llet(&r->k->b, load_lanes(r->k, &r->x, at, r->x.stride[r->last], mask));
-}
-
 static LExpr *only(Rows *r, LExpr *mask, LExpr *e, double otherwise)
 {
 	LB *b = &r->k->b;
 	return mask ? lop(b, LSelect, mask, e, lconst(b, e->type, otherwise)) : e;
+}
+
+/* 16 elements; lanes that the mask leaves out are 0. */
+static LExpr *load_x(Rows *r, LExpr *at, LExpr *mask)
+{
+	const Dim *stride = r->x.stride[r->last];
+	LExpr *v = load_lanes(r->k, &r->x, at, stride, mask);
+	return llet(&r->k->b, dim_equals(stride, 0) ? only(r, mask, v, 0) : v); /* a splat knows no mask */
 }
 
 static LExpr *splat16(Rows *r, LExpr *e)
@@ -272,7 +275,7 @@ static void find_axes(Rows *r)
 	}
 	r->last = -1;
 	for (int d = 0; d < rank; d++)
-		if (r->reduced[d])
+		if (r->reduced[d] && (r->last < 0 || !dim_equals(r->x.extent[d], 1)))
 			r->last = d;
 }
 

@@ -576,8 +576,10 @@ bool affine_of(Module *m, Value *v, Affine *a)
 		return affine_const(m, v->konst, a);
 	if (!n)
 		return false;
-	if (v->known && v->type.rank == 0) {
-		*a = (Affine){.base = v->known[0]};
+	if (v->known && dim_equals(type_numel(m, &v->type), 1)) {
+		*a = (Affine){.base = v->known[0], .rank = v->type.rank};
+		for (int d = 0; d < a->rank; d++)
+			a->coef[d] = dim_const(m, 0);
 		return true;
 	}
 	switch (n->op) {

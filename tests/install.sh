@@ -39,7 +39,7 @@ sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
 
 expect 0 "^dcc $(flags --modversion)$" "$dcc" --version
 expect 0 '^dcc-run ' "$prefix/bin/dcc-run" --version
-expect 1 "$prefix" grep -rlE "$src|$tmp/first" "$prefix/include" "$pc" "$pc/../cmake"
+expect 1 '^$' grep -rlE "$src|$tmp/first" "$prefix/include" "$pc" "$pc/../cmake"
 [ ! -e "$prefix/share/man/man1" ] || expect 0 'dcc-run.1' ls "$prefix/share/man/man1"
 
 # Every option of --help is in the man page, and the other way round.
@@ -52,6 +52,7 @@ for program in dcc dcc-run; do
 		expect 0 . grep -E -- "Fl ${option#-}( |\$)" "$page"
 	done
 	for option in $(grep -oE 'Fl [-a-zA-Z0-9]+' "$page" | cut -d' ' -f2 | sort -u); do
+		case $option in -help | -version) continue ;; esac
 		expect 0 . grep -E -- "-$option([^a-z-]|\$)" <("$prefix/bin/$program" --help)
 	done
 	! command -v groff >/dev/null || expect 1 '^$' grep . <(groff -mdoc -Tutf8 -ww -z "$page" 2>&1)
@@ -75,8 +76,8 @@ if [ "$sanitized" = 0 ]; then
 	done
 
 	# A model inside the application's own shared object.
-	echo 'int run(void); int main(void) { return run(); }' >main.c
-	sed 's/int main(void)/int run(void)/' "$src/examples/c/app.c" >part.c
+	echo 'int start(void); int main(void) { return start(); }' >main.c
+	sed 's/int main(void)/int start(void)/' "$src/examples/c/app.c" >part.c
 	expect 0 '^$' cc -shared -fPIC "${cflags[@]}" -I. part.c dynconv.o "${libs[@]}" -lm -Wl,-z,defs,-z,text -o libpart.so
 	expect 0 '^$' cc main.c -L. -lpart -Wl,-rpath,. -o app
 	expect 0 'the same bits' ./app
@@ -106,7 +107,7 @@ if [ "$sanitized" = 0 ]; then
 	echo 'int run(); int main() { return run(); }' >cmake/main.cpp
 	expect 0 'written to' cmake -S cmake -B out2 "-DCMAKE_PREFIX_PATH=$prefix"
 	expect 0 'Built target run|Linking CXX executable run' cmake --build out2
-	expect 1 'weights are in a side file|terminate' out2/run
+	expect 134 'weights are in a side file' out2/run
 	expect 0 . ls out2/m.bin
 fi
 

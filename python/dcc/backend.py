@@ -1,0 +1,85 @@
+"""dcc behind the interface of onnx.backend, so that ONNX's own tests can drive it:
+
+    onnx.backend.test.BackendTest(dcc.backend, __name__)
+"""
+
+import onnx
+from onnx.backend.base import Backend, BackendRep, namedtupledict
+
+from .compiler import check
+from .compiler import compile as compile_model
+from .errors import CompileError
+
+REFUSED = 1  # exit status of dcc for models that it does not take
+
+
+class Rep(BackendRep):
+    def __init__(self, model, threads):
+        self.model = model
+        self.threads = threads
+        self._tuple = namedtupledict("Outputs", [port.name for port in model.outputs])
+
+    def run(self, inputs, **kwargs):
+        """Inputs: a list in the model's order, a dict by name, or one array.  Outputs: a named tuple."""
+        arguments = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        result = self.model(*arguments, threads=self.threads)
+        return self._tuple(*result.values()) if isinstance(result, dict) else self._tuple(result)
+
+
+class DccBackend(Backend):
+    @classmethod
+    def supports_device(cls, device):
+        return device.split(":")[0] == "CPU"
+
+    @classmethod
+    def is_compatible(cls, model, device="CPU", **kwargs):
+        try:
+            check(model)
+        except CompileError as error:
+            if error.status != REFUSED:
+                raise
+            return False
+        return cls.supports_device(device)
+
+    @classmethod
+    def prepare(cls, model, device="CPU", **kwargs):
+        """Keywords: threads; anything of dcc.compile()."""
+        kwargs = {k: v for k, v in kwargs.items() if k not in ("rtol", "atol")}
+        threads = kwargs.pop("threads", 1)
+        try:
+            check(model, dims=kwargs.get("dims"))
+        except CompileError as error:
+            if error.status != REFUSED:
+                raise
+            # only here: the test suite takes long to import
+            from onnx.backend.test.runner import BackendIsNotSupposedToImplementIt
+
+            raise BackendIsNotSupposedToImplementIt(str(error)) from None
+        return Rep(compile_model(model, **kwargs), threads)
+
+    @classmethod
+    def run_node(cls, node, inputs, device="CPU", outputs_info=None, **kwargs):
+        """One operator.  Without outputs_info the outputs' types come from ONNX's shape inference."""
+        opset = kwargs.pop("opset_version", onnx.defs.onnx_opset_version())
+        names = [name for name in node.input if name]
+        arrays = dict(zip(names, inputs))
+        graph_inputs = [_value_info(name, array.dtype, array.shape) for name, array in arrays.items()]
+        outputs = [name for name in node.output if name]
+        if outputs_info:
+            graph_outputs = [_value_info(name, *info) for name, info in zip(outputs, outputs_info)]
+        else:
+            graph_outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in outputs]
+        graph = onnx.helper.make_graph([node], "node", graph_inputs, graph_outputs)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
+        return cls.prepare(onnx.shape_inference.infer_shapes(model), device, **kwargs).run(arrays)
+
+
+def _value_info(name, dtype, shape):
+    return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(dtype), shape)
+
+
+is_compatible = DccBackend.is_compatible
+prepare = DccBackend.prepare
+run_model = DccBackend.run_model
+run_node = DccBackend.run_node
+supports_device = DccBackend.supports_device

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""ONNX's own backend tests against dcc: its node tests, and the small models that the package ships.
+
+    DCC=build/dcc PYTHONPATH=python tests/onnx_backend.py [--list] [-j N] [PATTERN]
+
+Prints how many passed, how many models dcc refused with a message, and the names of those that went wrong: other
+values, an error after --check had accepted the model, or a crash.  Exit status 1 if there are any.
+"""
+
+import argparse
+import concurrent.futures
+import collections
+import contextlib
+import io
+import os
+import re
+import unittest
+import warnings
+
+import onnx.backend.test
+
+import dcc.backend
+
+CATEGORIES = ("Node", "Simple", "PyTorchConverted", "PyTorchOperator")  # Real would download
+
+
+class Recorder(dcc.backend.DccBackend):
+    refusal = None
+
+    @classmethod
+    def prepare(cls, model, device="CPU", **kwargs):
+        try:
+            return super().prepare(model, device, **kwargs)
+        except unittest.SkipTest as reason:
+            cls.refusal = str(reason)
+            raise
+
+    @classmethod
+    def is_compatible(cls, model, device="CPU", **kwargs):
+        return True  # prepare says why not
+
+
+class Result(unittest.TestResult):
+    """`rows` gets (name, "passed" | "refused" | "wrong", why)."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = []
+
+    def startTest(self, test):
+        super().startTest(test)
+        Recorder.refusal = None
+
+    def _add(self, test, kind, why=""):
+        self.rows.append((test.id().rpartition(".")[2].removesuffix("_cpu"), kind, why))
+
+    def addSuccess(self, test):
+        self._add(test, "refused" if Recorder.refusal else "passed", Recorder.refusal or "")
+
+    def addFailure(self, test, err):
+        self._add(test, "wrong", str(err[1]).strip())
+
+    def addError(self, test, err):
+        self._add(test, "wrong", f"{type(err[1]).__name__}: {err[1]}".strip())
+
+
+def all_tests():
+    cases = onnx.backend.test.BackendTest(Recorder, __name__).test_cases
+    tests = (t for c in CATEGORIES for t in unittest.defaultTestLoader.loadTestsFromTestCase(cases[f"OnnxBackend{c}Test"]))
+    return [t for t in tests if t.id().endswith("_cpu")]
+
+
+def run_share(share, shares, pattern):
+    """Every shares-th test, from `share` on."""
+    warnings.simplefilter("ignore")
+    result = Result()
+    tests = [t for t in all_tests() if re.search(pattern, t.id())]
+    with contextlib.redirect_stdout(io.StringIO()):
+        unittest.TestSuite(tests[share::shares]).run(result)
+    return result.rows
+
+
+def reason_of(text):
+    """The last line of a refusal, without what differs from model to model."""
+    line = text.splitlines()[-1]
+    return re.sub(r"'[^']*'|\d+", "_", line.partition("): ")[2] or line)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pattern", nargs="?", default="", help="only tests whose name matches")
+    parser.add_argument("-j", type=int, default=min(2, os.cpu_count() or 1), help="processes")
+    parser.add_argument("--list", action="store_true", help="a line per test; default: only what is wrong")
+    options = parser.parse_args()
+
+    with concurrent.futures.ProcessPoolExecutor(options.j) as pool:
+        shares = [pool.submit(run_share, i, options.j, options.pattern) for i in range(options.j)]
+        rows = sorted(row for share in shares for row in share.result())
+    for name, kind, why in rows:
+        if options.list or kind == "wrong":
+            print(f"{kind}: {name}: {' | '.join(why.split(chr(10)))[:400]}")
+    counts = collections.Counter(kind for _, kind, _ in rows)
+    if options.list:
+        for reason, n in collections.Counter(reason_of(w) for _, k, w in rows if k == "refused").most_common(40):
+            print(f"{n:5} refused: {reason[:150]}")
+    print(f"onnx {onnx.__version__}: {counts['passed']} passed, {counts['refused']} refused, {counts['wrong']} wrong")
+    return counts["wrong"] > 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

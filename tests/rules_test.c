@@ -1,0 +1,336 @@
+/* rules_test.c - every rule of passes/rules.def is its own test.
+ *
+ * `before` is built on parameters of the types in the rule's test column (default f32[4,8]), and evaluated before and after the
+ * rule alone has been applied.  Each rule is tried in four spellings: equal subexpressions shared or not, the operands of
+ * commutative operators as written or swapped.  A fifth makes each inner value an output, one at a time: nothing may change.
+ * Values: uniform in [-2, 2), compared with the largest; then infinities, NaN, zeros of both signs and denormals.
+ */
+#include "../passes/rewrite.h"
+#include "test.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { MaxBuilt = 64, MaxParams = 8 };
+
+typedef struct Spelling {
+	bool share, swap, special;
+	int output; /* inner node that is an output too, in order of building; -1: none */
+} Spelling;
+
+typedef struct Builder {
+	Module *m;
+	const Rule *rule;
+	Spelling how;
+	uint64_t seed;
+	Value *named[26];
+	const char *text[MaxBuilt]; /* of what has been built */
+	Value *value[MaxBuilt];
+	int n;
+} Builder;
+
+static double next_uniform(uint64_t *s)
+{
+	*s = *s * 6364136223846793005u + 1442695040888963407u;
+	return (double)(*s >> 11) * 0x1p-53;
+}
+
+static void fill(const Type *t, void *data, Builder *b)
+{
+	static const double special[] = {NAN, INFINITY, -INFINITY, 0.0, -0.0, 1e-40, -1e-40, 100, -100, 1e18, -1, 0.5};
+	int64_t n = const_numel(t);
+
+	for (int64_t i = 0; i < n; i++) {
+		double u = next_uniform(&b->seed);
+		if (t->dtype == Bool)
+			((uint8_t *)data)[i] = u < 0.5;
+		else
+			((float *)data)[i] = b->how.special ? special[(size_t)(u * 12)] : 4 * u - 2;
+	}
+}
+
+/* ---- types ------------------------------------------------------------------------------------------------------------ */
+
+static const char *skip(const char *s, const char *chars)
+{
+	return s + strspn(s, chars);
+}
+
+/* "f32[2,4,8]" */
+static const char *parse_type(Module *m, const char *s, Type *t)
+{
+	char word[8] = {0};
+	size_t n = strcspn(s, "[");
+
+	*t = (Type){0};
+	if (n >= sizeof word)
+		bug("type '%s'", s);
+	memcpy(word, s, n);
+	if (!find_dtype(word, &t->dtype) || (t->dtype != F32 && t->dtype != Bool))
+		bug("type '%s'", s);
+	for (s += n + 1; *s != ']'; s = skip(s, ", ")) {
+		char *end;
+		t->dims[t->rank++] = dim_const(m, strtol(s, &end, 10));
+		if (end == s || t->rank == MaxRank)
+			bug("type '%s'", s);
+		s = end;
+	}
+	return s + 1;
+}
+
+/* What the test column says about %name. */
+static bool find_type(Module *m, const char *test, char name, Type *t)
+{
+	bool constant = false;
+
+	parse_type(m, "f32[4,8]", t);
+	for (const char *s = test; *s; s = skip(s, ", ")) {
+		Type other;
+		char who = *s;
+		s = skip(s + 1, ": ");
+		bool is_const = !strncmp(s, "const ", 6);
+		s = parse_type(m, s + 6 * is_const, &other);
+		if (who == name) {
+			*t = other;
+			constant = is_const;
+		}
+	}
+	return constant;
+}
+
+static Value *named_value(Builder *b, char name)
+{
+	Value **v = &b->named[name - 'a'];
+	Type t;
+
+	if (*v)
+		return *v;
+	if (!find_type(b->m, b->rule->test, name, &t))
+		return *v = new_param(b->m, arena_printf(b->m->arena, "%c", name), t);
+	size_t bytes = const_numel(&t) * dtypes[t.dtype].bytes;
+	void *data = arena_alloc(b->m->arena, bytes);
+	fill(&t, data, b);
+	return *v = new_const(b->m, NULL, t, data, bytes)->value;
+}
+
+/* ---- building `before` ------------------------------------------------------------------------------------------------- */
+
+static Value *build_before(Builder *b, const char **text, DType number_type);
+
+static int parse_attrs(Builder *b, const char **text, Op op, const Value *first, Attr *attrs)
+{
+	const char *s = skip(*text, " ");
+	int n = 0;
+
+	if (op == OpMean) { /* {*}: what its condition asks for */
+		int64_t last = first->type.rank - 1;
+		attrs[n++] = mk_ints(b->m, Attr_axes, 1, &last);
+		attrs[n++] = mk_int(Attr_keepdims, 1);
+	}
+	if (*s != '{')
+		return n;
+	if (strstr(s, "axis=last") && strstr(s, "axis=last") < strchr(s, '}'))
+		attrs[n++] = mk_int(Attr_axis, first->type.rank - 1);
+	if (strstr(s, "eps=#") && strstr(s, "eps=#") < strchr(s, '}'))
+		attrs[n++] = mk_float(Attr_eps, 0.01);
+	*text = strchr(s, '}') + 1;
+	return n;
+}
+
+static Value *build_node(Builder *b, const char **text, DType number_type)
+{
+	const char *begin = *text, *s = strchr(begin, '(');
+	char *word = strndup(begin, s - begin);
+	Value *in[MaxIn] = {0};
+	Attr attrs[4];
+	int nin = 0;
+	Op op;
+
+	if (!find_op(word, &op))
+		bug("no operator '%s'", word);
+	free(word);
+	for (s++; *(s = skip(s, ", ")) != ')';)
+		in[nin++] = build_before(b, &s, number_type);
+	*text = s + 1;
+	if (b->how.swap && (ops[op].flags & Commutes)) {
+		Value *t = in[0];
+		in[0] = in[1];
+		in[1] = t;
+	}
+	int nattr = parse_attrs(b, text, op, in[0], attrs);
+	char *spelled = arena_printf(b->m->arena, "%.*s", (int)(*text - begin), begin);
+	for (int i = 0; i < b->n && b->how.share; i++)
+		if (!strcmp(b->text[i], spelled))
+			return b->value[i];
+	const Type *given = ops[op].given ? &in[0]->type : NULL;
+	Value *v = build(b->m, &b->m->main->body, NULL, op, NULL, nin, in, nattr, attrs, given);
+	if (b->n == MaxBuilt)
+		bug("the pattern is too large");
+	b->text[b->n] = spelled;
+	b->value[b->n++] = v;
+	return v;
+}
+
+static Value *build_before(Builder *b, const char **text, DType number_type)
+{
+	const char *s = *text;
+
+	if (*s == '%') {
+		*text += 2;
+		return named_value(b, s[1]);
+	}
+	if (*s == '#') {
+		*text += 2;
+		return const_scalar(b->m, number_type, 0.01)->value;
+	}
+	if (*s == '_') {
+		*text += 1;
+		return NULL;
+	}
+	if (isdigit((unsigned char)*s) || *s == '-') {
+		char *end;
+		double x = strtod(s, &end);
+		*text = end;
+		return const_scalar(b->m, number_type, x)->value;
+	}
+	return build_node(b, text, number_type);
+}
+
+static void build_rule(Builder *b, const Rule *r, Spelling how)
+{
+	const char *s = r->before;
+	Type t;
+
+	*b = (Builder){.m = new_module("rule", r->name), .rule = r, .how = how, .seed = hash_bytes(r->name, strlen(r->name), 1)};
+	find_type(b->m, r->test, 'x', &t);
+	Value *v = build_before(b, &s, t.dtype);
+	CHECK(!*skip(s, " "));
+	add_yield(b->m, &b->m->main->body, v);
+	if (how.output >= 0)
+		add_yield(b->m, &b->m->main->body, b->value[how.output]);
+	static const char *const names[] = {"y", "inner"};
+	b->m->main->results = arena_alloc(b->m->arena, sizeof names);
+	memcpy(b->m->main->results, names, sizeof names);
+	const char *error = verify_module(b->m);
+	if (error)
+		bug("%s: %s", r->name, error);
+}
+
+/* ---- comparing --------------------------------------------------------------------------------------------------------- */
+
+/* Rules that only drop or rename operators must keep every bit (relu of a zero aside: max(-0, 0) is either zero); the others
+ * round differently. */
+static bool is_exact(const Rule *r)
+{
+	static const char *const plain[] = {"%x", "mul(%x, %x)", "recip(%x)", "relu(%x)"};
+	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+		if (!strcmp(r->after, plain[i]))
+			return true;
+	return false;
+}
+
+static void compare(const Rule *r, const Spelling *how, const Tensor *a, const Tensor *b)
+{
+	const float *x = a->data, *y = b->data;
+	int64_t n = tensor_numel(a);
+	double most = 0, error = 0;
+	int classes = 0;
+
+	CHECK_EQ(a->dtype, b->dtype);
+	CHECK_EQ(n, tensor_numel(b));
+	if (a->dtype != F32) {
+		CHECK(!memcmp(x, y, n * dtypes[a->dtype].bytes));
+		return;
+	}
+	for (int64_t i = 0; i < n; i++) {
+		if (isnan(x[i]) && isnan(y[i]))
+			continue;
+		bool same = r->after[0] == '%' ? !memcmp(&x[i], &y[i], sizeof x[i]) : x[i] == y[i];
+		if (is_exact(r) || !isfinite(x[i]) || !isfinite(y[i])) {
+			classes += !same;
+			continue;
+		}
+		most = fmax(most, fabs(x[i]));
+		error = fmax(error, fabs((double)x[i] - y[i]));
+	}
+	if (classes || error > 2e-6 * most)
+		fprintf(stderr, "rule %s (share %d, swap %d, special %d): %d elements of another kind, largest error %g of %g\n", r->name,
+		        how->share, how->swap, how->special, classes, error, most);
+	CHECK_EQ(classes, 0);
+	CHECK(error <= 2e-6 * most);
+}
+
+static int count_nodes(const Module *m)
+{
+	int n = 0;
+	for (const Node *x = m->main->body.first; x; x = x->next)
+		n += x->out[0]->nuse > 0;
+	return n;
+}
+
+static void eval(Builder *b, const Tensor *in, Tensor *out)
+{
+	const char *error = eval_module(b->m, in, out);
+	if (error)
+		bug("%s: %s", b->rule->name, error);
+}
+
+static void check_rule(int i, Spelling how)
+{
+	Builder b;
+	Tensor in[MaxParams] = {0}, before[2] = {0}, after[2] = {0};
+
+	build_rule(&b, &rules[i], how);
+	Func *f = b.m->main;
+	for (int p = 0; p < f->nparam; p++) {
+		const Type *t = &f->params[p]->type;
+		in[p] = (Tensor){.dtype = t->dtype, .rank = t->rank, .data = malloc(const_numel(t) * dtypes[t->dtype].bytes)};
+		for (int d = 0; d < t->rank; d++)
+			dim_is_const(t->dims[d], &in[p].dims[d]);
+		fill(t, in[p].data, &b);
+	}
+	eval(&b, in, before);
+	int count = count_nodes(b.m);
+	bool applied = apply_rules(b.m, i);
+	if (applied != (how.output < 0))
+		fprintf(stderr, "rule %s: %s (share %d, swap %d, output %d)\n", rules[i].name, applied ? "applied" : "did not apply", how.share,
+		        how.swap, how.output);
+	CHECK_EQ(applied, how.output < 0);
+	const char *error = verify_module(b.m);
+	CHECK_STR(error ? error : "", "");
+	CHECK(!applied || count_nodes(b.m) <= count);
+	CHECK(!apply_rules(b.m, i)); /* it ends */
+	eval(&b, in, after);
+	for (int o = 0; o < f->body.nyield; o++) {
+		compare(&rules[i], &how, &before[o], &after[o]);
+		free_tensor(&before[o]);
+		free_tensor(&after[o]);
+	}
+	for (int p = 0; p < f->nparam; p++)
+		free(in[p].data);
+	free_module(b.m);
+}
+
+/* Each inner value as an output; the last value built is the root. */
+static void check_outputs(int i)
+{
+	Builder b;
+
+	build_rule(&b, &rules[i], (Spelling){.share = true, .output = -1});
+	int inner = b.n - 1;
+	free_module(b.m);
+	for (int o = 0; o < inner; o++)
+		check_rule(i, (Spelling){.share = true, .output = o});
+}
+
+int main(void)
+{
+	for (int i = 0; i < nrules; i++) {
+		for (int v = 0; v < 8; v++)
+			check_rule(i, (Spelling){.share = v & 1, .swap = v & 2, .special = v & 4, .output = -1});
+		check_outputs(i);
+	}
+	printf("rules: %d rules\n", nrules);
+	return test_end("rules");
+}

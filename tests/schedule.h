@@ -1,0 +1,535 @@
+/* schedule.h - runs a small module in every way there is and compares.
+ *
+ * A Family is one module as IR text, built by param(), line() and result(), whose dims are symbols.  It is compiled once, for
+ * every target into one object, loaded with LLJIT, and run for each binding of a sweep ("m=0-29,256 k=5"):
+ *   - on every target that the CPU has, with 1 and 3 threads (a serial fork-join);
+ *   - inputs, outputs, weights and workspace lie against pages without access, alternately at their end and their begin, and
+ *     are filled with different garbage in each run;
+ *   - all runs must agree to the bit (NaN payloads aside), with each other, and in small cases with the loop interpreter;
+ *   - and with the evaluator within Tolerance of the largest output; integers exactly.
+ *
+ * Values of inputs go by the first letter of the name: p: 0.1 to 2; s: infinities, NaN, zeros, denormals among others;
+ * iN_: integers in [-N, N); uN_: in [0, N); floats otherwise in [-1, 1), integers in [-100, 100).
+ */
+#ifndef DCC_TESTS_SCHEDULE_H
+#define DCC_TESTS_SCHEDULE_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Target.h>
+#include <math.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../passes/passes.h"
+#include "../runtime/dcc.h"
+#include "test.h"
+
+#define TOLERANCE 2e-5
+
+enum { MaxPorts = 64, MaxTargets = 4, Guard = 1 << 16 /* bytes */, SmallWork = 60000 /* elements */ };
+
+typedef struct Text {
+	char *s;
+	size_t n, cap;
+} Text;
+
+typedef struct Family {
+	const char *name;
+	Text syms, consts, params, body, results, yields;
+	int nresult, nline;
+	Module *oracle, *lowered;
+	const dcc_model *model;
+	LLVMOrcLLJITRef jit;
+	void *weights;
+	size_t weights_bytes;
+	int runs, interpreted;
+} Family;
+
+/* ---- text ------------------------------------------------------------------------------------------------------------- */
+
+static __attribute__((format(printf, 2, 0))) void append_v(Text *t, const char *fmt, va_list ap)
+{
+	va_list again;
+	va_copy(again, ap);
+	size_t need = (size_t)vsnprintf(NULL, 0, fmt, again) + 1;
+	va_end(again);
+	if (t->n + need > t->cap)
+		t->s = realloc(t->s, t->cap = 2 * (t->n + need));
+	t->n += (size_t)vsnprintf(t->s + t->n, need, fmt, ap);
+}
+
+static __attribute__((format(printf, 2, 3))) void append(Text *t, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	append_v(t, fmt, ap);
+	va_end(ap);
+}
+
+/* "sym m in 0.." */
+static inline void symbol(Family *f, const char *name, int lo)
+{
+	append(&f->syms, "sym %s in %d..\n", name, lo);
+}
+
+/* "x: f32[m, 4]" */
+static __attribute__((format(printf, 2, 3))) void param(Family *f, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	append(&f->params, "%s%%", f->params.n ? ", " : "");
+	append_v(&f->params, fmt, ap);
+	va_end(ap);
+}
+
+static __attribute__((format(printf, 2, 3))) void line(Family *f, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	append_v(&f->body, fmt, ap);
+	append(&f->body, "\n");
+	va_end(ap);
+}
+
+/* The value of the given type: `%` and its name, then the type. */
+static inline void result(Family *f, const char *value, const char *type)
+{
+	append(&f->results, "%sy%d: %s", f->nresult ? ", " : "", f->nresult, type);
+	append(&f->yields, "%s%s", f->nresult ? ", " : "", value);
+	f->nresult++;
+}
+
+/* Constant weights %NAME of `dims` ("4, 8"; n elements) without a table: sin(step * i). */
+static inline void weights(Family *f, const char *name, const char *dims, int n)
+{
+	append(&f->consts, "const @%s.step: f32[] = [%g]\n", name, 0.37 + 0.01 * f->nline++);
+	line(f, "%%%s.0: i64[%d] = iota {start=1}", name, n);
+	line(f, "%%%s.1: f32[%d] = cast %%%s.0", name, n, name);
+	line(f, "%%%s.2: f32[%d] = mul %%%s.1, @%s.step", name, n, name, name);
+	line(f, "%%%s.3: f32[%d] = sin %%%s.2", name, n, name);
+	line(f, "%%%s: f32[%s] = reshape %%%s.3", name, dims, name);
+}
+
+static inline char *family_text(const Family *f)
+{
+	Text t = {0};
+	append(&t, "dcc-ir 1 stage import\nmodel %s #0000000000000000\n%s%s", f->name, f->syms.n ? f->syms.s : "",
+	       f->consts.n ? f->consts.s : "");
+	append(&t, "func @main(%s) -> (%s) {\n%sreturn %s\n}\n", f->params.n ? f->params.s : "", f->results.s,
+	       f->body.n ? f->body.s : "", f->yields.s);
+	return t.s;
+}
+
+/* ---- compiling -------------------------------------------------------------------------------------------------------- */
+
+static inline bool has_target(const Target *t)
+{
+	return !(t->need & ~dcc_cpu_features());
+}
+
+static inline void must(LLVMErrorRef err)
+{
+	if (err)
+		bug("%s", LLVMGetErrorMessage(err));
+}
+
+static inline const void *link_object(Family *f, const void *bytes, size_t size)
+{
+	LLVMOrcExecutorAddress address;
+	char symbol_name[64];
+
+	LLVMInitializeX86TargetInfo();
+	LLVMInitializeX86Target();
+	LLVMInitializeX86TargetMC();
+	LLVMInitializeX86AsmPrinter();
+	must(LLVMOrcCreateLLJIT(&f->jit, NULL));
+	LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(f->jit);
+	const LLVMJITSymbolFlags flags = {LLVMJITSymbolGenericFlagsExported, 0};
+	LLVMOrcCSymbolMapPair own[] = {
+		{LLVMOrcLLJITMangleAndIntern(f->jit, "dcc_run"), {(uintptr_t)dcc_run, flags}},
+		{LLVMOrcLLJITMangleAndIntern(f->jit, "dcc_report"), {(uintptr_t)dcc_report, flags}},
+	};
+	must(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(own, 2)));
+	LLVMOrcDefinitionGeneratorRef process;
+	must(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(f->jit), NULL, NULL));
+	LLVMOrcJITDylibAddGenerator(lib, process);
+	must(LLVMOrcLLJITAddObjectFile(f->jit, lib, LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, f->name)));
+	snprintf(symbol_name, sizeof symbol_name, "%s_model", f->name);
+	must(LLVMOrcLLJITLookup(f->jit, &address, symbol_name));
+	return (const void *)(uintptr_t)address;
+}
+
+static inline void compile_family(Family *f)
+{
+	const Target *all[MaxTargets];
+	for (int i = 0; i < ntargets; i++)
+		all[i] = &targets[i];
+	PassOptions passes = {.bisect_limit = -1, .ntarget = ntargets, .target = all};
+	EmitOptions emit = {.ntarget = ntargets, .target = all};
+	char *text = family_text(f);
+	void *bytes;
+	size_t size;
+
+	if (getenv("DCC_TEST_TEXT"))
+		fputs(text, stderr);
+	f->oracle = parse_module(f->name, text);
+	f->lowered = parse_module(f->name, text);
+	free(text);
+	run_passes(f->lowered, &passes);
+	emit_object_memory(f->lowered->loops, &emit, &bytes, &size);
+	emit_weights_memory(f->lowered->loops, &f->weights, &f->weights_bytes);
+	f->model = link_object(f, bytes, size);
+	free(bytes);
+}
+
+static inline void free_family(Family *f)
+{
+	must(LLVMOrcDisposeLLJIT(f->jit));
+	free_module(f->oracle);
+	free_module(f->lowered);
+	free(f->weights);
+	Text *all[] = {&f->syms, &f->consts, &f->params, &f->body, &f->results, &f->yields};
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		free(all[i]->s);
+}
+
+/* ---- memory with edges -------------------------------------------------------------------------------------------------- */
+
+typedef struct Region {
+	char *base; /* Guard bytes without access, `size` with, Guard without */
+	size_t size;
+} Region;
+
+static inline void *place(Region *r, size_t bytes, size_t align, bool at_end, int garbage)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), need = (bytes + page) / page * page;
+
+	if (need > r->size) {
+		if (r->base)
+			munmap(r->base, r->size + 2 * Guard);
+		r->size = need * 2;
+		r->base = mmap(NULL, r->size + 2 * Guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (r->base == MAP_FAILED || mprotect(r->base + Guard, r->size, PROT_READ | PROT_WRITE))
+			bug("no memory for %zu bytes", r->size);
+	}
+	char *p = r->base + Guard;
+	if (at_end)
+		p += (r->size - bytes) / align * align;
+	memset(p, garbage, bytes);
+	return p;
+}
+
+/* ---- values --------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t random_state = 88172645463325252u;
+
+static inline double next_uniform(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (double)(random_state >> 11) * 0x1p-53;
+}
+
+static inline double input_value(const char *name, DType t)
+{
+	static const double special[] = {NAN, INFINITY, -INFINITY, 0, -0.0, 1e-40, 3e38, -3e38, 100, -100, 1e-20, 2.5, 0.5, -0.5};
+	double u = next_uniform();
+
+	if (t == Bool)
+		return u < 0.6;
+	if ((name[0] == 'i' || name[0] == 'u') && name[1] >= '0' && name[1] <= '9') {
+		double n = atoi(name + 1);
+		return floor(name[0] == 'u' ? u * n : 2 * n * u - n);
+	}
+	if (dtypes[t].cls != ClassFloat)
+		return floor(dtypes[t].cls == ClassUnsigned ? 100 * u : 200 * u - 100);
+	if (name[0] == 's' && u < 0.5)
+		return special[(size_t)(u * 28)];
+	return name[0] == 'p' ? 0.1 + 1.9 * u : 2 * u - 1;
+}
+
+static inline void set_element(Tensor *t, int64_t i, double x)
+{
+	switch (t->dtype) {
+	case F32: ((float *)t->data)[i] = (float)x; break;
+	case F64: ((double *)t->data)[i] = x; break;
+	case I8: ((int8_t *)t->data)[i] = (int8_t)x; break;
+	case I16: ((int16_t *)t->data)[i] = (int16_t)x; break;
+	case I32: ((int32_t *)t->data)[i] = (int32_t)x; break;
+	case I64: ((int64_t *)t->data)[i] = (int64_t)x; break;
+	default: ((uint8_t *)t->data)[i] = (uint8_t)x; break;
+	}
+}
+
+static inline size_t tensor_bytes(const Tensor *t)
+{
+	return (size_t)tensor_numel(t) * (size_t)dtypes[t->dtype].bytes;
+}
+
+static inline bool same_bits(const Tensor *a, const void *other, int64_t *at)
+{
+	size_t size = (size_t)dtypes[a->dtype].bytes;
+	const char *x = a->data, *y = other;
+	int64_t n = tensor_numel(a);
+
+	if (!memcmp(x, y, (size_t)n * size))
+		return true;
+	for (int64_t i = 0; i < n; i++) {
+		if (!memcmp(x + (size_t)i * size, y + (size_t)i * size, size))
+			continue;
+		if (a->dtype == F32 && isnan(((const float *)a->data)[i]) && isnan(((const float *)other)[i]))
+			continue;
+		if (a->dtype == F64 && isnan(((const double *)a->data)[i]) && isnan(((const double *)other)[i]))
+			continue;
+		*at = i;
+		return false;
+	}
+	return true;
+}
+
+/* Largest error / largest output; infinite where one side alone is NaN or infinite, or integers differ. */
+static inline double largest_error(const Tensor *want, const Tensor *got)
+{
+	int64_t n = tensor_numel(want), at;
+	double most = 0, error = 0;
+
+	if (dtypes[want->dtype].cls != ClassFloat)
+		return same_bits(want, got->data, &at) ? 0 : INFINITY;
+	for (int64_t i = 0; i < n; i++) {
+		double x = want->dtype == F32 ? ((float *)want->data)[i] : ((double *)want->data)[i];
+		double y = want->dtype == F32 ? ((float *)got->data)[i] : ((double *)got->data)[i];
+		if ((isnan(x) && isnan(y)) || x == y) {
+			most = isfinite(x) ? fmax(most, fabs(x)) : most;
+			continue;
+		}
+		if (!isfinite(x) || !isfinite(y))
+			return INFINITY;
+		most = fmax(most, fabs(x));
+		error = fmax(error, fabs(x - y));
+	}
+	return error == 0 ? 0 : error / (most > 0 ? most : 1);
+}
+
+/* ---- running ---------------------------------------------------------------------------------------------------------------- */
+
+static inline void run_serial(dcc_exec *e, void (*fn)(void *, int32_t), void *ctx)
+{
+	for (int32_t w = 0; w < e->threads; w++)
+		fn(ctx, w);
+}
+
+typedef struct Run {
+	Family *f;
+	const char *binding; /* "m=3 k=5", for messages */
+	Tensor in[MaxPorts], want[MaxPorts], first[MaxPorts]; /* first: of the first run, what the others must repeat */
+	bool have_first;
+	int nin, nout, number;
+} Run;
+
+static inline void fail_run(const Run *r, const char *how, int out, int64_t at, const char *what)
+{
+	test_failures++;
+	fprintf(stderr, "%s, %s, %s: output %d: element %lld %s\n", r->f->name, r->binding, how, out, (long long)at, what);
+}
+
+static inline void check_outputs(Run *r, const char *how, Tensor *got)
+{
+	for (int i = 0; i < r->nout; i++) {
+		int64_t at = -1;
+		test_checks++;
+		if (r->have_first) {
+			if (!same_bits(&r->first[i], got[i].data, &at))
+				fail_run(r, how, i, at, "differs from the first run's");
+			continue;
+		}
+		double error = largest_error(&r->want[i], &got[i]);
+		if (!(error <= TOLERANCE)) {
+			char text[80];
+			snprintf(text, sizeof text, "error %g against the evaluator", error);
+			fail_run(r, how, i, at, text);
+		}
+		r->first[i] = r->want[i];
+		r->first[i].data = malloc(tensor_bytes(&got[i]) + 1);
+		memcpy(r->first[i].data, got[i].data, tensor_bytes(&got[i]));
+	}
+	r->have_first = true;
+}
+
+static inline dcc_tensor to_dcc(const Tensor *t)
+{
+	dcc_tensor d = {.data = t->data, .dtype = dtypes[t->dtype].onnx, .rank = t->rank};
+	for (int i = 0; i < t->rank; i++)
+		d.dims[i] = t->dims[i];
+	return d;
+}
+
+static inline void run_code(Run *r, int target, int threads)
+{
+	static Region in_regions[MaxPorts], out_regions[MaxPorts], ws_region, weights_region;
+	Family *f = r->f;
+	dcc_tensor in[MaxPorts], out[MaxPorts];
+	Tensor got[MaxPorts];
+	dcc_error error = {0};
+	dcc_exec exec = {.size = sizeof exec, .threads = threads, .run = run_serial};
+	bool at_end = r->number % 2 == 0;
+	int garbage = at_end ? 0xff : 0x47; /* NaN, 51014.9 */
+	uint64_t bytes;
+	char how[64];
+
+	r->number++;
+	snprintf(how, sizeof how, "%s, %d thread(s)", f->model->targets[target].name, threads);
+	for (int i = 0; i < r->nin; i++) {
+		in[i] = to_dcc(&r->in[i]);
+		in[i].data = place(&in_regions[i], tensor_bytes(&r->in[i]), (size_t)dtypes[r->in[i].dtype].bytes, at_end, 0);
+		memcpy(in[i].data, r->in[i].data, tensor_bytes(&r->in[i]));
+	}
+	int status = dcc_plan(f->model, in, r->nin, threads, NULL, &bytes, &error);
+	for (int i = 0; i < r->nout && !status; i++) {
+		got[i] = r->want[i];
+		got[i].data = place(&out_regions[i], tensor_bytes(&got[i]), (size_t)dtypes[got[i].dtype].bytes, at_end, garbage);
+		out[i] = to_dcc(&got[i]);
+	}
+	dcc_args args = {.size = sizeof args, .inputs = in, .outputs = out, .ninputs = r->nin, .noutputs = r->nout, .workspace_size = bytes,
+	                 .weights_size = f->weights_bytes, .exec = &exec, .error = &error, .target = (uint32_t)target + 1};
+	if (!status) {
+		void *weights = place(&weights_region, f->weights_bytes, 64, at_end, 0);
+		memcpy(weights, f->weights, f->weights_bytes);
+		args.weights = weights;
+		args.workspace = place(&ws_region, bytes, 64, at_end, garbage);
+		status = dcc_run(f->model, &args);
+	}
+	if (status) {
+		fail_run(r, how, 0, -1, error.text);
+		return;
+	}
+	f->runs++;
+	check_outputs(r, how, got);
+}
+
+static inline bool is_small(const Run *r)
+{
+	int64_t work = 0;
+	for (int i = 0; i < r->nin; i++)
+		work += tensor_numel(&r->in[i]);
+	for (int i = 0; i < r->nout; i++)
+		work += tensor_numel(&r->want[i]);
+	return work <= SmallWork / 20;
+}
+
+static inline void run_interpreter(Run *r, const char *target, int threads)
+{
+	Tensor got[MaxPorts] = {0};
+	char how[64];
+	const char *wrong = interp_program(r->f->lowered->loops, target, threads, r->in, got);
+
+	snprintf(how, sizeof how, "interpreted %s, %d thread(s)", target, threads);
+	if (wrong) {
+		fail_run(r, how, 0, -1, wrong);
+		return;
+	}
+	check_outputs(r, how, got);
+	for (int i = 0; i < r->nout; i++)
+		free_tensor(&got[i]);
+	r->f->interpreted++;
+}
+
+static inline void run_binding(Family *f, const char *binding, const int64_t *syms)
+{
+	Module *m = f->oracle;
+	Run r = {.f = f, .binding = binding, .nin = m->main->nparam, .nout = m->main->body.nyield};
+
+	for (int i = 0; i < r.nin; i++) {
+		const Value *v = m->main->params[i];
+		Tensor *t = &r.in[i];
+		*t = (Tensor){.dtype = v->type.dtype, .rank = v->type.rank};
+		for (int d = 0; d < t->rank; d++)
+			if (!dim_eval(v->type.dims[d], syms, &t->dims[d]))
+				bug("%s: a dim of %s has no value", f->name, v->name);
+		t->data = malloc(tensor_bytes(t) + 1);
+		for (int64_t k = 0; k < tensor_numel(t); k++)
+			set_element(t, k, input_value(v->name, t->dtype));
+	}
+	const char *wrong = eval_module(m, r.in, r.want);
+	if (wrong)
+		bug("%s, %s: %s", f->name, binding, wrong);
+	for (int i = 0; i < ntargets; i++)
+		for (int threads = 1; threads <= 3 && has_target(&targets[i]); threads += 2)
+			run_code(&r, i, threads);
+	if (is_small(&r))
+		for (int i = 0; i < ntargets; i++)
+			run_interpreter(&r, targets[i].name, i ? 1 : 3);
+	for (int i = 0; i < r.nin; i++)
+		free(r.in[i].data);
+	for (int i = 0; i < r.nout; i++) {
+		free_tensor(&r.want[i]);
+		if (r.have_first)
+			free(r.first[i].data);
+	}
+}
+
+/* "m=0-29,256 k=5": every combination; symbols without a list are 1. */
+static inline void sweep_from(Family *f, const char *s, int64_t *syms, const char *binding)
+{
+	char name[16] = {0}, *end, text[256];
+
+	s += strspn(s, " ");
+	if (!*s) {
+		run_binding(f, binding, syms);
+		return;
+	}
+	size_t n = strcspn(s, "=");
+	memcpy(name, s, n < sizeof name - 1 ? n : sizeof name - 1);
+	const Sym *sym = find_sym(f->oracle, name);
+	if (!sym)
+		bug("%s: no symbol %s", f->name, name);
+	const char *rest = s + strcspn(s, " ");
+	for (s += n + 1; *s && *s != ' '; s = *end == ',' ? end + 1 : end) {
+		long lo = strtol(s, &end, 10), hi = lo;
+		if (*end == '-')
+			hi = strtol(end + 1, &end, 10);
+		for (long v = lo; v <= hi; v++) {
+			syms[sym->index] = v;
+			snprintf(text, sizeof text, "%s%s%s=%ld", binding, *binding ? " " : "", name, v);
+			sweep_from(f, rest, syms, text);
+		}
+	}
+}
+
+static inline void sweep(Family *f, const char *s)
+{
+	int64_t syms[16];
+	for (int i = 0; i < 16; i++)
+		syms[i] = 1;
+	if (f->oracle->nsym > 16)
+		bug("%s: too many symbols", f->name);
+	sweep_from(f, s, syms, "");
+}
+
+static inline double seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Builds, compiles and sweeps; sweeps: NULL-terminated. */
+static inline void run_family(const char *name, void (*make)(Family *), const char *const *sweeps)
+{
+	Family f = {.name = name};
+	double start = seconds();
+
+	make(&f);
+	compile_family(&f);
+	double compiled = seconds();
+	for (; *sweeps; sweeps++)
+		sweep(&f, *sweeps);
+	printf("%-10s %3d outputs, %5d runs, %4d interpreted, compiled in %.2f s, run in %.2f s\n", name, f.nresult, f.runs, f.interpreted,
+	       compiled - start, seconds() - compiled);
+	free_family(&f);
+}
+
+#endif
