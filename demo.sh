@@ -10,13 +10,14 @@ install_missing </dev/null
 build_in build </dev/null
 mkdir -p build/demo
 
-# example NAME SOURCE MODEL: build/demo/NAME
+# example PROGRAM SOURCE MODEL.onnx: build/demo/PROGRAM
 example() {
+	local object
+	object=build/demo/$(basename "$3" .onnx).o
 	(
 		set -x
-		build/dcc -o "build/demo/$(basename "$3" .onnx).o" "$3"
-		cc -std=c11 -O2 -Wall -I runtime -I build/demo "$2" "build/demo/$(basename "$3" .onnx).o" build/libdcc.a \
-			-o "build/demo/$1"
+		build/dcc -o "$object" "$3"
+		cc -std=c11 -O2 -Wall -I runtime -I build/demo "$2" "$object" build/libdcc.a -o "build/demo/$1"
 	)
 }
 
@@ -33,7 +34,7 @@ build/demo/langid --test examples/langid/test.tsv
 build/dcc-run build/demo/langid.o --check examples/langid
 echo
 
-example dynconv-demo examples/demo.c examples/dynconv.onnx
-build/demo/dynconv-demo examples/dynconv.data
+example demo examples/demo.c examples/dynconv.onnx
+build/demo/demo examples/dynconv.data
 echo
-echo "Try your own: echo 'Hvor er toget?' | build/demo/langid"
+echo "Try your own: echo 'Où est la gare ?' | build/demo/langid"

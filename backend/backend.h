@@ -33,6 +33,12 @@ void emit_assembly(LModule *, const EmitOptions *, const char *path); /* -S; "-"
 void emit_shared(LModule *, const EmitOptions *, const char *linker, const char *path);
 void emit_llvm(LModule *, const EmitOptions *, const char *path); /* -emit-llvm, text */
 void emit_header(LModule *, const EmitOptions *, const char *path);
+void write_text(Module *, const char *path, const void *text, size_t n); /* like these; "-" is stdout */
+/* In two steps, for files that appear together or not at all: written beside its place, then put there. */
+typedef struct Out Out;
+Out *hold_header(LModule *, const EmitOptions *, const char *path);
+Out *hold_text(Module *, const char *path, const void *text, size_t n);
+void publish_output(Out *);
 /* The object without weights in memory (for dcc-run), malloc'ed; and the weights alone, malloc'ed, aligned to 64. */
 void emit_object_memory(LModule *, const EmitOptions *, void **bytes, size_t *size);
 void emit_weights_memory(LModule *, void **bytes, size_t *size);

@@ -339,6 +339,11 @@ static bool serves(const LFunc *fn, const Target *t)
 	return !fn->target || !strcmp(fn->target, t->name);
 }
 
+const char *kernel_name(Emit *e, const LFunc *fn, const Target *t)
+{
+	return fn->target ? fn->name : arena_printf(e->m->arena, "%s.%s", fn->name, t->name);
+}
+
 static void declare_kernel(Emit *e, LFunc *fn)
 {
 	LLVMTypeRef types[MaxLArgs + 3];
@@ -348,8 +353,7 @@ static void declare_kernel(Emit *e, LFunc *fn)
 	types[n++] = e->i64;
 	types[n++] = e->i64;
 	types[n++] = e->ptr;
-	const char *suffix = fn->target ? "" : arena_printf(e->m->arena, ".%s", e->target->name);
-	const char *name = arena_printf(e->m->arena, "%s.%s%s", e->m->name, fn->name, suffix);
+	const char *name = arena_printf(e->m->arena, "%s.%s", e->m->name, kernel_name(e, fn, e->target));
 	LLVMValueRef f = new_function(e, name, e->void_type, n, types, false);
 	if (fn->leaf_noinline)
 		add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
@@ -461,7 +465,9 @@ void emit_functions(Emit *e)
 		for (int i = 0; i < e->lm->nfunc; i++)
 			if (serves(e->lm->funcs[i], e->target))
 				emit_kernel(e, e->lm->funcs[i]);
-		e->programs[t] = emit_program(e, find_program(e->lm, e->target));
+		LFunc *program = find_program(e->lm, e->target);
+		e->programs[t] = emit_program(e, program);
+		e->sources[t] = program;
 	}
 	e->target = NULL;
 }

@@ -30,6 +30,7 @@ typedef struct Emit {
 	int nstep; /* steps of the longest program */
 	int work; /* statements emitted in this function: unrolling must end */
 	LLVMValueRef programs[8]; /* per opt->target */
+	const LFunc *sources[8]; /* what they were made of */
 	LLVMValueRef report; /* dcc_report */
 } Emit;
 
@@ -60,13 +61,11 @@ LLVMValueRef begin_function(Emit *, const char *name, LLVMTypeRef ret, int npara
 void end_function(Emit *, LLVMValueRef result); /* NULL: void */
 void emit_block(Emit *, const LBlock *);
 LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
+const char *kernel_name(Emit *, const LFunc *, const Target *); /* of its symbol, behind the model's name and a dot */
 
 /* model.c: descriptor and exported functions.  Names of the globals that object.c looks for in the object. */
 void emit_model(Emit *, uint64_t weights_hash);
 #define WEIGHTS_SECTION ".lrodata.dcc"
 enum { WeightsPlaceholder = 64 }; /* bytes */
-
-/* object.c */
-void write_text(Module *, const char *path, const void *text, size_t n); /* "-": standard output */
 
 #endif

@@ -285,7 +285,7 @@ static void print_header(Header *h)
 	fprintf(h->f, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
 
-void emit_header(LModule *lm, const EmitOptions *opt, const char *path)
+Out *hold_header(LModule *lm, const EmitOptions *opt, const char *path)
 {
 	Header h = {.m = lm->m, .opt = opt};
 	char *text = NULL;
@@ -299,5 +299,10 @@ void emit_header(LModule *lm, const EmitOptions *opt, const char *path)
 		fatal_at(NULL, "out of memory");
 	const char *copy = arena_strdup(lm->m->arena, text);
 	free(text);
-	write_text(lm->m, path, copy, n);
+	return hold_text(lm->m, path, copy, n);
+}
+
+void emit_header(LModule *lm, const EmitOptions *opt, const char *path)
+{
+	publish_output(hold_header(lm, opt, path));
 }

@@ -63,7 +63,8 @@ static LLVMValueRef symbol_table(Emit *e)
 	return table_of(e, "symbols", e->m->nsym, items);
 }
 
-static LLVMValueRef port(Emit *e, const char *name, const Type *t)
+/* other: the partner's number, -1 without state */
+static LLVMValueRef port(Emit *e, const char *name, const Type *t, int other, const State *state)
 {
 	LLVMValueRef dims[DCC_MAX_RANK], texts[DCC_MAX_RANK];
 	for (int d = 0; d < DCC_MAX_RANK; d++) {
@@ -76,16 +77,26 @@ static LLVMValueRef port(Emit *e, const char *name, const Type *t)
 	LLVMValueRef f[] = {
 		emit_string(e, name), int_const(e->i32, dtypes[t->dtype].onnx), int_const(e->i32, t->rank),
 		LLVMConstArray2(e->i64, dims, DCC_MAX_RANK), LLVMConstArray2(e->ptr, texts, DCC_MAX_RANK),
+		int_const(e->i32, other + 1), int_const(e->i32, state->axis),
+		int_const(e->i64, state->capacity), int_const(e->i64, state->shift),
 	};
-	return struct_of(e, "dcc_port", sizeof(dcc_port), 5, f);
+	return struct_of(e, "dcc_port", sizeof(dcc_port), 9, f);
 }
 
 static LLVMValueRef input_table(Emit *e)
 {
 	const Func *fn = e->m->main;
 	LLVMValueRef *items = new_items(e, fn->nparam);
-	for (int i = 0; i < fn->nparam; i++)
-		items[i] = port(e, fn->params[i]->name, &fn->params[i]->type);
+	for (int i = 0; i < fn->nparam; i++) {
+		State state = {0}, s;
+		int other = -1;
+		for (int o = 0; o < fn->body.nyield; o++)
+			if (state_of_output(e->m, fn->body.yields[o], &s) && s.input == i) {
+				state = s;
+				other = o;
+			}
+		items[i] = port(e, fn->params[i]->name, &fn->params[i]->type, other, &state);
+	}
 	return table_of(e, "inputs", fn->nparam, items);
 }
 
@@ -93,8 +104,11 @@ static LLVMValueRef output_table(Emit *e)
 {
 	const Func *fn = e->m->main;
 	LLVMValueRef *items = new_items(e, fn->body.nyield);
-	for (int i = 0; i < fn->body.nyield; i++)
-		items[i] = port(e, fn->results[i], &fn->body.yields[i]->type);
+	for (int i = 0; i < fn->body.nyield; i++) {
+		State state = {0};
+		bool shared = state_of_output(e->m, fn->body.yields[i], &state);
+		items[i] = port(e, fn->results[i], &fn->body.yields[i]->type, shared ? state.input : -1, &state);
+	}
 	return table_of(e, "outputs", fn->body.nyield, items);
 }
 
@@ -107,6 +121,76 @@ static LLVMValueRef target_table(Emit *e)
 		items[i] = struct_of(e, "dcc_target", sizeof(dcc_target), 3, f);
 	}
 	return table_of(e, "targets", e->opt->ntarget, items);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------- */
+
+/* Equal layers have steps of equal cost: formulas are shared. */
+typedef struct Costs {
+	int n, cap;
+	const LStmt **steps; /* the first of each cost */
+} Costs;
+
+static bool same_expr(const LExpr *a, const LExpr *b)
+{
+	if (!a || !b)
+		return a == b;
+	if (a->op != b->op || a->i != b->i || a->var != b->var)
+		return false;
+	for (int i = 0; i < 3; i++)
+		if (!same_expr(a->a[i], b->a[i]))
+			return false;
+	return true;
+}
+
+static int cost_number(Emit *e, Costs *c, const LStmt *s)
+{
+	for (int i = 0; i < c->n; i++)
+		if (same_expr(c->steps[i]->e, s->e) && same_expr(c->steps[i]->idx, s->idx))
+			return i;
+	PUSH(e->m->arena, c->steps, c->n, c->cap, s);
+	return c->n - 1;
+}
+
+static LLVMValueRef node_names(Emit *e, const LStmt *s, int *n)
+{
+	LLVMValueRef *names = new_items(e, s->nloc);
+	*n = 0;
+	for (int i = 0; i < s->nloc; i++)
+		if (s->locs[i]->node)
+			names[(*n)++] = emit_string(e, s->locs[i]->node);
+	return table_of(e, "nodes", *n, names);
+}
+
+static LLVMValueRef step_row(Emit *e, const char *kernel, LLVMValueRef nodes, int nnodes, int cost)
+{
+	LLVMValueRef f[] = {emit_string(e, kernel), nodes, int_const(e->i32, nnodes), int_const(e->i32, cost)};
+	return struct_of(e, "dcc_step", sizeof(dcc_step), 4, f);
+}
+
+/* Shorter programs end in rows without a kernel. */
+static LLVMValueRef steps_of_target(Emit *e, int t, Costs *costs)
+{
+	LLVMValueRef *items = new_items(e, e->nstep);
+	int n = 0, nnodes;
+	for (const LStmt *s = e->sources[t]->body.first; s; s = s->next) {
+		if (s->kind != SStep)
+			continue;
+		const LFunc *fn = step_kernel(s);
+		LLVMValueRef nodes = node_names(e, s, &nnodes);
+		items[n++] = step_row(e, fn ? kernel_name(e, fn, e->opt->target[t]) : "", nodes, nnodes, cost_number(e, costs, s));
+	}
+	while (n < e->nstep)
+		items[n++] = step_row(e, NULL, LLVMConstNull(e->ptr), 0, 0);
+	return table_of(e, "steps", n, items);
+}
+
+static LLVMValueRef step_table(Emit *e, Costs *costs)
+{
+	LLVMValueRef *items = new_items(e, e->opt->ntarget);
+	for (int t = 0; t < e->opt->ntarget; t++)
+		items[t] = steps_of_target(e, t, costs);
+	return table_of(e, "target_steps", e->opt->ntarget, items);
 }
 
 static LLVMValueRef message_table(Emit *e)
@@ -198,6 +282,33 @@ static LLVMValueRef emit_workspace(Emit *e)
 	return f;
 }
 
+static void store_cost(Emit *e, LLVMValueRef to, const LExpr *x)
+{
+	LLVMValueRef v = x ? emit_expr(e, x) : const_i64_of(e, 0);
+	store_field(e, to, 0, LLVMBuildSIToFP(e->b, v, LLVMDoubleTypeInContext(e->cx), ""));
+}
+
+static LLVMValueRef emit_step_cost(Emit *e, const Costs *costs)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i32, e->ptr, e->ptr};
+	const char *name = arena_printf(e->m->arena, "%s.step_cost", e->m->name);
+	LLVMValueRef f = begin_function(e, name, e->void_type, 4, types, false);
+	LLVMBasicBlockRef done = new_label(e, "done");
+	bind_syms_from(e, param(e, 0));
+	LLVMValueRef jump = LLVMBuildSwitch(e->b, param(e, 1), done, (unsigned)costs->n);
+	for (int i = 0; i < costs->n; i++) {
+		LLVMBasicBlockRef at = new_label(e, "cost");
+		LLVMAddCase(jump, const_i32_of(e, i), at);
+		place_label(e, at);
+		store_cost(e, param(e, 2), costs->steps[i]->e);
+		store_cost(e, param(e, 3), costs->steps[i]->idx);
+		LLVMBuildBr(e->b, done);
+	}
+	place_label(e, done);
+	end_function(e, NULL);
+	return f;
+}
+
 /* NAME_dims holds the symbols, then threads: the layout of syms. */
 static void emit_workspace_size(Emit *e, LLVMValueRef workspace)
 {
@@ -234,9 +345,9 @@ void emit_model(Emit *e, uint64_t weights_hash)
 	const Func *fn = e->m->main;
 	declare_report(e);
 	LLVMValueRef bind = emit_bind(e), check = emit_check_function(e), dims = emit_output_dims(e);
-	LLVMValueRef workspace = emit_workspace(e), reserved[4];
-	for (int i = 0; i < 4; i++)
-		reserved[i] = const_i64_of(e, 0);
+	LLVMValueRef workspace = emit_workspace(e), reserved[] = {const_i64_of(e, 0), const_i64_of(e, 0)};
+	Costs costs = {0};
+	LLVMValueRef steps = step_table(e, &costs), step_cost = emit_step_cost(e, &costs);
 	LLVMValueRef f[] = {
 		LLVMConstStringInContext2(e->cx, "dcc\0mod", 8, true),
 		int_const(e->i32, DCC_ABI), int_const(e->i32, sizeof(dcc_model)),
@@ -245,7 +356,7 @@ void emit_model(Emit *e, uint64_t weights_hash)
 		int_const(e->i32, e->opt->ntarget), int_const(e->i32, e->nstep), int_const(e->i32, e->lm->nmessage),
 		symbol_table(e), input_table(e), output_table(e), target_table(e), message_table(e), weights_global(e),
 		int_const(e->i64, e->lm->weight_bytes), int_const(e->i64, (int64_t)weights_hash),
-		bind, check, dims, workspace, LLVMConstArray2(e->i64, reserved, 4),
+		bind, check, dims, workspace, steps, step_cost, LLVMConstArray2(e->i64, reserved, 2),
 	};
 	LLVMValueRef init = struct_of(e, "dcc_model", sizeof(dcc_model), sizeof f / sizeof *f, f);
 	const char *name = arena_printf(e->m->arena, "%s_model", e->m->name);

@@ -132,11 +132,11 @@ static uint8_t *generate(LModule *lm, const EmitOptions *opt, LLVMCodeGenFileTyp
 
 /* ---- output files ---------------------------------------------------------------------------------------------- */
 
-typedef struct Out {
+struct Out {
 	const char *path;
 	const char *temp; /* NULL: path is written itself (standard output, a device) */
 	FILE *f;
-} Out;
+};
 
 /* The diagnostics remove the temporary file. */
 static _Noreturn void output_failed(Out *o, int error)
@@ -155,6 +155,8 @@ static Out open_output(Arena *arena, const char *path)
 		o.f = stdout;
 		return o;
 	}
+	if (arena_maps(arena, path))
+		fatal_at(&(Loc){.file = o.path}, "cannot write: the model's data are in this file");
 	bool special = !stat(path, &st) && !S_ISREG(st.st_mode);
 	if (!special)
 		o.temp = arena_printf(arena, "%s.%ld.tmp", path, (long)getpid());
@@ -186,7 +188,7 @@ static void flush_output(Out *o)
 		output_failed(o, errno);
 }
 
-static void publish_output(Out *o)
+void publish_output(Out *o)
 {
 	if (!o->temp)
 		return;
@@ -384,11 +386,18 @@ void emit_object_memory(LModule *lm, const EmitOptions *opt, void **bytes, size_
 	memcpy(*bytes, obj, *size);
 }
 
+Out *hold_text(Module *m, const char *path, const void *text, size_t n)
+{
+	Out *o = arena_alloc(m->arena, sizeof *o);
+	*o = open_output(m->arena, path);
+	write_output(o, text, n);
+	flush_output(o);
+	return o;
+}
+
 void write_text(Module *m, const char *path, const void *text, size_t n)
 {
-	Out o = open_output(m->arena, path);
-	write_output(&o, text, n);
-	close_output(&o);
+	publish_output(hold_text(m, path, text, n));
 }
 
 void emit_assembly(LModule *lm, const EmitOptions *opt, const char *path)

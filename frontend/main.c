@@ -1,12 +1,15 @@
 /* main.c - the dcc command: options, then load, passes, emission. */
+#include "../backend/elf.h"
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"
 #include "frontend.h"
 #include "reduce.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef enum Output { EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops } Output;
@@ -39,6 +42,8 @@ static const char help[] =
 	"Model\n"
 	"  -D SYM=VALUE             binds a symbolic dim\n"
 	"  -D SYM=LO..HI            bounds it\n"
+	"  --state OUT=IN,cap=N     input IN and output OUT (IN with rows appended, or its newest rows) share one buffer of the\n"
+	"                           caller with room for N rows: nothing is copied; auto,cap=N: all such pairs\n"
 	"  -march=NAME[,NAME]       avx2 (x86-64-v3), avx512 (x86-64-v4), native; default: both in one object\n"
 	"\n"
 	"Looking inside\n"
@@ -54,7 +59,7 @@ static const char help[] =
 	"  --reduce=CMD             shrinks the model while the shell command CMD, given the path of a candidate's IR for {}\n"
 	"                           or at its end, fails with the exit code that it gives for all of the model; writes IR\n"
 	"  --check                  imports and checks the model, lists everything unsupported, writes nothing\n"
-	"  --inspect                inputs, outputs and symbols of the model\n"
+	"  --inspect                inputs, outputs and symbols of the model, which may also be an object or shared object\n"
 	"  --list-ops               the operators of the IR; --list-onnx-ops: those of ONNX; --help-passes: the passes\n"
 	"  --version, --help\n"
 	"\n"
@@ -79,6 +84,15 @@ static const char *option_value(const char *arg, const char *name)
 static bool is_flag(const char *arg, const char *name)
 {
 	return !strcmp(arg + (arg[1] == '-' ? 2 : 1), name);
+}
+
+/* Output that a full disk or a closed pipe swallowed is an error like any other. */
+static int flush_stdout(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	fprintf(stderr, "dcc: standard output cannot be written: %s\n", strerror(errno));
+	return 1;
 }
 
 static int64_t number(const char *text, char **end)
@@ -142,6 +156,12 @@ static void choose_targets(Options *o, const char *list)
 	free(copy);
 }
 
+static void add_state(Options *o, const char *text)
+{
+	o->pass.state = realloc((void *)o->pass.state, (o->pass.nstate + 1) * sizeof *o->pass.state);
+	((const char **)o->pass.state)[o->pass.nstate++] = text;
+}
+
 static bool parse_info(const char *a)
 {
 	if (is_flag(a, "help") || !strcmp(a, "-h"))
@@ -154,13 +174,27 @@ static bool parse_info(const char *a)
 		print_onnx_ops(stdout);
 	else if (is_flag(a, "help-passes")) {
 		print_passes(stdout);
-		fputs("fusions:", stdout);
-		for (const char *const *f = fusion_names(); *f; f++)
-			printf(" %s", *f);
-		putchar('\n');
+		print_fusions(stdout);
 	} else
 		return false;
 	return true;
+}
+
+static bool is_pass(const char *name)
+{
+	return find_pass(name) && strcmp(name, "import");
+}
+
+/* The list, once every name in it is known. */
+static const char *checked_list(const char *list, bool (*known)(const char *name), const char *complaint)
+{
+	char *copy = strdup(list), *save = NULL;
+
+	for (char *name = strtok_r(copy, ",", &save); name; name = strtok_r(NULL, ",", &save))
+		if (!known(name))
+			usage(complaint, name);
+	free(copy);
+	return list;
 }
 
 static bool parse_valued(Options *o, const char *a)
@@ -179,19 +213,22 @@ static bool parse_valued(Options *o, const char *a)
 			usage("--stop-after: no pass '%s'", v);
 		o->pass.stop_after = v;
 	} else if ((v = option_value(a, "passes")))
-		o->pass.only = v;
+		o->pass.only = checked_list(v, is_pass, "--passes: no pass '%s'");
 	else if ((v = option_value(a, "print-after")))
-		o->pass.print_after = v;
+		o->pass.print_after = checked_list(v, is_pass, "--print-after: no pass '%s'");
 	else if ((v = option_value(a, "no-fuse")))
-		o->pass.no_fuse = v;
+		o->pass.no_fuse = checked_list(v, find_fusion, "--no-fuse: no fusion or rule '%s'");
 	else if ((v = option_value(a, "opt-bisect-limit"))) {
-		o->pass.bisect_limit = number(v, &end);
-		if (*end)
-			usage("--opt-bisect-limit wants a number, got '%s'", v);
+		int64_t limit = number(v, &end);
+		if (*end || limit < 0 || limit > INT_MAX)
+			usage("--opt-bisect-limit wants a number from 0 on, got '%s'", v);
+		o->pass.bisect_limit = (int)limit;
 	} else if ((v = option_value(a, "report")))
 		o->report = v;
 	else if ((v = option_value(a, "reduce")))
 		o->reduce = v;
+	else if ((v = option_value(a, "state")))
+		add_state(o, v);
 	else if ((v = option_value(a, "header")))
 		o->header = v;
 	else if ((v = option_value(a, "weights")))
@@ -234,6 +271,17 @@ static bool parse_flag(Options *o, const char *a)
 	return true;
 }
 
+static bool wants_value(const char *a)
+{
+	static const char *const valued[] = {"emit", "march", "stop-after", "passes", "print-after", "no-fuse",
+	                                     "opt-bisect-limit", "report", "reduce", "header", "weights", "linker",
+	                                     "name"};
+	for (size_t i = 0; i < sizeof valued / sizeof *valued; i++)
+		if (is_flag(a, valued[i]))
+			return true;
+	return false;
+}
+
 static void parse_options(Options *o, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
@@ -243,7 +291,11 @@ static void parse_options(Options *o, int argc, char **argv)
 				usage("more than one input: '%s'", a);
 			o->input = a;
 		} else if (parse_info(a)) {
-			exit(fflush(stdout) ? 1 : 0);
+			exit(flush_stdout());
+		} else if (is_flag(a, "state")) {
+			if (++i == argc)
+				usage("%s wants a value", a);
+			add_state(o, argv[i]);
 		} else if (!strcmp(a, "-o") || !strcmp(a, "-D")) {
 			if (++i == argc)
 				usage("%s wants a value", a);
@@ -254,7 +306,7 @@ static void parse_options(Options *o, int argc, char **argv)
 		} else if (!strncmp(a, "-D", 2)) {
 			add_binding(o, a + 2);
 		} else if (!parse_flag(o, a) && !parse_valued(o, a)) {
-			usage("unknown option '%s'", a);
+			usage(wants_value(a) ? "%1$s wants a value: %1$s=VALUE" : "unknown option '%s'", a);
 		}
 	}
 	if (!o->input)
@@ -295,31 +347,134 @@ static void inspect(Module *m)
 		print_port(stdout, m, "output", m->main->results[i], &m->main->body.yields[i]->type);
 }
 
-static void write_output(Options *o, Module *m)
+/* The model in an object; false: the file is something else. */
+static bool inspect_binary(const char *path)
+{
+	Arena *arena = new_arena();
+	const Loc loc = {.file = path};
+	size_t size;
+	const void *bytes = map_file(arena, path, &size);
+	bool yes = bytes && is_elf(bytes, size);
+	if (yes) {
+		Elf e;
+		open_elf(&e, bytes, size, &loc);
+		inspect_object(&e, &loc, stdout);
+	}
+	free_arena(arena);
+	return yes;
+}
+
+/* ---- output files ---------------------------------------------------------------------------------------------- */
+
+/* Standard output, a device, a folder: nothing that can be renamed to. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+	return !strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode));
+}
+
+static bool same_inode(const char *a, const char *b)
+{
+	struct stat x, y;
+	return !stat(a, &x) && !stat(b, &y) && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static const char *folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? strndup(path, (size_t)(slash + 1 - path)) : ".";
+}
+
+/* Also true of files that do not exist yet. */
+static bool same_file(const char *a, const char *b)
+{
+	const char *x = strrchr(a, '/'), *y = strrchr(b, '/');
+	if (same_inode(a, b))
+		return true;
+	return !strcmp(x ? x + 1 : a, y ? y + 1 : b) && same_inode(folder_of(a), folder_of(b));
+}
+
+/* Default header: none without a file beside which it could lie. */
+static const char *header_path(const Options *o, const char *path)
+{
+	if (o->kind != EmitObject && o->kind != EmitShared)
+		return NULL;
+	return o->header || is_special(path) ? o->header : with_suffix(path, ".h");
+}
+
+static const char *output_path(const Options *o)
 {
 	static const char *const suffix[] = {".o", ".so", ".s", ".ll", ".ir", ".ir"};
-	const char *path = o->output ? o->output : with_suffix(o->input, suffix[o->kind]);
+	return o->output ? o->output : with_suffix(o->input, o->reduce ? ".small.ir" : suffix[o->kind]);
+}
+
+static void check_outputs(const Options *o)
+{
+	const char *path = output_path(o), *all[] = {path, header_path(o, path), o->weights, o->report};
+	int n = sizeof all / sizeof *all;
+
+	for (int i = 0; i < n; i++) {
+		if (!all[i] || is_special(all[i]))
+			continue;
+		if (same_file(all[i], o->input))
+			usage("the output would overwrite the input '%s'", all[i]);
+		for (int j = 0; j < i; j++)
+			if (all[j] && same_file(all[i], all[j]))
+				usage("two outputs would be written to '%s'", all[i]);
+	}
+}
+
+/* The header waits under another name until the code is there: both appear, or neither. */
+static void write_code(const Options *o, Module *m, const EmitOptions *e, const char *path)
+{
+	const char *header = header_path(o, path);
+	const char *temp = header && !is_special(header) ? arena_printf(m->arena, "%s.%ld.new", header, (long)getpid()) : NULL;
+
+	if (temp)
+		diag_remove_on_error(temp);
+	if (header)
+		emit_header(m->loops, e, temp ? temp : header);
+	if (o->kind == EmitShared)
+		emit_shared(m->loops, e, o->linker, path);
+	else
+		emit_object(m->loops, e, path);
+	if (temp && rename(temp, header))
+		fatal_at(&(Loc){.file = header}, "cannot write: %s", strerror(errno));
+	if (temp)
+		diag_keep(temp);
+}
+
+static void write_output(const Options *o, Module *m)
+{
+	const char *path = output_path(o);
 	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights};
 
-	if (!strcmp(path, o->input))
-		usage("the output would overwrite the input '%s'", path);
 	switch (o->kind) {
 	case EmitObject:
-	case EmitShared:
-		if (o->kind == EmitShared)
-			emit_shared(m->loops, &e, o->linker, path);
-		else
-			emit_object(m->loops, &e, path);
-		emit_header(m->loops, &e, o->header ? o->header : with_suffix(path, ".h"));
-		return;
+	case EmitShared: write_code(o, m, &e, path); return;
 	case EmitAssembly: emit_assembly(m->loops, &e, path); return;
 	case EmitLlvm: emit_llvm(m->loops, &e, path); return;
-	case EmitIr: case EmitLoops:
-		if (!strcmp(path, "-"))
-			print_module(stdout, m);
-		else
-			write_module(path, m);
+	case EmitIr:
+	case EmitLoops: write_module(path, m);
 	}
+}
+
+/* Once it is whole. */
+static void write_report_file(const Options *o, Module *m)
+{
+	char *text = NULL;
+	size_t n = 0, length = o->report ? strlen(o->report) : 0;
+	FILE *f = o->report ? open_memstream(&text, &n) : NULL;
+
+	if (!o->report)
+		return;
+	if (!f)
+		fatal_at(NULL, "out of memory");
+	write_report(o->pass.report, f, length > 5 && !strcmp(o->report + length - 5, ".json"));
+	if (fclose(f))
+		fatal_at(NULL, "out of memory");
+	write_text(m, o->report, text, n);
+	free(text);
 }
 
 int main(int argc, char **argv)
@@ -327,18 +482,20 @@ int main(int argc, char **argv)
 	Options o = {.pass.bisect_limit = -1};
 
 	parse_options(&o, argc, argv);
+	diag_catch_signals();
+	if (!o.check && !o.inspect)
+		check_outputs(&o);
+	if (o.inspect && inspect_binary(o.input))
+		return flush_stdout();
 	Module *m = load_model(o.input, &o.load);
 	if (o.inspect)
 		inspect(m);
 	if (o.check || o.inspect)
-		return fflush(stdout) ? 1 : 0;
+		return flush_stdout();
 
 	if (o.reduce) {
-		const char *path = o.output ? o.output : with_suffix(o.input, ".small.ir");
-		if (!strcmp(path, o.input))
-			usage("the output would overwrite the input '%s'", path);
-		reduce_module(m, o.reduce, path);
-		return 0;
+		reduce_module(m, o.reduce, output_path(&o));
+		return flush_stdout();
 	}
 
 	/* code needs every pass; --emit=ir stops before the loops unless told otherwise */
@@ -346,19 +503,17 @@ int main(int argc, char **argv)
 		o.pass.stop_after = "layout";
 	if (o.kind != EmitIr && o.pass.stop_after)
 		usage("--stop-after=%s gives IR: add --emit=ir", o.pass.stop_after);
-	if (o.report) {
-		o.pass.report = !strcmp(o.report, "-") ? stdout : fopen(o.report, "w");
-		o.pass.report_json = strlen(o.report) > 5 && !strcmp(o.report + strlen(o.report) - 5, ".json");
-		if (!o.pass.report)
-			fatal_at(&(Loc){.file = o.report}, "cannot be written: %s", strerror(errno));
-	}
+	o.pass.report = o.report ? new_report(m) : NULL;
 	run_passes(m, &o.pass);
-	if (o.pass.report && o.pass.report != stdout && fclose(o.pass.report))
-		fatal_at(&(Loc){.file = o.report}, "cannot be written: %s", strerror(errno));
 	if (o.kind != EmitIr && !m->loops)
 		usage("--passes=%s does not end in loop IR: add --emit=ir", o.pass.only ? o.pass.only : "");
 
+	bool text = o.kind == EmitIr || o.kind == EmitLoops;
+	if (text)
+		write_report_file(&o, m);
 	write_output(&o, m);
+	if (!text) /* the size of the code is known now */
+		write_report_file(&o, m);
 	free_module(m);
-	return fflush(stdout) ? 1 : 0;
+	return flush_stdout();
 }

@@ -3,10 +3,10 @@
  * How: a Plan says what to leave out of the current module; rebuild() makes the module without it, through the same
  * builders and shape functions as the parser, so that types follow from what is left and nonsense is refused before any
  * command runs.  A candidate on which the command fails as it did at first becomes the current module.  Every kind of
- * thing (nodes, outputs, constants ...) is left out in halves first, then in ever smaller runs, down to single ones; all
- * kinds are repeated until nothing more goes.
+ * thing (nodes, outputs, constants ...) is left out in halves first, then in ever smaller runs, down to single ones;
+ * all kinds are repeated until nothing more goes.
  *
- * Why here and not among the passes: it runs a command, writes files and never continues to code; it belongs to the driver.
+ * Why here and not among the passes: it runs a command, writes files and never goes on to code; it belongs to the driver.
  *
  * Ends: no plan adds operands, big constants or symbols; every accepted one has less of something.
  * The first module stays alive to the end: constants of all candidates point into it or into the reducer's arena.
@@ -47,7 +47,7 @@ typedef struct Reducer {
 	Arena *arena;
 	Module *first, *now; /* first == now at the start */
 	const char *command, *output, *dir, *path; /* path of candidates, in the temporary folder dir */
-	const char *data; /* that write_module() may put beside `output`; NULL: it was there before and is not ours to remove */
+	const char *data; /* that write_module() may put beside `output`; NULL: was there before, not ours to remove */
 	int want; /* exit code */
 	int ntest, nnode;
 	Table tried; /* hashes of texts */
@@ -537,7 +537,7 @@ static int count_nodes(const Module *m)
 	return n;
 }
 
-/* Leaves by fatal_at what dim.c or shape.c refuse that way; what they return as a message, and empty results, give false. */
+/* False: shape.c says no, or nothing is left.  dim.c may leave by fatal_at. */
 static bool rebuild(Rebuild *rb)
 {
 	rb->ok = true;

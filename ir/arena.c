@@ -26,6 +26,8 @@ typedef struct Mapping {
 	struct Mapping *next;
 	void *base;
 	size_t bytes;
+	dev_t device; /* of the file */
+	ino_t inode;
 } Mapping;
 
 struct Arena {
@@ -198,9 +200,9 @@ uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
 
 /* Reserves zero pages for the bytes and at least one more, then lays the file over them: the NUL is in a zero page, or
  * in the zeroed rest of the file's last page. */
-static void *map_descriptor(Arena *a, int fd, size_t bytes)
+static void *map_descriptor(Arena *a, int fd, const struct stat *st)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes / page + 1) * page;
+	size_t bytes = (size_t)st->st_size, page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes / page + 1) * page;
 	char *base = mmap(NULL, whole, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (base == MAP_FAILED)
 		return NULL;
@@ -211,7 +213,7 @@ static void *map_descriptor(Arena *a, int fd, size_t bytes)
 		return NULL;
 	}
 	Mapping *m = arena_alloc(a, sizeof *m);
-	*m = (Mapping){a->mappings, base, whole};
+	*m = (Mapping){a->mappings, base, whole, st->st_dev, st->st_ino};
 	a->mappings = m;
 	return base;
 }
@@ -236,11 +238,22 @@ const void *map_file(Arena *a, const char *path, size_t *bytes)
 	int why = check_file(fd, &st);
 	void *data = NULL;
 	if (!why) {
-		data = map_descriptor(a, fd, (size_t)st.st_size);
+		data = map_descriptor(a, fd, &st);
 		why = errno;
 		*bytes = (size_t)st.st_size;
 	}
 	close(fd);
 	errno = data ? 0 : why;
 	return data;
+}
+
+bool arena_maps(const Arena *a, const char *path)
+{
+	struct stat st;
+	if (stat(path, &st))
+		return false;
+	for (const Mapping *m = a->mappings; m; m = m->next)
+		if (m->device == st.st_dev && m->inode == st.st_ino)
+			return true;
+	return false;
 }

@@ -4,6 +4,7 @@
  */
 #include "ir.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,7 +14,7 @@ enum { MaxRemoved = 8, MaxMessage = 4096 };
 _Thread_local jmp_buf *diag_recover;
 _Thread_local FILE *diag_stream;
 static _Thread_local int errors;
-static _Thread_local char *removed[MaxRemoved];
+static _Thread_local char *volatile removed[MaxRemoved];
 
 static FILE *stream(void)
 {
@@ -72,13 +73,20 @@ static void report(const Loc *l, const char *word, bool always, const char *fmt,
 	fprintf(stream(), "%s\n", text);
 }
 
+/* A signal must not find a freed name. */
+static void forget(int i)
+{
+	char *name = removed[i];
+	removed[i] = NULL;
+	free(name);
+}
+
 static void clean_up(void)
 {
 	for (int i = 0; i < MaxRemoved; i++) {
 		if (removed[i])
 			unlink(removed[i]);
-		free(removed[i]);
-		removed[i] = NULL;
+		forget(i);
 	}
 }
 
@@ -146,10 +154,8 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 void diag_remove_on_error(const char *path)
 {
 	if (!path) {
-		for (int i = 0; i < MaxRemoved; i++) {
-			free(removed[i]);
-			removed[i] = NULL;
-		}
+		for (int i = 0; i < MaxRemoved; i++)
+			forget(i);
 		return;
 	}
 	for (int i = 0; i < MaxRemoved; i++) {
@@ -168,10 +174,28 @@ void diag_keep(const char *path)
 	for (int i = 0; i < MaxRemoved; i++) {
 		if (!removed[i] || strcmp(removed[i], path))
 			continue;
-		free(removed[i]);
-		removed[i] = NULL;
+		forget(i);
 		return;
 	}
+}
+
+static void on_signal(int number)
+{
+	for (int i = 0; i < MaxRemoved; i++)
+		if (removed[i])
+			unlink(removed[i]);
+	raise(number); /* SA_RESETHAND: the default action, once this returns */
+}
+
+void diag_catch_signals(void)
+{
+	static const int ends[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		struct sigaction old, act = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
+		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN)
+			sigaction(ends[i], &act, NULL);
+	}
+	signal(SIGXFSZ, SIG_IGN); /* a file that gets too large is an error of its write */
 }
 
 void diag_reset(void)

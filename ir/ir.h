@@ -57,6 +57,8 @@ extern _Thread_local FILE *diag_stream; /* NULL: stderr */
 /* A file to be removed when the process leaves by an error; NULL forgets it.  At most 8. */
 void diag_remove_on_error(const char *path);
 void diag_keep(const char *path);
+/* Signals that end the program remove those files first.  Called by programs, once. */
+void diag_catch_signals(void);
 void diag_reset(void); /* forgets the count; for tests */
 
 /* ---- types -------------------------------------------------------------------------------------------------------- */
@@ -341,6 +343,19 @@ void erase_node(Node *); /* its results must have no uses */
 void move_before(Node *, Block *, Node *before);
 bool is_output(const Value *); /* some block yields it */
 Node *only_user(const Value *); /* the node of its only use (all uses in one node count as one), NULL otherwise */
+
+/* ---- state.c ------------------------------------------------------------------------------------------------------- */
+
+typedef struct State { /* what an output shares with an input */
+	int input; /* parameter number */
+	int axis;
+	int64_t capacity; /* elements along the axis that the buffer has room for */
+	int64_t shift; /* the output begins this many indices of the axis behind the input */
+} State;
+
+const Node *state_append(const Value *); /* the in-place concat that v is the result or the parameter of, or NULL */
+void storage_type(Module *, const Value *, Type *); /* v's type as it lies in memory: state with its capacity */
+bool state_of_output(Module *, const Value *yield, State *);
 
 /* ---- shape.c ------------------------------------------------------------------------------------------------------ */
 

@@ -944,6 +944,27 @@ void lstep(LB *b)
 	open_block(b, &add_stmt(b, SStep)->body);
 }
 
+void lstep_cost(LB *b, LExpr *flop, LExpr *bytes, int nloc, const Loc *const *locs)
+{
+	LStmt *s = b->at->up ? b->at->up->last : NULL;
+	if (!s || s->kind != SStep || b->at != &s->body)
+		bug("%s: a cost without a step", fn_name(b));
+	check_type(b, "FLOP of a step", flop, IndexType);
+	check_type(b, "bytes of a step", bytes, IndexType);
+	s->e = flop;
+	s->idx = bytes;
+	s->nloc = nloc;
+	s->locs = locs;
+}
+
+const LFunc *step_kernel(const LStmt *step)
+{
+	for (const LStmt *s = step->body.first; s; s = s->next)
+		if (s->kind == SCall)
+			return s->callee;
+	return NULL;
+}
+
 LArg arg_buf(LBuf *buf, DType elem, LExpr *offset, LExpr *len)
 {
 	return (LArg){.buf = buf, .elem = elem, .offset = offset, .len = len};

@@ -75,7 +75,9 @@ typedef enum LStmtKind {
 	SPrefetch, /* buf[idx], read, into all levels */
 	SFail, /* kernel only: if no failure is recorded, record message number `code` and the value e; goes on */
 	SCheck, /* program only: unless e, return error `code` with text (args: up to three scalars for its {}) */
-	SStep, /* program only: body; all workers meet at its end */
+	/* Program only: body; all workers meet at its end.  e, idx: its FLOP and bytes over the symbols, NULL: not known; locs: the
+	 * ONNX nodes that it computes. */
+	SStep,
 } LStmtKind;
 
 typedef enum LForKind { ForSerial, ForUnroll, ForParallel } LForKind;
@@ -107,6 +109,9 @@ struct LStmt {
 	int code;
 	const char *text;
 	LBlock body, other;
+	int nloc;
+	const Loc *const *locs;
+	int line; /* in the listing: number_lines() */
 	LStmt *next;
 };
 
@@ -119,6 +124,7 @@ typedef struct LFunc {
 	int nparam; /* in order; buffer or scalar */
 	LArg *params; /* .buf or .e (an LVar expression) */
 	LBlock body;
+	int line; /* in the listing: number_lines() */
 	int number;
 	void *scratch;
 } LFunc;
@@ -149,6 +155,7 @@ typedef struct LModule {
 	int64_t *weight_off;
 	int capweight_off, nweight_off;
 	int64_t weight_bytes;
+	int64_t code_bytes; /* of the object that was made last; 0: none yet */
 } LModule;
 
 /* ---- loop.c: building ---------------------------------------------------------------------------------------------- */
@@ -200,6 +207,7 @@ void lfail(LB *, int message, LExpr *value); /* message: lmessage() */
 int lmessage(LModule *, const char *text); /* number of a text, shared */
 void lcheck(LB *, LExpr *cond, int code, const char *text, LExpr *a, LExpr *b, LExpr *c);
 void lstep(LB *);
+void lstep_cost(LB *, LExpr *flop, LExpr *bytes, int nloc, const Loc *const *locs); /* of the open step; locs are not copied */
 LArg arg_buf(LBuf *, DType, LExpr *offset, LExpr *len);
 LArg arg_e(LExpr *);
 
@@ -207,6 +215,10 @@ LArg arg_e(LExpr *);
 
 void print_loops(FILE *, LModule *);
 void print_lfunc(FILE *, const LFunc *);
+/* The listing that line information refers to: all kernels and programs. */
+void number_lines(LModule *);
+void print_listing(FILE *, LModule *);
+const LFunc *step_kernel(const LStmt *step); /* the first that it calls; NULL: none */
 typedef struct Lexer Lexer; /* parse.c's; the loop parser takes over after the module's head */
 LModule *parse_loops(Module *, Lexer *);
 const char *verify_loops(LModule *); /* NULL, or what is wrong and where */

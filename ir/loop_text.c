@@ -255,6 +255,21 @@ static void define_stmt(Printer *p, const LStmt *s)
 		define_name(p, s->tile, s->tile->name);
 }
 
+static void print_step(Printer *p, const LStmt *s)
+{
+	fputs("step", p->f);
+	if (s->e) {
+		fputs(" flop ", p->f);
+		print_expr(p, s->e, TopLevel);
+	}
+	if (s->idx) {
+		fputs(" bytes ", p->f);
+		print_expr(p, s->idx, TopLevel);
+	}
+	for (int i = 0; i < s->nloc; i++)
+		print_loc(p->f, s->locs[i]);
+}
+
 /* The statement's line, without the blocks that belong to it. */
 static void print_stmt_head(Printer *p, const LStmt *s)
 {
@@ -324,7 +339,7 @@ static void print_stmt_head(Printer *p, const LStmt *s)
 			print_args(p, s->narg, s->args);
 		}
 		break;
-	case SStep: fputs("step", f); break;
+	case SStep: print_step(p, s); break;
 	}
 }
 
@@ -474,20 +489,66 @@ static void print_module_parts(Printer *p, const LModule *lm)
 	fputs("}\n", p->f);
 }
 
+/* ---- the listing ------------------------------------------------------------------------------------------------ */
+
+static const char listing_head[] = "; The kernels and programs of the model, as ir.md describes them.  Line numbers of debug "
+				   "information mean this file.\n";
+
+/* One line a statement, and one for each closing brace: what print_lblock does. */
+static int number_block(const LBlock *b, int line)
+{
+	for (LStmt *s = b->first; s; s = s->next) {
+		s->line = line++;
+		if (s->kind == SFor || s->kind == SIf || s->kind == SStep)
+			line = number_block(&s->body, line) + 1;
+		if (s->other.first)
+			line = number_block(&s->other, line) + 1;
+	}
+	return line;
+}
+
+static int number_function(LFunc *fn, int line)
+{
+	fn->line = line;
+	return number_block(&fn->body, line + 1) + 1;
+}
+
+void number_lines(LModule *lm)
+{
+	int line = 2; /* behind listing_head */
+	for (int i = 0; i < lm->nfunc; i++)
+		line = number_function(lm->funcs[i], line);
+	for (int i = 0; i < lm->nprog; i++)
+		line = number_function(lm->programs[i], line);
+}
+
+static void print_functions(FILE *f, LModule *lm, Arena *arena)
+{
+	for (int i = 0; i < lm->nfunc; i++)
+		print_lfunc(f, lm->funcs[i]);
+	for (int i = 0; i < lm->nprog; i++) {
+		Printer p = new_printer(f, arena);
+		for (int s = 0; s < lm->nsym; s++)
+			define_name(&p, lm->syms[s], lm->syms[s]->name);
+		print_function(&p, lm->programs[i]);
+	}
+}
+
+void print_listing(FILE *f, LModule *lm)
+{
+	Arena *arena = new_arena();
+	fputs(listing_head, f);
+	print_functions(f, lm, arena);
+	free_arena(arena);
+}
+
 void print_loops(FILE *f, LModule *lm)
 {
 	Arena *arena = new_arena();
 	number_values(lm->m);
 	Printer p = new_printer(f, arena);
 	print_module_parts(&p, lm);
-	for (int i = 0; i < lm->nfunc; i++)
-		print_lfunc(f, lm->funcs[i]);
-	for (int i = 0; i < lm->nprog; i++) {
-		p = new_printer(f, arena);
-		for (int s = 0; s < lm->nsym; s++)
-			define_name(&p, lm->syms[s], lm->syms[s]->name);
-		print_function(&p, lm->programs[i]);
-	}
+	print_functions(f, lm, arena);
 	free_arena(arena);
 }
 
@@ -1024,6 +1085,22 @@ static void parse_loop(LoopParser *p, LStmt *s, int depth)
 	close_scope(p, first);
 }
 
+static void parse_step(LoopParser *p, LStmt *s, int depth)
+{
+	const Loc **locs = NULL;
+	int cap = 0;
+	if (accept_tok(p->lx, "flop"))
+		s->e = parse_index(p);
+	if (accept_tok(p->lx, "bytes"))
+		s->idx = parse_index(p);
+	while (is_tok(p->lx, "loc")) {
+		const Loc *loc = take_loc(p->lx, here(p->lx));
+		PUSH(p->arena, locs, s->nloc, cap, loc);
+	}
+	s->locs = locs;
+	parse_braces(p, &s->body, depth);
+}
+
 static void parse_stmt_kind(LoopParser *p, LStmt *s, int depth)
 {
 	switch (s->kind) {
@@ -1038,7 +1115,7 @@ static void parse_stmt_kind(LoopParser *p, LStmt *s, int depth)
 	case SPrefetch: parse_prefetch(p, s); break;
 	case SFail: parse_fail(p, s); break;
 	case SCheck: parse_check(p, s); break;
-	case SStep: parse_braces(p, &s->body, depth); break;
+	case SStep: parse_step(p, s, depth); break;
 	}
 }
 

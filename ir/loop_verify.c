@@ -398,7 +398,7 @@ static void check_buf_arg(Verifier *v, int i, const LArg *a, const LBuf *to)
 		     dtypes[to->elem].text);
 	if (a->elem != a->buf->elem && (!v->fn->program || a->buf->elem != U8))
 		fail(v, "argument %d changes the element type of %%%s", i + 1, a->buf->name);
-	if (to->written && (v->fn->program ? is_input_of_program(a->buf) : !a->buf->written))
+	if (to->written && !a->buf->written && (!v->fn->program || is_input_of_program(a->buf)))
 		fail(v, "argument %d is written, but %%%s is read only", i + 1, a->buf->name);
 	if (a->offset)
 		check_typed(v, "an offset", a->offset, IndexType);
@@ -452,9 +452,26 @@ static void check_check(Verifier *v, const LStmt *s)
 	}
 }
 
+/* Over the symbols alone: the object computes it outside of the program. */
+static void check_cost(Verifier *v, const char *what, const LExpr *e)
+{
+	const Map scope = v->scope;
+	bool may_indim = v->may_indim, may_outdim = v->may_outdim;
+	if (!e)
+		return;
+	v->scope = (Map){.arena = v->arena};
+	v->may_indim = v->may_outdim = false;
+	check_typed(v, what, e, IndexType);
+	v->scope = scope;
+	v->may_indim = may_indim;
+	v->may_outdim = may_outdim;
+}
+
 static void check_step(Verifier *v, const LStmt *s)
 {
 	int first = v->nopen;
+	check_cost(v, "the FLOP of a step", s->e);
+	check_cost(v, "the bytes of a step", s->idx);
 	if (!v->fn->program || v->in_step)
 		fail(v, "a step stands in a program only, and not in another step");
 	v->in_step = true;
@@ -697,7 +714,8 @@ static void check_program_buf(Verifier *v, const LBuf *buf)
 		fail(v, "%%%s: a program's buffers are in0.., out0.., ws and weights", buf->name);
 	if (buf->elem != want)
 		fail(v, "%%%s has elements of %s, expected %s", buf->name, dtypes[buf->elem].text, dtypes[want].text);
-	if (buf->written && is_input_of_program(buf))
+	bool state = numbered(buf->name, "in", f->nparam, &i) && state_append(f->params[i]);
+	if (buf->written && is_input_of_program(buf) && !state)
 		fail(v, "%%%s may not be mut", buf->name);
 }
 

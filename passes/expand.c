@@ -84,6 +84,9 @@ static bool own_outputs(Module *m)
 		Value *v = body->yields[i];
 		View w;
 		bool first = true;
+		State state;
+		if (state_of_output(m, v, &state))
+			continue;
 		view_of(m, v, &w);
 		for (int j = 0; j < i; j++)
 			first &= body->yields[j] != v;

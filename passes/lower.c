@@ -24,10 +24,20 @@ static bool fits(Module *m, const Dim *need, const Dim *have)
 	return lo >= 0;
 }
 
+/* What the report calls the result of a node. */
+static const char *value_name(const Node *n)
+{
+	const Node *last = n->op == OpGroup ? n->body->last : n;
+	if (n->out[0]->name)
+		return n->out[0]->name;
+	return last->loc && last->loc->node ? last->loc->node : ops[last->op].text;
+}
+
 Slot *new_slot(Lower *l, const Dim *bytes)
 {
-	bytes = aligned(l->m, bytes);
+	const Dim *need = bytes;
 	Slot *best = NULL;
+	bytes = aligned(l->m, bytes);
 	for (int i = 0; i < l->nslot; i++) {
 		Slot *s = l->slots[i];
 		if (s->used || !fits(l->m, bytes, s->bytes))
@@ -42,14 +52,30 @@ Slot *new_slot(Lower *l, const Dim *bytes)
 		PUSH(l->m->arena, l->slots, l->nslot, l->capslot, best);
 	}
 	best->used = true;
+	best->need = need;
+	best->what = value_name(l->node);
+	best->from = l->nstep;
 	return best;
+}
+
+static void release_slot(Lower *l, Slot *s)
+{
+	s->used = false;
+	report_place(l->t->name, s->offset, s->bytes, s->what, s->from, l->nstep - 1);
+}
+
+static Slot *operand_slot(Lower *l, const Dim *elements)
+{
+	Slot *s = new_slot(l, dim_mul_const(l->m, elements, 4));
+	s->what = arena_printf(l->m->arena, "packed operand of %s", s->what);
+	return s;
 }
 
 Slot *temp_slot(Lower *l, const Dim *elements)
 {
 	if (l->ntemp == (int)(sizeof l->temp / sizeof *l->temp))
 		bug("too many temporaries in one schedule");
-	return l->temp[l->ntemp++] = new_slot(l, dim_mul_const(l->m, elements, 4));
+	return l->temp[l->ntemp++] = operand_slot(l, elements);
 }
 
 Slot *hold_packed(Lower *l, Value *v, const Dim *elements)
@@ -57,9 +83,9 @@ Slot *hold_packed(Lower *l, Value *v, const Dim *elements)
 	if (l->packed_of == v)
 		return NULL;
 	if (l->packed)
-		l->packed->used = false;
+		release_slot(l, l->packed);
 	l->packed_of = v;
-	return l->packed = new_slot(l, dim_mul_const(l->m, elements, 4));
+	return l->packed = operand_slot(l, elements);
 }
 
 void need_scratch(Lower *l, const Dim *elements)
@@ -88,6 +114,8 @@ void plain_view(Module *m, Value *v, View *w)
 			w->f[k++] = f[0];
 	}
 	w->first[full.rank] = k;
+	if (!view_storage(m, w))
+		fatal_at(v->def ? v->def->loc : NULL, "state: the cache is read in an order that its layout in memory does not have");
 }
 
 static Home *home_of(Value *v)
@@ -157,13 +185,71 @@ Kernel open_kernel(Lower *l, const char *name, bool per_target)
 	return (Kernel){.l = l, .b = new_kernel(l->lm, name, per_target ? l->t->name : NULL)};
 }
 
+/* ONNX nodes of the step: all of a group; the first alone for a kernel that only moves data. */
+static int step_locs(Lower *l, bool all, const Loc ***out)
+{
+	const Loc **locs = NULL;
+	int n = 0, cap = 0;
+	const Node *x = l->node->op == OpGroup ? l->node->body->first : l->node;
+
+	for (; x; x = all && x != l->node ? x->next : NULL) {
+		bool known = !x->loc;
+		for (int i = 0; i < n && !known; i++)
+			known = x->loc == locs[i] || (x->loc->node && locs[i]->node && !strcmp(x->loc->node, locs[i]->node));
+		if (!known)
+			PUSH(l->m->arena, locs, n, cap, x->loc);
+	}
+	*out = locs;
+	return n;
+}
+
 void kcall(Kernel *k)
 {
-	LFunc *fn = finish_kernel(&k->b);
+	Lower *l = k->l;
+	LB *p = &l->prog;
+	const Dim *bytes = dim_const(l->m, 0);
+	const Loc **locs;
+	int nloc = step_locs(l, k->flop, &locs);
 
-	lstep(&k->l->prog);
-	lcall(&k->l->prog, fn, k->narg, k->args);
-	lend(&k->l->prog);
+	if (!k->b.fn->loc && nloc)
+		k->b.fn->loc = locs[0];
+	LFunc *fn = finish_kernel(&k->b);
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->bytes[i])
+			bytes = dim_add(l->m, bytes, k->bytes[i]);
+	lstep(p);
+	lstep_cost(p, ldim(p, k->flop ? k->flop : dim_const(l->m, 0)), ldim(p, bytes), nloc, locs);
+	lcall(p, fn, k->narg, k->args);
+	lend(p);
+	l->nstep++;
+}
+
+void kflop(Kernel *k, const Dim *flop)
+{
+	k->flop = k->flop ? dim_add(k->l->m, k->flop, flop) : flop;
+}
+
+void kflop_nodes(Kernel *k, const Node *first, const Node *end)
+{
+	for (const Node *n = first; n != end; n = n->next)
+		if (n->op != OpIdentity && n->op != OpCast)
+			kflop(k, dim_mul_const(k->l->m, type_numel(k->l->m, &n->out[0]->type), n->op == OpGlu ? 2 : 1));
+}
+
+void kreads(Kernel *k, const LBuf *buf, const Dim *elements)
+{
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->bufs[i] == buf)
+			k->bytes[i] = dim_min(k->l->m, dim_mul_const(k->l->m, elements, dtypes[buf->elem].bytes), k->bytes[i]);
+}
+
+/* `bytes` more of a buffer, of which there are `all`. */
+static void count_bytes(Kernel *k, const LBuf *buf, const Dim *bytes, const Dim *all)
+{
+	Module *m = k->l->m;
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->bufs[i] == buf)
+			k->bytes[i] = dim_min(m, k->bytes[i] ? dim_add(m, k->bytes[i], bytes) : bytes, all);
 }
 
 static LExpr *add_scalar(Kernel *k, LExpr *value)
@@ -203,7 +289,7 @@ static LBuf *add_buffer(Kernel *k, const void *key, DType dtype, bool write, LAr
 	return k->bufs[k->nbuf++] = lparam_buf(&k->b, arena_printf(k->l->m->arena, "b%d", k->narg++), dtype, write);
 }
 
-LBuf *kbuf(Kernel *k, Value *root, bool write)
+static LBuf *value_buf(Kernel *k, Value *root, bool write)
 {
 	Home *h = find_home(k->l, root);
 	Module *m = k->l->m;
@@ -211,7 +297,23 @@ LBuf *kbuf(Kernel *k, Value *root, bool write)
 	LB *p = &k->l->prog;
 	LExpr *offset = ldim(p, dim_floordiv(m, h->offset, dim_const(m, dtypes[t].bytes)));
 
-	return add_buffer(k, root, t, write, arg_buf(h->buf, t, offset, ldim(p, type_numel(m, &root->type))));
+	Type storage;
+	storage_type(m, root, &storage);
+	return add_buffer(k, root, t, write, arg_buf(h->buf, t, offset, ldim(p, type_numel(m, &storage))));
+}
+
+static const Dim *bytes_of(Module *m, const Type *t)
+{
+	return dim_mul_const(m, type_numel(m, t), dtypes[t->dtype].bytes);
+}
+
+LBuf *kbuf(Kernel *k, Value *root, bool write)
+{
+	LBuf *buf = value_buf(k, root, write);
+	const Dim *all = bytes_of(k->l->m, &root->type);
+
+	count_bytes(k, buf, all, all);
+	return buf;
 }
 
 LBuf *kslot(Kernel *k, Slot *s, bool write)
@@ -219,9 +321,11 @@ LBuf *kslot(Kernel *k, Slot *s, bool write)
 	Module *m = k->l->m;
 	LB *p = &k->l->prog;
 	const Dim *four = dim_const(m, 4);
+	LBuf *buf = add_buffer(k, s, F32, write, arg_buf(k->l->ws, F32, ldim(p, dim_floordiv(m, s->offset, four)),
+	                                                 ldim(p, dim_floordiv(m, s->bytes, four))));
 
-	return add_buffer(k, s, F32, write,
-	                  arg_buf(k->l->ws, F32, ldim(p, dim_floordiv(m, s->offset, four)), ldim(p, dim_floordiv(m, s->bytes, four))));
+	count_bytes(k, buf, s->need, s->need);
+	return buf;
 }
 
 LExpr *kthreads(Kernel *k)
@@ -245,6 +349,16 @@ LExpr *kworker(Kernel *k)
 	return add_scalar(k, k->l->worker);
 }
 
+/* Of the elements that a view shows; broadcast axes show the same ones again. */
+static const Dim *viewed_bytes(Module *m, const View *w, DType dtype)
+{
+	const Dim *n = dim_const(m, dtypes[dtype].bytes);
+	for (int i = 0; i < w->first[w->rank]; i++)
+		if (!dim_equals(w->f[i].stride, 0))
+			n = dim_mul(m, n, w->f[i].extent);
+	return n;
+}
+
 Access kaccess(Kernel *k, Value *v)
 {
 	View w;
@@ -252,7 +366,8 @@ Access kaccess(Kernel *k, Value *v)
 	Access a = {.rank = v->type.rank, .dtype = v->type.dtype};
 
 	plain_view(m, v, &w);
-	a.buf = kbuf(k, w.root, false);
+	a.buf = value_buf(k, w.root, false);
+	count_bytes(k, a.buf, viewed_bytes(m, &w, v->type.dtype), bytes_of(m, &w.root->type));
 	a.base = w.base;
 	for (int d = 0; d < a.rank; d++) {
 		a.extent[d] = v->type.dims[d];
@@ -387,6 +502,7 @@ static void lower_node(Lower *l, Node *n, int at)
 
 	if (!needs_code(l->m, n) || !v->nuse)
 		return;
+	l->node = n;
 	Home *h = new_home(l, v);
 	if (!h->buf) { /* not an output */
 		h->slot = new_slot(l, dim_mul_const(l->m, type_numel(l->m, &v->type), dtypes[v->type.dtype].bytes));
@@ -399,11 +515,13 @@ static void lower_node(Lower *l, Node *n, int at)
 	else
 		lower_root(l, n, NULL, v, v);
 	for (int i = 0; i < l->ntemp; i++)
-		l->temp[i]->used = false;
+		release_slot(l, l->temp[i]);
 	for (int i = 0; i < l->nhome; i++) {
 		Home *d = home_of(l->home_values[i]);
-		if (d->slot && d->last <= at)
-			d->slot->used = false, d->slot = NULL;
+		if (d->slot && d->last <= at) {
+			release_slot(l, d->slot);
+			d->slot = NULL;
+		}
 	}
 }
 
@@ -459,6 +577,8 @@ static void close_program(Lower *l, const Dim **bytes, const Dim **worker)
 {
 	const Dim *four = dim_const(l->m, 4);
 
+	if (l->packed)
+		release_slot(l, l->packed);
 	l->scratch_let->e = ldim(&l->prog, dim_floordiv(l->m, l->bytes, four));
 	l->worker_let->e = ldim(&l->prog, dim_floordiv(l->m, l->worker_bytes, four));
 	*bytes = dim_max(l->m, *bytes, l->bytes);
@@ -488,7 +608,17 @@ static void lower_target(Module *m, LModule *lm, const Target *t, const Dim **by
 
 	clear_homes(m, &m->main->body);
 	open_program(&l);
+	for (Node *n = m->main->body.first; n; n = n->next)
+		if (n->op == OpConcat && attr_int(n, Attr_state)) { /* in the buffer of its first operand */
+			Home *h = new_home(&l, n->out[0]);
+			h->buf = l.in[n->in[0]->index];
+			h->buf->written = true;
+			h->offset = dim_const(m, 0);
+		}
 	for (int i = 0; i < m->main->body.nyield; i++) { /* pass_expand made them results of nodes of their own */
+		State state;
+		if (state_of_output(m, m->main->body.yields[i], &state))
+			continue;
 		Home *h = new_home(&l, m->main->body.yields[i]);
 		h->buf = l.out[i];
 		h->offset = dim_const(m, 0);
@@ -549,6 +679,12 @@ static void check_dims(Module *m, LB *b)
 		       arena_printf(m->arena, "node '%s': dims %s = {} and %s = {} differ", loc && loc->node ? loc->node : "?",
 		                    dim_text(m, m->checks[i].a), dim_text(m, m->checks[i].b)), x, y, NULL);
 	}
+	for (const Node *n = m->main->body.first; n; n = n->next)
+		if (n->op == OpConcat && attr_int(n, Attr_state)) {
+			LExpr *rows = ldim(b, n->out[0]->type.dims[attr_int(n, Attr_axis)]), *room = li(b, attr_int(n, Attr_state));
+			lcheck(b, lop(b, LLe, rows, room, NULL), 4,
+			       arena_printf(m->arena, "input '%s': {} rows do not fit the state's capacity of {}", n->in[0]->name), rows, room, NULL);
+		}
 	for (int i = 0; i < m->main->body.nyield; i++) {
 		const Value *v = m->main->body.yields[i];
 		for (int d = 0; d < v->type.rank; d++) {

@@ -12,6 +12,9 @@
 typedef struct Slot { /* a place in the workspace */
 	const Dim *offset, *bytes;
 	bool used;
+	const Dim *need; /* bytes that the present user asked for */
+	const char *what; /* the present user, for the report */
+	int from; /* its first step */
 } Slot;
 
 typedef struct Home { /* where a value lies */
@@ -27,6 +30,8 @@ typedef struct Lower {
 	const Target *t;
 	LB prog;
 	LBuf **in, **out, *ws, *weights;
+	const Node *node; /* being lowered: a group or a single node */
+	int nstep; /* of the program so far */
 	int nslot, capslot;
 	Slot **slots;
 	const Dim *bytes; /* of all slots */
@@ -52,6 +57,8 @@ typedef struct Kernel {
 	LExpr *dim_vars[MaxKDims];
 	const void *keys[MaxLArgs]; /* Value or Slot of each buffer */
 	LBuf *bufs[MaxLArgs];
+	const Dim *bytes[MaxLArgs]; /* moved to or from each buffer; NULL: none that count */
+	const Dim *flop; /* NULL: it only moves data */
 } Kernel;
 
 typedef struct Access { /* a value, read or written through a view with at most one factor an axis */
@@ -75,6 +82,11 @@ void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
 
 Kernel open_kernel(Lower *, const char *name, bool per_target);
 void kcall(Kernel *); /* closes it and calls it in a step of the program; the kernel lives on as text */
+/* The step's cost: 2 FLOP a multiply-add, 1 an elementwise operation and element.  kaccess, kbuf and kslot count what they hand
+ * out as moved once; kreads corrects that for a buffer of which only some elements are read. */
+void kflop(Kernel *, const Dim *flop); /* adds */
+void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementwise nodes first .. end (exclusive) */
+void kreads(Kernel *, const LBuf *, const Dim *elements);
 LExpr *kdim(Kernel *, const Dim *);
 LBuf *kbuf(Kernel *, Value *root, bool write); /* all of root, which has a home */
 LBuf *kslot(Kernel *, Slot *, bool write); /* f32 */

@@ -114,7 +114,8 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first);
 	lend(b);
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
-	LExpr *sum = llet(b, lload(b, a->sums, 1, i, NULL, NULL));
+	/* 1 at least, as the largest score counts 1, but 0 without keys, where the product with the values is 0; NaN stays */
+	LExpr *sum = llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), lload(b, a->sums, 1, i, NULL, NULL), NULL));
 	LExpr *at[4] = {batch, ladd(b, a->from, i), head, NULL};
 	LExpr *row = llet(b, offset_of(k, &a->out, at));
 	LExpr *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
@@ -220,6 +221,11 @@ void lower_attention(Lower *l, Node *n, Value *home)
 	emit_values(&a, batch, head);
 	lend(b);
 	lend(b);
+	/* two products; scale, largest, difference, exponential, sum, mask; division */
+	const Dim *scores = dim_mul(m, dim_mul(m, qt->dims[0], qt->dims[2]), dim_mul(m, a.T, a.S));
+	kflop(&k, dim_mul(m, scores, dim_mul_const(m, dim_add(m, a.R, a.V), 2)));
+	kflop(&k, dim_mul_const(m, scores, a.masked ? 6 : 5));
+	kflop(&k, type_numel(m, &n->out[0]->type));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

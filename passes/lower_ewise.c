@@ -33,9 +33,10 @@ LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 #define NEG(u) OP1(LNeg, u)
 #define ABS(u) OP1(LAbs, u)
 #define SQRT(u) OP1(LSqrt, u)
-#define FLOOR(u) OP1(LFloor, u)
-#define CEIL(u) OP1(LCeil, u)
-#define ROUND(u) OP1(LRound, u)
+#define ROUNDED(op, u) (dtypes[(u)->type.elem].cls == ClassFloat ? OP1(op, u) : (u)) /* integers are whole */
+#define FLOOR(u) ROUNDED(LFloor, u)
+#define CEIL(u) ROUNDED(LCeil, u)
+#define ROUND(u) ROUNDED(LRound, u)
 #define NOT(u) OP1(LNot, u)
 #define ADD(u, v) OP2(LAdd, u, v)
 #define SUB(u, v) OP2(LSub, u, v)
@@ -269,6 +270,8 @@ void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 	} else {
 		emit_rows(&s);
 	}
+	if (!copy)
+		kflop_nodes(&k, s.first, s.end);
 	kcall(&k);
 }
 

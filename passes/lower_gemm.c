@@ -391,6 +391,11 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	LBuf *a = kslot(&k, packed, false), *w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
 	emit_gemm(&k, &e, a, w, rows, depth, tiles, panels);
+	const Dim *outputs = type_numel(m, &root->out[0]->type);
+	kflop(&k, dim_mul_const(m, dim_mul(m, outputs, depth), 2));
+	if (root->in[2])
+		kflop(&k, outputs);
+	kflop_nodes(&k, epilogue, NULL);
 	k.b.fn->loc = root->loc;
 	kcall(&k);
 }
@@ -552,6 +557,7 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	lstore(b, out, ladd(b, lmul(b, ladd(b, lmul(b, at, nr), i), nn), col), NULL, lane_mask(&k, lsub(b, nn, col)), sum);
 	for (int c = 0; c < 5; c++)
 		lend(b);
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -64,12 +64,18 @@ static void lower_concat(Lower *l, Node *n, Value *home)
 	const Type *t = &n->out[0]->type;
 	int axis = attr_int(n, Attr_axis), last = t->rank - 1;
 	const Dim *start = dim_const(m, 0), *stride[MaxRank], *s = dim_const(m, 1);
+	Type storage;
 
+	storage_type(m, n->out[0], &storage);
 	for (int d = last; d >= 0; d--) {
 		stride[d] = s;
-		s = dim_mul(m, s, t->dims[d]);
+		s = dim_mul(m, s, storage.dims[d]);
 	}
 	for (int i = 0; i < n->nin; i++) {
+		if (i == 0 && attr_int(n, Attr_state)) { /* lies there already */
+			start = n->in[0]->type.dims[axis];
+			continue;
+		}
 		Kernel k = open_kernel(l, "concat", false);
 		LB *b = &k.b;
 		Access x = kaccess(&k, n->in[i]);
@@ -224,6 +230,7 @@ static void lower_take(Lower *l, Node *n, Value *home)
 	copy_tail(&k, &x, axis + 1, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
 	lend(b);
 	lend(b);
+	kreads(&k, x.buf, type_numel(m, t));
 	kcall(&k);
 }
 
@@ -244,6 +251,7 @@ static void lower_take_elements(Lower *l, Node *n, Value *home)
 	lstore(b, y, row, NULL, NULL, lload(b, x.buf, 1, offset_of(&k, &x, at), NULL, NULL));
 	lend(b);
 	lend(b);
+	kreads(&k, x.buf, type_numel(l->m, t));
 	kcall(&k);
 }
 
@@ -276,6 +284,7 @@ static void lower_take_nd(Lower *l, Node *n, Value *home)
 	copy_tail(&k, &x, batch + depth, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
 	for (int64_t d = 0; d <= depth; d++)
 		lend(b);
+	kreads(&k, x.buf, type_numel(m, t));
 	kcall(&k);
 }
 

@@ -298,6 +298,18 @@ static void find_output(Rows *r, Value *home)
 	}
 }
 
+/* Operations an element. */
+static int row_flop(const Node *n)
+{
+	int affine = (n->nin > 1 && n->in[1]) + (n->nin > 2 && n->in[2]);
+	switch (n->op) {
+	case OpSoftmax: return 5; /* largest, difference, exponential, sum, division */
+	case OpNorm: return 6 + affine; /* sum; difference, square, sum; difference, product */
+	case OpRmsNorm: return 3 + affine; /* square, sum; product */
+	default: return 1;
+	}
+}
+
 void lower_rows(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
@@ -341,6 +353,7 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	else
 		emit_reduction(&r);
 	lend(b);
+	kflop(&k, dim_mul_const(m, type_numel(m, &n->in[0]->type), row_flop(n)));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -193,6 +193,7 @@ void lower_winconv(Lower *l, Node *n, Value *home)
 	emit_task(&a, llet(b, lop(b, LPMin, lsub(b, len, a.t0), li(b, TimeBlock), NULL)));
 	lend(b);
 	lend(b);
+	kflop(&k, dim_mul_const(m, type_numel(m, xt), 2 * a.taps));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }
@@ -268,6 +269,10 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	lstore(b, y, ladd(b, lmul(b, row, len), o), NULL, lane_mask(&k, lsub(b, len, o)), lelem(b, acc, zero, zero));
 	lend(b);
 	lend(b);
+	const Dim *depth = w.extent[1];
+	for (int d = 0; d < sp; d++)
+		depth = dim_mul(m, depth, w.extent[2 + d]);
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -1,5 +1,5 @@
-/* pass.c - runs the pipeline of passes.def: dumps, verification, timing, bisection, the report. */
-#include "pass.h"
+/* pass.c - runs the pipeline of passes.def: dumps, verification, timing, bisection. */
+#include "rewrite.h"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,13 +18,30 @@ enum { NPasses = sizeof passes / sizeof *passes };
 
 static _Thread_local const PassOptions *options;
 static _Thread_local int rewrites; /* allowed so far, for --opt-bisect-limit */
-static _Thread_local bool report_open; /* a JSON entry has been written */
 
-static const char *const fusions[] = {"glu", "winconv", "attention", "norm", "linear", "epilogue", "ewise", NULL};
+/* norm and linear are rules. */
+static const char *const fusions[] = {"glu", "winconv", "attention", "epilogue", "ewise", NULL};
 
-const char *const *fusion_names(void)
+bool find_fusion(const char *name)
 {
-	return fusions;
+	for (const char *const *f = fusions; *f; f++)
+		if (!strcmp(*f, name))
+			return true;
+	for (int i = 0; i < nrules; i++)
+		if (!strcmp(rules[i].name, name))
+			return true;
+	return false;
+}
+
+void print_fusions(FILE *f)
+{
+	fputs("fusions:", f);
+	for (const char *const *name = fusions; *name; name++)
+		fprintf(f, " %s", *name);
+	fputs("\nrules:", f);
+	for (int i = 0; i < nrules; i++)
+		fprintf(f, "%s %s", i % 12 == 11 ? "\n      " : "", rules[i].name);
+	fputc('\n', f);
 }
 
 const PassOptions *pass_options(void)
@@ -77,51 +94,6 @@ bool allow(const char *name)
 	if (options->bisect_limit >= 0)
 		fprintf(stderr, "BISECT: %d: %s\n", rewrites, name);
 	return true;
-}
-
-/* ---- report ------------------------------------------------------------------------------------------------------------ */
-
-static void json_string(FILE *f, const char *s)
-{
-	fputc('"', f);
-	for (; *s; s++)
-		if (*s == '"' || *s == '\\')
-			fprintf(f, "\\%c", *s);
-		else if ((unsigned char)*s < 32)
-			fprintf(f, "\\u%04x", *s);
-		else
-			fputc(*s, f);
-	fputc('"', f);
-}
-
-static void report_line(const char *kind, const char *pattern, const Loc *loc, const char *why)
-{
-	const char *node = loc && loc->node ? loc->node : "";
-
-	if (!options || !options->report)
-		return;
-	if (!options->report_json) {
-		fprintf(options->report, "%-8s %-10s %s%s%s\n", kind, pattern, node, why ? ": " : "", why ? why : "");
-		return;
-	}
-	fprintf(options->report, "%s\n  {\"kind\": \"%s\", \"pattern\": \"%s\", \"node\": ", report_open ? "," : "", kind, pattern);
-	json_string(options->report, node);
-	if (why) {
-		fputs(", \"why\": ", options->report);
-		json_string(options->report, why);
-	}
-	fputc('}', options->report);
-	report_open = true;
-}
-
-void report_match(const char *pattern, const Loc *loc)
-{
-	report_line("matched", pattern, loc, NULL);
-}
-
-void report_miss(const char *pattern, const Loc *loc, const char *why)
-{
-	report_line("missed", pattern, loc, why);
 }
 
 /* ---- value checks ------------------------------------------------------------------------------------------------------ */
@@ -277,14 +249,11 @@ void run_passes(Module *m, const PassOptions *o)
 
 	options = o;
 	rewrites = 0;
-	report_open = false;
 	if (!find_pass(m->stage))
 		fatal_at(&(Loc){.file = m->path}, "the text says stage %s, which is no pass (dcc --help-passes lists them)", m->stage);
 	verify(m, m->stage);
 	if (o->verify_passes && !m->loops)
 		start_oracle(m, check = &oracle);
-	if (o->report && o->report_json)
-		fputs("[", o->report);
 	if (o->only) {
 		run_listed(m, check);
 	} else if (!m->loops) {
@@ -292,8 +261,6 @@ void run_passes(Module *m, const PassOptions *o)
 		for (int i = from; i <= to; i++)
 			run_pass(m, &passes[i], check);
 	}
-	if (o->report && o->report_json)
-		fputs("\n]\n", o->report);
 	for (int i = 0; check && i < check->nin; i++)
 		free_tensor(&check->in[i]);
 	for (int i = 0; check && i < check->nout; i++)

@@ -7,9 +7,12 @@
 
 /* May the rewrite or fusion `name` be applied now?  False when --no-fuse names it or --opt-bisect-limit is reached; counts. */
 bool allow(const char *name);
-/* The report: where a pattern matched; for near misses, the condition that failed. */
+/* The report: where a pattern matched, and its other nodes; for near misses, the condition that failed; which value a part of
+ * the workspace holds from one step to another. */
 void report_match(const char *pattern, const Loc *);
+void report_also(const Loc *); /* another node of the last match */
 void report_miss(const char *pattern, const Loc *, const char *why);
+void report_place(const char *target, const Dim *offset, const Dim *bytes, const char *what, int from, int to);
 
 const PassOptions *pass_options(void);
 

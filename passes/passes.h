@@ -4,6 +4,11 @@
 
 #include "../backend/backend.h"
 
+/* report.c: what --report=FILE writes. */
+typedef struct Report Report;
+Report *new_report(Module *);
+void write_report(Report *, FILE *, bool json); /* after run_passes, while the module lives */
+
 typedef struct PassOptions {
 	const char *stop_after; /* pass name or NULL */
 	const char *only; /* --passes=a,b: run just these, in this order */
@@ -12,9 +17,10 @@ typedef struct PassOptions {
 	bool verify_each, verify_passes; /* structure after each pass; values: before against after on random tensors */
 	bool time_passes;
 	const char *no_fuse; /* comma separated pattern names */
+	int nstate;
+	const char *const *state; /* "OUTPUT=INPUT,cap=N" or "auto,cap=N" */
 	int bisect_limit; /* -1: none; rewrites and fusions after the first N are skipped */
-	FILE *report; /* or NULL */
-	bool report_json;
+	Report *report; /* collects; NULL: nobody asked */
 	int ntarget;
 	const Target *const *target;
 } PassOptions;
@@ -24,6 +30,7 @@ void run_passes(Module *, const PassOptions *);
 bool find_pass(const char *name); /* is it in the table ("import" counts) */
 bool pass_before(const char *a, const char *b); /* table order */
 void print_passes(FILE *); /* for --help */
-const char *const *fusion_names(void); /* for --no-fuse: NULL-terminated */
+bool find_fusion(const char *name); /* for --no-fuse: a fusion, or a rule of rules.def */
+void print_fusions(FILE *); /* and rules; for --help-passes */
 
 #endif

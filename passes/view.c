@@ -6,7 +6,8 @@ bool divides(Module *m, const Dim *a, const Dim *b, const Dim **q)
 	return dim_poly_div(m, a, b, q);
 }
 
-void view_identity(Module *m, Value *v, View *w)
+/* Row-major strides of `storage` under the extents of v. */
+static void view_in_storage(Module *m, Value *v, const Type *storage, View *w)
 {
 	const Dim *stride[MaxRank], *s = dim_const(m, 1);
 
@@ -15,7 +16,7 @@ void view_identity(Module *m, Value *v, View *w)
 	w->rank = v->type.rank;
 	for (int d = w->rank - 1; d >= 0; d--) {
 		stride[d] = s;
-		s = dim_mul(m, s, v->type.dims[d]);
+		s = dim_mul(m, s, storage->dims[d]);
 	}
 	int n = 0;
 	for (int d = 0; d < w->rank; d++) {
@@ -24,6 +25,23 @@ void view_identity(Module *m, Value *v, View *w)
 			w->f[n++] = (Factor){v->type.dims[d], stride[d]};
 	}
 	w->first[w->rank] = n;
+}
+
+void view_identity(Module *m, Value *v, View *w)
+{
+	view_in_storage(m, v, &v->type, w);
+}
+
+bool view_storage(Module *m, View *w)
+{
+	Type t;
+	View storage;
+
+	if (!state_append(w->root))
+		return true;
+	storage_type(m, w->root, &t);
+	view_in_storage(m, w->root, &t, &storage);
+	return compose_views(m, &storage, w, w);
 }
 
 void view_transpose(const View *a, const int64_t *perm, View *out)
@@ -196,54 +214,66 @@ static int flat_factor(Module *m, const Flat *flat, const Dim *stride, const Dim
 	return -1;
 }
 
-/* An explicit view node: strides are in flat elements of the operand, whose view is a.  Along each factor of a the indices must be
- * proved to stay inside it, so that no step carries into the next factor. */
-static bool view_view(Module *m, const View *a, const Node *n, View *out)
+/* `over` counts flat elements of a value whose own view is a.  Along each factor of a the indices must be proved to stay inside
+ * it, so that no step carries into the next factor. */
+bool compose_views(Module *m, const View *a, const View *over, View *out)
 {
-	const Dim *const *strides, *base = attr_dim(m, n, Attr_base), *q, *one = dim_const(m, 1);
-	const Type *type = &n->out[0]->type;
-	View w = {.root = a->root, .base = a->base, .rank = type->rank};
+	const Dim *q, *one = dim_const(m, 1);
+	View w = *over;
 	Flat flat = {.n = merge_factors(m, a, 0, a->rank, flat.f)};
-	int k = 0;
 
-	if (attr_dims(n, Attr_strides_dim, &strides) != type->rank)
-		return false;
+	w.root = a->root;
+	if (view_is_dense(m, a)) { /* flat elements are the root's: nothing can carry */
+		*out = w;
+		return true;
+	}
 	const Dim *size = one;
 	for (int i = flat.n - 1; i >= 0; i--) {
 		flat.size[i] = size;
 		flat.reach[i] = dim_const(m, 0);
 		size = dim_mul(m, size, flat.f[i].extent);
 	}
-	bool dense = view_is_dense(m, a);
-	if (dense) { /* flat elements are the root's: nothing can carry */
-		w.base = base;
-	} else if (!dim_equals(base, 0)) {
-		int i = flat_factor(m, &flat, base, &q);
+	w.base = a->base;
+	if (!dim_equals(over->base, 0)) {
+		int i = flat_factor(m, &flat, over->base, &q);
 		if (i < 0)
 			return false;
 		flat.reach[i] = q;
 		w.base = dim_add(m, w.base, dim_mul(m, q, flat.f[i].stride));
 	}
-	for (int d = 0; d < type->rank; d++) {
-		w.first[d] = k;
-		if (dim_equals(type->dims[d], 1))
+	for (int d = 0; d < w.first[w.rank]; d++) {
+		if (dim_equals(w.f[d].stride, 0))
 			continue;
-		const Dim *stride = strides[d];
-		if (!dense && !dim_equals(stride, 0)) {
-			int i = flat_factor(m, &flat, stride, &q);
-			if (i < 0)
-				return false;
-			flat.reach[i] = dim_add(m, flat.reach[i], dim_mul(m, q, dim_sub(m, type->dims[d], one)));
-			stride = dim_mul(m, q, flat.f[i].stride);
-		}
-		w.f[k++] = (Factor){type->dims[d], stride};
+		int i = flat_factor(m, &flat, w.f[d].stride, &q);
+		if (i < 0)
+			return false;
+		flat.reach[i] = dim_add(m, flat.reach[i], dim_mul(m, q, dim_sub(m, w.f[d].extent, one)));
+		w.f[d].stride = dim_mul(m, q, flat.f[i].stride);
 	}
-	w.first[type->rank] = k;
-	for (int i = 0; i < flat.n && !dense; i++)
+	for (int i = 0; i < flat.n; i++)
 		if (!is_below(m, flat.reach[i], flat.f[i].extent))
 			return false;
 	*out = w;
 	return true;
+}
+
+/* An explicit view node: strides are in flat elements of the operand. */
+static bool view_view(Module *m, const View *a, const Node *n, View *out)
+{
+	const Dim *const *strides;
+	const Type *type = &n->out[0]->type;
+	View over = {.base = attr_dim(m, n, Attr_base), .rank = type->rank};
+	int k = 0;
+
+	if (attr_dims(n, Attr_strides_dim, &strides) != type->rank)
+		return false;
+	for (int d = 0; d < type->rank; d++) {
+		over.first[d] = k;
+		if (!dim_equals(type->dims[d], 1))
+			over.f[k++] = (Factor){type->dims[d], strides[d]};
+	}
+	over.first[type->rank] = k;
+	return compose_views(m, a, &over, out);
 }
 
 /* Gather along an axis by an affine index that is proved to stay inside. */

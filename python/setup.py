@@ -4,7 +4,7 @@ libdcc.a of that build folder, and the platform's tag; without, it is pure and f
 import os
 import shutil
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
@@ -22,15 +22,15 @@ class BuildWithCompiler(build_py):
                 shutil.copy2(os.path.join(BUILD, name), folder)
 
 
-class PlatformWheel(bdist_wheel):
-    def finalize_options(self):
-        super().finalize_options()
-        if BUILD:
-            self.root_is_pure = False
+class PlatformDistribution(Distribution):
+    def has_ext_modules(self):
+        return bool(BUILD)
 
+
+class AnyPythonWheel(bdist_wheel):
     def get_tag(self):
         tag = super().get_tag()
         return ("py3", "none", tag[2]) if BUILD else tag
 
 
-setup(cmdclass={"build_py": BuildWithCompiler, "bdist_wheel": PlatformWheel})
+setup(distclass=PlatformDistribution, cmdclass={"build_py": BuildWithCompiler, "bdist_wheel": AnyPythonWheel})

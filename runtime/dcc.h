@@ -112,6 +112,13 @@ typedef struct dcc_port { /* an input or output */
 	int32_t dtype, rank;
 	int64_t dims[DCC_MAX_RANK]; /* -1: symbolic */
 	const char *dim_text[DCC_MAX_RANK]; /* "seq", "past + 1", "12" */
+	/* State (dcc --state): the input and the output share one buffer of the caller, in which the axis `state_axis` has room
+	 * for `capacity` elements: rows behind it are `capacity` apart, not dims[state_axis].  A run writes the new rows in place and
+	 * moves none.  The output's data must be the input's data plus `shift` elements of the axis; the next run's input is then
+	 * this run's output. */
+	int32_t state; /* 0: none; else 1 + the number of the output (of an input) or of the input (of an output) */
+	int32_t state_axis;
+	int64_t capacity, shift;
 } dcc_port;
 
 typedef struct dcc_frame { /* what the compiled program sees of a run */
@@ -123,6 +130,14 @@ typedef struct dcc_frame { /* what the compiled program sees of a run */
 	dcc_exec *exec; /* NULL: one worker */
 	void (*barrier)(const struct dcc_frame *, int64_t worker); /* NULL: none wanted */
 } dcc_frame;
+
+/* What the workers do between two barriers: one kernel.  For profilers; a run does not look at it. */
+typedef struct dcc_step {
+	const char *kernel; /* "linear.2.avx2"; its symbol is the model's name, a dot and this.  NULL: no such step */
+	const char *const *nodes; /* names of the ONNX nodes that it computes; the first gave it its form */
+	int32_t nnodes;
+	int32_t cost; /* number for step_cost */
+} dcc_step;
 
 typedef struct dcc_target {
 	const char *name; /* "avx2", "avx512" */
@@ -149,7 +164,10 @@ typedef struct dcc_model {
 	int32_t (*check)(const dcc_tensor *inputs, const dcc_tensor *outputs, const int64_t *syms, dcc_error *error);
 	void (*output_dims)(const int64_t *syms, int64_t *dims); /* DCC_MAX_RANK per output */
 	uint64_t (*workspace_size)(const int64_t *syms);
-	uint64_t reserved[4];
+	const dcc_step *const *steps; /* steps[t]: the nsteps steps of targets[t]; NULL: not described */
+	/* Floating-point operations (a multiply-add is two) of a step, and bytes of the tensors that it reads and writes, each once. */
+	void (*step_cost)(const int64_t *syms, int32_t cost, double *flop, double *bytes);
+	uint64_t reserved[2];
 } dcc_model;
 
 /* ---- the library ---------------------------------------------------------------------------------------------------- */

@@ -366,6 +366,31 @@ static int32_t check_tensors(const Checker *k, const dcc_port *ports, const dcc_
 	return 0;
 }
 
+/* An output that shares its input's buffer begins `shift` elements of the axis behind it. */
+static int32_t check_state(const dcc_model *model, const dcc_args *args)
+{
+	for (int i = 0; i < model->noutputs; i++) {
+		const dcc_port *port = &model->outputs[i];
+		if (!port->state)
+			continue;
+		const dcc_tensor *out = &args->outputs[i], *in = &args->inputs[port->state - 1];
+		int64_t step = port->shift * (int64_t)dcc_dtype_size(port->dtype);
+		for (int d = port->state_axis + 1; d < port->rank; d++)
+			step *= in->dims[d];
+		if (in->data && (char *)out->data == (char *)in->data + step)
+			continue;
+		const Checker k = {args->error, "output"};
+		start_about(&k, port, DCC_ERROR_ARGUMENT);
+		put_text(args->error, "is state: its data must lie ");
+		put_int(args->error, step);
+		put_text(args->error, " bytes behind the data of input '");
+		put_text(args->error, model->inputs[port->state - 1].name);
+		put_text(args->error, "'");
+		return DCC_ERROR_ARGUMENT;
+	}
+	return 0;
+}
+
 /* Names the input dim that is this symbol, if one is. */
 static int32_t fail_symbol(const dcc_model *model, const dcc_symbol *sym, int64_t value, dcc_error *err)
 {
@@ -532,7 +557,8 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 	const void *weights;
 	if ((code = bind_symbols(model, args->inputs, args->exec ? args->exec->threads : 1, syms, err)) ||
 	    (code = model->check(args->inputs, args->outputs, syms, err)) ||
-	    (code = check_workspace(model, args, syms, err)) || (code = check_weights(model, args, &weights, err)) ||
+	    (code = check_state(model, args)) || (code = check_workspace(model, args, syms, err)) ||
+	    (code = check_weights(model, args, &weights, err)) ||
 	    (code = choose_target(model, args->target, &target, err)))
 		return code;
 	frame.weights = weights;

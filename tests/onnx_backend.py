@@ -4,12 +4,13 @@
     DCC=build/dcc PYTHONPATH=python tests/onnx_backend.py [--list] [-j N] [PATTERN]
 
 Prints how many passed, how many models dcc refused with a message, and the names of those that went wrong: other
-values, an error after --check had accepted the model, or a crash.  Exit status 1 if there are any.
+values, an error while the model runs, or a crash.  Exit status 1 if there are any.  Models that --check accepts and that
+are refused only when they are compiled are named too.
 """
 
 import argparse
-import concurrent.futures
 import collections
+import concurrent.futures
 import contextlib
 import io
 import os
@@ -26,6 +27,7 @@ CATEGORIES = ("Node", "Simple", "PyTorchConverted", "PyTorchOperator")  # Real w
 
 class Recorder(dcc.backend.DccBackend):
     refusal = None
+    late = False  # --check had accepted it
 
     @classmethod
     def prepare(cls, model, device="CPU", **kwargs):
@@ -33,6 +35,7 @@ class Recorder(dcc.backend.DccBackend):
             return super().prepare(model, device, **kwargs)
         except unittest.SkipTest as reason:
             cls.refusal = str(reason)
+            cls.late = super().is_compatible(model)
             raise
 
     @classmethod
@@ -41,7 +44,7 @@ class Recorder(dcc.backend.DccBackend):
 
 
 class Result(unittest.TestResult):
-    """`rows` gets (name, "passed" | "refused" | "wrong", why)."""
+    """`rows` gets (name, "passed" | "refused" | "late" | "wrong", why)."""
 
     def __init__(self):
         super().__init__()
@@ -55,7 +58,8 @@ class Result(unittest.TestResult):
         self.rows.append((test.id().rpartition(".")[2].removesuffix("_cpu"), kind, why))
 
     def addSuccess(self, test):
-        self._add(test, "refused" if Recorder.refusal else "passed", Recorder.refusal or "")
+        kind = "passed" if Recorder.refusal is None else "late" if Recorder.late else "refused"
+        self._add(test, kind, Recorder.refusal or "")
 
     def addFailure(self, test, err):
         self._add(test, "wrong", str(err[1]).strip())
@@ -66,7 +70,7 @@ class Result(unittest.TestResult):
 
 def all_tests():
     cases = onnx.backend.test.BackendTest(Recorder, __name__).test_cases
-    tests = (t for c in CATEGORIES for t in unittest.defaultTestLoader.loadTestsFromTestCase(cases[f"OnnxBackend{c}Test"]))
+    tests = (t for c in CATEGORIES for t in unittest.defaultTestLoader.loadTestsFromTestCase(cases[f"OnnxBackend{c}ModelTest"]))
     return [t for t in tests if t.id().endswith("_cpu")]
 
 
@@ -83,7 +87,7 @@ def run_share(share, shares, pattern):
 def reason_of(text):
     """The last line of a refusal, without what differs from model to model."""
     line = text.splitlines()[-1]
-    return re.sub(r"'[^']*'|\d+", "_", line.partition("): ")[2] or line)
+    return re.sub(r"'[^']*'|\d+|[^ ]*/model.onnx", "_", line.partition("): ")[2] or line)
 
 
 def main():
@@ -97,13 +101,14 @@ def main():
         shares = [pool.submit(run_share, i, options.j, options.pattern) for i in range(options.j)]
         rows = sorted(row for share in shares for row in share.result())
     for name, kind, why in rows:
-        if options.list or kind == "wrong":
+        if options.list or kind in ("wrong", "late"):
             print(f"{kind}: {name}: {' | '.join(why.split(chr(10)))[:400]}")
     counts = collections.Counter(kind for _, kind, _ in rows)
     if options.list:
         for reason, n in collections.Counter(reason_of(w) for _, k, w in rows if k == "refused").most_common(40):
             print(f"{n:5} refused: {reason[:150]}")
-    print(f"onnx {onnx.__version__}: {counts['passed']} passed, {counts['refused']} refused, {counts['wrong']} wrong")
+    print(f"onnx {onnx.__version__}: {counts['passed']} passed, {counts['refused'] + counts['late']} refused, "
+          f"{counts['wrong']} wrong")
     return counts["wrong"] > 0
 
 

@@ -40,7 +40,8 @@ awk 'BEGIN {
 	printf "  return %%l%d, %%s3\n}\n", layers - 1
 }' >body
 hash='#0000000000000000'
-{ sed "s/#0/$hash/" head; cat consts; echo 'func @main(%x: f32[batch, seq, 8]) -> (y: f32[batch, seq, 8], z: f32[batch, seq, 8]) {'; cat body; } >deep.ir
+type='f32[batch, seq, 8]'
+{ sed "s/#0/$hash/" head; cat consts; echo "func @main(%x: $type) -> (y: $type, z: $type) {"; cat body; } >deep.ir
 nodes=$(grep -c '^  %' deep.ir)
 check "the model has $nodes nodes" [ "$nodes" -gt 500 ]
 

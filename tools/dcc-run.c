@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "inputs.h"
+#include "profile.h"
 
 static const char usage[] =
 	"usage: dcc-run MODEL [options]\n"
@@ -24,6 +25,7 @@ static const char usage[] =
 	"  --save DIR            writes DIR/output_0.pb, ..., and input_0.pb, ... unless they came from a folder\n"
 	"  --check DIR           runs DIR/test_data_set_*/ (or DIR itself) and compares; exit 1 if an output is wrong\n"
 	"  --bench               times runs for --seconds S (default 2), prints median and minimum\n"
+	"  --profile             times every kernel for --seconds S: share, GFLOP/s, GB/s, part of the roofline, ONNX nodes\n"
 	"  --protocol            serves run S / save DIR / quit on standard input\n"
 	"\n"
 	"how\n"
@@ -46,7 +48,7 @@ typedef struct Options {
 	int nfile, capfile;
 	int nbind, capbind;
 	DimBinding *bind;
-	bool random, bench, protocol;
+	bool random, bench, profile, protocol;
 	uint64_t seed;
 	double seconds;
 	int threads;
@@ -63,6 +65,7 @@ enum {
 	OptRtol,
 	OptAtol,
 	OptBench,
+	OptProfile,
 	OptSeconds,
 	OptProtocol,
 	OptIsa,
@@ -83,7 +86,8 @@ static const struct option options[] = {
 	{"isa", required_argument, 0, OptIsa},         {"threads", required_argument, 0, OptThreads},
 	{"oracle", no_argument, 0, OptOracle},         {"interp", no_argument, 0, OptInterp},
 	{"weights", required_argument, 0, OptWeights}, {"help", no_argument, 0, OptHelp},
-	{"version", no_argument, 0, OptVersion},       {0},
+	{"version", no_argument, 0, OptVersion},       {"profile", no_argument, 0, OptProfile},
+	{0},
 };
 
 static const Loc in_options = {.file = "dcc-run"};
@@ -161,6 +165,7 @@ static void parse_option(Arena *arena, Options *o, int c)
 	case OptRtol: o->tol.elementwise = true; o->tol.rtol = parse_positive(optarg, "--rtol"); break;
 	case OptAtol: o->tol.elementwise = true; o->tol.atol = parse_positive(optarg, "--atol"); break;
 	case OptBench: o->bench = true; break;
+	case OptProfile: o->profile = true; break;
 	case OptSeconds: o->seconds = parse_positive(optarg, "--seconds"); break;
 	case OptProtocol: o->protocol = true; break;
 	case OptIsa: o->program.isa = optarg; break;
@@ -181,8 +186,10 @@ static void check_options(const Options *o)
 		fatal_at(&in_options, "no model; --help tells the usage");
 	if ((o->dir != NULL) + (o->nfile > 0) + o->random + (o->check != NULL) > 1)
 		fatal_at(&in_options, "inputs come from one of --inputs DIR, --inputs FILE..., --random and --check");
-	if (o->protocol && (o->check || o->save || o->bench))
-		fatal_at(&in_options, "--protocol excludes --check, --save and --bench");
+	if (o->protocol && (o->check || o->save || o->bench || o->profile))
+		fatal_at(&in_options, "--protocol excludes --check, --save, --bench and --profile");
+	if (o->profile && o->program.how != HowCode)
+		fatal_at(&in_options, "--profile excludes --oracle and --interp: it times machine code");
 	if (o->check && o->save)
 		fatal_at(&in_options, "--check excludes --save");
 }
@@ -457,7 +464,7 @@ static int run_modes(Arena *arena, const Options *o)
 	Program *p = load_program(arena, o->model, &o->program);
 	dcc_exec *exec = new_pool(o->threads);
 	int status = o->check ? check_program(arena, o, p, exec) : 0;
-	if (!o->check || o->bench) {
+	if (!o->check || o->bench || o->profile) {
 		Options with = *o;
 		const char **sets;
 		if (o->check && find_sets(arena, o->check, &sets))
@@ -470,7 +477,7 @@ static int run_modes(Arena *arena, const Options *o)
 		} else {
 			if (!o->check)
 				run_call(&c);
-			for (int i = 0; i < p->noutputs && !o->check && !o->save && !o->bench; i++)
+			for (int i = 0; i < p->noutputs && !o->check && !o->save && !o->bench && !o->profile; i++)
 				print_output(arena, p->outputs[i].name, &c.out[i]);
 			if (o->save && !o->dir)
 				save_inputs(arena, &c, o->save);
@@ -478,6 +485,8 @@ static int run_modes(Arena *arena, const Options *o)
 				save_outputs(arena, &c, o->save);
 			if (o->bench)
 				bench(o, &c);
+			if (o->profile)
+				profile_call(stdout, &c, o->seconds);
 		}
 		free_call(&c);
 		free_inputs(p, in);

@@ -8,7 +8,6 @@
 #include "program.h"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Target.h>
 
+#include "../backend/elf.h"
 #include "../passes/passes.h"
 #include "tensors.h"
 
@@ -28,81 +28,15 @@ double now_s(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- the name of the descriptor ---------------------------------------------------------------------------------- */
-
-typedef struct Elf {
-	const uint8_t *bytes;
-	size_t size;
-	const Elf64_Shdr *sections;
-	int nsection;
-} Elf;
-
-static bool in_file(const Elf *e, uint64_t offset, uint64_t bytes)
-{
-	return offset <= e->size && bytes <= e->size - offset;
-}
-
-static bool open_elf(Elf *e, const uint8_t *bytes, size_t size)
-{
-	*e = (Elf){.bytes = bytes, .size = size};
-	const Elf64_Ehdr *h = (const Elf64_Ehdr *)bytes;
-	if (size < sizeof *h || memcmp(h->e_ident, ELFMAG, SELFMAG) || h->e_ident[EI_CLASS] != ELFCLASS64)
-		return false;
-	if (h->e_machine != EM_X86_64 || h->e_shentsize != sizeof(Elf64_Shdr) || h->e_shoff % 8)
-		return false;
-	if (!in_file(e, h->e_shoff, (uint64_t)h->e_shnum * sizeof(Elf64_Shdr)))
-		return false;
-	e->sections = (const Elf64_Shdr *)(bytes + h->e_shoff);
-	e->nsection = h->e_shnum;
-	return true;
-}
-
-/* The name at `offset` of a string table if it ends in _model. */
-static const char *model_name(const Elf *e, const Elf64_Shdr *strings, uint32_t offset)
-{
-	if (!in_file(e, strings->sh_offset, strings->sh_size) || offset >= strings->sh_size)
-		return NULL;
-	const char *s = (const char *)e->bytes + strings->sh_offset + offset;
-	size_t n = strnlen(s, strings->sh_size - offset);
-	return n < strings->sh_size - offset && n > 6 && !strcmp(s + n - 6, "_model") ? s : NULL;
-}
-
-/* The only model among the symbols of tables of this type; several are the user's error. */
-static const char *find_model_name(const Elf *e, uint32_t table_type, const Loc *loc)
-{
-	const char *found = NULL;
-	for (int i = 0; i < e->nsection; i++) {
-		const Elf64_Shdr *table = &e->sections[i];
-		if (table->sh_type != table_type || table->sh_link >= (uint32_t)e->nsection || table->sh_offset % 8 ||
-		    !in_file(e, table->sh_offset, table->sh_size))
-			continue;
-		const Elf64_Sym *syms = (const Elf64_Sym *)(e->bytes + table->sh_offset);
-		for (size_t s = 0; s < table->sh_size / sizeof *syms; s++) {
-			bool global_data = ELF64_ST_TYPE(syms[s].st_info) == STT_OBJECT &&
-					   syms[s].st_shndx != SHN_UNDEF &&
-					   ELF64_ST_BIND(syms[s].st_info) == STB_GLOBAL;
-			const char *name =
-			    global_data ? model_name(e, &e->sections[table->sh_link], syms[s].st_name) : NULL;
-			if (name && found && strcmp(name, found))
-				fatal_at(loc, "holds several models: %s and %s", found, name);
-			found = name ? name : found;
-		}
-	}
-	if (!found)
-		fatal_at(loc, "holds no model that dcc compiled (no data symbol ends in _model)");
-	return found;
-}
-
-static const char *name_in_elf(Arena *arena, const char *path, uint32_t table_type, const Loc *loc)
+static const char *name_in_elf(Arena *arena, const char *path, const Loc *loc)
 {
 	size_t size;
-	const uint8_t *bytes = map_file(arena, path, &size);
+	const void *bytes = map_file(arena, path, &size);
 	Elf e;
 	if (!bytes)
 		fatal_at(loc, "cannot be read: %s", strerror(errno));
-	if (!open_elf(&e, bytes, size))
-		fatal_at(loc, "not a 64-bit ELF file for x86-64");
-	return find_model_name(&e, table_type, loc);
+	open_elf(&e, bytes, size, loc);
+	return find_model_name(&e, loc);
 }
 
 /* ---- LLJIT ------------------------------------------------------------------------------------------------------- */
@@ -274,7 +208,7 @@ static void load_weights(Arena *arena, Program *p, const char *path)
 
 static void load_object(Arena *arena, Program *p, const Loc *loc)
 {
-	const char *symbol = name_in_elf(arena, p->path, SHT_SYMTAB, loc);
+	const char *symbol = name_in_elf(arena, p->path, loc);
 	LLVMMemoryBufferRef buffer;
 	char *message;
 	if (LLVMCreateMemoryBufferWithContentsOfFile(p->path, &buffer, &message))
@@ -284,7 +218,7 @@ static void load_object(Arena *arena, Program *p, const Loc *loc)
 
 static void load_shared(Arena *arena, Program *p, const Loc *loc)
 {
-	const char *symbol = name_in_elf(arena, p->path, SHT_DYNSYM, loc);
+	const char *symbol = name_in_elf(arena, p->path, loc);
 	const char *path = strchr(p->path, '/') ? p->path : arena_printf(arena, "./%s", p->path);
 	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	const void *model = library ? dlsym(library, symbol) : NULL;
@@ -359,6 +293,61 @@ static void alloc_outputs(Call *c, const int64_t *dims, dcc_tensor *out, const L
 	}
 }
 
+/* ---- state: buffers with a capacity, copied from and to the dense tensors that users see -------------------------- */
+
+typedef struct Rows { /* the same rows in a dense tensor and in its state buffer, in bytes */
+	int64_t count, bytes, dense_step, state_step;
+} Rows;
+
+static Rows rows_of(const dcc_port *port, const int64_t *dims)
+{
+	Rows r = {.count = 1, .bytes = (int64_t)dcc_dtype_size(port->dtype)};
+	for (int d = 0; d < port->state_axis; d++)
+		r.count *= dims[d];
+	for (int d = port->state_axis + 1; d < port->rank; d++)
+		r.bytes *= dims[d];
+	r.dense_step = r.bytes * dims[port->state_axis];
+	r.state_step = r.bytes * port->capacity;
+	return r;
+}
+
+static void copy_state(const dcc_port *port, const int64_t *dims, char *state, char *dense, bool load)
+{
+	Rows r = rows_of(port, dims);
+	for (int64_t i = 0; i < r.count; i++) {
+		char *s = state + i * r.state_step, *d = dense + i * r.dense_step;
+		memcpy(load ? s : d, load ? d : s, (size_t)r.dense_step);
+	}
+}
+
+/* Gives every input that is state a buffer, and its output the place in it. */
+static void place_state(Arena *arena, Call *c, const Tensor *in, dcc_tensor *tensors, const Loc *loc)
+{
+	const Program *p = c->p;
+	c->state = arena_alloc(arena, (size_t)(p->ninputs + 1) * sizeof *c->state);
+	for (int i = 0; i < p->ninputs; i++) {
+		const dcc_port *port = &p->inputs[i];
+		if (!port->state)
+			continue;
+		Rows r = rows_of(port, in[i].dims);
+		if (in[i].dims[port->state_axis] + port->shift > port->capacity)
+			fatal_at(loc, "input '%s': %lld rows do not fit the state's capacity of %lld", port->name,
+			         (long long)in[i].dims[port->state_axis], (long long)port->capacity);
+		if (!(c->state[i] = calloc((size_t)r.count + 1, (size_t)r.state_step + 1)))
+			fatal_at(loc, "no memory for the state of input '%s'", port->name);
+		copy_state(port, in[i].dims, c->state[i], in[i].data, true);
+		tensors[i].data = c->state[i];
+		tensors[p->ninputs + port->state - 1].data = c->state[i] + port->shift * r.bytes;
+	}
+}
+
+static void fetch_state(Call *c)
+{
+	for (int o = 0; o < c->p->noutputs; o++)
+		if (c->p->outputs[o].state)
+			copy_state(&c->p->outputs[o], c->out[o].dims, c->args.outputs[o].data, c->out[o].data, false);
+}
+
 void new_call(Arena *arena, const Program *p, const Tensor *in, int threads, dcc_exec *exec, Call *c)
 {
 	const Loc loc = {.file = p->path};
@@ -375,6 +364,7 @@ void new_call(Arena *arena, const Program *p, const Tensor *in, int threads, dcc
 	if (status)
 		fail_call(c, status);
 	alloc_outputs(c, dims, tensors + p->ninputs, &loc);
+	place_state(arena, c, in, tensors, &loc);
 	if (bytes > (uint64_t)1 << 46)
 		fatal_at(&loc, "the workspace of %llu bytes is too large", (unsigned long long)bytes);
 	c->workspace = aligned_alloc(DCC_WORKSPACE_ALIGN,
@@ -416,11 +406,14 @@ void run_call(Call *c)
 	int status = dcc_run(c->p->model, &c->args);
 	if (status)
 		fail_call(c, status);
+	fetch_state(c);
 }
 
 void free_call(Call *c)
 {
 	for (int i = 0; i < c->p->noutputs; i++)
 		free_tensor(&c->out[i]);
+	for (int i = 0; c->state && i < c->p->ninputs; i++)
+		free(c->state[i]);
 	free(c->workspace);
 }

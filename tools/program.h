@@ -44,6 +44,7 @@ typedef struct Call {
 	dcc_args args;
 	dcc_error error;
 	void *workspace;
+	char **state; /* per input that is state: its buffer, else NULL */
 } Call;
 
 void new_call(Arena *, const Program *, const Tensor *in, int threads, dcc_exec *, Call *);

@@ -234,5 +234,7 @@ int main(int argc, char **argv)
 	else
 		run_lines(&m, stdin);
 	free(m.workspace);
-	return fflush(stdout) || ferror(stdout);
+	if (fflush(stdout) || ferror(stdout))
+		die("standard output", "cannot be written");
+	return 0;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains, measures and exports the language classifier.  Deterministic for a seed, on one kind of CPU and torch.
 
-  python3 train.py [--corpus FOLDER] [--out FOLDER] [--steps 6000] [--seed 1]
+  python3 train.py [--corpus FOLDER] [--out FOLDER] [--steps 5000] [--seed 1]
 
 Needs torch, onnx and numpy (pip install torch onnx numpy), and on the first run Debian's apt-get and dpkg-deb with a
 network: corpus.py downloads 45 MB of packages into FOLDER.  One thread; about 8 minutes.  Writes beside this file:
@@ -42,14 +42,14 @@ class DynamicConv(nn.Module):
         self.outward = nn.Linear(WIDTH, WIDTH)
 
     def forward(self, x, mask):
-        batch, seq = x.shape[0], x.shape[1]
+        seq = x.shape[1]
         x = F.glu(self.inward(x), dim=-1) * mask
-        w = F.softmax(self.kernel(x).reshape(batch, seq, HEADS, self.taps), dim=-1)
-        pad = F.pad(x, (0, 0, self.taps // 2, self.taps // 2))
+        w = F.softmax(self.kernel(x).unflatten(-1, (HEADS, self.taps)), dim=-1)
+        x = F.pad(x, (0, 0, self.taps // 2, self.taps // 2)).unflatten(-1, (HEADS, WIDTH // HEADS))
         y = 0
         for k in range(self.taps):
-            y = y + w[..., k : k + 1] * pad[:, k : k + seq].reshape(batch, seq, HEADS, WIDTH // HEADS)
-        return self.outward(y.reshape(batch, seq, WIDTH))
+            y = y + w[..., k : k + 1] * x[:, k : k + seq]
+        return self.outward(y.flatten(-2))
 
 
 class Block(nn.Module):
@@ -209,7 +209,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--corpus", default="/tmp/langid-corpus", help="where the packages are, or go")
     parser.add_argument("--out", default=pathlib.Path(__file__).parent, type=pathlib.Path)
-    parser.add_argument("--steps", default=6000, type=int)
+    parser.add_argument("--steps", default=5000, type=int)
     parser.add_argument("--rate", default=4e-3, type=float)
     parser.add_argument("--seed", default=1, type=int)
     args = parser.parse_args()

@@ -57,6 +57,10 @@ class PortInfo(ctypes.Structure):
         ("rank", c_int32),
         ("dims", c_int64 * MAX_RANK),
         ("dim_text", c_char_p * MAX_RANK),
+        ("state", c_int32),
+        ("state_axis", c_int32),
+        ("capacity", c_int64),
+        ("shift", c_int64),
     ]
 
 

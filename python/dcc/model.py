@@ -4,6 +4,8 @@ import ctypes
 import math
 import operator
 import os
+import re
+import tempfile
 import weakref
 from collections.abc import Mapping
 from typing import NamedTuple, Optional, Tuple, Union
@@ -45,6 +47,11 @@ def _port(info):
     return Port(info.name.decode(), np.dtype(NAMES[info.dtype]), tuple(dims))
 
 
+def _spelled(name):
+    """An ONNX name as the compiler spells it: "input:0" is input_0."""
+    return re.sub(r"[^A-Za-z0-9_.]", "_", ("_" if re.match(r"[0-9.]", name) else "") + name)[:200]
+
+
 def _as_input(value, port):
     """Arrays keep their type, so that a wrong one is reported; Python numbers and lists take the port's."""
     if not isinstance(value, (np.ndarray, np.generic)):
@@ -63,6 +70,21 @@ def _tensor(array):
     for i, n in enumerate(array.shape[:abi.MAX_RANK]):
         tensor.dims[i] = n
     return tensor
+
+
+_loaded = {}  # path -> (device, inode) of the file when it was loaded
+
+
+def _open_library(path):
+    """The C library knows a path once loaded by its name only: a file that has replaced it needs another name."""
+    status = os.stat(path)
+    identity = status.st_dev, status.st_ino
+    if _loaded.setdefault(path, identity) == identity:
+        return abi.Library(path)
+    with tempfile.TemporaryDirectory(prefix="dcc-") as folder:
+        other = os.path.join(folder, os.path.basename(path))
+        os.symlink(path, other)
+        return abi.Library(other)
 
 
 def _free_pools(library, pools, pid):
@@ -85,7 +107,7 @@ class Model:
             raise Error(f"{path} holds {len(names)} models: {', '.join(names) or 'dcc compiled none of it'}")
         if name is not None and name not in names:
             raise Error(f"{path} holds no model '{name}', but {', '.join(names) or 'none'}")
-        self._library = abi.Library(path)
+        self._library = _open_library(path)
         self._model = model = self._library.descriptor(f"{name or names[0]}_model")
         self._report = report
         self.path = path
@@ -117,7 +139,7 @@ class Model:
         return f"<dcc.Model {self.name}({ports(self.inputs)}) -> {ports(self.outputs)}>"
 
     def report(self):
-        """What was fused, by ONNX node, and what nearly was: a list of dicts."""
+        """What `dcc --report=FILE.json` says: what was fused, by ONNX node, what nearly was, sizes and memory."""
         if self._report is None:
             raise Error(f"{self.path}: only models from dcc.compile() have a report")
         return self._report
@@ -141,6 +163,9 @@ class Model:
 
     def _match(self, args, named):
         names = [port.name for port in self.inputs]
+        if not all(name in names for name in named):
+            renamed = {name if name in names else _spelled(name): value for name, value in named.items()}
+            named = renamed if len(renamed) == len(named) else named
         unknown = [name for name in named if name not in names]
         if unknown:
             raise Error(f"no input '{unknown[0]}'; the model has {', '.join(names) or 'none'}")

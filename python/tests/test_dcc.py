@@ -1,0 +1,287 @@
+"""The package against the shipped example; needs the dcc program ($DCC or PATH) and a C compiler."""
+
+import ctypes
+import gc
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import dcc
+from dcc import abi
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
+MODEL = EXAMPLES / "dynconv.onnx"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return dcc.compile(MODEL)
+
+
+@pytest.fixture(scope="module")
+def data():
+    folder = EXAMPLES / "dynconv.data"
+    return np.load(folder / "input.npy"), np.load(folder / "output.npy")
+
+
+@pytest.fixture
+def two():
+    onnx = pytest.importorskip("onnx")
+    h, T = onnx.helper, onnx.TensorProto
+    graph = h.make_graph(
+        [h.make_node("Add", ["x", "x"], ["sum"]), h.make_node("Add", ["a:0", "a:0"], ["threads"])],
+        "two",
+        [h.make_tensor_value_info("x", T.FLOAT, ["n", 3]), h.make_tensor_value_info("a:0", T.INT64, [])],
+        [h.make_tensor_value_info("sum", T.FLOAT, ["n", 3]), h.make_tensor_value_info("threads", T.INT64, [])],
+    )
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8)
+
+
+# ---- descriptions --------------------------------------------------------------------------------------------------------
+
+
+def test_description(model):
+    assert model.inputs == (dcc.Port("x", np.dtype("float32"), ("batch", "seq", 48)),)
+    assert model.outputs == (dcc.Port("y", np.dtype("float32"), ("batch", "seq", 48)),)
+    assert [s.name for s in model.symbols] == ["batch", "seq"]
+    assert set(model.targets) == {"avx2", "avx512"}
+    assert (model.name, model.version) == ("dynconv", dcc.__version__)
+    assert repr(model) == "<dcc.Model dynconv(x: float32[batch, seq, 48]) -> y: float32[batch, seq, 48]>"
+
+
+def test_report(model):
+    assert {"pattern": "winconv", "nodes": ["/0/conv/Add_3"]} in model.report()["fused"]
+
+
+def test_inspect(model):
+    seen = dcc.inspect(MODEL)
+    assert (seen.name, seen.inputs, seen.outputs, seen.symbols) == (
+        model.name, model.inputs, model.outputs, model.symbols)  # fmt: skip
+    assert dcc.inspect(MODEL, dims={"batch": 2, "seq": (1, 9)}).inputs[0].shape == (2, "seq", 48)
+
+
+def test_structs(tmp_path, model):
+    """The mirrored structs have the sizes of dcc.h."""
+    structs = {
+        "dcc_error": abi.Report, "dcc_tensor": abi.Tensor, "dcc_args": abi.Args, "dcc_symbol": abi.SymbolInfo,
+        "dcc_port": abi.PortInfo, "dcc_target": abi.Target, "dcc_model": abi.Descriptor,
+    }  # fmt: skip
+    lines = [f"_Static_assert(sizeof({c}) == {ctypes.sizeof(py)}, \"{c}\");" for c, py in structs.items()]
+    lines += [
+        f"_Static_assert(offsetof({c}, {name}) == {getattr(py, name).offset}, \"{c}.{name}\");"
+        for c, py in structs.items()
+        for name, _ in py._fields_
+    ]
+    source = tmp_path / "sizes.c"
+    source.write_text("\n".join(['#include "dcc.h"', *lines]))
+    done = subprocess.run(
+        ["cc", "-fsyntax-only", f"-I{EXAMPLES.parent / 'runtime'}", source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert model._model.size == ctypes.sizeof(abi.Descriptor)
+
+
+# ---- running -------------------------------------------------------------------------------------------------------------
+
+
+def test_values(model, data):
+    x, y = data
+    got = model(x)
+    assert got.dtype == np.float32 and got.shape == y.shape
+    np.testing.assert_allclose(got, y, atol=2e-5)
+    for again in (model(x=x), model({"x": x}), model(x, threads=2), model(x, threads=3), model(x.tolist())):
+        np.testing.assert_array_equal(again, got)
+    np.testing.assert_array_equal(model(x[:, ::-1][:, ::-1]), got)
+    np.testing.assert_array_equal(model(np.asfortranarray(x)), got)
+    np.testing.assert_array_equal(model(x.astype(">f4")), got)
+
+
+def test_empty(model):
+    assert model(np.zeros((2, 0, 48), np.float32)).shape == (2, 0, 48)
+
+
+def test_unaligned(model, data):
+    x = data[0]
+    buffer = np.empty(x.nbytes + 1, np.uint8)
+    view = buffer[1:].view(np.float32).reshape(x.shape)
+    view[...] = x
+    np.testing.assert_array_equal(model(view), model(x))
+
+
+def test_several_outputs(two):
+    m = dcc.compile(two)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for got in (m({"x": x, "a:0": 4}), m(x, 4), m(x, np.int64(4)), m(x, **{"a:0": np.array(4)})):
+        assert list(got) == ["sum", "threads"]
+        np.testing.assert_array_equal(got["sum"], x + x)
+        assert got["threads"].shape == () and got["threads"] == 8
+
+
+def test_python_threads(model, data):
+    x, _ = data
+    expected = model(x)
+    results = []
+
+    def work(threads):
+        for _ in range(20):
+            results.append(np.array_equal(model(x, threads=threads), expected))
+
+    workers = [threading.Thread(target=work, args=(1 + i % 2,)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [True] * 80
+
+
+def test_pools_are_freed():
+    count = len(os.listdir("/proc/self/task"))
+    m = dcc.compile(MODEL, march="avx2")
+    m(np.zeros((1, 1, 48), np.float32), threads=3)
+    assert len(os.listdir("/proc/self/task")) > count
+    del m
+    gc.collect()
+    assert len(os.listdir("/proc/self/task")) == count
+
+
+# ---- errors --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "args, named, code, text",
+    [
+        ([np.zeros((1, 1, 48))], {}, 2, "input 'x': f64, expected f32"),
+        ([np.zeros((1, 1, 48), np.float16)], {}, 2, "input 'x': type 10, expected f32"),
+        ([np.array(["a"])], {}, 2, "input 'x': type 0, expected f32"),
+        ([np.zeros((1, 48), np.float32)], {}, 3, "input 'x': rank 2, expected 3"),
+        ([np.zeros([1] * 12, np.float32)], {}, 3, "input 'x': rank 12, expected 3"),
+        ([np.zeros((1, 1, 47), np.float32)], {}, 3, "input 'x': dim 2 is 47, expected 48"),
+        ([["a"]], {}, 0, "input 'x': could not convert"),
+        ([1, 2], {}, 0, "2 inputs, expected 1: x"),
+        ([], {}, 0, "input 'x' is missing"),
+        ([], {"y": 1}, 0, "no input 'y'; the model has x"),
+        ([1], {"x": 1}, 0, "input 'x' is given twice"),
+        ([1], {"threads": 0}, 0, "threads is 0, allowed 1.."),
+    ],
+)
+def test_wrong_calls(model, args, named, code, text):
+    with pytest.raises(dcc.Error) as caught:
+        model(*args, **named)
+    assert caught.value.code == code
+    assert str(caught.value).startswith(text)
+
+
+def test_bounds():
+    m = dcc.compile(MODEL, dims={"batch": 1, "seq": (1, 64)})
+    assert m.inputs[0].shape == (1, "seq", 48) and m.symbols == (dcc.Symbol("seq", 1, 64),)
+    with pytest.raises(dcc.Error, match="65") as caught:
+        m(np.zeros((1, 65, 48), np.float32))
+    assert caught.value.code == 4
+
+
+def test_wrong_models(tmp_path, two):
+    with pytest.raises(dcc.CompileError, match="no-such.onnx") as caught:
+        dcc.compile(tmp_path / "no-such.onnx")
+    assert caught.value.status == 1
+    with pytest.raises(dcc.CompileError, match="error"):
+        dcc.compile(b"\xff\xff not a model")
+    with pytest.raises(dcc.CompileError, match="nosuch"):
+        dcc.compile(MODEL, dims={"nosuch": 3})
+    two.graph.node[1].op_type = "NoSuchOp"
+    with pytest.raises(dcc.CompileError, match="NoSuchOp"):
+        dcc.check(two)
+    with pytest.raises(dcc.CompileError, match="unknown option '--frobnicate'"):
+        dcc.compile(MODEL, "--frobnicate")
+
+
+def test_no_compiler(monkeypatch):
+    monkeypatch.setenv("DCC", "/nowhere/dcc")
+    with pytest.raises(dcc.Error, match="/nowhere/dcc cannot be started"):
+        dcc.inspect(MODEL)
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------------
+
+
+def test_output_and_load(tmp_path, model, data):
+    x, _ = data
+    path = tmp_path / "kept.so"
+    m = dcc.compile(MODEL.read_bytes(), output=path, name="kept", march="avx2")
+    assert (tmp_path / "kept.h").exists() and m.name == "kept" and m.targets == ("avx2",)
+    np.testing.assert_array_equal(dcc.load(path)(x), model(x))
+    np.testing.assert_array_equal(dcc.load(str(path), name="kept")(x), model(x))
+    with pytest.raises(dcc.Error, match="holds no model 'other', but kept"):
+        dcc.load(path, name="other")
+    with pytest.raises(dcc.Error, match="have a report"):
+        dcc.load(path).report()
+
+
+def test_weights(tmp_path, model, data):
+    x, _ = data
+    m = dcc.compile(MODEL, output=tmp_path / "m.so", weights=tmp_path / "w.bin")
+    np.testing.assert_array_equal(m(x), model(x))
+    np.testing.assert_array_equal(dcc.load(tmp_path / "m.so", weights=tmp_path / "w.bin")(x), model(x))
+    with pytest.raises(dcc.Error) as caught:
+        dcc.load(tmp_path / "m.so")(x)
+    assert caught.value.code == 7
+    with pytest.raises(dcc.Error, match="cannot be mapped"):
+        dcc.load(tmp_path / "m.so", weights=tmp_path / "none.bin")
+
+
+def test_load_wrong_files(tmp_path):
+    text = tmp_path / "text.so"
+    text.write_bytes(b"\x7fELF\x02\x01 no more")
+    with pytest.raises(dcc.Error, match="not a shared object"):
+        dcc.load(text)
+    with pytest.raises(dcc.Error, match="cannot be read"):
+        dcc.load(tmp_path / "none.so")
+    with pytest.raises(dcc.Error, match="holds 0 models"):
+        dcc.load(next(pathlib.Path(np.__file__).parent.rglob("*.so")))
+
+
+def test_recompiled_in_place(tmp_path, data):
+    """A second model at the same path is the second model, not the one that is loaded."""
+    x, _ = data
+    first = dcc.compile(MODEL, output=tmp_path / "m.so", name="first")
+    second = dcc.compile(MODEL, output=tmp_path / "m.so", name="second")
+    assert (first.name, second.name) == ("first", "second")
+    np.testing.assert_array_equal(first(x), second(x))
+
+
+def test_program():
+    run = subprocess.run([sys.executable, "-m", "dcc", "--version"], capture_output=True, text=True)
+    assert run.stdout == f"dcc {dcc.__version__}\n"
+
+
+# ---- onnx.backend --------------------------------------------------------------------------------------------------------
+
+
+def test_backend(two):
+    onnx = pytest.importorskip("onnx")
+    import dcc.backend
+
+    x = np.ones((2, 3), np.float32)
+    assert dcc.backend.supports_device("CPU") and not dcc.backend.supports_device("CUDA")
+    assert dcc.backend.is_compatible(two)
+    out = dcc.backend.prepare(two).run([x, np.int64(3)])
+    assert out["threads"] == 6 and (out[0] == 2).all()
+    assert dcc.backend.run_model(two, {"x": x, "a:0": 5}, threads=2)[1] == 10
+    node = onnx.helper.make_node("Mul", ["a", "b"], ["c"])
+    assert (dcc.backend.run_node(node, [x, 3 * x])[0] == 3).all()
+    assert (dcc.backend.run_node(node, [x, x], outputs_info=[(x.dtype, x.shape)], opset_version=13).c == 1).all()
+
+
+def test_backend_refuses(two):
+    pytest.importorskip("onnx")
+    import unittest
+
+    import dcc.backend
+
+    two.graph.node[1].op_type = "NoSuchOp"
+    assert not dcc.backend.is_compatible(two)
+    with pytest.raises(unittest.SkipTest, match="NoSuchOp"):
+        dcc.backend.prepare(two)

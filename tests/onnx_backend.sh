@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# label: long
+# ONNX's own backend tests, through dcc.backend; none may give other values than ONNX says.
+# PYTHON names an interpreter with numpy and onnx; default: python3.
+# usage: onnx_backend.sh BUILD
+set -u
+build=$(cd "$1" && pwd)
+python=${PYTHON:-python3}
+if ! "$python" -c 'import numpy, onnx' 2>/dev/null; then
+	echo "onnx_backend: skipped, $python has no numpy and onnx"
+	exit 77
+fi
+if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
+	echo "onnx_backend: skipped, the interpreter cannot load libraries with sanitizers"
+	exit 77
+fi
+DCC=$build/dcc PYTHONPATH=python PYTHONDONTWRITEBYTECODE=1 exec "$python" -W ignore tests/onnx_backend.py

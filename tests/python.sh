@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# label: full
+# The Python package: its tests, and that a wheel with the compiler inside works where nothing else is found.
+# PYTHON names an interpreter with numpy and pytest (and onnx, for the tests of dcc.backend); default: python3.
+# usage: python.sh BUILD
+set -u
+build=$(cd "$1" && pwd)
+python=${PYTHON:-python3}
+if ! "$python" -c 'import numpy, pytest' 2>/dev/null; then
+	echo "python: skipped, $python has no numpy and pytest"
+	exit 77
+fi
+if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
+	echo "python: skipped, the interpreter cannot load libraries with sanitizers"
+	exit 77
+fi
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+export PYTHONDONTWRITEBYTECODE=1
+cd python || exit 1
+DCC=$build/dcc PYTHONPATH=$PWD "$python" -m pytest -q -p no:cacheprovider tests || exit 1
+
+# Offline machines cannot fetch what a wheel is built with.
+cp -r pyproject.toml setup.py README.md dcc "$tmp"
+"$python" -c 'from setuptools.command import bdist_wheel' 2>/dev/null || {
+	echo "python: no wheel, $python has no setuptools >= 70.1"
+	exit 0
+}
+build_wheel() {
+	"$python" -m pip wheel -q --no-deps --no-build-isolation -w "$tmp/wheels" "$tmp"
+}
+unset DCC
+DCC_BUILD=$build build_wheel && build_wheel || exit 1
+cd "$tmp/wheels" || exit 1
+pure=(dcc-*-py3-none-any.whl) platform=(dcc-*-py3-none-linux_*.whl)
+run='import dcc, sys; m = dcc.compile(sys.argv[1]); print(m([[[1.0] * 48]]).shape)'
+model=$OLDPWD/../examples/dynconv.onnx
+"$python" -m zipfile -e "${pure[0]}" pure && "$python" -m zipfile -e "${platform[0]}" platform || exit 1
+chmod +x platform/dcc/bin/dcc # pip does that, zipfile does not
+[ ! -e pure/dcc/bin ] || { echo "the pure wheel holds a program"; exit 1; }
+PYTHONPATH=platform "$python" -c "$run" "$model" | grep -x '(1, 1, 48)' || { echo "platform wheel failed"; exit 1; }
+PATH=$build:$PATH PYTHONPATH=pure "$python" -c "$run" "$model" | grep -x '(1, 1, 48)' || { echo "pure wheel failed"; exit 1; }
+echo "python: package and wheels work"

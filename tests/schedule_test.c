@@ -1,0 +1,660 @@
+/* schedule_test.c - every schedule over all edge sizes: machine code of each target against each other, the interpreter
+ * and the evaluator (schedule.h says how). */
+#include "schedule.h"
+
+#define SWEEP(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* ---- linear --------------------------------------------------------------------------------------------------------------- */
+
+typedef enum Epilogue {
+	Plain, Bias, Relu, Residual, RowOperand, ColumnOperand, Transposed, Chain, Masked, GluSecond, GluFirst, GluBias, GluAll, NEpilogues
+} Epilogue;
+
+static bool is_glu(Epilogue e)
+{
+	return e >= GluSecond;
+}
+
+static void add_linear(Family *f, int id, int k, int n, Epilogue e)
+{
+	int columns = is_glu(e) ? 2 * n : n;
+	char dims[32], name[16], value[16], type[32];
+
+	snprintf(name, sizeof name, "w%d", id);
+	snprintf(dims, sizeof dims, "%d, %d", k, columns);
+	weights(f, name, dims, k * columns);
+	line(f, "%%a%d: f32[m, %d] = matmul %%x%d, %%w%d", id, columns, k, id);
+	snprintf(value, sizeof value, "%%a%d", id);
+	if (e == Bias || e == Chain || e == GluBias || e == GluAll) {
+		snprintf(name, sizeof name, "b%d", id);
+		snprintf(dims, sizeof dims, "%d", columns);
+		weights(f, name, dims, columns);
+		line(f, "%%c%d: f32[m, %d] = add %s, %%b%d", id, columns, value, id);
+		snprintf(value, sizeof value, "%%c%d", id);
+	}
+	if (is_glu(e)) {
+		static const char *const act[] = {"sigmoid", "gelu", "silu", "tanh"};
+		line(f, "%%g%d: f32[m, %d] = glu %s {axis=1, act=%s, gate=%s}", id, n, value, act[e - GluSecond],
+		     e == GluFirst || e == GluAll ? "first" : "second");
+		snprintf(value, sizeof value, "%%g%d", id);
+	}
+	const char *op = NULL;
+	switch (e) {
+	case Relu: line(f, "%%e%d: f32[m, %d] = relu %s", id, n, value); break;
+	case Residual: case GluAll:
+		param(f, "r%d: f32[m, %d]", id, n);
+		op = "add";
+		break;
+	case RowOperand:
+		param(f, "r%d: f32[%d]", id, n);
+		op = "mul";
+		break;
+	case ColumnOperand:
+		param(f, "r%d: f32[m, 1]", id);
+		op = "sub";
+		break;
+	case Transposed:
+		param(f, "t%d: f32[%d, m]", id, n);
+		line(f, "%%r%d: f32[m, %d] = transpose %%t%d {perm=[1, 0]}", id, n, id);
+		op = "max";
+		break;
+	case Chain:
+		param(f, "r%d: f32[m, %d]", id, n);
+		line(f, "%%e%d.0: f32[m, %d] = gelu_tanh %s", id, n, value);
+		line(f, "%%e%d.1: f32[m, %d] = mul %%e%d.0, %%r%d", id, n, id, id);
+		line(f, "%%e%d.2: f32[m, %d] = clip %%e%d.1 {lo=-0.75, hi=2}", id, n, id);
+		line(f, "%%e%d: f32[m, %d] = add %%r%d, %%e%d.2", id, n, id, id);
+		break;
+	case Masked:
+		param(f, "k%d: bool[m, 1]", id);
+		append(&f->consts, "const @zero%d: f32[] = [0]\n", id);
+		line(f, "%%e%d: f32[m, %d] = where %%k%d, %s, @zero%d", id, n, id, value, id);
+		break;
+	default: line(f, "%%e%d: f32[m, %d] = identity %s", id, n, value);
+	}
+	if (op)
+		line(f, "%%e%d: f32[m, %d] = %s %s, %%r%d", id, n, op, value, id);
+	snprintf(value, sizeof value, "%%e%d", id);
+	snprintf(type, sizeof type, "f32[m, %d]", n);
+	result(f, value, type);
+}
+
+static const struct {
+	int k, n;
+	Epilogue e;
+} linears[] = {
+	{1, 1, Plain}, {1, 33, Bias}, {2, 16, Relu}, {5, 31, Residual}, {15, 32, RowOperand}, {16, 17, ColumnOperand},
+	{17, 48, Transposed}, {33, 33, Chain}, {5, 2, Masked}, {16, 1, GluSecond}, {17, 15, GluFirst}, {33, 16, GluBias}, {5, 17, GluAll},
+	{255, 15, Bias}, {256, 31, Plain}, {257, 33, Residual}, {513, 5, Chain}, {257, 17, GluBias}, {5, 65, Relu}, {2, 64, Plain},
+};
+enum { NLinears = sizeof linears / sizeof *linears };
+
+static void make_linear(Family *f)
+{
+	symbol(f, "m", 0);
+	for (int i = 0; i < NLinears; i++) {
+		bool known = false;
+		for (int j = 0; j < i; j++)
+			known |= linears[j].k == linears[i].k;
+		if (!known)
+			param(f, "x%d: f32[m, %d]", linears[i].k, linears[i].k);
+	}
+	for (int i = 0; i < NLinears; i++)
+		add_linear(f, i, linears[i].k, linears[i].n, linears[i].e);
+}
+
+/* Operands that are no plain matrix: a time-first view, three axes, one row, columns of a wider tensor. */
+static void make_linear_views(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[b, t, 12]");
+	param(f, "v: f32[12]");
+	param(f, "r: f32[t, b, 20]");
+	param(f, "r1: f32[1, t, 20]");
+	weights(f, "w", "12, 20", 240);
+	weights(f, "w6", "6, 20", 120);
+	line(f, "%%0: f32[t, b, 12] = transpose %%x {perm=[1, 0, 2]}");
+	line(f, "%%1: f32[t, b, 20] = matmul %%0, %%w");
+	line(f, "%%2: f32[t, b, 20] = add %%r, %%1");
+	result(f, "%2", "f32[t, b, 20]");
+	line(f, "%%3: f32[b, t, 6] = slice %%x {starts=[0, 0, 3]}");
+	line(f, "%%4: f32[b, t, 20] = matmul %%3, %%w6");
+	line(f, "%%5: f32[b, t, 20] = add %%4, %%r1");
+	result(f, "%5", "f32[b, t, 20]");
+	line(f, "%%6: f32[20] = matmul %%v, %%w");
+	line(f, "%%7: f32[20] = tanh %%6");
+	result(f, "%7", "f32[20]");
+	line(f, "%%8: f32[b, t, 6] = slice %%x {starts=[0, 0, 1], steps=[1, 1, 2]}");
+	line(f, "%%9: f32[b, t, 20] = matmul %%8, %%w6");
+	result(f, "%9", "f32[b, t, 20]");
+	line(f, "%%10: f32[b, 12, t] = transpose %%x {perm=[0, 2, 1]}");
+	line(f, "%%11: f32[b, 12, t] = exp %%10");
+	line(f, "%%12: f32[b, t, 12] = transpose %%11 {perm=[0, 2, 1]}");
+	line(f, "%%13: f32[b, t, 20] = matmul %%12, %%w");
+	result(f, "%13", "f32[b, t, 20]");
+}
+
+/* ---- matmul --------------------------------------------------------------------------------------------------------------- */
+
+static void make_matmul(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "m", 0);
+	symbol(f, "k", 0);
+	symbol(f, "n", 0);
+	param(f, "x: f32[b, m, k]");
+	param(f, "y: f32[b, k, n]");
+	param(f, "yt: f32[b, n, k]");
+	param(f, "xt: f32[b, k, m]");
+	param(f, "y2: f32[k, n]");
+	param(f, "x4: f32[b, 2, m, k]");
+	param(f, "y4: f32[1, 2, k, n]");
+	param(f, "v: f32[k]");
+	line(f, "%%0: f32[b, m, n] = matmul %%x, %%y");
+	result(f, "%0", "f32[b, m, n]");
+	line(f, "%%1: f32[b, m, n] = matmul %%x, %%yt {trans_b=1}");
+	result(f, "%1", "f32[b, m, n]");
+	line(f, "%%2: f32[b, m, n] = matmul %%xt, %%y {trans_a=1}");
+	result(f, "%2", "f32[b, m, n]");
+	line(f, "%%3: f32[b, m, n] = matmul %%x, %%y2");
+	result(f, "%3", "f32[b, m, n]");
+	line(f, "%%4: f32[b, 2, m, n] = matmul %%x4, %%y4");
+	result(f, "%4", "f32[b, 2, m, n]");
+	line(f, "%%5: f32[b, m] = matmul %%x, %%v");
+	result(f, "%5", "f32[b, m]");
+	line(f, "%%6: f32[b, n] = matmul %%v, %%y");
+	result(f, "%6", "f32[b, n]");
+	line(f, "%%7: f32[m, b, k] = transpose %%x {perm=[1, 0, 2]}");
+	line(f, "%%8: f32[m, b, n] = matmul %%7, %%y2");
+	result(f, "%8", "f32[m, b, n]");
+	line(f, "%%9: f32[b, 1, k, n] = reshape %%y");
+	line(f, "%%10: f32[b, 2, k, n] = expand %%9");
+	line(f, "%%11: f32[b, 2, m, n] = matmul %%x4, %%10");
+	result(f, "%11", "f32[b, 2, m, n]");
+}
+
+/* ---- winconv -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct WinCase {
+	int channels, heads, taps, left;
+	bool interleaved, token;
+} WinCase;
+
+static const WinCase windows[] = {
+	{16, 1, 3, 1, false, true}, {20, 5, 3, 2, false, true}, {64, 4, 7, 3, false, true}, {80, 1, 2, 0, false, true},
+	{144, 2, 3, 1, false, true}, {12, 3, 4, 3, true, true}, {64, 16, 3, 0, true, true}, {18, 18, 3, 1, false, false},
+	{70, 70, 5, 4, true, false}, {32, 2, 3, 1, false, false}, {24, 4, 31, 15, true, false}, {7, 1, 1, 0, false, true},
+	{64, 64, 2, 1, false, true}, {33, 1, 31, 30, false, false},
+};
+enum { NWindows = sizeof windows / sizeof *windows };
+
+static void make_winconv(Family *f)
+{
+	char type[40], value[16];
+
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	for (int i = 0; i < NWindows; i++) {
+		const WinCase *c = &windows[i];
+		param(f, "x%d: f32[b, t, %d]", i, c->channels);
+		if (c->token)
+			param(f, "w%d: f32[b, t, %d, %d]", i, c->heads, c->taps);
+		else
+			param(f, "w%d: f32[%d, %d]", i, c->heads, c->taps);
+		line(f, "%%%d: f32[b, t, %d] = winconv %%x%d, %%w%d {heads=%d, pad_left=%d, map=%s}", i, c->channels, i, i, c->heads, c->left,
+		     c->interleaved ? "interleaved" : "blocked");
+		snprintf(type, sizeof type, "f32[b, t, %d]", c->channels);
+		snprintf(value, sizeof value, "%%%d", i);
+		result(f, value, type);
+	}
+}
+
+/* Input and weights in other layouts: time first, channels first, taps before heads, the halves of a wider tensor. */
+static void make_winconv_views(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[t, b, 48]");
+	param(f, "c: f32[b, 24, t]");
+	param(f, "w: f32[t, b, 3, 2]");
+	param(f, "v: f32[3, 24]");
+	line(f, "%%x0: f32[b, t, 48] = transpose %%x {perm=[1, 0, 2]}");
+	line(f, "%%x1: f32[b, t, 32] = slice %%x0 {starts=[0, 0, 16]}");
+	line(f, "%%w0: f32[b, t, 2, 3] = transpose %%w {perm=[1, 0, 3, 2]}");
+	line(f, "%%0: f32[b, t, 32] = winconv %%x1, %%w0 {heads=2, pad_left=2}");
+	result(f, "%0", "f32[b, t, 32]");
+	line(f, "%%1: f32[b, t, 32] = winconv %%x1, %%w0 {heads=2, pad_left=1, map=interleaved}");
+	result(f, "%1", "f32[b, t, 32]");
+	line(f, "%%c0: f32[b, t, 24] = transpose %%c {perm=[0, 2, 1]}");
+	line(f, "%%v0: f32[24, 3] = transpose %%v {perm=[1, 0]}");
+	line(f, "%%2: f32[b, t, 24] = winconv %%c0, %%v0 {heads=24, pad_left=1}");
+	result(f, "%2", "f32[b, t, 24]");
+	line(f, "%%s0: f32[b, t, 12] = slice %%c0 {starts=[0, 0, 0], steps=[1, 1, 2]}");
+	line(f, "%%w1: f32[b, t, 2, 2] = slice %%w0 {starts=[0, 0, 0, 1]}");
+	line(f, "%%3: f32[b, t, 12] = winconv %%s0, %%w1 {heads=2, pad_left=1}");
+	result(f, "%3", "f32[b, t, 12]");
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------------------ */
+
+static void add_attention(Family *f, const char *q, const char *kv, int heads, int width, const char *mask, const char *attrs)
+{
+	char value[16], type[40];
+	snprintf(value, sizeof value, "%%a%d", f->nline);
+	snprintf(type, sizeof type, "f32[b, t, %d, %d]", heads, width);
+	line(f, "%s: %s = attention %%%s, %%k%s, %%v%s, %s %s", value, type, q, kv, kv, mask, attrs);
+	result(f, value, type);
+	f->nline++;
+}
+
+static void make_attention(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	symbol(f, "s", 0);
+	param(f, "q: f32[b, t, 3, 5]");
+	param(f, "k: f32[b, s, 3, 5]");
+	param(f, "v: f32[b, s, 3, 7]");
+	param(f, "qg: f32[b, t, 4, 16]");
+	param(f, "kg: f32[b, s, 2, 16]");
+	param(f, "vg: f32[b, s, 2, 33]");
+	param(f, "m: f32[b, 1, t, s]");
+	param(f, "km: bool[b, 1, 1, s]");
+	param(f, "bm: bool[1, 3, t, s]");
+	param(f, "hm: f32[1, 3, 1, 1]");
+	param(f, "tm: f32[s, t]");
+	param(f, "sm: f32[b, 1, 1, s]");
+	param(f, "packed: f32[t, b, 45]");
+	add_attention(f, "q", "", 3, 7, "_", "{scale=0.5}");
+	add_attention(f, "q", "", 3, 7, "%m", "{scale=0.447}");
+	add_attention(f, "q", "", 3, 7, "%km", "");
+	add_attention(f, "q", "", 3, 7, "%km", "{zero_nan=1}");
+	add_attention(f, "q", "", 3, 7, "%bm", "{zero_nan=1, scale=2}");
+	add_attention(f, "q", "", 3, 7, "_", "{causal=1}");
+	add_attention(f, "q", "", 3, 7, "%bm", "{causal=1, zero_nan=1}");
+	add_attention(f, "q", "", 3, 7, "%hm", "");
+	add_attention(f, "qg", "g", 4, 33, "_", "{scale=0.25, causal=1, zero_nan=1}");
+	add_attention(f, "qg", "g", 4, 33, "%sm", "{scale=0.25}");
+	line(f, "%%tm1: f32[t, s] = transpose %%tm {perm=[1, 0]}");
+	line(f, "%%tm2: f32[1, 1, t, s] = reshape %%tm1");
+	add_attention(f, "q", "", 3, 7, "%tm2", "");
+	line(f, "%%p0: f32[t, b, 3, 3, 5] = reshape %%packed");
+	line(f, "%%p1: f32[3, b, t, 3, 5] = transpose %%p0 {perm=[2, 1, 0, 3, 4]}");
+	for (int i = 0; i < 3; i++) {
+		line(f, "%%%cp0: f32[1, b, t, 3, 5] = slice %%p1 {starts=[%d, 0, 0, 0, 0]}", "qkv"[i], i);
+		line(f, "%%%cp: f32[b, t, 3, 5] = reshape %%%cp0", "qkv"[i], "qkv"[i]);
+	}
+	add_attention(f, "qp", "p", 3, 5, "_", "{scale=0.5}");
+}
+
+/* ---- rows ----------------------------------------------------------------------------------------------------------------- */
+
+static void add_row(Family *f, const char *type, const char *node)
+{
+	char value[16];
+	snprintf(value, sizeof value, "%%o%d", f->nline++);
+	line(f, "%s: %s = %s", value, type, node);
+	result(f, value, type);
+}
+
+static void make_rows(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[a, 3, c]");
+	param(f, "g: f32[c]");
+	param(f, "z: f32[c]");
+	param(f, "g2: f32[3, c]");
+	param(f, "n: f32[a, c]");
+	add_row(f, "f32[a, 3, c]", "softmax %x {axis=2}");
+	add_row(f, "f32[a, 3, c]", "softmax %x {axis=1}");
+	add_row(f, "f32[a, 3, c]", "softmax %x {axis=0}");
+	add_row(f, "f32[a, 3, c]", "norm %x, %g, %z {axis=2}");
+	add_row(f, "f32[a, 3, c]", "norm %x, %g, _ {axis=2, eps=0.1}");
+	add_row(f, "f32[a, 3, c]", "norm %x, _, _ {axis=2}");
+	add_row(f, "f32[a, 3, c]", "norm %x, %g2, %g2 {axis=1}");
+	add_row(f, "f32[a, 3, c]", "norm %x, _, _ {axis=0}");
+	add_row(f, "f32[a, 3, c]", "rmsnorm %x, %g {axis=2}");
+	add_row(f, "f32[a, 3, c]", "rmsnorm %x, %g2 {axis=1, eps=0.01}");
+	add_row(f, "f32[a, 3, c]", "rmsnorm %x, _ {axis=2}");
+	line(f, "%%xt: f32[c, 3, a] = transpose %%x {perm=[2, 1, 0]}");
+	add_row(f, "f32[c, 3, a]", "softmax %xt {axis=0}");
+	add_row(f, "f32[c, 3, a]", "softmax %xt {axis=2}");
+	line(f, "%%xp: f32[a, c, 3] = transpose %%x {perm=[0, 2, 1]}");
+	line(f, "%%xe: f32[a, c, 3] = expand %%xp");
+	add_row(f, "f32[a, c, 3]", "norm %xe, _, _ {axis=2}");
+	line(f, "%%n1: f32[a, 1, c] = reshape %%n");
+	line(f, "%%ne: f32[a, 3, c] = expand %%n1");
+	add_row(f, "f32[a, 3, c]", "softmax %ne {axis=1}");
+	add_row(f, "f32[a, 3, c]", "norm %ne, %g, %z {axis=2}");
+}
+
+static void make_reductions(Family *f)
+{
+	static const char *const kinds[] = {"sum", "mean", "reduce_max", "reduce_min"};
+	static const struct {
+		const char *axes, *kept, *dropped;
+	} shapes[] = {
+		{"2", "a, 3, 1", "a, 3"}, {"1", "a, 1, c", "a, c"}, {"0", "1, 3, c", "3, c"}, {"0, 2", "1, 3, 1", "3"},
+		{"1, 2", "a, 1, 1", "a"}, {"0, 1, 2", "1, 1, 1", ""},
+	};
+	char type[40], node[64];
+
+	symbol(f, "a", 1);
+	symbol(f, "c", 1);
+	param(f, "x: f32[a, 3, c]");
+	param(f, "sx: f32[a, 3, c]");
+	for (int k = 0; k < 4; k++)
+		for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+			bool keep = (s + (size_t)k) % 2;
+			snprintf(type, sizeof type, "f32[%s]", keep ? shapes[s].kept : shapes[s].dropped);
+			snprintf(node, sizeof node, "%s %%%s {axes=[%s], keepdims=%d}", kinds[k], k < 2 || s % 2 ? "x" : "sx", shapes[s].axes, keep);
+			add_row(f, type, node);
+		}
+	static const char *const ints[] = {"i8", "i16", "i32", "i64", "u8", "f64"};
+	for (int d = 0; d < 6; d++) {
+		param(f, "%s.x: %s[a, c]", ints[d], ints[d]);
+		snprintf(type, sizeof type, "%s[a]", ints[d]);
+		for (int k = 0; k < 4; k++) {
+			if (k == 1 && d != 5)
+				continue;
+			snprintf(node, sizeof node, "%s %%%s.x {axes=[1]}", kinds[k], ints[d]);
+			add_row(f, type, node);
+		}
+	}
+}
+
+/* Sums of nothing. */
+static void make_empty_sums(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[a, c]");
+	param(f, "i: i64[a, c]");
+	add_row(f, "f32[a]", "sum %x {axes=[1]}");
+	add_row(f, "f32[1, c]", "sum %x {axes=[0], keepdims=1}");
+	add_row(f, "i64[c]", "sum %i {axes=[0]}");
+	add_row(f, "f32[]", "sum %x {axes=[0, 1]}");
+}
+
+/* ---- elementwise ---------------------------------------------------------------------------------------------------------- */
+
+/* Compiles or not: operators that do not take a dtype, and those that have no schedule for it. */
+static bool is_supported(const char *op, int nin, const char *in, const char *out)
+{
+	Family f = {.name = "probe"};
+	jmp_buf recover;
+	const Target *one = &targets[0];
+	PassOptions passes = {.bisect_limit = -1, .ntarget = 1, .target = &one};
+	volatile bool good = true;
+	FILE *null = fopen("/dev/null", "w");
+	char node[80], type[16];
+
+	snprintf(type, sizeof type, "%s[4]", out);
+	snprintf(node, sizeof node, "%s %s%%x%s%s", op, nin == 3 ? "%c, " : "", nin > 1 ? ", %x" : "", !strcmp(op, "clip") ? " {lo=1}" : "");
+	param(&f, "x: %s[4]", in);
+	param(&f, "c: bool[4]");
+	add_row(&f, type, node);
+	char *text = family_text(&f);
+	diag_stream = null;
+	if (!setjmp(recover)) {
+		diag_recover = &recover;
+		run_passes(parse_module("probe", text), &passes); /* what a failure leaves is not freed */
+	} else {
+		good = false;
+	}
+	diag_recover = NULL;
+	diag_stream = NULL;
+	diag_reset();
+	fclose(null);
+	free(text);
+	return good;
+}
+
+static const char *family_dtype;
+
+/* The evaluator and the schedules both give integers for any bits, so values matter for floats only. */
+static const char *operand_of(Op op)
+{
+	switch (op) {
+	case OpSqrt: case OpLog: case OpRecip: case OpDiv: return "p";
+	case OpSin: case OpCos: case OpPow: return "x";
+	default: return "s";
+	}
+}
+
+static void make_ewise(Family *f)
+{
+	char type[40], node[96], out[24];
+
+	symbol(f, "n", 0);
+	param(f, "x: %s[n]", family_dtype);
+	param(f, "s: %s[n]", family_dtype);
+	param(f, "p: %s[n]", family_dtype);
+	param(f, "c: bool[n]");
+	for (Op op = 0; op < NOps; op++) {
+		if (ops[op].cls != ClsEwise || op == OpCast || op == OpIdentity)
+			continue;
+		bool to_bool = op == OpEq || op == OpLt || op == OpLe || op == OpIsNaN;
+		snprintf(out, sizeof out, "%s", to_bool ? "bool" : family_dtype);
+		if (!is_supported(ops[op].text, ops[op].nin, family_dtype, out))
+			continue;
+		snprintf(type, sizeof type, "%s[n]", out);
+		const char *a = operand_of(op), *second = op == OpPow ? "x" : op == OpDiv ? "p" : "x";
+		snprintf(node, sizeof node, "%s %s%%%s%s%s%s", ops[op].text, ops[op].nin == 3 ? "%c, " : "", op == OpPow ? "p" : a,
+		         ops[op].nin > 1 ? ", %" : "", ops[op].nin > 1 ? second : "", op == OpClip ? " {lo=-0.5, hi=3}" : "");
+		add_row(f, type, node);
+	}
+	for (int to = 0; to < NDTypes; to++) {
+		snprintf(node, sizeof node, "cast %%%s", strcmp(family_dtype, "f32") ? "x" : "s");
+		snprintf(type, sizeof type, "%s[n]", dtypes[to].text);
+		if (strcmp(dtypes[to].text, family_dtype) && is_supported("cast", 1, family_dtype, dtypes[to].text))
+			add_row(f, type, node);
+	}
+}
+
+static void make_broadcast(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[a, 3, c]");
+	param(f, "r: f32[c]");
+	param(f, "k: f32[3, 1]");
+	param(f, "l: f32[a, 1, 1]");
+	param(f, "s: f32[]");
+	param(f, "t: f32[c, 3, a]");
+	param(f, "w: f32[a, c]");
+	param(f, "b: bool[a, 1, c]");
+	param(f, "o: f32[1, c]");
+	param(f, "i: i64[a, 1, c]");
+	add_row(f, "f32[a, 3, c]", "add %x, %r");
+	add_row(f, "f32[a, 3, c]", "mul %x, %k");
+	add_row(f, "f32[a, 3, c]", "sub %l, %x");
+	add_row(f, "f32[a, 3, c]", "max %s, %x");
+	add_row(f, "f32[3, c]", "add %k, %r");
+	line(f, "%%tt: f32[a, 3, c] = transpose %%t {perm=[2, 1, 0]}");
+	add_row(f, "f32[a, 3, c]", "add %tt, %x");
+	add_row(f, "f32[a, 3, c]", "where %b, %x, %tt");
+	line(f, "%%w1: f32[a, 1, c] = reshape %%w");
+	add_row(f, "f32[a, 3, c]", "mul %w1, %x");
+	line(f, "%%e: f32[a, 3, c] = expand %%w1");
+	add_row(f, "f32[a, 3, c]", "exp %e");
+	line(f, "%%rev: f32[a, 3, c] = slice %%x {starts=[0, 0, c - 1], steps=[1, 1, -1]}");
+	add_row(f, "f32[a, 3, c]", "neg %rev");
+	line(f, "%%g1: f32[a, 3, c] = tanh %%x");
+	line(f, "%%g2: f32[a, 3, c] = mul %%g1, %%k");
+	line(f, "%%g3: f32[a, 3, c] = add %%g2, %%g1");
+	line(f, "%%g4: f32[a, 3, c] = sub %%g3, %%r");
+	result(f, "%g4", "f32[a, 3, c]");
+	line(f, "%%i1: f32[a, 1, c] = cast %%i");
+	add_row(f, "f32[a, 3, c]", "add %i1, %x");
+	add_row(f, "f32[c, 3, a]", "identity %t");
+	add_row(f, "f32[a, 3, c]", "identity %tt");
+	add_row(f, "f32[]", "exp %s");
+}
+
+/* ---- data movement -------------------------------------------------------------------------------------------------------- */
+
+static void make_moves(Family *f)
+{
+	symbol(f, "a", 1);
+	symbol(f, "c", 1);
+	param(f, "x: f32[a, c]");
+	param(f, "y: f32[a, 5]");
+	param(f, "z: f32[3, c]");
+	param(f, "i: i64[a, c]");
+	param(f, "b: bool[a, c]");
+	param(f, "t: f32[c, a]");
+	add_row(f, "f32[a, c + 5]", "concat %x, %y {axis=1}");
+	add_row(f, "f32[a + 3, c]", "concat %x, %z");
+	add_row(f, "f32[a, 2*c + 5]", "concat %x, %y, %x {axis=1}");
+	add_row(f, "i64[2*a, c]", "concat %i, %i");
+	add_row(f, "bool[a, 2*c]", "concat %b, %b {axis=1}");
+	line(f, "%%tt: f32[a, c] = transpose %%t {perm=[1, 0]}");
+	add_row(f, "f32[a, 2*c]", "concat %tt, %x {axis=1}");
+	add_row(f, "f32[a + 3, c + 3]", "pad %x {pads_dim=[2, 1, 1, 2]}");
+	add_row(f, "f32[a + 1, c]", "pad %x {pads_dim=[1, 0, 0, 0], value=-2.5}");
+	add_row(f, "i64[a, c + 4]", "pad %i {pads_dim=[0, 4, 0, 0], value=7}");
+	add_row(f, "f32[a + 4, c + 7]", "pad %x {pads_dim=[2, 3, 2, 4], mode=edge}");
+	add_row(f, "f32[a, c + 7]", "pad %x {pads_dim=[0, 7, 0, 0], mode=edge}");
+	add_row(f, "f32[a, c + 1]", "pad %tt {pads_dim=[0, 1, 0, 0]}");
+	add_row(f, "i64[c]", "iota {start=5, step=3}");
+	add_row(f, "i64[a]", "iota {start=c, step=a + c}");
+	add_row(f, "i32[c]", "iota {step=-1}");
+	add_row(f, "i64[3]", "dims {values=[a, c, a*c + 1]}");
+	line(f, "%%r: f32[a*c] = reshape %%tt");
+	add_row(f, "f32[a*c]", "identity %r");
+	line(f, "%%sl: f32[a, (c + 1)/2] = slice %%x {starts=[0, 0], steps=[1, 2]}");
+	add_row(f, "f32[a, (c + 1)/2]", "identity %sl");
+	add_row(f, "f32[a, c]", "identity %x");
+}
+
+static void make_reflect(Family *f)
+{
+	symbol(f, "a", 3);
+	param(f, "x: f32[a, 4]");
+	add_row(f, "f32[a + 4, 4]", "pad %x {pads_dim=[2, 0, 2, 0], mode=reflect}");
+	add_row(f, "f32[a, 10]", "pad %x {pads_dim=[0, 3, 0, 3], mode=reflect}");
+}
+
+static void make_gathers(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[7, c]");
+	param(f, "y: f32[a, 7, c]");
+	param(f, "i7: i64[a]");
+	param(f, "i7b: i64[a, 2]");
+	param(f, "i7s: i32[]");
+	param(f, "i7e: i64[a, 3, c]");
+	param(f, "u7n: i64[a, 2, 1]");
+	param(f, "i3n: i64[c, 2]");
+	param(f, "z: f32[7, 5, a]");
+	param(f, "l: i64[7]");
+	add_row(f, "f32[a, c]", "gather %x, %i7");
+	add_row(f, "f32[a, 2, c]", "gather %x, %i7b");
+	add_row(f, "f32[c]", "gather %x, %i7s");
+	add_row(f, "f32[a, a, 2, c]", "gather %y, %i7b {axis=1}");
+	line(f, "%%xt: f32[c, 7] = transpose %%x {perm=[1, 0]}");
+	add_row(f, "f32[c, a]", "gather %xt, %i7 {axis=1}");
+	add_row(f, "i64[a]", "gather %l, %i7");
+	add_row(f, "f32[a, 3, c]", "gather_elements %y, %i7e {axis=1}");
+	add_row(f, "f32[a, 2, c]", "gather_nd %y, %u7n {batch_dims=1}");
+	add_row(f, "f32[c, a]", "gather_nd %z, %i3n");
+}
+
+static void make_conv(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 5);
+	param(f, "x: f32[b, 6, t]");
+	param(f, "w: f32[4, 6, 3]");
+	param(f, "z: f32[4]");
+	param(f, "wg: f32[8, 3, 5]");
+	param(f, "i: f32[b, 2, t, t]");
+	param(f, "k: f32[3, 2, 3, 2]");
+	param(f, "k3: f32[2, 1, 1, 1]");
+	add_row(f, "f32[b, 4, t]", "conv %x, %w, %z {pads=[1, 1]}");
+	add_row(f, "f32[b, 4, t - 2]", "conv %x, %w, _");
+	add_row(f, "f32[b, 4, (t + 1)/2]", "conv %x, %w, %z {pads=[1, 1], strides=[2]}");
+	add_row(f, "f32[b, 4, t]", "conv %x, %w, _ {pads=[4, 0], dilations=[2]}");
+	add_row(f, "f32[b, 8, t]", "conv %x, %wg, _ {group=2, pads=[2, 2]}");
+	add_row(f, "f32[b, 3, t, t]", "conv %i, %k, _ {pads=[1, 1, 1, 0]}");
+	add_row(f, "f32[b, 3, (t + 2)/3, (t + 1)/2]", "conv %i, %k, _ {pads=[1, 0, 1, 1], strides=[3, 2]}");
+	add_row(f, "f32[b, 2, t, t]", "conv %i, %k3, _ {group=2}");
+}
+
+/* ---- what reuses the workspace -------------------------------------------------------------------------------------------- */
+
+/* A small layer: slots are reused, epilogues read what other steps wrote. */
+static void make_layer(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[b, t, 24]");
+	weights(f, "w1", "24, 48", 1152);
+	weights(f, "w2", "24, 12", 288);
+	weights(f, "w3", "24, 24", 576);
+	line(f, "%%0: f32[b, t, 48] = matmul %%x, %%w1");
+	line(f, "%%1: f32[b, t, 24] = glu %%0 {axis=2, act=sigmoid}");
+	line(f, "%%2: f32[b, t, 12] = matmul %%1, %%w2");
+	line(f, "%%3: f32[b, t, 4, 3] = reshape %%2");
+	line(f, "%%4: f32[b, t, 4, 3] = softmax %%3 {axis=3}");
+	line(f, "%%5: f32[b, t, 24] = winconv %%1, %%4 {heads=4, pad_left=1}");
+	line(f, "%%6: f32[b, t, 24] = matmul %%5, %%w3");
+	line(f, "%%7: f32[b, t, 24] = add %%6, %%x");
+	line(f, "%%8: f32[b, t, 24] = norm %%7, _, _ {axis=2}");
+	result(f, "%8", "f32[b, t, 24]");
+	line(f, "%%9: f32[t, b, 24] = transpose %%8 {perm=[1, 0, 2]}");
+	line(f, "%%10: f32[t, b, 24] = matmul %%9, %%w3");
+	result(f, "%10", "f32[t, b, 24]");
+}
+
+static void run_ewise(void)
+{
+	static const char *const dtypes_tried[] = {"f32", "f64", "i64", "i32", "i16", "i8", "u8", "bool"};
+	for (size_t i = 0; i < sizeof dtypes_tried / sizeof *dtypes_tried; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "ewise_%s", dtypes_tried[i]);
+		family_dtype = dtypes_tried[i];
+		run_family(name, make_ewise, SWEEP("n=0-3,15-17,33,500", "n=4095-4097"));
+	}
+}
+
+static const struct {
+	const char *name;
+	void (*make)(Family *);
+	const char *sweeps[6];
+} families[] = {
+	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}},
+	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}},
+	{"matmul", make_matmul, {"b=1 k=5 n=7 m=0-29", "b=2 m=5 k=9 n=0-2,15-17,31-33,63-65", "b=1 m=3 n=17 k=0-3,15-17,255-257,513",
+	                         "b=0-3 m=3 k=4 n=5", "b=2 m=13-15,28 n=33 k=17"}},
+	{"winconv", make_winconv, {"b=1 t=0-9", "b=0,2 t=1,5,33", "b=1 t=255-257,300"}},
+	{"winconv_views", make_winconv_views, {"b=0-2 t=0-6,257"}},
+	{"attention", make_attention, {"b=1 s=7 t=0-29", "b=2 t=5 s=0-3,15-17,31-33,63-65", "b=0 t=3 s=3", "b=2 t=15 s=257", "b=1 t=33 s=33"}},
+	{"rows", make_rows, {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"}},
+	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}},
+	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}},
+	{"broadcast", make_broadcast, {"a=0-3 c=0,1,2,15-17,33", "a=17 c=16", "a=1 c=4100"}},
+	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}},
+	{"reflect", make_reflect, {"a=3-6,17"}},
+	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}},
+	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}},
+	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}},
+};
+
+/* schedule_test [NAME]: all families, or one */
+int main(int argc, char **argv)
+{
+	for (int i = 0; i < ntargets; i++)
+		if (!has_target(&targets[i]))
+			printf("schedule: this CPU cannot run %s: only interpreted\n", targets[i].name);
+	for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+		if (argc < 2 || !strcmp(argv[1], families[i].name))
+			run_family(families[i].name, families[i].make, families[i].sweeps);
+	if (argc < 2 || !strcmp(argv[1], "ewise"))
+		run_ewise();
+	return test_end("schedule");
+}

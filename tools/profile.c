@@ -1,0 +1,198 @@
+/* profile.c - where the time of a run goes, by kernel and ONNX node.
+ *
+ * The object says which kernel each step runs, for which nodes, and what it costs; the program entry runs any range of steps.
+ * So each step is timed alone, in order, on all workers, and the median over the runs counts.  The roofline of a step is the
+ * larger of FLOP / measured FMA rate and bytes / measured read rate, over its time; data that stay in a cache can take
+ * it beyond 100%.
+ */
+#include "profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "roofline.h"
+
+typedef struct Row {
+	int step, count; /* its number; steps of a kind */
+	const char *kernel;
+	int name_length; /* of the kernel's name, or of its kind */
+	double s, flop, bytes;
+} Row;
+
+typedef struct Run {
+	const dcc_model *model;
+	const dcc_target *target;
+	dcc_frame frame;
+	int64_t *syms, status[2];
+	int workers;
+	int64_t step;
+} Run;
+
+static void open_run(Arena *arena, Call *c, Run *r)
+{
+	const Program *p = c->p;
+	*r = (Run){.model = p->model, .target = &p->model->targets[p->target - 1], .workers = c->args.exec ? c->threads : 1};
+	r->syms = arena_alloc(arena, ((size_t)p->nsymbols + 1) * sizeof *r->syms);
+	p->model->bind(c->args.inputs, r->syms);
+	r->syms[p->nsymbols] = r->workers;
+	r->frame = (dcc_frame){.in = c->args.inputs, .out = c->args.outputs, .workspace = c->workspace,
+	                       .weights = p->weights ? p->weights : p->model->weights, .syms = r->syms,
+	                       .status = r->status, .exec = c->args.exec};
+}
+
+static void run_worker(void *ctx, int32_t worker)
+{
+	const Run *r = ctx;
+	r->target->program(&r->frame, worker, r->workers, r->step, r->step + 1);
+}
+
+static double time_step(Run *r)
+{
+	dcc_exec *exec = r->frame.exec;
+	double start = now_s();
+	if (exec)
+		exec->run(exec, run_worker, r);
+	else
+		run_worker(r, 0);
+	return now_s() - start;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+	qsort(values, (size_t)n, sizeof *values, compare_doubles);
+	return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+/* times[run][step] */
+static int time_steps(Arena *arena, Run *r, int nstep, double seconds, double ***times)
+{
+	enum { LeastRuns = 3, MostRuns = 10000 };
+	int n = 0, cap = 0;
+	double end = now_s() + seconds;
+	*times = NULL;
+	while (n < LeastRuns || (n < MostRuns && now_s() < end)) {
+		double *row = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *row);
+		for (r->step = 0; r->step < nstep; r->step++)
+			row[r->step] = time_step(r);
+		PUSH(arena, *times, n, cap, row);
+	}
+	return n;
+}
+
+static double median_run(Arena *arena, Call *c, int runs)
+{
+	double *t = arena_alloc(arena, (size_t)runs * sizeof *t);
+	for (int i = 0; i < runs; i++) {
+		double start = now_s();
+		run_call(c);
+		t[i] = now_s() - start;
+	}
+	return median(t, runs);
+}
+
+/* Slowest first; equal ones in order of their steps. */
+static int compare_rows(const void *a, const void *b)
+{
+	const Row *x = a, *y = b;
+	return x->s != y->s ? (x->s < y->s) - (x->s > y->s) : x->step - y->step;
+}
+
+static void print_numbers(FILE *f, const Row *x, double total, const Roofline *roof)
+{
+	double s = x->s > 0 ? x->s : 1e-9, compute = x->flop / roof->flops, memory = x->bytes / roof->bytes;
+	fprintf(f, "%9.4f %5.1f%% %8.1f %7.1f %4.0f%%", 1e3 * x->s, total > 0 ? 100 * x->s / total : 0, x->flop / s / 1e9,
+	        x->bytes / s / 1e9, 100 * (compute > memory ? compute : memory) / s);
+}
+
+static void print_steps(FILE *f, Row *rows, int n, double total, const Roofline *roof, const dcc_step *steps)
+{
+	fprintf(f, "\n       ms  share  GFLOP/s    GB/s  roof  step  %-20s ONNX nodes\n", "kernel");
+	qsort(rows, (size_t)n, sizeof *rows, compare_rows);
+	for (int i = 0; i < n; i++) {
+		const dcc_step *s = &steps[rows[i].step];
+		print_numbers(f, &rows[i], total, roof);
+		fprintf(f, " %5d  %-20s ", rows[i].step, s->kernel);
+		for (int k = 0; k < s->nnodes; k++)
+			fprintf(f, "%s%s", k ? " + " : "", s->nodes[k]);
+		putc('\n', f);
+	}
+}
+
+static void print_kinds(FILE *f, Arena *arena, const Row *rows, int n, double total, const Roofline *roof)
+{
+	Row *kinds = arena_alloc(arena, ((size_t)n + 1) * sizeof *kinds);
+	int nkind = 0;
+	for (int i = 0; i < n; i++) {
+		const Row *x = &rows[i];
+		int k = 0;
+		while (k < nkind && !(kinds[k].name_length == x->name_length &&
+		                      !strncmp(kinds[k].kernel, x->kernel, (size_t)x->name_length)))
+			k++;
+		if (k == nkind)
+			kinds[nkind++] = (Row){.step = x->step, .kernel = x->kernel, .name_length = x->name_length};
+		kinds[k].count++;
+		kinds[k].s += x->s;
+		kinds[k].flop += x->flop;
+		kinds[k].bytes += x->bytes;
+	}
+	qsort(kinds, (size_t)nkind, sizeof *kinds, compare_rows);
+	fputs("\n       ms  share  GFLOP/s    GB/s  roof  steps kind\n", f);
+	for (int i = 0; i < nkind; i++) {
+		print_numbers(f, &kinds[i], total, roof);
+		fprintf(f, " %6d %.*s\n", kinds[i].count, kinds[i].name_length, kinds[i].kernel);
+	}
+}
+
+static void fill_rows(Arena *arena, const Run *r, const dcc_step *steps, int nstep, int runs, double **times, Row *rows)
+{
+	double *all = arena_alloc(arena, (size_t)runs * sizeof *all);
+	for (int i = 0; i < nstep; i++) {
+		Row *x = &rows[i];
+		for (int k = 0; k < runs; k++)
+			all[k] = times[k][i];
+		*x = (Row){.step = i, .count = 1, .kernel = steps[i].kernel, .s = median(all, runs)};
+		x->name_length = (int)strcspn(x->kernel, ".");
+		r->model->step_cost(r->syms, steps[i].cost, &x->flop, &x->bytes);
+	}
+}
+
+static int count_steps(const dcc_model *model, const dcc_step *steps)
+{
+	int n = 0;
+	while (n < model->nsteps && steps[n].kernel)
+		n++;
+	return n;
+}
+
+void profile_call(FILE *f, Call *c, double seconds)
+{
+	const dcc_model *model = c->p->model;
+	const Loc loc = {.file = c->p->path};
+	if (!model->steps || !model->step_cost)
+		fatal_at(&loc, "does not describe its steps: an older dcc compiled it");
+	Arena *arena = new_arena();
+	Run r;
+	double **times, total = 0;
+	const dcc_step *steps = model->steps[c->p->target - 1];
+	int nstep = count_steps(model, steps);
+	open_run(arena, c, &r);
+	Roofline roof = measure_roofline(r.target->features, c->args.exec);
+	int runs = time_steps(arena, &r, nstep, seconds, &times);
+	Row *rows = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *rows);
+	fill_rows(arena, &r, steps, nstep, runs, times, rows);
+	for (int i = 0; i < nstep; i++)
+		total += rows[i].s;
+	fprintf(f, "%s  %s  threads %d  %d steps: %.4f ms in all; a whole run: %.4f ms; medians of %d runs\n", model->name,
+	        r.target->name, r.workers, nstep, 1e3 * total, 1e3 * median_run(arena, c, runs), runs);
+	fprintf(f, "roof: %.1f GFLOP/s by FMA in registers, %.1f GB/s reading %.0f MiB; above 100%%: data came from a cache\n",
+	        roof.flops / 1e9, roof.bytes / 1e9, roof.buffer / (1 << 20));
+	print_steps(f, rows, nstep, total, &roof, steps);
+	print_kinds(f, arena, rows, nstep, total, &roof);
+	free_arena(arena);
+}
