@@ -23,6 +23,7 @@ typedef struct EmitOptions {
 	int ntarget;
 	const Target *const *target; /* best first */
 	const char *weights_path; /* NULL: embed; else the side file to write */
+	const char *listing; /* line information is about this file (its name alone; print_listing writes it); NULL: none */
 } EmitOptions;
 
 /* All of these are deterministic and verify what they emit; failures of the output (disk full, not writable) are user errors

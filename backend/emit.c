@@ -36,6 +36,7 @@ static void emit_counted(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef 
 	LLVMValueRef i = LLVMBuildPhi(e->b, e->i64, "i");
 	bind_var(s->var, i);
 	emit_block(e, &s->body);
+	debug_line(e, s);
 	LLVMValueRef next = LLVMBuildNSWAdd(e->b, i, step, "");
 	LLVMBasicBlockRef latch = LLVMGetInsertBlock(e->b);
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, hi, ""), loop, done);
@@ -239,7 +240,9 @@ static void emit_step(Emit *e, const LStmt *s)
 	LLVMValueRef to = LLVMBuildICmp(e->b, LLVMIntSLT, number, e->last, "");
 	LLVMBuildCondBr(e->b, LLVMBuildAnd(e->b, from, to, ""), run, next);
 	place_label(e, run);
+	debug_step(e, s);
 	emit_block(e, &s->body);
+	debug_step_end(e, s);
 	emit_barrier(e);
 	LLVMBuildBr(e->b, next);
 	place_label(e, next);
@@ -269,6 +272,7 @@ void emit_block(Emit *e, const LBlock *block)
 		if (++e->work > MaxWork)
 			fatal_at(e->fn ? e->fn->loc : NULL, "%s: more than %d statements after unrolling",
 			         function_name(e), MaxWork);
+		debug_line(e, s);
 		emit_stmt(e, s);
 	}
 }
@@ -322,6 +326,7 @@ LLVMValueRef begin_function(Emit *e, const char *name, LLVMTypeRef ret, int npar
 	LLVMValueRef f = new_function(e, name, ret, nparam, params, exported);
 	e->fn = NULL;
 	open_function(e, f);
+	no_debug(e);
 	return f;
 }
 
@@ -373,6 +378,8 @@ static void emit_kernel(Emit *e, LFunc *fn)
 	unsigned n = (unsigned)fn->nparam;
 	e->fn = fn;
 	open_function(e, f);
+	no_debug(e);
+	debug_function(e, fn, kernel_name(e, fn, e->target), f);
 	for (unsigned i = 0; i < n; i++) {
 		LLVMValueRef p = LLVMGetParam(f, i);
 		if (fn->params[i].buf)
@@ -417,6 +424,8 @@ static LLVMValueRef emit_program(Emit *e, LFunc *fn)
 	LLVMValueRef f = new_function(e, name, e->void_type, 5, types, false);
 	e->fn = fn;
 	open_function(e, f);
+	no_debug(e);
+	debug_function(e, fn, fn->name, f);
 	e->frame = LLVMGetParam(f, 0);
 	e->worker = LLVMGetParam(f, 1);
 	e->workers = LLVMGetParam(f, 2);

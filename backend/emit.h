@@ -3,6 +3,7 @@
 #define DCC_EMIT_H
 
 #include <llvm-c/Core.h>
+#include <llvm-c/DebugInfo.h>
 
 #include "backend.h"
 
@@ -32,6 +33,9 @@ typedef struct Emit {
 	LLVMValueRef programs[8]; /* per opt->target */
 	const LFunc *sources[8]; /* what they were made of */
 	LLVMValueRef report; /* dcc_report */
+	/* debug.c; NULL without -g */
+	LLVMDIBuilderRef debug;
+	LLVMMetadataRef file, scope /* of the code being emitted */, outer /* where that is inlined */, program_scope;
 } Emit;
 
 /* value.c */
@@ -62,6 +66,15 @@ void end_function(Emit *, LLVMValueRef result); /* NULL: void */
 void emit_block(Emit *, const LBlock *);
 LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
 const char *kernel_name(Emit *, const LFunc *, const Target *); /* of its symbol, behind the model's name and a dot */
+
+/* debug.c: all of these do nothing without -g */
+void begin_debug(Emit *);
+void end_debug(Emit *);
+void debug_function(Emit *, const LFunc *, const char *name, LLVMValueRef); /* code from now on belongs to it */
+void no_debug(Emit *); /* code from now on belongs to no line */
+void debug_line(Emit *, const LStmt *); /* code from now on belongs to the statement */
+void debug_step(Emit *, const LStmt *); /* as debug_line, and to the step's node, until debug_step_end */
+void debug_step_end(Emit *, const LStmt *);
 
 /* model.c: descriptor and exported functions.  Names of the globals that object.c looks for in the object. */
 void emit_model(Emit *, uint64_t weights_hash);

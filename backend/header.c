@@ -26,8 +26,8 @@ typedef struct Header {
 
 /* ---- identifiers ----------------------------------------------------------------------------------------------- */
 
-/* Keywords of C and C++, common macros, and the names that the typed call uses. */
-static const char *const reserved[] = {
+/* Keywords of C and C++, and common macros and types. */
+static const char *const words[] = {
 	"alignas", "alignof", "and", "and_eq", "asm", "assert", "auto", "bitand", "bitor", "bool", "break", "case", "catch",
 	"char", "char8_t", "char16_t", "char32_t", "class", "co_await", "co_return", "co_yield", "compl", "concept",
 	"const", "const_cast", "consteval", "constexpr", "constinit", "continue", "decltype", "default", "delete", "do",
@@ -38,17 +38,31 @@ static const char *const reserved[] = {
 	"throw", "true", "try", "typedef", "typeid", "typename", "typeof", "typeof_unqual", "union", "unsigned", "using",
 	"virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq",
 	"linux", "unix", "i386", "errno", "stdin", "stdout", "stderr", "NULL", "EOF", "offsetof", "complex", "I",
-	"int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint64_t", "size_t", "memset",
+	"int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint64_t", "size_t", "memset", "main",
+};
+
+/* The names that the typed call uses. */
+static const char *const own[] = {
 	"dims", "threads", "args", "in", "out", "workspace", "workspace_size", "weights", "weights_size", "exec", "error",
 };
+
+static bool in_list(const char *name, int n, const char *const *list)
+{
+	for (int i = 0; i < n; i++)
+		if (!strcmp(name, list[i]))
+			return true;
+	return false;
+}
+
+static bool is_word(const char *name)
+{
+	return in_list(name, sizeof words / sizeof *words, words) || !strncmp(name, "dcc_", 4) || !strncmp(name, "DCC_", 4);
+}
 
 static bool is_reserved(const char *name, const char *model)
 {
 	size_t n = strlen(model);
-	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-		if (!strcmp(name, reserved[i]))
-			return true;
-	return !strncmp(name, "dcc_", 4) || !strncmp(name, "DCC_", 4) || (!strncmp(name, model, n) && name[n] == '_');
+	return is_word(name) || in_list(name, sizeof own / sizeof *own, own) || (!strncmp(name, model, n) && name[n] == '_');
 }
 
 static bool is_taken(const Names *names, const char *name)
@@ -293,6 +307,9 @@ Out *hold_header(LModule *lm, const EmitOptions *opt, const char *path)
 	h.f = open_memstream(&text, &n);
 	if (!h.f)
 		fatal_at(NULL, "out of memory");
+	if (is_word(lm->m->name))
+		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called '%s' in C: give it another name with --name=",
+		         lm->m->name);
 	name_everything(&h);
 	print_header(&h);
 	if (fclose(h.f))

@@ -58,6 +58,8 @@ static void check_writable(Arena *arena, const char *path, const Loc *loc)
 	struct stat st;
 	if (!strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode)))
 		fatal_at(loc, "cannot write: a shared object wants a regular file");
+	if (arena_maps(arena, path))
+		fatal_at(loc, "cannot write: the model's data are in this file");
 	if (access(slash ? arena_printf(arena, "%.*s", (int)(slash + 1 - path), path) : ".", W_OK))
 		fatal_at(loc, "cannot write: %s", strerror(errno));
 }

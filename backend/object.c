@@ -90,8 +90,10 @@ static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetM
 	LLVMSetModuleDataLayout(e->mod, layout);
 	LLVMDisposeTargetData(layout);
 	begin_emit(e);
+	begin_debug(e);
 	emit_functions(e);
 	emit_model(e, weights_hash);
+	end_debug(e);
 	verify_llvm(e->mod, "from the emitter");
 	optimise(e->mod, machine);
 	verify_llvm(e->mod, "after optimisation");
@@ -158,15 +160,15 @@ static Out open_output(Arena *arena, const char *path)
 	if (arena_maps(arena, path))
 		fatal_at(&(Loc){.file = o.path}, "cannot write: the model's data are in this file");
 	bool special = !stat(path, &st) && !S_ISREG(st.st_mode);
-	if (!special)
+	if (!special) {
 		o.temp = arena_printf(arena, "%s.%ld.tmp", path, (long)getpid());
+		diag_remove_on_error(o.temp);
+	}
 	int fd = special ? open(path, O_WRONLY | O_CLOEXEC)
 	                 : open(o.temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	o.f = fd < 0 ? NULL : fdopen(fd, "wb");
 	if (!o.f)
 		output_failed(&o, errno);
-	if (o.temp)
-		diag_remove_on_error(o.temp);
 	return o;
 }
 
@@ -329,6 +331,16 @@ static void patch_weights(uint8_t *obj, uint64_t offset, uint64_t bytes)
 			sym[i].st_size = bytes;
 }
 
+static int64_t count_code(uint8_t *obj)
+{
+	const Elf64_Ehdr *h = (void *)obj;
+	const Elf64_Shdr *s = section_headers(obj);
+	int64_t bytes = 0;
+	for (int i = 0; i < h->e_shnum; i++)
+		bytes += s[i].sh_flags & SHF_EXECINSTR ? (int64_t)s[i].sh_size : 0;
+	return bytes;
+}
+
 /* ---- entry points ---------------------------------------------------------------------------------------------- */
 
 static void write_embedded(LModule *lm, uint8_t *obj, size_t size, const char *path)
@@ -368,6 +380,7 @@ void emit_object(LModule *lm, const EmitOptions *opt, const char *path)
 {
 	size_t size;
 	uint8_t *obj = generate(lm, opt, LLVMObjectFile, 0, &size);
+	lm->code_bytes = count_code(obj);
 	if (opt->weights_path)
 		write_with_side_file(lm, obj, size, path, opt->weights_path);
 	else

@@ -20,7 +20,7 @@ typedef struct Options {
 	LoadOptions load;
 	PassOptions pass;
 	const Target *target[8];
-	bool check, inspect;
+	bool check, inspect, debug;
 	const char *report, *reduce;
 } Options;
 
@@ -32,6 +32,8 @@ static const char help[] =
 	"Output\n"
 	"  -o FILE                  where to write; default: the input's name with .o (.so, .s, .ll, .ir)\n"
 	"  -S, -emit-llvm           assembly or LLVM IR instead of an object; -o - is stdout\n"
+	"  -g                       line information: debuggers and profilers show kernels, ONNX nodes and the loop IR, which goes\n"
+	"                           to the output's name with .loops\n"
 	"  -shared                  a shared object with the model and libdcc, linked by the C compiler\n"
 	"  --linker=PROG            that C compiler; default: cc\n"
 	"  --emit=ir|loops          the tensor IR, or the loop IR; dcc reads both back and goes on from there\n"
@@ -244,7 +246,9 @@ static bool parse_valued(Options *o, const char *a)
 
 static bool parse_flag(Options *o, const char *a)
 {
-	if (!strcmp(a, "-S"))
+	if (!strcmp(a, "-g"))
+		o->debug = true;
+	else if (!strcmp(a, "-S"))
 		o->kind = EmitAssembly;
 	else if (!strcmp(a, "-c"))
 		o->kind = EmitObject;
@@ -408,12 +412,23 @@ static const char *output_path(const Options *o)
 	return o->output ? o->output : with_suffix(o->input, o->reduce ? ".small.ir" : suffix[o->kind]);
 }
 
+/* -g: the loop IR that line information refers to, beside the code. */
+static const char *listing_path(const Options *o, const char *path)
+{
+	if (!o->debug || o->kind == EmitIr || o->kind == EmitLoops)
+		return NULL;
+	return with_suffix(is_special(path) ? o->input : path, ".loops");
+}
+
 static void check_outputs(const Options *o)
 {
-	const char *path = output_path(o), *all[] = {path, header_path(o, path), o->weights, o->report};
+	const char *path = output_path(o);
+	const char *all[] = {path, header_path(o, path), o->weights, o->report, listing_path(o, path)};
 	int n = sizeof all / sizeof *all;
 
 	for (int i = 0; i < n; i++) {
+		if (all[i] && !*all[i])
+			usage("the name of an output is empty%s", "");
 		if (!all[i] || is_special(all[i]))
 			continue;
 		if (same_file(all[i], o->input))
@@ -424,39 +439,62 @@ static void check_outputs(const Options *o)
 	}
 }
 
-/* The header waits under another name until the code is there: both appear, or neither. */
+/* The header waits until the code is there: both appear, or neither. */
 static void write_code(const Options *o, Module *m, const EmitOptions *e, const char *path)
 {
-	const char *header = header_path(o, path);
-	const char *temp = header && !is_special(header) ? arena_printf(m->arena, "%s.%ld.new", header, (long)getpid()) : NULL;
+	const char *name = header_path(o, path);
+	Out *header = name ? hold_header(m->loops, e, name) : NULL;
 
-	if (temp)
-		diag_remove_on_error(temp);
-	if (header)
-		emit_header(m->loops, e, temp ? temp : header);
 	if (o->kind == EmitShared)
 		emit_shared(m->loops, e, o->linker, path);
 	else
 		emit_object(m->loops, e, path);
-	if (temp && rename(temp, header))
-		fatal_at(&(Loc){.file = header}, "cannot write: %s", strerror(errno));
-	if (temp)
-		diag_keep(temp);
+	if (header)
+		publish_output(header);
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = path ? strrchr(path, '/') : NULL;
+	return slash ? slash + 1 : path;
+}
+
+static Out *hold_listing(Module *m, const char *path)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	if (f)
+		print_listing(f, m->loops);
+	if (!f || fclose(f))
+		fatal_at(NULL, "out of memory");
+	Out *out = hold_text(m, path, text, n);
+	free(text);
+	return out;
+}
+
+static void emit_output(const Options *o, Module *m, const char *path, const EmitOptions *e)
+{
+	switch (o->kind) {
+	case EmitObject:
+	case EmitShared: write_code(o, m, e, path); return;
+	case EmitAssembly: emit_assembly(m->loops, e, path); return;
+	case EmitLlvm: emit_llvm(m->loops, e, path); return;
+	case EmitIr:
+	case EmitLoops: write_module(path, m);
+	}
 }
 
 static void write_output(const Options *o, Module *m)
 {
-	const char *path = output_path(o);
-	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights};
+	const char *path = output_path(o), *listing = listing_path(o, path);
+	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights, .listing = base_name(listing)};
+	Out *held = listing ? hold_listing(m, listing) : NULL;
 
-	switch (o->kind) {
-	case EmitObject:
-	case EmitShared: write_code(o, m, &e, path); return;
-	case EmitAssembly: emit_assembly(m->loops, &e, path); return;
-	case EmitLlvm: emit_llvm(m->loops, &e, path); return;
-	case EmitIr:
-	case EmitLoops: write_module(path, m);
-	}
+	emit_output(o, m, path, &e);
+	if (held)
+		publish_output(held);
 }
 
 /* Once it is whole. */

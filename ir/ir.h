@@ -414,5 +414,6 @@ void *table_find(const Table *, uint64_t hash, bool (*same)(const void *item, co
 void table_add(Arena *, Table *, uint64_t hash, void *item); /* the item must be absent */
 /* Reads or maps a whole regular file; size limit; NUL follows the bytes.  NULL: message in errno. */
 const void *map_file(Arena *, const char *path, size_t *bytes);
+bool arena_maps(const Arena *, const char *path); /* is this one of its mapped files */
 
 #endif

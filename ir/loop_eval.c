@@ -652,18 +652,21 @@ static void exec_fail(Frame *fr, const LStmt *s)
 	}
 }
 
-/* The part of a buffer that a call passes, or an error: outside of it, or misaligned in a program's ws and weights. */
+/* The part of a buffer that a call passes, or an error: outside of it, or misaligned in a program's ws and weights.  A
+ * part of no elements may begin anywhere: every access to it is an error. */
 static LMem slice(Frame *fr, const LStmt *call, int i)
 {
 	const LArg *a = &call->args[i];
 	const LMem *m = &fr->bufs[a->buf->number];
 	int64_t size = dtypes[a->elem].bytes, bytes = m->count * dtypes[m->elem].bytes;
-	int64_t offset = a->offset ? index_of(fr, a->offset) : 0, at, len, end;
+	int64_t offset = a->offset ? index_of(fr, a->offset) : 0, at, len = a->len ? index_of(fr, a->len) : 0, end;
+	if (a->len && len <= 0)
+		return (LMem){.data = m->data, .elem = a->elem, .count = 0};
 	if (__builtin_mul_overflow(offset, size, &at) || at < 0 || at > bytes)
 		FAIL(fr, "%s: argument %d of %s begins at element %lld of %%%s, which has %lld bytes", frame_name(fr),
 		     i, call->callee->name, (long long)offset, a->buf->name, (long long)bytes);
-	len = a->len ? index_of(fr, a->len) : (bytes - at) / size;
-	if (len < 0 || __builtin_mul_overflow(len, size, &end) || end > bytes - at)
+	len = a->len ? len : (bytes - at) / size;
+	if (__builtin_mul_overflow(len, size, &end) || end > bytes - at)
 		FAIL(fr, "%s: argument %d of %s is %lld elements at %lld of %%%s, which has %lld bytes",
 		     frame_name(fr), i, call->callee->name, (long long)len, (long long)offset, a->buf->name,
 		     (long long)bytes);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { MaxListed = 64, MaxInline = 4096, HexLine = 48, DataAlign = 64 };
 
@@ -373,20 +374,21 @@ static OutFile open_out(Module *m, const char *path)
 	struct stat st;
 	OutFile o = {.path = path, .part = path};
 	if (stat(path, &st) || S_ISREG(st.st_mode)) {
-		o.part = arena_printf(m->arena, "%s.part", path);
+		o.part = arena_printf(m->arena, "%s.%ld.part", path, (long)getpid());
 		diag_remove_on_error(o.part);
 	}
 	o.f = fopen(o.part, "wb");
 	if (!o.f)
-		fail_write(o.part);
+		fail_write(path);
 	return o;
 }
 
 static void close_out(const OutFile *o)
 {
-	bool bad = ferror(o->f);
-	if (fclose(o->f) || bad)
-		fail_write(o->part);
+	errno = EIO; /* an earlier failure may come without a new one */
+	bool bad = fflush(o->f) || ferror(o->f);
+	if (bad || fclose(o->f))
+		fail_write(o->path);
 	if (o->part == o->path)
 		return;
 	if (rename(o->part, o->path))
@@ -455,7 +457,8 @@ static OutFile write_data(Module *m, const char *path, Place *places)
 			out = open_out(m, data_path);
 		write_padding(out.f, &offset);
 		places[i] = (Place){data, offset};
-		fwrite(c->data, 1, c->bytes, out.f);
+		if (fwrite(c->data, 1, c->bytes, out.f) != c->bytes)
+			fail_write(data_path);
 		offset += c->bytes;
 	}
 	return out;

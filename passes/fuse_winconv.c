@@ -402,6 +402,8 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 
 	if (!dim_is_const(c->taps, NULL))
 		return "the number of taps is not constant";
+	if (c->x.first[c->x.rank] - c->x.first[c->x.rank - 1] != 1) /* none: one tap, or one that repeats */
+		return "the tap axis is not one stride";
 	if (!find_axes(m, c, c->x.root, ax))
 		return "taps do not walk along an axis of the input";
 	before = dim_const(m, 0);

@@ -16,7 +16,7 @@ typedef struct Att {
 	LBuf *keys, *values, *scratch, *acc, *sums;
 	const Dim *T, *S, *R, *V, *panels, *vpanels;
 	LExpr *count, *from, *to, *qs, *scores, *probs; /* of the tile; the last three are offsets into scratch */
-	LExpr *mask_base, *kv; /* kv: number of the (batch, kv head) pair */
+	LExpr *mask_base, *kv, *kv_head; /* kv: number of the (batch, kv head) pair */
 } Att;
 
 static const LType F32x16 = {F32, Lanes};
@@ -40,14 +40,12 @@ static void emit_scores(Att *a)
 	lend(b);
 }
 
-/* The masked scores of 16 keys of row `query`. */
-static LExpr *masked_scores(Att *a, LExpr *i, LExpr *query, LExpr *panel, LExpr *j)
+/* The scores s of keys key .. key + 15 (`inside`: those that exist) and row `query`, masked. */
+static LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *inside)
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
-	LExpr *key = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j)), *ns = kdim(k, a->S);
-	LExpr *inside = lane_mask(k, lsub(b, ns, key));
-	LExpr *s = llet(b, lload(b, a->scratch, Lanes, score_at(a, panel, i, j), NULL, NULL)), *none = lconst(b, F32x16, -INFINITY);
+	LExpr *ns = kdim(k, a->S), *none = lconst(b, F32x16, -INFINITY);
 
 	if (a->masked) {
 		const Dim *stride = a->mask.stride[3];
@@ -77,7 +75,9 @@ static void emit_softmax(Att *a)
 	LExpr *query = llet(b, ladd(b, a->from, i));
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, -INFINITY));
 	LExpr *p = lfor(b, ForSerial, zero, np, NULL), *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
-	LExpr *s = masked_scores(a, i, query, p, j);
+	LExpr *at = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j));
+	LExpr *raw = llet(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL));
+	LExpr *s = masked_scores(a, raw, query, at, lane_mask(k, lsub(b, kdim(k, a->S), at)));
 	lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, s);
 	lset_tile(b, run, zero, zero, lop(b, LPMax, s, lelem(b, run, zero, zero), NULL));
 	lend(b);
@@ -157,57 +157,82 @@ static Slot *pack_heads(Lower *l, Value *v, bool transpose, const char *name)
 	return s;
 }
 
-void lower_attention(Lower *l, Node *n, Value *home)
+/* What both schedules need: shapes, operands, masks. */
+static void open_attention(Att *a, Kernel *k, Node *n, Value *home)
+{
+	Module *m = k->l->m;
+	const Dim *stride = dim_const(m, 1);
+
+	*a = (Att){.k = k, .n = n, .T = n->in[0]->type.dims[1], .S = n->in[1]->type.dims[1], .R = n->in[0]->type.dims[3],
+	           .V = n->in[2]->type.dims[3], .causal = attr_int(n, Attr_causal), .zero_nan = attr_int(n, Attr_zero_nan)};
+	a->panels = dim_ceildiv(m, a->S, dim_const(m, PanelWidth));
+	a->vpanels = dim_ceildiv(m, a->V, dim_const(m, PanelWidth));
+	Access q = kaccess(k, n->in[0]);
+	a->q = head_matrix(&q, 1, 3);
+	if ((a->masked = n->in[3])) {
+		a->bool_mask = n->in[3]->type.dtype == Bool;
+		a->mask = kaccess(k, n->in[3]);
+		a->mask = broadcast_access(m, &a->mask, 4);
+		for (int d = 0; d < 4; d++)
+			if (dim_equals(a->mask.extent[d], 1))
+				a->mask.stride[d] = dim_const(m, 0);
+	}
+	a->out = (Access){.buf = kbuf(k, home, true), .rank = 4, .base = dim_const(m, 0)};
+	for (int d = 3; d >= 0; d--) {
+		a->out.stride[d] = stride;
+		stride = dim_mul(m, stride, n->out[0]->type.dims[d]);
+	}
+}
+
+/* The run of tasks of each worker; opens two loops and returns the task. */
+static LExpr *share_tasks(Kernel *k, LExpr *tasks, LExpr *workers, LExpr **worker)
+{
+	LB *b = &k->b;
+	LExpr *w = *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
+	return lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
+	            lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, li(b, 1))), workers, NULL), NULL);
+}
+
+/* Splits the number of a (batch, query head) pair; sets a->kv. */
+static void find_head(Att *a, LExpr *bh, LExpr **batch, LExpr **head)
+{
+	LB *b = &a->k->b;
+	LExpr *heads = kdim(a->k, a->n->in[0]->type.dims[2]), *kv_heads = kdim(a->k, a->n->in[1]->type.dims[2]);
+	LExpr *group = lop(b, LFloorDiv, heads, kv_heads, NULL); /* query heads that share a kv head */
+
+	*batch = llet(b, lop(b, LFloorDiv, bh, heads, NULL));
+	*head = llet(b, lsub(b, bh, lmul(b, *batch, heads)));
+	LExpr *kv_head = lop(b, LFloorDiv, *head, group, NULL);
+	a->kv_head = llet(b, kv_head);
+	a->kv = llet(b, ladd(b, lmul(b, *batch, kv_heads), a->kv_head));
+}
+
+static void attend_tiles(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
 	Slot *keys = pack_heads(l, n->in[1], true, "keys"), *values = pack_heads(l, n->in[2], false, "values");
 	Kernel k = open_kernel(l, "attention", true);
 	LB *b = &k.b;
-	const Type *qt = &n->in[0]->type, *kt = &n->in[1]->type, *vt = &n->in[2]->type;
+	const Type *qt = &n->in[0]->type;
 	const Dim *width = dim_const(m, PanelWidth), *mr = dim_const(m, l->t->mr);
-	Att a = {.k = &k, .n = n, .T = qt->dims[1], .S = kt->dims[1], .R = qt->dims[3], .V = vt->dims[3]};
+	Att a;
 
-	a.panels = dim_ceildiv(m, a.S, width);
-	a.vpanels = dim_ceildiv(m, a.V, width);
-	a.causal = attr_int(n, Attr_causal);
-	a.zero_nan = attr_int(n, Attr_zero_nan);
-	Access q = kaccess(&k, n->in[0]);
-	a.q = head_matrix(&q, 1, 3);
-	if ((a.masked = n->in[3])) {
-		a.bool_mask = n->in[3]->type.dtype == Bool;
-		a.mask = kaccess(&k, n->in[3]);
-		a.mask = broadcast_access(m, &a.mask, 4);
-		for (int d = 0; d < 4; d++)
-			if (dim_equals(a.mask.extent[d], 1))
-				a.mask.stride[d] = dim_const(m, 0);
-	}
-	const Dim *stride = dim_const(m, 1);
-	a.out = (Access){.buf = kbuf(&k, home, true), .rank = 4, .base = dim_const(m, 0)};
-	for (int d = 3; d >= 0; d--) {
-		a.out.stride[d] = stride;
-		stride = dim_mul(m, stride, n->out[0]->type.dims[d]);
-	}
-	const Dim *qsize = dim_mul(m, a.R, mr), *ssize = dim_mul(m, dim_mul(m, a.panels, width), mr);
+	open_attention(&a, &k, n, home);
+	const Dim *qsize = dim_mul(m, a.R, mr), *ssize = dim_mul(m, dim_mul(m, a.panels, width), mr), *tiles = dim_ceildiv(m, a.T, mr);
 	need_scratch(l, dim_add(m, qsize, dim_mul_const(m, ssize, 2)));
 	a.keys = kslot(&k, keys, false);
 	a.values = kslot(&k, values, false);
 	a.scratch = kscratch(&k);
-	LExpr *mine = kworker(&k), *workers = kthreads(&k), *heads = kdim(&k, qt->dims[2]), *kv_heads = kdim(&k, kt->dims[2]);
-	const Dim *tiles = dim_ceildiv(m, a.T, mr);
-	LExpr *nt = kdim(&k, tiles), *rows = kdim(&k, a.T), *one = li(b, 1);
+	LExpr *mine = kworker(&k), *workers = kthreads(&k), *nt = kdim(&k, tiles), *rows = kdim(&k, a.T), *w, *batch, *head;
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, qt->dims[0], qt->dims[2])), nt));
 	a.acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
 	a.sums = llocal(b, "sums", F32, l->t->mr);
 
-	LExpr *w = lfor(b, ForParallel, li(b, 0), workers, NULL);
-	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
-	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, one)), workers, NULL), NULL);
+	LExpr *task = share_tasks(&k, tasks, workers, &w);
 	LExpr *bh = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, bh, nt)));
-	LExpr *batch = llet(b, lop(b, LFloorDiv, bh, heads, NULL)), *head = llet(b, lsub(b, bh, lmul(b, batch, heads)));
-	LExpr *group = lop(b, LFloorDiv, heads, kv_heads, NULL); /* query heads that share a kv head */
-	a.kv = llet(b, ladd(b, lmul(b, batch, kv_heads), lop(b, LFloorDiv, head, group, NULL)));
+	find_head(&a, bh, &batch, &head);
 	a.from = llet(b, tile_begin(b, tile, rows, nt));
-	a.to = llet(b, tile_begin(b, ladd(b, tile, one), rows, nt));
+	a.to = llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), rows, nt));
 	a.count = llet(b, lsub(b, a.to, a.from));
 	a.qs = llet(b, lmul(b, w, mine));
 	a.scores = llet(b, ladd(b, a.qs, kdim(&k, qsize)));
@@ -221,11 +246,111 @@ void lower_attention(Lower *l, Node *n, Value *home)
 	emit_values(&a, batch, head);
 	lend(b);
 	lend(b);
-	/* two products; scale, largest, difference, exponential, sum, mask; division */
-	const Dim *scores = dim_mul(m, dim_mul(m, qt->dims[0], qt->dims[2]), dim_mul(m, a.T, a.S));
-	kflop(&k, dim_mul(m, scores, dim_mul_const(m, dim_add(m, a.R, a.V), 2)));
-	kflop(&k, dim_mul_const(m, scores, a.masked ? 6 : 5));
-	kflop(&k, type_numel(m, &n->out[0]->type));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
+}
+
+/* ---- few queries ---------------------------------------------------------------------------------------------------------------- */
+
+/* scores[key..] of one query, 16 keys at a time, straight from the keys: one FMA chain over the channels each. */
+static void emit_row_scores(Att *a, const Access *keys, LExpr *query, LExpr *q_at, LExpr *k_at, LTile *run)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *ns = kdim(k, a->S), *zero = li(b, 0);
+	LTile *acc = lnew_tile(b, "acc", F32x16, 1, 1);
+
+	LExpr *key = lfor(b, ForSerial, zero, ns, li(b, Lanes));
+	LExpr *inside = lane_mask(k, lsub(b, ns, key)), *from = llet(b, ladd(b, k_at, lmul(b, key, kdim(k, keys->stride[1]))));
+	lset_tile(b, acc, zero, zero, lconst(b, F32x16, 0));
+	LExpr *r = lfor(b, ForSerial, zero, kdim(k, a->R), NULL);
+	LExpr *q = lload(b, a->q.buf, 1, ladd(b, q_at, lmul(b, r, kdim(k, a->q.stride[3]))), NULL, NULL);
+	q = lmul(b, q, lconst(b, (LType){F32, 1}, attr_float(a->n, Attr_scale)));
+	LExpr *x = load_lanes(k, keys, ladd(b, from, lmul(b, r, kdim(k, keys->stride[3]))), keys->stride[1], inside);
+	lset_tile(b, acc, zero, zero, lfma(b, lcast(b, LSplat, F32x16, q), x, lelem(b, acc, zero, zero)));
+	lend(b);
+	LExpr *s = masked_scores(a, llet(b, lelem(b, acc, zero, zero)), query, key, inside);
+	lstore(b, a->scratch, ladd(b, a->scores, key), NULL, NULL, s);
+	lset_tile(b, run, zero, zero, lop(b, LPMax, s, lelem(b, run, zero, zero), NULL));
+	lend(b);
+}
+
+/* out = sum over keys of p[key] * v[key], 16 channels at a time, keys ascending. */
+static void emit_row_values(Att *a, const Access *values, LExpr *v_at, LExpr *out_at, LExpr *sum)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *zero = li(b, 0), *nv = kdim(k, a->V);
+	LTile *acc = lnew_tile(b, "acc", F32x16, 1, 1);
+
+	LExpr *c = lfor(b, ForSerial, zero, nv, li(b, Lanes)), *mask = lane_mask(k, lsub(b, nv, c));
+	LExpr *from = llet(b, ladd(b, v_at, lmul(b, c, kdim(k, values->stride[3]))));
+	lset_tile(b, acc, zero, zero, lconst(b, F32x16, 0));
+	LExpr *key = lfor(b, ForSerial, zero, kdim(k, a->S), NULL);
+	LExpr *p = lcast(b, LSplat, F32x16, lload(b, a->scratch, 1, ladd(b, a->scores, key), NULL, NULL));
+	LExpr *v = load_lanes(k, values, ladd(b, from, lmul(b, key, kdim(k, values->stride[1]))), values->stride[3], mask);
+	lset_tile(b, acc, zero, zero, lfma(b, p, v, lelem(b, acc, zero, zero)));
+	lend(b);
+	LExpr *y = llet(b, lop(b, LDiv, lelem(b, acc, zero, zero), lcast(b, LSplat, F32x16, sum), NULL));
+	if (a->zero_nan) {
+		LExpr *bad = lcast(b, LSplat, (LType){Bool, Lanes}, lop(b, LNe, sum, sum, NULL));
+		y = lop(b, LSelect, bad, lconst(b, F32x16, 0), y);
+	}
+	lstore(b, a->out.buf, ladd(b, out_at, c), NULL, mask, y);
+	lend(b);
+}
+
+/* Decoding: keys and values are read once, where they lie; packing them would cost more than the products.  The same FMA chains and
+ * the same sums as attend_tiles(), so a chain of steps gives the bits of the full pass. */
+static void attend_rows(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "attention_rows", false);
+	LB *b = &k.b;
+	const Type *qt = &n->in[0]->type;
+	Att a;
+
+	open_attention(&a, &k, n, home);
+	Access keys = kaccess(&k, n->in[1]), values = kaccess(&k, n->in[2]);
+	need_scratch(l, dim_mul(m, a.panels, dim_const(m, PanelWidth)));
+	a.scratch = kscratch(&k);
+	LExpr *mine = kworker(&k), *workers = kthreads(&k), *rows = kdim(&k, a.T), *ns = kdim(&k, a.S), *zero = li(b, 0), *w, *batch, *head;
+	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, qt->dims[0], qt->dims[2])), rows));
+	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
+
+	LExpr *task = share_tasks(&k, tasks, workers, &w);
+	LExpr *bh = llet(b, lop(b, LFloorDiv, task, rows, NULL)), *query = llet(b, lsub(b, task, lmul(b, bh, rows)));
+	find_head(&a, bh, &batch, &head);
+	a.scores = llet(b, lmul(b, w, mine));
+	LExpr *at[4] = {batch, head, query, NULL}, *kv_at[4] = {batch, NULL, a.kv_head, NULL}, *out_at[4] = {batch, query, head, NULL};
+	LExpr *mask_at[4] = {batch, head, NULL, NULL};
+	if (a.masked)
+		a.mask_base = llet(b, offset_of(&k, &a.mask, mask_at));
+	lset_tile(b, run, zero, zero, lconst(b, F32x16, -INFINITY));
+	emit_row_scores(&a, &keys, query, llet(b, offset_of(&k, &a.q, at)), llet(b, offset_of(&k, &keys, kv_at)), run);
+	LExpr *most = llet(b, lcast(b, LSplat, F32x16, lop(b, LHMax, lelem(b, run, zero, zero), NULL, NULL)));
+	lset_tile(b, run, zero, zero, lconst(b, F32x16, 0));
+	LExpr *key = lfor(b, ForSerial, zero, ns, li(b, Lanes)), *place = llet(b, ladd(b, a.scores, key));
+	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, lload(b, a.scratch, Lanes, place, NULL, NULL), most))));
+	lstore(b, a.scratch, place, NULL, NULL, e);
+	e = lop(b, LSelect, lane_mask(&k, lsub(b, ns, key)), e, lconst(b, F32x16, 0));
+	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
+	lend(b);
+	LExpr *sum = llet(b, lop(b, LHAdd, lelem(b, run, zero, zero), NULL, NULL));
+	emit_row_values(&a, &values, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
+	lend(b);
+	lend(b);
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
+
+void lower_attention(Lower *l, Node *n, Value *home)
+{
+	enum { FewQueries = 4 };
+	int64_t queries;
+
+	if (dim_is_const(n->in[0]->type.dims[1], &queries) && queries <= FewQueries)
+		attend_rows(l, n, home);
+	else
+		attend_tiles(l, n, home);
 }

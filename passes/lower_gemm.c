@@ -64,11 +64,12 @@ void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_a
 
 	for (int half = 0; half < PanelWidth; half += Lanes * l->t->nv)
 		for (int r = 1; r <= l->t->mr; r++) {
-			LExpr *shift = li(b, half);
+			LExpr *shift = li(b, half), *all = lmul(b, klen, li(b, PanelWidth));
+			LExpr *skip = half ? lop(b, LPMin, all, shift, NULL) : shift; /* an empty w has no second half */
 			lif(b, lop(b, LEq, rows, li(b, r), NULL));
 			lcall(b, tile_kernel(l, r), 5,
 			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, klen, li(b, r))),
-			               arg_buf(w, F32, ladd(b, w_at, shift), lsub(b, lmul(b, klen, li(b, PanelWidth)), shift)),
+			               arg_buf(w, F32, ladd(b, w_at, skip), lsub(b, all, skip)),
 			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - half)), arg_e(klen), arg_e(first)});
 			lend(b);
 		}

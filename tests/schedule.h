@@ -30,7 +30,7 @@
 
 #define TOLERANCE 2e-5
 
-enum { MaxPorts = 64, MaxTargets = 4, Guard = 1 << 16 /* bytes */, SmallWork = 60000 /* elements */ };
+enum { MaxPorts = 64, MaxTargets = 4, Guard = 1 << 16 /* bytes */, SmallWork = 50000 /* elements of inputs and outputs that the interpreter takes */ };
 
 typedef struct Text {
 	char *s;
@@ -418,7 +418,7 @@ static inline bool is_small(const Run *r)
 		work += tensor_numel(&r->in[i]);
 	for (int i = 0; i < r->nout; i++)
 		work += tensor_numel(&r->want[i]);
-	return work <= SmallWork / 20;
+	return work <= SmallWork;
 }
 
 static inline void run_interpreter(Run *r, const char *target, int threads)

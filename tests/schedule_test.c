@@ -613,7 +613,7 @@ static void make_layer(Family *f)
 
 static void run_ewise(void)
 {
-	static const char *const dtypes_tried[] = {"f32", "f64", "i64", "i32", "i16", "i8", "u8", "bool"};
+	static const char *const dtypes_tried[] = {"f32", "f64", "i64", "i32", "i8", "u8", "bool"};
 	for (size_t i = 0; i < sizeof dtypes_tried / sizeof *dtypes_tried; i++) {
 		char name[16];
 		snprintf(name, sizeof name, "ewise_%s", dtypes_tried[i]);
