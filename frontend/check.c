@@ -19,6 +19,7 @@ typedef struct Check {
 	Import *im;
 	Names by_text;
 	int nfound, capfound;
+	bool guessed; /* the opset is not supported: messages do not name it */
 	Finding **found;
 	Names queued; /* functions that were called */
 	int nqueue, capqueue;
@@ -64,7 +65,7 @@ static void note(Check *k, const OnnxNode *node, int opset, const char *fmt, ...
 		*f = (Finding){arena_strdup(k->im->scratch, text), {.file = k->im->file->path}, 0};
 		if (node)
 			f->loc = (Loc){.file = k->im->file->path, .node = node_name(node), .op = node->op_type,
-			               .opset = opset};
+			               .opset = k->guessed ? 0 : opset};
 		PUSH(k->im->scratch, k->found, k->nfound, k->capfound, f);
 		put_name(&k->by_text, f->text, f);
 	}
@@ -202,15 +203,31 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 	}
 }
 
-static bool check_opset(Check *k, int opset, const char *of)
+/* Returns the opset, or the nearest one that is supported: the nodes are checked in any case. */
+static int check_opset(Check *k, int opset, const char *of)
 {
-	if (opset >= FirstOpset && opset <= LastOpset)
-		return true;
+	k->guessed = opset < FirstOpset || opset > LastOpset;
 	if (opset < 0)
 		note(k, NULL, 0, "%s: no opset of the standard domain is stated", of);
-	else
+	else if (k->guessed)
 		note(k, NULL, 0, "%s: opset %d is not supported; %d to %d are", of, opset, FirstOpset, LastOpset);
-	return false;
+	return opset < 0 || opset > LastOpset ? LastOpset : opset < FirstOpset ? FirstOpset : opset;
+}
+
+static void check_nodes(Check *k, OnnxNode *const *nodes, size_t n, int opset)
+{
+	for (size_t i = 0; i < n; i++)
+		check_node(k, nodes[i], opset);
+}
+
+/* Statements that contradict each other. */
+static void check_imports(Check *k, Onnx__OperatorSetIdProto *const *imports, size_t n)
+{
+	int opset = standard_opset(imports, n);
+	for (size_t i = 0; i < n; i++)
+		if (is_standard(imports[i]->domain) && imports[i]->version != opset && opset <= LastOpset)
+			note(k, NULL, 0, "the model: opset %d and opset %lld are both stated", opset,
+			     (long long)imports[i]->version);
 }
 
 static void check_types(Check *k, const OnnxGraph *g)
@@ -236,9 +253,8 @@ void check_graph(Import *im, const OnnxGraph *g, int opset)
 {
 	Check k = {.im = im, .by_text.arena = im->scratch, .queued.arena = im->scratch};
 	check_types(&k, g);
-	if (check_opset(&k, opset, "the model"))
-		for (size_t i = 0; i < g->n_node; i++)
-			check_node(&k, g->node[i], opset);
+	check_imports(&k, im->file->model->opset_import, im->file->model->n_opset_import);
+	check_nodes(&k, g->node, g->n_node, check_opset(&k, opset, "the model"));
 	for (int i = 0; i < k.nqueue; i++) {
 		const OnnxFunction *f = k.queue[i];
 		int own = f->n_opset_import ? standard_opset(f->opset_import, f->n_opset_import) : opset;
@@ -246,9 +262,8 @@ void check_graph(Import *im, const OnnxGraph *g, int opset)
 			continue;
 		if (own < 0)
 			own = opset; /* a body that only calls other functions need not state one */
-		if (check_opset(&k, own, arena_printf(im->scratch, "function '%s'", f->name ? f->name : "")))
-			for (size_t j = 0; j < f->n_node; j++)
-				check_node(&k, f->node[j], own);
+		own = check_opset(&k, own, arena_printf(im->scratch, "function '%s'", f->name ? f->name : ""));
+		check_nodes(&k, f->node, f->n_node, own);
 	}
 	for (int i = 0; i < k.nfound; i++) {
 		const Finding *f = k.found[i];

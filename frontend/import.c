@@ -254,7 +254,8 @@ static const Dim *declared_dim(Import *im, const Onnx__TensorShapeProto__Dimensi
 {
 	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE) {
 		if (d->dim_value < 0 || d->dim_value > DimMax)
-			fatal_at(loc, "input '%s' has the extent %lld", input, (long long)d->dim_value);
+			fatal_at(loc, "input '%s': dim %d: expected 0..%d, got %lld", input, axis, DimMax,
+			         (long long)d->dim_value);
 		return dim_const(im->m, d->dim_value);
 	}
 	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param && *d->dim_param)
@@ -272,7 +273,7 @@ static const Onnx__TensorShapeProto *shape_of(const OnnxValueInfo *v, const Loc 
 	if (!shape)
 		fatal_at(loc, "input '%s' has no shape: its rank must be known", v->name);
 	if (shape->n_dim > MaxRank)
-		fatal_at(loc, "input '%s' has rank %zu; at most %d is supported", v->name, shape->n_dim, MaxRank);
+		fatal_at(loc, "input '%s': expected a rank of at most %d, got %zu", v->name, MaxRank, shape->n_dim);
 	return shape;
 }
 
@@ -366,7 +367,8 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 {
 	Loc where = {.file = im->m->path, .node = arena_strdup(im->m->arena, node_name(node)), .opset = s->opset};
 	where.op = arena_strdup(im->m->arena, node->op_type ? node->op_type : "");
-	const Loc *loc = new_loc(im->m, where);
+	const Loc *loc = new_loc(im->m, where), *outer = diag_place;
+	diag_place = loc;
 	if (++im->ninlined > im->max_inlined)
 		fatal_at(loc, "the functions of the model expand to too many nodes");
 	const OnnxFunction *f = find_function(im, node);
@@ -405,6 +407,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 		if (c.wanted[i])
 			define(s, node->output[i], c.out[i], loc);
 	}
+	diag_place = outer;
 }
 
 void import_nodes(Import *im, Scope *s, OnnxNode *const *nodes, size_t n)
@@ -437,7 +440,25 @@ void import_if(Call *c)
 			c->out[i] = need_value(c->im, s, a->g->output[i]->name ? a->g->output[i]->name : "", c->loc);
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------- */
+/* ---- outputs -------------------------------------------------------------------------------------------------- */
+
+/* What the model declares of an output must not contradict what its nodes give; a wrong shape is common and harmless. */
+static void check_output(Import *im, const OnnxValueInfo *declared, const Value *v, const Loc *loc)
+{
+	const Onnx__TypeProto__Tensor *t = declared->type ? declared->type->tensor_type : NULL;
+	const Onnx__TensorShapeProto *shape = t ? t->shape : NULL;
+	DType dtype;
+	if (t && t->elem_type && (!onnx_dtype(t->elem_type, &dtype) || dtype != v->type.dtype))
+		fatal_at(loc, "output '%s': expected element type %s as declared, got %s", declared->name,
+		         onnx_dtype_text(t->elem_type), dtypes[v->type.dtype].text);
+	bool differs = shape && shape->n_dim != (size_t)v->type.rank;
+	for (int d = 0; shape && !differs && d < v->type.rank; d++)
+		differs = shape->dim[d]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+		          dim_is_const(v->type.dims[d], NULL) && !dim_equals(v->type.dims[d], shape->dim[d]->dim_value);
+	if (differs)
+		warn_at(loc, "output '%s' is declared with another shape, it is %s", declared->name,
+		        type_text(im->m, &v->type));
+}
 
 static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *loc)
 {
@@ -452,6 +473,8 @@ static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *
 		if (get_name(&seen, name))
 			fatal_at(loc, "output '%s' is listed twice", name);
 		put_name(&seen, name, v);
+		if (!im->demand) /* the first round */
+			check_output(im, g->output[i], v, loc);
 		f->results[f->body.nyield] = arena_strdup(im->m->arena, name);
 		if (!v->def || is_output(v)) /* each output has a node of its own */
 			v = build(im->m, &f->body, NULL, OpIdentity, loc, 1, &v, 0, NULL, NULL);

@@ -530,6 +530,8 @@ int main(int argc, char **argv)
 		inspect(m);
 	if (o.check || o.inspect)
 		return flush_stdout();
+	const Loc whole = {.file = o.input};
+	diag_place = &whole;
 
 	if (o.reduce) {
 		reduce_module(m, o.reduce, output_path(&o));

@@ -206,7 +206,7 @@ const char *onnx_dtype_text(int onnx)
 	static _Thread_local char text[32];
 	if (onnx >= 0 && onnx < (int)(sizeof onnx_dtypes / sizeof *onnx_dtypes))
 		return onnx_dtypes[onnx];
-	snprintf(text, sizeof text, "type %d", onnx);
+	snprintf(text, sizeof text, "%d", onnx);
 	return text;
 }
 
@@ -287,6 +287,11 @@ typedef struct Payload {
 	uint64_t offset;
 } Payload;
 
+static const char *name_of(const OnnxTensor *t)
+{
+	return t->name ? t->name : "";
+}
+
 static Payload external_payload(Module *m, OnnxFile *f, const OnnxTensor *t, size_t want, const Loc *loc)
 {
 	const char *location = NULL;
@@ -299,15 +304,14 @@ static Payload external_payload(Module *m, OnnxFile *f, const OnnxTensor *t, siz
 			location = value;
 		uint64_t *number = !strcmp(key, "offset") ? &offset : !strcmp(key, "length") ? &length : NULL;
 		if (number && !parse_u64(value, number))
-			fatal_at(loc, "external data: %s '%s' is no number", key, value);
+			fatal_at(loc, "tensor '%s': %s '%s' of the external data is no number", name_of(t), key, value);
 	}
 	if (!location)
-		fatal_at(loc, "external data without a location");
+		fatal_at(loc, "tensor '%s': external data without a location", name_of(t));
 	const External *e = map_external(m, f, location, loc);
 	if (offset > e->size || length > e->size - offset)
-		fatal_at(loc, "external data '%s' has %zu bytes, the tensor wants %llu at offset %llu", location,
-		         e->size,
-		         (unsigned long long)length, (unsigned long long)offset);
+		fatal_at(loc, "tensor '%s': expected %llu bytes at offset %llu of external data '%s', got %zu in all", name_of(t),
+		         (unsigned long long)length, (unsigned long long)offset, location, e->size);
 	return (Payload){e->bytes + offset, length, e->location, offset};
 }
 
@@ -326,7 +330,8 @@ static Payload typed_payload(Module *m, const OnnxTensor *t, DType dtype, int64_
 	size_t have = dtype == F32 ? t->n_float_data : dtype == F64 ? t->n_double_data : dtype == I64 ? t->n_int64_data
 	                                                                                              : t->n_int32_data;
 	if (have != (uint64_t)numel)
-		fatal_at(loc, "the tensor has %zu elements of data, its dims want %lld", have, (long long)numel);
+		fatal_at(loc, "tensor '%s': expected %lld elements of data for its dims, got %zu", name_of(t), (long long)numel,
+		         have);
 	uint8_t *data = arena_alloc(m->arena, numel * bytes);
 	if (dtype == F32 && numel)
 		memcpy(data, t->float_data, numel * bytes);
@@ -346,26 +351,27 @@ static Type tensor_type(Module *m, const OnnxTensor *t, int64_t *numel, const Lo
 {
 	Type type = {0};
 	if (!onnx_dtype(t->data_type, &type.dtype))
-		fatal_at(loc, "element type %s is not supported", onnx_dtype_text(t->data_type));
+		fatal_at(loc, "tensor '%s': element type %s is not supported", name_of(t), onnx_dtype_text(t->data_type));
 	if (t->n_dims > MaxRank)
-		fatal_at(loc, "a tensor of rank %zu; at most %d is supported", t->n_dims, MaxRank);
+		fatal_at(loc, "tensor '%s': expected a rank of at most %d, got %zu", name_of(t), MaxRank, t->n_dims);
 	type.rank = t->n_dims;
 	*numel = 1;
 	for (int i = 0; i < type.rank; i++) {
 		if (t->dims[i] < 0 || t->dims[i] > DimMax)
-			fatal_at(loc, "a tensor has the extent %lld", (long long)t->dims[i]);
+			fatal_at(loc, "tensor '%s': dim %d: expected 0..%d, got %lld", name_of(t), i, DimMax,
+			         (long long)t->dims[i]);
 		if (__builtin_mul_overflow(*numel, t->dims[i], numel) || *numel > (int64_t)1 << 47)
-			fatal_at(loc, "a tensor has too many elements");
+			fatal_at(loc, "tensor '%s': more than 2^47 elements", name_of(t));
 		type.dims[i] = dim_const(m, t->dims[i]);
 	}
 	return type;
 }
 
-static void check_bools(const Payload *p, const Loc *loc)
+static void check_bools(const OnnxTensor *t, const Payload *p, const Loc *loc)
 {
 	for (size_t i = 0; i < p->bytes; i++)
 		if (p->data[i] > 1)
-			fatal_at(loc, "a bool tensor holds the byte %d", p->data[i]);
+			fatal_at(loc, "tensor '%s': expected bools, got the byte %d", name_of(t), p->data[i]);
 }
 
 Const *tensor_const(Module *m, OnnxFile *f, const OnnxTensor *t, const char *name, const Loc *loc)
@@ -381,9 +387,9 @@ Const *tensor_const(Module *m, OnnxFile *f, const OnnxTensor *t, const char *nam
 	else
 		p = typed_payload(m, t, type.dtype, numel, loc);
 	if (p.bytes != want)
-		fatal_at(loc, "the tensor has %zu bytes of data, its type wants %zu", p.bytes, want);
+		fatal_at(loc, "tensor '%s': expected %zu bytes of data for %s, got %zu", name_of(t), want, type_text(m, &type), p.bytes);
 	if (type.dtype == Bool)
-		check_bools(&p, loc);
+		check_bools(t, &p, loc);
 	if (p.file && p.bytes <= CopyBelow) {
 		void *copy = arena_alloc(m->arena, p.bytes ? p.bytes : 1);
 		if (p.bytes)

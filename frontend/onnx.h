@@ -30,7 +30,7 @@ OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t si
 
 /* The element type, or false where the IR has none. */
 bool onnx_dtype(int onnx, DType *);
-const char *onnx_dtype_text(int onnx); /* "FLOAT16"; "type 99" where ONNX has none; static storage per thread */
+const char *onnx_dtype_text(int onnx); /* "FLOAT16"; "99" where ONNX has none; static storage per thread */
 
 /* A tensor as a constant of the module: bytes above 1 KB are not copied and may be unaligned.  Wrong is a fatal_at. */
 Const *tensor_const(Module *, OnnxFile *, const OnnxTensor *, const char *name, const Loc *);

@@ -13,6 +13,7 @@ enum { MaxRemoved = 8, MaxMessage = 4096 };
 
 _Thread_local jmp_buf *diag_recover;
 _Thread_local FILE *diag_stream;
+_Thread_local const Loc *diag_place;
 static _Thread_local int errors;
 static _Thread_local char *volatile removed[MaxRemoved];
 
@@ -43,6 +44,9 @@ static void put_clean(const char *fmt, ...)
 /* Prints the place; returns whether the message still needs the word "error", which the ONNX form leaves out. */
 static bool put_place(const Loc *l)
 {
+	bool vague = !l || !(l->node || l->op || l->line > 0);
+	if (diag_place && vague && (!l || !l->file || (diag_place->file && !strcmp(l->file, diag_place->file))))
+		l = diag_place;
 	if (l && l->file)
 		put_clean("%s:", l->file);
 	if (l && l->line > 0) {
@@ -93,6 +97,7 @@ static void clean_up(void)
 static _Noreturn void leave(void)
 {
 	clean_up();
+	diag_place = NULL;
 	if (diag_recover)
 		longjmp(*diag_recover, 1);
 	fflush(stream());

@@ -54,6 +54,8 @@ _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) __attrib
 /* How fatal_at leaves: longjmp(*diag_recover, 1) if set (fuzzers, tests, bindings), else exit(1) after diag_cleanup(). */
 extern _Thread_local jmp_buf *diag_recover;
 extern _Thread_local FILE *diag_stream; /* NULL: stderr */
+/* Where an error belongs that has no node and no line of its own, such as an overflow in a dim; NULL: nowhere. */
+extern _Thread_local const Loc *diag_place;
 /* A file to be removed when the process leaves by an error; NULL forgets it.  At most 8. */
 void diag_remove_on_error(const char *path);
 void diag_keep(const char *path);

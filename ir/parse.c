@@ -747,7 +747,8 @@ static void parse_head(Lexer *lx)
 	m->name = take_name(lx, "the name of the model");
 	if (!is_c_ident(m->name))
 		fatal_at(&at, "the model's name '%s' must be a C identifier", m->name);
-	m->model_hash = parse_hash(lx);
+	if (is_tok(lx, "#")) /* hand-written text has none */
+		m->model_hash = parse_hash(lx);
 }
 
 static void parse_sym(Lexer *lx)

@@ -13,6 +13,7 @@ typedef struct Heads { /* the parts of one attention */
 	Value *mask; /* broadcasts to the scores; f32 (added) or bool (kept) */
 	double scale;
 	bool zero_nan;
+	const Loc *scores_loc, *softmax_loc;
 } Heads;
 
 /* x * c or x / c with a uniform c: multiplies *scale and returns x. */
@@ -81,6 +82,7 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	h->v = n->in[1];
 	Value *p = strip_nan_guard(n->in[0], &h->zero_nan);
 	Node *softmax = p->def;
+	h->softmax_loc = softmax->loc;
 	if (attr_int(softmax, Attr_axis) != p->type.rank - 1)
 		return "softmax is not over the last axis";
 	if (is_output(p) || (!h->zero_nan && only_user(p) != n))
@@ -92,6 +94,7 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	Node *qk = s->def;
 	if (!qk || qk->op != OpMatMul || attr_int(qk, Attr_trans_a))
 		return "the scores are not a product of queries and keys";
+	h->scores_loc = qk->loc;
 	h->k_rows = attr_int(qk, Attr_trans_b);
 	h->q = strip_scale(qk->in[0], &h->scale);
 	h->k = strip_scale(qk->in[1], &h->scale);
@@ -243,5 +246,7 @@ bool fuse_attention(Module *m, Node *n)
 		return false;
 	}
 	report_match("attention", n->loc);
+	report_also(h.scores_loc);
+	report_also(h.softmax_loc);
 	return true;
 }

@@ -69,6 +69,7 @@ bool fuse_glu(Module *m, Node *n)
 		Attr attrs[] = {mk_int(Attr_axis, axis), mk_int(Attr_gate, gate == 0), mk_int(Attr_act, act->op)};
 		replace_uses(m, n->out[0], build(m, n->block, n, OpGlu, n->loc, 1, &x, 3, attrs, NULL));
 		report_match("glu", n->loc);
+		report_also(act->loc);
 		return true;
 	}
 	return false;

@@ -33,9 +33,12 @@ static bool can_join(const Value *v, const Node *user, bool first)
 	return ops[user->op].cls == ClsEwise && same_dims(&v->type, &user->out[0]->type);
 }
 
-static Node *make_group(Module *m, Node **members, int n)
+static Node *make_group(Module *m, const char *pattern, Node **members, int n)
 {
 	Node *last = members[n - 1];
+	report_match(pattern, members[0]->loc);
+	for (int i = 1; i < n; i++)
+		report_also(members[i]->loc);
 	Node *group = new_node(m, last->block, last, OpGroup, members[0]->loc, 0, NULL);
 	Value *old = last->out[0], *result = add_result(m, group, old->type);
 
@@ -44,6 +47,22 @@ static Node *make_group(Module *m, Node **members, int n)
 		move_before(members[i], group->body, NULL);
 	add_yield(m, group->body, old);
 	return group;
+}
+
+/* Why the epilogue ends at v, where an elementwise node follows. */
+static void report_end(const Value *v, bool first)
+{
+	for (int i = 0; i < v->nuse; i++) {
+		const Node *user = v->uses[i].node;
+		if (!user || (ops[user->op].cls != ClsEwise && user->op != OpGlu))
+			continue;
+		if (is_output(v))
+			report_miss("epilogue", user->loc, "its operand is an output of the model too");
+		else if (!only_user(v))
+			report_miss("epilogue", user->loc, "its operand is used elsewhere too");
+		else if (!can_join(v, user, first))
+			report_miss("epilogue", user->loc, "its result has other dims than the product");
+	}
 }
 
 /* Returns the group, or the root if it stays alone. */
@@ -61,7 +80,8 @@ static Node *grow_epilogue(Module *m, Node *root)
 			break;
 		members[n++] = user;
 	}
-	return n > 1 ? make_group(m, members, n) : root;
+	report_end(members[n - 1]->out[0], n == 1);
+	return n > 1 ? make_group(m, "epilogue", members, n) : root;
 }
 
 static bool all_users_in(const Value *v, Node *const *members, int n)
@@ -118,7 +138,7 @@ static bool grow_ewise(Module *m, Node *root)
 		for (int i = 0; i < n; i++)
 			if (members[i] == x)
 				ordered[k++] = x;
-	make_group(m, ordered, n);
+	make_group(m, "ewise", ordered, n);
 	return true;
 }
 

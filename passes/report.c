@@ -280,15 +280,32 @@ static void text_sizes(FILE *f, const Report *r, const LModule *lm)
 	fputs(" bytes\n", f);
 }
 
+static bool same_slot(const Place *a, const Place *b)
+{
+	return same_text(a->target, b->target) && a->offset == b->offset;
+}
+
+/* Is it the first of its slot? */
+static bool opens_slot(const Report *r, int i)
+{
+	for (int k = 0; k < i; k++)
+		if (same_slot(&r->places[k], &r->places[i]))
+			return false;
+	return true;
+}
+
 static void text_memory(FILE *f, const Report *r, const LModule *lm)
 {
 	for (int p = 0; p < lm->nprog && r->nplace; p++) {
-		fprintf(f, "\nmemory %s: offset, bytes, steps, value\n", lm->programs[p]->target);
+		fprintf(f, "\nmemory %s: slots of the workspace, and what each holds from step to step\n", lm->programs[p]->target);
 		for (int i = 0; i < r->nplace; i++) {
 			const Place *x = &r->places[i];
-			if (same_text(x->target, lm->programs[p]->target))
-				fprintf(f, "  %-24s %-24s %4d..%-4d %s\n", dim_text(r->m, x->offset), dim_text(r->m, x->bytes),
-				        x->from, x->to, x->what);
+			if (!same_text(x->target, lm->programs[p]->target) || !opens_slot(r, i))
+				continue;
+			fprintf(f, "  at %s: %s bytes\n", dim_text(r->m, x->offset), dim_text(r->m, x->bytes));
+			for (int k = i; k < r->nplace; k++)
+				if (same_slot(&r->places[k], x))
+					fprintf(f, "    %5d .. %-5d %s\n", r->places[k].from, r->places[k].to, r->places[k].what);
 		}
 	}
 }

@@ -377,6 +377,11 @@ static bool apply_rule(Module *m, int r, const ParsedRule *parsed, Node *n)
 		return false;
 	}
 	replace_uses(m, n->out[0], v);
+	if (b.ninner > 1) {
+		report_match(rules[r].name, n->loc);
+		for (int i = 1; i < b.ninner; i++)
+			report_also(b.inner[i]->loc);
+	}
 	erase_dead(&b);
 	return true;
 }

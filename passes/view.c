@@ -202,7 +202,7 @@ typedef struct Flat {
 	int n;
 	Factor f[MaxFactors]; /* of a, merged */
 	const Dim *size[MaxFactors]; /* flat elements that one step of f[i] passes */
-	const Dim *reach[MaxFactors]; /* largest index along f[i] so far */
+	const Dim *least[MaxFactors], *reach[MaxFactors]; /* smallest and largest index along f[i] so far */
 } Flat;
 
 /* A stride (or offset) in flat elements is `*q` steps of one factor, of the outermost that divides it. */
@@ -212,6 +212,19 @@ static int flat_factor(Module *m, const Flat *flat, const Dim *stride, const Dim
 		if (divides(m, stride, flat->size[i], q) && (dim_is_const(*q, NULL) || i == flat->n - 1))
 			return i;
 	return -1;
+}
+
+/* n indices (or none at all), q steps of factor i apart; false if their direction is not known. */
+static bool extend_reach(Module *m, Flat *flat, int i, const Dim *q, const Dim *n)
+{
+	int64_t lo, hi;
+	const Dim *by = dim_mul(m, q, dim_sub(m, n, dim_const(m, 1)));
+	dim_range(q, &lo, &hi);
+	if (lo >= 0)
+		flat->reach[i] = dim_add(m, flat->reach[i], by);
+	else if (hi <= 0)
+		flat->least[i] = dim_add(m, flat->least[i], by);
+	return lo >= 0 || hi <= 0;
 }
 
 /* `over` counts flat elements of a value whose own view is a.  Along each factor of a the indices must be proved to stay inside
@@ -230,7 +243,7 @@ bool compose_views(Module *m, const View *a, const View *over, View *out)
 	const Dim *size = one;
 	for (int i = flat.n - 1; i >= 0; i--) {
 		flat.size[i] = size;
-		flat.reach[i] = dim_const(m, 0);
+		flat.least[i] = flat.reach[i] = dim_const(m, 0);
 		size = dim_mul(m, size, flat.f[i].extent);
 	}
 	w.base = a->base;
@@ -238,7 +251,7 @@ bool compose_views(Module *m, const View *a, const View *over, View *out)
 		int i = flat_factor(m, &flat, over->base, &q);
 		if (i < 0)
 			return false;
-		flat.reach[i] = q;
+		flat.least[i] = flat.reach[i] = q;
 		w.base = dim_add(m, w.base, dim_mul(m, q, flat.f[i].stride));
 	}
 	for (int d = 0; d < w.first[w.rank]; d++) {
@@ -247,11 +260,12 @@ bool compose_views(Module *m, const View *a, const View *over, View *out)
 		int i = flat_factor(m, &flat, w.f[d].stride, &q);
 		if (i < 0)
 			return false;
-		flat.reach[i] = dim_add(m, flat.reach[i], dim_mul(m, q, dim_sub(m, w.f[d].extent, one)));
+		if (!extend_reach(m, &flat, i, q, w.f[d].extent))
+			return false;
 		w.f[d].stride = dim_mul(m, q, flat.f[i].stride);
 	}
 	for (int i = 0; i < flat.n; i++)
-		if (!is_below(m, flat.reach[i], flat.f[i].extent))
+		if (!is_below(m, flat.reach[i], flat.f[i].extent) || !is_below(m, dim_const(m, -1), flat.least[i]))
 			return false;
 	*out = w;
 	return true;

@@ -113,7 +113,10 @@ static UNUSED void add_input(Builder *b, const char *name, int elem, const char 
 
 static UNUSED void add_output(Builder *b, const char *name)
 {
-	b->graph.output = append(b->arena, b->graph.output, &b->graph.n_output, make_info(b->arena, name, 1, ""));
+	Onnx__ValueInfoProto *v = arena_alloc(b->arena, sizeof *v); /* of any type */
+	onnx__value_info_proto__init(v);
+	v->name = arena_strdup(b->arena, name);
+	b->graph.output = append(b->arena, b->graph.output, &b->graph.n_output, v);
 }
 
 static UNUSED Onnx__NodeProto *make_node(Arena *a, const char *op, const char *in, const char *out)

@@ -59,7 +59,8 @@ ARGUMENT = re.compile(r'"((?:[^"]|"")*)"?|(\S+)')
 ENGLISH = set("the and of with that this which from not will are be been would should when you your its were than each "
               "used uses must into other these only but".split())
 SCRIPTS = {
-    "ru": r"[а-яё]", "uk": r"[а-яіїєґ]", "sr": r"[а-яђјљњћџ]", "ja": r"[\u3040-\u30ff\u4e00-\u9fff]", "zh": r"[\u4e00-\u9fff]",
+    "ru": r"[а-яё]", "uk": r"[а-яіїєґ]", "sr": r"[а-яђјљњћџ]",
+    "ja": r"[\u3040-\u30ff\u4e00-\u9fff]", "zh": r"[\u4e00-\u9fff]",
 }
 KANA = re.compile(r"[\u3041-\u30fa]")
 

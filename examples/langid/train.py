@@ -4,7 +4,7 @@
   python3 train.py [--corpus FOLDER] [--out FOLDER] [--steps 5000] [--seed 1]
 
 Needs torch, onnx and numpy (pip install torch onnx numpy), and on the first run Debian's apt-get and dpkg-deb with a
-network: corpus.py downloads 45 MB of packages into FOLDER.  One thread; about 8 minutes.  Writes beside this file:
+network: corpus.py downloads 39 MB of packages into FOLDER.  One thread; 7 to 10 minutes.  Writes beside this file:
 
   langid.onnx                    the model, opset 17: text u8 [batch, seq] -> probabilities f32 [batch, 22]
   languages.def                  X(code, name) in the order of the model's classes

@@ -94,7 +94,9 @@ class Descriptor(ctypes.Structure):  # dcc_model
         ("check", c_void_p),
         ("output_dims", c_void_p),
         ("workspace_size", c_void_p),
-        ("reserved", c_uint64 * 4),
+        ("steps", c_void_p),
+        ("step_cost", c_void_p),
+        ("reserved", c_uint64 * 2),
     ]
 
 

@@ -6,6 +6,7 @@ import operator
 import os
 import re
 import tempfile
+import threading
 import weakref
 from collections.abc import Mapping
 from typing import NamedTuple, Optional, Tuple, Union
@@ -60,9 +61,11 @@ def _as_input(value, port):
         except (ValueError, TypeError, OverflowError) as error:
             raise Error(f"input '{port.name}': {error}") from None
     value = np.asarray(value)
-    if not value.dtype.isnative:
-        value = value.astype(value.dtype.newbyteorder("="))
-    return np.require(value, requirements=["C", "A"]).reshape(value.shape)
+    return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
+
+
+def _contiguous(array):
+    return np.require(array, requirements=["C", "A"])
 
 
 def _tensor(array):
@@ -70,6 +73,44 @@ def _tensor(array):
     for i, n in enumerate(array.shape[:abi.MAX_RANK]):
         tensor.dims[i] = n
     return tensor
+
+
+class StateBuffers:
+    """Buffers of state: arrays of a port's shape with the capacity along its axis.
+
+    Users see views.  Rows are appended in place if the input is a view whose end is the end of all that was handed out, so
+    that no view ever changes; any other input is copied into a new buffer.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._ends = {}  # id of a living buffer -> (port, rows handed out)
+
+    def place(self, number, port, info, array, rows_out):
+        """Views for input and output, which has `rows_out` rows and begins info.shift rows behind the input."""
+        axis, rows = info.state_axis, array.shape[info.state_axis]
+        buffer, start = array.base, 0
+        with self._lock:
+            if self._ends.get(id(buffer), (-1, -1))[0] == number and array.strides == buffer.strides:
+                start = (array.ctypes.data - buffer.ctypes.data) // max(1, buffer.strides[axis])
+            else:
+                buffer = None
+            end = start + info.shift + rows_out
+            if buffer is None or self._ends[id(buffer)] != (number, start + rows) or end > info.capacity:
+                start, end = 0, info.shift + rows_out
+                if end > info.capacity:
+                    raise Error(f"input '{port.name}': {end} rows do not fit the state's capacity of {info.capacity}")
+                shape = list(array.shape)
+                shape[axis] = info.capacity
+                buffer = np.empty(shape, port.dtype)
+                weakref.finalize(buffer, self._ends.pop, id(buffer), None).atexit = False
+                self._view(buffer, axis, 0, rows)[...] = array
+            self._ends[id(buffer)] = number, end
+        return self._view(buffer, axis, start, rows), self._view(buffer, axis, start + info.shift, rows_out)
+
+    @staticmethod
+    def _view(buffer, axis, start, rows):
+        return buffer[(slice(None),) * axis + (slice(start, start + rows),)]
 
 
 _loaded = {}  # path -> (device, inode) of the file when it was loaded
@@ -97,7 +138,8 @@ class Model:
     """What dcc.compile() and dcc.load() return.
 
     Calls take arrays in the model's order, by keyword, or as one mapping (for names that are no Python identifiers).
-    They return an array if there is one output, else a dict.  Any number of Python threads may call at once.
+    They return an array if there is one output, else a dict.  Any number of Python threads may call at once.  With
+    --state, outputs that are state are views; passing them on to the next call appends without a copy.
     """
 
     def __init__(self, path, name=None, weights=None, report=None):
@@ -118,6 +160,7 @@ class Model:
         self.symbols = tuple(Symbol(s.name.decode(), s.lo, s.hi) for s in model.symbols[:model.nsymbols])
         self.targets = tuple(t.name.decode() for t in model.targets[:model.ntargets])
         self._weights = self._map_weights(weights)
+        self._states = StateBuffers()
         self._workspaces = []
         self._pools = {}
         self._pid = os.getpid()
@@ -155,7 +198,8 @@ class Model:
         values = self._match(args, named)
         arrays = [_as_input(value, port) for value, port in zip(values, self.inputs)]
         tensors = (abi.Tensor * max(1, len(arrays)))(*map(_tensor, arrays))
-        outputs, bytes_needed = self._plan(tensors, len(arrays), threads)
+        shapes, bytes_needed = self._plan(tensors, len(arrays), threads)
+        outputs = self._place(arrays, tensors, shapes)
         self._run(tensors, len(arrays), outputs, bytes_needed, threads)
         if len(outputs) == 1:
             return outputs[0]
@@ -185,18 +229,30 @@ class Model:
         raise Error(error.text.decode(errors="replace"), status)
 
     def _plan(self, tensors, count, threads):
-        """Output arrays, and the workspace in bytes."""
+        """Shapes of the outputs, and the workspace in bytes."""
         error = abi.Report()
         dims = (ctypes.c_int64 * (max(1, len(self.outputs)) * abi.MAX_RANK))()
         needed = ctypes.c_uint64()
         status = self._library.plan(self._model, tensors, count, threads, dims, needed, error)
         if status:
             self._fail(status, error)
-        outputs = []
-        for i, port in enumerate(self.outputs):
-            at = i * abi.MAX_RANK
-            outputs.append(np.empty(dims[at:at + len(port.shape)], port.dtype))
-        return outputs, needed.value
+        starts = range(0, len(self.outputs) * abi.MAX_RANK, abi.MAX_RANK)
+        return [dims[at:at + len(p.shape)] for at, p in zip(starts, self.outputs)], needed.value
+
+    def _place(self, arrays, tensors, shapes):
+        """Output arrays; `arrays` and `tensors` become what the library reads."""
+        outputs = [None] * len(shapes)
+        for i, port in enumerate(self.inputs):
+            info = self._model.inputs[i]
+            if info.state:
+                out = info.state - 1
+                rows_out = shapes[out][info.state_axis]
+                arrays[i], outputs[out] = self._states.place(i, port, info, arrays[i], rows_out)
+            else:
+                arrays[i] = _contiguous(arrays[i])
+            tensors[i].data = arrays[i].ctypes.data
+        return [np.empty(shape, port.dtype) if array is None else array
+                for array, shape, port in zip(outputs, shapes, self.outputs)]  # fmt: skip
 
     def _run(self, tensors, count, outputs, bytes_needed, threads):
         out = (abi.Tensor * max(1, len(outputs)))(*map(_tensor, outputs))

@@ -139,6 +139,7 @@ def test_python_threads(model, data):
 
 
 def test_pools_are_freed():
+    gc.collect()
     count = len(os.listdir("/proc/self/task"))
     m = dcc.compile(MODEL, march="avx2")
     m(np.zeros((1, 1, 48), np.float32), threads=3)
@@ -146,6 +147,58 @@ def test_pools_are_freed():
     del m
     gc.collect()
     assert len(os.listdir("/proc/self/task")) == count
+
+
+def state_model(onnx, slide):
+    """y = the new rows plus the sum of all; past is what was there, or its newest 3 rows."""
+    h, T = onnx.helper, onnx.TensorProto
+    past, present = ("past", "all")
+    nodes = [h.make_node("Concat", ["past", "x"], ["all"], axis=1),
+             h.make_node("ReduceSum", ["all", "axis"], ["sum"], keepdims=1), h.make_node("Add", ["x", "sum"], ["y"])]
+    values = [h.make_tensor("axis", T.INT64, [1], [1])]
+    if slide:
+        present = "newest"
+        nodes.append(h.make_node("Slice", ["all", "from", "to", "axis"], ["newest"]))
+        values += [h.make_tensor("from", T.INT64, [1], [-3]), h.make_tensor("to", T.INT64, [1], [2**31 - 1])]
+    graph = h.make_graph(
+        nodes, "state",
+        [h.make_tensor_value_info(past, T.FLOAT, [2, 3 if slide else "p", 4]),
+         h.make_tensor_value_info("x", T.FLOAT, [2, 1, 4])],
+        [h.make_tensor_value_info("y", T.FLOAT, [2, 1, 4]), h.make_tensor_value_info(present, T.FLOAT, None)], values)
+    return h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), present  # fmt: skip
+
+
+@pytest.mark.parametrize("slide", [False, True])
+def test_state(slide):
+    model, present = state_model(pytest.importorskip("onnx"), slide)
+    m = dcc.compile(model, f"--state={present}=past,cap=8")
+    random = np.random.default_rng(1)
+    first = past = random.standard_normal((2, 3, 4), np.float32)
+    shared = 0
+    for step in range(20 if slide else 5):
+        x = random.standard_normal((2, 1, 4), np.float32)
+        everything = np.concatenate([past, x], 1)
+        before = past.copy()
+        out = m(past, x)
+        np.testing.assert_allclose(out["y"], x + everything.sum(1, keepdims=True), rtol=1e-5)
+        np.testing.assert_array_equal(out[present], everything[:, -3:] if slide else everything)
+        np.testing.assert_array_equal(past, before)
+        shared += np.shares_memory(past, out[present])
+        past = out[present]
+    assert shared == (16 if slide else 4)
+    branch = m(m(first, x)[present], x)[present]
+    again = m(first, x)[present]
+    kept = again.copy()
+    one, other = m(again, x)[present], m(again, 2 * x)[present]  # two continuations of one state
+    np.testing.assert_array_equal(one, branch)
+    np.testing.assert_array_equal(other[:, -1:], 2 * x)
+    np.testing.assert_array_equal(again, kept)
+    if not slide:
+        with pytest.raises(dcc.Error):
+            m(np.zeros((2, 8, 4), np.float32), x)
+    del past, first, branch, again, one, other, out
+    gc.collect()
+    assert not m._states._ends
 
 
 # ---- errors --------------------------------------------------------------------------------------------------------------
