@@ -1,8 +1,8 @@
 /* debug.c - line information (dcc -g): what debuggers and profilers call the code, and the lines of the listing.
  *
  * A kernel is a function called by its name; its lines are those of its loop IR.  In a program each step is an inlined
- * function called by the ONNX node that it computes, so that a backtrace reads kernel, node, program, although many nodes
- * share a kernel; the code is the same as without -g.
+ * function called by the ONNX node that it computes, so that a backtrace reads kernel, node, program, although many
+ * nodes share a kernel.  The code is the same as without -g.
  */
 #include "emit.h"
 
@@ -26,8 +26,8 @@ void begin_debug(Emit *e)
 	number_lines(e->lm);
 	e->debug = LLVMCreateDIBuilder(e->mod);
 	e->file = LLVMDIBuilderCreateFile(e->debug, e->opt->listing, strlen(e->opt->listing), ".", 1);
-	LLVMDIBuilderCreateCompileUnit(e->debug, LLVMDWARFSourceLanguageC11, e->file, producer, sizeof producer - 1, true, "", 0,
-	                               0, "", 0, LLVMDWARFEmissionFull, 0, true, false, "", 0, "", 0);
+	LLVMDIBuilderCreateCompileUnit(e->debug, LLVMDWARFSourceLanguageC11, e->file, producer, sizeof producer - 1, true, "",
+	                               0, 0, "", 0, LLVMDWARFEmissionFull, 0, true, false, "", 0, "", 0);
 	add_module_flag(e, "Debug Info Version", LLVMDebugMetadataVersion());
 	add_module_flag(e, "Dwarf Version", DwarfVersion);
 }

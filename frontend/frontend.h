@@ -14,6 +14,8 @@ typedef struct LoadOptions {
 	int nbind;
 	const DimBinding *bind; /* several for one symbol: all hold */
 	const char *name; /* C identifier of the model; NULL: made from the file name */
+	/* Names of ONNX values, comma separated: only the part of the graph between them is imported.  NULL: the graph's. */
+	const char *inputs, *outputs;
 } LoadOptions;
 
 /* Reads a file of ONNX or of IR text, whichever it holds.  What is wrong with it, or with the options (NULL:

@@ -219,7 +219,7 @@ static const Dim *bound_symbol(Import *im, const char *raw, const char *name)
 /* The symbol that the model calls `raw`; spelled as an identifier that no other symbol has. */
 static const Dim *symbol_of(Import *im, const char *raw)
 {
-	static const char *const reserved[] = {"min", "max", "in", "sym", "func", "model", "inf", "nan"};
+	static const char *const reserved[] = {"min", "max", "in", "sym", "func", "model", "inf", "nan", "threads"};
 	const Dim *d = get_name(&im->syms, raw);
 	if (d)
 		return d;
@@ -301,8 +301,9 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 			t.dims[d] = declared_dim(im, shape->dim[d], v->name, d, loc);
 		define(s, v->name, new_param(im->m, arena_strdup(im->m->arena, v->name), t), loc);
 	}
+	bool again = im->file->found_types.table.count; /* -D has done its part on inputs that are cut off now */
 	for (int i = 0; i < im->opt->nbind; i++)
-		if (!im->bind_used[i]) {
+		if (!im->bind_used[i] && !again) {
 			const char *have = "";
 			for (int j = 0; j < im->m->nsym; j++)
 				have = arena_printf(im->scratch, "%s%s%s", have, j ? ", " : "", im->m->syms[j]->name);
@@ -406,6 +407,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 			fatal_at(loc, "output %d is not supported", i);
 		if (c.wanted[i])
 			define(s, node->output[i], c.out[i], loc);
+		note_cut(im, s, node->output[i], c.out[i]);
 	}
 	diag_place = outer;
 }
@@ -568,7 +570,7 @@ static void index_names(Import *im)
 	}
 }
 
-void import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *opt, int ndemand, const Demand *demand)
+bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *opt, int ndemand, const Demand *demand)
 {
 	Loc *loc = arena_alloc(m->arena, sizeof *loc);
 	loc->file = m->path;
@@ -581,16 +583,20 @@ void import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	im.bind_used = arena_alloc(scratch, opt->nbind + 1);
 	index_names(&im);
 	int opset = standard_opset(model->opset_import, model->n_opset_import);
+	g = cut_graph(&im, g);
 	check_graph(&im, g, opset);
 	exit_if_errors();
 	Scope *s = new_scope(&im, NULL, opset, 0);
 	add_tensors(s, g->initializer, g->n_initializer, loc);
 	import_inputs(&im, s, g, loc);
 	import_nodes(&im, s, g->node, g->n_node);
+	if (found_cut_types(&im))
+		return true;
 	import_outputs(&im, s, g, loc);
 	remove_dead(m->main);
 	settle_known(m);
 	remove_dead(m->main);
 	drop_unused_consts(m);
 	m->stage = "import";
+	return false;
 }

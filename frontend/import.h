@@ -40,6 +40,9 @@ typedef struct Import {
 	Names taken; /* identifiers of symbols */
 	Names ops, functions; /* first row of an operator; functions of the model by domain, name and overload */
 	bool *bind_used; /* by -D */
+	Names cuts; /* --inputs: CutInput by name, and in order */
+	int ncut, capcut;
+	struct CutInput **cut_list;
 	int64_t ninlined, max_inlined; /* nodes, so that functions calling functions end */
 } Import;
 
@@ -81,7 +84,8 @@ bool onnx_word(const Call *, const char *name, const char *word); /* is the stri
 int onnx_ints(const Call *, const char *name, const int64_t **); /* -1: absent */
 
 const char *onnx_text(const Call *, const char *name); /* a string attribute, or NULL */
-void import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int ndemand, const Demand *);
+/* True: types of --inputs were found; the module is of no use, import again. */
+bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int ndemand, const Demand *);
 void import_nodes(Import *, Scope *, OnnxNode *const *, size_t n);
 void add_tensors(Scope *, OnnxTensor *const *, size_t n, const Loc *);
 Value *need_value(Import *, Scope *, const char *name, const Loc *); /* undefined: fatal */
@@ -98,6 +102,13 @@ int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n); /* -1: n
 /* NULL, or what about this attribute is not supported (scratch). */
 const char *check_attr(const Import *, const OnnxOp *, const OnnxAttr *, const OnnxAttr *resolved);
 const char *node_name(const OnnxNode *); /* or its first output */
+
+/* ---- cut.c ----------------------------------------------------------------------------------------------------- */
+
+/* The part of g between the --inputs and --outputs; g itself without these options. */
+const OnnxGraph *cut_graph(Import *, const OnnxGraph *g);
+void note_cut(Import *, const Scope *, const char *name, const Value *); /* a value has been defined */
+bool found_cut_types(Import *); /* some that the file does not state: stored in file->found_types for the next import */
 
 /* ---- expr.c ---------------------------------------------------------------------------------------------------- */
 

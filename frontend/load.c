@@ -219,9 +219,10 @@ static uint64_t hash_file(const char *bytes, size_t size)
 /* Imports again, from the tighter bounds, while there are some: dims get simpler and checks vanish. */
 static void load_onnx(Loading *l, const char *path, const char *bytes, size_t size, const LoadOptions *opt)
 {
-	enum { MaxRounds = 4 };
+	enum { MaxRounds = 5 };
 	const char *name = opt->name ? opt->name : name_of_path(l->scratch, path);
 	OnnxFile *file = read_onnx(l->scratch, path, bytes, size);
+	file->found_types.arena = l->scratch;
 	uint64_t hash = hash_file(bytes, size);
 	Demand *demands = NULL;
 	int n = 0;
@@ -235,8 +236,8 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 		if (!file->bytes || file->size != size)
 			fatal_at(&(Loc){.file = path}, "%s",
 			         file->bytes ? "the file changes while it is read" : strerror(errno));
-		import_model(m, file, l->scratch, opt, n, demands);
-		if (!learn_demands(l->scratch, m, &demands, &n))
+		if (!import_model(m, file, l->scratch, opt, n, demands) &&
+		    !learn_demands(l->scratch, m, &demands, &n))
 			break;
 	}
 }
@@ -251,6 +252,8 @@ static void load(Loading *l, const char *path, const LoadOptions *opt)
 	if (!bytes)
 		fatal_at(&loc, "%s", strerror(errno));
 	if (is_ir_text(path, bytes, size)) {
+		if (opt->inputs || opt->outputs)
+			fatal_at(&loc, "--inputs and --outputs need an ONNX file: IR text has no names of ONNX values");
 		l->module = parse_module(path, bytes);
 		if (opt->name)
 			l->module->name = arena_strdup(l->module->arena, opt->name);

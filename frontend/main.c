@@ -32,8 +32,8 @@ static const char help[] =
 	"Output\n"
 	"  -o FILE                  where to write; default: the input's name with .o (.so, .s, .ll, .ir)\n"
 	"  -S, -emit-llvm           assembly or LLVM IR instead of an object; -o - is stdout\n"
-	"  -g                       line information: debuggers and profilers show kernels, ONNX nodes and the loop IR, which goes\n"
-	"                           to the output's name with .loops\n"
+	"  -g                       line information: debuggers and profilers show kernels, ONNX nodes and lines of the loop\n"
+	"                           IR, which goes to the output's name with .loops\n"
 	"  -shared                  a shared object with the model and libdcc, linked by the C compiler\n"
 	"  --linker=PROG            that C compiler; default: cc\n"
 	"  --emit=ir|loops          the tensor IR, or the loop IR; dcc reads both back and goes on from there\n"
@@ -44,6 +44,8 @@ static const char help[] =
 	"Model\n"
 	"  -D SYM=VALUE             binds a symbolic dim\n"
 	"  -D SYM=LO..HI            bounds it\n"
+	"  --inputs=A,B             cuts the ONNX graph: these values become inputs, what only leads to them is left out\n"
+	"  --outputs=A,B            these values, of any node, are the outputs\n"
 	"  --state OUT=IN,cap=N     input IN and output OUT (IN with rows appended, or its newest rows) share one buffer of the\n"
 	"                           caller with room for N rows: nothing is copied; auto,cap=N: all such pairs\n"
 	"  -march=NAME[,NAME]       avx2 (x86-64-v3), avx512 (x86-64-v4), native; default: both in one object\n"
@@ -229,6 +231,10 @@ static bool parse_valued(Options *o, const char *a)
 		o->report = v;
 	else if ((v = option_value(a, "reduce")))
 		o->reduce = v;
+	else if ((v = option_value(a, "inputs")))
+		o->load.inputs = v;
+	else if ((v = option_value(a, "outputs")))
+		o->load.outputs = v;
 	else if ((v = option_value(a, "state")))
 		add_state(o, v);
 	else if ((v = option_value(a, "header")))
@@ -278,8 +284,8 @@ static bool parse_flag(Options *o, const char *a)
 static bool wants_value(const char *a)
 {
 	static const char *const valued[] = {"emit", "march", "stop-after", "passes", "print-after", "no-fuse",
-	                                     "opt-bisect-limit", "report", "reduce", "header", "weights", "linker",
-	                                     "name"};
+	                                     "opt-bisect-limit", "report", "reduce", "inputs", "outputs", "header",
+	                                     "weights", "linker", "name"};
 	for (size_t i = 0; i < sizeof valued / sizeof *valued; i++)
 		if (is_flag(a, valued[i]))
 			return true;
@@ -412,12 +418,12 @@ static const char *output_path(const Options *o)
 	return o->output ? o->output : with_suffix(o->input, o->reduce ? ".small.ir" : suffix[o->kind]);
 }
 
-/* -g: the loop IR that line information refers to, beside the code. */
+/* -g: the loop IR that line information refers to, beside the code; none without a file beside which it could lie. */
 static const char *listing_path(const Options *o, const char *path)
 {
-	if (!o->debug || o->kind == EmitIr || o->kind == EmitLoops)
+	if (!o->debug || o->kind == EmitIr || o->kind == EmitLoops || is_special(path))
 		return NULL;
-	return with_suffix(is_special(path) ? o->input : path, ".loops");
+	return with_suffix(path, ".loops");
 }
 
 static void check_outputs(const Options *o)
@@ -455,7 +461,7 @@ static void write_code(const Options *o, Module *m, const EmitOptions *e, const 
 
 static const char *base_name(const char *path)
 {
-	const char *slash = path ? strrchr(path, '/') : NULL;
+	const char *slash = strrchr(path, '/');
 	return slash ? slash + 1 : path;
 }
 
@@ -489,7 +495,8 @@ static void emit_output(const Options *o, Module *m, const char *path, const Emi
 static void write_output(const Options *o, Module *m)
 {
 	const char *path = output_path(o), *listing = listing_path(o, path);
-	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights, .listing = base_name(listing)};
+	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights,
+	                 .listing = o->debug ? base_name(listing ? listing : with_suffix(o->input, ".loops")) : NULL};
 	Out *held = listing ? hold_listing(m, listing) : NULL;
 
 	emit_output(o, m, path, &e);

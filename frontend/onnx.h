@@ -3,6 +3,7 @@
 #define DCC_ONNX_H
 
 #include "../ir/ir.h"
+#include "names.h"
 #include "onnx.pb-c.h"
 
 typedef Onnx__ModelProto OnnxModel;
@@ -23,6 +24,7 @@ typedef struct OnnxFile {
 	OnnxModel *model;
 	bool sparse; /* has sparse initializers */
 	External *external; /* files of external data that are mapped so far */
+	Names found_types; /* OnnxValueInfo of values whose type the file does not state; see cut.c */
 } OnnxFile;
 
 /* Parses a mapped file; messages live in `arena`.  Malformed bytes are a fatal_at. */

@@ -491,8 +491,8 @@ static void print_module_parts(Printer *p, const LModule *lm)
 
 /* ---- the listing ------------------------------------------------------------------------------------------------ */
 
-static const char listing_head[] = "; The kernels and programs of the model, as ir.md describes them.  Line numbers of debug "
-				   "information mean this file.\n";
+static const char listing_head[] =
+	"; Kernels and programs of the model (ir.md); line numbers of debug information mean this file.\n";
 
 /* One line a statement, and one for each closing brace: what print_lblock does. */
 static int number_block(const LBlock *b, int line)

@@ -16,6 +16,7 @@ typedef struct Contraction {
 	Value *padded; /* zero-padded source of x, or NULL */
 	const Dim *pad_left; /* zeros before the first element along the window's axis, beyond those of `padded` */
 	bool conv; /* a node that pads by itself: reads outside are zero */
+	bool likely; /* its form says window: a miss is worth a line in the report */
 } Contraction;
 
 enum { MaxTaps = 1024 };
@@ -110,6 +111,7 @@ static bool contraction_of_taps(Module *m, Node *n, Contraction *c)
 	}
 	c->out = n->out[0]->type;
 	c->taps = dim_const(m, count);
+	c->likely = true;
 	return tap_operand(m, p, which_x, count, &c->out, &c->x) && tap_operand(m, p, which_w, count, &c->out, &c->w);
 }
 
@@ -209,7 +211,7 @@ static bool contraction_of_conv(Module *m, Node *n, Contraction *c)
 	c->out = n->out[0]->type;
 	c->taps = n->in[1]->type.dims[2];
 	c->pad_left = dim_const(m, npad ? pads[0] : 0);
-	c->conv = true;
+	c->conv = c->likely = true;
 	int id[] = {0, 1, 2, -1}, wp[] = {-1, 0, -1, 2};
 	arrange(m, n->in[0], id, 3, &n->in[0]->type, &c->x);
 	/* along t and k the input moves by the same stride; the extent of t is the output's */
@@ -406,6 +408,8 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 		return "the tap axis is not one stride";
 	if (!find_axes(m, c, c->x.root, ax))
 		return "taps do not walk along an axis of the input";
+	for (const Factor *f = c->x.f; f < k; f++) /* an output axis walks with the taps */
+		c->likely |= f->stride == k->stride;
 	before = dim_const(m, 0);
 	*source = c->x.root;
 	if (pad) {
@@ -422,12 +426,11 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 }
 
 /* The output's time axis must be the input's: winconv keeps the length. */
-static bool keeps_length(const Contraction *c, const Axes *ax, const Value *source, const Window *win)
+static bool keeps_length(const Axes *ax, const Value *source, const Window *win)
 {
 	for (int i = 0; i < win->y.first[win->y.rank]; i++)
 		if (win->y.f[i].stride == source->type.dims[ax->channel] && win->y.f[i].extent == source->type.dims[ax->time])
 			return true;
-	(void)c;
 	return false;
 }
 
@@ -490,10 +493,11 @@ bool fuse_winconv(Module *m, Node *n)
 			const char *other = recognise(m, &c, &source, &ax, &win);
 			why = other ? why : NULL;
 		}
-		if (!why && !keeps_length(&c, &ax, source, &win))
+		if (!why && !keeps_length(&ax, source, &win))
 			why = "the output is not as long as the input";
 		if (why) {
-			report_miss("winconv", n->loc, why);
+			if (c.likely)
+				report_miss("winconv", n->loc, why);
 			continue;
 		}
 		if (!allow("winconv"))

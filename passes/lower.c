@@ -636,25 +636,24 @@ static LExpr *in_dim(LB *b, int input, int d)
 	return lop(b, LInDim, li(b, input), li(b, d), NULL);
 }
 
-/* Symbols are read off inputs: from a dim that is the symbol, else from one that is symbol * c + rest with known rest. */
+/* The value of symbol s from dim d of input i: the dim itself, or the dim less a constant.  NULL if it says something else. */
+static LExpr *symbol_from(Module *m, LB *b, int s, int i, int d, bool exact)
+{
+	const Dim *x = m->main->params[i]->type.dims[d], *rest = dim_sub(m, x, dim_sym(m, m->syms[s]->name));
+
+	if (!dim_uses_sym(x, m->syms[s]) || !dim_is_const(rest, NULL) || (exact && !dim_equals(rest, 0)))
+		return NULL;
+	return lsub(b, in_dim(b, i, d), ldim(b, rest));
+}
+
+/* Symbols are read off the inputs, from a dim that is the symbol where there is one. */
 static void bind_symbols(Module *m, LB *b)
 {
-	LModule *lm = b->lm;
-
-	for (int s = 0; s < m->nsym; s++) {
-		const Dim *by[2] = {0}, *sym = dim_sym(m, m->syms[s]->name);
-		for (int i = 0; i < m->main->nparam && !lm->bind[s]; i++)
-			for (int d = 0; d < m->main->params[i]->type.rank && !lm->bind[s]; d++)
-				if (m->main->params[i]->type.dims[d] == sym)
-					lm->bind[s] = in_dim(b, i, d);
-		for (int i = 0; i < m->main->nparam && !lm->bind[s]; i++)
-			for (int d = 0; d < m->main->params[i]->type.rank && !lm->bind[s]; d++) {
-				const Dim *x = m->main->params[i]->type.dims[d], *rest = dim_sub(m, x, sym);
-				if (dim_uses_sym(x, m->syms[s]) && dim_is_const(rest, NULL))
-					lm->bind[s] = lsub(b, in_dim(b, i, d), ldim(b, rest));
-			}
-		(void)by;
-	}
+	for (int s = 0; s < m->nsym; s++)
+		for (int exact = 1; exact >= 0; exact--)
+			for (int i = 0; i < m->main->nparam; i++)
+				for (int d = 0; d < m->main->params[i]->type.rank && !b->lm->bind[s]; d++)
+					b->lm->bind[s] = symbol_from(m, b, s, i, d, exact);
 }
 
 static void check_dims(Module *m, LB *b)

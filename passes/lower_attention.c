@@ -182,6 +182,11 @@ static void open_attention(Att *a, Kernel *k, Node *n, Value *home)
 		a->out.stride[d] = stride;
 		stride = dim_mul(m, stride, n->out[0]->type.dims[d]);
 	}
+	/* two products; scale, largest, difference, exponential, sum, mask; division */
+	const Dim *scores = dim_mul(m, dim_mul(m, n->in[0]->type.dims[0], n->in[0]->type.dims[2]), dim_mul(m, a->T, a->S));
+	kflop(k, dim_mul(m, scores, dim_mul_const(m, dim_add(m, a->R, a->V), 2)));
+	kflop(k, dim_mul_const(m, scores, a->masked ? 6 : 5));
+	kflop(k, type_numel(m, &n->out[0]->type));
 }
 
 /* The run of tasks of each worker; opens two loops and returns the task. */

@@ -1,8 +1,9 @@
-/* report.c - what --report=FILE says: what was fused, what nearly was and why not, the memory plan, sizes, and the cost of
- * every kernel.
+/* report.c - what --report=FILE says: what was fused, what nearly was and why not, the memory plan, sizes, and the cost
+ * of every kernel.
  *
- * Passes add to it while they run; kernels are read off the loop IR when it is written.  Numbers hold at the symbols' upper
- * bounds; where one has none, the formula stands alone.  Estimates are the larger of FLOP and bytes over assumed rates.
+ * Passes add to it while they run; kernels are read off the loop IR when it is written.  Numbers hold at the symbols'
+ * upper bounds; where one has none, the formula stands alone.  Estimates are the larger of FLOP and bytes over assumed
+ * rates.
  */
 #include "pass.h"
 
@@ -124,8 +125,8 @@ static const struct {
 	LOp op;
 	const char *text;
 	int level; /* 0: written as a call */
-} operators[] = {{LAdd, " + ", 1}, {LSub, " - ", 1}, {LMul, "*", 2}, {LFloorDiv, "/", 2}, {LMod, "%", 2}, {LMin, "min", 0},
-                 {LMax, "max", 0}};
+} operators[] = {{LAdd, " + ", 1}, {LSub, " - ", 1}, {LMul, "*", 2}, {LFloorDiv, "/", 2}, {LMod, "%", 2},
+                 {LMin, "min", 0}, {LMax, "max", 0}};
 
 static void print_formula(FILE *f, const LExpr *e, int level)
 {

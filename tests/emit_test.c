@@ -540,7 +540,10 @@ static void mini_program(LModule *l, LFunc *copy, const Target *t)
 	LBuf *w = lparam_buf(&b, "weights", U8, false);
 	LExpr *n = llet(&b, lmul(&b, lparam(&b, "n"), li(&b, Cols)));
 	LArg rows[] = {arg_buf(x, F32, NULL, n), arg_buf(y, F32, NULL, n), arg_e(n)};
+	static const Loc nodes[] = {{.node = "/Concat"}, {.op = "Nameless"}, {.node = "/Other"}};
+	static const Loc *const locs[] = {&nodes[0], &nodes[1], &nodes[2]};
 	lstep(&b);
+	lstep_cost(&b, li(&b, 0), lmul(&b, ldim(&b, dim_sym(l->m, "n")), li(&b, 8 * Cols)), 3, locs);
 	lcall(&b, copy, 3, rows);
 	lend(&b);
 	LArg last[] = {arg_buf(w, F32, li(&b, 16), li(&b, Cols)), arg_buf(y, F32, n, li(&b, Cols)), arg_e(li(&b, Cols))};
@@ -583,6 +586,27 @@ static LModule *mini_model(void)
 	return l;
 }
 
+/* Two steps a target: the first says what it costs, for two named nodes; the second says nothing. */
+static void check_mini_steps(const dcc_model *model)
+{
+	const int64_t syms[] = {3, 2};
+	for (int t = 0; t < model->ntargets; t++) {
+		const dcc_step *s = model->steps[t];
+		double flop = -1, bytes = -1;
+		CHECK_STR(s[0].kernel, text("copy.%s", model->targets[t].name, "", 0));
+		CHECK_STR(s[1].kernel, s[0].kernel);
+		CHECK_EQ(s[0].nnodes, 2);
+		CHECK_STR(s[0].nodes[0], "/Concat");
+		CHECK_STR(s[0].nodes[1], "/Other");
+		CHECK_EQ(s[1].nnodes, 0);
+		CHECK(s[0].cost == model->steps[0][0].cost && s[0].cost != s[1].cost);
+		model->step_cost(syms, s[0].cost, &flop, &bytes);
+		CHECK(flop == 0 && bytes == 3 * 8 * Cols);
+		model->step_cost(syms, s[1].cost, &flop, &bytes);
+		CHECK(flop == 0 && bytes == 0);
+	}
+}
+
 static void check_mini_run(const dcc_model *model, const void *weights)
 {
 	float x[3 * Cols], y[4 * Cols] = {0};
@@ -622,6 +646,7 @@ static void check_mini(const dcc_model *model, uint64_t (*workspace_size)(const 
 	CHECK_EQ(dims[2], 0);
 	CHECK_EQ((int64_t)model->workspace_size(syms), 99 * 64);
 	CHECK_EQ((int64_t)workspace_size((int64_t[]){10, 0}), 640);
+	check_mini_steps(model);
 	CHECK(!memcmp(model->magic, "dcc\0mod", 8));
 	CHECK_EQ(model->size, sizeof *model);
 	CHECK_EQ(model->nsymbols, 1);

@@ -58,10 +58,8 @@ for program in dcc dcc-run; do
 	! command -v groff >/dev/null || expect 1 '^$' grep . <(groff -mdoc -Tutf8 -ww -z "$page" 2>&1)
 done
 
-# Programs by pkg-config; the runtime's sanitizer comes along where there is one.
+# Programs by pkg-config.  A library with sanitizers cannot be linked without them: only -shared is tried then.
 cd "$tmp" || exit 1
-extra=()
-[ "$sanitized" = 0 ] || extra=("$(sed -n 's/^CMAKE_EXE_LINKER_FLAGS:STRING=//p' "$build/CMakeCache.txt")")
 eval "cflags=($(flags --cflags)) libs=($(flags --libs))"
 warn=(-Wall -Wextra -Werror -O1)
 if [ "$sanitized" = 0 ]; then

@@ -84,11 +84,11 @@ static void best_program(const dcc_frame *f, int64_t worker, int64_t workers, in
 
 static const dcc_symbol symbols[] = {{"seq", 1, MaxSeq}, {"n", 0, 16}};
 static const dcc_port inputs[] = {
-	{"x", DCC_F32, 2, {-1, Cols}, {"seq", "4"}},
-	{"keep", DCC_BOOL, 1, {-1}, {"seq"}},
-	{"pick", DCC_I64, 1, {-1}, {"n"}},
+	{.name = "x", .dtype = DCC_F32, .rank = 2, .dims = {-1, Cols}, .dim_text = {"seq", "4"}},
+	{.name = "keep", .dtype = DCC_BOOL, .rank = 1, .dims = {-1}, .dim_text = {"seq"}},
+	{.name = "pick", .dtype = DCC_I64, .rank = 1, .dims = {-1}, .dim_text = {"n"}},
 };
-static const dcc_port outputs[] = {{"y", DCC_F32, 2, {-1, Cols}, {"seq", "4"}}};
+static const dcc_port outputs[] = {{.name = "y", .dtype = DCC_F32, .rank = 2, .dims = {-1, Cols}, .dim_text = {"seq", "4"}}};
 static const dcc_target targets[] = {
     {"impossible", UINT64_C(1) << 63, program}, {"any", 0, best_program}, {"plain", 0, program}};
 static const char *const messages[] = {"unused", "input 'pick': {} is no row"};

@@ -452,7 +452,10 @@ static void build_program(LModule *lm, LFunc *caller)
 	fn->params[fn->nparam++] = (LArg){.e = seq, .elem = I64};
 	LExpr *size = llet(&b, lmul(&b, seq, li(&b, 16)));
 	LArg first[] = {arg_buf(weights, F32, li(&b, 0), li(&b, 64)), arg_buf(ws, F32, size, size), arg_e(seq)};
+	static const Loc nodes[] = {{.node = "/a \"b\"", .op = "MatMul", .opset = 17}, {.op = "Relu"}, {.node = "/c"}};
+	static const Loc *const locs[] = {&nodes[0], &nodes[1], &nodes[2]};
 	lstep(&b);
+	lstep_cost(&b, lmul(&b, seq, li(&b, 128)), ladd(&b, seq, li(&b, 64)), 3, locs);
 	lcall(&b, caller, 3, first);
 	lend(&b);
 	LArg second[] = {arg_buf(ws, F32, size, NULL), arg_buf(out, F32, NULL, NULL), arg_e(seq)};
@@ -581,10 +584,18 @@ static void test_loop_errors(void)
 		 "t.ir: error: program @main.avx2: %in7: a program's buffers are in0.., out0.., ws and weights"},
 		{LHEAD "program @main.avx2 target avx2(%q) {\n}\n",
 		 "t.ir:15:32: error: a program's scalars are the symbols and threads; %q is neither"},
+		{LHEAD "program @main.avx2 target avx2(%n) {\n  let %a = %n\n  step flop %a {\n  }\n}\n",
+		 "t.ir: error: program @main.avx2: 'step flop %a': %a is not visible here"},
+		{LHEAD "program @main.avx2 target avx2(%n) {\n  step bytes indim(0, 0) {\n  }\n}\n",
+		 "t.ir: error: program @main.avx2: 'step bytes indim(0, 0)': indim is not available here"},
+		{LHEAD "program @main.avx2 target avx2(%n) {\n  step flop f32(1) {\n  }\n}\n",
+		 "t.ir:16:13: error: expected i64, got f32"},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
 		CHECK_STR(parse_error(table[i].text), table[i].error);
 	CHECK_STR(parse_error(KERNEL("")), "");
+	CHECK_STR(parse_error(LHEAD "program @main.avx2 target avx2(%n) {\n"
+	                            "  step flop %n * 2 bytes 4 loc \"/a\" Add-13 loc _ Mul {\n  }\n}\n"), "");
 	CHECK_STR(parse_error(KERNEL("  tile %t: f32[2, 2]\n  unroll for %i in 0..4 {\n    let %a = %i / 2\n"
 	                             "    if %i < 2 {\n      set %t[%i, %a] = f32(0)\n    }\n  }\n")), "");
 }

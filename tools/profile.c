@@ -1,9 +1,9 @@
 /* profile.c - where the time of a run goes, by kernel and ONNX node.
  *
- * The object says which kernel each step runs, for which nodes, and what it costs; the program entry runs any range of steps.
- * So each step is timed alone, in order, on all workers, and the median over the runs counts.  The roofline of a step is the
- * larger of FLOP / measured FMA rate and bytes / measured read rate, over its time; data that stay in a cache can take
- * it beyond 100%.
+ * The object says which kernel each step runs, for which nodes, and what it costs; the program entry runs any range of
+ * steps.  So each step is timed alone, in order, on all workers, and the median over the runs counts.  The roofline of a
+ * step is the larger of FLOP / measured FMA rate and bytes / measured read rate, over its time; data that stay in a
+ * cache can take it beyond 100%.
  */
 #include "profile.h"
 

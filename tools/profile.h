@@ -4,8 +4,8 @@
 
 #include "program.h"
 
-/* Runs the program step by step for some seconds, three times at least, and prints a table of its steps and one of its kinds of
- * kernels, slowest first.  Of machine code only, and of a call that has run. */
+/* Runs the program step by step for some seconds, three times at least, and prints a table of its steps and one of its
+ * kinds of kernels, slowest first.  Of machine code only, and of a call that has run. */
 void profile_call(FILE *, Call *, double seconds);
 
 #endif

@@ -48,6 +48,10 @@ def _port(info):
     return Port(info.name.decode(), np.dtype(NAMES[info.dtype]), tuple(dims))
 
 
+def _symbol(info):
+    return Symbol(info.name.decode(), info.lo, info.hi)
+
+
 def _spelled(name):
     """An ONNX name as the compiler spells it: "input:0" is input_0."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", ("_" if re.match(r"[0-9.]", name) else "") + name)[:200]
@@ -157,8 +161,8 @@ class Model:
         self.version = model.version.decode()
         self.inputs = tuple(_port(model.inputs[i]) for i in range(model.ninputs))
         self.outputs = tuple(_port(model.outputs[i]) for i in range(model.noutputs))
-        self.symbols = tuple(Symbol(s.name.decode(), s.lo, s.hi) for s in model.symbols[:model.nsymbols])
-        self.targets = tuple(t.name.decode() for t in model.targets[:model.ntargets])
+        self.symbols = tuple(_symbol(model.symbols[i]) for i in range(model.nsymbols))
+        self.targets = tuple(model.targets[i].name.decode() for i in range(model.ntargets))
         self._weights = self._map_weights(weights)
         self._states = StateBuffers()
         self._workspaces = []

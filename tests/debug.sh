@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# dcc -g: the same code, and a debugger that shows kernels, ONNX nodes and the loop IR.
+# usage: debug.sh BUILD
+set -u
+build=$(cd "$1" && pwd) || exit 1
+model=$PWD/examples/dynconv.onnx
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+failed=0 checks=0
+sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
+
+expect() {
+	local status=$1 text=$2 out got
+	shift 2
+	out=$("$@" 2>&1)
+	got=$?
+	checks=$((checks + 1))
+	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
+		failed=$((failed + 1))
+		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
+	fi
+}
+
+# Twice the same; the name of the folder is nowhere; the code is that of a build without -g.
+expect 0 '^$' "$build/dcc" -g -o m.o "$model"
+cp m.o first.o && cp m.loops first.loops
+mkdir elsewhere
+(cd elsewhere && "$build/dcc" -g -o m.o "$model") || failed=$((failed + 1))
+expect 0 '^$' cmp m.o elsewhere/m.o
+expect 0 '^$' cmp m.loops first.loops
+expect 1 '^$' grep -F "$tmp" m.o
+expect 0 '^$' "$build/dcc" -o plain.o "$model"
+expect 1 '^$' grep debug_info plain.o
+text() { objcopy -O binary --only-section=.text "$1" /dev/stdout | cksum; }
+! command -v objcopy >/dev/null || expect 0 '^$' diff <(text m.o) <(text plain.o)
+expect 1 'no-such' "$build/dcc" -g -o no-such/m.o "$model"
+expect 1 'would overwrite|would be written' "$build/dcc" -g --header=x.loops -o x.o "$model"
+expect 0 '\.loc' "$build/dcc" -g -S -o - "$model"
+expect 0 'DISubprogram' "$build/dcc" -g -emit-llvm -o - "$model"
+expect 0 '^kernel @' cat m.loops
+
+# The node whose kernel is stopped at: from the listing.
+node=$(sed -n 's/^  step .*loc "\([^"]*\)" .*/\1/p' m.loops | tail -1)
+line=$(grep -n '^    call @winconv' m.loops | head -1 | cut -d: -f1)
+if ! command -v gdb >/dev/null; then
+	echo "no gdb: only the files are checked"
+elif [ "$sanitized" = 0 ]; then
+	expect 0 '^$' "$build/dcc" -g -shared -o m.so "$model"
+	printf '%s\n' 'set pagination off' 'set breakpoint pending on' "break '$node'" run backtrace 'kill' >node.gdb
+	expect 0 "^#0  $node \(\) at m\.loops:[0-9]+" gdb -q -nx -batch -x node.gdb --args "$build/dcc-run" m.so --random 1
+	printf '%s\n' 'set pagination off' 'set breakpoint pending on' 'rbreak-pending' "break m.loops:$line" run step backtrace list 'kill' |
+		grep -v rbreak >kernel.gdb
+	stopped=(gdb -q -nx -batch -x kernel.gdb --args "$build/dcc-run" m.so --random 1)
+	expect 0 '^#0  dynconv\.winconv[.0-9]*avx(2|512) \(\) at m\.loops:' "${stopped[@]}"
+	expect 0 '^#1  0x[0-9a-f]+ in /.* \(\) at m\.loops:' "${stopped[@]}"
+	expect 0 '^#2  dynconv\.main\.avx(2|512) \(\) at m\.loops:' "${stopped[@]}"
+	expect 0 '^[0-9]+\s+kernel @winconv|^[0-9]+\s+.*(let|parallel for|call|local) ' "${stopped[@]}"
+fi
+
+echo "debug: $checks checks, $failed failed"
+[ $failed = 0 ]

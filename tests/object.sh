@@ -1,0 +1,221 @@
+#!/usr/bin/env bash
+# The object file and the library as an application sees them: undefined symbols, sizes, instruction sets, ways of linking,
+# C and C++, two models in one program, and no system call inside of a run.
+# usage: object.sh BUILD
+set -u
+build=$(cd "$1" && pwd) || exit 1
+root=$(cd "$(dirname "$0")/.." && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+failed=0 count=0
+
+# expect WHAT command...: succeeds
+expect() {
+	local what=$1
+	shift
+	count=$((count + 1))
+	"$@" >out 2>&1 && return 0
+	echo "$what: failed: $*"
+	head -20 out
+	failed=$((failed + 1))
+	return 1
+}
+
+# none WHAT TEXT: nothing
+none() {
+	count=$((count + 1))
+	[ -z "$2" ] && return
+	printf '%s:\n%s\n' "$1" "$(head -5 <<<"$2")"
+	failed=$((failed + 1))
+}
+
+expect "compile dynconv" "$build/dcc" -o dynconv.o "$root/examples/dynconv.onnx"
+cp "$root/tests/models/bert.ts/model.onnx" bert.onnx
+expect "compile bert" "$build/dcc" -o bert.o bert.onnx
+
+# ---- symbols and sizes ------------------------------------------------------------------------------------------------
+
+for model in dynconv bert; do
+	none "$model.o asks for more than the runtime" "$(nm -u $model.o | grep -vE ' (dcc_run|dcc_report|memcpy|memset|memmove)$')"
+	none "$model.o asks for more than 10 symbols" "$(nm -u $model.o | sed '1,10d')"
+	none "$model.o defines names of others" "$(nm -g --defined-only $model.o | grep -vE " ${model}(_[a-z_]+)?\$")"
+	none "$model.o holds writable data" \
+		"$(readelf -S --wide $model.o | sed 's/^ *\[ *[0-9]*\]//' | awk '$1 ~ /^\.(data|bss|tdata|tbss)$/ && $5 !~ /^0+$/')"
+	none "$model.o wants an executable stack" "$(readelf -S --wide $model.o | grep -E 'note.GNU-stack.* [WX]+ ')"
+done
+instrumented=$(nm "$build/libdcc.a" | grep -E ' U __(asan|tsan|ubsan)_' | head -1)
+[ -n "$instrumented" ] || none "libdcc.a has 100 KB or more" "$(find "$build/libdcc.a" -size +100000c)"
+none "libdcc.a defines names without dcc_" "$(nm -g --defined-only "$build/libdcc.a" | grep -E ' [A-Z] ' | grep -v ' dcc_')"
+
+# ---- instruction sets --------------------------------------------------------------------------------------------------
+
+objdump=$(command -v llvm-objdump-19 || command -v llvm-objdump)
+if [ -n "$objdump" ]; then
+	for model in dynconv bert; do
+		"$objdump" -d --no-show-raw-insn $model.o | awk '/^[0-9a-f]+ <.*>:$/ { name = $2 } /^ / { print name, $0 }' >$model.s
+		none "$model: AVX-512 in code for AVX2" \
+			"$(grep -E '^<[^ ]*\.avx2>:' $model.s | grep -E '%zmm|%[xy]mm(1[6-9]|2[0-9]|3[01])|\{1to|%k[0-7]')"
+		none "$model: AVX in code for any CPU" "$(grep -vE '^<[^ ]*\.avx(2|512)>:' $model.s | grep -E '%[yz]mm| v[a-z]+')"
+		expect "$model: FMA of 16 lanes for AVX-512" grep -qE '^<[^ ]*\.avx512>:.*vfmadd[a-z0-9]*.*%zmm' $model.s
+		expect "$model: FMA of 8 lanes for AVX2" grep -qE '^<[^ ]*\.avx2>:.*vfmadd[a-z0-9]*.*%ymm' $model.s
+		none "$model: the register tile spills" "$(grep -E '^<[^ ]*\.tile14\.avx512>:.*vmov[a-z]+ .*%zmm[0-9]+, .*\(%rsp\)' $model.s)"
+	done
+else
+	echo "object: no llvm-objdump; instruction sets not checked"
+fi
+
+if [ -n "$instrumented" ]; then
+	echo "object: libdcc.a is built with sanitizers; applications not checked"
+	echo "object: $count checks, $failed failed"
+	[ $failed = 0 ]
+	exit
+fi
+
+# ---- an application ------------------------------------------------------------------------------------------------------
+
+cat >run.h <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dcc.h"
+
+/* Runs a model on made-up inputs (symbols are 5); returns a hash of the outputs.  Writes to no file mark the run itself. */
+static unsigned long run_model(const dcc_model *m)
+{
+	dcc_tensor in[8], out[8];
+	int64_t dims[8 * DCC_MAX_RANK];
+	uint64_t bytes;
+	dcc_error error;
+	dcc_args args;
+	unsigned long hash = 5381;
+
+	memset(in, 0, sizeof in);
+	memset(out, 0, sizeof out);
+	memset(&args, 0, sizeof args);
+	for (int i = 0; i < m->ninputs; i++) {
+		size_t n = 1;
+		in[i].dtype = m->inputs[i].dtype;
+		in[i].rank = m->inputs[i].rank;
+		for (int d = 0; d < in[i].rank; d++)
+			n *= (size_t)(in[i].dims[d] = m->inputs[i].dims[d] < 0 ? 5 : m->inputs[i].dims[d]);
+		in[i].data = calloc(n, 8);
+		for (size_t k = 0; k < n; k++)
+			if (in[i].dtype == DCC_F32)
+				((float *)in[i].data)[k] = (float)(k * 7 % 11) * 0.25f - 1;
+			else
+				((int64_t *)in[i].data)[k] = (int64_t)(k % 2);
+	}
+	if (dcc_plan(m, in, m->ninputs, 1, dims, &bytes, &error)) {
+		fprintf(stderr, "%s: %s\n", m->name, error.text);
+		exit(1);
+	}
+	for (int i = 0; i < m->noutputs; i++) {
+		size_t n = 1;
+		out[i].dtype = m->outputs[i].dtype;
+		out[i].rank = m->outputs[i].rank;
+		for (int d = 0; d < out[i].rank; d++)
+			n *= (size_t)(out[i].dims[d] = dims[i * DCC_MAX_RANK + d]);
+		out[i].data = calloc(n, 8);
+	}
+	args.size = sizeof args;
+	args.inputs = in;
+	args.outputs = out;
+	args.ninputs = m->ninputs;
+	args.noutputs = m->noutputs;
+	args.workspace = aligned_alloc(DCC_WORKSPACE_ALIGN, bytes + DCC_WORKSPACE_ALIGN - bytes % DCC_WORKSPACE_ALIGN);
+	args.workspace_size = bytes;
+	args.error = &error;
+	memset(args.workspace, 0, bytes); /* its pages are there */
+	long begin = (long)write(-1, "begin", 5);
+	int status = dcc_run(m, &args);
+	long end = (long)write(-1, "end", 3);
+	if (status || begin != -1 || end != -1) {
+		fprintf(stderr, "%s: %s\n", m->name, error.text);
+		exit(1);
+	}
+	for (int i = 0; i < m->noutputs; i++) {
+		size_t n = dcc_dtype_size(out[i].dtype);
+		for (int d = 0; d < out[i].rank; d++)
+			n *= (size_t)out[i].dims[d];
+		for (size_t k = 0; k < n; k++)
+			hash = hash * 33 + ((unsigned char *)out[i].data)[k];
+		free(out[i].data);
+	}
+	for (int i = 0; i < m->ninputs; i++)
+		free(in[i].data);
+	free(args.workspace);
+	return hash;
+}
+C
+cat >app.c <<'C'
+#include "run.h"
+#include "dynconv.h"
+#include "bert.h"
+
+int main(void)
+{
+	dynconv_dims d = {5, 5, 1};
+	float x[5 * 5 * 48], y[5 * 5 * 48];
+	dcc_error error;
+	size_t bytes = dynconv_workspace_size(&d);
+	void *workspace = aligned_alloc(DCC_WORKSPACE_ALIGN, bytes / DCC_WORKSPACE_ALIGN * DCC_WORKSPACE_ALIGN + DCC_WORKSPACE_ALIGN);
+
+	for (int k = 0; k < 5 * 5 * 48; k++)
+		x[k] = (float)(k * 7 % 11) * 0.25f - 1;
+	if (dynconv(&d, x, y, workspace, bytes, NULL, &error)) {
+		fprintf(stderr, "dynconv: %s\n", error.text);
+		return 1;
+	}
+	free(workspace);
+	unsigned long hash = 5381, typed;
+	for (size_t k = 0; k < sizeof y; k++)
+		hash = hash * 33 + ((unsigned char *)y)[k];
+	typed = hash;
+	hash = run_model(&dynconv_model);
+	if (typed != hash) {
+		fprintf(stderr, "the typed call and dcc_run differ\n");
+		return 1;
+	}
+	printf("%lx %lx\n", hash, run_model(&bert_model));
+	return 0;
+}
+C
+cp app.c app.cc
+flags=(-O1 -Wall -Wextra -Werror -I "$root/runtime" -I .)
+cc=${CC:-cc} cxx=${CXX:-c++}
+expect "link" $cc -std=c11 -D_GNU_SOURCE "${flags[@]}" app.c dynconv.o bert.o "$build/libdcc.a" -o app && ./app >app.out
+expect "pedantic headers" $cc -std=c99 -pedantic-errors -D_GNU_SOURCE "${flags[@]}" -fsyntax-only app.c
+expect "link as PIE" $cc -std=c11 -D_GNU_SOURCE -fPIE -pie "${flags[@]}" app.c dynconv.o bert.o "$build/libdcc.a" -o pie && ./pie >pie.out
+expect "link without PIE" $cc -std=c11 -D_GNU_SOURCE -fno-pie -no-pie "${flags[@]}" app.c dynconv.o bert.o "$build/libdcc.a" -o nopie &&
+	./nopie >nopie.out
+expect "link shared" $cc -shared -Wl,-z,text -Wl,-z,defs -o libmodels.so dynconv.o bert.o "$build/libdcc.a" -lpthread &&
+	expect "link with shared models" $cc -std=c11 -D_GNU_SOURCE "${flags[@]}" app.c -L. -lmodels "-Wl,-rpath,$tmp" -o shared &&
+	./shared >shared.out
+expect "link statically" $cc -std=c11 -D_GNU_SOURCE -static "${flags[@]}" app.c dynconv.o bert.o "$build/libdcc.a" -o static &&
+	./static >static.out
+if command -v "$cxx" >out; then
+	expect "link as C++" "$cxx" -std=c++17 "${flags[@]}" app.cc dynconv.o bert.o "$build/libdcc.a" -o cxx && ./cxx >cxx.out
+else
+	echo "object: no C++ compiler; C++ not checked"
+fi
+expect "the program ran" grep -qE '^[0-9a-f]+ [0-9a-f]+$' app.out
+for out in pie nopie shared static cxx; do
+	[ ! -e $out ] || expect "$out gives the same outputs" cmp app.out $out.out
+done
+none "the program needs more than libc" "$(readelf -d app | grep NEEDED | grep -vE 'libc\.so|libpthread|libm\.so|libasan|libubsan|libtsan')"
+
+# ---- system calls --------------------------------------------------------------------------------------------------------
+
+if ! command -v strace >out; then
+	echo "object: no strace; system calls not checked"
+elif ! strace -o trace ./app >out 2>&1; then
+	echo "object: strace may not trace here; system calls not checked"
+else
+	expect "both runs were marked" test "$(grep -c '^write(-1, "begin"' trace)" = 2
+	none "system calls inside of a run" "$(sed -n '/^write(-1, "begin"/,/^write(-1, "end"/p' trace | grep -v '^write(-1, "')"
+fi
+echo "object: $count checks, $failed failed"
+[ $failed = 0 ]

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# dcc-run --profile: a row for each step, with its ONNX nodes, and one for each kind of kernel.
+# usage: profile.sh BUILD
+set -u
+build=$1
+run=$build/dcc-run
+model=examples/dynconv.onnx
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+failed=0 checks=0
+
+expect() {
+	local status=$1 text=$2 out got
+	shift 2
+	out=$("$@" 2>&1)
+	got=$?
+	checks=$((checks + 1))
+	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
+		failed=$((failed + 1))
+		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
+	fi
+}
+
+number=' +[0-9]+\.[0-9]+'
+profile=("$run" $model --random 1 -D batch=2 -D seq=64 --profile --seconds 0.05)
+expect 0 '^dynconv  avx(2|512)  threads 1  [1-9][0-9]* steps: [0-9.]+ ms in all; a whole run: ' "${profile[@]}"
+expect 0 "^roof:$number GFLOP/s by FMA in registers,$number GB/s reading" "${profile[@]}"
+expect 0 "^$number$number%$number$number +[0-9]+% +[0-9]+  winconv.*avx2 +/" "${profile[@]}" --isa=avx2
+expect 0 'threads 2' "${profile[@]}" --threads 2
+
+# As many rows as steps; their shares add up; slowest first.
+"${profile[@]}" >"$tmp/table" || failed=$((failed + 1))
+checks=$((checks + 1))
+awk '
+	NR == 1 { for (i = 1; i <= NF; i++) if ($i == "steps:") steps = $(i - 1) }
+	$1 == "ms" { part++; last = 1e9; next }
+	NF >= 7 && part { if ($1 > last) exit 1; last = $1; rows[part]++; share[part] += $2; counted += part == 2 ? $6 : 0 }
+	END {
+		ok = part == 2 && rows[1] == steps && counted == steps && rows[2] < steps
+		for (i = 1; i <= 2; i++) ok = ok && share[i] > 97 && share[i] < 103
+		exit !ok
+	}' "$tmp/table" || {
+	failed=$((failed + 1))
+	cat "$tmp/table"
+}
+
+# An object describes its steps itself.
+"$build/dcc" -o "$tmp/m.o" $model || failed=$((failed + 1))
+expect 0 'winconv' "$run" "$tmp/m.o" --random 1 --profile --seconds 0.01
+expect 1 'excludes --oracle' "$run" $model --random 1 --profile --oracle
+expect 1 'protocol excludes' "$run" $model --random 1 --profile --protocol
+
+echo "profile: $checks checks, $failed failed"
+[ $failed = 0 ]
