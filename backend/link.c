@@ -1,8 +1,9 @@
 /* link.c - from an object to a shared object: runs the C compiler as the linker.
  *
  * The result holds the model and all of libdcc.a, so it needs nothing but libc, and exports NAME_model, NAME_run,
- * NAME_workspace_size and the dcc_ functions.  -Bsymbolic: the model calls the library inside, also in a program that has
- * its own.  Object and result are temporary files next to the output, removed on every error, and the result is renamed.
+ * NAME_workspace_size and the dcc_ functions.  -Bsymbolic: the model calls the library inside, also in a program
+ * that has its own.  Object and result are temporary files next to the output, removed on every error, and the
+ * result is renamed.
  */
 #include <errno.h>
 #include <limits.h>

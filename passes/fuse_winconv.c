@@ -408,8 +408,12 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 		return "the tap axis is not one stride";
 	if (!find_axes(m, c, c->x.root, ax))
 		return "taps do not walk along an axis of the input";
-	for (const Factor *f = c->x.f; f < k; f++) /* an output axis walks with the taps */
-		c->likely |= f->stride == k->stride;
+	for (const Factor *f = c->x.f; f < k; f++) { /* windows that overlap: an output axis steps by less than all taps */
+		const Dim *step;
+		int64_t by, taps;
+		dim_is_const(c->taps, &taps);
+		c->likely |= divides(m, f->stride, k->stride, &step) && dim_is_const(step, &by) && by > 0 && by < taps;
+	}
 	before = dim_const(m, 0);
 	*source = c->x.root;
 	if (pad) {

@@ -146,12 +146,13 @@ bool pass_group(Module *m)
 {
 	bool changed = false;
 
-	for (Node *n = m->main->body.first; n; n = n->next)
-		if (n->op == OpLinear) {
-			Node *group = grow_epilogue(m, n);
-			changed |= group != n;
-			n = group;
-		}
+	for (Node *n = m->main->body.first, *next; n; n = next) {
+		Node *before = n->prev;
+		bool grown = n->op == OpLinear && grow_epilogue(m, n) != n;
+		/* the group stands at its last member: other products may lie in between */
+		next = !grown ? n->next : before ? before->next : m->main->body.first;
+		changed |= grown;
+	}
 	for (Node *n = m->main->body.last, *prev; n; n = prev) {
 		prev = n->prev;
 		if (ops[n->op].cls != ClsEwise || is_const(n->out[0]))

@@ -65,7 +65,8 @@ warn=(-Wall -Wextra -Werror -O1)
 if [ "$sanitized" = 0 ]; then
 	expect 0 '^$' "$dcc" -o dynconv.o "$model"
 	for how in "-fPIE -pie" "-fno-pie -no-pie"; do
-		expect 0 '^$' cc -std=c11 "${warn[@]}" $how "${cflags[@]}" -I. "$src/examples/c/app.c" dynconv.o "${libs[@]}" -lm -o app
+		expect 0 '^$' cc -std=c11 "${warn[@]}" $how "${cflags[@]}" -I. "$src/examples/c/app.c" dynconv.o \
+			"${libs[@]}" -lm -o app
 		expect 0 '1632 outputs, .* two threads give the same bits' ./app
 		expect 0 '^$' c++ -std=c++17 "${warn[@]}" -Wpedantic $how "${cflags[@]}" -I. "$src/examples/cpp/app.cpp" dynconv.o \
 			"${libs[@]}" -o app
@@ -126,7 +127,8 @@ expect 0 '^$' "$dcc" -shared -o @r.so --linker=gcc "$model"
 
 mkdir bad
 expect 1 "no program 'no-such-cc'" "$dcc" -shared --linker=no-such-cc -o bad/m.so "$model"
-expect 1 "^bad/m.so: error: cannot be linked: 'false' failed with status 1" "$dcc" -shared --linker=false -o bad/m.so "$model"
+expect 1 "^bad/m.so: error: cannot be linked: 'false' failed with status 1" \
+	"$dcc" -shared --linker=false -o bad/m.so "$model"
 expect 1 "no program 'cc'" env PATH=/nowhere "$dcc" -shared -o bad/m.so "$model"
 expect 1 '^none/m.(so|h): error: cannot write' "$dcc" -shared -o none/m.so "$model"
 expect 1 'wants a regular file' "$dcc" -shared -o /dev/null "$model"

@@ -4,8 +4,8 @@
     DCC=build/dcc PYTHONPATH=python tests/onnx_backend.py [--list] [-j N] [PATTERN]
 
 Prints how many passed, how many models dcc refused with a message, and the names of those that went wrong: other
-values, an error while the model runs, or a crash.  Exit status 1 if there are any.  Models that --check accepts and that
-are refused only when they are compiled are named too.
+values, an error while the model runs, or a crash.  Exit status 1 if there are any.  Models that --check accepts and
+that are refused only when they are compiled are named too.
 
 Tolerances are the suite's (1e-3 of an element + 1e-7), but two units in the last place of a tensor's largest element
 are allowed for all its elements: sums round relative to their terms, and the suite's own values do.
@@ -87,7 +87,8 @@ class Result(unittest.TestResult):
 
 def all_tests():
     cases = Runner(Recorder, __name__).test_cases
-    tests = (t for c in CATEGORIES for t in unittest.defaultTestLoader.loadTestsFromTestCase(cases[f"OnnxBackend{c}ModelTest"]))
+    load = unittest.defaultTestLoader.loadTestsFromTestCase
+    tests = (test for c in CATEGORIES for test in load(cases[f"OnnxBackend{c}ModelTest"]))
     return [t for t in tests if t.id().endswith("_cpu")]
 
 

@@ -38,6 +38,9 @@ model=$OLDPWD/../examples/dynconv.onnx
 "$python" -m zipfile -e "${pure[0]}" pure && "$python" -m zipfile -e "${platform[0]}" platform || exit 1
 chmod +x platform/dcc/bin/dcc # pip does that, zipfile does not
 [ ! -e pure/dcc/bin ] || { echo "the pure wheel holds a program"; exit 1; }
-PYTHONPATH=platform "$python" -c "$run" "$model" | grep -x '(1, 1, 48)' || { echo "platform wheel failed"; exit 1; }
-PATH=$build:$PATH PYTHONPATH=pure "$python" -c "$run" "$model" | grep -x '(1, 1, 48)' || { echo "pure wheel failed"; exit 1; }
+try() {
+	PYTHONPATH=$1 "$python" -c "$run" "$model" | grep -xq '(1, 1, 48)' || { echo "the $1 wheel failed"; exit 1; }
+}
+try platform
+PATH=$build:$PATH try pure
 echo "python: package and wheels work"

@@ -132,7 +132,7 @@ class Library:
         return model
 
 
-# ---- names of the models in a shared object ----------------------------------------------------------------------------
+# ---- names of the models in a shared object ------------------------------------------------------------------------
 
 SHT_DYNSYM = 11
 STT_OBJECT = 1
