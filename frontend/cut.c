@@ -2,7 +2,8 @@
  *
  * Nodes that the outputs do not need are dropped before anything is checked, so what dcc does not support there does not
  * matter.  A value that becomes an input has the type that the file states for it; then the nodes before it are not
- * needed either.  Where the file states none, they are imported to find the type, and the graph is imported again.
+ * needed either.  Where the file states none, or leaves dims open that those nodes can tell, they are imported to find
+ * the type, and the graph is imported again.
  * Inputs of the graph that are still needed stay inputs, after the named ones.
  */
 #include "import.h"
@@ -22,6 +23,7 @@ typedef struct Cut {
 	Import *im;
 	const OnnxGraph *g;
 	Arena *a;
+	int opset;
 	Loc loc;
 	Names made_by; /* OnnxNode */
 	Names needed; /* every name that the outputs need, to itself */
@@ -86,6 +88,41 @@ static const OnnxTensor *find_tensor(const OnnxGraph *g, const char *name)
 	return NULL;
 }
 
+static bool all_dims_stated(const OnnxValueInfo *v)
+{
+	const Onnx__TensorShapeProto *shape = v->type->tensor_type->shape;
+	for (size_t d = 0; d < shape->n_dim; d++) {
+		const Onnx__TensorShapeProto__Dimension *dim = shape->dim[d];
+		bool value = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+		bool param = dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+		if (!value && !(param && dim->dim_param && *dim->dim_param))
+			return false;
+	}
+	return true;
+}
+
+/* Are all operators that lead to the value known?  One that is not may still be fine: then its nodes must not count. */
+static bool can_import(Cut *c, const char *name)
+{
+	Names seen = {.arena = c->a};
+	const char **work = NULL;
+	int n = 0, cap = 0;
+	PUSH(c->a, work, n, cap, name);
+	while (n) {
+		const char *value = work[--n];
+		const OnnxNode *node = get_name(&c->made_by, value);
+		if (!node || get_name(&seen, value))
+			continue;
+		put_name(&seen, value, (void *)value);
+		if (!find_function(c->im, node) &&
+		    (!is_standard(node->domain) || !find_row(c->im, node->op_type, c->opset)))
+			return false;
+		for (size_t i = 0; i < node->n_input; i++)
+			PUSH(c->a, work, n, cap, node->input[i]);
+	}
+	return true;
+}
+
 static const OnnxValueInfo *stated_type(Cut *c, const char *name)
 {
 	const OnnxGraph *g = c->g;
@@ -94,8 +131,11 @@ static const OnnxValueInfo *stated_type(Cut *c, const char *name)
 	if (t)
 		return info_of_tensor(c->a, t);
 	v = v ? v : get_name(&c->im->file->found_types, name);
-	v = v ? v : find_info(g->value_info, g->n_value_info, name);
-	return v ? v : find_info(g->output, g->n_output, name);
+	if (v)
+		return v;
+	v = find_info(g->value_info, g->n_value_info, name);
+	v = v ? v : find_info(g->output, g->n_output, name);
+	return v && (all_dims_stated(v) || !can_import(c, name)) ? v : NULL;
 }
 
 static bool is_graph_input(const OnnxGraph *g, const char *name)
@@ -236,10 +276,10 @@ static void cut_nodes(Cut *c, OnnxGraph *out)
 	}
 }
 
-const OnnxGraph *cut_graph(Import *im, const OnnxGraph *g)
+const OnnxGraph *cut_graph(Import *im, const OnnxGraph *g, int opset)
 {
 	Arena *a = im->scratch;
-	Cut c = {.im = im, .g = g, .a = a, .loc = {.file = im->file->path}};
+	Cut c = {.im = im, .g = g, .a = a, .opset = opset, .loc = {.file = im->file->path}};
 	if (!im->opt->inputs && !im->opt->outputs)
 		return g;
 	c.made_by.arena = c.needed.arena = c.kept.arena = a;

@@ -583,7 +583,7 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	im.bind_used = arena_alloc(scratch, opt->nbind + 1);
 	index_names(&im);
 	int opset = standard_opset(model->opset_import, model->n_opset_import);
-	g = cut_graph(&im, g);
+	g = cut_graph(&im, g, opset);
 	check_graph(&im, g, opset);
 	exit_if_errors();
 	Scope *s = new_scope(&im, NULL, opset, 0);

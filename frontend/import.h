@@ -106,7 +106,7 @@ const char *node_name(const OnnxNode *); /* or its first output */
 /* ---- cut.c ----------------------------------------------------------------------------------------------------- */
 
 /* The part of g between the --inputs and --outputs; g itself without these options. */
-const OnnxGraph *cut_graph(Import *, const OnnxGraph *g);
+const OnnxGraph *cut_graph(Import *, const OnnxGraph *g, int opset);
 void note_cut(Import *, const Scope *, const char *name, const Value *); /* a value has been defined */
 bool found_cut_types(Import *); /* some that the file does not state: stored in file->found_types for the next import */
 

@@ -11,12 +11,14 @@
 static bool is_move(const Node *n)
 {
 	return n->op == OpTranspose || n->op == OpReshape || n->op == OpExpand || n->op == OpSlice || n->op == OpView ||
-	       n->op == OpGather || n->op == OpGatherND;
+	       n->op == OpGather || n->op == OpGatherND || n->op == OpConcat;
 }
 
 /* n already has the form that build_view() would give. */
 static bool is_canonical(Module *m, const Node *n, const View *w)
 {
+	if (n->op == OpConcat)
+		return false;
 	if (n->in[0] == w->root)
 		return n->op == (view_is_dense(m, w) ? OpReshape : OpView);
 	const Node *inner = n->in[0]->def; /* reshape of a view: some axis has several factors */

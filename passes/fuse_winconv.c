@@ -270,6 +270,36 @@ static bool find_axes(Module *m, const Contraction *c, const Value *source, Axes
 	return true;
 }
 
+/* A factor that runs over several axes of the source ([T*B*H] of [T, B, H*R]) becomes one factor an axis. */
+static bool split_along_axes(Module *m, View *x, const Axes *ax, const Type *source)
+{
+	View w = {.root = x->root, .base = x->base, .rank = x->rank};
+	int n = 0;
+
+	for (int d = 0; d < x->rank; d++) {
+		w.first[d] = n;
+		for (int i = x->first[d]; i < x->first[d + 1]; i++) {
+			Factor parts[MaxRank], f = x->f[i];
+			int k = 0, axis;
+			const Dim *step, *room, *rest;
+			while (k < MaxRank - 1 && (axis = axis_of(m, ax, &f)) > 0 && divides(m, f.stride, ax->stride[axis], &step) &&
+			       divides(m, source->dims[axis], step, &room) && f.extent != room && divides(m, f.extent, room, &rest) &&
+			       !dim_equals(room, 1) && !dim_equals(rest, 1)) {
+				parts[k++] = (Factor){room, f.stride};
+				f = (Factor){rest, dim_mul(m, f.stride, room)};
+			}
+			parts[k++] = f;
+			if (n + k > MaxFactors - 1)
+				return false;
+			while (k)
+				w.f[n++] = parts[--k]; /* outermost first */
+		}
+	}
+	w.first[x->rank] = n;
+	*x = w;
+	return true;
+}
+
 typedef struct Window {
 	const Dim *pad_left, *heads;
 	bool interleaved;
@@ -408,6 +438,9 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 		return "the tap axis is not one stride";
 	if (!find_axes(m, c, c->x.root, ax))
 		return "taps do not walk along an axis of the input";
+	if (!split_along_axes(m, &c->x, ax, &c->x.root->type))
+		return "too many axes";
+	k = &c->x.f[c->x.first[c->x.rank - 1]];
 	for (const Factor *f = c->x.f; f < k; f++) { /* windows that overlap: an output axis steps by less than all taps */
 		const Dim *step;
 		int64_t by, taps;

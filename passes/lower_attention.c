@@ -97,6 +97,12 @@ static void emit_softmax(Att *a)
 	lend(b);
 }
 
+/* 1 at least, as the largest score counts 1, but 0 without keys, where the product with the values is 0; NaN stays. */
+static LExpr *divisor(LB *b, LExpr *sum)
+{
+	return llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), sum, NULL));
+}
+
 static void emit_values(Att *a, LExpr *batch, LExpr *head)
 {
 	Kernel *k = a->k;
@@ -114,8 +120,7 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first);
 	lend(b);
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
-	/* 1 at least, as the largest score counts 1, but 0 without keys, where the product with the values is 0; NaN stays */
-	LExpr *sum = llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), lload(b, a->sums, 1, i, NULL, NULL), NULL));
+	LExpr *sum = divisor(b, lload(b, a->sums, 1, i, NULL, NULL));
 	LExpr *at[4] = {batch, ladd(b, a->from, i), head, NULL};
 	LExpr *row = llet(b, offset_of(k, &a->out, at));
 	LExpr *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
@@ -341,7 +346,7 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 	e = lop(b, LSelect, lane_mask(&k, lsub(b, ns, key)), e, lconst(b, F32x16, 0));
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
-	LExpr *sum = llet(b, lop(b, LHAdd, lelem(b, run, zero, zero), NULL, NULL));
+	LExpr *sum = divisor(b, lop(b, LHAdd, lelem(b, run, zero, zero), NULL, NULL));
 	emit_row_values(&a, &values, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
 	lend(b);
 	lend(b);

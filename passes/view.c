@@ -376,6 +376,48 @@ static bool view_gather_nd(Module *m, const View *a, const Node *n, View *out)
 	return true;
 }
 
+/* A concat of views of one root, each of extent 1 along the axis, whose bases progress evenly: stacked slices are one view. */
+static bool view_concat(Module *m, const Node *n, View *out)
+{
+	int axis = attr_int(n, Attr_axis), k = 0;
+	View first, v;
+	const Dim *step = NULL, *last = NULL;
+
+	if (n->nin < 2 || attr_int(n, Attr_state))
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		if (!dim_equals(n->in[i]->type.dims[axis], 1))
+			return false;
+		view_of(m, n->in[i], &v);
+		if (i == 0) {
+			first = v;
+			if (v.root == n->in[0])
+				return false;
+		} else if (v.root != first.root || !same_view(&v, &first)) {
+			return false;
+		} else {
+			const Dim *d = dim_sub(m, v.base, last);
+			if (step && d != step)
+				return false;
+			step = d;
+		}
+		last = v.base;
+	}
+	*out = (View){.root = first.root, .base = first.base, .rank = first.rank};
+	for (int d = 0; d < first.rank; d++) {
+		out->first[d] = k;
+		if (d == axis)
+			out->f[k++] = (Factor){dim_const(m, n->nin), step};
+		for (int i = first.first[d]; i < first.first[d + 1]; i++) {
+			if (k == MaxFactors)
+				return false;
+			out->f[k++] = first.f[i];
+		}
+	}
+	out->first[first.rank] = k;
+	return true;
+}
+
 static bool view_step(Module *m, const View *a, const Node *n, View *out)
 {
 	const int64_t *perm;
@@ -399,6 +441,9 @@ void view_of(Module *m, Value *v, View *out)
 {
 	View a;
 	Node *n = v->def;
+
+	if (n && n->op == OpConcat && view_concat(m, n, out))
+		return;
 
 	if (n && (n->op == OpTranspose || n->op == OpReshape || n->op == OpExpand || n->op == OpSlice || n->op == OpView ||
 	          n->op == OpGather || n->op == OpGatherND)) {
@@ -530,6 +575,30 @@ static bool affine_const(Module *m, const Const *c, Affine *a)
 	return true;
 }
 
+/* Known elements that progress evenly along every axis. */
+static bool affine_known(Module *m, const Value *v, Affine *a)
+{
+	int64_t extent[MaxRank], stride[MaxRank], n = 1;
+
+	for (int d = v->type.rank - 1; d >= 0; d--) {
+		if (!dim_is_const(v->type.dims[d], &extent[d]) || extent[d] < 1)
+			return false;
+		stride[d] = n;
+		n *= extent[d];
+	}
+	*a = (Affine){.base = v->known[0], .rank = v->type.rank};
+	for (int d = 0; d < a->rank; d++)
+		a->coef[d] = extent[d] > 1 ? dim_sub(m, v->known[stride[d]], v->known[0]) : dim_const(m, 0);
+	for (int64_t i = 0; i < n; i++) {
+		const Dim *want = a->base;
+		for (int d = 0; d < a->rank; d++)
+			want = dim_add(m, want, dim_mul_const(m, a->coef[d], i / stride[d] % extent[d]));
+		if (want != v->known[i])
+			return false;
+	}
+	return true;
+}
+
 static void affine_broadcast(Module *m, const Affine *a, const Type *from, int rank, Affine *out)
 {
 	Affine r = {.base = a->base, .rank = rank};
@@ -620,12 +689,8 @@ bool affine_of(Module *m, Value *v, Affine *a)
 		return affine_const(m, v->konst, a);
 	if (!n)
 		return false;
-	if (v->known && dim_equals(type_numel(m, &v->type), 1)) {
-		*a = (Affine){.base = v->known[0], .rank = v->type.rank};
-		for (int d = 0; d < a->rank; d++)
-			a->coef[d] = dim_const(m, 0);
+	if (v->known && affine_known(m, v, a))
 		return true;
-	}
 	switch (n->op) {
 	case OpIota:
 		a->base = attr_dim(m, n, Attr_start);

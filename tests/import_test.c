@@ -147,7 +147,7 @@ static void test_bindings(void)
 	}
 	free_module(m);
 	DimBinding bind[] = {{"B", 2, 2}, {"P", 1, 9}, {"time steps", 0, 7}, {"p_d1", 3, 3}};
-	m = must_load(b, &(LoadOptions){4, bind, "other"}, __LINE__);
+	m = must_load(b, &(LoadOptions){.nbind = 4, .bind = bind, .name = "other"}, __LINE__);
 	if (m) {
 		CHECK_STR(result_text(m, 0), "f32[2, time_steps, P + 1]");
 		CHECK_STR(type_text(m, &m->main->params[1]->type), "f32[P, 3]");
@@ -155,11 +155,11 @@ static void test_bindings(void)
 		CHECK_EQ(find_sym(m, "P")->hi, 9);
 	}
 	free_module(m);
-	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"Q", 1, 1}}, NULL}, __LINE__, "-D Q", "B, P", NULL);
-	must_fail(b, &(LoadOptions){2, (DimBinding[]){{"B", 1, 2}, {"B", 3, 4}}, NULL}, __LINE__, "-D B",
+	must_fail(b, &(LoadOptions){.nbind = 1, .bind = (DimBinding[]){{"Q", 1, 1}}}, __LINE__, "-D Q", "B, P", NULL);
+	must_fail(b, &(LoadOptions){.nbind = 2, .bind = (DimBinding[]){{"B", 1, 2}, {"B", 3, 4}}}, __LINE__, "-D B",
 	          "contradict", NULL);
-	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"B", 4, 2}}, NULL}, __LINE__, "-D B", "4..2", NULL);
-	must_fail(b, &(LoadOptions){0, NULL, "a-b"}, __LINE__, "not a C identifier", NULL);
+	must_fail(b, &(LoadOptions){.nbind = 1, .bind = (DimBinding[]){{"B", 4, 2}}}, __LINE__, "-D B", "4..2", NULL);
+	must_fail(b, &(LoadOptions){.name = "a-b"}, __LINE__, "not a C identifier", NULL);
 	free_arena(a);
 }
 
@@ -200,7 +200,7 @@ static void test_text(void)
 	free_module(again);
 	free_module(m);
 	DimBinding bind[] = {{"B", 3, 3}, {"T", 1, 20}};
-	again = try_load_model(path, &(LoadOptions){2, bind, "named"}, &said);
+	again = try_load_model(path, &(LoadOptions){.nbind = 2, .bind = bind, .name = "named"}, &said);
 	CHECK(again && !verify_module(again));
 	if (again) {
 		CHECK_STR(result_text(again, 0), "f32[3, T, 3, 100]");
@@ -213,7 +213,7 @@ static void test_text(void)
 	CHECK(!rename(path, other)); /* known by its content, too */
 	path = other;
 	bind[1].sym = "U";
-	CHECK(!try_load_model(path, &(LoadOptions){2, bind, NULL}, &said));
+	CHECK(!try_load_model(path, &(LoadOptions){.nbind = 2, .bind = bind}, &said));
 	CHECK(said && strstr(said, "-D U"));
 	free(said);
 	unlink(path);
@@ -247,7 +247,7 @@ static void test_demands(void)
 		CHECK_STR(result_text(m, 0), "f32[B, T, 2]");
 	}
 	free_module(m);
-	must_fail(b, &(LoadOptions){1, (DimBinding[]){{"T", 41, 50}}, NULL}, __LINE__, "(Add-17)", "cannot broadcast",
+	must_fail(b, &(LoadOptions){.nbind = 1, .bind = (DimBinding[]){{"T", 41, 50}}}, __LINE__, "(Add-17)", "cannot broadcast",
 	          NULL);
 	free_arena(a);
 }

@@ -4,6 +4,11 @@
 # shared; -shared and its errors; man pages against --help.
 # usage: install.sh BUILD
 set -u
+for program in pkg-config c++ cmake nm readelf; do
+	command -v $program >/dev/null && continue
+	echo "install: skipped, there is no $program"
+	exit 77
+done
 build=$(cd "$1" && pwd)
 src=$PWD
 tmp=$(mktemp -d)

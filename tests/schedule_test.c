@@ -184,7 +184,7 @@ typedef struct WinCase {
 static const WinCase windows[] = {
 	{16, 1, 3, 1, false, true}, {20, 5, 3, 2, false, true}, {64, 4, 7, 3, false, true}, {80, 1, 2, 0, false, true},
 	{144, 2, 3, 1, false, true}, {12, 3, 4, 3, true, true}, {64, 16, 3, 0, true, true}, {18, 18, 3, 1, false, false},
-	{70, 70, 5, 4, true, false}, {32, 2, 3, 1, false, false}, {24, 4, 31, 15, true, false}, {7, 1, 1, 0, false, true},
+	{70, 70, 5, 4, true, false}, {32, 2, 3, 1, false, false}, {24, 4, 31, 15, true, false}, {7, 1, 1, 0, false, true}, {16, 1, 3, 5, false, true},
 	{64, 64, 2, 1, false, true}, {33, 1, 31, 30, false, false},
 };
 enum { NWindows = sizeof windows / sizeof *windows };
@@ -307,6 +307,8 @@ static void make_rows(Family *f)
 	param(f, "z: f32[c]");
 	param(f, "g2: f32[3, c]");
 	param(f, "n: f32[a, c]");
+	param(f, "sx: f32[a, 3, c]");
+	add_row(f, "f32[a, 3, c]", "softmax %sx {axis=2}");
 	add_row(f, "f32[a, 3, c]", "softmax %x {axis=2}");
 	add_row(f, "f32[a, 3, c]", "softmax %x {axis=1}");
 	add_row(f, "f32[a, 3, c]", "softmax %x {axis=0}");
@@ -387,6 +389,7 @@ static bool is_supported(const char *op, int nin, const char *in, const char *ou
 	jmp_buf recover;
 	const Target *one = &targets[0];
 	PassOptions passes = {.bisect_limit = -1, .ntarget = 1, .target = &one};
+	Module *volatile m = NULL;
 	volatile bool good = true;
 	FILE *null = fopen("/dev/null", "w");
 	char node[80], type[16];
@@ -400,7 +403,8 @@ static bool is_supported(const char *op, int nin, const char *in, const char *ou
 	diag_stream = null;
 	if (!setjmp(recover)) {
 		diag_recover = &recover;
-		run_passes(parse_module("probe", text), &passes); /* what a failure leaves is not freed */
+		m = parse_module("probe", text);
+		run_passes(m, &passes);
 	} else {
 		good = false;
 	}
@@ -409,6 +413,11 @@ static bool is_supported(const char *op, int nin, const char *in, const char *ou
 	diag_reset();
 	fclose(null);
 	free(text);
+	free_module(m);
+	free(f.params.s);
+	free(f.body.s);
+	free(f.results.s);
+	free(f.yields.s);
 	return good;
 }
 
@@ -564,6 +573,25 @@ static void make_gathers(Family *f)
 	add_row(f, "f32[c, a]", "gather_nd %z, %i3n");
 }
 
+/* Indices outside of the tensor: an error, and nothing is read for them. */
+static void check_bad_indices(void)
+{
+	static const char *const types[] = {"f32[a, 3]", "f32[a, 3]", "f32[a]"};
+	static const char *const nodes[] = {"gather %x, %i99", "gather_elements %x, %i99", "gather_nd %x, %i99"};
+	static const char *const indices[] = {"a", "a, 3", "a, 2"};
+
+	for (int i = 0; i < 3; i++) {
+		Family f = {.name = "bad_indices"};
+		symbol(&f, "a", 0);
+		param(&f, "x: f32[7, 3]");
+		param(&f, "i99: i64[%s]", indices[i]);
+		add_row(&f, types[i], nodes[i]);
+		compile_family(&f);
+		run_binding_for(&f, nodes[i], (int64_t[]){50}, DCC_ERROR_INDEX);
+		free_family(&f);
+	}
+}
+
 static void make_conv(Family *f)
 {
 	symbol(f, "b", 0);
@@ -618,7 +646,7 @@ static void run_ewise(void)
 		char name[16];
 		snprintf(name, sizeof name, "ewise_%s", dtypes_tried[i]);
 		family_dtype = dtypes_tried[i];
-		run_family(name, make_ewise, SWEEP("n=0-3,15-17,33,500", "n=4095-4097"));
+		run_family(name, make_ewise, SWEEP("n=0-3,15-17,33,500", "n=4095-4097"), NULL);
 	}
 }
 
@@ -626,24 +654,33 @@ static const struct {
 	const char *name;
 	void (*make)(Family *);
 	const char *sweeps[6];
+	const char *fixed[4];
 } families[] = {
-	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}},
-	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}},
+	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
+	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}, {"b=2 t=7", "b=1 t=1", "b=0 t=3"}},
 	{"matmul", make_matmul, {"b=1 k=5 n=7 m=0-29", "b=2 m=5 k=9 n=0-2,15-17,31-33,63-65", "b=1 m=3 n=17 k=0-3,15-17,255-257,513",
-	                         "b=0-3 m=3 k=4 n=5", "b=2 m=13-15,28 n=33 k=17"}},
-	{"winconv", make_winconv, {"b=1 t=0-9", "b=0,2 t=1,5,33", "b=1 t=255-257,300"}},
-	{"winconv_views", make_winconv_views, {"b=0-2 t=0-6,257"}},
-	{"attention", make_attention, {"b=1 s=7 t=0-29", "b=2 t=5 s=0-3,15-17,31-33,63-65", "b=0 t=3 s=3", "b=2 t=15 s=257", "b=1 t=33 s=33"}},
-	{"rows", make_rows, {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"}},
-	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}},
-	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}},
-	{"broadcast", make_broadcast, {"a=0-3 c=0,1,2,15-17,33", "a=17 c=16", "a=1 c=4100"}},
-	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}},
-	{"reflect", make_reflect, {"a=3-6,17"}},
-	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}},
-	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}},
-	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}},
+	                         "b=0-3 m=3 k=4 n=5", "b=2 m=13-15,28 n=33 k=17"}, {"b=2 m=15 k=32 n=33", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=4"}},
+	{"winconv", make_winconv, {"b=1 t=0-9", "b=0,2 t=1,5,33", "b=1 t=255-257,300"}, {"b=1 t=6"}},
+	{"winconv_views", make_winconv_views, {"b=0-2 t=0-6,257"}, {"b=2 t=9", "b=1 t=1", "b=2 t=0"}},
+	{"attention", make_attention, {"b=1 s=7 t=0-29", "b=2 t=5 s=0-3,15-17,31-33,63-65", "b=0 t=3 s=3", "b=2 t=15 s=257", "b=1 t=33 s=33"},
+	 {"b=2 t=5 s=9", "b=1 t=1 s=17"}},
+	{"rows", make_rows, {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"}, {"a=2 c=32", "a=3 c=17", "a=1 c=1", "a=0 c=4"}},
+	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}, {"a=2 c=33"}},
+	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}, {"a=2 c=0", "a=0 c=3"}},
+	{"broadcast", make_broadcast, {"a=0-3 c=0,1,2,15-17,33", "a=17 c=16", "a=1 c=4100"}, {"a=2 c=17", "a=3 c=16", "a=1 c=1"}},
+	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}, {"a=3 c=17", "a=1 c=16"}},
+	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
+	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
+	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
+	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
 };
+
+static void run_named(size_t i)
+{
+	run_family(families[i].name, families[i].make, families[i].sweeps, NULL);
+	for (size_t k = 0; k < 4 && families[i].fixed[k]; k++)
+		run_family(families[i].name, families[i].make, NULL, families[i].fixed[k]);
+}
 
 /* schedule_test [NAME]: all families, or one */
 int main(int argc, char **argv)
@@ -653,8 +690,9 @@ int main(int argc, char **argv)
 			printf("schedule: this CPU cannot run %s: only interpreted\n", targets[i].name);
 	for (size_t i = 0; i < sizeof families / sizeof *families; i++)
 		if (argc < 2 || !strcmp(argv[1], families[i].name))
-			run_family(families[i].name, families[i].make, families[i].sweeps);
+			run_named(i);
 	if (argc < 2 || !strcmp(argv[1], "ewise"))
 		run_ewise();
+	check_bad_indices();
 	return test_end("schedule");
 }

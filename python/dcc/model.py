@@ -82,8 +82,8 @@ def _tensor(array):
 class StateBuffers:
     """Buffers of state: arrays of a port's shape with the capacity along its axis.
 
-    Users see views.  Rows are appended in place if the input is a view whose end is the end of all that was handed out, so
-    that no view ever changes; any other input is copied into a new buffer.
+    Users see views.  Rows are appended in place if the input is a view whose end is the end of all that was handed
+    out, so that no view ever changes; any other input is copied into a new buffer.
     """
 
     def __init__(self):
