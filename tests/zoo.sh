@@ -2,7 +2,7 @@
 # label: full
 # The zoo of models beside the checkout, if it is there: as models.sh does, and refusals where the model is known to be
 # wrong (its exporter wrote something else than it was given) or to need what dcc does not have.
-# usage: zoo.sh BUILD [ZOO]
+# usage: zoo.sh BUILD [ZOO [--update]]
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd) || exit 1
@@ -41,8 +41,19 @@ for model in "$zoo"/*/; do
 			continue
 		fi
 	fi
-	models+=("$model")
+	models+=("${model%/}")
 done
+# What each model fuses to: zoo.counts, "name attention winconv glu norm linear matmul conv"; --update as third argument rewrites it.
+count() {
+	"$build/dcc" --emit=ir --stop-after=group -o - "$1/model.onnx" | awk -v name="$(basename "$1")" '
+		{ for (i = 2; i <= NF; i++) if ($(i - 1) == "=") n[$i]++ }
+		END { print name, n["attention"] + 0, n["winconv"] + 0, n["glu"] + 0, n["norm"] + n["rmsnorm"] + 0, n["linear"] + 0,
+		      n["matmul"] + 0, n["conv"] + 0 }'
+}
+for model in "${models[@]}"; do count "$model"; done >"$tmp/counts"
+[ "${3:-}" != --update ] || cp "$tmp/counts" "$here/zoo.counts"
+diff -u "$here/zoo.counts" "$tmp/counts" || failed=$((failed + 1))
+
 bash "$here/models.sh" "$build" "${models[@]}" || failed=$((failed + 1))
 echo "zoo: ${#models[@]} models compared, $refused refused"
 [ $failed = 0 ]

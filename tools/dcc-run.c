@@ -92,6 +92,15 @@ static const struct option options[] = {
 
 static const Loc in_options = {.file = "dcc-run"};
 
+/* Output that a full disk or a closed pipe swallowed is an error like any other. */
+static int flush_stdout(void)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	fprintf(stderr, "dcc-run: standard output cannot be written: %s\n", strerror(errno));
+	return 1;
+}
+
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
 static int64_t parse_int(const char *s, char **end, const char *what, int64_t lo, int64_t hi)
@@ -174,8 +183,8 @@ static void parse_option(Arena *arena, Options *o, int c)
 	case OptInterp: set_how(o, HowInterp); break;
 	case OptWeights: o->program.weights = optarg; break;
 	case 'h':
-	case OptHelp: fputs(usage, stdout); exit(0);
-	case OptVersion: printf("dcc-run %s\n", DCC_VERSION); exit(0);
+	case OptHelp: fputs(usage, stdout); exit(flush_stdout());
+	case OptVersion: printf("dcc-run %s\n", DCC_VERSION); exit(flush_stdout());
 	default: fputs("dcc-run --help lists the options\n", stderr); exit(1);
 	}
 }
@@ -518,7 +527,5 @@ int main(int argc, char **argv)
 	parse_options(arena, &o, argc, argv);
 	int status = o.protocol ? run_protocol(arena, &o) : run_modes(arena, &o);
 	free_arena(arena);
-	if (fflush(stdout) || ferror(stdout))
-		status = 1;
-	return status;
+	return flush_stdout() ? 1 : status;
 }

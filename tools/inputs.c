@@ -185,8 +185,22 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
 	return v < lo ? lo : v > hi ? hi : v;
 }
 
+/* In source files the importer has looked at -D; a compiled model has just its symbols. */
+static void check_names(const Program *p, int nbind, const DimBinding *bind)
+{
+	const Loc loc = {.file = p->path};
+	for (int b = 0; b < nbind && p->compiled; b++) {
+		int i = 0;
+		while (i < p->nsymbols && strcmp(bind[b].sym, p->symbols[i].name))
+			i++;
+		if (i == p->nsymbols)
+			fatal_at(&loc, "-D %s: the model has no symbol of this name", bind[b].sym);
+	}
+}
+
 static void choose_symbols(const Program *p, int nbind, const DimBinding *bind, int64_t *values)
 {
+	check_names(p, nbind, bind);
 	for (int i = 0; i < p->nsymbols; i++) {
 		const dcc_symbol *sym = &p->symbols[i];
 		values[i] = clamp(DefaultDim, sym->lo, sym->hi);

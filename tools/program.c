@@ -251,7 +251,8 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 		load_shared(arena, p, &loc);
 	else
 		load_source(arena, p, opt, &loc);
-	if (object || shared)
+	p->compiled = object || shared;
+	if (p->compiled)
 		choose_model_target(p, opt->isa, &loc);
 	if (opt->weights)
 		load_weights(arena, p, opt->weights);

@@ -19,6 +19,7 @@ typedef struct ProgramOptions {
 typedef struct Program {
 	const char *path, *isa;
 	How how;
+	bool compiled; /* an .o or .so */
 	int ninputs, noutputs, nsymbols;
 	const dcc_port *inputs, *outputs;
 	const dcc_symbol *symbols;
