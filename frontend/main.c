@@ -329,15 +329,16 @@ static void parse_options(Options *o, int argc, char **argv)
 	o->pass.target = o->target;
 }
 
+static Arena *names; /* file names made up here; they live as long as the process */
+
 static char *with_suffix(const char *path, const char *suffix)
 {
 	const char *base = strrchr(path, '/'), *dot = strrchr(path, '.');
-	size_t n = dot && (!base || dot > base) ? (size_t)(dot - path) : strlen(path);
-	char *s = malloc(n + strlen(suffix) + 1);
+	int n = dot && (!base || dot > base) ? (int)(dot - path) : (int)strlen(path);
 
-	memcpy(s, path, n);
-	strcpy(s + n, suffix);
-	return s;
+	if (!names)
+		names = new_arena();
+	return arena_printf(names, "%.*s%s", n, path, suffix);
 }
 
 static void print_port(FILE *f, Module *m, const char *kind, const char *name, const Type *t)
@@ -535,8 +536,14 @@ int main(int argc, char **argv)
 	Module *m = load_model(o.input, &o.load);
 	if (o.inspect)
 		inspect(m);
-	if (o.check || o.inspect)
+	if (o.check) { /* all that can refuse a model */
+		o.pass.stop_after = o.pass.only = NULL;
+		run_passes(m, &o.pass);
+	}
+	if (o.check || o.inspect) {
+		free_module(m);
 		return flush_stdout();
+	}
 	const Loc whole = {.file = o.input};
 	diag_place = &whole;
 

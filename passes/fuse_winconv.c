@@ -327,92 +327,78 @@ static bool pad_before(Module *m, const Node *pad, int time, const Dim **before)
 	return true;
 }
 
-/* Sorts the factors of x and w, which walk the output axes in step, into batch, time, head and rest of channel. */
-static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax, const Type *source, Window *win)
-{
-	const Dim *zero = dim_const(m, 0), *bs = zero, *ts = zero, *hs = zero, *channels = source->dims[ax->channel];
-	const Dim *heads = dim_const(m, 1), *head_stride = NULL, *rest = dim_const(m, 1);
-	int kx = c->x.first[c->x.rank - 1], nx = c->x.first[c->x.rank], kw = c->w.first[c->w.rank - 1], nw = c->w.first[c->w.rank];
-	View *y = &win->y;
-	int ny = 0;
+/* What sort_factors() learns about the weights: their strides along each axis of [B, T, H, K]. */
+typedef struct Sorted {
+	const Dim *batch, *time, *head; /* strides of w; 0: the same for all */
+	const Dim *heads, *head_unit; /* number, and stride of a head in channels (NULL: one kernel for all) */
+	const Dim *rest; /* channels that share a head */
+} Sorted;
 
-	if (nx - kx != 1 || nw - kw != 1)
-		return "the tap axis is not one stride";
-	*y = (View){.base = zero, .rank = c->out.rank};
-	for (int d = 0; d < c->out.rank; d++) {
-		y->first[d] = ny;
-		Factor fx[MaxFactors], fw[MaxFactors];
-		int a = 0, b = 0, n = c->x.first[d + 1] - c->x.first[d], o = c->w.first[d + 1] - c->w.first[d];
-		for (int i = 0; i < n; i++)
-			fx[i] = c->x.f[c->x.first[d] + i];
-		for (int i = 0; i < o; i++)
-			fw[i] = c->w.f[c->w.first[d] + i];
-		while (a < n && b < o) { /* the common refinement, from the innermost factor outwards */
-			Factor *f = &fx[n - 1 - a], *g = &fw[o - 1 - b], x = *f, w = *g;
-			const Dim *q;
-			if (x.extent == w.extent) {
-				a++;
-				b++;
-			} else if (divides(m, w.extent, x.extent, &q)) {
-				w.extent = x.extent;
-				*g = (Factor){q, dim_mul(m, g->stride, x.extent)};
-				a++;
-			} else if (divides(m, x.extent, w.extent, &q)) {
-				x.extent = w.extent;
-				*f = (Factor){q, dim_mul(m, f->stride, w.extent)};
-				b++;
-			} else {
-				return "input and weights are split differently";
-			}
-			int axis = axis_of(m, ax, &x);
-			const Dim *unit;
-			if (axis < 0 || !divides(m, x.stride, ax->stride[axis], &unit))
-				return "an output axis does not walk along one axis of the input";
-			Factor out = {x.extent, NULL};
-			if (axis == ax->batch) {
-				out.stride = dim_mul(m, dim_mul(m, unit, source->dims[ax->time]), channels);
-				bs = w.stride;
-			} else if (axis == ax->time) {
-				if (!dim_equals(unit, 1))
-					return "the window moves by more than one";
-				out.stride = channels;
-				ts = w.stride;
-			} else {
-				out.stride = unit;
-				if (!dim_equals(w.stride, 0)) {
-					if (head_stride)
-						return "heads are split over several axes";
-					head_stride = unit;
-					heads = x.extent;
-					hs = w.stride;
-				} else {
-					rest = dim_mul(m, rest, x.extent);
-				}
-			}
-			if (ny == MaxFactors)
-				return "too many axes";
-			y->f[ny++] = out; /* innermost first; reversed below */
-		}
-		if (a < n || b < o)
-			return "input and weights are split differently";
-		for (int i = y->first[d], j = ny - 1; i < j; i++, j--) {
-			Factor t = y->f[i];
-			y->f[i] = y->f[j];
-			y->f[j] = t;
-		}
+/* Takes the innermost factor that x and w have in common off both lists. */
+static bool take_common(Module *m, Factor *fx, int *n, Factor *fw, int *o, Factor *x, Factor *w)
+{
+	Factor *f = &fx[*n - 1], *g = &fw[*o - 1];
+	const Dim *q;
+
+	*x = *f;
+	*w = *g;
+	if (f->extent == g->extent) {
+		--*n;
+		--*o;
+	} else if (divides(m, g->extent, f->extent, &q)) {
+		w->extent = f->extent;
+		*g = (Factor){q, dim_mul(m, g->stride, f->extent)};
+		--*n;
+	} else if (divides(m, f->extent, g->extent, &q)) {
+		x->extent = g->extent;
+		*f = (Factor){q, dim_mul(m, f->stride, g->extent)};
+		--*o;
+	} else {
+		return false;
 	}
-	y->first[y->rank] = ny;
-	if (dim_mul(m, heads, rest) != channels)
-		return "heads do not cover the channels";
-	win->heads = heads;
-	win->interleaved = head_stride && dim_equals(head_stride, 1) && !dim_equals(rest, 1);
-	if (head_stride && !win->interleaved && head_stride != rest)
-		return "channels map to heads in an unknown order";
-	/* the weights */
-	const Dim *wk = c->w.f[kw].stride, *T = source->dims[ax->time], *B = source->dims[ax->batch];
-	bool token = !dim_equals(bs, 0) || !dim_equals(ts, 0);
+	return true;
+}
+
+/* Which axis of the source the factor x walks along; *out is the same walk over y [B, T, C]. */
+static const char *place_factor(Module *m, const Axes *ax, const Type *source, const Factor *x, const Factor *w, Sorted *s, Factor *out)
+{
+	int axis = axis_of(m, ax, x);
+	const Dim *unit, *channels = source->dims[ax->channel];
+
+	if (axis < 0 || !divides(m, x->stride, ax->stride[axis], &unit))
+		return "an output axis does not walk along one axis of the input";
+	out->extent = x->extent;
+	if (axis == ax->batch) {
+		out->stride = dim_mul(m, dim_mul(m, unit, source->dims[ax->time]), channels);
+		s->batch = w->stride;
+	} else if (axis == ax->time) {
+		if (!dim_equals(unit, 1))
+			return "the window moves by more than one";
+		out->stride = channels;
+		s->time = w->stride;
+	} else {
+		out->stride = unit;
+		if (dim_equals(w->stride, 0)) {
+			s->rest = dim_mul(m, s->rest, x->extent);
+			return NULL;
+		}
+		if (s->head_unit)
+			return "heads are split over several axes";
+		s->head_unit = unit;
+		s->heads = x->extent;
+		s->head = w->stride;
+	}
+	return NULL;
+}
+
+/* The weights as [B, T, H, K], or [H, K] where every token has the same. */
+static void view_weights(Module *m, const Contraction *c, const Axes *ax, const Type *source, const Sorted *s, Window *win)
+{
+	const Factor all[] = {{source->dims[ax->batch], s->batch}, {source->dims[ax->time], s->time}, {s->heads, s->head},
+	                      {c->taps, c->w.f[c->w.first[c->w.rank - 1]].stride}};
+	bool token = !dim_equals(s->batch, 0) || !dim_equals(s->time, 0);
+
 	win->w = (View){.root = c->w.root, .base = c->w.base};
-	const Factor all[] = {{B, bs}, {T, ts}, {heads, hs}, {c->taps, wk}};
 	win->wtype = (Type){.dtype = F32};
 	for (int i = token ? 0 : 2, k = 0; i < 4; i++) {
 		int d = win->w.rank++;
@@ -423,6 +409,49 @@ static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax,
 		win->w.first[d + 1] = k;
 	}
 	win->wtype.rank = win->w.rank;
+}
+
+/* Sorts the factors of x and w, which walk the output axes in step, into batch, time, head and rest of channel. */
+static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax, const Type *source, Window *win)
+{
+	const Dim *zero = dim_const(m, 0), *one = dim_const(m, 1);
+	Sorted s = {.batch = zero, .time = zero, .head = zero, .heads = one, .rest = one};
+	View *y = &win->y;
+	int ny = 0;
+
+	if (c->x.first[c->x.rank] - c->x.first[c->x.rank - 1] != 1 || c->w.first[c->w.rank] - c->w.first[c->w.rank - 1] != 1)
+		return "the tap axis is not one stride";
+	*y = (View){.base = zero, .rank = c->out.rank};
+	for (int d = 0; d < c->out.rank; d++) {
+		Factor fx[MaxFactors], fw[MaxFactors], x, w, parts[MaxFactors];
+		int n = c->x.first[d + 1] - c->x.first[d], o = c->w.first[d + 1] - c->w.first[d], k = 0;
+		for (int i = 0; i < n; i++)
+			fx[i] = c->x.f[c->x.first[d] + i];
+		for (int i = 0; i < o; i++)
+			fw[i] = c->w.f[c->w.first[d] + i];
+		while (n && o) {
+			if (ny + k == MaxFactors)
+				return "too many axes";
+			if (!take_common(m, fx, &n, fw, &o, &x, &w))
+				return "input and weights are split differently";
+			const char *why = place_factor(m, ax, source, &x, &w, &s, &parts[k++]);
+			if (why)
+				return why;
+		}
+		if (n || o)
+			return "input and weights are split differently";
+		y->first[d] = ny;
+		while (k)
+			y->f[ny++] = parts[--k]; /* outermost first */
+	}
+	y->first[y->rank] = ny;
+	if (dim_mul(m, s.heads, s.rest) != source->dims[ax->channel])
+		return "heads do not cover the channels";
+	win->heads = s.heads;
+	win->interleaved = s.head_unit && dim_equals(s.head_unit, 1) && !dim_equals(s.rest, 1);
+	if (s.head_unit && !win->interleaved && s.head_unit != s.rest)
+		return "channels map to heads in an unknown order";
+	view_weights(m, c, ax, source, &s, win);
 	return NULL;
 }
 

@@ -10,11 +10,6 @@ enum { MaxLeaves = 24, BlockLen = 4096 /* elements of the innermost loop that on
 
 /* ---- the scalar meaning of ops.def as loop IR -------------------------------------------------------------------------------- */
 
-static LExpr *pow_expr(LB *b, LExpr *x, LExpr *y)
-{
-	return vm_pow(b, x, y);
-}
-
 LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 {
 	LB *b = &k->b;
@@ -61,7 +56,7 @@ LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 #define ERF(u) llet(b, vm_erf(b, u))
 #define SIN(u) llet(b, vm_sin(b, u))
 #define COS(u) llet(b, vm_cos(b, u))
-#define POW(u, v) llet(b, pow_expr(b, u, v))
+#define POW(u, v) llet(b, vm_pow(b, u, v))
 	switch (n->op) {
 #define OP(name, text, ins, cls, shape, attrs, flags, scalar)                                                          \
 	case Op##name: {                                                                                               \

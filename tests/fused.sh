@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What is left of each model after fusion: tests/models/NAME.fused, one text for both exporters, and for both spellings of
-# dynamic convolution; NAME.EXPORTER.fused where an exporter fixes dims or folds what the other leaves.  Names are
+# What is left of each model after fusion: tests/models/NAME.fused, one text for both exporters, and for both spellings
+# of dynamic convolution; NAME.EXPORTER.fused where an exporter fixes dims or folds what the other leaves.  Names are
 # normalised: constants count up, locations, head and names of outputs go.
 # usage: fused.sh BUILD [--update]
 set -u

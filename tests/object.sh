@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The object file and the library as an application sees them: undefined symbols, sizes, instruction sets, ways of linking,
-# C and C++, two models in one program, and no system call inside of a run.
+# The object file and the library as an application sees them: undefined symbols, sizes, instruction sets, ways of
+# linking, C and C++, two models in one program, and no system call inside of a run.
 # usage: object.sh BUILD
 set -u
 build=$(cd "$1" && pwd) || exit 1
@@ -34,7 +34,7 @@ expect "compile dynconv" "$build/dcc" -o dynconv.o "$root/examples/dynconv.onnx"
 cp "$root/tests/models/bert.ts/model.onnx" bert.onnx
 expect "compile bert" "$build/dcc" -o bert.o bert.onnx
 
-# ---- symbols and sizes ------------------------------------------------------------------------------------------------
+# ---- symbols and sizes -----------------------------------------------------------------------------------------------
 
 for model in dynconv bert; do
 	none "$model.o asks for more than the runtime" "$(nm -u $model.o | grep -vE ' (dcc_run|dcc_report|memcpy|memset|memmove)$')"
@@ -48,7 +48,7 @@ instrumented=$(nm "$build/libdcc.a" | grep -E ' U __(asan|tsan|ubsan)_' | head -
 [ -n "$instrumented" ] || none "libdcc.a has 100 KB or more" "$(find "$build/libdcc.a" -size +100000c)"
 none "libdcc.a defines names without dcc_" "$(nm -g --defined-only "$build/libdcc.a" | grep -E ' [A-Z] ' | grep -v ' dcc_')"
 
-# ---- instruction sets --------------------------------------------------------------------------------------------------
+# ---- instruction sets ------------------------------------------------------------------------------------------------
 
 objdump=$(command -v llvm-objdump-19 || command -v llvm-objdump)
 if [ -n "$objdump" ]; then
@@ -72,7 +72,7 @@ if [ -n "$instrumented" ]; then
 	exit
 fi
 
-# ---- an application ------------------------------------------------------------------------------------------------------
+# ---- an application --------------------------------------------------------------------------------------------------
 
 cat >run.h <<'C'
 #include <stdio.h>
@@ -207,7 +207,7 @@ for out in pie nopie shared static cxx; do
 done
 none "the program needs more than libc" "$(readelf -d app | grep NEEDED | grep -vE 'libc\.so|libpthread|libm\.so|libasan|libubsan|libtsan')"
 
-# ---- system calls --------------------------------------------------------------------------------------------------------
+# ---- system calls ----------------------------------------------------------------------------------------------------
 
 if ! command -v strace >out; then
 	echo "object: no strace; system calls not checked"

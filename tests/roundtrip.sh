@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Whatever dcc prints it reads back: stopping after any pass and going on from the text gives the same object and header,
-# to the byte.  And two compilations give the same bytes.  (After each pass for one target: half the time.)
+# Whatever dcc prints it reads back: stopping after any pass and going on from the text gives the same object and
+# header, to the byte.  And two compilations give the same bytes.  (After each pass for one target: half the time.)
 # usage: roundtrip.sh BUILD [MODEL.onnx...]
 set -u
 build=$(cd "$1" && pwd) && shift || exit 1

@@ -1,9 +1,10 @@
 /* rules_test.c - every rule of passes/rules.def is its own test.
  *
- * `before` is built on parameters of the types in the rule's test column (default f32[4,8]), and evaluated before and after the
- * rule alone has been applied.  Each rule is tried in four spellings: equal subexpressions shared or not, the operands of
- * commutative operators as written or swapped.  A fifth makes each inner value an output, one at a time: nothing may change.
- * Values: uniform in [-2, 2), compared with the largest; then infinities, NaN, zeros of both signs and denormals.
+ * `before` is built on parameters of the types in the rule's test column (default f32[4,8]), and evaluated before and
+ * after the rule alone has been applied.  Each rule is tried in four spellings: equal subexpressions shared or not,
+ * the operands of commutative operators as written or swapped.  A fifth makes each inner value an output, one at a
+ * time: nothing may change. Values: uniform in [-2, 2), compared with the largest; then infinities, NaN, zeros of both
+ * signs and denormals.
  */
 #include "../passes/rewrite.h"
 #include "test.h"
@@ -50,7 +51,7 @@ static void fill(const Type *t, void *data, Builder *b)
 	}
 }
 
-/* ---- types ------------------------------------------------------------------------------------------------------------ */
+/* ---- types ------------------------------------------------------------------------------------------------------- */
 
 static const char *skip(const char *s, const char *chars)
 {
@@ -114,7 +115,7 @@ static Value *named_value(Builder *b, char name)
 	return *v = new_const(b->m, NULL, t, data, bytes)->value;
 }
 
-/* ---- building `before` ------------------------------------------------------------------------------------------------- */
+/* ---- building `before` ------------------------------------------------------------------------------------------- */
 
 static Value *build_before(Builder *b, const char **text, DType number_type);
 
@@ -217,7 +218,7 @@ static void build_rule(Builder *b, const Rule *r, Spelling how)
 		bug("%s: %s", r->name, error);
 }
 
-/* ---- comparing --------------------------------------------------------------------------------------------------------- */
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
 
 /* Rules that only drop or rename operators must keep every bit (relu of a zero aside: max(-0, 0) is either zero); the others
  * round differently. */
@@ -255,8 +256,10 @@ static void compare(const Rule *r, const Spelling *how, const Tensor *a, const T
 		error = fmax(error, fabs((double)x[i] - y[i]));
 	}
 	if (classes || error > 2e-6 * most)
-		fprintf(stderr, "rule %s (share %d, swap %d, special %d): %d elements of another kind, largest error %g of %g\n", r->name,
-		        how->share, how->swap, how->special, classes, error, most);
+		fprintf(stderr,
+			"rule %s (share %d, swap %d, special %d): %d elements of another kind, largest error %g of "
+			"%g\n",
+			r->name, how->share, how->swap, how->special, classes, error, most);
 	CHECK_EQ(classes, 0);
 	CHECK(error <= 2e-6 * most);
 }
@@ -294,8 +297,8 @@ static void check_rule(int i, Spelling how)
 	int count = count_nodes(b.m);
 	bool applied = apply_rules(b.m, i);
 	if (applied != (how.output < 0))
-		fprintf(stderr, "rule %s: %s (share %d, swap %d, output %d)\n", rules[i].name, applied ? "applied" : "did not apply", how.share,
-		        how.swap, how.output);
+		fprintf(stderr, "rule %s: %s (share %d, swap %d, output %d)\n", rules[i].name,
+			applied ? "applied" : "did not apply", how.share, how.swap, how.output);
 	CHECK_EQ(applied, how.output < 0);
 	const char *error = verify_module(b.m);
 	CHECK_STR(error ? error : "", "");

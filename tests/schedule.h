@@ -1,11 +1,12 @@
 /* schedule.h - runs a small module in every way there is and compares.
  *
- * A Family is one module as IR text, built by param(), line() and result(), whose dims are symbols.  It is compiled once, for
- * every target into one object, loaded with LLJIT, and run for each binding of a sweep ("m=0-29,256 k=5"):
+ * A Family is one module as IR text, built by param(), line() and result(), whose dims are symbols.  It is compiled
+ * once, for every target into one object, loaded with LLJIT, and run for each binding of a sweep ("m=0-29,256 k=5"):
  *   - on every target that the CPU has, with 1 and 3 threads (a serial fork-join);
- *   - inputs, outputs, weights and workspace lie against pages without access, alternately at their end and their begin, and
- *     are filled with different garbage in each run;
- *   - all runs must agree to the bit (NaN payloads aside), with each other, and in small cases with the loop interpreter;
+ *   - inputs, outputs, weights and workspace lie against pages without access, alternately at their end and their
+ *     begin, and are filled with different garbage in each run;
+ *   - all runs must agree to the bit (NaN payloads aside), with each other, and in small cases with the loop
+ *     interpreter;
  *   - and with the evaluator within Tolerance of the largest output; integers exactly.
  *
  * A family may also be compiled for fixed dims, which gives other code.
@@ -34,7 +35,12 @@
 
 #define TOLERANCE 2e-5
 
-enum { MaxPorts = 64, MaxTargets = 4, Guard = 1 << 16 /* bytes */, SmallWork = 50000 /* elements of inputs and outputs that the interpreter takes */ };
+enum {
+	MaxPorts = 64,
+	MaxTargets = 4,
+	Guard = 1 << 16 /* bytes */,
+	SmallWork = 50000 /* elements of inputs and outputs that the interpreter takes */
+};
 
 typedef struct Text {
 	char *s;
@@ -54,7 +60,7 @@ typedef struct Family {
 	int runs, interpreted;
 } Family;
 
-/* ---- text ------------------------------------------------------------------------------------------------------------- */
+/* ---- text -------------------------------------------------------------------------------------------------------- */
 
 static __attribute__((format(printf, 2, 0))) void append_v(Text *t, const char *fmt, va_list ap)
 {
@@ -156,7 +162,7 @@ static inline char *family_text(const Family *f)
 	return f->fixed ? fix_symbols(t.s, f->fixed) : t.s;
 }
 
-/* ---- compiling -------------------------------------------------------------------------------------------------------- */
+/* ---- compiling --------------------------------------------------------------------------------------------------- */
 
 static inline bool has_target(const Target *t)
 {
@@ -229,7 +235,7 @@ static inline void free_family(Family *f)
 		free(all[i]->s);
 }
 
-/* ---- memory with edges -------------------------------------------------------------------------------------------------- */
+/* ---- memory with edges ------------------------------------------------------------------------------------------- */
 
 typedef struct Region {
 	char *base; /* Guard bytes without access, `size` with, Guard without */
@@ -255,7 +261,7 @@ static inline void *place(Region *r, size_t bytes, size_t align, bool at_end, in
 	return p;
 }
 
-/* ---- values --------------------------------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -269,7 +275,8 @@ static inline double next_uniform(void)
 
 static inline double input_value(const char *name, DType t)
 {
-	static const double special[] = {NAN, INFINITY, -INFINITY, 0, -0.0, 1e-40, 3e38, -3e38, 100, -100, 1e-20, 2.5, 0.5, -0.5};
+	static const double special[] = {NAN,   INFINITY, -INFINITY, 0,     -0.0, 1e-40, 3e38,
+					 -3e38, 100,      -100,      1e-20, 2.5,  0.5,   -0.5};
 	double u = next_uniform();
 
 	if (t == Bool)
@@ -347,7 +354,7 @@ static inline double largest_error(const Tensor *want, const Tensor *got)
 	return error == 0 ? 0 : error / (most > 0 ? most : 1);
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static inline void run_serial(dcc_exec *e, void (*fn)(void *, int32_t), void *ctx)
 {
@@ -441,8 +448,16 @@ static inline void run_code(Run *r, int target, int threads)
 		got[i].data = place(&out_regions[i], tensor_bytes(&got[i]), (size_t)dtypes[got[i].dtype].bytes, at_end, garbage);
 		out[i] = to_dcc(&got[i]);
 	}
-	dcc_args args = {.size = sizeof args, .inputs = in, .outputs = out, .ninputs = r->nin, .noutputs = r->nout, .workspace_size = bytes,
-	                 .weights_size = f->weights_bytes, .exec = &exec, .error = &error, .target = (uint32_t)target + 1};
+	dcc_args args = {.size = sizeof args,
+			 .inputs = in,
+			 .outputs = out,
+			 .ninputs = r->nin,
+			 .noutputs = r->nout,
+			 .workspace_size = bytes,
+			 .weights_size = f->weights_bytes,
+			 .exec = &exec,
+			 .error = &error,
+			 .target = (uint32_t)target + 1};
 	if (!status) {
 		void *weights = place(&weights_region, f->weights_bytes, 64, at_end, 0);
 		memcpy(weights, f->weights, f->weights_bytes);
@@ -592,8 +607,8 @@ static inline void run_family(const char *name, void (*make)(Family *), const ch
 		run_binding(&f, fixed, (int64_t[]){0});
 	for (; !fixed && *sweeps; sweeps++)
 		sweep(&f, *sweeps);
-	printf("%-14s %-18s %3d outputs, %5d runs, %4d interpreted, compiled in %.2f s, run in %.2f s\n", name, fixed ? fixed : "", f.nresult,
-	       f.runs, f.interpreted, compiled - start, seconds() - compiled);
+	printf("%-14s %-18s %3d outputs, %5d runs, %4d interpreted, compiled in %.2f s, run in %.2f s\n", name,
+	       fixed ? fixed : "", f.nresult, f.runs, f.interpreted, compiled - start, seconds() - compiled);
 	free_family(&f);
 }
 

@@ -4,10 +4,23 @@
 
 #define SWEEP(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-/* ---- linear --------------------------------------------------------------------------------------------------------------- */
+/* ---- linear ------------------------------------------------------------------------------------------------------ */
 
 typedef enum Epilogue {
-	Plain, Bias, Relu, Residual, RowOperand, ColumnOperand, Transposed, Chain, Masked, GluSecond, GluFirst, GluBias, GluAll, NEpilogues
+	Plain,
+	Bias,
+	Relu,
+	Residual,
+	RowOperand,
+	ColumnOperand,
+	Transposed,
+	Chain,
+	Masked,
+	GluSecond,
+	GluFirst,
+	GluBias,
+	GluAll,
+	NEpilogues
 } Epilogue;
 
 static bool is_glu(Epilogue e)
@@ -83,9 +96,10 @@ static const struct {
 	int k, n;
 	Epilogue e;
 } linears[] = {
-	{1, 1, Plain}, {1, 33, Bias}, {2, 16, Relu}, {5, 31, Residual}, {15, 32, RowOperand}, {16, 17, ColumnOperand},
-	{17, 48, Transposed}, {33, 33, Chain}, {5, 2, Masked}, {16, 1, GluSecond}, {17, 15, GluFirst}, {33, 16, GluBias}, {5, 17, GluAll},
-	{255, 15, Bias}, {256, 31, Plain}, {257, 33, Residual}, {513, 5, Chain}, {257, 17, GluBias}, {5, 65, Relu}, {2, 64, Plain},
+	{1, 1, Plain},           {1, 33, Bias},        {2, 16, Relu},      {5, 31, Residual}, {15, 32, RowOperand},
+	{16, 17, ColumnOperand}, {17, 48, Transposed}, {33, 33, Chain},    {5, 2, Masked},    {16, 1, GluSecond},
+	{17, 15, GluFirst},      {33, 16, GluBias},    {5, 17, GluAll},    {255, 15, Bias},   {256, 31, Plain},
+	{257, 33, Residual},     {513, 5, Chain},      {257, 17, GluBias}, {5, 65, Relu},     {2, 64, Plain},
 };
 enum { NLinears = sizeof linears / sizeof *linears };
 
@@ -135,7 +149,7 @@ static void make_linear_views(Family *f)
 	result(f, "%13", "f32[b, t, 20]");
 }
 
-/* ---- matmul --------------------------------------------------------------------------------------------------------------- */
+/* ---- matmul ------------------------------------------------------------------------------------------------------ */
 
 static void make_matmul(Family *f)
 {
@@ -174,7 +188,7 @@ static void make_matmul(Family *f)
 	result(f, "%11", "f32[b, 2, m, n]");
 }
 
-/* ---- winconv -------------------------------------------------------------------------------------------------------------- */
+/* ---- winconv ----------------------------------------------------------------------------------------------------- */
 
 typedef struct WinCase {
 	int channels, heads, taps, left;
@@ -182,10 +196,11 @@ typedef struct WinCase {
 } WinCase;
 
 static const WinCase windows[] = {
-	{16, 1, 3, 1, false, true}, {20, 5, 3, 2, false, true}, {64, 4, 7, 3, false, true}, {80, 1, 2, 0, false, true},
-	{144, 2, 3, 1, false, true}, {12, 3, 4, 3, true, true}, {64, 16, 3, 0, true, true}, {18, 18, 3, 1, false, false},
-	{70, 70, 5, 4, true, false}, {32, 2, 3, 1, false, false}, {24, 4, 31, 15, true, false}, {7, 1, 1, 0, false, true}, {16, 1, 3, 5, false, true},
-	{64, 64, 2, 1, false, true}, {33, 1, 31, 30, false, false},
+	{16, 1, 3, 1, false, true},  {20, 5, 3, 2, false, true},   {64, 4, 7, 3, false, true},
+	{80, 1, 2, 0, false, true},  {144, 2, 3, 1, false, true},  {12, 3, 4, 3, true, true},
+	{64, 16, 3, 0, true, true},  {18, 18, 3, 1, false, false}, {70, 70, 5, 4, true, false},
+	{32, 2, 3, 1, false, false}, {24, 4, 31, 15, true, false}, {7, 1, 1, 0, false, true},
+	{16, 1, 3, 5, false, true},  {64, 64, 2, 1, false, true},  {33, 1, 31, 30, false, false},
 };
 enum { NWindows = sizeof windows / sizeof *windows };
 
@@ -202,8 +217,8 @@ static void make_winconv(Family *f)
 			param(f, "w%d: f32[b, t, %d, %d]", i, c->heads, c->taps);
 		else
 			param(f, "w%d: f32[%d, %d]", i, c->heads, c->taps);
-		line(f, "%%%d: f32[b, t, %d] = winconv %%x%d, %%w%d {heads=%d, pad_left=%d, map=%s}", i, c->channels, i, i, c->heads, c->left,
-		     c->interleaved ? "interleaved" : "blocked");
+		line(f, "%%%d: f32[b, t, %d] = winconv %%x%d, %%w%d {heads=%d, pad_left=%d, map=%s}", i, c->channels,
+		     i, i, c->heads, c->left, c->interleaved ? "interleaved" : "blocked");
 		snprintf(type, sizeof type, "f32[b, t, %d]", c->channels);
 		snprintf(value, sizeof value, "%%%d", i);
 		result(f, value, type);
@@ -236,9 +251,10 @@ static void make_winconv_views(Family *f)
 	result(f, "%3", "f32[b, t, 12]");
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------------------ */
+/* ---- attention --------------------------------------------------------------------------------------------------- */
 
-static void add_attention(Family *f, const char *q, const char *kv, int heads, int width, const char *mask, const char *attrs)
+static void add_attention(Family *f, const char *q, const char *kv, int heads, int width, const char *mask,
+			  const char *attrs)
 {
 	char value[16], type[40];
 	snprintf(value, sizeof value, "%%a%d", f->nline);
@@ -288,7 +304,7 @@ static void make_attention(Family *f)
 	add_attention(f, "qp", "p", 3, 5, "_", "{scale=0.5}");
 }
 
-/* ---- rows ----------------------------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 static void add_row(Family *f, const char *type, const char *node)
 {
@@ -351,7 +367,8 @@ static void make_reductions(Family *f)
 		for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
 			bool keep = (s + (size_t)k) % 2;
 			snprintf(type, sizeof type, "f32[%s]", keep ? shapes[s].kept : shapes[s].dropped);
-			snprintf(node, sizeof node, "%s %%%s {axes=[%s], keepdims=%d}", kinds[k], k < 2 || s % 2 ? "x" : "sx", shapes[s].axes, keep);
+			snprintf(node, sizeof node, "%s %%%s {axes=[%s], keepdims=%d}", kinds[k],
+				 k < 2 || s % 2 ? "x" : "sx", shapes[s].axes, keep);
 			add_row(f, type, node);
 		}
 	static const char *const ints[] = {"i8", "i16", "i32", "i64", "u8", "f64"};
@@ -380,7 +397,7 @@ static void make_empty_sums(Family *f)
 	add_row(f, "f32[]", "sum %x {axes=[0, 1]}");
 }
 
-/* ---- elementwise ---------------------------------------------------------------------------------------------------------- */
+/* ---- elementwise ------------------------------------------------------------------------------------------------- */
 
 /* Compiles or not: operators that do not take a dtype, and those that have no schedule for it. */
 static bool is_supported(const char *op, int nin, const char *in, const char *out)
@@ -395,7 +412,8 @@ static bool is_supported(const char *op, int nin, const char *in, const char *ou
 	char node[80], type[16];
 
 	snprintf(type, sizeof type, "%s[4]", out);
-	snprintf(node, sizeof node, "%s %s%%x%s%s", op, nin == 3 ? "%c, " : "", nin > 1 ? ", %x" : "", !strcmp(op, "clip") ? " {lo=1}" : "");
+	snprintf(node, sizeof node, "%s %s%%x%s%s", op, nin == 3 ? "%c, " : "", nin > 1 ? ", %x" : "",
+		 !strcmp(op, "clip") ? " {lo=1}" : "");
 	param(&f, "x: %s[4]", in);
 	param(&f, "c: bool[4]");
 	add_row(&f, type, node);
@@ -503,7 +521,7 @@ static void make_broadcast(Family *f)
 	add_row(f, "f32[]", "exp %s");
 }
 
-/* ---- data movement -------------------------------------------------------------------------------------------------------- */
+/* ---- data movement ----------------------------------------------------------------------------------------------- */
 
 static void make_moves(Family *f)
 {
@@ -613,7 +631,7 @@ static void make_conv(Family *f)
 	add_row(f, "f32[b, 2, t, t]", "conv %i, %k3, _ {group=2}");
 }
 
-/* ---- what reuses the workspace -------------------------------------------------------------------------------------------- */
+/* ---- what reuses the workspace ----------------------------------------------------------------------------------- */
 
 /* A small layer: slots are reused, epilogues read what other steps wrote. */
 static void make_layer(Family *f)
@@ -658,16 +676,27 @@ static const struct {
 } families[] = {
 	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
 	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}, {"b=2 t=7", "b=1 t=1", "b=0 t=3"}},
-	{"matmul", make_matmul, {"b=1 k=5 n=7 m=0-29", "b=2 m=5 k=9 n=0-2,15-17,31-33,63-65", "b=1 m=3 n=17 k=0-3,15-17,255-257,513",
-	                         "b=0-3 m=3 k=4 n=5", "b=2 m=13-15,28 n=33 k=17"}, {"b=2 m=15 k=32 n=33", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=4"}},
+	{"matmul",
+	 make_matmul,
+	 {"b=1 k=5 n=7 m=0-29", "b=2 m=5 k=9 n=0-2,15-17,31-33,63-65", "b=1 m=3 n=17 k=0-3,15-17,255-257,513",
+	  "b=0-3 m=3 k=4 n=5", "b=2 m=13-15,28 n=33 k=17"},
+	 {"b=2 m=15 k=32 n=33", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=4"}},
 	{"winconv", make_winconv, {"b=1 t=0-9", "b=0,2 t=1,5,33", "b=1 t=255-257,300"}, {"b=1 t=6"}},
 	{"winconv_views", make_winconv_views, {"b=0-2 t=0-6,257"}, {"b=2 t=9", "b=1 t=1", "b=2 t=0"}},
-	{"attention", make_attention, {"b=1 s=7 t=0-29", "b=2 t=5 s=0-3,15-17,31-33,63-65", "b=0 t=3 s=3", "b=2 t=15 s=257", "b=1 t=33 s=33"},
+	{"attention",
+	 make_attention,
+	 {"b=1 s=7 t=0-29", "b=2 t=5 s=0-3,15-17,31-33,63-65", "b=0 t=3 s=3", "b=2 t=15 s=257", "b=1 t=33 s=33"},
 	 {"b=2 t=5 s=9", "b=1 t=1 s=17"}},
-	{"rows", make_rows, {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"}, {"a=2 c=32", "a=3 c=17", "a=1 c=1", "a=0 c=4"}},
+	{"rows",
+	 make_rows,
+	 {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"},
+	 {"a=2 c=32", "a=3 c=17", "a=1 c=1", "a=0 c=4"}},
 	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}, {"a=2 c=33"}},
 	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}, {"a=2 c=0", "a=0 c=3"}},
-	{"broadcast", make_broadcast, {"a=0-3 c=0,1,2,15-17,33", "a=17 c=16", "a=1 c=4100"}, {"a=2 c=17", "a=3 c=16", "a=1 c=1"}},
+	{"broadcast",
+	 make_broadcast,
+	 {"a=0-3 c=0,1,2,15-17,33", "a=17 c=16", "a=1 c=4100"},
+	 {"a=2 c=17", "a=3 c=16", "a=1 c=1"}},
 	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}, {"a=3 c=17", "a=1 c=16"}},
 	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
