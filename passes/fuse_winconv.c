@@ -392,7 +392,7 @@ static const char *place_factor(Module *m, const Axes *ax, const Type *source, c
 }
 
 /* The weights as [B, T, H, K], or [H, K] where every token has the same. */
-static void view_weights(Module *m, const Contraction *c, const Axes *ax, const Type *source, const Sorted *s, Window *win)
+static void view_weights(const Contraction *c, const Axes *ax, const Type *source, const Sorted *s, Window *win)
 {
 	const Factor all[] = {{source->dims[ax->batch], s->batch}, {source->dims[ax->time], s->time}, {s->heads, s->head},
 	                      {c->taps, c->w.f[c->w.first[c->w.rank - 1]].stride}};
@@ -451,7 +451,7 @@ static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax,
 	win->interleaved = s.head_unit && dim_equals(s.head_unit, 1) && !dim_equals(s.rest, 1);
 	if (s.head_unit && !win->interleaved && s.head_unit != s.rest)
 		return "channels map to heads in an unknown order";
-	view_weights(m, c, ax, source, &s, win);
+	view_weights(c, ax, source, &s, win);
 	return NULL;
 }
 
