@@ -656,6 +656,31 @@ static void bind_symbols(Module *m, LB *b)
 					b->lm->bind[s] = symbol_from(m, b, s, i, d, exact);
 }
 
+/* A name as part of a message, where {} stands for a value. */
+static const char *name_text(Module *m, const char *name)
+{
+	char *s = arena_strdup(m->arena, name);
+	for (char *p = s; (p = strstr(p, "{}")); p++)
+		p[1] = '?';
+	return s;
+}
+
+static const char *dim_message(Module *m, const char *side, const char *name, int d, const Dim *dim)
+{
+	if (dim_is_const(dim, NULL))
+		return arena_printf(m->arena, "%s '%s': dim %d is {}, expected {}", side, name_text(m, name), d);
+	return arena_printf(m->arena, "%s '%s': dim %d (%s) is {}, expected {}", side, name_text(m, name), d, dim_text(m, dim));
+}
+
+static const char *check_message(Module *m, const DimCheck *check)
+{
+	const char *node = name_text(m, check->loc && check->loc->node ? check->loc->node : "?");
+	if (dim_is_const(check->b, NULL))
+		return arena_printf(m->arena, "node '%s': %s is {}, expected {}", node, dim_text(m, check->a));
+	return arena_printf(m->arena, "node '%s': dims %s = {} and %s = {} differ", node, dim_text(m, check->a),
+	                    dim_text(m, check->b));
+}
+
 static void check_dims(Module *m, LB *b)
 {
 	for (int i = 0; i < m->main->nparam; i++) {
@@ -666,31 +691,27 @@ static void check_dims(Module *m, LB *b)
 			LExpr *got = in_dim(b, i, d), *want = ldim(b, p->type.dims[d]);
 			if (want->op == LRef && b->lm->bind[dim_as_sym(p->type.dims[d])->index] == got)
 				continue;
-			lcheck(b, lop(b, LEq, got, want, NULL), 3,
-			       arena_printf(m->arena, "input '%s': dim %d: expected {} (%s), got {}", p->name, d,
-			                    dim_text(m, p->type.dims[d])), want, got, NULL);
+			lcheck(b, lop(b, LEq, got, want, NULL), 3, dim_message(m, "input", p->name, d, p->type.dims[d]), got, want,
+			       NULL);
 		}
 	}
 	for (int i = 0; i < m->ncheck; i++) {
 		LExpr *x = ldim(b, m->checks[i].a), *y = ldim(b, m->checks[i].b);
-		const Loc *loc = m->checks[i].loc;
-		lcheck(b, lop(b, LEq, x, y, NULL), 3,
-		       arena_printf(m->arena, "node '%s': dims %s = {} and %s = {} differ", loc && loc->node ? loc->node : "?",
-		                    dim_text(m, m->checks[i].a), dim_text(m, m->checks[i].b)), x, y, NULL);
+		lcheck(b, lop(b, LEq, x, y, NULL), 3, check_message(m, &m->checks[i]), x, y, NULL);
 	}
 	for (const Node *n = m->main->body.first; n; n = n->next)
 		if (n->op == OpConcat && attr_int(n, Attr_state)) {
 			LExpr *rows = ldim(b, n->out[0]->type.dims[attr_int(n, Attr_axis)]), *room = li(b, attr_int(n, Attr_state));
 			lcheck(b, lop(b, LLe, rows, room, NULL), 4,
-			       arena_printf(m->arena, "input '%s': {} rows do not fit the state's capacity of {}", n->in[0]->name), rows, room, NULL);
+			       arena_printf(m->arena, "input '%s': {} rows do not fit the state's capacity of {}",
+			                    name_text(m, n->in[0]->name)), rows, room, NULL);
 		}
 	for (int i = 0; i < m->main->body.nyield; i++) {
 		const Value *v = m->main->body.yields[i];
 		for (int d = 0; d < v->type.rank; d++) {
 			LExpr *want = b->lm->outdims[i * MaxRank + d], *got = lop(b, LOutDim, li(b, i), li(b, d), NULL);
 			lcheck(b, lop(b, LEq, got, want, NULL), 3,
-			       arena_printf(m->arena, "output '%s': dim %d: expected {} (%s), got {}", m->main->results[i], d,
-			                    dim_text(m, v->type.dims[d])), want, got, NULL);
+			       dim_message(m, "output", m->main->results[i], d, v->type.dims[d]), got, want, NULL);
 		}
 	}
 }

@@ -152,8 +152,19 @@ static bool slice_axis(Module *m, View *w, int d, const Dim *old, const Dim *len
 
 	if (len == old && dim_equals(start, 0) && step == 1)
 		return true;
-	if (n == 0)
-		return dim_equals(len, 1); /* extent 1 of 1 */
+	if (n == 0 && dim_equals(len, 1))
+		return true;
+	if (n == 0) { /* at most one of one: no step ever counts */
+		int end = w->first[w->rank];
+		if (end == MaxFactors)
+			return false;
+		for (int j = end; j > i; j--)
+			w->f[j] = w->f[j - 1];
+		w->f[i] = (Factor){len, dim_const(m, 0)};
+		for (int e = d + 1; e <= w->rank; e++)
+			w->first[e]++;
+		return true;
+	}
 	if (n > 1) { /* whole runs of the inner factors: narrow the outermost */
 		const Dim *inner = dim_const(m, 1), *qs, *ql;
 		for (int j = i + 1; j < i + n; j++)

@@ -2,8 +2,8 @@
 # Golden tests of the passes: tests/golden/NAME.ir holds IR text, `---`, and what dcc makes of it.
 #
 # The first half opens with comments: what the case shows, and `; run: OPTIONS` for dcc.  The passes run with
-# --verify-passes, so the values of random inputs are compared as well as the text; and the second half, read again, must
-# print as itself.  In NAME.err.ir the second half is the exact message, and dcc must fail.
+# --verify-passes, so the values of random inputs are compared as well as the text; and the second half, read again,
+# must print as itself.  In NAME.err.ir the second half is the exact message, and dcc must fail.
 # usage: golden.sh BUILD [FILE...] [--update]      --update rewrites the second halves: review the diff
 set -u
 build=$(cd "$1" && pwd) && shift || exit 1

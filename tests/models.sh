@@ -36,7 +36,8 @@ run_sets() {
 check() {
 	local dir=$tmp/$2
 	mkdir "$dir"
-	"$build/dcc" -o "$dir/m.o" "$1/model.onnx" && "$build/dcc-run" "$dir/m.o" --check "$1" && run_sets "$1" "$dir/m.o" "$dir"
+	"$build/dcc" -o "$dir/m.o" "$1/model.onnx" && "$build/dcc-run" "$dir/m.o" --check "$1" &&
+		run_sets "$1" "$dir/m.o" "$dir"
 }
 
 i=0

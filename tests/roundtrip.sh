@@ -25,8 +25,8 @@ for model; do
 	dir=$(mktemp -d -p "$tmp")
 	cp "$model" "$dir/m.onnx"
 	[ ! -e "$model.data" ] || cp "$model.data" "$dir"
-	( cd "$dir" && "$build/dcc" -o both.o m.onnx && mkdir again && cp m.onnx again && cd again && "$build/dcc" -o both.o m.onnx &&
-		cd .. && "$build/dcc" -march=avx2 -o m.o m.onnx ) || failed=$((failed + 1))
+	( cd "$dir" && "$build/dcc" -o both.o m.onnx && mkdir again && cp m.onnx again && cd again &&
+		"$build/dcc" -o both.o m.onnx && cd .. && "$build/dcc" -march=avx2 -o m.o m.onnx ) || failed=$((failed + 1))
 	same "$model: compiled again" "$dir/both.o" "$dir/again/both.o"
 	for pass in import $passes; do
 		( cd "$dir" && "$build/dcc" -march=avx2 --emit=ir --stop-after="$pass" -o "$pass.ir" m.onnx &&

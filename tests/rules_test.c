@@ -203,7 +203,8 @@ static void build_rule(Builder *b, const Rule *r, Spelling how)
 	const char *s = r->before;
 	Type t;
 
-	*b = (Builder){.m = new_module("rule", r->name), .rule = r, .how = how, .seed = hash_bytes(r->name, strlen(r->name), 1)};
+	*b = (Builder){.m = new_module("rule", r->name), .rule = r, .how = how};
+	b->seed = hash_bytes(r->name, strlen(r->name), 1);
 	find_type(b->m, r->test, 'x', &t);
 	Value *v = build_before(b, &s, t.dtype);
 	CHECK(!*skip(s, " "));
@@ -220,8 +221,8 @@ static void build_rule(Builder *b, const Rule *r, Spelling how)
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */
 
-/* Rules that only drop or rename operators must keep every bit (relu of a zero aside: max(-0, 0) is either zero); the others
- * round differently. */
+/* Rules that only drop or rename operators must keep every bit (relu of a zero aside: max(-0, 0) is either zero);
+ * the others round differently. */
 static bool is_exact(const Rule *r)
 {
 	static const char *const plain[] = {"%x", "mul(%x, %x)", "recip(%x)", "relu(%x)"};
