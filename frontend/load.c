@@ -250,7 +250,7 @@ static void load(Loading *l, const char *path, const LoadOptions *opt)
 	l->scratch = new_arena();
 	const char *bytes = map_file(l->scratch, path, &size);
 	if (!bytes)
-		fatal_at(&loc, "%s", strerror(errno));
+		fatal_at(&loc, "%s", errno == EINVAL ? "not a regular file" : strerror(errno));
 	if (is_ir_text(path, bytes, size)) {
 		if (opt->inputs || opt->outputs)
 			fatal_at(&loc, "--inputs and --outputs need an ONNX file: IR text has no names of ONNX values");

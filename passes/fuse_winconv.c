@@ -17,6 +17,7 @@ typedef struct Contraction {
 	const Dim *pad_left; /* zeros before the first element along the window's axis, beyond those of `padded` */
 	bool conv; /* a node that pads by itself: reads outside are zero */
 	bool likely; /* its form says window: a miss is worth a line in the report */
+	const Dim *length; /* conv: of the axis beyond whose ends it reads zeros; else NULL */
 } Contraction;
 
 enum { MaxTaps = 1024 };
@@ -212,6 +213,7 @@ static bool contraction_of_conv(Module *m, Node *n, Contraction *c)
 	c->taps = n->in[1]->type.dims[2];
 	c->pad_left = dim_const(m, npad ? pads[0] : 0);
 	c->conv = c->likely = true;
+	c->length = n->in[0]->type.dims[2];
 	int id[] = {0, 1, 2, -1}, wp[] = {-1, 0, -1, 2};
 	arrange(m, n->in[0], id, 3, &n->in[0]->type, &c->x);
 	/* along t and k the input moves by the same stride; the extent of t is the output's */
@@ -455,6 +457,22 @@ static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax,
 	return NULL;
 }
 
+/* Winconv reads zeros beyond the ends of its axis.  So must the contraction: a conv whose axis this is, or taps that never
+ * leave the axis, with the zeros that a Pad put there. */
+static bool stays_on_axis(Module *m, const Contraction *c, const Axes *ax, const Value *source, const Dim *skip)
+{
+	const Dim *room = c->x.root->type.dims[ax->time], *length = source->type.dims[ax->time];
+	int64_t lo, hi;
+
+	if (c->length)
+		return c->length == room;
+	dim_range(skip, &lo, &hi);
+	if (lo < 0)
+		return false;
+	dim_range(dim_sub(m, dim_add(m, room, dim_const(m, 1)), dim_add(m, skip, dim_add(m, length, c->taps))), &lo, &hi);
+	return lo >= 0;
+}
+
 static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax, Window *win)
 {
 	const Factor *k = &c->x.f[c->x.first[c->x.rank - 1]];
@@ -485,6 +503,8 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 	}
 	if (!divides(m, c->x.base, k->stride, &skip))
 		return "the first tap lies outside the window's axis";
+	if (!stays_on_axis(m, c, ax, *source, skip))
+		return "the window leaves its axis";
 	win->pad_left = dim_sub(m, dim_add(m, before, c->pad_left ? c->pad_left : dim_const(m, 0)), skip);
 	if (!dim_is_const(win->pad_left, NULL))
 		return "the window's position is not constant";

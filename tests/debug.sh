@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# label: full
 # dcc -g: the same code, and a debugger that shows kernels, ONNX nodes and the loop IR.
 # usage: debug.sh BUILD
 set -u

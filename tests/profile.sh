@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# label: full
 # dcc-run --profile: a row for each step, with its ONNX nodes, and one for each kind of kernel.
 # usage: profile.sh BUILD
 set -u

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# label: full
 # dcc --reduce: large failing models become small ones that fail in the same way.
 # usage: reduce.sh BUILD
 set -u

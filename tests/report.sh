@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# label: full
 # dcc --report: what was fused, what nearly was, memory, sizes and kernels, as text and as JSON.
 # usage: report.sh BUILD
 set -u

@@ -1,0 +1,271 @@
+#!/usr/bin/env bash
+# What dcc says about wrong models, options and places to write to: exact messages, exit status 1, nothing left behind.
+# ONNX files are put together here, field by field.
+# usage: errors.sh BUILD
+set -u
+build=$(cd "$1" && pwd)
+dcc=$build/dcc
+example=$PWD/examples/dynconv.onnx
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+LC_ALL=C
+failed=0 checks=0
+
+wrong() {
+	failed=$((failed + 1))
+	printf 'failed: %s\n' "$@"
+}
+
+# fails MESSAGE dcc-arguments...: all of standard error is MESSAGE, and no file appears or disappears
+fails() {
+	local message=$1 got status before after
+	shift
+	before=$(find . -type f | sort)
+	got=$("$dcc" "$@" 2>&1 >out)
+	status=$?
+	rm -f out
+	after=$(find . -type f | sort)
+	checks=$((checks + 1))
+	[ $status = 1 ] || wrong "status $status: dcc $*: $got"
+	[ "$got" = "$message" ] || wrong "dcc $*" "expected: $message" "got:      $got"
+	[ "$before" = "$after" ] || wrong "dcc $*: files changed:" "$(diff <(echo "$before") <(echo "$after"))"
+}
+
+# works dcc-arguments...
+works() {
+	checks=$((checks + 1))
+	"$dcc" "$@" >out 2>&1 || wrong "dcc $*: $(cat out)"
+	rm -f out
+}
+
+# ---- protobuf as hexadecimal digits
+
+varint() {
+	local v=$1
+	while [ $((v & ~127)) != 0 ]; do
+		printf %02x $((v & 127 | 128))
+		v=$((v >> 7 & 0x01ffffffffffffff))
+	done
+	printf %02x "$v"
+}
+int() { varint $(($1 << 3)) && varint "$2"; }
+part() { varint $(($1 << 3 | 2)) && varint $((${#2} / 2)) && printf %s "$2"; }
+text() { part "$1" "$(printf %s "$2" | od -An -v -tx1 | tr -d ' \n')"; }
+value() { # NAME TYPE DIM...
+	local dims='' d name=$1 type=$2
+	shift 2
+	for d; do
+		case $d in
+		*[!-0-9]*) dims+=$(part 1 "$(text 2 "$d")") ;;
+		*) dims+=$(part 1 "$(int 1 "$d")") ;;
+		esac
+	done
+	text 1 "$name"
+	part 2 "$(part 1 "$(int 1 "$type")$(part 2 "$dims")")"
+}
+node() { # OP NAME INPUTS OUTPUTS [MORE]
+	local name
+	for name in $3; do text 1 "$name"; done
+	for name in $4; do text 2 "$name"; done
+	text 3 "$2"
+	text 4 "$1"
+	printf %s "${5-}"
+}
+attr_int() { part 5 "$(text 1 "$1")$(int 3 "$2")$(int 20 2)"; }
+floats() { # NAME DIM COUNT: a tensor with that many elements
+	local i data=''
+	for ((i = 0; i < $3; i++)); do data+=0000803f; done
+	part 5 "$(int 1 "$2")$(int 2 1)$(part 4 "$data")$(text 8 "$1")"
+}
+external() { # NAME LOCATION OFFSET LENGTH: four floats
+	part 5 "$(int 1 4)$(int 2 1)$(text 8 "$1")$(part 13 "$(text 1 location)$(text 2 "$2")")$(
+		part 13 "$(text 1 offset)$(text 2 "$3")")$(part 13 "$(text 1 length)$(text 2 "$4")")$(int 14 1)"
+}
+model() { # FILE OPSET GRAPH
+	printf "$(sed 's/../\\x&/g' <<<"$(int 1 8)$(part 8 "$(int 2 "$2")")$(part 7 "$3")")" >"$1"
+}
+in_x=$(part 11 "$(value x 1 N 4)")
+out_y=$(part 12 "$(value y 1 N 4)")
+add_w=$(part 1 "$(node Add add 'x w' y)")
+
+# ---- wrong models
+
+model ok.onnx 17 "$(part 1 "$(node Relu r x y)")$in_x$out_y"
+works -o ok.o ok.onnx
+: >cut.onnx
+fails 'cut.onnx: error: the file is empty' cut.onnx
+head -c 2 ok.onnx >cut.onnx
+fails 'cut.onnx: error: not a valid ONNX file: the model has no graph' cut.onnx
+head -c 60 ok.onnx >cut.onnx
+fails 'cut.onnx: error: not a valid ONNX file: malformed protobuf at byte 6' cut.onnx
+fails 'none.onnx: error: No such file or directory' none.onnx
+fails '.: error: Is a directory' .
+fails '/dev/null: error: not a regular file' /dev/null
+
+model unsupported.onnx 27 "$(part 1 "$(node Frob f x a)")$(part 1 "$(node Softmax s x b "$(attr_int frob 3)")")$(
+	part 1 "$(node Cast c x d "$(attr_int to 10)")")$(part 1 "$(node Gelu g x y "$(text 7 com.microsoft)")")$(
+	part 11 "$(value h 10 4)")$in_x$out_y"
+fails "unsupported.onnx: error: input 'h': element type FLOAT16 is not supported
+unsupported.onnx: error: the model: opset 27 is not supported; 7 to 26 are
+unsupported.onnx: node 'f' (Frob): operator 'Frob' is not supported
+unsupported.onnx: node 's' (Softmax): operator 'Softmax': attribute 'frob' is not supported
+unsupported.onnx: node 'c' (Cast): Cast: element type FLOAT16 is not supported
+unsupported.onnx: node 'g' (Gelu): operator 'Gelu' of domain 'com.microsoft' is not supported" --check unsupported.onnx
+model opset6.onnx 6 "$(part 1 "$(node Relu r x y)")$in_x$out_y"
+fails 'opset6.onnx: error: the model: opset 6 is not supported; 7 to 26 are' opset6.onnx
+
+# graph FILE MESSAGE PARTS: a model that fails
+graph() {
+	model "$1" 17 "$3"
+	fails "$1: $2" "$1"
+}
+graph cycle.onnx "node 'a' (Add-17): 'b' is used but not defined before: nodes must be in topological order, without cycles" \
+	"$(part 1 "$(node Add a 'x b' c)")$(part 1 "$(node Relu r c b)")$in_x$(part 12 "$(value b 1 N 4)")"
+graph twice.onnx "node 's' (Relu-17): the name 'y' is defined twice" \
+	"$(part 1 "$(node Relu r x y)")$(part 1 "$(node Relu s x y)")$in_x$out_y"
+graph missing.onnx "node 'r' (Relu-17): 'q' is used but not defined before: nodes must be in topological order, without cycles" \
+	"$(part 1 "$(node Relu r q y)")$in_x$out_y"
+graph nothing.onnx 'error: the graph has no outputs' "$(part 1 "$(node Relu r x y)")$in_x"
+graph negative.onnx "error: input 'x': dim 0: expected 0..2147483647, got -1" \
+	"$(part 1 "$(node Relu r x y)")$(part 11 "$(value x 1 -1 4)")$out_y"
+graph huge.onnx "error: input 'x': dim 1: expected 0..2147483647, got 4611686018427387904" \
+	"$(part 1 "$(node Relu r x y)")$(part 11 "$(value x 1 4 4611686018427387904)")$out_y"
+graph overflow.onnx 'error: dimension overflows' \
+	"$(part 1 "$(node Relu r x y)")$(part 11 "$(value x 1 2147483647 2147483647 2147483647)")$(
+		part 12 "$(text 1 y)")"
+graph rank.onnx "error: input 'x': expected a rank of at most 8, got 9" \
+	"$(part 1 "$(node Relu r x y)")$(part 11 "$(value x 1 1 1 1 1 1 1 1 1 1)")$out_y"
+graph dtype.onnx "error: output 'y': expected element type INT64 as declared, got f32" \
+	"$(part 1 "$(node Relu r x y)")$in_x$(part 12 "$(value y 7 N 4)")"
+graph few.onnx "node 'add' (Add-17): tensor 'w': expected 4 elements of data for its dims, got 3" \
+	"$add_w$in_x$out_y$(floats w 4 3)"
+graph broadcast.onnx "node 'add' (Add-17): add: cannot broadcast f32[N, 4] with f32[5]" "$add_w$in_x$out_y$(floats w 5 5)"
+
+# external data: 32 bytes beside the model, and others outside of its folder
+mkdir -p m/sub
+printf '%032d' 0 >m/w.bin
+printf '%032d' 0 >outside.bin
+ln -s ../outside.bin m/link.bin
+# data MESSAGE LOCATION OFFSET LENGTH
+data() {
+	model m/e.onnx 17 "$add_w$in_x$out_y$(external w "$2" "$3" "$4")"
+	fails "m/e.onnx: node 'add' (Add-17): $1" m/e.onnx
+}
+data "external data '$tmp/outside.bin' is not a path below the folder of the model" "$tmp/outside.bin" 0 16
+data "external data '../outside.bin' is not a path below the folder of the model" ../outside.bin 0 16
+data "external data 'link.bin' leads out of the folder of the model" link.bin 0 16
+data "external data 'none.bin': No such file or directory" none.bin 0 16
+data "external data 'sub': Is a directory" sub 0 16
+data "tensor 'w': expected 16 bytes at offset 24 of external data 'w.bin', got 32 in all" w.bin 24 16
+data "tensor 'w': expected 16 bytes of data for f32[4], got 12" w.bin 0 12
+data "tensor 'w': offset '-4' of the external data is no number" w.bin -4 16
+model m/e.onnx 17 "$add_w$in_x$out_y$(external w w.bin 16 16)"
+works -o m/e.o m/e.onnx
+fails "m/w.bin: error: cannot write: the model's data are in this file" --weights=m/w.bin -o m/f.o m/e.onnx
+
+# ---- options
+
+usage='(dcc --help lists the options)'
+option() { # MESSAGE arguments...
+	local message=$1
+	shift
+	fails "dcc: $message $usage" "$@"
+}
+option 'no input'
+option "more than one input: 'ok.onnx'" ok.onnx ok.onnx
+option "unknown option '--bogus'" --bogus ok.onnx
+option "unknown option '--check=1'" --check=1 ok.onnx
+option '-o wants a value' ok.onnx -o
+option '--header wants a value: --header=VALUE' --header ok.onnx
+option 'the name of an output is empty' --header= ok.onnx
+option "--emit wants ir or loops, got 'x'" --emit=x ok.onnx
+option "-march: unknown target 'sse2'" -march=sse2 ok.onnx
+option "-march wants at least one target, got ''" -march= ok.onnx
+option "--stop-after: no pass 'fuse'" --emit=ir --stop-after=fuse ok.onnx
+option '--stop-after=group gives IR: add --emit=ir' --stop-after=group ok.onnx
+option "--passes: no pass 'x'" --passes=simplify,x ok.onnx
+option '--passes=simplify does not end in loop IR: add --emit=ir' --passes=simplify ok.onnx
+option "--print-after: no pass 'x'" --print-after=x ok.onnx
+option "--no-fuse: no fusion or rule 'x'" --no-fuse=glu,x ok.onnx
+option "--opt-bisect-limit wants a number from 0 on, got '-1'" --opt-bisect-limit=-1 ok.onnx
+option "--opt-bisect-limit wants a number from 0 on, got '4294967296'" --opt-bisect-limit=4294967296 ok.onnx
+option "the output would overwrite the input './ok.onnx'" -o ./ok.onnx ok.onnx
+option "the output would overwrite the input 'm/../ok.onnx'" --report=m/../ok.onnx ok.onnx
+option "two outputs would be written to './t.o'" -o t.o --weights=./t.o ok.onnx
+fails "ok.onnx: error: a model cannot be called 'int' in C: give it another name with --name=" --name=int -o t.o ok.onnx
+fails "ok.onnx: error: the model's name '1' is not a C identifier" --name=1 -o t.o ok.onnx
+form='-D wants SYM=VALUE or SYM=LO..HI'
+option "$form, got 'N'" -D N ok.onnx
+option "$form with 0 <= LO <= HI, got 'N=5..3'" -D N=5..3 ok.onnx
+option "$form with 0 <= LO <= HI, got 'N=-1'" -DN=-1 ok.onnx
+option "$form with 0 <= LO <= HI, got 'N=4x'" -D N=4x ok.onnx
+option "expected a number, got '99999999999999999999'" -D N=99999999999999999999 ok.onnx
+fails 'ok.onnx: error: -D N: the range 3000000000..3000000000 is empty or outside 0..2147483647' -D N=3000000000 ok.onnx
+fails 'ok.onnx: error: -D N: the bounds contradict each other' -D N=4 -D N=5 ok.onnx
+fails 'ok.onnx: error: -D Q: no dimension of an input has this name; there are: N' -D Q=1 ok.onnx
+works -D N=0..8 -D N=4..9 -o ok.o ok.onnx
+checks=$((checks + 1))
+[ "$("$dcc" --inspect ok.o | grep symbol)" = 'symbol  N in 4..8' ] || wrong "--inspect ok.o: $("$dcc" --inspect ok.o)"
+head -c 3000 ok.o >cut.o
+fails 'cut.o: error: not a 64-bit ELF file for x86-64' --inspect cut.o
+
+# ---- places to write to
+
+fails 'none/t.o: error: cannot write: No such file or directory' -o none/t.o --header=t.h ok.onnx
+fails 'none/t.h: error: cannot write: No such file or directory' -o t.o --header=none/t.h ok.onnx
+fails 'none/w: error: cannot write: No such file or directory' -o t.o --weights=none/w ok.onnx
+fails 'm: error: cannot write: Is a directory' -o m ok.onnx
+works -o /dev/null ok.onnx
+checks=$((checks + 1))
+[ ! -e /dev/null.h ] || wrong 'a header beside /dev/null'
+if [ -c /dev/full ]; then
+	for how in '' -S -emit-llvm --emit=ir --emit=loops; do
+		# shellcheck disable=SC2086
+		fails '/dev/full: error: cannot write: No space left on device' $how -o /dev/full ok.onnx
+	done
+	checks=$((checks + 1))
+	[ "$("$dcc" --help 2>&1 >/dev/full)" = 'dcc: standard output cannot be written: No space left on device' ] ||
+		wrong '--help to a full disk'
+fi
+cat >large.ir <<'END'
+dcc-ir 1 stage import
+model large
+func @main(%x: f32[1, 512]) -> (y: f32[1, 512]) {
+  %i: f32[262144] = iota {start=1, step=1}
+  %w: f32[512, 512] = reshape %i
+  %0: f32[1, 512] = matmul %x, %w
+  return %0
+}
+END
+works --emit=ir --stop-after=layout -o folded.ir large.ir
+( # a file that gets too large
+	ulimit -f 100
+	fails 't.o: error: cannot write: File too large' -o t.o folded.ir
+	fails 't.w: error: cannot write: File too large' -o t.o --weights=t.w folded.ir
+	ulimit -f 10
+	fails 't.ir.data: error: cannot write: File too large' --emit=ir -o t.ir "$example"
+	exit $failed
+)
+failed=$((failed + $?)) checks=$((checks + 3))
+for delay in 0.01 0.03 0.05 0.08; do # interrupted: all or nothing
+	timeout -s INT $delay "$dcc" -o t.o folded.ir
+	checks=$((checks + 1))
+	case $(echo t.*) in
+	't.*' | 't.h t.o') ;;
+	*) wrong "interrupted after $delay s: $(echo t.*)" ;;
+	esac
+	rm -f t.*
+done
+for i in 1 2 3; do # at the same time
+	"$dcc" -o t.o folded.ir &
+	"$dcc" -o t.o folded.ir &
+	wait
+	"$dcc" -o u.o --name=t folded.ir
+	checks=$((checks + 1))
+	[ "$(echo t.*)" = 't.h t.o' ] || wrong "at the same time: $(echo t.*)"
+	rm -f t.* u.*
+done
+
+echo "errors: $checks checks, $failed failed"
+[ $failed = 0 ]
