@@ -3,6 +3,7 @@
 set -u -o pipefail
 cd "$(dirname "$0")" || exit 1
 . tools/install-deps.sh
+needs+=("${test_needs[@]}")
 install_missing && build_in build || exit 1
 log=build/test.log
 ctest --test-dir build --output-on-failure -j2 | tee "$log"

@@ -228,7 +228,10 @@ static void print_port(const Reader *r, const char *kind, Place p)
 		fputs(d ? ", " : "[", r->f);
 		print_string(r, field(r, p, offsetof(dcc_port, dim_text) + (size_t)d * sizeof(char *)));
 	}
-	fputs(port.rank ? "]\n" : "[]\n", r->f);
+	fputs(port.rank ? "]" : "[]", r->f);
+	if (port.state)
+		fprintf(r->f, ", state with room for %lld along axis %d", (long long)port.capacity, port.state_axis);
+	fputc('\n', r->f);
 }
 
 static void print_symbol(const Reader *r, Place p)

@@ -304,6 +304,7 @@ static bool split_along_axes(Module *m, View *x, const Axes *ax, const Type *sou
 
 typedef struct Window {
 	const Dim *pad_left, *heads;
+	const Dim *skip; /* index, on the padded axis, that the first tap of the first output reads */
 	bool interleaved;
 	View w, y; /* weights as [B, T, H, K] or [H, K]; the output over the result [B, T, C] */
 	Type wtype;
@@ -457,22 +458,6 @@ static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax,
 	return NULL;
 }
 
-/* Winconv reads zeros beyond the ends of its axis.  So must the contraction: a conv whose axis this is, or taps that never
- * leave the axis, with the zeros that a Pad put there. */
-static bool stays_on_axis(Module *m, const Contraction *c, const Axes *ax, const Value *source, const Dim *skip)
-{
-	const Dim *room = c->x.root->type.dims[ax->time], *length = source->type.dims[ax->time];
-	int64_t lo, hi;
-
-	if (c->length)
-		return c->length == room;
-	dim_range(skip, &lo, &hi);
-	if (lo < 0)
-		return false;
-	dim_range(dim_sub(m, dim_add(m, room, dim_const(m, 1)), dim_add(m, skip, dim_add(m, length, c->taps))), &lo, &hi);
-	return lo >= 0;
-}
-
 static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax, Window *win)
 {
 	const Factor *k = &c->x.f[c->x.first[c->x.rank - 1]];
@@ -503,8 +488,7 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 	}
 	if (!divides(m, c->x.base, k->stride, &skip))
 		return "the first tap lies outside the window's axis";
-	if (!stays_on_axis(m, c, ax, *source, skip))
-		return "the window leaves its axis";
+	win->skip = skip;
 	win->pad_left = dim_sub(m, dim_add(m, before, c->pad_left ? c->pad_left : dim_const(m, 0)), skip);
 	if (!dim_is_const(win->pad_left, NULL))
 		return "the window's position is not constant";
@@ -518,6 +502,22 @@ static bool keeps_length(const Axes *ax, const Value *source, const Window *win)
 		if (win->y.f[i].stride == source->type.dims[ax->channel] && win->y.f[i].extent == source->type.dims[ax->time])
 			return true;
 	return false;
+}
+
+/* Winconv reads zeros beyond the ends of its axis.  So must the contraction: a conv whose axis this is, or taps that never
+ * leave the axis, with the zeros that a Pad put there. */
+static bool stays_on_axis(Module *m, const Contraction *c, const Axes *ax, const Value *source, const Window *win)
+{
+	const Dim *room = c->x.root->type.dims[ax->time], *length = source->type.dims[ax->time];
+	int64_t lo, hi;
+
+	if (c->length)
+		return c->length == room;
+	dim_range(win->skip, &lo, &hi);
+	if (lo < 0)
+		return false;
+	dim_range(dim_sub(m, dim_add(m, room, dim_const(m, 1)), dim_add(m, win->skip, dim_add(m, length, c->taps))), &lo, &hi);
+	return lo >= 0;
 }
 
 static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *source, const Axes *ax, Window *win)
@@ -581,6 +581,8 @@ bool fuse_winconv(Module *m, Node *n)
 		}
 		if (!why && !keeps_length(&ax, source, &win))
 			why = "the output is not as long as the input";
+		if (!why && !stays_on_axis(m, &c, &ax, source, &win))
+			why = "the window leaves its axis";
 		if (why) {
 			if (c.likely)
 				report_miss("winconv", n->loc, why);

@@ -240,6 +240,7 @@ func @main(%x: f32[1, 512]) -> (y: f32[1, 512]) {
 END
 works --emit=ir --stop-after=layout -o folded.ir large.ir
 ( # a file that gets too large
+	failed=0
 	ulimit -f 100
 	fails 't.o: error: cannot write: File too large' -o t.o folded.ir
 	fails 't.w: error: cannot write: File too large' -o t.o --weights=t.w folded.ir

@@ -9,6 +9,16 @@ needs=(
 	/usr/include/llvm-c-19/llvm-c/Core.h:llvm-19-dev
 )
 
+# What only tests use; without it they skip.
+test_needs=(
+	c++:g++ pkg-config:pkgconf strace:strace gdb:gdb llvm-objdump-19:llvm-19 python3:python3
+	/usr/lib/python3/dist-packages/numpy:python3-numpy /usr/lib/python3/dist-packages/pytest:python3-pytest
+)
+# The emulator for CPUs without AVX-512, see tests/emulated.sh.
+if ! grep -qw avx512f /proc/cpuinfo && [ -x ../shared/avx512/zmmrun ]; then
+	test_needs+=(bochs-bin:bochs /usr/lib/x86_64-linux-gnu/bochs/plugins:bochs-term /usr/share/vgabios:vgabios)
+fi
+
 missing_packages() {
 	local need what
 	for need in "${needs[@]}"; do
