@@ -6,6 +6,7 @@
 #include "reduce.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -523,10 +524,19 @@ static void write_report_file(const Options *o, Module *m)
 	free(text);
 }
 
+/* A standard stream that is closed must not become an output file; using it stays an error. */
+static void occupy_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) != fd)
+			exit(1);
+}
+
 int main(int argc, char **argv)
 {
 	Options o = {.pass.bisect_limit = -1};
 
+	occupy_streams();
 	parse_options(&o, argc, argv);
 	diag_catch_signals();
 	if (!o.check && !o.inspect)

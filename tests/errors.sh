@@ -228,6 +228,12 @@ if [ -c /dev/full ]; then
 	[ "$("$dcc" --help 2>&1 >/dev/full)" = 'dcc: standard output cannot be written: No space left on device' ] ||
 		wrong '--help to a full disk'
 fi
+"$dcc" --opt-bisect-limit=9 -o t.o ok.onnx 2>&- # no message ends up in the object
+"$dcc" -o u.o --name=ok ok.onnx
+checks=$((checks + 2))
+cmp -s t.o u.o || wrong 'a closed standard error changes the object'
+"$dcc" --version >&- 2>/dev/null && wrong 'a closed standard output is no error'
+rm -f t.* u.*
 cat >large.ir <<'END'
 dcc-ir 1 stage import
 model large

@@ -15,6 +15,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 failed=0 checks=0
 LC_ALL=C.UTF-8
+! command -v ninja >/dev/null || export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
 
 # expect STATUS TEXT command...: exit status, and TEXT (a regular expression) in what it prints
 expect() {

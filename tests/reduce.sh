@@ -75,7 +75,7 @@ cp "$example" m.onnx
 "$dcc" --reduce='bash fused.sh {}' -o small.ir m.onnx 2>log
 check "dcc --reduce on ONNX: $(cat log)" [ $? = 0 ]
 check 'it still fuses' bash -c 'bash fused.sh small.ir; [ $? = 9 ]'
-check "$(cat small.ir)" [ "$(grep -c '^  %' small.ir)" -lt 10 ]
+check "$(cat small.ir)" [ "$(grep -c '^  %' small.ir)" -le 10 ] # a pad, two taps of slice, slice, reshape, mul, and their sum
 
 # Groups: reduced inside and out.
 "$dcc" --emit=ir --stop-after=layout -o grouped.ir m.onnx
