@@ -1,7 +1,7 @@
 /* cut.c - --inputs and --outputs: the part of a graph between named values.
  *
- * Nodes that the outputs do not need are dropped before anything is checked, so what dcc does not support there does not
- * matter.  A value that becomes an input has the type that the file states for it; then the nodes before it are not
+ * Nodes that the outputs do not need are dropped before anything is checked, so what dcc does not support there does
+ * not matter.  A value that becomes an input has the type that the file states for it; then the nodes before it are not
  * needed either.  Where the file states none, or leaves dims open that those nodes can tell, they are imported to find
  * the type, and the graph is imported again.
  * Inputs of the graph that are still needed stay inputs, after the named ones.

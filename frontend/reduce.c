@@ -6,7 +6,8 @@
  * thing (nodes, outputs, constants ...) is left out in halves first, then in ever smaller runs, down to single ones;
  * all kinds are repeated until nothing more goes.
  *
- * Why here and not among the passes: it runs a command, writes files and never goes on to code; it belongs to the driver.
+ * Why here and not among the passes: it runs a command, writes files and never goes on to code, so it belongs to the
+ * driver.
  *
  * Ends: no plan adds operands, big constants or symbols; every accepted one has less of something.
  * The first module stays alive to the end: constants of all candidates point into it or into the reducer's arena.

@@ -3,10 +3,11 @@
  * usage: fuzz_graph_test [seed [count [folder]]]     graphs of seeds seed .. seed + count - 1; count 0: prints one
  *        fuzz_graph_test FILE.ir                     the same checks for one text, on inputs made by rule
  *
- * The evaluator runs each graph (random_graph.h) on two sets of inputs with different dims.  After each pass, and in the
- * interpreter for every target and some thread counts, the outputs must agree within Tolerance; machine code must agree
- * with the interpreter, and targets and thread counts with each other, by the bit.  One graph in CodeEvery is compiled.
- * A graph that fails stays in the folder (default: the current one) as fuzz-SEED.ir, also when a check ends the process.
+ * The evaluator runs each graph (random_graph.h) on two sets of inputs with different dims.  After each pass, and in
+ * the interpreter for every target and some thread counts, the outputs must agree within Tolerance; machine code must
+ * agree with the interpreter, and targets and thread counts with each other, by the bit.  One graph in CodeEvery is
+ * compiled.  A graph that fails stays in the folder (default: the current one) as fuzz-SEED.ir, also when a check ends
+ * the process.
  * To make it small:  dcc --reduce='fuzz_graph_test' -o small.ir fuzz-SEED.ir
  * Exit status: 0, 1 if values differ, 2 if a FILE cannot be read; a broken invariant aborts.
  */
