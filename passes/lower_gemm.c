@@ -352,8 +352,8 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	LBuf *acc = llocal(b, "acc", F32, (int64_t)block_tiles * l->t->mr * PanelWidth);
 	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), np), NULL);
 	LExpr *block = llet(b, lop(b, LFloorDiv, p, np, NULL)), *panel = llet(b, lsub(b, p, lmul(b, block, np)));
-	LExpr *t0 = llet(b, lmul(b, block, li(b, block_tiles)));
-	LExpr *t1 = llet(b, lop(b, LPMin, ladd(b, t0, li(b, block_tiles)), nt, NULL));
+	LExpr *nb = kdim(k, blocks); /* balanced too: at most block_tiles tiles each */
+	LExpr *t0 = llet(b, tile_begin(b, block, nt, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), nt, nb));
 	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt)), *wp = llet(b, lmul(b, panel, lmul(b, nk, li(b, PanelWidth))));
 
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
