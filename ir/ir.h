@@ -123,7 +123,8 @@ bool dim_is_const(const Dim *, int64_t *value); /* value may be NULL */
 bool dim_equals(const Dim *, int64_t value); /* is the constant `value` */
 void dim_range(const Dim *, int64_t *lo, int64_t *hi); /* conservative; saturates at INT64_MIN/MAX */
 bool dim_exact_div(Module *, const Dim *a, const Dim *b, const Dim **q); /* a == q * b for all values; b proved non-zero */
-/* q with a == q * b as polynomials, whatever the values; true also where b could be 0 (then so is a). */
+/* q with a == q * b as polynomials.  True also where b could be 0: then a is 0 too and any q will do, which is right for
+ * extents, because the tensor is empty. */
 bool dim_poly_div(Module *, const Dim *a, const Dim *b, const Dim **q);
 Sym *dim_as_sym(const Dim *); /* the symbol that the dim is, or NULL */
 bool dim_uses_sym(const Dim *, const Sym *);

@@ -58,7 +58,7 @@ static bool permutes_rows(Module *m, const View *w, const Dim *width, View *rows
 		return false;
 	*rows = *w;
 	for (int i = 0; i < w->first[w->rank - 1]; i++)
-		if (!divides(m, w->f[i].stride, width, &rows->f[i].stride))
+		if (!dim_poly_div(m, w->f[i].stride, width, &rows->f[i].stride))
 			return false;
 	return true;
 }
@@ -78,7 +78,7 @@ static bool row_type(Module *m, const Type *root, const Dim *width, Type *out)
 		}
 	}
 	*out = (Type){.dtype = root->dtype, .rank = 2};
-	if (!divides(m, type_numel(m, root), width, &rows))
+	if (!dim_poly_div(m, type_numel(m, root), width, &rows))
 		return false;
 	out->dims[0] = rows;
 	out->dims[1] = width;

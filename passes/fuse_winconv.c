@@ -241,7 +241,7 @@ static int axis_of(Module *m, const Axes *a, const Factor *f)
 {
 	const Dim *q;
 	for (int d = 0; d < a->rank; d++)
-		if (a->stride[d] && divides(m, f->stride, a->stride[d], &q) && dim_is_const(q, NULL))
+		if (a->stride[d] && dim_poly_div(m, f->stride, a->stride[d], &q) && dim_is_const(q, NULL))
 			return d;
 	return -1;
 }
@@ -284,8 +284,8 @@ static bool split_along_axes(Module *m, View *x, const Axes *ax, const Type *sou
 			Factor parts[MaxRank], f = x->f[i];
 			int k = 0, axis;
 			const Dim *step, *room, *rest;
-			while (k < MaxRank - 1 && (axis = axis_of(m, ax, &f)) > 0 && divides(m, f.stride, ax->stride[axis], &step) &&
-			       divides(m, source->dims[axis], step, &room) && f.extent != room && divides(m, f.extent, room, &rest) &&
+			while (k < MaxRank - 1 && (axis = axis_of(m, ax, &f)) > 0 && dim_poly_div(m, f.stride, ax->stride[axis], &step) &&
+			       dim_poly_div(m, source->dims[axis], step, &room) && f.extent != room && dim_poly_div(m, f.extent, room, &rest) &&
 			       !dim_equals(room, 1) && !dim_equals(rest, 1)) {
 				parts[k++] = (Factor){room, f.stride};
 				f = (Factor){rest, dim_mul(m, f.stride, room)};
@@ -348,11 +348,11 @@ static bool take_common(Module *m, Factor *fx, int *n, Factor *fw, int *o, Facto
 	if (f->extent == g->extent) {
 		--*n;
 		--*o;
-	} else if (divides(m, g->extent, f->extent, &q)) {
+	} else if (dim_poly_div(m, g->extent, f->extent, &q)) {
 		w->extent = f->extent;
 		*g = (Factor){q, dim_mul(m, g->stride, f->extent)};
 		--*n;
-	} else if (divides(m, f->extent, g->extent, &q)) {
+	} else if (dim_poly_div(m, f->extent, g->extent, &q)) {
 		x->extent = g->extent;
 		*f = (Factor){q, dim_mul(m, f->stride, g->extent)};
 		--*o;
@@ -368,7 +368,7 @@ static const char *place_factor(Module *m, const Axes *ax, const Type *source, c
 	int axis = axis_of(m, ax, x);
 	const Dim *unit, *channels = source->dims[ax->channel];
 
-	if (axis < 0 || !divides(m, x->stride, ax->stride[axis], &unit))
+	if (axis < 0 || !dim_poly_div(m, x->stride, ax->stride[axis], &unit))
 		return "an output axis does not walk along one axis of the input";
 	out->extent = x->extent;
 	if (axis == ax->batch) {
@@ -477,7 +477,7 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 		const Dim *step;
 		int64_t by, taps;
 		dim_is_const(c->taps, &taps);
-		c->likely |= divides(m, f->stride, k->stride, &step) && dim_is_const(step, &by) && by > 0 && by < taps;
+		c->likely |= dim_poly_div(m, f->stride, k->stride, &step) && dim_is_const(step, &by) && by > 0 && by < taps;
 	}
 	before = dim_const(m, 0);
 	*source = c->x.root;
@@ -486,7 +486,7 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 			return "the padding is not zeros along the window's axis alone";
 		*source = pad->in[0];
 	}
-	if (!divides(m, c->x.base, k->stride, &skip))
+	if (!dim_poly_div(m, c->x.base, k->stride, &skip))
 		return "the first tap lies outside the window's axis";
 	win->skip = skip;
 	win->pad_left = dim_sub(m, dim_add(m, before, c->pad_left ? c->pad_left : dim_const(m, 0)), skip);

@@ -1,11 +1,6 @@
 /* view.c - affine views and affine index tensors; see view.h. */
 #include "view.h"
 
-bool divides(Module *m, const Dim *a, const Dim *b, const Dim **q)
-{
-	return dim_poly_div(m, a, b, q);
-}
-
 /* Row-major strides of `storage` under the extents of v. */
 static void view_in_storage(Module *m, Value *v, const Type *storage, View *w)
 {
@@ -85,12 +80,12 @@ static bool take_axis(Module *m, const Dim *want, Factor *f, int n, int *at, Vie
 			(*at)++;
 			return true;
 		}
-		if (divides(m, g->extent, want, &rest)) { /* the outer part of g */
+		if (dim_poly_div(m, g->extent, want, &rest)) { /* the outer part of g */
 			out->f[(*nout)++] = (Factor){want, dim_mul(m, g->stride, rest)};
 			g->extent = rest;
 			return true;
 		}
-		if (!divides(m, want, g->extent, &rest))
+		if (!dim_poly_div(m, want, g->extent, &rest))
 			return false;
 		out->f[(*nout)++] = *g;
 		(*at)++;
@@ -169,7 +164,7 @@ static bool slice_axis(Module *m, View *w, int d, const Dim *old, const Dim *len
 		const Dim *inner = dim_const(m, 1), *qs, *ql;
 		for (int j = i + 1; j < i + n; j++)
 			inner = dim_mul(m, inner, w->f[j].extent);
-		if (step != 1 || !divides(m, start, inner, &qs) || !divides(m, len, inner, &ql))
+		if (step != 1 || !dim_poly_div(m, start, inner, &qs) || !dim_poly_div(m, len, inner, &ql))
 			return false;
 		w->base = dim_add(m, w->base, dim_mul(m, qs, w->f[i].stride));
 		w->f[i].extent = ql;
@@ -220,7 +215,7 @@ typedef struct Flat {
 static int flat_factor(Module *m, const Flat *flat, const Dim *stride, const Dim **q)
 {
 	for (int i = 0; i < flat->n; i++)
-		if (divides(m, stride, flat->size[i], q) && (dim_is_const(*q, NULL) || i == flat->n - 1))
+		if (dim_poly_div(m, stride, flat->size[i], q) && (dim_is_const(*q, NULL) || i == flat->n - 1))
 			return i;
 	return -1;
 }

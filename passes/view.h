@@ -43,10 +43,6 @@ bool same_view(const View *, const View *); /* equal but for root and base */
 /* The value that the view describes, of the given type, made before `before`: root, reshape of root, view of root, or (where an
  * axis has several factors) a reshape of a view. */
 Value *build_view(Module *, const View *, const Type *, Node *before, const Loc *);
-/* q with q * b == a as polynomials.  If b can be 0, a is 0 with it and any q will do: for extents, where the tensor is empty
- * then. */
-bool divides(Module *, const Dim *a, const Dim *b, const Dim **q);
-
 /* An integer tensor whose elements are base + sum of index[d] * coef[d]. */
 typedef struct Affine {
 	const Dim *base;
