@@ -41,17 +41,18 @@ expect 0 '\.loc' "$build/dcc" -g -S -o - "$model"
 expect 0 'DISubprogram' "$build/dcc" -g -emit-llvm -o - "$model"
 expect 0 '^kernel @' cat m.loops
 
-# The node whose kernel is stopped at: from the listing.
+# The node whose kernel is stopped at, and the line that calls it: from the listing of the program that this CPU runs.
+isa=avx2
+! grep -qw avx512dq /proc/cpuinfo || isa=avx512
 node=$(sed -n 's/^  step .*loc "\([^"]*\)" .*/\1/p' m.loops | tail -1)
-line=$(grep -n '^    call @winconv' m.loops | head -1 | cut -d: -f1)
+line=$(awk -v program="^program @main[.]$isa " '$0 ~ program {here = 1} here && /^    call @winconv/ {print NR; exit}' m.loops)
 if ! command -v gdb >/dev/null; then
 	echo "no gdb: only the files are checked"
 elif [ "$sanitized" = 0 ]; then
 	expect 0 '^$' "$build/dcc" -g -shared -o m.so "$model"
 	printf '%s\n' 'set pagination off' 'set breakpoint pending on' "break '$node'" run backtrace 'kill' >node.gdb
 	expect 0 "^#0  $node \(\) at m\.loops:[0-9]+" gdb -q -nx -batch -x node.gdb --args "$build/dcc-run" m.so --random 1
-	printf '%s\n' 'set pagination off' 'set breakpoint pending on' 'rbreak-pending' "break m.loops:$line" run step backtrace list 'kill' |
-		grep -v rbreak >kernel.gdb
+	printf '%s\n' 'set pagination off' 'set breakpoint pending on' "break m.loops:$line" run step backtrace list 'kill' >kernel.gdb
 	stopped=(gdb -q -nx -batch -x kernel.gdb --args "$build/dcc-run" m.so --random 1)
 	expect 0 '^#0  dynconv\.winconv[.0-9]*avx(2|512) \(\) at m\.loops:' "${stopped[@]}"
 	expect 0 '^#1  0x[0-9a-f]+ in /.* \(\) at m\.loops:' "${stopped[@]}"
