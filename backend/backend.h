@@ -31,7 +31,7 @@ typedef struct EmitOptions {
 void emit_object(LModule *, const EmitOptions *, const char *path);
 void emit_assembly(LModule *, const EmitOptions *, const char *path); /* -S; "-" is stdout */
 /* -shared: object and libdcc.a, linked by the C compiler `linker` (NULL: cc). */
-void emit_shared(LModule *, const EmitOptions *, const char *linker, const char *path);
+void emit_shared(LModule *, const EmitOptions *, const char *linker, int nlink, const char *const *link, const char *path);
 void emit_llvm(LModule *, const EmitOptions *, const char *path); /* -emit-llvm, text */
 void emit_header(LModule *, const EmitOptions *, const char *path);
 void write_text(Module *, const char *path, const void *text, size_t n); /* like these; "-" is stdout */

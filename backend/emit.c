@@ -162,17 +162,17 @@ static void emit_prefetch(Emit *e, const LStmt *s)
 }
 
 /* The first of all workers wins the cell; its value follows.  A plain look first keeps repeated failures cheap. */
-static void emit_fail(Emit *e, const LStmt *s)
+static void emit_failure(Emit *e, int message, dcc_status status, LLVMValueRef value)
 {
 	LLVMBasicBlockRef claim = new_label(e, "claim"), won = new_label(e, "won"), done = new_label(e, "recorded");
-	LLVMValueRef zero = const_i64_of(e, 0), value = emit_expr(e, s->e);
+	LLVMValueRef zero = const_i64_of(e, 0), number = const_i64_of(e, (int64_t)status << 32 | (message + 1));
 	LLVMValueRef seen = LLVMBuildLoad2(e->b, e->i64, e->status, "");
 	LLVMSetOrdering(seen, LLVMAtomicOrderingMonotonic);
 	LLVMSetAlignment(seen, 8);
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, seen, zero, ""), claim, done);
 	place_label(e, claim);
-	LLVMValueRef swap = LLVMBuildAtomicCmpXchg(e->b, e->status, zero, const_i64_of(e, s->code + 1),
-		LLVMAtomicOrderingMonotonic, LLVMAtomicOrderingMonotonic, false);
+	LLVMValueRef swap = LLVMBuildAtomicCmpXchg(e->b, e->status, zero, number, LLVMAtomicOrderingMonotonic,
+	                                               LLVMAtomicOrderingMonotonic, false);
 	LLVMBuildCondBr(e->b, LLVMBuildExtractValue(e->b, swap, 1, ""), won, done);
 	place_label(e, won);
 	LLVMValueRef one = const_i64_of(e, 1);
@@ -181,6 +181,11 @@ static void emit_fail(Emit *e, const LStmt *s)
 	LLVMSetAlignment(store, 8);
 	LLVMBuildBr(e->b, done);
 	place_label(e, done);
+}
+
+static void emit_fail(Emit *e, const LStmt *s)
+{
+	emit_failure(e, s->code, DCC_OK, emit_expr(e, s->e)); /* 0: a bad index */
 }
 
 static LLVMValueRef string_global(Emit *e, const char *text)
@@ -212,6 +217,56 @@ static void emit_check(Emit *e, const LStmt *s)
 		args[3 + i] = i < s->narg ? emit_expr(e, s->args[i].e) : const_i64_of(e, 0);
 	LLVMBuildRet(e->b, LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->report), e->report, args, 6, ""));
 	place_label(e, pass);
+}
+
+static void store_tensor(Emit *e, LLVMValueRef array, int i, const LArg *a)
+{
+	uint64_t at = (uint64_t)i * sizeof(dcc_tensor);
+	store_field(e, array, at + offsetof(dcc_tensor, data), emit_address(e, a->buf, emit_expr(e, a->offset)));
+	store_field(e, array, at + offsetof(dcc_tensor, dtype), const_i32_of(e, dtypes[a->elem].onnx));
+	store_field(e, array, at + offsetof(dcc_tensor, rank), const_i32_of(e, a->rank));
+	for (int d = 0; d < DCC_MAX_RANK; d++)
+		store_field(e, array, at + offsetof(dcc_tensor, dims) + (uint64_t)d * sizeof(int64_t),
+		            d < a->rank ? emit_expr(e, a->dims[d]) : const_i64_of(e, 0));
+	for (int r = 0; r < 2; r++)
+		store_field(e, array, at + offsetof(dcc_tensor, reserved) + (uint64_t)r * sizeof(uint64_t), const_i64_of(e, 0));
+}
+
+static LLVMValueRef stack_bytes(Emit *e, size_t size, const char *name)
+{
+	LLVMValueRef a = LLVMBuildAlloca(e->allocas, LLVMArrayType2(e->i8, size), name);
+	LLVMSetAlignment(a, 8);
+	return a;
+}
+
+/* Worker 0 calls the application's function. */
+static void emit_extern(Emit *e, const LStmt *s)
+{
+	LLVMBasicBlockRef call = new_label(e, "call"), failed = new_label(e, "failed"), done = new_label(e, "called");
+	LLVMTypeRef type = LLVMFunctionType(e->i32, &e->ptr, 1, false);
+	LLVMValueRef f = LLVMGetNamedFunction(e->mod, s->text), zero = const_i64_of(e, 0);
+	LLVMValueRef tensors = stack_bytes(e, (size_t)s->narg * sizeof(dcc_tensor), "tensors");
+	LLVMValueRef args = stack_bytes(e, sizeof(dcc_custom_args), "args");
+	if (!f)
+		f = LLVMAddFunction(e->mod, s->text, type);
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, e->worker, zero, ""), call, done);
+	place_label(e, call);
+	for (int i = 0; i < s->narg; i++)
+		store_tensor(e, tensors, i, &s->args[i]);
+	LLVMValueRef first_out = const_i64_of(e, (int64_t)(s->narg - s->nresult) * (int64_t)sizeof(dcc_tensor));
+	const char *node = e->fn->loc ? e->fn->loc->node : NULL;
+	store_field(e, args, offsetof(dcc_custom_args, size), const_i64_of(e, sizeof(dcc_custom_args)));
+	store_field(e, args, offsetof(dcc_custom_args, inputs), tensors);
+	store_field(e, args, offsetof(dcc_custom_args, outputs), LLVMBuildGEP2(e->b, e->i8, tensors, &first_out, 1, ""));
+	store_field(e, args, offsetof(dcc_custom_args, ninputs), const_i32_of(e, s->narg - s->nresult));
+	store_field(e, args, offsetof(dcc_custom_args, noutputs), const_i32_of(e, s->nresult));
+	store_field(e, args, offsetof(dcc_custom_args, node), emit_string(e, node ? node : ""));
+	LLVMValueRef result = LLVMBuildCall2(e->b, type, f, &args, 1, "");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntNE, result, const_i32_of(e, 0), ""), failed, done);
+	place_label(e, failed);
+	emit_failure(e, s->code, DCC_ERROR_CUSTOM, LLVMBuildSExt(e->b, result, e->i64, ""));
+	LLVMBuildBr(e->b, done);
+	place_label(e, done);
 }
 
 static void emit_barrier(Emit *e)
@@ -259,6 +314,7 @@ static void emit_stmt(Emit *e, const LStmt *s)
 	case STile: emit_tile(e, s->tile); break;
 	case SSetTile: LLVMBuildStore(e->b, emit_expr(e, s->e), tile_cell(e, s->tile, s->idx, s->hi)); break;
 	case SCall: emit_call(e, s); break;
+	case SExtern: emit_extern(e, s); break;
 	case SPrefetch: emit_prefetch(e, s); break;
 	case SFail: emit_fail(e, s); break;
 	case SCheck: emit_check(e, s); break;
@@ -349,6 +405,15 @@ const char *kernel_name(Emit *e, const LFunc *fn, const Target *t)
 	return fn->target ? fn->name : arena_printf(e->m->arena, "%s.%s", fn->name, t->name);
 }
 
+/* An application's function gets the kernel's buffers: LLVM must not assume that they stay inside. */
+static bool has_extern(const LBlock *block)
+{
+	for (const LStmt *s = block->first; s; s = s->next)
+		if (s->kind == SExtern || has_extern(&s->body) || has_extern(&s->other))
+			return true;
+	return false;
+}
+
 static void declare_kernel(Emit *e, LFunc *fn)
 {
 	LLVMTypeRef types[MaxLArgs + 3];
@@ -358,12 +423,13 @@ static void declare_kernel(Emit *e, LFunc *fn)
 	types[n++] = e->i64;
 	types[n++] = e->i64;
 	types[n++] = e->ptr;
+	bool outside = has_extern(&fn->body);
 	const char *name = arena_printf(e->m->arena, "%s.%s", e->m->name, kernel_name(e, fn, e->target));
 	LLVMValueRef f = new_function(e, name, e->void_type, n, types, false);
 	if (fn->leaf_noinline)
 		add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
 	for (int i = 0; i < fn->nparam; i++) {
-		if (!fn->params[i].buf)
+		if (!fn->params[i].buf || outside)
 			continue;
 		add_flag(e, f, (LLVMAttributeIndex)i + 1, "nocapture");
 		if (!fn->params[i].buf->written)

@@ -281,6 +281,25 @@ static void print_call(Header *h)
 	fprintf(h->f, "\targs.exec = exec;\n\targs.error = error;\n\treturn %s_run(&args);\n}\n\n", h->m->name);
 }
 
+static const char *custom_symbol(const Node *n)
+{
+	return n->op == OpCustom ? attr_text(n, Attr_symbol) : NULL;
+}
+
+/* Once each. */
+static void print_customs(Header *h)
+{
+	const Node *first = h->m->main->body.first;
+	for (const Node *n = first; n; n = n->next) {
+		const char *symbol = custom_symbol(n), *other;
+		const Node *o = first;
+		while (symbol && o != n && (!(other = custom_symbol(o)) || strcmp(other, symbol)))
+			o = o->next;
+		if (symbol && o == n)
+			fprintf(h->f, "dcc_custom_op %s; /* the application defines it */\n\n", symbol);
+	}
+}
+
 static void print_header(Header *h)
 {
 	const char *name = h->m->name;
@@ -294,6 +313,7 @@ static void print_header(Header *h)
 	fprintf(h->f, "extern const dcc_model %s_model;\n", name);
 	fprintf(h->f, "size_t %s_workspace_size(const %s_dims *dims); /* bytes */\n", name, name);
 	fprintf(h->f, "int %s_run(const dcc_args *args);\n\n", name);
+	print_customs(h);
 	print_counts(h);
 	print_call(h);
 	fprintf(h->f, "#ifdef __cplusplus\n}\n#endif\n#endif\n");

@@ -92,7 +92,8 @@ static void run_linker(const char *const *argv, const Loc *loc)
 		fatal_at(loc, "cannot be linked: '%s' failed with status %d", argv[0], WEXITSTATUS(status));
 }
 
-void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, const char *path)
+void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, int nlink, const char *const *link,
+                 const char *path)
 {
 	Arena *arena = lm->m->arena;
 	const Loc loc = {.file = arena_strdup(arena, path)};
@@ -100,11 +101,15 @@ void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, const 
 	const char *library = find_library(arena), *plain = plain_path(arena, path);
 	const char *object = arena_printf(arena, "%s.%ld.o", plain, (long)getpid());
 	const char *linked = arena_printf(arena, "%s.%ld.so", plain, (long)getpid());
-	const char *argv[] = {
+	const char *const first[] = {
 		linker ? linker : "cc", "-shared", "-o", linked, "-Xlinker", "-Bsymbolic", "-Xlinker", "-soname", "-Xlinker",
 		file_name(plain), object, "-Xlinker", "--whole-archive", library, "-Xlinker", "--no-whole-archive", "-pthread",
-		NULL,
 	};
+	enum { First = sizeof first / sizeof *first };
+	const char **argv = arena_alloc(arena, (First + (size_t)nlink + 1) * sizeof *argv);
+	memcpy(argv, first, sizeof first);
+	for (int i = 0; i < nlink; i++)
+		argv[First + i] = *link[i] == '-' ? link[i] : plain_path(arena, link[i]); /* -lm */
 	diag_remove_on_error(object);
 	diag_remove_on_error(linked);
 	emit_object(lm, opt, object);

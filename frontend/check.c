@@ -156,6 +156,12 @@ static void check_dtype(Check *k, const OnnxNode *node, int opset, int onnx, con
 		note(k, node, opset, "%s: element type %s is not supported", what, onnx_dtype_text(onnx));
 }
 
+bool is_supported(const Import *im, const OnnxNode *node, int opset)
+{
+	return find_custom(im, node) || find_function(im, node) ||
+	       (is_standard(node->domain) && find_row(im, node->op_type, opset));
+}
+
 static void check_arity(Check *k, const OnnxNode *node, int opset, const OnnxOp *row)
 {
 	for (size_t i = row->max_in; i < node->n_input; i++)
@@ -171,6 +177,8 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 	Arena *a = k->im->scratch;
 	const char *type = node->op_type ? node->op_type : "";
 	const OnnxFunction *f = find_function(k->im, node);
+	if (find_custom(k->im, node))
+		return;
 	if (f) {
 		const char *key = arena_printf(a, "%p", (const void *)f); /* only looked up, never printed */
 		if (!get_name(&k->queued, key)) {
@@ -180,7 +188,8 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 		return;
 	}
 	if (!is_standard(node->domain)) {
-		note(k, node, opset, "operator '%s' of domain '%s' is not supported", type, node->domain);
+		note(k, node, opset, "operator '%s' of domain '%s' is not supported (--custom-op names a C function for it)", type,
+		     node->domain);
 		return;
 	}
 	const OnnxOp *row = find_row(k->im, type, opset);

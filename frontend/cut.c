@@ -46,7 +46,7 @@ static int split_list(Arena *a, const char *list, const char ***names)
 
 /* ---- types ------------------------------------------------------------------------------------------------------ */
 
-static const OnnxValueInfo *find_info(OnnxValueInfo *const *infos, size_t n, const char *name)
+static const OnnxValueInfo *info_among(OnnxValueInfo *const *infos, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++) {
 		const Onnx__TypeProto__Tensor *t = infos[i]->type ? infos[i]->type->tensor_type : NULL;
@@ -54,6 +54,12 @@ static const OnnxValueInfo *find_info(OnnxValueInfo *const *infos, size_t n, con
 			return infos[i];
 	}
 	return NULL;
+}
+
+const OnnxValueInfo *find_info(const OnnxGraph *g, const char *name)
+{
+	const OnnxValueInfo *v = info_among(g->value_info, g->n_value_info, name);
+	return v ? v : info_among(g->output, g->n_output, name);
 }
 
 /* An initializer as the declaration of an input. */
@@ -114,8 +120,7 @@ static bool can_import(Cut *c, const char *name)
 		if (!node || get_name(&seen, value))
 			continue;
 		put_name(&seen, value, (void *)value);
-		if (!find_function(c->im, node) &&
-		    (!is_standard(node->domain) || !find_row(c->im, node->op_type, c->opset)))
+		if (!is_supported(c->im, node, c->opset))
 			return false;
 		for (size_t i = 0; i < node->n_input; i++)
 			PUSH(c->a, work, n, cap, node->input[i]);
@@ -127,14 +132,13 @@ static const OnnxValueInfo *stated_type(Cut *c, const char *name)
 {
 	const OnnxGraph *g = c->g;
 	const OnnxTensor *t = find_tensor(g, name);
-	const OnnxValueInfo *v = find_info(g->input, g->n_input, name);
+	const OnnxValueInfo *v = info_among(g->input, g->n_input, name);
 	if (t)
 		return info_of_tensor(c->a, t);
 	v = v ? v : get_name(&c->im->file->found_types, name);
 	if (v)
 		return v;
-	v = find_info(g->value_info, g->n_value_info, name);
-	v = v ? v : find_info(g->output, g->n_output, name);
+	v = find_info(g, name);
 	return v && (all_dims_stated(v) || !can_import(c, name)) ? v : NULL;
 }
 

@@ -16,6 +16,8 @@ typedef struct LoadOptions {
 	const char *name; /* C identifier of the model; NULL: made from the file name */
 	/* Names of ONNX values, comma separated: only the part of the graph between them is imported.  NULL: the graph's. */
 	const char *inputs, *outputs;
+	int ncustom;
+	const char *const *custom; /* operators that the application computes: --custom-op, see custom.c */
 } LoadOptions;
 
 /* Reads a file of ONNX or of IR text, whichever it holds.  What is wrong with it, or with the options (NULL:

@@ -372,9 +372,10 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	diag_place = loc;
 	if (++im->ninlined > im->max_inlined)
 		fatal_at(loc, "the functions of the model expand to too many nodes");
-	const OnnxFunction *f = find_function(im, node);
-	const OnnxOp *row = f || !is_standard(node->domain) ? NULL : find_row(im, node->op_type, s->opset);
-	if (!f && !row)
+	bool custom = find_custom(im, node);
+	const OnnxFunction *f = custom ? NULL : find_function(im, node);
+	const OnnxOp *row = custom || f || !is_standard(node->domain) ? NULL : find_row(im, node->op_type, s->opset);
+	if (!custom && !f && !row)
 		fatal_at(loc, "the operator is not supported at this opset");
 	Call c = {.im = im, .m = im->m, .row = row, .node = node, .loc = loc, .opset = s->opset, .scope = s};
 	c.nin = node->n_input;
@@ -391,7 +392,9 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	}
 	for (int i = 0; i < c.nout; i++)
 		c.wanted[i] = *node->output[i] != 0;
-	if (f) {
+	if (custom) {
+		import_custom(&c);
+	} else if (f) {
 		Call *kept = arena_alloc(im->scratch, sizeof *kept);
 		*kept = c;
 		import_call(kept, f);
@@ -582,10 +585,13 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	im.max_inlined = 1000 + (int64_t)file->size;
 	im.bind_used = arena_alloc(scratch, opt->nbind + 1);
 	index_names(&im);
+	read_customs(&im);
 	int opset = standard_opset(model->opset_import, model->n_opset_import);
-	g = cut_graph(&im, g, opset);
+	g = im.graph = cut_graph(&im, g, opset);
 	check_graph(&im, g, opset);
 	exit_if_errors();
+	if (!demand && !file->found_types.table.count)
+		warn_unused_customs(&im);
 	Scope *s = new_scope(&im, NULL, opset, 0);
 	add_tensors(s, g->initializer, g->n_initializer, loc);
 	import_inputs(&im, s, g, loc);

@@ -12,6 +12,7 @@
 #include "onnx.h"
 
 typedef struct Call Call;
+typedef struct CustomOp CustomOp;
 
 /* The names that a node sees: of the graph, of a branch (and of the graphs around it), or of a function's body. */
 typedef struct Scope {
@@ -43,6 +44,8 @@ typedef struct Import {
 	Names cuts; /* --inputs: CutInput by name, and in order */
 	int ncut, capcut;
 	struct CutInput **cut_list;
+	const OnnxGraph *graph; /* after the cut */
+	CustomOp *customs;
 	int64_t ninlined, max_inlined; /* nodes, so that functions calling functions end */
 } Import;
 
@@ -97,6 +100,7 @@ void check_graph(Import *, const OnnxGraph *, int opset);
 /* The row for a node of the standard domain, or NULL. */
 const OnnxOp *find_row(const Import *, const char *op_type, int opset);
 const OnnxFunction *find_function(const Import *, const OnnxNode *);
+bool is_supported(const Import *, const OnnxNode *, int opset); /* by --custom-op, a function of the model or a row */
 bool is_standard(const char *domain);
 int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n); /* -1: none */
 /* NULL, or what about this attribute is not supported (scratch). */
@@ -109,6 +113,16 @@ const char *node_name(const OnnxNode *); /* or its first output */
 const OnnxGraph *cut_graph(Import *, const OnnxGraph *g, int opset);
 void note_cut(Import *, const Scope *, const char *name, const Value *); /* a value has been defined */
 bool found_cut_types(Import *); /* some that the file does not state: stored in file->found_types for the next import */
+
+/* Where the graph states type and shape of a value; NULL: nowhere. */
+const OnnxValueInfo *find_info(const OnnxGraph *, const char *name);
+
+/* ---- custom.c -------------------------------------------------------------------------------------------------- */
+
+void read_customs(Import *); /* the options; what is wrong with them is fatal */
+bool find_custom(const Import *, const OnnxNode *); /* is the operator one of them */
+void warn_unused_customs(const Import *);
+void import_custom(Call *); /* of an operator that find_custom has found */
 
 /* ---- expr.c ---------------------------------------------------------------------------------------------------- */
 

@@ -17,6 +17,8 @@ typedef enum Output { EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, Em
 
 typedef struct Options {
 	const char *input, *output, *header, *weights, *linker;
+	int nlink;
+	const char *const *link; /* to be linked into a shared object */
 	Output kind;
 	LoadOptions load;
 	PassOptions pass;
@@ -35,7 +37,8 @@ static const char help[] =
 	"  -S, -emit-llvm           assembly or LLVM IR instead of an object; -o - is stdout\n"
 	"  -g                       line information: debuggers and profilers show kernels, ONNX nodes and lines of the loop\n"
 	"                           IR, which goes to the output's name with .loops\n"
-	"  -shared                  a shared object with the model and libdcc, linked by the C compiler\n"
+	"  -shared [FILE...]        a shared object with the model, libdcc and these .o, .a or .so, linked by the C compiler;\n"
+	"                           -lNAME and -LFOLDER are for it\n"
 	"  --linker=PROG            that C compiler; default: cc\n"
 	"  --emit=ir|loops          the tensor IR, or the loop IR; dcc reads both back and goes on from there\n"
 	"  --header=FILE            the generated header; default: the object's name with .h\n"
@@ -47,6 +50,9 @@ static const char help[] =
 	"  -D SYM=LO..HI            bounds it\n"
 	"  --inputs=A,B             cuts the ONNX graph: these values become inputs, what only leads to them is left out\n"
 	"  --outputs=A,B            these values, of any node, are the outputs\n"
+	"  --custom-op=DOMAIN:OP=FUNCTION(%x: f32[n, 4], alpha: f32[] = 1) -> (f32[n])\n"
+	"                           an operator that a C function of the application computes (dcc_custom_op in dcc.h), with\n"
+	"                           inputs, ONNX attributes and results; without a signature the model's own types hold\n"
 	"  --state OUT=IN,cap=N     input IN and output OUT (IN with rows appended, or its newest rows) share one buffer of the\n"
 	"                           caller with room for N rows: nothing is copied; auto,cap=N: all such pairs\n"
 	"  -march=NAME[,NAME]       avx2 (x86-64-v3), avx512 (x86-64-v4), native; default: both in one object\n"
@@ -167,6 +173,46 @@ static void add_state(Options *o, const char *text)
 	((const char **)o->pass.state)[o->pass.nstate++] = text;
 }
 
+static void add_custom(Options *o, const char *text)
+{
+	const char **all = realloc((void *)o->load.custom, ((size_t)o->load.ncustom + 1) * sizeof *all);
+	all[o->load.ncustom++] = text;
+	o->load.custom = all;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), m = strlen(end);
+	return n >= m && !strcmp(s + n - m, end);
+}
+
+static bool is_code(const char *path)
+{
+	return ends_with(path, ".o") || ends_with(path, ".a") || ends_with(path, ".so");
+}
+
+static void add_link(Options *o, const char *what)
+{
+	const char **all = realloc((void *)o->link, ((size_t)o->nlink + 1) * sizeof *all);
+	all[o->nlink++] = what;
+	o->link = all;
+}
+
+/* The model is the file that is not code; all others are linked with it.  A file alone is the input, whatever it is. */
+static void add_file(Options *o, const char *path)
+{
+	const char *code = path;
+	if (!o->input || (is_code(o->input) && !is_code(path))) {
+		code = o->input;
+		o->input = path;
+	}
+	if (!code)
+		return;
+	if (!is_code(code))
+		usage("more than one input: '%s'", code);
+	add_link(o, code);
+}
+
 static bool parse_info(const char *a)
 {
 	if (is_flag(a, "help") || !strcmp(a, "-h"))
@@ -238,6 +284,8 @@ static bool parse_valued(Options *o, const char *a)
 		o->load.outputs = v;
 	else if ((v = option_value(a, "state")))
 		add_state(o, v);
+	else if ((v = option_value(a, "custom-op")))
+		add_custom(o, v);
 	else if ((v = option_value(a, "header")))
 		o->header = v;
 	else if ((v = option_value(a, "weights")))
@@ -285,7 +333,7 @@ static bool parse_flag(Options *o, const char *a)
 static bool wants_value(const char *a)
 {
 	static const char *const valued[] = {"emit", "march", "stop-after", "passes", "print-after", "no-fuse",
-	                                     "opt-bisect-limit", "report", "reduce", "inputs", "outputs", "header",
+	                                     "opt-bisect-limit", "report", "reduce", "inputs", "outputs", "custom-op", "header",
 	                                     "weights", "linker", "name"};
 	for (size_t i = 0; i < sizeof valued / sizeof *valued; i++)
 		if (is_flag(a, valued[i]))
@@ -298,9 +346,7 @@ static void parse_options(Options *o, int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char *a = argv[i];
 		if (a[0] != '-' || !a[1]) {
-			if (o->input)
-				usage("more than one input: '%s'", a);
-			o->input = a;
+			add_file(o, a);
 		} else if (parse_info(a)) {
 			exit(flush_stdout());
 		} else if (is_flag(a, "state")) {
@@ -316,12 +362,18 @@ static void parse_options(Options *o, int argc, char **argv)
 				add_binding(o, argv[i]);
 		} else if (!strncmp(a, "-D", 2)) {
 			add_binding(o, a + 2);
-		} else if (!parse_flag(o, a) && !parse_valued(o, a)) {
+		} else if (parse_flag(o, a) || parse_valued(o, a)) {
+			continue;
+		} else if (a[1] == 'l' || a[1] == 'L') {
+			add_link(o, a);
+		} else {
 			usage(wants_value(a) ? "%1$s wants a value: %1$s=VALUE" : "unknown option '%s'", a);
 		}
 	}
 	if (!o->input)
 		usage("no input%s", "");
+	if (o->nlink && o->kind != EmitShared)
+		usage("'%s' is linked with -shared only", o->link[0]);
 	if (o->linker && o->kind != EmitShared)
 		usage("--linker=%s wants -shared", o->linker);
 	for (int i = 0; i < ntargets && !o->pass.ntarget; i++)
@@ -454,7 +506,7 @@ static void write_code(const Options *o, Module *m, const EmitOptions *e, const 
 	Out *header = name ? hold_header(m->loops, e, name) : NULL;
 
 	if (o->kind == EmitShared)
-		emit_shared(m->loops, e, o->linker, path);
+		emit_shared(m->loops, e, o->linker, o->nlink, o->link, path);
 	else
 		emit_object(m->loops, e, path);
 	if (header)

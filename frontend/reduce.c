@@ -235,6 +235,8 @@ static const Loc *map_loc(Rebuild *rb, const Loc *l)
 static Attr map_attr(Rebuild *rb, const Attr *a)
 {
 	Attr out = *a;
+	if (a->text)
+		out = mk_text(rb->m, a->id, a->text);
 	if (a->dim)
 		out.dim = map_dim(rb, a->dim);
 	if (a->ints)
@@ -287,6 +289,8 @@ static void rebuild_node(Rebuild *rb, const Node *n, Block *to)
 			rb->ok = false;
 			return;
 		}
+		for (int i = copy->nout; i < n->nout; i++)
+			add_result(rb->m, copy, map_type(rb, &n->out[i]->type));
 	}
 	for (int i = 0; i < n->nout; i++) {
 		if (n->out[i]->name)

@@ -265,7 +265,8 @@ const char *eval_fail(EvalNode *e, const char *fmt, ...)
 	return arena_printf(e->m->arena, "%s: %s", where_text(&env, e->n), text);
 }
 
-static const char *run_simple(Env *env, Node *n, const Tensor **in, Tensor *out)
+/* The operands' tensors; NULL for those that are absent. */
+static const char *find_operands(Env *env, const Node *n, const Tensor **in)
 {
 	for (int i = 0; i < n->nin; i++) {
 		const Tensor *t = NULL;
@@ -277,6 +278,26 @@ static const char *run_simple(Env *env, Node *n, const Tensor **in, Tensor *out)
 	for (int i = 0; i < n->nin; i++)
 		if (n->in[i])
 			in[i] = &find_slot(env, n->in[i])->tensor;
+	return NULL;
+}
+
+/* The slot owns the tensor from now on, also when there is no memory for a slot. */
+static const char *fill_slot(Env *env, const Value *v, Tensor t)
+{
+	Slot *s = make_slot(env, v);
+	if (!s) {
+		free_tensor(&t);
+		return arena_printf(env->m->arena, "out of memory");
+	}
+	empty_slot(s);
+	s->tensor = t;
+	s->filled = s->owned = true;
+	return NULL;
+}
+
+static const char *run_simple(Env *env, Node *n, const Tensor **in, Tensor *out)
+{
+	TRY(find_operands(env, n, in));
 	EvalNode e = {.m = env->m, .n = n, .syms = env->syms, .in = in, .out = out};
 	const char *wrong = eval_type(env, &n->out[0]->type, out);
 	if (wrong)
@@ -304,14 +325,7 @@ static const char *run_group(Env *env, Node *n, int depth)
 		Tensor copy = {0};
 		TRY(use_value(env, n->body->yields[i], &t));
 		TRY(copy_tensor(env, t, &copy));
-		Slot *s = make_slot(env, n->out[i]);
-		if (!s) {
-			free_tensor(&copy);
-			return arena_printf(env->m->arena, "out of memory");
-		}
-		empty_slot(s);
-		s->tensor = copy;
-		s->filled = s->owned = true;
+		TRY(fill_slot(env, n->out[i], copy));
 		release_use(env, n->body->yields[i]);
 	}
 	return NULL;
@@ -324,21 +338,50 @@ static const char *run_one(Env *env, Node *n)
 	const char *wrong = in ? run_simple(env, n, in, &out) : arena_printf(env->m->arena, "out of memory");
 	if (in != few)
 		free(in);
-	Slot *s = wrong ? NULL : make_slot(env, n->out[0]);
-	if (!s) {
+	if (wrong)
 		free_tensor(&out);
-		return wrong ? wrong : arena_printf(env->m->arena, "out of memory");
+	return wrong ? wrong : fill_slot(env, n->out[0], out);
+}
+
+const char *(*eval_custom)(Arena *, const char *symbol, const char *node, int nin, const Tensor *in, int nout, Tensor *out);
+
+static const char *call_custom(Env *env, Node *n, const Tensor *in, Tensor *out)
+{
+	const char *symbol = attr_text(n, Attr_symbol);
+	EvalNode e = {.m = env->m, .n = n};
+	if (!eval_custom)
+		return eval_fail(&e, "the function '%s' is not part of this program", symbol);
+	for (int i = 0; i < n->nout; i++) {
+		const char *wrong = eval_type(env, &n->out[i]->type, &out[i]);
+		if (wrong || !alloc_data(&out[i]))
+			return eval_fail(&e, "%s", wrong ? wrong : "out of memory");
 	}
-	empty_slot(s);
-	s->tensor = out;
-	s->filled = s->owned = true;
-	return NULL;
+	const char *wrong = eval_custom(env->m->arena, symbol, n->loc ? n->loc->node : NULL, n->nin, in, n->nout, out);
+	return wrong ? eval_fail(&e, "%s", wrong) : NULL;
+}
+
+static const char *run_custom(Env *env, Node *n)
+{
+	Arena *a = env->m->arena;
+	const Tensor **from = arena_alloc(a, (size_t)n->nin * sizeof *from);
+	Tensor *in = arena_alloc(a, (size_t)n->nin * sizeof *in), *out = arena_alloc(a, (size_t)n->nout * sizeof *out);
+	TRY(find_operands(env, n, from));
+	for (int i = 0; i < n->nin; i++)
+		in[i] = *from[i];
+	const char *wrong = call_custom(env, n, in, out);
+	for (int i = 0; i < n->nout && wrong; i++)
+		free_tensor(&out[i]);
+	for (int i = 0; i < n->nout && !wrong; i++)
+		wrong = fill_slot(env, n->out[i], out[i]);
+	return wrong;
 }
 
 static const char *run_node(Env *env, Node *n, int depth)
 {
 	if (n->op == OpGroup)
 		TRY(run_group(env, n, depth));
+	else if (n->op == OpCustom)
+		TRY(run_custom(env, n));
 	else
 		TRY(run_one(env, n));
 	for (int i = 0; i < n->nout; i++) {

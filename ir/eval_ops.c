@@ -304,6 +304,7 @@ static _Noreturn void no_meaning(Op op, const char *cls)
 #define EXPAND_Move(name, scalar)
 #define EXPAND_Index(name, scalar)
 #define EXPAND_Opaque(name, scalar)
+#define EXPAND_Extern(name, scalar)
 #define EXPAND_Group(name, scalar)
 #define OP(name, text, in, cls, shape, attrs, flags, scalar) EXPAND_##cls(name, scalar)
 

@@ -26,6 +26,7 @@ const DTypeInfo dtypes[NDTypes] = {
 #define DEFAULT_Dims(x) .number = x
 #define DEFAULT_Op(x) .number = Op##x
 #define DEFAULT_Word(x) .words = x
+#define DEFAULT_Text(x) .words = x
 const AttrInfo attr_infos[NAttrs] = {
 #define ATTR(name, kind, dflt, meaning) [Attr_##name] = {#name, Attr##kind, DEFAULT_##kind(dflt), .help = meaning},
 #include "attrs.def"
@@ -333,7 +334,7 @@ static bool are_const(int n, const Dim *const *dims)
 
 static bool computes_const(const Node *n)
 {
-	if (ops[n->op].cls == ClsGroup)
+	if (ops[n->op].cls == ClsGroup || ops[n->op].cls == ClsExtern)
 		return false;
 	for (int i = 0; i < n->nin; i++)
 		if (n->in[i] && !n->in[i]->konst_expr)
@@ -619,6 +620,7 @@ static bool is_default(const Attr *a)
 	case AttrDim: return dim_equals(a->dim, (int64_t)info->number);
 	case AttrInts:
 	case AttrDims: return a->n == 0;
+	case AttrText: return !strcmp(a->text, info->words);
 	}
 	bug("attribute of kind %d", info->kind);
 }
@@ -687,6 +689,12 @@ int attr_dims(const Node *n, AttrId id, const Dim *const **dims)
 	return a ? a->n : 0;
 }
 
+const char *attr_text(const Node *n, AttrId id)
+{
+	const Attr *a = find_attr(n, id);
+	return a ? a->text : attr_infos[id].words;
+}
+
 Attr mk_int(AttrId id, int64_t i)
 {
 	return (Attr){.id = id, .i = i};
@@ -716,4 +724,9 @@ Attr mk_dim(AttrId id, const Dim *dim)
 Attr mk_dims(Module *m, AttrId id, int n, const Dim *const *dims)
 {
 	return (Attr){.id = id, .n = n, .dims = copy(m, n, dims, sizeof *dims)};
+}
+
+Attr mk_text(Module *m, AttrId id, const char *text)
+{
+	return (Attr){.id = id, .text = arena_strdup(m->arena, text)};
 }

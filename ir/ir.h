@@ -158,13 +158,13 @@ typedef enum AttrId {
 	NAttrs
 } AttrId;
 
-typedef enum AttrKind { AttrInt, AttrInts, AttrFloat, AttrOp, AttrWord, AttrDim, AttrDims } AttrKind;
+typedef enum AttrKind { AttrInt, AttrInts, AttrFloat, AttrOp, AttrWord, AttrDim, AttrDims, AttrText } AttrKind;
 
 typedef struct AttrInfo {
 	const char *text;
 	AttrKind kind;
 	double number; /* default of Int and Float, the Op of kind Op */
-	const char *words; /* kind Word: "a|b|c" */
+	const char *words; /* kind Word: "a|b|c"; kind Text: the default */
 	const char *help;
 } AttrInfo;
 extern const AttrInfo attr_infos[NAttrs];
@@ -177,7 +177,7 @@ typedef enum Op {
 } Op;
 
 typedef enum OpClass {
-	ClsSource, ClsEwise, ClsReduce, ClsGemm, ClsWindow, ClsAttention, ClsMove, ClsIndex, ClsOpaque, ClsGroup
+	ClsSource, ClsEwise, ClsReduce, ClsGemm, ClsWindow, ClsAttention, ClsMove, ClsIndex, ClsOpaque, ClsExtern, ClsGroup
 } OpClass;
 
 enum { MaxIn = 4, Commutes = 1, Idempotent = 2 };
@@ -212,6 +212,7 @@ typedef struct Attr {
 	const int64_t *ints;
 	const Dim *dim;
 	const Dim *const *dims;
+	const char *text;
 } Attr;
 
 /* ---- functions, nodes, values ------------------------------------------------------------------------------------- */
@@ -321,7 +322,7 @@ bool is_const(const Value *); /* a constant, or computed from constants only (ev
 Node *new_node(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in);
 /* Runs the shape function.  `given`: result type for ops that state it (else NULL).  Returns NULL or what is wrong. */
 const char *set_type(Module *, Node *, const Type *given);
-Value *add_result(Module *, Node *, Type); /* for groups, whose results their maker states */
+Value *add_result(Module *, Node *, Type); /* for groups and custom, whose results their maker states */
 /* new_node + attributes + set_type; what is wrong is a fatal_at(loc).  attrs: array of n. */
 Value *build(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
 
@@ -332,11 +333,13 @@ double attr_float(const Node *, AttrId);
 int attr_ints(const Node *, AttrId, const int64_t **); /* returns the count */
 const Dim *attr_dim(Module *, const Node *, AttrId); /* default: 0 (base, start) or 1 (step) */
 int attr_dims(const Node *, AttrId, const Dim *const **);
+const char *attr_text(const Node *, AttrId);
 Attr mk_int(AttrId, int64_t);
 Attr mk_float(AttrId, double);
 Attr mk_ints(Module *, AttrId, int n, const int64_t *);
 Attr mk_dim(AttrId, const Dim *);
 Attr mk_dims(Module *, AttrId, int n, const Dim *const *);
+Attr mk_text(Module *, AttrId, const char *);
 
 void set_in(Module *, Node *, int i, Value *);
 void set_yield(Module *, Block *, int i, Value *);
@@ -398,6 +401,9 @@ const char *eval_module(Module *, const Tensor *inputs, Tensor *outputs);
 const char *eval_visit(Module *, const Tensor *inputs, Tensor *outputs, void (*visit)(void *, Value *, const Tensor *), void *ctx);
 /* The value of a constant expression (is_const); deterministic, no symbols. */
 const char *eval_const(Module *, Value *, Tensor *out);
+/* How the evaluator and the interpreter of loop IR run `custom`: fills the data of out[nout], whose dtypes and dims are set.
+ * Returns NULL, or what went wrong (in the arena).  NULL: nobody can. */
+extern const char *(*eval_custom)(Arena *, const char *symbol, const char *node, int nin, const Tensor *in, int nout, Tensor *out);
 /* Binds symbols from input dims, checks constants and DimChecks; sym_values[nsym]. */
 const char *bind_syms(Module *, const Tensor *inputs, int64_t *sym_values);
 

@@ -261,6 +261,9 @@ static void put_args(Writer *w, const LStmt *s)
 		put_expr(w, a->offset);
 		put_expr(w, a->len);
 		put_expr(w, a->e);
+		put_int(w, a->rank);
+		for (int d = 0; d < a->rank; d++)
+			put_expr(w, a->dims[d]);
 	}
 }
 
@@ -288,6 +291,7 @@ static void put_block(Writer *w, const LBlock *block)
 			put_int(w, s->tile->number);
 		put_str(w, s->callee ? s->callee->name : NULL);
 		put_str(w, s->text);
+		put_int(w, s->nresult);
 		put_args(w, s);
 		put_block(w, &s->body);
 		put_block(w, &s->other);
@@ -911,6 +915,17 @@ void lfail(LB *b, int message, LExpr *value)
 	s->e = value;
 }
 
+void lextern(LB *b, const char *symbol, int message, int nin, int nout, const LArg *tensors)
+{
+	LStmt *s = add_stmt(b, SExtern);
+	s->text = arena_strdup(b->m->arena, symbol);
+	s->code = message;
+	s->narg = nin + nout;
+	s->nresult = nout;
+	s->args = arena_alloc(b->m->arena, (size_t)s->narg * sizeof *s->args);
+	memcpy(s->args, tensors, (size_t)s->narg * sizeof *s->args);
+}
+
 int lmessage(LModule *lm, const char *text)
 {
 	for (int i = 0; i < lm->nmessage; i++)
@@ -973,4 +988,14 @@ LArg arg_buf(LBuf *buf, DType elem, LExpr *offset, LExpr *len)
 LArg arg_e(LExpr *e)
 {
 	return (LArg){.e = e, .elem = e->type.elem};
+}
+
+LArg arg_tensor(LB *b, LBuf *buf, LExpr *offset, int rank, LExpr *const *dims)
+{
+	LArg a = {.buf = buf, .elem = buf->elem, .offset = offset, .rank = rank};
+	check_type(b, "offset of a tensor", offset, IndexType);
+	a.dims = arena_alloc(b->m->arena, ((size_t)rank + 1) * sizeof *a.dims);
+	for (int d = 0; d < rank; d++)
+		check_type(b, "dim of a tensor", a.dims[d] = dims[d], IndexType);
+	return a;
 }

@@ -73,6 +73,9 @@ typedef enum LStmtKind {
 	SSetTile, /* tile[idx, hi] = e */
 	SCall, /* callee(args) */
 	SPrefetch, /* buf[idx], read, into all levels */
+	/* Kernel only: worker 0 calls the C function `text` (dcc_custom_op of runtime/dcc.h) with args as tensors, of which the last nresult
+	 * are written.  Another value than 0 is recorded as by fail, with message `code`. */
+	SExtern,
 	SFail, /* kernel only: if no failure is recorded, record message number `code` and the value e; goes on */
 	SCheck, /* program only: unless e, return error `code` with text (args: up to three scalars for its {}) */
 	/* Program only: body; all workers meet at its end.  e, idx: its FLOP and bytes over the symbols, NULL: not known; locs: the
@@ -88,6 +91,8 @@ typedef struct LArg { /* of a call: a slice of a buffer, or a scalar */
 	LExpr *offset; /* of a slice: in elements of `elem` (kernels: buf->elem == elem); 64-byte aligned in ws and weights */
 	LExpr *len; /* elements that the callee may touch; for the interpreter and readers; NULL: to the end */
 	LExpr *e;
+	int rank; /* SExtern: of the tensor, which begins at `offset` */
+	LExpr **dims;
 } LArg;
 
 typedef struct LStmt LStmt;
@@ -104,7 +109,7 @@ struct LStmt {
 	LTile *tile;
 	LExpr *e, *idx, *hi, *step, *stride, *mask;
 	struct LFunc *callee;
-	int narg;
+	int narg, nresult;
 	LArg *args;
 	int code;
 	const char *text;
@@ -204,12 +209,14 @@ void lset_tile(LB *, LTile *, LExpr *i, LExpr *j, LExpr *e);
 void lcall(LB *, LFunc *, int narg, const LArg *);
 void lprefetch(LB *, LBuf *, LExpr *idx);
 void lfail(LB *, int message, LExpr *value); /* message: lmessage() */
+void lextern(LB *, const char *symbol, int message, int nin, int nout, const LArg *tensors); /* args: arg_tensor() */
 int lmessage(LModule *, const char *text); /* number of a text, shared */
 void lcheck(LB *, LExpr *cond, int code, const char *text, LExpr *a, LExpr *b, LExpr *c);
 void lstep(LB *);
 void lstep_cost(LB *, LExpr *flop, LExpr *bytes, int nloc, const Loc *const *locs); /* of the open step; locs are not copied */
 LArg arg_buf(LBuf *, DType, LExpr *offset, LExpr *len);
 LArg arg_e(LExpr *);
+LArg arg_tensor(LB *, LBuf *, LExpr *offset, int rank, LExpr *const *dims); /* dims are copied */
 
 /* ---- text, verification, interpretation ------------------------------------------------------------------------------ */
 

@@ -652,6 +652,40 @@ static void exec_fail(Frame *fr, const LStmt *s)
 	}
 }
 
+/* A tensor that aliases the buffer. */
+static Tensor extern_tensor(Frame *fr, const LStmt *s, const LArg *a)
+{
+	const LMem *m = &fr->bufs[a->buf->number];
+	int64_t at = index_of(fr, a->offset), numel = 1, end;
+	Tensor t = {.dtype = a->elem, .rank = a->rank};
+	for (int d = 0; d < a->rank; d++) {
+		t.dims[d] = index_of(fr, a->dims[d]);
+		if (t.dims[d] < 0 || __builtin_mul_overflow(numel, t.dims[d], &numel))
+			FAIL(fr, "%s: a tensor of %s has the dim %lld", frame_name(fr), s->text, (long long)t.dims[d]);
+	}
+	if (numel && (at < 0 || __builtin_add_overflow(at, numel, &end) || end > m->count))
+		FAIL(fr, "%s: a tensor of %s is %lld elements at %lld of %%%s, which has %lld", frame_name(fr), s->text,
+		     (long long)numel, (long long)at, a->buf->name, (long long)m->count);
+	t.data = numel ? (char *)m->data + at * dtypes[a->elem].bytes : m->data;
+	return t;
+}
+
+static void exec_extern(Frame *fr, const LStmt *s)
+{
+	Tensor tensors[MaxLArgs];
+	int nin = s->narg - s->nresult;
+	if (fr->run->tid)
+		return;
+	if (!eval_custom)
+		FAIL(fr, "the function '%s' is not part of this program", s->text);
+	for (int i = 0; i < s->narg; i++)
+		tensors[i] = extern_tensor(fr, s, &s->args[i]);
+	const char *node = fr->fn->loc ? fr->fn->loc->node : NULL;
+	const char *wrong = eval_custom(fr->run->lm->m->arena, s->text, node, nin, tensors, s->nresult, tensors + nin);
+	if (wrong)
+		FAIL(fr, "node '%s': %s", node ? node : "", wrong);
+}
+
 /* The part of a buffer that a call passes, or an error: outside of it, or misaligned in a program's ws and weights.  A
  * part of no elements may begin anywhere: every access to it is an error. */
 static LMem slice(Frame *fr, const LStmt *call, int i)
@@ -763,6 +797,7 @@ static void exec(Frame *fr, const LStmt *s)
 		break;
 	case SSetTile: set_tile(fr, s); break;
 	case SCall: exec_call(fr, s); break;
+	case SExtern: exec_extern(fr, s); break;
 	case SPrefetch: break; /* may point anywhere */
 	case SFail: exec_fail(fr, s); break;
 	case SCheck: exec_check(fr, s); break;

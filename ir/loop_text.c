@@ -225,6 +225,26 @@ static void print_args(Printer *p, int n, const LArg *args)
 	putc(')', p->f);
 }
 
+/* %b[offset]: f32[n, 4] */
+static void print_tensors(Printer *p, int n, const LArg *args)
+{
+	putc('(', p->f);
+	for (int i = 0; i < n; i++) {
+		const LArg *a = &args[i];
+		fputs(i ? ", " : "", p->f);
+		print_thing(p, a->buf, a->buf->name);
+		if (!(a->offset->op == LConst && a->offset->i == 0))
+			print_place(p, 1, a->offset, NULL, NULL);
+		fprintf(p->f, ": %s[", dtypes[a->elem].text);
+		for (int d = 0; d < a->rank; d++) {
+			fputs(d ? ", " : "", p->f);
+			print_expr(p, a->dims[d], TopLevel);
+		}
+		putc(']', p->f);
+	}
+	putc(')', p->f);
+}
+
 static bool is_short(const LExpr *e)
 {
 	return e->op == LConst || e->op == LRef;
@@ -319,6 +339,13 @@ static void print_stmt_head(Printer *p, const LStmt *s)
 		fputs("call @", f);
 		print_name(f, s->callee->name);
 		print_args(p, s->narg, s->args);
+		break;
+	case SExtern:
+		fprintf(f, "extern %s", s->text);
+		print_tensors(p, s->narg - s->nresult, s->args);
+		fputs(" -> ", f);
+		print_tensors(p, s->nresult, s->args + s->narg - s->nresult);
+		fprintf(f, " else %d", s->code);
 		break;
 	case SPrefetch:
 		fputs("prefetch ", f);
@@ -1031,6 +1058,59 @@ static void parse_args(LoopParser *p, LStmt *s, int most)
 	next_tok(p->lx);
 }
 
+static LArg parse_tensor(LoopParser *p)
+{
+	Loc at = here(p->lx);
+	const Thing *t = take_thing(p);
+	if (!t->buf)
+		fatal_at(&at, "expected a buffer");
+	LArg a = {.buf = t->buf, .offset = index_const(p, 0), .dims = arena_alloc(p->arena, MaxRank * sizeof *a.dims)};
+	if (accept_tok(p->lx, "[")) {
+		a.offset = parse_index(p);
+		expect_tok(p->lx, "]");
+	}
+	expect_tok(p->lx, ":");
+	a.elem = take_dtype(p->lx);
+	expect_tok(p->lx, "[");
+	while (!is_tok(p->lx, "]")) {
+		if (a.rank)
+			expect_tok(p->lx, ",");
+		if (a.rank == MaxRank)
+			fail_tok(p->lx, "at most 8 dims");
+		a.dims[a.rank++] = parse_index(p);
+	}
+	next_tok(p->lx);
+	return a;
+}
+
+/* Returns the count. */
+static int parse_tensors(LoopParser *p, LStmt *s, int *cap)
+{
+	int from = s->narg;
+	expect_tok(p->lx, "(");
+	while (!is_tok(p->lx, ")")) {
+		if (s->narg > from)
+			expect_tok(p->lx, ",");
+		if (s->narg == MaxLArgs)
+			fail_tok(p->lx, "fewer tensors");
+		LArg a = parse_tensor(p);
+		PUSH(p->arena, s->args, s->narg, *cap, a);
+	}
+	next_tok(p->lx);
+	return s->narg - from;
+}
+
+static void parse_extern(LoopParser *p, LStmt *s)
+{
+	int cap = 0;
+	s->text = take_ident(p->lx, "the name of a C function");
+	parse_tensors(p, s, &cap);
+	expect_tok(p->lx, "->");
+	s->nresult = parse_tensors(p, s, &cap);
+	expect_tok(p->lx, "else");
+	s->code = (int)take_int(p->lx, "the number of a message", 0, INT32_MAX);
+}
+
 static void parse_call(LoopParser *p, LStmt *s)
 {
 	expect_tok(p->lx, "@");
@@ -1112,6 +1192,7 @@ static void parse_stmt_kind(LoopParser *p, LStmt *s, int depth)
 	case STile: parse_tile(p, s); break;
 	case SSetTile: parse_set(p, s); break;
 	case SCall: parse_call(p, s); break;
+	case SExtern: parse_extern(p, s); break;
 	case SPrefetch: parse_prefetch(p, s); break;
 	case SFail: parse_fail(p, s); break;
 	case SCheck: parse_check(p, s); break;
@@ -1126,7 +1207,7 @@ static void parse_lblock(LoopParser *p, LBlock *b, int depth)
 		LStmtKind kind;
 	} words[] = {{"let", SLet}, {"for", SFor}, {"unroll", SFor}, {"parallel", SFor}, {"if", SIf}, {"store", SStore},
 	             {"local", SLocal}, {"tile", STile}, {"set", SSetTile}, {"call", SCall}, {"prefetch", SPrefetch},
-	             {"fail", SFail}, {"check", SCheck}, {"step", SStep}};
+	             {"extern", SExtern}, {"fail", SFail}, {"check", SCheck}, {"step", SStep}};
 	enum { NWord = sizeof words / sizeof *words };
 	while (!is_tok(p->lx, "}")) {
 		int i = 0;

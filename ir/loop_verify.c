@@ -489,6 +489,28 @@ static void check_fail(Verifier *v, const LStmt *s)
 	check_typed(v, "the value", s->e, IndexType);
 }
 
+static void check_extern(Verifier *v, const LStmt *s)
+{
+	if (v->fn->program || v->in_parallel)
+		fail(v, "extern stands in kernels only, outside of parallel loops");
+	if (!s->text || strspn(s->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") != strlen(s->text))
+		fail(v, "the function's name is not a C identifier");
+	if (s->code < 0 || s->code >= v->lm->nmessage)
+		fail(v, "there are %d messages", v->lm->nmessage);
+	for (int i = 0; i < s->narg; i++) {
+		const LArg *a = &s->args[i];
+		need_visible(v, a->buf, a->buf->name);
+		if (a->elem != a->buf->elem)
+			fail(v, "tensor %d changes the element type of %%%s", i + 1, a->buf->name);
+		if (i >= s->narg - s->nresult && !a->buf->written)
+			fail(v, "tensor %d is written, but %%%s is not mut", i + 1, a->buf->name);
+		check_typed(v, "an offset", a->offset, IndexType);
+		for (int d = 0; d < a->rank; d++)
+			check_typed(v, "a dim", a->dims[d], IndexType);
+	}
+	v->facts->parallel = true; /* worker 0 alone calls it: all must come by */
+}
+
 static void check_set(Verifier *v, const LStmt *s)
 {
 	need_visible(v, s->tile, s->tile->name);
@@ -522,7 +544,7 @@ static void check_prefetch(Verifier *v, const LStmt *s)
 static void (*const stmt_checks[])(Verifier *, const LStmt *) = {
 	[SLet] = check_let, [SFor] = check_for, [SIf] = check_if, [SStore] = check_store, [SLocal] = check_local,
 	[STile] = check_tile, [SSetTile] = check_set, [SCall] = check_call, [SPrefetch] = check_prefetch,
-	[SFail] = check_fail, [SCheck] = check_check, [SStep] = check_step,
+	[SExtern] = check_extern, [SFail] = check_fail, [SCheck] = check_check, [SStep] = check_step,
 };
 
 static void check_block(Verifier *v, const LBlock *b)

@@ -505,6 +505,7 @@ static Attr parse_attr_value(Lexer *lx, AttrId id)
 	case AttrOp: return mk_int(id, (int64_t)parse_op(lx));
 	case AttrWord: return mk_int(id, parse_word(lx, info->words));
 	case AttrDim: return mk_dim(id, parse_dim(lx));
+	case AttrText: return mk_text(lx->m, id, take_string(lx, "a text in quotes"));
 	case AttrInts: expect_tok(lx, "["); return parse_ints(lx, id);
 	case AttrDims: break;
 	}
@@ -591,7 +592,7 @@ static void set_results(Lexer *lx, Node *n, const Results *r, const Loc *at)
 		infer_result(lx, n, &r->items[0], at);
 	for (int i = 0; i < r->n; i++) {
 		const Result *one = &r->items[i];
-		Value *v = n->op == OpGroup ? add_result(lx->m, n, one->type) : n->out[0];
+		Value *v = i < n->nout ? n->out[i] : add_result(lx->m, n, one->type);
 		if (n->op == OpGroup && !types_agree(lx->m, &n->body->yields[i]->type, &one->type))
 			fatal_at(&one->at, "the group yields %s here, the text says %s",
 			         type_text(lx->m, &n->body->yields[i]->type), type_text(lx->m, &one->type));
@@ -606,7 +607,7 @@ static void parse_node(Lexer *lx, Block *block, int depth)
 	Results r = parse_results(lx);
 	Loc at = here(lx);
 	Op op = parse_op(lx);
-	if (r.n != 1 && op != OpGroup)
+	if (r.n != 1 && op != OpGroup && op != OpCustom)
 		fatal_at(&at, "%s has one result, the text names %d", ops[op].text, r.n);
 	Value **in;
 	int nin = parse_operands(lx, op, &at, &in);

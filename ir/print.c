@@ -205,6 +205,7 @@ static bool has_default(const Attr *a)
 	case AttrWord: return a->i == 0;
 	case AttrFloat: return a->f == info->number && signbit(a->f) == signbit(info->number);
 	case AttrInts: case AttrDims: return a->n == 0;
+	case AttrText: return !strcmp(a->text, info->words);
 	case AttrDim: break;
 	}
 	return dim_equals(a->dim, (int64_t)info->number);
@@ -226,6 +227,7 @@ static void print_attr(FILE *f, Module *m, const Attr *a)
 	case AttrOp: fputs(ops[a->i].text, f); break;
 	case AttrWord: print_word(f, attr_infos[a->id].words, a->i); break;
 	case AttrDim: fputs(dim_text(m, a->dim), f); break;
+	case AttrText: print_quoted(f, a->text); break;
 	case AttrFloat:
 		memcpy(&bits, &a->f, sizeof bits);
 		print_number(f, F64, a->f, bits);
@@ -519,12 +521,13 @@ static void print_default(FILE *f, const AttrInfo *a)
 	case AttrOp: fputs(ops[(int)a->number].text, f); break;
 	case AttrWord: fprintf(f, "%.*s", (int)strcspn(a->words, "|"), a->words); break;
 	case AttrInts: case AttrDims: fputs("[]", f); break;
+	case AttrText: print_quoted(f, a->words); break;
 	}
 }
 
 void print_ops(FILE *f)
 {
-	static const char *const kinds[] = {"integer", "integers", "number", "operator", "word", "dim", "dims"};
+	static const char *const kinds[] = {"integer", "integers", "number", "operator", "word", "dim", "dims", "text"};
 	fputs("Operators: name(operands), class, how the result type follows; the value of one element\n", f);
 #define OP(name, text, in, cls, shape, attrs, flags, scalar) print_op(f, &ops[Op##name], #cls, #shape, #flags, #scalar);
 #include "ops.def"

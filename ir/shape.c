@@ -772,6 +772,17 @@ static const char *given_linear_packed(Module *m, const Node *n, const Type *out
 	return NULL;
 }
 
+/* The linker finds the function by this name. */
+static const char *given_custom(Module *m, const Node *n, const Type *out)
+{
+	const char *symbol = attr_text(n, Attr_symbol);
+	(void)out;
+	if (strspn(symbol, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") != strlen(symbol) || !*symbol ||
+	    (*symbol >= '0' && *symbol <= '9') || strlen(symbol) > 200)
+		FAIL("the symbol '%s' is not a C identifier", symbol);
+	return NULL;
+}
+
 typedef struct GivenRule {
 	const char *(*check)(Module *, const Node *, const Type *);
 	bool keeps_dtype;
@@ -781,7 +792,7 @@ static const GivenRule given_rules[NOps] = {
 	[OpIota] = {given_iota, false}, [OpDims] = {given_dims, false}, [OpCast] = {given_cast, false},
 	[OpReshape] = {given_reshape, true}, [OpExpand] = {given_expand, true}, [OpSlice] = {given_slice, true},
 	[OpView] = {given_view, true}, [OpPack] = {given_pack, true},
-	[OpLinearPacked] = {given_linear_packed, true},
+	[OpLinearPacked] = {given_linear_packed, true}, [OpCustom] = {given_custom, false},
 };
 
 const char *shape_given(Module *m, const Node *n, Type *out)

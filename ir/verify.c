@@ -191,6 +191,10 @@ static const char *check_attr(Verify *vf, const Node *n, const Attr *a)
 			if (!a->dims || !a->dims[i])
 				FAIL("attribute %s: dim %d is missing", info->text, i);
 		break;
+	case AttrText:
+		if (!a->text)
+			FAIL("attribute %s has no text", info->text);
+		break;
 	case AttrInt: case AttrFloat: break;
 	}
 	return NULL;
@@ -261,7 +265,7 @@ static const char *check_inferred_known(Verify *vf, Node *n)
 
 static const char *check_results(Verify *vf, const Node *n)
 {
-	if (n->nout < 1 || (n->op != OpGroup && n->nout != 1))
+	if (n->nout < 1 || (n->op != OpGroup && n->op != OpCustom && n->nout != 1))
 		FAIL("has %d results", n->nout);
 	for (int i = 0; i < n->nout; i++) {
 		const Value *v = n->out[i];

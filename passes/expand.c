@@ -2,6 +2,7 @@
  *
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
+ *   operands of custom that are strided views        -> copies
  *   outputs                                          -> results of nodes of their own, one each
  * and the list of everything that has no schedule: all of it in one go.
  */
@@ -74,6 +75,20 @@ static bool copy_chained_move(Module *m, Node *n)
 	return true;
 }
 
+/* A function of the application reads dense tensors. */
+static bool copy_strided_operands(Module *m, Node *n)
+{
+	bool changed = false;
+
+	for (int i = 0; i < n->nin; i++) {
+		if (view_is_contiguous(m, n->in[i]))
+			continue;
+		set_in(m, n, i, build(m, n->block, n, OpIdentity, n->loc, 1, &n->in[i], 0, NULL, NULL));
+		changed = true;
+	}
+	return changed;
+}
+
 /* Each output is the result of a node that computes it, so that it can be written in place. */
 static bool own_outputs(Module *m)
 {
@@ -131,9 +146,12 @@ bool pass_expand(Module *m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_glu(m, n) || expand_linear(m, n);
 	changed |= pass_canon(m);
-	FOR_NODES(n, &m->main->body)
+	FOR_NODES(n, &m->main->body) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
 			changed |= copy_chained_move(m, n);
+		if (n->op == OpCustom)
+			changed |= copy_strided_operands(m, n);
+	}
 	changed |= own_outputs(m);
 	changed |= remove_dead(m);
 	for (const Node *n = m->main->body.first; n; n = n->next)

@@ -479,6 +479,7 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	case ClsReduce: lower_rows(l, root, home); return;
 	case ClsIndex: lower_gather(l, root, home); return;
 	case ClsSource: case ClsMove: lower_move(l, root, home); return;
+	case ClsExtern: lower_custom(l, root); return;
 	case ClsAttention: lower_attention(l, root, home); return;
 	case ClsWindow:
 		if (root->op == OpWinConv)
@@ -496,19 +497,34 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	}
 }
 
+static void place_result(Lower *l, Value *v)
+{
+	Home *h = new_home(l, v);
+
+	if (h->buf)
+		return; /* an output */
+	h->slot = new_slot(l, dim_mul_const(l->m, type_numel(l->m, &v->type), dtypes[v->type.dtype].bytes));
+	h->buf = l->ws;
+	h->offset = h->slot->offset;
+}
+
+static bool is_used(const Node *n)
+{
+	for (int i = 0; i < n->nout; i++)
+		if (n->out[i]->nuse)
+			return true;
+	return false;
+}
+
 static void lower_node(Lower *l, Node *n, int at)
 {
 	Value *v = n->out[0];
 
-	if (!needs_code(l->m, n) || !v->nuse)
+	if (!needs_code(l->m, n) || !is_used(n))
 		return;
 	l->node = n;
-	Home *h = new_home(l, v);
-	if (!h->buf) { /* not an output */
-		h->slot = new_slot(l, dim_mul_const(l->m, type_numel(l->m, &v->type), dtypes[v->type.dtype].bytes));
-		h->buf = l->ws;
-		h->offset = h->slot->offset;
-	}
+	for (int i = 0; i < n->nout; i++)
+		place_result(l, n->out[i]);
 	l->ntemp = 0;
 	if (n->op == OpGroup)
 		lower_root(l, n->body->first, n->body->first->next, n->body->yields[0], v);

@@ -123,6 +123,7 @@ void lower_rows(Lower *, Node *, Value *home); /* softmax, norm, rmsnorm, reduct
 void lower_gather(Lower *, Node *, Value *home); /* gather, gather_elements, gather_nd */
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
+void lower_custom(Lower *, Node *);
 
 /* ---- lower_gemm.c: pieces that attention uses too ------------------------------------------------------------------------- */
 

@@ -182,6 +182,8 @@ static bool same_attr(const Attr *a, const Attr *b)
 {
 	if (a->id != b->id || a->i != b->i || memcmp(&a->f, &b->f, sizeof a->f) || a->n != b->n || a->dim != b->dim)
 		return false;
+	if (a->text && strcmp(a->text, b->text))
+		return false;
 	if (a->ints && memcmp(a->ints, b->ints, a->n * sizeof *a->ints))
 		return false;
 	return !a->dims || !memcmp(a->dims, b->dims, a->n * sizeof *a->dims);

@@ -478,6 +478,18 @@ bool view_is_dense(Module *m, const View *w)
 	return n == 1 && dim_equals(f[0].stride, 1) && f[0].extent == numel;
 }
 
+bool view_is_contiguous(Module *m, Value *v)
+{
+	View w;
+	Factor f[MaxFactors];
+
+	view_of(m, v, &w);
+	if (!view_storage(m, &w))
+		return false;
+	int n = merge_factors(m, &w, 0, w.rank, f);
+	return n == 0 || (n == 1 && dim_equals(f[0].stride, 1));
+}
+
 bool view_is_permutation(Module *m, const View *w)
 {
 	int n = w->first[w->rank], left = n;

@@ -37,6 +37,8 @@ bool view_reshape(Module *, const View *, const Type *type, View *out);
 /* Factors of [from, to) with neighbours merged where memory is contiguous; returns the count. */
 int merge_factors(Module *, const View *, int from_axis, int to_axis, Factor *out);
 bool view_is_dense(Module *, const View *); /* all of root, in order */
+/* The elements of v lie in memory one after the other, somewhere in its root. */
+bool view_is_contiguous(Module *, Value *v);
 /* Every element of root exactly once, in any order. */
 bool view_is_permutation(Module *, const View *);
 bool same_view(const View *, const View *); /* equal but for root and base */

@@ -46,7 +46,8 @@ extern "C" {
 	X(ERROR_WORKSPACE, 6, "workspace missing, misaligned or too small")                                            \
 	X(ERROR_WEIGHTS, 7, "weights missing or of another model")                                                     \
 	X(ERROR_CPU, 8, "the CPU lacks every instruction set that the model was compiled for")                         \
-	X(ERROR_VERSION, 9, "the model was compiled for another version of the library")
+	X(ERROR_VERSION, 9, "the model was compiled for another version of the library")                                  \
+	X(ERROR_CUSTOM, 10, "a custom operator failed")
 
 typedef enum dcc_status {
 #define DCC_STATUS_ENUM(name, number, text) DCC_##name = number,
@@ -100,6 +101,22 @@ typedef struct dcc_args {
 	uint32_t reserved[3];
 } dcc_args;
 
+/* ---- custom operators (dcc --custom-op) ------------------------------------------------------------------------------ */
+
+typedef struct dcc_custom_args {
+	uint64_t size; /* sizeof(dcc_custom_args) */
+	const dcc_tensor *inputs; /* contiguous, row-major; the order of the operator's signature, not to be written */
+	const dcc_tensor *outputs; /* to be filled; their dims are set, and never overlap inputs */
+	int32_t ninputs, noutputs;
+	const char *node; /* name of the ONNX node, for messages */
+} dcc_custom_args;
+
+/* The function of the application that computes an operator: 0, or any other number, which fails the run with
+ * DCC_ERROR_CUSTOM and stands in its message.  `dcc_custom_op my_op;` declares one (in C++ inside of extern "C").
+ * It must compute the same outputs from the same inputs whenever it is called, and may be called by several threads at
+ * once if the application runs the model so; in one run worker 0 calls it alone, while the other workers wait. */
+typedef int32_t dcc_custom_op(const dcc_custom_args *);
+
 /* ---- description of a model: constant data in the object ----------------------------------------------------------- */
 
 typedef struct dcc_symbol {
@@ -126,7 +143,7 @@ typedef struct dcc_frame { /* what the compiled program sees of a run */
 	char *workspace;
 	const char *weights;
 	const int64_t *syms; /* symbol values, then threads */
-	int64_t *status; /* [0] message number + 1 of the first bad index, [1] its value */
+	int64_t *status; /* of the first failure: [0] message number + 1, plus the dcc_status << 32 (0: ERROR_INDEX), [1] its value */
 	dcc_exec *exec; /* NULL: one worker */
 	void (*barrier)(const struct dcc_frame *, int64_t worker); /* NULL: none wanted */
 } dcc_frame;

@@ -517,13 +517,14 @@ static void run_program(const dcc_model *model, const dcc_target *target, dcc_fr
 	}
 }
 
-static int32_t report_index(const dcc_model *model, const int64_t *status, dcc_error *err)
+static int32_t report_failure(const dcc_model *model, const int64_t *status, dcc_error *err)
 {
-	int64_t message = __atomic_load_n(&status[0], __ATOMIC_ACQUIRE);
+	int64_t cell = __atomic_load_n(&status[0], __ATOMIC_ACQUIRE);
+	int32_t message = (int32_t)cell, code = (int32_t)(cell >> 32);
 	if (!message)
 		return 0;
 	bool known = message > 0 && message <= model->nmessages;
-	return dcc_report(err, DCC_ERROR_INDEX, known ? model->messages[message - 1] : "index {} is out of range",
+	return dcc_report(err, code ? code : DCC_ERROR_INDEX, known ? model->messages[message - 1] : "index {} is out of range",
 	                  __atomic_load_n(&status[1], __ATOMIC_ACQUIRE), 0, 0);
 }
 
@@ -563,7 +564,7 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 		return code;
 	frame.weights = weights;
 	run_program(model, target, &frame);
-	return report_index(model, status, err);
+	return report_failure(model, status, err);
 }
 
 /* The model's check wants outputs: it gets those that it would produce itself. */

@@ -28,7 +28,8 @@ static const char seed_tensor[] = "dcc-ir 1 stage fuse\n"
 				  "  %5: f32[seq, 2, batch] = transpose %x {perm=[1, 2, 0]}\n"
 				  "  %6: i64[2] = dims {values=[seq%3, min(batch, seq)]}\n"
 				  "  %7: f32[batch, seq, 4] = concat %x, %3 {axis=2}\n"
-				  "  return %7, %6\n"
+				  "  %8: f32[seq], %9: i64[2] = custom %3, @i {symbol=\"f\"}\n"
+				  "  return %7, %9\n"
 				  "}\n";
 
 static const char seed_loops[] =
@@ -69,6 +70,9 @@ static const char seed_loops[] =
 	"    fail 0, max(%n, 1, 2)\n"
 	"  }\n"
 	"}\n"
+	"kernel @custom(%x: f32 buf, %y: mut f32 buf, %n) loc \"/c\" C-1 {\n"
+	"  extern f(%x[%n]: f32[%n, 2], %y: f32[]) -> (%y[%n * 2]: f32[2, %n]) else 0\n"
+	"}\n"
 	"kernel @caller.avx2 target avx2(%x: f32 buf, %y: mut f32 buf, %n) {\n"
 	"  local %t: f32[64]\n"
 	"  parallel for %i in 0..%n {\n"
@@ -83,6 +87,7 @@ static const char seed_loops[] =
 	"  }\n"
 	"  step {\n"
 	"    call @caller.avx2(%in0, %out0, %seq)\n"
+	"    call @custom(%in0, %out0, %seq)\n"
 	"  }\n"
 	"}\n";
 

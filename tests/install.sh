@@ -97,6 +97,9 @@ if [ "$sanitized" = 0 ]; then
 	expect 1 '^$' grep Compiling <(cmake --build out)
 	touch dynconv.onnx
 	expect 0 'Compiling model any_length' cmake --build out
+	expect 0 'written to' cmake -S "$src/examples/custom" -B out3 "-DCMAKE_PREFIX_PATH=$prefix"
+	expect 0 'Built target app|Linking C executable app' cmake --build out3
+	expect 0 '^2.0943 at 1$' out3/app
 	cat >cmake/CMakeLists.txt <<-'END'
 		cmake_minimum_required(VERSION 3.18)
 		project(app LANGUAGES CXX)

@@ -33,6 +33,8 @@ static const char usage[] =
 	"  --threads N           default 1\n"
 	"  --oracle              evaluates the tensor IR instead of compiling (slow, for reference)\n"
 	"  --interp              interprets the loop IR instead of machine code (very slow)\n"
+	"  --custom-op OP        an operator of an .onnx that a C function computes: DOMAIN:OP=FUNCTION(...), as for dcc\n"
+	"  --load FILE           a shared object with such functions; several may be given\n"
 	"  --weights FILE        side file of an .o or .so compiled with --weights\n"
 	"\n"
 	"when is an output right (--check)\n"
@@ -46,8 +48,9 @@ typedef struct Options {
 	const char *model, *dir, *save, *check;
 	const char **files;
 	int nfile, capfile;
-	int nbind, capbind;
+	int nbind, capbind, capcustom, capload;
 	DimBinding *bind;
+	const char **custom, **load;
 	bool random, bench, profile, protocol;
 	uint64_t seed;
 	double seconds;
@@ -73,6 +76,8 @@ enum {
 	OptOracle,
 	OptInterp,
 	OptWeights,
+	OptCustom,
+	OptLoad,
 	OptHelp,
 	OptVersion
 };
@@ -85,7 +90,8 @@ static const struct option options[] = {
 	{"seconds", required_argument, 0, OptSeconds}, {"protocol", no_argument, 0, OptProtocol},
 	{"isa", required_argument, 0, OptIsa},         {"threads", required_argument, 0, OptThreads},
 	{"oracle", no_argument, 0, OptOracle},         {"interp", no_argument, 0, OptInterp},
-	{"weights", required_argument, 0, OptWeights}, {"help", no_argument, 0, OptHelp},
+	{"weights", required_argument, 0, OptWeights}, {"custom-op", required_argument, 0, OptCustom},
+	{"load", required_argument, 0, OptLoad},       {"help", no_argument, 0, OptHelp},
 	{"version", no_argument, 0, OptVersion},       {"profile", no_argument, 0, OptProfile},
 	{0},
 };
@@ -182,6 +188,8 @@ static void parse_option(Arena *arena, Options *o, int c)
 	case OptOracle: set_how(o, HowOracle); break;
 	case OptInterp: set_how(o, HowInterp); break;
 	case OptWeights: o->program.weights = optarg; break;
+	case OptCustom: PUSH(arena, o->custom, o->program.ncustom, o->capcustom, (const char *)optarg); break;
+	case OptLoad: PUSH(arena, o->load, o->program.nload, o->capload, (const char *)optarg); break;
 	case 'h':
 	case OptHelp: fputs(usage, stdout); exit(flush_stdout());
 	case OptVersion: printf("dcc-run %s\n", DCC_VERSION); exit(flush_stdout());
@@ -219,6 +227,8 @@ static void parse_options(Arena *arena, Options *o, int argc, char **argv)
 	}
 	o->program.nbind = o->nbind;
 	o->program.bind = o->bind;
+	o->program.custom = o->custom;
+	o->program.load = o->load;
 	check_options(o);
 }
 

@@ -183,7 +183,7 @@ static void describe_module(Arena *arena, Program *p, Module *m)
 static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, const Loc *loc)
 {
 	const Target *target = choose_target(opt, loc);
-	LoadOptions load = {.nbind = opt->nbind, .bind = opt->bind};
+	LoadOptions load = {.nbind = opt->nbind, .bind = opt->bind, .ncustom = opt->ncustom, .custom = opt->custom};
 	p->compile_s = now_s();
 	Module *m = load_model(p->path, &load);
 	if (opt->how == HowCode) {
@@ -233,6 +233,42 @@ static bool ends_with(const char *s, const char *end)
 	return n >= m && !strcmp(s + n - m, end);
 }
 
+/* ---- custom operators -------------------------------------------------------------------------------------------- */
+
+static void to_dcc_tensor(const Tensor *t, dcc_tensor *out)
+{
+	*out = (dcc_tensor){.data = t->data, .dtype = dtypes[t->dtype].onnx, .rank = t->rank};
+	memcpy(out->dims, t->dims, sizeof out->dims);
+}
+
+/* eval_custom: what compiled code does, for the evaluator and the interpreter. */
+static const char *call_loaded(Arena *arena, const char *symbol, const char *node, int nin, const Tensor *in, int nout,
+                               Tensor *out)
+{
+	dcc_custom_op *f = NULL;
+	void *found = dlsym(RTLD_DEFAULT, symbol);
+	if (!found)
+		return arena_printf(arena, "no function '%s' is loaded (--load FILE.so)", symbol);
+	memcpy(&f, &found, sizeof f);
+	dcc_tensor *tensors = arena_alloc(arena, (size_t)(nin + nout) * sizeof *tensors);
+	for (int i = 0; i < nin + nout; i++)
+		to_dcc_tensor(i < nin ? &in[i] : &out[i - nin], &tensors[i]);
+	int32_t got = f(&(dcc_custom_args){.size = sizeof(dcc_custom_args), .inputs = tensors, .outputs = tensors + nin,
+	                                   .ninputs = nin, .noutputs = nout, .node = node ? node : ""});
+	return got ? arena_printf(arena, "the function '%s' returned %d", symbol, (int)got) : NULL;
+}
+
+static void load_functions(Arena *arena, const ProgramOptions *opt)
+{
+	eval_custom = call_loaded;
+	for (int i = 0; i < opt->nload; i++) {
+		const Loc loc = {.file = opt->load[i]};
+		const char *path = strchr(opt->load[i], '/') ? opt->load[i] : arena_printf(arena, "./%s", opt->load[i]);
+		if (!dlopen(path, RTLD_NOW | RTLD_GLOBAL))
+			fatal_at(&loc, "cannot be loaded: %s", dlerror());
+	}
+}
+
 Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 {
 	double start = now_s();
@@ -245,6 +281,9 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 		fatal_at(&loc, "is machine code; --oracle and --interp need an .onnx or .ir file");
 	if (opt->weights && !object && !shared)
 		fatal_at(&loc, "--weights belongs to .o and .so files");
+	if (opt->ncustom && (object || shared))
+		fatal_at(&loc, "is compiled: --custom-op belongs to .onnx files");
+	load_functions(arena, opt);
 	if (object)
 		load_object(arena, p, &loc);
 	else if (shared)
@@ -261,12 +300,6 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
-
-static void to_dcc_tensor(const Tensor *t, dcc_tensor *out)
-{
-	*out = (dcc_tensor){.data = t->data, .dtype = dtypes[t->dtype].onnx, .rank = t->rank};
-	memcpy(out->dims, t->dims, sizeof out->dims);
-}
 
 DType dtype_of_port(const dcc_port *port)
 {

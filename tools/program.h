@@ -14,6 +14,9 @@ typedef struct ProgramOptions {
 	const char *weights; /* side file of an .o or .so; NULL: none */
 	int nbind;
 	const DimBinding *bind; /* -D */
+	int ncustom, nload;
+	const char *const *custom; /* --custom-op */
+	const char *const *load; /* shared objects whose functions the model may call */
 } ProgramOptions;
 
 typedef struct Program {

@@ -84,7 +84,7 @@ def _options(options, dims, march, name):
 def compile(model, *options, output=None, dims=None, march=None, name=None, weights=None):
     """Compiles a model (path, bytes or onnx.ModelProto) to a Model.
 
-    options  more options of the dcc program, one string each: "--no-fuse=winconv"
+    options  more options of the dcc program, one string each: "--no-fuse=winconv"; and files to link, "operators.o"
     output   keeps the shared object there (and its header beside it), for dcc.load()
     dims     {"seq": 128, "batch": (1, 64)} binds or bounds symbolic dims
     march    "avx2", "avx512", "native"; default: the best of all at run time
@@ -125,10 +125,10 @@ def _split_dims(text):
     return [*dims, text[start:].strip()] if text else []
 
 
-def inspect(model, dims=None):
+def inspect(model, *options, dims=None):
     """Inputs, outputs and symbols of a model, without compiling it."""
     with tempfile.TemporaryDirectory(prefix="dcc-") as folder:
-        text = _run([*_options((), dims, None, None), "--inspect", _model_file(model, folder)])
+        text = _run([*_options(options, dims, None, None), "--inspect", _model_file(model, folder)])
     name, ports, symbols = "", {"input": [], "output": []}, []
     for line in text.splitlines():
         kind, rest = line[:7].strip(), line[8:]

@@ -54,6 +54,21 @@ def test_description(model):
     assert repr(model) == "<dcc.Model dynconv(x: float32[batch, seq, 48]) -> y: float32[batch, seq, 48]>"
 
 
+def test_custom_operators(tmp_path):
+    folder = EXAMPLES / "custom"
+    subprocess.run(["cc", "-fPIC", "-c", f"-I{EXAMPLES.parent / 'runtime'}", folder / "operators.c", "-o", tmp_path / "operators.o"],
+                   check=True)
+    options = ("--custom-op=com.example:Snake=example_snake(%x: f32[b, t, c], alpha: f32[]) -> (f32[b, t, c])",
+               "--custom-op=com.example:Best=example_best(%x: f32[b, c, t]) -> (f32[b, c], i64[b, c])")
+    assert dcc.inspect(folder / "custom.onnx", *options).outputs[1] == dcc.Port("where", np.dtype("int64"), ("batch", 6))
+    with pytest.raises(dcc.CompileError, match="operator 'Best' of domain 'com.example'"):
+        dcc.check(folder / "custom.onnx", options[0])
+    model = dcc.compile(folder / "custom.onnx", *options, str(tmp_path / "operators.o"), "-lm")
+    y = model(x=np.eye(6, dtype=np.float32)[None])
+    best, where = y["best"], y["where"]
+    assert best.shape == where.shape == (1, 6) and set(where[0]) <= set(range(6))
+
+
 def test_report(model):
     assert {"pattern": "winconv", "nodes": ["/0/conv/Add_3"]} in model.report()["fused"]
 

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Operators that the application computes (--custom-op): IR text, every way to run them, what is refused.
+# usage: custom.sh BUILD
+set -u
+build=$(cd "$1" && pwd) || exit 1
+example=$PWD/examples/custom src=$PWD
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+LC_ALL=C
+failed=0 checks=0
+sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
+
+# expect STATUS TEXT command...: exit status, and TEXT (a regular expression) in what it prints
+expect() {
+	local status=$1 text=$2 out got
+	shift 2
+	out=$("$@" 2>&1)
+	got=$?
+	checks=$((checks + 1))
+	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
+		failed=$((failed + 1))
+		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
+	fi
+}
+
+snake='com.example:Snake=example_snake(%x: f32[b, t, c], alpha: f32[] = 1) -> (f32[b, t, c])'
+best='com.example:Best=example_best(%x: f32[b, c, t]) -> (f32[b, c], i64[b, c])'
+both=("--custom-op=$snake" "--custom-op=$best")
+model=$example/custom.onnx
+dcc=$build/dcc run=$build/dcc-run
+
+cc -O1 -fPIC -shared -I"$src/runtime" "$example/operators.c" -lm -o operators.so || exit 1
+cc -O1 -fPIC -c -I"$src/runtime" "$example/operators.c" -o operators.o || exit 1
+
+# The text: results of a node, the attribute as a constant, a copy where the function wants a dense tensor; reads back.
+expect 0 '^$' "$dcc" --emit=ir -o m.ir "${both[@]}" "$model"
+expect 0 '@alpha: f32\[\] = \[0.75\]' cat m.ir
+expect 0 '= custom %[0-9]+, @alpha \{symbol="example_snake"\} loc "snake"' cat m.ir
+expect 0 '%[0-9]+: f32\[batch, 6\], %[0-9]+: i64\[batch, 6\] = custom %[0-9]+ \{symbol="example_best"\} loc "best"' cat m.ir
+expect 0 '^1$' grep -c '= identity' m.ir
+expect 0 '^$' "$dcc" --emit=loops -o l.ir "${both[@]}" "$model"
+expect 0 '^  extern example_best\(%b0: f32\[%n[0-9], 6, %n[0-9]\]\) -> \(%b[0-9]: f32\[%n[0-9], 6\], %b[0-9]: i64\[%n[0-9], 6\]\) else [0-9]' \
+	cat l.ir
+for from in m.ir l.ir; do
+	expect 0 '^$' "$dcc" -o "$from.o" "$from"
+done
+expect 0 '^$' "$dcc" --name=custom --header=custom.h -o custom.o "${both[@]}" "$model"
+expect 0 '^$' cmp custom.o m.ir.o
+expect 0 '^$' cmp custom.o l.ir.o
+expect 0 'dcc_custom_op example_best;' cat custom.h
+
+# Every way to run it gives the recorded outputs.
+for how in '' --oracle --interp '--threads 2' '--interp --threads 3' '--isa avx2'; do
+	expect 0 '^PASS' "$run" "$model" --custom-op "$snake" --custom-op "$best" --load operators.so --check "$example" $how
+done
+expect 0 '^PASS' "$run" custom.o --load operators.so --check "$example"
+if [ "$sanitized" = 0 ]; then
+	expect 0 '^$' "$dcc" -shared -o custom.so operators.o "${both[@]}" "$model"
+	expect 1 "more than one input: '$model'" "$dcc" -shared -o x.so "$model" "$model"
+	expect 0 '^PASS' "$run" custom.so --check "$example" --threads 2
+	expect 0 '^$' cc -Wall -Werror -I. -I"$src/runtime" "$example/app.c" "$example/operators.c" custom.o "$build/libdcc.a" -lm -o app
+	expect 0 '^2.0943 at 1$' ./app
+	expect 1 "node 'best': the function 'example_best' returned 1 \(a custom operator failed\)" "$run" custom.so --random 1 -D seq=0
+	expect 0 'example_best.*best' "$run" custom.so --random 1 --profile --seconds 0.05
+fi
+expect 1 "custom \(node 'best'\): the function 'example_best' returned 1" \
+	"$run" "$model" --custom-op "$snake" --custom-op "$best" --load operators.so --oracle --random 1 -D seq=0
+
+# Of several signatures the first that fits is taken.
+expect 0 '^PASS' "$run" "$model" --custom-op 'com.example:Snake=other(%x: f32[n, c], alpha: f32[]) -> (f32[n, c])' \
+	--custom-op "$snake" --custom-op "$best" --load operators.so --check "$example"
+# Scratch memory: a result beyond the node's outputs.
+expect 0 'f32\[batch, 6\], %[0-9]+: i64\[batch, 6\], %[0-9]+: f32\[6\*batch\*max\(seq, 16\)\] = custom' "$dcc" --emit=ir -o - "${both[0]}" \
+	'--custom-op=com.example:Best=f(%x: f32[b, c, t]) -> (f32[b, c], i64[b, c], scratch: f32[b*c*max(t, 16)])' "$model"
+# A standard operator may be replaced.
+expect 0 'custom %x, @w \{symbol="my_gemm"\}' "$dcc" --emit=ir -o - "${both[@]}" \
+	'--custom-op=:MatMul=my_gemm(%x: f32[b, t, c], %w: f32[c, d]) -> (f32[b, t, d])' "$model"
+expect 0 "no node has the operator 'Nothing' of domain 'x'" "$dcc" --check "${both[@]}" '--custom-op=x:Nothing=f(%x: f32[]) -> (f32[])' "$model"
+
+# What does not fit.
+expect 1 "node 'best' \(Best-17\): operator 'Best' of domain 'com.example' is not supported \(--custom-op names" "$dcc" --check "${both[0]}" "$model"
+expect 1 'no --custom-op fits this node:' "$dcc" --check "${both[0]}" '--custom-op=com.example:Best=f(%x: f64[b, c, t]) -> (f32[b, c], i64[b, c])' "$model"
+expect 1 'f\(.*: input 0 is f32\[batch, 6, seq\]' "$dcc" --check "${both[0]}" '--custom-op=com.example:Best=f(%x: f32[b, 7, t]) -> (f32[b], i64[b])' "$model"
+expect 1 'the node has 2 outputs' "$dcc" --check "${both[0]}" '--custom-op=com.example:Best=f(%x: f32[b, c, t]) -> (f32[b, c])' "$model"
+expect 1 'the node has 1 inputs' "$dcc" --check "${both[0]}" '--custom-op=com.example:Best=f(%x: f32[b, c, t], %y: f32[]) -> (f32[b, c], i64[b, c])' "$model"
+expect 1 "attribute 'alpha' is not in the signature" "$dcc" --check "${both[1]}" '--custom-op=com.example:Snake=f(%x: f32[b, t, c]) -> (f32[b, t, c])' "$model"
+expect 1 "attribute 'alpha' has another type" "$dcc" --check "${both[1]}" '--custom-op=com.example:Snake=f(%x: f32[b, t, c], alpha: i64[]) -> (f32[b, t, c])' "$model"
+expect 1 "the node has no attribute 'beta'" "$dcc" --check "${both[1]}" '--custom-op=com.example:Snake=f(%x: f32[b, t, c], alpha: f32[], beta: f32[]) -> (f32[b, t, c])' "$model"
+expect 1 "'k' is no expression over the symbols of the parameters" "$dcc" --check "${both[1]}" '--custom-op=com.example:Snake=f(%x: f32[b, t, c], alpha: f32[]) -> (f32[k])' "$model"
+expect 1 "dim of a custom operator's parameter" "$dcc" --check -D seq=5 "${both[1]}" '--custom-op=com.example:Snake=f(%x: f32[b, c, c], alpha: f32[]) -> (f32[b])' "$model"
+expect 1 "the function cannot be called 'custom_run'|cannot be called 'custom_run'" "$dcc" --check "${both[1]}" '--custom-op=com.example:Snake=custom_run(%x: f32[b, t, c], alpha: f32[]) -> (f32[b, t, c])' "$model"
+expect 1 "the symbol 'a.b' is not a C identifier" "$dcc" --check "${both[1]}" '--custom-op=com.example:Snake=a.b(%x: f32[b, t, c], alpha: f32[]) -> (f32[b, t, c])' "$model"
+expect 1 "no function 'example_snake' is loaded" "$run" "$model" --custom-op "$snake" --custom-op "$best" --oracle --random 1
+expect 1 'is not part of this program' "$dcc" --verify-passes -o x.o "${both[@]}" "$model"
+
+# Options that cannot be read.
+for wrong in 'Best' 'x:Best' 'x:Best=' 'x:Best=f(' 'x:Best=f(%x)' 'x:Best=f(%x: f33[2]) -> (f32[])' 'x:Best=f(%x: f32[2) -> (f32[])' \
+	'x:Best=f(%x: f32[2])' 'x:Best=f(%x: f32[2]) -> ()' 'x:Best=f(%x: f32[2]) -> (f32[]) more' 'x:Best=f(a: f64[2]) -> (f32[])' \
+	'x:Best=f(%x: f32[1,1,1,1,1,1,1,1,1]) -> (f32[])' 'x:Best=f(a: f32[] = x) -> (f32[])'; do
+	expect 1 '^dcc: error: --custom-op=.*: expected ' "$dcc" --check "--custom-op=$wrong" "$model"
+done
+expect 1 "'operators.o' is linked with -shared only" "$dcc" -o x.o "${both[@]}" "$model" operators.o
+
+echo "custom: $checks checks, $failed failed"
+[ $failed = 0 ]
