@@ -1351,9 +1351,10 @@ static const char *eval_linear_packed(EvalNode *e)
 {
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
 	bool glu = attr_int(e->n, Attr_glu), gate_first = attr_int(e->n, Attr_gate);
-	Product p = {.rows = count_dims(x, 0, x->rank - 1), .depth = w->dims[1], .cols = e->out->dims[e->out->rank - 1]};
+	int outer = x->rank - (int)attr_int(e->n, Attr_inner);
+	Product p = {.rows = count_dims(x, 0, outer), .depth = w->dims[1], .cols = e->out->dims[e->out->rank - 1]};
 	int64_t half = p.cols / 2, width = glu ? PanelCols / 2 : PanelCols;
-	TRY(need_dims(e, x->dims[x->rank - 1] == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelCols
+	TRY(need_dims(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelCols
 	                     && w->dims[0] == ((glu ? half : p.cols) + width - 1) / width && (!glu || p.cols % 2 == 0)));
 	const double *xs = as_reals(e, x), *ps = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *ws = alloc_temp(e, p.depth * p.cols, sizeof(double)), *row = alloc_temp(e, p.cols, sizeof(double));

@@ -752,11 +752,15 @@ static const char *given_linear_packed(Module *m, const Node *n, const Type *out
 {
 	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
 	TRY(need_rank(m, w, 3, "w"));
-	if (x->rank < 1 || out->rank != x->rank)
-		FAIL("x has rank %d, the result %d", x->rank, out->rank);
-	for (int d = 0; d < x->rank - 1; d++)
+	int64_t inner = attr_int(n, Attr_inner), outer = x->rank - inner;
+	if (inner < 1 || outer < 0 || out->rank != outer + 1)
+		FAIL("x has rank %d, of which %lld axes are contracted, the result %d", x->rank, (long long)inner, out->rank);
+	for (int d = 0; d < outer; d++)
 		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
-	TRY(need_equal(m, n, x->dims[x->rank - 1], w->dims[1], "inner dimensions"));
+	const Dim *depth = dim_const(m, 1);
+	for (int d = outer; d < x->rank; d++)
+		depth = dim_mul(m, depth, x->dims[d]);
+	TRY(need_equal(m, n, depth, w->dims[1], "inner dimensions"));
 	TRY(need_equal(m, n, dim_const(m, PanelCols), w->dims[2], "panel widths"));
 	const Dim *cols = out->dims[out->rank - 1], *panel = dim_const(m, PanelCols);
 	if (attr_int(n, Attr_glu)) {

@@ -167,20 +167,42 @@ bool pass_group(Module *m)
 
 /* ---- layout ------------------------------------------------------------------------------------------------------------------- */
 
+/* x or, where x is a reshape that merges axes which do not lie side by side, what it reshapes: packing reads either, but the
+ * reshape would be a copy.  *inner: its axes that make up the last one of x. */
+static Value *unmerged(Module *m, Value *x, int *inner)
+{
+	const Type *t = &x->type;
+	View w;
+	Factor f[MaxFactors];
+
+	*inner = 1;
+	view_of(m, x, &w);
+	if (!x->def || x->def->op != OpReshape || w.root == x || merge_factors(m, &w, w.rank - 1, w.rank, f) < 2)
+		return x;
+	Value *from = x->def->in[0];
+	for (int d = 0; d + 1 < t->rank; d++)
+		if (d >= from->type.rank || from->type.dims[d] != t->dims[d])
+			return x;
+	*inner = from->type.rank - t->rank + 1;
+	return from;
+}
+
 static bool pack_linear(Module *m, Node *n)
 {
+	int inner;
+	Value *x = unmerged(m, n->in[0], &inner);
 	Node *next = n->next, *outer = n->block->owner ? n->block->owner : n;
 	bool glu = n->block->owner && next && next->op == OpGlu;
 	Type t = n->in[1]->type, panels = {.dtype = F32, .rank = 3};
 	const Dim *columns = glu ? dim_floordiv(m, t.dims[1], dim_const(m, 2)) : t.dims[1];
-	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, glu ? attr_int(next, Attr_gate) : 0)};
+	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, glu ? attr_int(next, Attr_gate) : 0), mk_int(Attr_inner, inner)};
 
 	panels.dims[0] = dim_ceildiv(m, columns, dim_const(m, glu ? 16 : 32));
 	panels.dims[1] = t.dims[0];
 	panels.dims[2] = dim_const(m, 32);
 	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &n->in[1], 2, attrs, &panels);
-	Value *in[] = {n->in[0], w, n->in[2]};
-	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 2, attrs, &n->out[0]->type);
+	Value *in[] = {x, w, n->in[2]};
+	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 3, attrs, &n->out[0]->type);
 	replace_uses(m, n->out[0], y);
 	erase_node(n);
 	return true;
@@ -196,5 +218,6 @@ bool pass_layout(Module *m)
 		if (n->op == OpGroup && n->body->first->op == OpLinear)
 			changed |= pack_linear(m, n->body->first);
 	}
+	changed |= remove_dead(m);
 	return changed;
 }

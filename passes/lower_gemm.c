@@ -111,44 +111,50 @@ static LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 }
 
 /* buf[at + k * count + i] = x[rows[i] + k * stride] * scale for the `count` rows of a tile: one branch a row count, so that the
- * rows are unrolled and the stores of one k stand side by side. */
-static void emit_pack(Kernel *k, const Access *x, LExpr *count, LExpr *(*row)(void *ctx, int i), void *ctx, LExpr *depth,
-                      LBuf *buf, LExpr *at, double scale)
+ * rows are unrolled and the stores of one k stand side by side.  k runs over the last `inner` axes of x. */
+static void emit_pack(Kernel *k, const Access *x, int inner, LExpr *count, LExpr *(*row)(void *ctx, int i), void *ctx, LBuf *buf,
+                      LExpr *at, double scale)
 {
 	LB *b = &k->b;
-	LExpr *stride = kdim(k, x->stride[x->rank - 1]), *from[64];
+	LExpr *from[64];
 
 	for (int r = 1; r <= k->l->t->mr; r++) {
 		lif(b, lop(b, LEq, count, li(b, r), NULL));
 		for (int i = 0; i < r; i++)
 			from[i] = llet(b, row(ctx, i));
-		LExpr *kk = lfor(b, ForSerial, li(b, 0), depth, NULL);
-		LExpr *step = llet(b, lmul(b, kk, stride)), *to = llet(b, ladd(b, at, lmul(b, kk, li(b, r))));
+		LExpr *kk = li(b, 0), *step = li(b, 0);
+		for (int d = x->rank - inner; d < x->rank; d++) {
+			LExpr *i = lfor(b, ForSerial, li(b, 0), kdim(k, x->extent[d]), NULL);
+			kk = llet(b, ladd(b, lmul(b, kk, kdim(k, x->extent[d])), i));
+			step = llet(b, ladd(b, step, lmul(b, i, kdim(k, x->stride[d]))));
+		}
+		LExpr *to = llet(b, ladd(b, at, lmul(b, kk, li(b, r))));
 		for (int i = 0; i < r; i++) {
 			LExpr *v = lload(b, x->buf, 1, ladd(b, from[i], step), NULL, NULL);
 			if (scale != 1)
 				v = lmul(b, v, lconst(b, (LType){F32, 1}, scale));
 			lstore(b, buf, ladd(b, to, li(b, i)), NULL, NULL, v);
 		}
-		lend(b);
-		lend(b);
+		for (int d = 0; d <= inner; d++)
+			lend(b);
 	}
 }
 
 typedef struct RowCtx {
 	Kernel *k;
 	const Access *x;
+	int row_axes;
 	LExpr *base, *from;
 } RowCtx;
 
 static LExpr *flat_row(void *ctx, int i)
 {
 	RowCtx *c = ctx;
-	return row_offset(c->k, c->x, c->x->rank - 1, llet(&c->k->b, ladd(&c->k->b, c->from, li(&c->k->b, i))));
+	return row_offset(c->k, c->x, c->row_axes, llet(&c->k->b, ladd(&c->k->b, c->from, li(&c->k->b, i))));
 }
 
-/* packed[start * K + k * count + i] = x[row start + i][k] for every tile. */
-static void pack_rows(Lower *l, Value *xv, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
+/* packed[start * K + k * count + i] = x[row start + i][k] for every tile; k: the last `inner` axes. */
+static void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
 {
 	Kernel k = open_kernel(l, "pack", true);
 	LB *b = &k.b;
@@ -158,8 +164,8 @@ static void pack_rows(Lower *l, Value *xv, const Dim *rows, const Dim *depth, co
 
 	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
-	RowCtx ctx = {.k = &k, .x = &x, .from = from};
-	emit_pack(&k, &x, llet(b, lsub(b, to, from)), flat_row, &ctx, nk, p, llet(b, lmul(b, from, nk)), 1);
+	RowCtx ctx = {.k = &k, .x = &x, .row_axes = x.rank - inner, .from = from};
+	emit_pack(&k, &x, inner, llet(b, lsub(b, to, from)), flat_row, &ctx, p, llet(b, lmul(b, from, nk)), 1);
 	lend(b);
 	kcall(&k);
 }
@@ -378,13 +384,14 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	Module *m = l->m;
 	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type;
 	const Dim *depth = wt->dims[1], *panels = wt->dims[0], *rows = dim_const(m, 1);
+	int inner = (int)attr_int(root, Attr_inner);
 
-	for (int d = 0; d + 1 < xt->rank; d++)
+	for (int d = 0; d < xt->rank - inner; d++)
 		rows = dim_mul(m, rows, xt->dims[d]);
 	const Dim *tiles = tiles_of(l, rows);
 	Slot *packed = hold_packed(l, root->in[0], dim_mul(m, rows, depth));
 	if (packed) /* not the rows that the last linear has left packed */
-		pack_rows(l, root->in[0], rows, depth, tiles, packed);
+		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed);
 	packed = l->packed;
 
 	Kernel k = open_kernel(l, "linear", true);
@@ -450,7 +457,7 @@ static LExpr *batch_row(void *ctx, int i)
 void pack_tile(Kernel *k, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale)
 {
 	RowCtx ctx = {.k = k, .x = x, .base = base, .from = from};
-	emit_pack(k, x, llet(&k->b, lsub(&k->b, to, from)), batch_row, &ctx, kdim(k, x->extent[x->rank - 1]), buf, at, scale);
+	emit_pack(k, x, 1, llet(&k->b, lsub(&k->b, to, from)), batch_row, &ctx, buf, at, scale);
 }
 
 static Access transposed(const Access *a, bool swap)

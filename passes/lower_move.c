@@ -110,40 +110,99 @@ static LExpr *inside_index(LB *b, LExpr *i, LExpr *n, int mode)
 	return lop(b, LPMin, r, lsub(b, period, r), NULL);
 }
 
-static void lower_pad(Lower *l, Node *n, Value *home)
+/* Element by element: edge and reflect. */
+static void pad_elements(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads)
 {
-	Module *m = l->m;
+	LB *b = &k->b;
 	const Type *t = &n->out[0]->type;
-	Kernel k = open_kernel(l, "pad", false);
-	LB *b = &k.b;
-	Access x = kaccess(&k, n->in[0]);
-	LBuf *y = kbuf(&k, home, true);
-	int mode = attr_int(n, Attr_mode), rank = t->rank;
-	const Dim *const *pads;
-	int npad = attr_dims(n, Attr_pads_dim, &pads);
-	LExpr *idx[MaxRank] = {0}, *in = NULL;
+	LExpr *idx[MaxRank] = {0};
 
-	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, type_numel(m, t)), NULL);
-	split_index(&k, at, t->dims, rank, idx);
-	for (int d = 0; d < rank; d++) {
-		LExpr *extent = kdim(&k, x.extent[d]);
-		idx[d] = llet(b, lsub(b, idx[d], npad ? kdim(&k, pads[d]) : li(b, 0)));
-		if (mode) {
-			idx[d] = llet(b, inside_index(b, idx[d], extent, mode));
+	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(k, type_numel(k->l->m, t)), NULL);
+	split_index(k, at, t->dims, t->rank, idx);
+	for (int d = 0; d < t->rank; d++) {
+		LExpr *i = llet(b, lsub(b, idx[d], kdim(k, pads[d])));
+		idx[d] = llet(b, inside_index(b, i, kdim(k, x->extent[d]), (int)attr_int(n, Attr_mode)));
+	}
+	lstore(b, y, at, NULL, NULL, lload(b, x->buf, 1, offset_of(k, x, idx), NULL, NULL));
+	lend(b);
+}
+
+typedef struct PadRow {
+	const Access *x;
+	LBuf *y;
+	LExpr *from, *to; /* offsets of the row's first element; from: as if x went on before it */
+	const Dim *before, *len; /* of the last axis; len: of x */
+	bool inside; /* the row holds elements of x */
+	double value;
+} PadRow;
+
+static void pad_lanes(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
+{
+	PadRow *r = ctx;
+	LB *b = &k->b;
+	const LType lanes = {I64, Lanes}, vec = {r->x->dtype, Lanes};
+	LExpr *v = lconst(b, vec, r->value);
+
+	if (r->inside) {
+		LExpr *first = llet(b, lsub(b, i, kdim(k, r->before)));
+		LExpr *at = llet(b, ladd(b, lcast(b, LIota, lanes, NULL), lcast(b, LSplat, lanes, first)));
+		LExpr *in = llet(b, lop(b, LAnd, lop(b, LLe, lconst(b, lanes, 0), at, NULL),
+		                        llt(b, at, lcast(b, LSplat, lanes, kdim(k, r->len))), NULL));
+		const Dim *stride = r->x->stride[r->x->rank - 1];
+		LExpr *x = load_lanes(k, r->x, ladd(b, r->from, lmul(b, first, kdim(k, stride))), stride, in);
+		v = lop(b, LSelect, in, x, v);
+	}
+	lstore(b, r->y, ladd(b, r->to, i), NULL, mask, v);
+}
+
+/* Rows of the last axis; one that lies outside of x along another axis is padding as a whole. */
+static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Type *t = &n->out[0]->type;
+	int last = t->rank - 1;
+	LExpr *idx[MaxRank] = {0}, *in = NULL;
+	PadRow r = {.x = x, .y = y, .before = pads[last], .len = x->extent[last], .value = attr_float(n, Attr_value)};
+
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, product(m, t->dims, last)), NULL);
+	split_index(k, row, t->dims, last, idx);
+	for (int d = 0; d < last; d++) {
+		if (pads[d] == dim_const(m, 0) && x->extent[d] == t->dims[d])
 			continue;
-		}
-		LExpr *ok = lop(b, LAnd, lop(b, LLe, li(b, 0), idx[d], NULL), llt(b, idx[d], extent), NULL);
+		idx[d] = llet(b, lsub(b, idx[d], kdim(k, pads[d])));
+		LExpr *ok = lop(b, LAnd, lop(b, LLe, li(b, 0), idx[d], NULL), llt(b, idx[d], kdim(k, x->extent[d])), NULL);
 		in = in ? lop(b, LAnd, in, ok, NULL) : ok;
 	}
+	r.to = llet(b, lmul(b, row, kdim(k, t->dims[last])));
 	if (in)
 		lif(b, in);
-	lstore(b, y, at, NULL, NULL, lload(b, x.buf, 1, offset_of(&k, &x, idx), NULL, NULL));
+	r.inside = true;
+	r.from = llet(b, offset_of(k, x, idx));
+	for_lanes(k, t->dims[last], pad_lanes, &r);
 	if (in) {
 		lelse(b);
-		lstore(b, y, at, NULL, NULL, lconst(b, (LType){t->dtype, 1}, attr_float(n, Attr_value)));
+		r.inside = false;
+		for_lanes(k, t->dims[last], pad_lanes, &r);
 		lend(b);
 	}
 	lend(b);
+}
+
+static void lower_pad(Lower *l, Node *n, Value *home)
+{
+	Kernel k = open_kernel(l, "pad", false);
+	Access x = kaccess(&k, n->in[0]);
+	LBuf *y = kbuf(&k, home, true);
+	const Dim *const *given, *pads[MaxRank];
+	int npad = attr_dims(n, Attr_pads_dim, &given);
+
+	for (int d = 0; d < x.rank; d++)
+		pads[d] = npad ? given[d] : dim_const(l->m, 0);
+	if (attr_int(n, Attr_mode) || !x.rank)
+		pad_elements(&k, n, &x, y, pads);
+	else
+		pad_rows(&k, n, &x, y, pads);
 	kcall(&k);
 }
 

@@ -26,6 +26,7 @@ bool uniform_value(Value *, double *);
 #include "passes.def"
 #undef PASS
 
+bool sink_transposes(Module *); /* sink.c */
 bool remove_dead(Module *); /* nodes that reach no output */
 
 #endif

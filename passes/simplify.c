@@ -291,7 +291,8 @@ bool pass_tidy(Module *m)
 	bool changed = false;
 
 	for (int round = 0;; round++) {
-		bool again = pass_canon(m);
+		bool again = sink_transposes(m);
+		again |= pass_canon(m);
 		again |= pass_simplify(m);
 		if (!again)
 			break;

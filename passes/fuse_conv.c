@@ -1,0 +1,118 @@
+/* fuse_conv.c - a plain convolution with constant weights is a linear over overlapping windows:
+ *
+ *   conv(x, w, b)  ->  transpose(linear(reshape(view(pad(transpose(x)))), w', b))
+ *
+ * Channels go last; the window of an output is then taps x channels, of which the innermost tap axis and the channels lie
+ * side by side in memory, so one dimension needs no im2col at all.  The view is read while rows are packed.  What a
+ * linear gets, convolution gets: packed weights, epilogues (pass_tidy moves the transpose behind them), threads.
+ */
+#include "idioms.h"
+
+typedef struct Conv {
+	Module *m;
+	Node *n;
+	int sp; /* spatial axes */
+	int64_t stride[MaxRank], dilation[MaxRank], before[MaxRank], after[MaxRank];
+} Conv;
+
+static Value *transpose(Conv *c, Value *x, int rank, const int64_t *perm)
+{
+	Attr a = mk_ints(c->m, Attr_perm, rank, perm);
+	return build(c->m, c->n->block, c->n, OpTranspose, c->n->loc, 1, &x, 1, &a, NULL);
+}
+
+static Value *reshape(Conv *c, Value *x, const Type *t)
+{
+	return build(c->m, c->n->block, c->n, OpReshape, c->n->loc, 1, &x, 0, NULL, t);
+}
+
+/* Axis `from` goes to `to`, the others keep their order. */
+static Value *move_axis(Conv *c, Value *x, int from, int to)
+{
+	int64_t perm[MaxRank];
+	int rank = x->type.rank;
+	for (int d = 0, next = 0; d < rank; d++) {
+		next += next == from;
+		perm[d] = d == to ? from : next++;
+	}
+	return transpose(c, x, rank, perm);
+}
+
+static void read_conv(Conv *c)
+{
+	const int64_t *strides, *dilations, *pads;
+	int ns = attr_ints(c->n, Attr_strides, &strides), nd = attr_ints(c->n, Attr_dilations, &dilations);
+	int np = attr_ints(c->n, Attr_pads, &pads);
+	for (int d = 0; d < c->sp; d++) {
+		c->stride[d] = ns ? strides[d] : 1;
+		c->dilation[d] = nd ? dilations[d] : 1;
+		c->before[d] = np ? pads[d] : 0;
+		c->after[d] = np ? pads[c->sp + d] : 0;
+	}
+}
+
+static Value *pad(Conv *c, Value *x)
+{
+	const Dim *pads[2 * MaxRank];
+	int rank = c->sp + 2;
+	bool any = false;
+	for (int d = 0; d < rank; d++) {
+		bool spatial = d > 0 && d < rank - 1;
+		pads[d] = dim_const(c->m, spatial ? c->before[d - 1] : 0);
+		pads[rank + d] = dim_const(c->m, spatial ? c->after[d - 1] : 0);
+		any |= spatial && (c->before[d - 1] || c->after[d - 1]);
+	}
+	Attr a = mk_dims(c->m, Attr_pads_dim, 2 * rank, pads);
+	return any ? build(c->m, c->n->block, c->n, OpPad, c->n->loc, 1, &x, 1, &a, NULL) : x;
+}
+
+/* [batch, out.., taps.., channels] of a padded [batch, in.., channels]. */
+static Value *windows(Conv *c, Value *x)
+{
+	Module *m = c->m;
+	const Type *w = &c->n->in[1]->type, *y = &c->n->out[0]->type;
+	int sp = c->sp;
+	Type t = {.dtype = F32, .rank = 2 * sp + 2};
+	const Dim *strides[MaxRank], *step = x->type.dims[sp + 1];
+	t.dims[0] = y->dims[0];
+	t.dims[2 * sp + 1] = x->type.dims[sp + 1];
+	strides[2 * sp + 1] = dim_const(m, 1);
+	for (int d = sp - 1; d >= 0; d--) {
+		t.dims[1 + d] = y->dims[2 + d];
+		t.dims[1 + sp + d] = w->dims[2 + d];
+		strides[1 + d] = dim_mul_const(m, step, c->stride[d]);
+		strides[1 + sp + d] = dim_mul_const(m, step, c->dilation[d]);
+		step = dim_mul(m, step, x->type.dims[1 + d]);
+	}
+	strides[0] = step;
+	Attr a = mk_dims(m, Attr_strides_dim, t.rank, strides);
+	Value *v = build(m, c->n->block, c->n, OpView, c->n->loc, 1, &x, 1, &a, &t);
+	Type rows = {.dtype = F32, .rank = sp + 2};
+	const Dim *depth = dim_const(m, 1);
+	for (int d = 0; d <= sp; d++)
+		rows.dims[d] = t.dims[d];
+	for (int d = sp + 1; d < t.rank; d++)
+		depth = dim_mul(m, depth, t.dims[d]);
+	rows.dims[sp + 1] = depth;
+	return reshape(c, v, &rows);
+}
+
+bool fuse_conv(Module *m, Node *n)
+{
+	Conv c = {.m = m, .n = n, .sp = n->out[0]->type.rank - 2};
+
+	if (n->op != OpConv || c.sp < 1 || c.sp > (MaxRank - 2) / 2 || attr_int(n, Attr_group) != 1 || !is_const(n->in[1]) ||
+	    n->out[0]->type.dtype != F32)
+		return false;
+	if (!allow("conv"))
+		return false;
+	read_conv(&c);
+	Value *x = windows(&c, pad(&c, move_axis(&c, n->in[0], 1, c.sp + 1)));
+	Value *w = move_axis(&c, move_axis(&c, n->in[1], 0, c.sp + 1), 0, c.sp); /* taps.., channels, outputs */
+	Type matrix = {.dtype = F32, .rank = 2, .dims = {x->type.dims[c.sp + 1], n->in[1]->type.dims[0]}};
+	Value *in[] = {x, reshape(&c, w, &matrix), n->in[2]};
+	Value *y = build(m, n->block, n, OpLinear, n->loc, 3, in, 0, NULL, NULL);
+	replace_uses(m, n->out[0], move_axis(&c, y, c.sp + 1, 1));
+	report_match("conv", n->loc);
+	return true;
+}

@@ -1,0 +1,128 @@
+/* sink.c - moves transposes behind elementwise operators and glu, so that these are computed where the product is:
+ *
+ *   add(transpose(linear(x)), c)  ->  transpose(add(linear(x), transpose'(c)))
+ *
+ * Applied where a transposed operand is a linear's result, or was computed from one elementwise, since those end up in the epilogue;
+ * all operands that are not constant must be transposed alike.  Every step moves a transpose towards the outputs, so it ends.
+ */
+#include "pass.h"
+
+/* v is transpose(root, perm): axis d of v is axis perm[d] of root, which has the same rank. */
+static bool is_transposed(Module *m, Value *v, Value **root, int64_t *perm)
+{
+	View w;
+	const Dim *stride[MaxRank], *s = dim_const(m, 1);
+	unsigned taken = 0;
+
+	view_of(m, v, &w);
+	const Type *t = &w.root->type;
+	if (w.root == v || t->rank != v->type.rank || !view_is_permutation(m, &w))
+		return false;
+	for (int d = t->rank - 1; d >= 0; d--) {
+		stride[d] = s;
+		s = dim_mul(m, s, t->dims[d]);
+	}
+	for (int d = 0; d < t->rank; d++) {
+		Factor f[MaxFactors];
+		int n = merge_factors(m, &w, d, d + 1, f), axis = 0;
+		if (n > 1)
+			return false;
+		while (axis < t->rank && (taken >> axis & 1 || t->dims[axis] != v->type.dims[d] || (n && stride[axis] != f[0].stride)))
+			axis++;
+		if (axis == t->rank)
+			return false;
+		perm[d] = axis;
+		taken |= 1u << axis;
+	}
+	*root = w.root;
+	return true;
+}
+
+static bool is_identity(const int64_t *perm, int rank)
+{
+	for (int d = 0; d < rank; d++)
+		if (perm[d] != d)
+			return false;
+	return true;
+}
+
+static bool ends_in_product(const Value *v)
+{
+	const Node *n = v->def;
+	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGlu || (ops[n->op].cls == ClsEwise && !is_const(v)));
+}
+
+static Value *transpose(Module *m, Node *at, Value *x, int rank, const int64_t *perm)
+{
+	Attr a = mk_ints(m, Attr_perm, rank, perm);
+	return build(m, at->block, at, OpTranspose, at->loc, 1, &x, 1, &a, NULL);
+}
+
+/* A constant operand of lower or equal rank, laid out like the roots. */
+static Value *constant_operand(Module *m, Node *n, Value *v, int rank, const int64_t *perm)
+{
+	Type t = {.dtype = v->type.dtype, .rank = rank};
+	int64_t back[MaxRank];
+	int lead = rank - v->type.rank;
+
+	if (v->type.rank == 0)
+		return v;
+	for (int d = 0; d < rank; d++) {
+		t.dims[d] = d < lead ? dim_const(m, 1) : v->type.dims[d - lead];
+		back[perm[d]] = d;
+	}
+	if (lead)
+		v = build(m, n->block, n, OpReshape, n->loc, 1, &v, 0, NULL, &t);
+	return transpose(m, n, v, rank, back);
+}
+
+static bool sink_node(Module *m, Node *n)
+{
+	const Type *t = &n->out[0]->type;
+	int64_t perm[MaxRank], other[MaxRank];
+	Value *in[MaxIn] = {0}, *root = NULL;
+	bool worth = false;
+
+	if ((ops[n->op].cls != ClsEwise && n->op != OpGlu) || n->op == OpIdentity || is_const(n->out[0]))
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		Value *v = n->in[i];
+		if (is_const(v))
+			continue;
+		if (v->type.rank != t->rank || !is_transposed(m, v, &in[i], root ? other : perm))
+			return false;
+		for (int d = 0; root && d < t->rank; d++)
+			if (other[d] != perm[d])
+				return false;
+		root = root ? root : in[i];
+		worth |= ends_in_product(in[i]);
+	}
+	if (!root || !worth || is_identity(perm, t->rank))
+		return false;
+	for (int i = 0; i < n->nin; i++)
+		if (!in[i])
+			in[i] = constant_operand(m, n, n->in[i], t->rank, perm);
+	Type given = {.dtype = t->dtype, .rank = t->rank};
+	for (int d = 0; d < t->rank; d++)
+		given.dims[perm[d]] = t->dims[d];
+	Node *made = new_node(m, n->block, n, n->op, n->loc, n->nin, in);
+	for (int i = 0; i < n->nattr; i++)
+		set_attr(m, made, n->attrs[i]);
+	if (n->op == OpGlu)
+		set_attr(m, made, mk_int(Attr_axis, perm[attr_int(n, Attr_axis)]));
+	const char *wrong = set_type(m, made, ops[n->op].given ? &given : NULL);
+	if (wrong || !type_equal(&made->out[0]->type, &given))
+		bug("sink: %s", wrong ? wrong : type_text(m, &made->out[0]->type));
+	replace_uses(m, n->out[0], transpose(m, n, made->out[0], t->rank, perm));
+	return true;
+}
+
+bool sink_transposes(Module *m)
+{
+	bool changed = false;
+
+	FOR_NODES(n, &m->main->body)
+		if (n->nout == 1 && n->out[0]->nuse && !n->out[0]->known)
+			changed |= sink_node(m, n);
+	return changed;
+}
