@@ -1,7 +1,7 @@
 /* import_attention.c - Attention in all its forms, and RotaryEmbedding.
  *
  * Operands become [batch, tokens, heads, width], which is what the IR's attention takes.  What that op has no attribute
- * for is a mask (causal rules that it does not share, lengths per batch) or, for softcap, a composition.
+ * for is a mask (causal rules that it does not share, lengths per batch).
  */
 #include "import.h"
 
@@ -108,38 +108,6 @@ static Value *join_masks(Call *c, Value *mask, Value *sees)
 
 /* ---- attention ------------------------------------------------------------------------------------------------- */
 
-/* [batch, tokens, heads, width] -> [batch, query heads, tokens, width]: each key head serves a run of query heads. */
-static Value *repeat_heads(Call *c, Value *v, const Dim *heads)
-{
-	v = emit_transpose(c, v, heads_second);
-	const Dim *const *d = v->type.dims, *one = dim_const(c->m, 1);
-	const Dim *group = divide_dims(c, heads, d[1]);
-	const Dim *split[5] = {d[0], d[1], one, d[2], d[3]}, *wide[5] = {d[0], d[1], group, d[2], d[3]};
-	if (heads == d[1])
-		return v;
-	const Dim *out[4] = {d[0], heads, d[2], d[3]};
-	return emit_reshape(c, emit_expand(c, emit_reshape(c, v, 5, split), 5, wide), 4, out);
-}
-
-/* softmax(cap * tanh(scale q k' / cap) + mask) v, where rows that see nothing give 0 */
-static Value *capped_attention(Call *c, Value *const *in, double scale, double cap, Value *mask)
-{
-	DType dtype = in[InQ]->type.dtype;
-	const Dim *heads = in[InQ]->type.dims[2];
-	int64_t last[1] = {3};
-	Attr axis = mk_int(Attr_axis, 3);
-	Value *q = emit_transpose(c, in[InQ], heads_second), *k = emit_swap(c, repeat_heads(c, in[InK], heads));
-	Value *s = emit2(c, OpMul, emit2(c, OpMatMul, q, k), emit_const(c, dtype, scale / cap));
-	s = emit2(c, OpMul, emit1(c, OpTanh, s), emit_const(c, dtype, cap));
-	Value *none = emit_const(c, dtype, -INFINITY), *zero = emit_const(c, dtype, 0);
-	if (mask)
-		s = mask->type.dtype == Bool ? emit3(c, OpWhere, mask, s, none) : emit2(c, OpAdd, s, mask);
-	Value *p = emit(c, OpSoftmax, 1, &s, 1, &axis, NULL);
-	if (mask)
-		p = emit3(c, OpWhere, emit2(c, OpEq, emit_reduce(c, OpReduceMax, s, 1, last, true), none), zero, p);
-	return emit_transpose(c, emit2(c, OpMatMul, p, repeat_heads(c, in[InV], heads)), heads_second);
-}
-
 /* Causal: query i sees key j for j <= i + past; the IR's rule says the same if the new keys are as many as the
  * queries. */
 void import_attention(Call *c)
@@ -160,18 +128,14 @@ void import_attention(Call *c)
 	double cap = onnx_float(c, "softcap", 0);
 	if (operand(c, InLengths))
 		sees = mask_lengths(c, queries, keys, causal);
-	else if (causal && (queries != fresh || cap != 0))
+	else if (causal && queries != fresh)
 		sees = emit2(c, OpLe, count(c, keys, dim_const(m, 0), 3), count(c, queries, past, 2));
 	Value *mask = operand(c, InMask) ? lengthen_mask(c, c->in[InMask], keys) : NULL;
 	in[InMask] = join_masks(c, mask, sees);
-	if (cap != 0) {
-		c->out[OutY] = join_heads(c, capped_attention(c, in, scale, cap, in[InMask]));
-		return;
-	}
 	bool masked = in[InMask] != NULL; /* a row that sees no key gives 0, as ONNX defines */
-	Attr attrs[3] = {mk_float(Attr_scale, scale), mk_int(Attr_causal, causal && !sees), mk_int(Attr_zero_nan,
-	                                                                                           masked)};
-	c->out[OutY] = join_heads(c, emit(c, OpAttention, masked ? 4 : 3, in, 3, attrs, NULL));
+	Attr attrs[4] = {mk_float(Attr_scale, scale), mk_int(Attr_causal, causal && !sees), mk_int(Attr_zero_nan, masked),
+	                 mk_float(Attr_softcap, cap)};
+	c->out[OutY] = join_heads(c, emit(c, OpAttention, masked ? 4 : 3, in, 4, attrs, NULL));
 }
 
 /* ---- rotary embedding ------------------------------------------------------------------------------------------ */

@@ -971,11 +971,11 @@ static const char *eval_winconv(EvalNode *e)
 }
 
 /* Adds the mask (f32) or its -inf (bool) to a row of scores; mask streams over [B, H, T, S]. */
-static void add_mask(double *scores, int64_t keys, const Tensor *mask, const double *values, int64_t at, int64_t step)
+static void add_mask(double *scores, int64_t keys, const Tensor *mask, double fill, const double *values, int64_t at, int64_t step)
 {
 	for (int64_t s = 0; s < keys; s++) {
 		double v = values[at + s * step];
-		scores[s] += mask->dtype == Bool ? (v != 0 ? 0 : -INFINITY) : v;
+		scores[s] = mask->dtype != Bool ? scores[s] + v : v != 0 ? scores[s] : fill;
 	}
 }
 
@@ -1002,7 +1002,7 @@ static const char *eval_attention(EvalNode *e)
 	int64_t batch = q->dims[0], rows = q->dims[1], heads = q->dims[2], width = q->dims[3];
 	int64_t keys = k->dims[1], kv_heads = k->dims[2], out_width = v->dims[3];
 	bool causal = attr_int(e->n, Attr_causal);
-	double scale = attr_float(e->n, Attr_scale);
+	double scale = attr_float(e->n, Attr_scale), softcap = attr_float(e->n, Attr_softcap);
 	Tensor space = {.rank = 4, .dims = {batch, heads, rows, keys}};
 	Walk w;
 	walk_over(&w, &space);
@@ -1021,11 +1021,13 @@ static const char *eval_attention(EvalNode *e)
 			double dot = 0;
 			for (int64_t r = 0; r < width; r++)
 				dot += qs[bth * width + r] * key[r];
-			scores[s] = causal && s > t + (keys - rows) ? -INFINITY : dot * scale;
+			scores[s] = softcap ? softcap * tanh(dot * scale / softcap) : dot * scale;
 		}
 		if (mask)
-			add_mask(scores, keys, mask, ms, b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2],
+			add_mask(scores, keys, mask, attr_float(e->n, Attr_fill), ms, b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2],
 			         w.stride[0][3]);
+		for (int64_t s = keys; causal && s > 0 && s > t + (keys - rows) + 1; s--)
+			scores[s - 1] = -INFINITY;
 		finish_scores(e->n, scores, keys);
 		memset(y, 0, out_width * sizeof *y);
 		for (int64_t s = 0; s < keys; s++)

@@ -509,6 +509,10 @@ const char *shape_attention(Module *m, const Node *n, Type *out)
 	if (q->dims[2] != k->dims[2])
 		TRY(need_multiple(m, n, q->dims[2], k->dims[2], "query heads over key heads"));
 	TRY(check_mask(m, n, q, k));
+	if (attr_float(n, Attr_softcap) < 0)
+		FAIL("softcap is negative: %g", attr_float(n, Attr_softcap));
+	if (find_attr(n, Attr_fill) && (!type_in(n, 3) || type_in(n, 3)->dtype != Bool))
+		FAIL("fill belongs to a bool mask");
 	Type t = {.dtype = q->dtype, .rank = 4, .dims = {q->dims[0], q->dims[1], q->dims[2], v->dims[3]}};
 	*out = t;
 	return NULL;

@@ -1,17 +1,21 @@
 /* fuse_attention.c - softmax(scale * q k^T + mask) v, in every layout.
  *
  * The operands are taken as views, so transposes, head splits and packed projections do not matter.  Scales on q, on k and on
- * the scores become one factor; `where(isnan(p), 0, p)` behind the softmax becomes zero_nan; an added or a -inf-filled mask becomes
- * the mask operand.  The result has the layout [batch, query, head, channel] that the next projection reads in order.
+ * the scores become one factor; `where(isnan(p), 0, p)` behind the softmax becomes zero_nan; cap * tanh(s / cap) becomes softcap.
+ * Whatever masks and biases lie between product and softmax, in any order, is brought to the form
+ *   where(keep, scale * product + bias, fill)
+ * from the softmax inwards, and becomes one mask operand.  The result has the layout [batch, query, head, channel] that the next
+ * projection reads in order.
  */
 #include "idioms.h"
 #include <math.h>
 
 typedef struct Heads { /* the parts of one attention */
+	Node *at; /* the product with v: everything is made before it, where all operands are known */
 	Value *q, *k, *v; /* scores = q k', result = p v; k' is [.., channel, key] */
 	bool k_rows; /* k is [.., key, channel] instead */
-	Value *mask; /* broadcasts to the scores; f32 (added) or bool (kept) */
-	double scale;
+	Value *keep, *bias; /* broadcast to the scores; NULL: keep all, add nothing */
+	double scale, fill, softcap; /* softcap 0: none */
 	bool zero_nan;
 	const Loc *scores_loc, *softmax_loc;
 } Heads;
@@ -44,34 +48,120 @@ static Value *strip_nan_guard(Value *p, bool *zero_nan)
 	return w->in[2];
 }
 
-/* Takes one mask off the scores: an addition, or a select of -inf. */
-static Value *strip_mask(Module *m, Value *s, Heads *h)
+/* ---- between product and softmax ---------------------------------------------------------------------------------------------- */
+
+/* Added to any score it gives itself: a select of it is as good as an addition. */
+static bool swallows_scores(double fill)
+{
+	return fill < -1e30;
+}
+
+static Value *binary(Module *m, Node *at, Op op, Value *a, Value *b)
+{
+	Value *in[] = {a, b};
+	return build(m, at->block, at, op, at->loc, 2, in, 0, NULL, NULL);
+}
+
+static Value *f32_scalar(Module *m, double x)
+{
+	return const_scalar(m, F32, x)->value;
+}
+
+static Value *scaled(Module *m, Node *at, Value *v, double factor)
+{
+	return factor == 1 ? v : binary(m, at, OpMul, v, f32_scalar(m, factor));
+}
+
+static Value *either(Module *m, Node *at, Value *keep, Value *a, Value *b)
+{
+	Value *in[] = {keep, a, b};
+	return build(m, at->block, at, OpWhere, at->loc, 3, in, 0, NULL, NULL);
+}
+
+static void add_bias(Module *m, Heads *h, Value *bias)
+{
+	h->bias = h->bias ? binary(m, h->at, OpAdd, h->bias, bias) : bias;
+}
+
+/* The scores, of type t, are where(keep, inner, fill). */
+static bool add_select(Module *m, Heads *h, Value *keep, double fill)
+{
+	fill = fill * h->scale;
+	if (h->scale <= 0)
+		return false;
+	if (isfinite(fill) && (h->bias || h->keep) && swallows_scores(fill)) {
+		add_bias(m, h, either(m, h->at, keep, f32_scalar(m, 0), f32_scalar(m, fill)));
+		return true;
+	}
+	if ((h->keep && fill != h->fill) || (h->bias && fill != -INFINITY))
+		return false;
+	h->keep = h->keep ? binary(m, h->at, OpAnd, h->keep, keep) : keep;
+	h->fill = fill;
+	return true;
+}
+
+/* cap * tanh(u / cap): returns u. */
+static Value *strip_softcap(Value *s, Heads *h)
+{
+	double cap = 1, inverse = 1;
+	Value *v = strip_scale(s, &cap);
+	Node *n = v->def;
+
+	if (!n || n->op != OpTanh || !(cap > 0) || h->softcap != 0 || h->scale != 1 || !only_user(v))
+		return s;
+	Value *u = strip_scale(n->in[0], &inverse);
+	h->softcap = cap;
+	h->scale = inverse * cap;
+	return u;
+}
+
+enum { Deepest = 8 }; /* operations between product and softmax */
+
+/* Is v computed elementwise from a product? */
+static bool leads_to_product(const Value *v, const Type *scores, int depth)
+{
+	const Node *n = v->def;
+	if (!n || !depth || !type_equal(&v->type, scores))
+		return false;
+	for (int i = 0; ops[n->op].cls == ClsEwise && i < n->nin; i++)
+		if (leads_to_product(n->in[i], scores, depth - 1))
+			return true;
+	return n->op == OpMatMul;
+}
+
+/* Takes the outermost operation off the scores; returns them if there is none to take. */
+static Value *strip_one(Module *m, Value *s, Heads *h)
 {
 	Node *n = s->def;
+	Value *inner;
 	double x;
 
-	if (!n || h->mask)
+	if (!n || !only_user(s))
 		return s;
-	if (n->op == OpAdd)
-		for (int i = 0; i < 2; i++) {
-			double ignored = 1;
-			Value *inner = strip_scale(n->in[i], &ignored);
-			if (type_equal(&n->in[i]->type, &s->type) && inner->def && inner->def->op == OpMatMul) {
-				h->mask = n->in[1 - i];
-				return n->in[i];
-			}
+	if ((inner = strip_softcap(s, h)) != s || (inner = strip_scale(s, &h->scale)) != s)
+		return inner;
+	bool fixed = h->keep && isfinite(h->fill) && !swallows_scores(h->fill); /* the excluded keys have a score of their own */
+	for (int i = 0; n->op == OpAdd && i < 2 && !fixed; i++)
+		if (leads_to_product(n->in[i], &s->type, Deepest)) {
+			add_bias(m, h, scaled(m, h->at, n->in[1 - i], h->scale));
+			return n->in[i];
 		}
-	if (n->op != OpWhere)
-		return s;
-	for (int fill = 1; fill <= 2; fill++)
-		if (uniform_value(n->in[fill], &x) && x == -INFINITY && type_equal(&n->in[3 - fill]->type, &s->type)) {
+	for (int fill = 1; n->op == OpWhere && fill <= 2; fill++)
+		if (uniform_value(n->in[fill], &x) && type_equal(&n->in[3 - fill]->type, &s->type)) {
 			Value *keep = n->in[0];
 			if (fill == 1)
-				keep = build(m, n->block, n, OpNot, n->loc, 1, &keep, 0, NULL, NULL);
-			h->mask = keep;
-			return n->in[3 - fill];
+				keep = build(m, h->at->block, h->at, OpNot, n->loc, 1, &keep, 0, NULL, NULL);
+			return add_select(m, h, keep, x) ? n->in[3 - fill] : s;
 		}
 	return s;
+}
+
+/* The mask operand, or NULL for none. */
+static Value *mask_of(Module *m, const Heads *h)
+{
+	if (h->bias && h->keep)
+		return either(m, h->at, h->keep, h->bias, f32_scalar(m, h->fill));
+	return h->bias ? h->bias : h->keep;
 }
 
 static const char *find_parts(Module *m, Node *n, Heads *h)
@@ -79,6 +169,7 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	if (attr_int(n, Attr_trans_a) || attr_int(n, Attr_trans_b))
 		return "probabilities or values are transposed";
 	h->scale = 1;
+	h->fill = -INFINITY;
 	h->v = n->in[1];
 	Value *p = strip_nan_guard(n->in[0], &h->zero_nan);
 	Node *softmax = p->def;
@@ -90,8 +181,13 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	Value *s = softmax->in[0];
 	if (only_user(s) != softmax)
 		return "the scores are used elsewhere too";
-	s = strip_scale(strip_mask(m, s, h), &h->scale); /* a scale outside the mask would scale the mask too */
+	for (Value *outer = NULL; outer != s;) {
+		outer = s;
+		s = strip_one(m, outer, h);
+	}
 	Node *qk = s->def;
+	if (qk && ops[qk->op].cls == ClsEwise && leads_to_product(s, &s->type, Deepest))
+		return "an operation between product and softmax is no scale, mask or softcap, or does not combine with the others";
 	if (!qk || qk->op != OpMatMul || attr_int(qk, Attr_trans_a))
 		return "the scores are not a product of queries and keys";
 	h->scores_loc = qk->loc;
@@ -196,12 +292,14 @@ static bool build_attention(Module *m, Node *n, const Heads *h)
 	scores.dims[scores.rank - 1] = h->v->type.dims[scores.rank - 2];
 	Value *in[4] = {as_heads(m, h->q, false, batch, heads, n), as_heads(m, h->k, !h->k_rows, batch, heads, n),
 	                as_heads(m, h->v, false, batch, heads, n), NULL};
-	if (h->mask)
-		in[3] = as_mask(m, h->mask, &scores, batch, heads, n);
-	if (!in[0] || !in[1] || !in[2] || (h->mask && !in[3]))
+	Value *mask = mask_of(m, h);
+	if (mask)
+		in[3] = as_mask(m, mask, &scores, batch, heads, n);
+	if (!in[0] || !in[1] || !in[2] || (mask && !in[3]))
 		return false;
-	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan)};
-	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 2, attrs, NULL);
+	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan), mk_float(Attr_softcap, h->softcap),
+	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY)};
+	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 4, attrs, NULL);
 	View w, t, merged;
 	view_identity(m, a, &w);
 	view_transpose(&w, (const int64_t[]){0, 2, 1, 3}, &t);
@@ -224,7 +322,7 @@ static bool build_attention(Module *m, Node *n, const Heads *h)
 
 bool fuse_attention(Module *m, Node *n)
 {
-	Heads h = {0};
+	Heads h = {.at = n};
 	bool guard = false;
 
 	if (n->op != OpMatMul)

@@ -46,6 +46,10 @@ static LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *i
 	Kernel *k = a->k;
 	LB *b = &k->b;
 	LExpr *ns = kdim(k, a->S), *none = lconst(b, F32x16, -INFINITY);
+	double cap = attr_float(a->n, Attr_softcap);
+
+	if (cap != 0)
+		s = llet(b, lmul(b, vm_tanh(b, llet(b, lop(b, LDiv, s, lconst(b, F32x16, cap), NULL))), lconst(b, F32x16, cap)));
 
 	if (a->masked) {
 		const Dim *stride = a->mask.stride[3];
@@ -53,7 +57,7 @@ static LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *i
 		if (!dim_equals(stride, 0))
 			at = ladd(b, at, lmul(b, key, kdim(k, stride)));
 		LExpr *m = llet(b, load_lanes(k, &a->mask, at, stride, inside));
-		s = llet(b, a->bool_mask ? lop(b, LSelect, m, s, none) : ladd(b, s, m));
+		s = llet(b, a->bool_mask ? lop(b, LSelect, m, s, lconst(b, F32x16, attr_float(a->n, Attr_fill))) : ladd(b, s, m));
 	}
 	if (a->causal) { /* key <= query + keys - queries */
 		LExpr *last = lsub(b, ladd(b, query, lsub(b, ns, kdim(k, a->T))), key);

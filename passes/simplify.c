@@ -103,6 +103,30 @@ static bool fold_uniform_gather(Module *m, Node *n)
 	return true;
 }
 
+static Value *expanded(Module *m, Value *v, Node *n)
+{
+	const Type *t = &n->out[0]->type;
+	return type_equal(&v->type, t) ? v : build(m, n->block, n, OpExpand, n->loc, 1, &v, 0, NULL, t);
+}
+
+/* A condition that is known everywhere: and(x, true), or(x, true), where(true, a, b) and the like. */
+static bool fold_condition(Module *m, Node *n)
+{
+	double x;
+
+	if (n->op == OpWhere && uniform_value(n->in[0], &x)) {
+		replace_uses(m, n->out[0], expanded(m, n->in[x ? 1 : 2], n));
+		return true;
+	}
+	for (int i = 0; (n->op == OpAnd || n->op == OpOr) && n->out[0]->type.dtype == Bool && i < 2; i++)
+		if (uniform_value(n->in[i], &x)) {
+			bool other = (n->op == OpAnd) == (x != 0); /* it decides nothing */
+			replace_uses(m, n->out[0], expanded(m, n->in[other ? 1 - i : i], n));
+			return true;
+		}
+	return false;
+}
+
 /* Elementwise over uniform operands: the scalar is folded, then expanded. */
 static bool fold_uniform_ewise(Module *m, Node *n)
 {
@@ -171,7 +195,7 @@ static bool fold(Module *m)
 
 	FOR_NODES(n, &m->main->body)
 		if (!is_unused(n) &&
-		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || trim_conv(m, n)))
+		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) || trim_conv(m, n)))
 			changed = true;
 	return changed;
 }

@@ -290,6 +290,10 @@ static void make_attention(Family *f)
 	add_attention(f, "q", "", 3, 7, "_", "{causal=1}");
 	add_attention(f, "q", "", 3, 7, "%bm", "{causal=1, zero_nan=1}");
 	add_attention(f, "q", "", 3, 7, "%hm", "");
+	add_attention(f, "q", "", 3, 7, "_", "{softcap=0.75}");
+	add_attention(f, "q", "", 3, 7, "%m", "{scale=3, softcap=1.5}");
+	add_attention(f, "q", "", 3, 7, "%bm", "{fill=-1.25}");
+	add_attention(f, "qg", "g", 4, 33, "%sm", "{causal=1, softcap=2}");
 	add_attention(f, "qg", "g", 4, 33, "_", "{scale=0.25, causal=1, zero_nan=1}");
 	add_attention(f, "qg", "g", 4, 33, "%sm", "{scale=0.25}");
 	line(f, "%%tm1: f32[t, s] = transpose %%tm {perm=[1, 0]}");
