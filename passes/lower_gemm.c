@@ -5,10 +5,15 @@
  * over the workers, and runs all tiles of a block of rows inside, K in blocks of kb, so that a panel slice stays in L1
  * while the tiles pass by; partial sums lie in a local [rows][32] and are reloaded: one FMA chain per output, k ascending, whatever
  * the blocking.  After the last block of K the epilogue runs over the rows while they are in L1.
+ * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
  */
 #include "lower.h"
 
-enum { BlockRows = 256 /* rows that share one pass over a panel: at least 128, design.md section 8 */ };
+enum {
+	BlockRows = 256, /* rows that share one pass over a panel: at least 128, design.md section 8 */
+	StreamRows = 3, /* so few that all sums of a panel stay in registers, also with 16 of 8 lanes */
+	Ahead = 32, /* rows of a panel between a load and its prefetch: 4 KB */
+};
 
 /* ---- register tile ----------------------------------------------------------------------------------------------------------- */
 
@@ -53,6 +58,41 @@ LFunc *tile_kernel(Lower *l, int rows)
 	lstore(b, acc, ladd(b, lmul(b, i, li(b, PanelWidth)), lmul(b, j, li(b, Lanes))), NULL, NULL, lelem(b, t, i, j));
 	lend(b);
 	lend(b);
+	kb.fn->leaf_noinline = true;
+	return finish_kernel(b);
+}
+
+/* acc[rows][32] = a[k][rows] * w[k][32] for all of k: the weights come once, as fast as memory gives them. */
+static LFunc *stream_kernel(Lower *l, int rows)
+{
+	const char *name = arena_printf(l->m->arena, "stream%d.%s", rows, l->t->name);
+	LFunc *known = find_kernel(l->lm, name);
+
+	if (known)
+		return known;
+	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
+	const LType vec = {F32, Lanes};
+	enum { Vectors = PanelWidth / Lanes };
+	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
+	LExpr *klen = lparam(b, "klen"), *wv[Vectors];
+	LTile *t = lnew_tile(b, "t", vec, rows, Vectors);
+
+	for (int i = 0; i < rows * Vectors; i++)
+		lset_tile(b, t, li(b, i / Vectors), li(b, i % Vectors), lconst(b, vec, 0));
+	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL);
+	for (int j = 0; j < Vectors; j++) {
+		LExpr *at = ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes));
+		lprefetch(b, w, ladd(b, at, li(b, Ahead * PanelWidth)));
+		wv[j] = llet(b, lload(b, w, Lanes, at, NULL, NULL));
+	}
+	for (int i = 0; i < rows; i++) {
+		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
+		for (int j = 0; j < Vectors; j++)
+			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
+	}
+	lend(b);
+	for (int i = 0; i < rows * Vectors; i++)
+		lstore(b, acc, li(b, i * Lanes), NULL, NULL, lelem(b, t, li(b, i / Vectors), li(b, i % Vectors)));
 	kb.fn->leaf_noinline = true;
 	return finish_kernel(b);
 }
@@ -345,6 +385,26 @@ static void prefetch_next(Kernel *k, LBuf *w, LExpr *next, LExpr *klen, LExpr *t
 	lend(b);
 }
 
+/* The sums of one panel if there are only a few rows; opens the other case, which the caller closes.  False: there is none. */
+static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr *wp, LBuf *acc, LExpr *nr, LExpr *nk)
+{
+	LB *b = &k->b;
+	int64_t lo, hi;
+
+	dim_range(rows, &lo, &hi);
+	if (lo > StreamRows)
+		return false;
+	for (int r = 1; r <= StreamRows; r++) {
+		lif(b, lop(b, LEq, nr, li(b, r), NULL));
+		lcall(b, stream_kernel(k->l, r), 4,
+		      (LArg[]){arg_buf(packed, F32, li(b, 0), lmul(b, nk, li(b, r))), arg_buf(w, F32, wp, lmul(b, nk, li(b, PanelWidth))),
+		               arg_buf(acc, F32, li(b, 0), li(b, r * PanelWidth)), arg_e(nk)});
+		lend(b);
+	}
+	lif(b, llt(b, li(b, StreamRows), nr));
+	return true;
+}
+
 /* For row blocks x panels in parallel: K blocks, tiles, epilogue. */
 static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *panels)
 {
@@ -362,6 +422,7 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	LExpr *t0 = llet(b, tile_begin(b, block, nt, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), nt, nb));
 	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt)), *wp = llet(b, lmul(b, panel, lmul(b, nk, li(b, PanelWidth))));
 
+	bool few = emit_stream(k, rows, packed, w, wp, acc, nr, nk);
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
@@ -374,6 +435,8 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	call_tile(k, count, packed, a_at, w, w_at, acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), klen, first);
 	lend(b);
 	lend(b);
+	if (few)
+		lend(b);
 	LExpr *last = llet(b, tile_begin(b, t1, nr, nt));
 	emit_epilogue(e, k, row0, last, acc, li(b, 0), panel);
 	lend(b);
