@@ -18,6 +18,7 @@ typedef struct Heads { /* the parts of one attention */
 	double scale, fill, softcap; /* softcap 0: none */
 	bool zero_nan;
 	const Loc *scores_loc, *softmax_loc;
+	Type scores;
 } Heads;
 
 /* x * c or x / c with a uniform c: multiplies *scale and returns x. */
@@ -191,11 +192,12 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	if (!qk || qk->op != OpMatMul || attr_int(qk, Attr_trans_a))
 		return "the scores are not a product of queries and keys";
 	h->scores_loc = qk->loc;
+	h->scores = s->type;
 	h->k_rows = attr_int(qk, Attr_trans_b);
 	h->q = strip_scale(qk->in[0], &h->scale);
 	h->k = strip_scale(qk->in[1], &h->scale);
 	if (h->q->type.rank != s->type.rank || h->k->type.rank != s->type.rank || h->v->type.rank != s->type.rank ||
-	    s->type.rank < 2 || s->type.rank > 4)
+	    s->type.rank < 2 || s->type.rank > 5)
 		return "queries, keys and values differ in rank";
 	return NULL;
 }
@@ -221,23 +223,79 @@ static Value *as_heads(Module *m, Value *v, bool swap, const Dim *batch, const D
 	return build_view(m, &t, &type, before, before->loc);
 }
 
-/* Batch and heads of the leading axes: [B, H] as they are; one axis by the factors of its view; none as 1, 1. */
-static void split_batch(Module *m, Value *q, const Dim **batch, const Dim **heads)
+/* All axes of v between the first and the last two. */
+static const Dim *middle(Module *m, const Type *t)
+{
+	const Dim *n = dim_const(m, 1);
+	for (int d = 1; d < t->rank - 2; d++)
+		n = dim_mul(m, n, t->dims[d]);
+	return n;
+}
+
+/* Batch and heads of the scores: first axis and middle ones; a single leading axis by the factors of its view; none as 1, 1. */
+static void split_batch(Module *m, const Heads *h, const Dim **batch, const Dim **heads)
 {
 	View w;
-	int lead = q->type.rank - 2;
+	int lead = h->scores.rank - 2;
 
-	*batch = *heads = dim_const(m, 1);
-	if (lead == 2) {
-		*batch = q->type.dims[0];
-		*heads = q->type.dims[1];
-	} else if (lead == 1) {
+	*batch = lead ? h->scores.dims[0] : dim_const(m, 1);
+	*heads = middle(m, &h->scores);
+	if (lead == 1) {
 		Factor f[MaxFactors];
-		view_of(m, q, &w);
+		view_of(m, h->q, &w);
 		int n = merge_factors(m, &w, 0, 1, f);
-		*batch = n == 2 ? f[0].extent : q->type.dims[0];
+		*batch = n == 2 ? f[0].extent : *batch;
 		if (n == 2)
 			*heads = f[1].extent;
+	}
+}
+
+/* v with its leading axes broadcast to those of the scores; of the middle ones, for keys and values (`shared`), only so many that
+ * those which are left out come last: they serve all heads of a group. */
+static Value *broadcast_heads(Module *m, const Heads *h, Value *v, bool shared)
+{
+	Type t = v->type;
+	bool own = shared;
+
+	for (int d = t.rank - 3; d >= 0; d--) {
+		own &= d > 0 && dim_equals(v->type.dims[d], 1);
+		if (!own)
+			t.dims[d] = h->scores.dims[d];
+	}
+	return type_equal(&t, &v->type) ? v : build(m, h->at->block, h->at, OpExpand, h->at->loc, 1, &v, 0, NULL, &t);
+}
+
+/* Key heads that are a head repeated for each query head of a group: the head itself. */
+static void share_heads(Module *m, Node *attention)
+{
+	View k, v;
+	Factor fk[MaxFactors], fv[MaxFactors];
+	const Type *t = &attention->in[1]->type;
+
+	view_of(m, attention->in[1], &k);
+	view_of(m, attention->in[2], &v);
+	int nk = merge_factors(m, &k, 2, 3, fk), nv = merge_factors(m, &v, 2, 3, fv);
+	if (!nk || nk != nv || nk > 2 || !dim_equals(fk[nk - 1].stride, 0) || !dim_equals(fv[nv - 1].stride, 0) ||
+	    fk[nk - 1].extent != fv[nv - 1].extent)
+		return;
+	for (int i = 1; i <= 2; i++) {
+		const View *from = i == 1 ? &k : &v;
+		View w = {.root = from->root, .base = from->base, .rank = 4};
+		Type narrow = attention->in[i]->type;
+		int n = 0;
+		narrow.dims[2] = nk == 2 ? fk[0].extent : dim_const(m, 1);
+		for (int d = 0; d < 4; d++) {
+			w.first[d] = n;
+			if (d == 2 && nk == 2)
+				w.f[n++] = i == 1 ? fk[0] : fv[0];
+			for (int j = from->first[d]; d != 2 && j < from->first[d + 1]; j++)
+				w.f[n++] = from->f[j];
+		}
+		w.first[4] = n;
+		Value *one = build_view(m, &w, &narrow, attention, attention->loc);
+		if (!one)
+			bug("share_heads: %s", type_text(m, t));
+		set_in(m, attention, i, one);
 	}
 }
 
@@ -270,9 +328,9 @@ static Value *as_mask(Module *m, Value *mask, const Type *scores, const Dim *bat
 		four.dims[i] = dim_const(m, 1);
 	four.dims[2] = t.dims[t.rank - 2];
 	four.dims[3] = t.dims[t.rank - 1];
-	if (t.rank == 4) {
+	if (t.rank >= 4) {
 		four.dims[0] = t.dims[0];
-		four.dims[1] = t.dims[1];
+		four.dims[1] = middle(m, &t);
 	} else if (t.rank == 3 && !dim_equals(t.dims[0], 1)) {
 		four.dims[0] = batch;
 		four.dims[1] = heads;
@@ -286,20 +344,25 @@ static bool build_attention(Module *m, Node *n, const Heads *h)
 {
 	const Dim *batch, *heads;
 	const Type *out = &n->out[0]->type;
-	Type scores = h->q->type;
 
-	split_batch(m, h->q, &batch, &heads);
-	scores.dims[scores.rank - 1] = h->v->type.dims[scores.rank - 2];
-	Value *in[4] = {as_heads(m, h->q, false, batch, heads, n), as_heads(m, h->k, !h->k_rows, batch, heads, n),
-	                as_heads(m, h->v, false, batch, heads, n), NULL};
+	split_batch(m, h, &batch, &heads);
+	Value *q = broadcast_heads(m, h, h->q, false), *k = broadcast_heads(m, h, h->k, true), *v = broadcast_heads(m, h, h->v, true);
+	if (middle(m, &k->type) != middle(m, &v->type)) {
+		k = broadcast_heads(m, h, h->k, false);
+		v = broadcast_heads(m, h, h->v, false);
+	}
+	const Dim *kv_heads = h->scores.rank > 3 ? middle(m, &k->type) : heads;
+	Value *in[4] = {as_heads(m, q, false, batch, heads, n), as_heads(m, k, !h->k_rows, batch, kv_heads, n),
+	                as_heads(m, v, false, batch, kv_heads, n), NULL};
 	Value *mask = mask_of(m, h);
 	if (mask)
-		in[3] = as_mask(m, mask, &scores, batch, heads, n);
+		in[3] = as_mask(m, mask, &h->scores, batch, heads, n);
 	if (!in[0] || !in[1] || !in[2] || (mask && !in[3]))
 		return false;
 	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan), mk_float(Attr_softcap, h->softcap),
 	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY)};
 	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 4, attrs, NULL);
+	share_heads(m, a->def);
 	View w, t, merged;
 	view_identity(m, a, &w);
 	view_transpose(&w, (const int64_t[]){0, 2, 1, 3}, &t);
@@ -325,6 +388,8 @@ bool fuse_attention(Module *m, Node *n)
 	Heads h = {.at = n};
 	bool guard = false;
 
+	if (n->op == OpAttention) /* as imported */
+		share_heads(m, n);
 	if (n->op != OpMatMul)
 		return false;
 	Value *p = strip_nan_guard(n->in[0], &guard);
