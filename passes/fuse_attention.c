@@ -315,10 +315,14 @@ static Value *as_mask(Module *m, Value *mask, const Type *scores, const Dim *bat
 		if (w.first[d - lead + 1] - w.first[d - lead] == 1 && dim_equals(w.f[w.first[d - lead]].stride, 0))
 			t.dims[d] = dim_const(m, 1);
 	View narrow = {.root = w.root, .base = w.base, .rank = t.rank};
+	bool some = !dim_equals(middle(m, &t), 1); /* then all middle axes are there, since they become one */
 	int k = 0;
 	for (int d = 0; d < t.rank; d++) {
 		narrow.first[d] = k;
-		if (!dim_equals(t.dims[d], 1))
+		if (some && d > 0 && d < t.rank - 2 && dim_equals(t.dims[d], 1) && !dim_equals(scores->dims[d], 1)) {
+			t.dims[d] = scores->dims[d];
+			narrow.f[k++] = (Factor){t.dims[d], dim_const(m, 0)};
+		} else if (!dim_equals(t.dims[d], 1))
 			for (int i = w.first[d - lead]; i < w.first[d - lead + 1]; i++)
 				narrow.f[k++] = w.f[i];
 	}
