@@ -1,8 +1,8 @@
 /* rewrite.c - applies rules.def.
  *
- * Patterns are parsed once per run into trees and matched from the root down, trying both orders of commutative operands.
- * A match binds %names to values and #names to numbers; then the conditions of rules.def are checked and `after` is built in
- * front of the root.
+ * Patterns are parsed once per run into trees and matched from the root down, trying every order and association of the
+ * operands of commutative operators until one also meets the rule's condition.  A match binds %names to values and #names to
+ * numbers; `after` is built in front of the root.
  */
 #include "rewrite.h"
 #include <ctype.h>
@@ -39,6 +39,8 @@ typedef struct Match {
 	Node *inner[MaxInner]; /* matched nodes, root first */
 	int ninner;
 } Match;
+
+typedef bool Where(const Match *);
 
 const Rule rules[] = {
 #define RULE(name, before, after, where, test) {#name, before, after, #where, test},
@@ -181,26 +183,53 @@ static bool attrs_match(const Pat *p, const Node *n, Match *b)
 	return true;
 }
 
-static bool match(const Pat *p, Value *v, Match *b);
+/* What is left to match: v as p, where p is an operator with the operands of the set `operands`, and then the next goals. */
+typedef struct Goal {
+	const Pat *p;
+	unsigned operands;
+	Value *v;
+	const struct Goal *next;
+} Goal;
 
-static bool match_operands(const Pat *p, const Node *n, bool swap, Match *b)
+static unsigned all_operands(const Pat *p)
 {
-	for (int i = 0; i < p->nin; i++) {
-		Value *v = n->in[swap ? 1 - i : i];
-		if (p->in[i]->kind == PatAbsent) {
-			if (v)
-				return false;
-			continue;
-		}
-		if (!v || !match(p->in[i], v, b))
-			return false;
-	}
-	return true;
+	return (1u << p->nin) - 1;
 }
 
-static bool match_op(const Pat *p, Node *n, Match *b)
+/* v as p(operands), which for a single operand is that operand. */
+static Goal goal_of(const Pat *p, unsigned operands, Value *v, const Goal *next)
 {
-	if (!n || n->op != p->op || n->nin != p->nin || !attrs_match(p, n, b))
+	for (int i = 0; i < p->nin; i++)
+		if (operands == 1u << i)
+			return (Goal){p->in[i], all_operands(p->in[i]), v, next};
+	return (Goal){p, operands, v, next};
+}
+
+static bool match_goals(const Goal *g, Match *b, Where *where);
+
+/* The operands in any association: each split of them over the two inputs. */
+static bool match_splits(const Goal *g, const Node *n, Match *b, Where *where)
+{
+	const Match saved = *b;
+
+	for (unsigned left = -g->operands & g->operands; left != g->operands; left = (left - g->operands) & g->operands) {
+		Goal second = goal_of(g->p, g->operands & ~left, n->in[1], g->next);
+		Goal first = goal_of(g->p, left, n->in[0], &second);
+		if (match_goals(&first, b, where))
+			return true;
+		*b = saved;
+	}
+	return false;
+}
+
+static bool match_op(const Goal *g, Match *b, Where *where)
+{
+	const Pat *p = g->p;
+	Node *n = g->v ? g->v->def : NULL;
+	Goal goals[MaxPatIn];
+	const Goal *next = g->next;
+
+	if (!n || n->op != p->op || !attrs_match(p, n, b))
 		return false;
 	bool seen = false;
 	for (int i = 0; i < b->ninner; i++)
@@ -210,36 +239,51 @@ static bool match_op(const Pat *p, Node *n, Match *b)
 			return false;
 		b->inner[b->ninner++] = n;
 	}
-	Match saved = *b;
-	if (match_operands(p, n, false, b))
-		return true;
-	*b = saved;
-	return (ops[n->op].flags & Commutes) && match_operands(p, n, true, b);
+	if (ops[n->op].flags & Commutes)
+		return match_splits(g, n, b, where);
+	if (n->nin != p->nin)
+		return false;
+	for (int i = p->nin - 1; i >= 0; i--) {
+		goals[i] = (Goal){p->in[i], all_operands(p->in[i]), n->in[i], next};
+		next = &goals[i];
+	}
+	return match_goals(next, b, where);
 }
 
-static bool match(const Pat *p, Value *v, Match *b)
+static bool is_closed(const Match *b);
+
+/* Leaves in *b the first match that meets the condition. */
+static bool match_goals(const Goal *g, Match *b, Where *where)
 {
 	double x;
-	int i = p->name ? p->name - 'a' : 0;
 
-	switch (p->kind) {
+	if (!g)
+		return is_closed(b) && where(b);
+	Value *v = g->v;
+	int i = g->p->name ? g->p->name - 'a' : 0;
+	switch (g->p->kind) {
 	case PatValue:
-		if (b->values[i])
-			return b->values[i] == v;
+		if (!v || (b->values[i] && b->values[i] != v))
+			return false;
 		b->values[i] = v;
-		return true;
+		break;
 	case PatNumber:
-		return uniform_value(v, &x) && near(x, p->number);
+		if (!v || !uniform_value(v, &x) || !near(x, g->p->number))
+			return false;
+		break;
 	case PatScalar:
-		if (!uniform_value(v, &x) || (b->bound[i] && b->scalars[i] != x))
+		if (!v || !uniform_value(v, &x) || (b->bound[i] && b->scalars[i] != x))
 			return false;
 		b->bound[i] = true;
 		b->scalars[i] = x;
-		return true;
-	case PatAbsent: return !v;
-	case PatOp: return match_op(p, v->def, b);
+		break;
+	case PatAbsent:
+		if (v)
+			return false;
+		break;
+	case PatOp: return match_op(g, b, where);
 	}
-	return false;
+	return match_goals(g->next, b, where);
 }
 
 /* Values inside the match have all their uses inside it. */
@@ -313,7 +357,6 @@ static bool const_vector(const Match *b)
 	return is_const(v) && is_vector_of_last(v, b->inner[0]);
 }
 
-typedef bool Where(const Match *);
 static Where *const wheres[] = {
 #define RULE(name, before, after, where, test) where,
 #include "rules.def"
@@ -364,7 +407,8 @@ static bool apply_rule(Module *m, int r, const ParsedRule *parsed, Node *n)
 {
 	Match b = {0};
 
-	if (!match_op(parsed->before, n, &b) || !is_closed(&b) || !wheres[r](&b))
+	Goal goal = {parsed->before, all_operands(parsed->before), n->out[0], NULL};
+	if (!match_goals(&goal, &b, wheres[r]))
 		return false;
 	if (parsed->after->kind == PatValue && !type_equal(&b.values[parsed->after->name - 'a']->type, &n->out[0]->type))
 		return false;

@@ -1,10 +1,10 @@
 /* rules_test.c - every rule of passes/rules.def is its own test.
  *
  * `before` is built on parameters of the types in the rule's test column (default f32[4,8]), and evaluated before and
- * after the rule alone has been applied.  Each rule is tried in four spellings: equal subexpressions shared or not,
- * the operands of commutative operators as written or swapped.  A fifth makes each inner value an output, one at a
- * time: nothing may change. Values: uniform in [-2, 2), compared with the largest; then infinities, NaN, zeros of both
- * signs and denormals.
+ * after the rule alone has been applied.  Each rule is tried in several spellings: equal subexpressions shared or not,
+ * the operands of commutative operators as written or swapped; where there are more than two, beginning with each of
+ * them.  One more makes each inner value an output, one at a time: nothing may change.  Values: uniform in [-2, 2),
+ * compared with the largest; then infinities, NaN, zeros of both signs and denormals.
  */
 #include "../passes/rewrite.h"
 #include "test.h"
@@ -13,10 +13,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { MaxBuilt = 64, MaxParams = 8 };
+enum { MaxBuilt = 64, MaxParams = 8, MaxOperands = 4 };
 
 typedef struct Spelling {
 	bool share, swap, special;
+	int first; /* of three or more operands, the one that the others are added to or multiplied with in turn */
 	int output; /* inner node that is an output too, in order of building; -1: none */
 } Spelling;
 
@@ -139,6 +140,21 @@ static int parse_attrs(Builder *b, const char **text, Op op, const Value *first,
 	return n;
 }
 
+static Value *remember(Builder *b, char *spelled, Value *v)
+{
+	if (b->n == MaxBuilt)
+		bug("the pattern is too large");
+	b->text[b->n] = spelled;
+	b->value[b->n++] = v;
+	return v;
+}
+
+static Value *build_pair(Builder *b, Op op, Value *x, Value *y, int nattr, const Attr *attrs)
+{
+	Value *in[] = {b->how.swap ? y : x, b->how.swap ? x : y};
+	return build(b->m, &b->m->main->body, NULL, op, NULL, 2, in, nattr, attrs, NULL);
+}
+
 static Value *build_node(Builder *b, const char **text, DType number_type)
 {
 	const char *begin = *text, *s = strchr(begin, '(');
@@ -154,23 +170,22 @@ static Value *build_node(Builder *b, const char **text, DType number_type)
 	for (s++; *(s = skip(s, ", ")) != ')';)
 		in[nin++] = build_before(b, &s, number_type);
 	*text = s + 1;
-	if (b->how.swap && (ops[op].flags & Commutes)) {
-		Value *t = in[0];
-		in[0] = in[1];
-		in[1] = t;
-	}
 	int nattr = parse_attrs(b, text, op, in[0], attrs);
 	char *spelled = arena_printf(b->m->arena, "%.*s", (int)(*text - begin), begin);
 	for (int i = 0; i < b->n && b->how.share; i++)
 		if (!strcmp(b->text[i], spelled))
 			return b->value[i];
+	if (ops[op].flags & Commutes) {
+		Value *v = in[b->how.first % nin];
+		for (int i = 1; i < nin; i++) {
+			Value *next = in[(b->how.first + i) % nin];
+			v = remember(b, arena_printf(b->m->arena, "%s %d", spelled, i), build_pair(b, op, v, next, nattr, attrs));
+		}
+		b->text[b->n - 1] = spelled;
+		return v;
+	}
 	const Type *given = ops[op].given ? &in[0]->type : NULL;
-	Value *v = build(b->m, &b->m->main->body, NULL, op, NULL, nin, in, nattr, attrs, given);
-	if (b->n == MaxBuilt)
-		bug("the pattern is too large");
-	b->text[b->n] = spelled;
-	b->value[b->n++] = v;
-	return v;
+	return remember(b, spelled, build(b->m, &b->m->main->body, NULL, op, NULL, nin, in, nattr, attrs, given));
 }
 
 static Value *build_before(Builder *b, const char **text, DType number_type)
@@ -225,7 +240,7 @@ static void build_rule(Builder *b, const Rule *r, Spelling how)
  * the others round differently. */
 static bool is_exact(const Rule *r)
 {
-	static const char *const plain[] = {"%x", "mul(%x, %x)", "recip(%x)", "relu(%x)"};
+	static const char *const plain[] = {"%x", "mul(%x, %x)", "recip(%x)", "relu(%x)", "mul(%x, 0.5)"};
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
 		if (!strcmp(r->after, plain[i]))
 			return true;
@@ -258,9 +273,9 @@ static void compare(const Rule *r, const Spelling *how, const Tensor *a, const T
 	}
 	if (classes || error > 2e-6 * most)
 		fprintf(stderr,
-			"rule %s (share %d, swap %d, special %d): %d elements of another kind, largest error %g of "
+			"rule %s (share %d, swap %d, first %d, special %d): %d elements of another kind, largest error %g of "
 			"%g\n",
-			r->name, how->share, how->swap, how->special, classes, error, most);
+			r->name, how->share, how->swap, how->first, how->special, classes, error, most);
 	CHECK_EQ(classes, 0);
 	CHECK(error <= 2e-6 * most);
 }
@@ -298,8 +313,8 @@ static void check_rule(int i, Spelling how)
 	int count = count_nodes(b.m);
 	bool applied = apply_rules(b.m, i);
 	if (applied != (how.output < 0))
-		fprintf(stderr, "rule %s: %s (share %d, swap %d, output %d)\n", rules[i].name,
-			applied ? "applied" : "did not apply", how.share, how.swap, how.output);
+		fprintf(stderr, "rule %s: %s (share %d, swap %d, first %d, output %d)\n", rules[i].name,
+			applied ? "applied" : "did not apply", how.share, how.swap, how.first, how.output);
 	CHECK_EQ(applied, how.output < 0);
 	const char *error = verify_module(b.m);
 	CHECK_STR(error ? error : "", "");
@@ -331,8 +346,8 @@ static void check_outputs(int i)
 int main(void)
 {
 	for (int i = 0; i < nrules; i++) {
-		for (int v = 0; v < 8; v++)
-			check_rule(i, (Spelling){.share = v & 1, .swap = v & 2, .special = v & 4, .output = -1});
+		for (int v = 0; v < 8 * MaxOperands; v++)
+			check_rule(i, (Spelling){.share = v & 1, .swap = v & 2, .special = v & 4, .first = v / 8, .output = -1});
 		check_outputs(i);
 	}
 	printf("rules: %d rules\n", nrules);
