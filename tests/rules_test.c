@@ -240,7 +240,7 @@ static void build_rule(Builder *b, const Rule *r, Spelling how)
  * the others round differently. */
 static bool is_exact(const Rule *r)
 {
-	static const char *const plain[] = {"%x", "mul(%x, %x)", "recip(%x)", "relu(%x)", "mul(%x, 0.5)"};
+	static const char *const plain[] = {"%x", "mul(%x, %x)", "recip(%x)", "relu(%x)", "mul(%x, 0.5)", "neg(%x)"};
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
 		if (!strcmp(r->after, plain[i]))
 			return true;
