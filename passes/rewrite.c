@@ -38,6 +38,7 @@ typedef struct Match {
 	bool bound[26];
 	Node *inner[MaxInner]; /* matched nodes, root first */
 	int ninner;
+	const Node *any; /* the last that matched {*} */
 } Match;
 
 typedef bool Where(const Match *);
@@ -239,6 +240,8 @@ static bool match_op(const Goal *g, Match *b, Where *where)
 			return false;
 		b->inner[b->ninner++] = n;
 	}
+	if (p->any_attrs)
+		b->any = n;
 	if (ops[n->op].flags & Commutes)
 		return match_splits(g, n, b, where);
 	if (n->nin != p->nin)
@@ -337,12 +340,28 @@ static bool is_vector_of_last(const Value *v, const Node *root)
 static bool scale_and_bias(const Match *b)
 {
 	Value *s = b->values['s' - 'a'], *bias = b->values['b' - 'a'];
-	return is_vector_of_last(s, b->inner[0]) && (!bias || is_vector_of_last(bias, b->inner[0]));
+	return (!s || is_vector_of_last(s, b->inner[0])) && (!bias || is_vector_of_last(bias, b->inner[0]));
 }
 
 static bool rms_of_last_axis(const Match *b)
 {
-	return mean_of_last_axis(b) && scale_and_bias(b);
+	return b->inner[0]->out[0]->type.dtype == F32 && mean_of_last_axis(b) && scale_and_bias(b);
+}
+
+/* #n, or its reciprocal, is the number of elements that go into each sum. */
+static bool number_of_terms(const Match *b)
+{
+	const Node *sum = b->any;
+	const int64_t *axes;
+	int64_t extent;
+	double n = b->scalars['n' - 'a'], terms = 1;
+
+	for (int i = 0, k = attr_ints(sum, Attr_axes, &axes); i < k; i++) {
+		if (!dim_is_const(sum->in[0]->type.dims[axes[i]], &extent))
+			return false;
+		terms *= (double)extent;
+	}
+	return is_float(b) && near(b->inner[0]->op == OpDiv ? n : 1 / n, terms);
 }
 
 static bool const_matrix(const Match *b)
@@ -368,7 +387,8 @@ static Where *const wheres[] = {
 static Value *build_pat(Module *m, const Pat *p, const Match *b, Node *root)
 {
 	Value *in[MaxPatIn];
-	Attr attrs[MaxPatAttr];
+	Attr attrs[NAttrs + MaxPatAttr];
+	int nattr = 0;
 
 	if (p->kind == PatValue)
 		return b->values[p->name - 'a'];
@@ -378,12 +398,14 @@ static Value *build_pat(Module *m, const Pat *p, const Match *b, Node *root)
 		return const_scalar(m, root->out[0]->type.dtype, p->kind == PatNumber ? p->number : b->scalars[p->name - 'a'])->value;
 	for (int i = 0; i < p->nin; i++)
 		in[i] = build_pat(m, p->in[i], b, root);
+	for (int i = 0; p->any_attrs && i < b->any->nattr; i++)
+		attrs[nattr++] = b->any->attrs[i];
 	for (int i = 0; i < p->nattr; i++) {
 		const PatAttr *a = &p->attrs[i];
 		double x = a->scalar ? b->scalars[a->scalar - 'a'] : a->last ? root->out[0]->type.rank - 1 : a->number;
-		attrs[i] = attr_infos[a->id].kind == AttrFloat ? mk_float(a->id, x) : mk_int(a->id, x);
+		attrs[nattr++] = attr_infos[a->id].kind == AttrFloat ? mk_float(a->id, x) : mk_int(a->id, x);
 	}
-	return build(m, root->block, root, p->op, root->loc, p->nin, in, p->nattr, attrs, NULL);
+	return build(m, root->block, root, p->op, root->loc, p->nin, in, nattr, attrs, NULL);
 }
 
 typedef struct ParsedRule {

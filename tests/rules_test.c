@@ -81,13 +81,28 @@ static const char *parse_type(Module *m, const char *s, Type *t)
 	return s + 1;
 }
 
+/* Is the test column's entry at s a number? */
+static bool is_number(const char *s)
+{
+	return isdigit((unsigned char)*skip(s + 1, ": "));
+}
+
+/* What the test column says about #name. */
+static double find_number(const char *test, char name)
+{
+	for (const char *s = test; *s; s = skip(s + strcspn(s, ","), ", "))
+		if (*s == name && is_number(s))
+			return strtod(skip(s + 1, ": "), NULL);
+	return 0.01;
+}
+
 /* What the test column says about %name. */
 static bool find_type(Module *m, const char *test, char name, Type *t)
 {
 	bool constant = false;
 
 	parse_type(m, "f32[4,8]", t);
-	for (const char *s = test; *s; s = skip(s, ", ")) {
+	for (const char *s = test; *s && !is_number(s); s = skip(s, ", ")) {
 		Type other;
 		char who = *s;
 		s = skip(s + 1, ": ");
@@ -125,7 +140,7 @@ static int parse_attrs(Builder *b, const char **text, Op op, const Value *first,
 	const char *s = skip(*text, " ");
 	int n = 0;
 
-	if (op == OpMean) { /* {*}: what its condition asks for */
+	if (op == OpMean || op == OpSum) { /* {*}: what its condition asks for */
 		int64_t last = first->type.rank - 1;
 		attrs[n++] = mk_ints(b->m, Attr_axes, 1, &last);
 		attrs[n++] = mk_int(Attr_keepdims, 1);
@@ -135,7 +150,7 @@ static int parse_attrs(Builder *b, const char **text, Op op, const Value *first,
 	if (strstr(s, "axis=last") && strstr(s, "axis=last") < strchr(s, '}'))
 		attrs[n++] = mk_int(Attr_axis, first->type.rank - 1);
 	if (strstr(s, "eps=#") && strstr(s, "eps=#") < strchr(s, '}'))
-		attrs[n++] = mk_float(Attr_eps, 0.01);
+		attrs[n++] = mk_float(Attr_eps, find_number(b->rule->test, 'e'));
 	*text = strchr(s, '}') + 1;
 	return n;
 }
@@ -198,7 +213,7 @@ static Value *build_before(Builder *b, const char **text, DType number_type)
 	}
 	if (*s == '#') {
 		*text += 2;
-		return const_scalar(b->m, number_type, 0.01)->value;
+		return const_scalar(b->m, number_type, find_number(b->rule->test, s[1]))->value;
 	}
 	if (*s == '_') {
 		*text += 1;
