@@ -1,9 +1,9 @@
 /* group.c - the passes group and layout.
  *
- * group: a Gemm root takes into its epilogue the chain of elementwise users (glu first) as long as
- *   - the value has no other user and is no output,
- *   - the user's result has the same dims (it is computed where the root's element lies in a register), and
- *   - its other operands are known before the group, which stands where its last node stood.
+ * group: a Gemm root takes into its epilogue the elementwise nodes that follow (glu first), as far as
+ *   - one value leaves: all others are used only inside, and are no outputs,
+ *   - results have the same dims (they are computed where the root's element lies in a register), and
+ *   - other operands are known before the group, which stands where its last node stood.
  * The remaining elementwise nodes group with the elementwise producers that only they use.  A node that stays alone needs no group.
  *
  * layout: the constant weight of a linear becomes `pack`ed panels; with a glu behind it, a panel holds 16 value columns and the 16
@@ -11,7 +11,8 @@
  */
 #include "pass.h"
 
-enum { MaxMembers = 200 };
+enum { MaxMembers = 200, MaxEpilogue = 48 };
+enum { EpilogueLeaves = 16, EwiseLeaves = 20 }; /* lower_gemm.c and lower_ewise.c have room for as many */
 
 static bool same_dims(const Type *a, const Type *b)
 {
@@ -23,13 +24,13 @@ static bool same_dims(const Type *a, const Type *b)
 	return true;
 }
 
-/* May `user` compute on the value `v` of the group while it is in registers? */
-static bool can_join(const Value *v, const Node *user, bool first)
+/* May `user` compute on v, the value of a member of an epilogue, while it is in registers? */
+static bool can_join(const Value *v, const Node *user)
 {
-	if (!user || is_output(v) || user->nout != 1 || user->block != v->def->block)
+	if (is_output(v) || user->nout != 1 || user->block != v->def->block)
 		return false;
-	if (user->op == OpGlu)
-		return first && v->def->op == OpLinear && attr_int(user, Attr_axis) == v->type.rank - 1;
+	if (user->op == OpGlu) /* of the sums themselves: it takes their place */
+		return v->def->op == OpLinear && only_user(v) == user && attr_int(user, Attr_axis) == v->type.rank - 1;
 	return ops[user->op].cls == ClsEwise && same_dims(&v->type, &user->out[0]->type);
 }
 
@@ -41,6 +42,7 @@ static Node *make_group(Module *m, const char *pattern, Node **members, int n)
 		report_also(members[i]->loc);
 	Node *group = new_node(m, last->block, last, OpGroup, members[0]->loc, 0, NULL);
 	Value *old = last->out[0], *result = add_result(m, group, old->type);
+	group->mark = last->mark;
 
 	replace_uses(m, old, result);
 	for (int i = 0; i < n; i++)
@@ -49,8 +51,77 @@ static Node *make_group(Module *m, const char *pattern, Node **members, int n)
 	return group;
 }
 
+static bool is_member(const Node *node, Node *const *members, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (members[i] == node)
+			return true;
+	return false;
+}
+
+static bool all_users_in(const Value *v, Node *const *members, int n)
+{
+	for (int u = 0; u < v->nuse; u++)
+		if (!is_member(v->uses[u].node, members, n))
+			return false;
+	return v->nuse > 0;
+}
+
+/* Distinct values that the members read from outside: what a kernel gets as buffers. */
+static int count_leaves(Node *const *members, int n)
+{
+	const Value *leaves[MaxMembers * MaxIn];
+	int count = 0;
+
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < members[i]->nin; j++) {
+			const Value *v = members[i]->in[j];
+			bool known = !v || is_member(v->def, members, n);
+			for (int k = 0; k < count && !known; k++)
+				known = leaves[k] == v;
+			if (!known)
+				leaves[count++] = v;
+		}
+	return count;
+}
+
+/* The first node outside that uses a member, and the value that it uses; NULL: none. */
+static Node *first_user(Node *const *members, int n, const Value **used)
+{
+	Node *first = NULL;
+
+	for (int i = 0; i < n; i++)
+		for (int u = 0; u < members[i]->out[0]->nuse; u++) {
+			Node *user = members[i]->out[0]->uses[u].node;
+			if (!user || is_member(user, members, n) || (first && first->mark <= user->mark))
+				continue;
+			first = user;
+			*used = members[i]->out[0];
+		}
+	return first;
+}
+
+/* The members of an epilogue and as few more as make it whole again: all but the last are used only by each other.  Users
+ * follow in program order; returns their number, 0 if one of them cannot join. */
+static int close_epilogue(Node **members, int n)
+{
+	const Value *v;
+
+	for (Node *user; n < MaxEpilogue && (user = first_user(members, n, &v)) && can_join(v, user);) {
+		members[n++] = user;
+		if (count_leaves(members, n) > EpilogueLeaves)
+			return 0;
+		bool whole = true;
+		for (int i = 0; i < n - 1; i++)
+			whole &= all_users_in(members[i]->out[0], members, n);
+		if (whole)
+			return n;
+	}
+	return 0;
+}
+
 /* Why the epilogue ends at v, where an elementwise node follows. */
-static void report_end(const Value *v, bool first)
+static void report_end(const Value *v)
 {
 	for (int i = 0; i < v->nuse; i++) {
 		const Node *user = v->uses[i].node;
@@ -60,7 +131,7 @@ static void report_end(const Value *v, bool first)
 			report_miss("epilogue", user->loc, "its operand is an output of the model too");
 		else if (!only_user(v))
 			report_miss("epilogue", user->loc, "its operand is used elsewhere too");
-		else if (!can_join(v, user, first))
+		else if (!can_join(v, user))
 			report_miss("epilogue", user->loc, "its result has other dims than the product");
 	}
 }
@@ -72,42 +143,15 @@ static Node *grow_epilogue(Module *m, Node *root)
 	int n = 1;
 
 	members[0] = root;
-	for (;;) {
-		Value *v = members[n - 1]->out[0];
-		Node *user = only_user(v);
-		bool glu = user && user->op == OpGlu;
-		if (n == 48 || !can_join(v, user, n == 1) || (!glu && !allow("epilogue")))
+	for (int more; (more = close_epilogue(members, n)); n = more)
+		if (members[n]->op != OpGlu && !allow("epilogue"))
 			break;
-		members[n++] = user;
-	}
-	report_end(members[n - 1]->out[0], n == 1);
+	report_end(members[n - 1]->out[0]);
 	return n > 1 ? make_group(m, "epilogue", members, n) : root;
-}
-
-static bool all_users_in(const Value *v, Node *const *members, int n)
-{
-	for (int u = 0; u < v->nuse; u++) {
-		bool inside = false;
-		for (int i = 0; i < n; i++)
-			inside |= members[i] == v->uses[u].node;
-		if (!inside)
-			return false;
-	}
-	return v->nuse > 0;
-}
-
-/* Distinct values that the members read from outside: what a kernel gets as buffers. */
-static int count_leaves(Node *const *members, int n)
-{
-	int count = 0;
-	for (int i = 0; i < n; i++)
-		count += members[i]->nin;
-	return count - n + 1;
 }
 
 static bool grow_ewise(Module *m, Node *root)
 {
-	enum { MaxLeaves = 20 };
 	Node *members[MaxMembers]; /* users before producers */
 	int n = 1;
 
@@ -115,16 +159,13 @@ static bool grow_ewise(Module *m, Node *root)
 	for (int at = 0; at < n; at++)
 		for (int i = 0; i < members[at]->nin; i++) {
 			Node *p = members[at]->in[i]->def;
-			bool known = false;
-			for (int j = 0; j < n; j++)
-				known |= members[j] == p;
-			if (!p || known || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block || n == MaxMembers ||
-			    !same_dims(&p->out[0]->type, &root->out[0]->type))
+			if (!p || is_member(p, members, n) || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block ||
+			    n == MaxMembers || !same_dims(&p->out[0]->type, &root->out[0]->type))
 				continue;
 			if (!all_users_in(p->out[0], members, n) || !allow("ewise"))
 				continue;
 			members[n++] = p;
-			if (count_leaves(members, n) > MaxLeaves) {
+			if (count_leaves(members, n) > EwiseLeaves) {
 				n--;
 				continue;
 			}
@@ -145,7 +186,10 @@ static bool grow_ewise(Module *m, Node *root)
 bool pass_group(Module *m)
 {
 	bool changed = false;
+	int number = 0;
 
+	for (Node *n = m->main->body.first; n; n = n->next)
+		n->mark = number++; /* program order */
 	for (Node *n = m->main->body.first, *next; n; n = next) {
 		Node *before = n->prev;
 		bool grown = n->op == OpLinear && grow_epilogue(m, n) != n;

@@ -16,6 +16,7 @@ typedef enum Epilogue {
 	Transposed,
 	Chain,
 	Masked,
+	Forked,
 	GluSecond,
 	GluFirst,
 	GluBias,
@@ -78,6 +79,14 @@ static void add_linear(Family *f, int id, int k, int n, Epilogue e)
 		line(f, "%%e%d.2: f32[m, %d] = clip %%e%d.1 {lo=-0.75, hi=2}", id, n, id);
 		line(f, "%%e%d: f32[m, %d] = add %%r%d, %%e%d.2", id, n, id, id);
 		break;
+	case Forked: /* values with several users */
+		param(f, "r%d: f32[m, %d]", id, n);
+		line(f, "%%e%d.0: f32[m, %d] = mul %s, %%r%d", id, n, value, id);
+		line(f, "%%e%d.1: f32[m, %d] = sigmoid %%e%d.0", id, n, id);
+		line(f, "%%e%d.2: f32[m, %d] = mul %s, %%e%d.1", id, n, value, id);
+		line(f, "%%e%d.3: bool[m, %d] = lt %%e%d.2, %%e%d.0", id, n, id, id);
+		line(f, "%%e%d: f32[m, %d] = where %%e%d.3, %%e%d.2, %%r%d", id, n, id, id, id);
+		break;
 	case Masked:
 		param(f, "k%d: bool[m, 1]", id);
 		append(&f->consts, "const @zero%d: f32[] = [0]\n", id);
@@ -100,6 +109,7 @@ static const struct {
 	{16, 17, ColumnOperand}, {17, 48, Transposed}, {33, 33, Chain},    {5, 2, Masked},    {16, 1, GluSecond},
 	{17, 15, GluFirst},      {33, 16, GluBias},    {5, 17, GluAll},    {255, 15, Bias},   {256, 31, Plain},
 	{257, 33, Residual},     {513, 5, Chain},      {257, 17, GluBias}, {5, 65, Relu},     {2, 64, Plain},
+	{17, 33, Forked},        {257, 32, Forked},
 };
 enum { NLinears = sizeof linears / sizeof *linears };
 
