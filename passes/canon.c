@@ -4,6 +4,7 @@
  *   the root itself, a reshape of it (dense), a `view` of it (one stride per axis), or a reshape of a view.
  * Then a linear or norm whose rows are a permutation of the root's rows is computed in the root's order, and its result is
  * viewed instead:   linear(view(x)) -> view'(linear(x)),   so that inverse movements meet and vanish.
+ * A convolution of which a view reads a part gets less padding (trim.c).
  * Every step shortens a chain of movements or moves one towards the outputs, so it ends.
  */
 #include "pass.h"
@@ -243,7 +244,8 @@ bool pass_canon(Module *m)
 		FOR_NODES(n, &m->main->body) {
 			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
 				continue;
-			again |= (is_move(n) && canon_move(m, n)) || sink_view(m, n) || sink_expand(m, n) || drop_expand(m, n);
+			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_expand(m, n) ||
+			         drop_expand(m, n);
 		}
 		again |= remove_dead(m);
 		changed |= again;

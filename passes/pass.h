@@ -27,6 +27,7 @@ bool uniform_value(Value *, double *);
 #undef PASS
 
 bool sink_transposes(Module *); /* sink.c */
+bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
 bool remove_dead(Module *); /* nodes that reach no output */
 
 #endif

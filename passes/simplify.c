@@ -147,55 +147,13 @@ static bool fold_uniform_ewise(Module *m, Node *n)
 	return true;
 }
 
-/* slice(conv(x)) that drops the last outputs of the last axis -> conv(x) with less padding behind: causal convolutions are
- * exported as padded on both sides and cut. */
-static bool trim_conv(Module *m, Node *n)
-{
-	Node *conv = n->op == OpSlice ? n->in[0]->def : NULL;
-	const Dim *const *starts;
-	const int64_t *steps, *old;
-	int64_t cut, pads[2 * MaxRank];
-
-	if (!conv || conv->op != OpConv || only_user(conv->out[0]) != n || is_output(conv->out[0]))
-		return false;
-	const Type *from = &conv->out[0]->type, *to = &n->out[0]->type;
-	int last = from->rank - 1, spatial = from->rank - 2, nstart = attr_dims(n, Attr_starts, &starts);
-	for (int d = 0; d <= last; d++)
-		if ((nstart && !dim_equals(starts[d], 0)) || (d < last && from->dims[d] != to->dims[d]))
-			return false;
-	for (int i = 0, k = attr_ints(n, Attr_steps, &steps); i < k; i++)
-		if (steps[i] != 1)
-			return false;
-	const int64_t *s;
-	if (attr_ints(conv, Attr_strides, &s) == spatial && s[spatial - 1] != 1)
-		return false;
-	int npad = attr_ints(conv, Attr_pads, &old);
-	if (npad != 2 * spatial || !dim_is_const(dim_sub(m, from->dims[last], to->dims[last]), &cut) || cut < 1 || cut > old[npad - 1])
-		return false;
-	memcpy(pads, old, npad * sizeof *pads);
-	pads[npad - 1] -= cut;
-	Node *made = new_node(m, conv->block, conv, OpConv, conv->loc, conv->nin, conv->in);
-	for (int i = 0; i < conv->nattr; i++)
-		set_attr(m, made, conv->attrs[i]);
-	set_attr(m, made, mk_ints(m, Attr_pads, npad, pads));
-	const char *error = set_type(m, made, NULL);
-	if (error)
-		bug("trim_conv: %s", error);
-	if (!type_equal(&made->out[0]->type, to)) {
-		erase_node(made);
-		return false;
-	}
-	replace_uses(m, n->out[0], made->out[0]);
-	return true;
-}
-
 static bool fold(Module *m)
 {
 	bool changed = false;
 
 	FOR_NODES(n, &m->main->body)
 		if (!is_unused(n) &&
-		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) || trim_conv(m, n)))
+		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n)))
 			changed = true;
 	return changed;
 }
