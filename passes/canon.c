@@ -4,6 +4,7 @@
  *   the root itself, a reshape of it (dense), a `view` of it (one stride per axis), or a reshape of a view.
  * Then a linear or norm whose rows are a permutation of the root's rows is computed in the root's order, and its result is
  * viewed instead:   linear(view(x)) -> view'(linear(x)),   so that inverse movements meet and vanish.
+ * The same for a pad of one axis.
  * A convolution of which a view reads a part gets less padding (trim.c).
  * Every step shortens a chain of movements or moves one towards the outputs, so it ends.
  */
@@ -136,6 +137,82 @@ static bool sink_view(Module *m, Node *n)
 	return true;
 }
 
+/* The axis that a pad pads; -1 if there are several, or none. */
+static int padded_axis(const Node *pad)
+{
+	const Dim *const *pads;
+	int n = attr_dims(pad, Attr_pads_dim, &pads), rank = pad->out[0]->type.rank, axis = -1;
+
+	for (int i = 0; i < n; i++) {
+		if (dim_equals(pads[i], 0) || i % rank == axis)
+			continue;
+		if (axis >= 0)
+			return -1;
+		axis = i % rank;
+	}
+	return axis;
+}
+
+/* The axis of a dense tensor along which f walks from end to end; -1: along a part, or several. */
+static int whole_axis(Module *m, Value *v, const Factor *f)
+{
+	View id;
+
+	view_identity(m, v, &id);
+	for (int d = 0; d < id.rank; d++) {
+		const Factor *g = &id.f[id.first[d]];
+		if (id.first[d + 1] > id.first[d] && g->extent == f->extent && g->stride == f->stride)
+			return d;
+	}
+	return -1;
+}
+
+/* What `pad` puts around its axis `from`, around axis `to` of x instead. */
+static Value *build_pad(Module *m, Node *pad, int from, Value *x, int to)
+{
+	const Dim *const *old, *pads[2 * MaxRank];
+	int rank = pad->out[0]->type.rank, n = x->type.rank;
+	Attr attrs[] = {mk_int(Attr_mode, attr_int(pad, Attr_mode)), {0}, {0}};
+
+	attr_dims(pad, Attr_pads_dim, &old);
+	for (int i = 0; i < 2 * n; i++)
+		pads[i] = i % n == to ? old[i / n * rank + from] : dim_const(m, 0);
+	attrs[1] = mk_dims(m, Attr_pads_dim, 2 * n, pads);
+	attrs[2] = mk_float(Attr_value, attr_float(pad, Attr_value));
+	return build(m, pad->block, pad, OpPad, pad->loc, 1, &x, 3, attrs, NULL);
+}
+
+/* pad(view(x)) -> view'(pad(x)) where x has fewer axes than the view, and the view keeps the padded one whole: windows are found
+ * along an axis of x.  Elements that lie side by side must stay so: padding a transpose by columns lays out rows for those that
+ * read it. */
+static bool sink_past_pad(Module *m, Node *n)
+{
+	int axis = n->op == OpPad ? padded_axis(n) : -1, to;
+	const Dim *q;
+	View w;
+
+	if (axis < 0)
+		return false;
+	view_of(m, n->in[0], &w);
+	int count = w.first[w.rank], at = w.first[axis];
+	if (w.root->type.rank >= w.rank || w.first[axis + 1] - at != 1 || !view_is_permutation(m, &w) ||
+	    !dim_equals(w.f[count - 1].stride, 1) || (to = whole_axis(m, w.root, &w.f[at])) < 0)
+		return false;
+	const Factor old = w.f[at];
+	const Dim *unpadded = dim_mul(m, old.extent, old.stride);
+	w.root = build_pad(m, n, axis, w.root, to);
+	w.f[at].extent = w.root->type.dims[to];
+	for (int i = 0; i < count; i++) /* those outside of the padded axis */
+		if (dim_poly_div(m, w.f[i].stride, unpadded, &q))
+			w.f[i].stride = dim_mul(m, q, dim_mul(m, w.f[at].extent, old.stride));
+	Value *v = build_view(m, &w, &n->out[0]->type, n, n->loc);
+	if (v)
+		replace_uses(m, n->out[0], v);
+	else
+		erase_node(w.root->def);
+	return v;
+}
+
 /* Drops the broadcast factors of the axes that `drop` names: those axes get extent 1 in *t. */
 static void drop_broadcast(Module *m, const View *w, unsigned drop, View *out, Type *t)
 {
@@ -244,8 +321,8 @@ bool pass_canon(Module *m)
 		FOR_NODES(n, &m->main->body) {
 			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
 				continue;
-			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_expand(m, n) ||
-			         drop_expand(m, n);
+			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_past_pad(m, n) ||
+			         sink_expand(m, n) || drop_expand(m, n);
 		}
 		again |= remove_dead(m);
 		changed |= again;

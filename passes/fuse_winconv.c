@@ -32,7 +32,10 @@ static bool is_add(const Node *n)
 static int collect_products(Module *m, Value *v, const Type *type, Node **products, int n)
 {
 	Node *d = v->def;
+	double start;
 
+	if (n >= 0 && uniform_value(v, &start) && start == 0) /* what the sum begins with */
+		return n;
 	if (!d || !type_equal(&v->type, type) || n < 0)
 		return -1;
 	if (is_add(d) && v->nuse == 1) {
@@ -98,7 +101,7 @@ static bool contraction_of_taps(Module *m, Node *n, Contraction *c)
 		return false;
 	p = arena_alloc(m->arena, MaxTaps * sizeof *p);
 	count = collect_products(m, n->in[0], &n->out[0]->type, p, 0);
-	if (count > 0)
+	if (count >= 0)
 		count = collect_products(m, n->in[1], &n->out[0]->type, p, count);
 	if (count < 2)
 		return false;
@@ -559,6 +562,18 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 	return true;
 }
 
+/* What keeps the contraction from being a winconv, or NULL. */
+static const char *mismatch(Module *m, Contraction *c, Value **source, Axes *ax, Window *win)
+{
+	const char *why = recognise(m, c, source, ax, win);
+
+	if (!why && !keeps_length(ax, *source, win))
+		why = "the output is not as long as the input";
+	if (!why && !stays_on_axis(m, c, ax, *source, win))
+		why = "the window leaves its axis";
+	return why;
+}
+
 bool fuse_winconv(Module *m, Node *n)
 {
 	static bool (*const readers[])(Module *, Node *, Contraction *) = {
@@ -571,18 +586,14 @@ bool fuse_winconv(Module *m, Node *n)
 		Value *source;
 		if (!readers[r](m, n, &c))
 			continue;
-		const char *why = recognise(m, &c, &source, &ax, &win);
+		const char *why = mismatch(m, &c, &source, &ax, &win);
 		if (why && !c.conv) { /* the operands may be the other way round */
 			View t = c.x;
 			c.x = c.w;
 			c.w = t;
-			const char *other = recognise(m, &c, &source, &ax, &win);
+			const char *other = mismatch(m, &c, &source, &ax, &win);
 			why = other ? why : NULL;
 		}
-		if (!why && !keeps_length(&ax, source, &win))
-			why = "the output is not as long as the input";
-		if (!why && !stays_on_axis(m, &c, &ax, source, &win))
-			why = "the window leaves its axis";
 		if (why) {
 			if (c.likely)
 				report_miss("winconv", n->loc, why);
