@@ -239,10 +239,12 @@ typedef struct Axes { /* of the source of x: which axis is what */
 	int rank;
 } Axes;
 
-/* The axis of the source along which a factor walks: the outermost whose stride divides the factor's. */
+/* The axis of source along which a factor walks: the outermost whose stride divides the factor's; -1: none, or it stands still. */
 static int axis_of(Module *m, const Axes *a, const Factor *f)
 {
 	const Dim *q;
+	if (dim_equals(f->stride, 0))
+		return -1;
 	for (int d = 0; d < a->rank; d++)
 		if (a->stride[d] && dim_poly_div(m, f->stride, a->stride[d], &q) && dim_is_const(q, NULL))
 			return d;
@@ -335,7 +337,8 @@ static bool pad_before(Module *m, const Node *pad, int time, const Dim **before)
 
 /* What sort_factors() learns about the weights: their strides along each axis of [B, T, H, K]. */
 typedef struct Sorted {
-	const Dim *batch, *time, *head; /* strides of w; 0: the same for all */
+	const Dim *batch, *time, *head; /* strides of w; 0: the same for all; batch, time: NULL before their first factor */
+	const Dim *batches; /* walked along */
 	const Dim *heads, *head_unit; /* number, and stride of a head in channels (NULL: one kernel for all) */
 	const Dim *rest; /* channels that share a head */
 } Sorted;
@@ -375,11 +378,17 @@ static const char *place_factor(Module *m, const Axes *ax, const Type *source, c
 		return "an output axis does not walk along one axis of the input";
 	out->extent = x->extent;
 	if (axis == ax->batch) {
+		const Dim *step;
+		if (!dim_poly_div(m, w->stride, unit, &step) || (s->batch && s->batch != step))
+			return "weights are spread unevenly over the batch";
 		out->stride = dim_mul(m, dim_mul(m, unit, source->dims[ax->time]), channels);
-		s->batch = w->stride;
+		s->batch = step;
+		s->batches = dim_mul(m, s->batches, x->extent);
 	} else if (axis == ax->time) {
 		if (!dim_equals(unit, 1))
 			return "the window moves by more than one";
+		if (s->time)
+			return "two output axes walk along the window's axis";
 		out->stride = channels;
 		s->time = w->stride;
 	} else {
@@ -421,7 +430,7 @@ static void view_weights(const Contraction *c, const Axes *ax, const Type *sourc
 static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax, const Type *source, Window *win)
 {
 	const Dim *zero = dim_const(m, 0), *one = dim_const(m, 1);
-	Sorted s = {.batch = zero, .time = zero, .head = zero, .heads = one, .rest = one};
+	Sorted s = {.head = zero, .batches = one, .heads = one, .rest = one};
 	View *y = &win->y;
 	int ny = 0;
 
@@ -453,6 +462,10 @@ static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax,
 	y->first[y->rank] = ny;
 	if (dim_mul(m, s.heads, s.rest) != source->dims[ax->channel])
 		return "heads do not cover the channels";
+	if (s.batches != source->dims[ax->batch])
+		return "only a part of the batch is read";
+	s.batch = s.batch ? s.batch : zero;
+	s.time = s.time ? s.time : zero;
 	win->heads = s.heads;
 	win->interleaved = s.head_unit && dim_equals(s.head_unit, 1) && !dim_equals(s.rest, 1);
 	if (s.head_unit && !win->interleaved && s.head_unit != s.rest)
