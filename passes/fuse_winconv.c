@@ -219,6 +219,8 @@ static bool contraction_of_conv(Module *m, Node *n, Contraction *c)
 	c->length = n->in[0]->type.dims[2];
 	int id[] = {0, 1, 2, -1}, wp[] = {-1, 0, -1, 2};
 	arrange(m, n->in[0], id, 3, &n->in[0]->type, &c->x);
+	if (!view_is_permutation(m, &c->x)) /* of a part of the root (channels of a wider linear): what counts is that part */
+		view_identity(m, n->in[0], &c->x);
 	/* along t and k the input moves by the same stride; the extent of t is the output's */
 	int t = c->x.first[2];
 	if (c->x.first[3] - t != 1)
@@ -239,7 +241,7 @@ typedef struct Axes { /* of the source of x: which axis is what */
 	int rank;
 } Axes;
 
-/* The axis of source along which a factor walks: the outermost whose stride divides the factor's; -1: none, or it stands still. */
+/* The axis of source along which a factor walks: the outermost whose stride divides the factor's; -1: none, or it stays. */
 static int axis_of(Module *m, const Axes *a, const Factor *f)
 {
 	const Dim *q;
