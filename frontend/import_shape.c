@@ -247,6 +247,16 @@ void import_concat(Call *c)
 
 /* ---- slices ---------------------------------------------------------------------------------------------------- */
 
+/* An index counted from the end, as one from the front: at + extent, but 0 stays 0.  That is no exception where the extent is
+ * 0 with it; elsewhere the model means a count of at least 1, so 0 is an error of the sizes. */
+static const Dim *count_from_end(Call *c, const Dim *at, const Dim *extent)
+{
+	const Dim *q;
+	if (!dim_poly_div(c->m, extent, at, &q))
+		require_at_least(c, dim_mul_const(c->m, at, -1), 1);
+	return dim_add(c->m, at, extent);
+}
+
 /* An index as ONNX counts it: from the end if negative, then clamped to lo .. hi. */
 static const Dim *clamp_index(Call *c, const Dim *at, const Dim *extent, int64_t lo, const Dim *hi)
 {
@@ -255,8 +265,8 @@ static const Dim *clamp_index(Call *c, const Dim *at, const Dim *extent, int64_t
 	if (dim_is_const(at, &value) && (value > DimMax || value < -(int64_t)DimMax))
 		return value > 0 ? hi : dim_const(m, lo);
 	dim_range(at, &least, &most);
-	if (most < 0)
-		at = dim_add(m, at, extent);
+	if (least < 0 && most <= 0)
+		at = count_from_end(c, at, extent);
 	else if (least < 0) /* the model means a count, so the other case is an error of the sizes */
 		require_equal(c, dim_max(m, at, dim_const(m, 0)), at, "slice bound");
 	return dim_min(m, dim_max(m, at, dim_const(m, lo)), hi);

@@ -252,6 +252,36 @@ static void test_demands(void)
 	free_arena(a);
 }
 
+/* x[:, -T:] counts from the end, whatever T is: all of x where it has T columns, the last T >= 1 where it has P + T. */
+static void test_slice_from_end(void)
+{
+	static const char *const columns[] = {"T", "P+T"};
+	for (int i = 0; i < 2; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "t", 1, "T,2");
+		add_input(b, "p", 1, "P,2");
+		add_input(b, "x", 1, arena_printf(a, "B,%s", columns[i]));
+		add_ints(b, "zero", 1, (int64_t[]){0});
+		add_ints(b, "one", 1, (int64_t[]){1});
+		add_ints(b, "end", 1, (int64_t[]){INT64_MAX});
+		add_op(b, "Shape", "t", "s");
+		add_op(b, "Gather", "s,zero", "n");
+		add_op(b, "Neg", "n", "start");
+		add_op(b, "Slice", "x,start,end,one", "y");
+		add_output(b, "y");
+		Module *m = must_load(b, NULL, __LINE__);
+		if (m) {
+			CHECK_STR(result_text(m, 0), "f32[B, T]");
+			CHECK_EQ(find_sym(m, "T")->lo, i);
+			CHECK_EQ(count_ops(m, OpSlice), i);
+			CHECK_EQ(m->ncheck, 0);
+		}
+		free_module(m);
+		free_arena(a);
+	}
+}
+
 static void test_function(void)
 {
 	Arena *a = new_arena();
@@ -652,6 +682,7 @@ int main(void)
 	test_bindings();
 	test_text();
 	test_demands();
+	test_slice_from_end();
 	test_function();
 	test_row_texts();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
