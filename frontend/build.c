@@ -318,23 +318,8 @@ const Dim *product(Module *m, const Dim *const *dims, int n)
 	return p;
 }
 
-/* Where b is zero the model's own division fails, or the tensor is empty and any extent fits.  So b counts as
- * positive. */
 const Dim *divide_dims(Call *c, const Dim *a, const Dim *b)
 {
-	Module *m = c->m;
 	const Dim *q;
-	if (dim_exact_div(m, a, b, &q))
-		return q;
-	int64_t *lows = arena_alloc(c->im->scratch, (m->nsym + 1) * sizeof *lows);
-	int nsym = m->nsym;
-	for (int i = 0; i < nsym; i++) {
-		lows[i] = m->syms[i]->lo;
-		if (lows[i] == 0 && m->syms[i]->hi > 0)
-			m->syms[i]->lo = 1;
-	}
-	bool exact = dim_exact_div(m, a, b, &q);
-	for (int i = 0; i < nsym; i++)
-		m->syms[i]->lo = lows[i];
-	return exact ? q : dim_floordiv(m, a, b);
+	return dim_poly_div(c->m, a, b, &q) ? q : dim_floordiv(c->m, a, b);
 }

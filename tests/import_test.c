@@ -282,6 +282,36 @@ static void test_slice_from_end(void)
 	}
 }
 
+/* Heads of a sequence whose length is a sum, T/2 - 1, and back. */
+static void test_reshape_of_quotient(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	int64_t perm[3] = {0, 2, 1}, strides[1] = {2};
+	add_input(b, "x", 1, "B,8,T");
+	add_floats(b, "w", "8,8,4", 256);
+	add_ints(b, "both", 2, (int64_t[]){0, 1});
+	add_ints(b, "heads", 2, (int64_t[]){-1, 2});
+	add_ints(b, "flat", 1, (int64_t[]){-1});
+	set_ints(a, add_op(b, "Conv", "x,w", "c"), "strides", 1, strides);
+	set_ints(a, add_op(b, "Transpose", "c", "h"), "perm", 3, perm);
+	add_op(b, "Shape", "h", "s");
+	add_op(b, "Gather", "s,both", "rows");
+	set_i(a, add_op(b, "Concat", "rows,heads", "split"), "axis", 0);
+	set_i(a, add_op(b, "Concat", "rows,flat", "joined"), "axis", 0);
+	add_op(b, "Reshape", "h,split", "y");
+	add_op(b, "Reshape", "y,joined", "z");
+	add_output(b, "y");
+	add_output(b, "z");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "f32[B, T/2 - 1, 4, 2]");
+		CHECK_STR(result_text(m, 1), "f32[B, T/2 - 1, 8]");
+	}
+	free_module(m);
+	free_arena(a);
+}
+
 static void test_function(void)
 {
 	Arena *a = new_arena();
@@ -683,6 +713,7 @@ int main(void)
 	test_text();
 	test_demands();
 	test_slice_from_end();
+	test_reshape_of_quotient();
 	test_function();
 	test_row_texts();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
