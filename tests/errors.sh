@@ -111,7 +111,7 @@ unsupported.onnx: error: the model: opset 27 is not supported; 7 to 26 are
 unsupported.onnx: node 'f' (Frob): operator 'Frob' is not supported
 unsupported.onnx: node 's' (Softmax): operator 'Softmax': attribute 'frob' is not supported
 unsupported.onnx: node 'c' (Cast): Cast: element type FLOAT16 is not supported
-unsupported.onnx: node 'g' (Gelu): operator 'Gelu' of domain 'com.microsoft' is not supported" --check unsupported.onnx
+unsupported.onnx: node 'g' (Gelu): operator 'Gelu' of domain 'com.microsoft' is not supported (--custom-op names a C function for it)" --check unsupported.onnx
 model opset6.onnx 6 "$(part 1 "$(node Relu r x y)")$in_x$out_y"
 fails 'opset6.onnx: error: the model: opset 6 is not supported; 7 to 26 are' opset6.onnx
 
