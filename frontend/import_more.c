@@ -452,29 +452,15 @@ void import_arg_min(Call *c)
 	import_arg(c, OpReduceMin);
 }
 
-/* Integers only, as a product with a triangle of ones: a float sum would turn inf * 0 into NaN. */
 void import_cum_sum(Call *c)
 {
-	Value *x = c->in[0];
-	int rank = x->type.rank, perm[MaxRank];
 	int64_t at;
 	if (need_ints(c, 1, "axis", &at, 1) != 1)
 		fatal_at(c->loc, "input 'axis' is not a scalar");
-	int axis = norm_axis(c, at, rank);
-	if (dtypes[x->type.dtype].cls != ClassSigned)
-		fatal_at(c->loc, "not supported: element type %s", dtypes[x->type.dtype].text);
-	for (int i = 0; i < rank; i++)
-		perm[i] = i == axis ? rank - 1 : i == rank - 1 ? axis : i;
-	const Dim *n = x->type.dims[axis], *shape[2] = {n, num(c, 1)};
-	Value *from = emit_reshape(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), 2, shape);
-	Value *to = emit_iota(c, I64, n, num(c, 0), num(c, 1));
-	Value *a = onnx_int(c, "reverse", 0) ? to : from, *b = a == from ? to : from;
-	Value *takes = emit2(c, onnx_int(c, "exclusive", 0) ? OpLt : OpLe, a, b);
-	Value *row = emit_transpose(c, x, perm);
-	if (rank == 1)
-		row = emit_reshape(c, row, 2, (const Dim *[]){num(c, 1), n});
-	Value *v = emit2(c, OpMatMul, row, emit_cast(c, takes, x->type.dtype));
-	c->out[0] = rank == 1 ? emit_reshape(c, v, 1, &n) : emit_transpose(c, v, perm);
+	Attr attrs[3] = {mk_int(Attr_axis, norm_axis(c, at, c->in[0]->type.rank))};
+	attrs[1] = mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0));
+	attrs[2] = mk_int(Attr_reverse, onnx_int(c, "reverse", 0));
+	c->out[0] = emit(c, OpCumSum, 1, c->in, 3, attrs, NULL);
 }
 
 void import_one_hot(Call *c)

@@ -664,6 +664,55 @@ static const char *eval_reduce(EvalNode *e)
 	return is_real(e->in[0]) ? reduce_reals(e) : reduce_ints(e);
 }
 
+/* In place; `stride` elements apart. */
+static void accumulate_reals(double *x, int64_t n, int64_t stride, bool exclusive)
+{
+	double sum = 0;
+	for (int64_t i = 0; i < n; i++) {
+		double before = sum;
+		sum += x[i * stride];
+		x[i * stride] = exclusive ? before : sum;
+	}
+}
+
+static void accumulate_ints(int64_t *x, int64_t n, int64_t stride, bool exclusive)
+{
+	int64_t sum = 0;
+	for (int64_t i = 0; i < n; i++) {
+		int64_t before = sum;
+		sum = add_int(sum, x[i * stride]);
+		x[i * stride] = exclusive ? before : sum;
+	}
+}
+
+static const char *eval_cumsum(EvalNode *e)
+{
+	const Tensor *x = e->in[0];
+	int axis = (int)attr_int(e->n, Attr_axis);
+	int64_t n = tensor_numel(x), len = x->dims[axis], inner = count_dims(x, axis + 1, x->rank);
+	bool exclusive = attr_int(e->n, Attr_exclusive), reverse = attr_int(e->n, Attr_reverse);
+	int64_t stride = reverse ? -inner : inner, first = reverse ? (len - 1) * inner : 0;
+	double *reals = is_real(x) ? alloc_temp(e, n, sizeof *reals) : NULL;
+	int64_t *ints = is_real(x) ? NULL : alloc_temp(e, n, sizeof *ints);
+	if (!reals && !ints)
+		return OUT_OF_MEMORY(e);
+	if (reals)
+		load_reals(reals, x, 0, 1, n);
+	else
+		load_ints(ints, x, 0, 1, n);
+	for (int64_t row = 0; row < n; row += len * inner)
+		for (int64_t i = 0; i < inner; i++)
+			if (reals)
+				accumulate_reals(reals + row + first + i, len, stride, exclusive);
+			else
+				accumulate_ints(ints + row + first + i, len, stride, exclusive);
+	if (reals)
+		store_reals(e->out, 0, reals, n);
+	else
+		store_ints(e->out, 0, ints, n);
+	return NULL;
+}
+
 /* In place; `stride` elements apart.  All -inf gives NaN, as the decomposed form does. */
 static void softmax_row(double *x, int64_t n, int64_t stride)
 {
@@ -1463,7 +1512,7 @@ typedef const char *EvalFn(EvalNode *);
 
 static EvalFn *const eval_fns[NOps] = {
 	[OpIota] = eval_iota, [OpDims] = eval_dims, [OpSum] = eval_reduce, [OpMean] = eval_reduce,
-	[OpReduceMax] = eval_reduce, [OpReduceMin] = eval_reduce, [OpSoftmax] = eval_softmax, [OpNorm] = eval_norm,
+	[OpReduceMax] = eval_reduce, [OpReduceMin] = eval_reduce, [OpCumSum] = eval_cumsum, [OpSoftmax] = eval_softmax, [OpNorm] = eval_norm,
 	[OpRmsNorm] = eval_norm, [OpMatMul] = eval_matmul, [OpLinear] = eval_linear, [OpLinearPacked] = eval_linear_packed, [OpGlu] = eval_glu,
 	[OpConv] = eval_conv, [OpWinConv] = eval_winconv, [OpAttention] = eval_attention, [OpReshape] = eval_reshape,
 	[OpExpand] = eval_expand, [OpTranspose] = eval_transpose, [OpSlice] = eval_slice, [OpView] = eval_view,

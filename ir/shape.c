@@ -155,7 +155,7 @@ static const unsigned char takes[NOps] = {
 	[OpAdd] = Num, [OpSub] = Num, [OpMul] = Num, [OpDiv] = Flt, [OpIDiv] = Int, [OpIMod] = Int, [OpPow] = Num,
 	[OpMin] = Num, [OpMax] = Num, [OpAnd] = Int | Boo, [OpOr] = Int | Boo, [OpXor] = Int | Boo, [OpEq] = Any,
 	[OpLt] = Any, [OpLe] = Any, [OpWhere] = Any, [OpSum] = Num, [OpMean] = Num, [OpReduceMax] = Num,
-	[OpReduceMin] = Num, [OpSoftmax] = Flt, [OpNorm] = Flt, [OpRmsNorm] = Flt, [OpMatMul] = Num,
+	[OpReduceMin] = Num, [OpCumSum] = Num, [OpSoftmax] = Flt, [OpNorm] = Flt, [OpRmsNorm] = Flt, [OpMatMul] = Num,
 	[OpLinear] = Num, [OpLinearPacked] = Flt, [OpGlu] = Flt, [OpConv] = Flt, [OpWinConv] = Flt, [OpAttention] = Flt, [OpReshape] = Any,
 	[OpExpand] = Any, [OpTranspose] = Any, [OpSlice] = Any, [OpView] = Any, [OpConcat] = Any, [OpPad] = Any,
 	[OpPack] = Flt, [OpGather] = Any, [OpGatherElem] = Any, [OpGatherND] = Any, [OpGroup] = Any,
@@ -251,7 +251,7 @@ const char *shape_same(Module *m, const Node *n, Type *out)
 	TRY(need_count(m, n));
 	TRY(need_operand(m, n, 0, -1));
 	const Type *x = type_in(n, 0);
-	if (n->op == OpSoftmax)
+	if (n->op == OpSoftmax || n->op == OpCumSum)
 		TRY(need_axis(m, n, x, &axis));
 	if (n->op == OpNorm || n->op == OpRmsNorm)
 		TRY(check_norm(m, n, x));

@@ -119,7 +119,7 @@ void lower_linear(Lower *, Node *root, Node *epilogue, Value *result, Value *hom
 void lower_matmul(Lower *, Node *, Value *home);
 void lower_winconv(Lower *, Node *, Value *home);
 void lower_attention(Lower *, Node *, Value *home);
-void lower_rows(Lower *, Node *, Value *home); /* softmax, norm, rmsnorm, reductions */
+void lower_rows(Lower *, Node *, Value *home); /* softmax, norm, rmsnorm, cumsum, reductions */
 void lower_gather(Lower *, Node *, Value *home); /* gather, gather_elements, gather_nd */
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);

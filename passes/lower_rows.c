@@ -1,7 +1,8 @@
-/* lower_rows.c - operators that reduce along axes: softmax, norm, rmsnorm, sum, mean, max, min.
+/* lower_rows.c - operators that reduce along axes: softmax, norm, rmsnorm, cumsum, sum, mean, max, min.
  *
  * A row is one combination of the axes that stay; rows are split over the workers.  Within a row the last reduced axis runs over 16
  * virtual lanes, the other reduced axes are loops around it, and one fixed tree joins the lanes at the end, on every target.
+ * cumsum goes along its axis one by one; the lanes are neighbours of an axis behind that, where there is one.
  */
 #include "lower.h"
 #include <math.h>
@@ -254,6 +255,44 @@ static void emit_reduction(Rows *r)
 	lstore(b, r->y.buf, r->y_row, NULL, NULL, v);
 }
 
+/* ---- cumsum ------------------------------------------------------------------------------------------------------------------------ */
+
+/* The sums along the axis of one element of x_row, or of 16 from `lane` on along the last axis. */
+static void emit_sums(void *ctx, Kernel *k, LExpr *lane, LExpr *mask)
+{
+	Rows *r = ctx;
+	LB *b = &k->b;
+	int axis = attr_int(r->n, Attr_axis);
+	LExpr *x = r->x_row, *y = r->y_row, *len = kdim(k, r->x.extent[axis]);
+
+	if (lane) {
+		x = llet(b, ladd(b, x, lmul(b, lane, kdim(k, r->x.stride[r->last]))));
+		y = llet(b, ladd(b, y, lmul(b, lane, kdim(k, r->y.stride[r->last]))));
+	}
+	set(r, lconst(b, r->acc->type, 0));
+	LExpr *i = lfor(b, ForSerial, li(b, 0), len, NULL);
+	if (attr_int(r->n, Attr_reverse))
+		i = llet(b, lsub(b, lsub(b, len, li(b, 1)), i));
+	x = ladd(b, x, lmul(b, i, kdim(k, r->x.stride[axis])));
+	y = ladd(b, y, lmul(b, i, kdim(k, r->y.stride[axis])));
+	LExpr *before = llet(b, get(r)), *v = lane ? load_x(r, x, mask) : lload(b, r->x.buf, 1, x, NULL, NULL);
+	LExpr *sum = llet(b, ladd(b, before, v)), *result = attr_int(r->n, Attr_exclusive) ? before : sum;
+	if (lane)
+		store_y(r, y, mask, result);
+	else
+		lstore(b, r->y.buf, y, NULL, NULL, result);
+	set(r, sum);
+	lend(b);
+}
+
+static void emit_cumsum(Rows *r)
+{
+	if (r->acc->type.lanes == 1)
+		emit_sums(r, r->k, NULL, NULL);
+	else
+		for_lanes(r->k, r->x.extent[r->last], emit_sums, r);
+}
+
 /* ---- frame ------------------------------------------------------------------------------------------------------------------------ */
 
 static void find_axes(Rows *r)
@@ -264,6 +303,11 @@ static void find_axes(Rows *r)
 
 	if (n->op == OpSoftmax) {
 		r->reduced[attr_int(n, Attr_axis)] = true;
+	} else if (n->op == OpCumSum) {
+		int axis = attr_int(n, Attr_axis), lanes = rank - 1;
+		while (lanes > axis && dim_equals(r->x.extent[lanes], 1))
+			lanes--;
+		r->reduced[axis] = r->reduced[lanes] = true;
 	} else if (n->op == OpNorm || n->op == OpRmsNorm) {
 		for (int d = attr_int(n, Attr_axis); d < rank; d++)
 			r->reduced[d] = true;
@@ -345,9 +389,12 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	}
 	r.x_row = llet(b, offset_of(&k, &r.x, idx));
 	r.y_row = llet(b, offset_of(&k, &r.y, idx));
-	r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, Lanes}, 1, 1);
+	bool serial = n->op == OpCumSum && r.last == attr_int(n, Attr_axis);
+	r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, serial ? 1 : Lanes}, 1, 1);
 	if (n->op == OpSoftmax)
 		emit_softmax(&r);
+	else if (n->op == OpCumSum)
+		emit_cumsum(&r);
 	else if (n->op == OpNorm || n->op == OpRmsNorm)
 		emit_norm(&r);
 	else

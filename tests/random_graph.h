@@ -329,6 +329,13 @@ static Val softmax(Gen *g, Val x, int axis)
 	return finish(g, emit(g, OpSoftmax, 1, &x.v, 1, &a, NULL), 1, 2 * x.noise + Ulp * (4 + x.bound), false);
 }
 
+static Val cumsum(Gen *g, Val x, int axis, bool exclusive, bool reverse)
+{
+	Attr attrs[3] = {mk_int(Attr_axis, axis), mk_int(Attr_exclusive, exclusive), mk_int(Attr_reverse, reverse)};
+	double k = (double)run_size(g, x.v->type.dims[axis]);
+	return finish(g, emit(g, OpCumSum, 1, &x.v, 3, attrs, NULL), k * x.bound, k * (x.noise + Ulp * k * x.bound), false);
+}
+
 static Val matmul(Gen *g, Val x, Val y, bool ta, bool tb)
 {
 	Attr attrs[2] = {mk_int(Attr_trans_a, ta), mk_int(Attr_trans_b, tb)};
@@ -555,6 +562,12 @@ static Val step_reduce(Gen *g)
 	if (!n)
 		axes[n++] = x.v->type.rank - 1;
 	return reduce(g, ops_[pick(g, 4)], x, n, axes, once(g, 2));
+}
+
+static Val step_cumsum(Gen *g)
+{
+	Val x = pick_real(g, 1, 4);
+	return cumsum(g, x, pick(g, x.v->type.rank), once(g, 2), once(g, 2));
 }
 
 static Val step_softmax(Gen *g)
@@ -1183,7 +1196,7 @@ typedef Val Step(Gen *);
 
 static Step *const steps[] = {
 	step_unary, step_unary, step_clip, step_binary, step_binary, step_binary, step_pow, step_compare, step_bool,
-	step_where, step_int, step_cast, step_iota, step_dims, step_reduce, step_softmax, step_norm, step_linear,
+	step_where, step_int, step_cast, step_iota, step_dims, step_reduce, step_cumsum, step_softmax, step_norm, step_linear,
 	step_matmul, step_conv, step_winconv, step_glu, step_attention, step_reshape, step_reshape, step_transpose,
 	step_transpose, step_slice, step_slice, step_expand, step_concat, step_pad, step_view, step_gather,
 	step_gather_elements, step_gather_nd, step_unfold, idiom_gelu, idiom_sigmoid, idiom_norm, idiom_glu,

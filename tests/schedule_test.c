@@ -411,6 +411,34 @@ static void make_empty_sums(Family *f)
 	add_row(f, "f32[]", "sum %x {axes=[0, 1]}");
 }
 
+/* Along every axis, over views too; integers wrap, so every order of additions gives the same. */
+static void make_cumsum(Family *f)
+{
+	static const char *const types[] = {"f32", "f64", "i64", "i32", "i8", "u8"};
+	static const char *const ways[] = {"", ", exclusive=1", ", reverse=1", ", exclusive=1, reverse=1"};
+	char type[40], node[64];
+
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	for (size_t d = 0; d < sizeof types / sizeof *types; d++) {
+		snprintf(type, sizeof type, "%s[a, 3, c]", types[d]);
+		param(f, "%s.x: %s", types[d], type);
+		for (int axis = 0; axis < 3; axis++) {
+			snprintf(node, sizeof node, "cumsum %%%s.x {axis=%d%s}", types[d], axis, ways[(d + (size_t)axis) % 4]);
+			add_row(f, type, node);
+		}
+	}
+	line(f, "%%xt: f32[c, 3, a] = transpose %%f32.x {perm=[2, 1, 0]}");
+	add_row(f, "f32[c, 3, a]", "cumsum %xt {axis=0, reverse=1}");
+	add_row(f, "f32[c, 3, a]", "cumsum %xt {axis=2, exclusive=1}");
+	param(f, "row: i64[a, 1, 1, c]");
+	add_row(f, "i64[a, 1, 1, c]", "cumsum %row {axis=0}");
+	param(f, "column: i64[a, c, 1]");
+	add_row(f, "i64[a, c, 1]", "cumsum %column {axis=1}");
+	line(f, "%%wide: i64[a, c, 5] = expand %%column");
+	add_row(f, "i64[a, c, 5]", "cumsum %wide {axis=1}");
+}
+
 /* ---- elementwise ------------------------------------------------------------------------------------------------- */
 
 /* Compiles or not: operators that do not take a dtype, and those that have no schedule for it. */
@@ -707,6 +735,7 @@ static const struct {
 	 {"a=2 c=32", "a=3 c=17", "a=1 c=1", "a=0 c=4"}},
 	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}, {"a=2 c=33"}},
 	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}, {"a=2 c=0", "a=0 c=3"}},
+	{"cumsum", make_cumsum, {"a=0-3,17,40 c=0-3,15-17,33"}, {"a=2 c=17", "a=1 c=1", "a=3 c=16", "a=0 c=3"}},
 	{"broadcast",
 	 make_broadcast,
 	 {"a=0-3 c=0,1,2,15-17,33", "a=17 c=16", "a=1 c=4100"},
