@@ -5,6 +5,7 @@
  */
 #include "import.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- constants ------------------------------------------------------------------------------------------------- */
@@ -511,22 +512,41 @@ static const Dim *known_scalar(Call *c, int input, const char *what)
 	return d;
 }
 
+/* A scalar in units of 1/parts: whole, or a constant. */
+static const Dim *scalar_in_parts(Call *c, int input, const char *what, int64_t parts)
+{
+	double v;
+	bool given = c->in[input] && c->in[input]->type.rank == 0 && value_as_scalar(c->in[input], &v);
+	if (!given || parts == 1 || !(fabs(v) < DimMax) || v == rint(v))
+		return dim_mul_const(c->m, known_scalar(c, input, what), parts);
+	if (v * parts != rint(v * parts))
+		fatal_at(c->loc, "not supported: input '%s' = %g is no multiple of 1/%lld", what, v, (long long)parts);
+	return dim_const(c->m, v * parts);
+}
+
+/* Floating elements are counted in whole parts, so each is rounded once. */
 void import_range(Call *c)
 {
 	Module *m = c->m;
 	DType dtype = c->in[0]->type.dtype;
-	const Dim *start = known_scalar(c, 0, "start"), *limit = known_scalar(c, 1, "limit");
-	const Dim *delta = known_scalar(c, 2, "delta"), *span = dim_sub(m, limit, start);
+	bool real = dtypes[dtype].cls == ClassFloat;
+	const int64_t parts = real ? 256 : 1;
+	const Dim *start = scalar_in_parts(c, 0, "start", parts), *limit = scalar_in_parts(c, 1, "limit", parts);
+	const Dim *delta = scalar_in_parts(c, 2, "delta", parts), *span = dim_sub(m, limit, start);
+	const Dim *unit = dim_const(m, parts), *first, *step;
 	int64_t lo, hi;
 	dim_range(delta, &lo, &hi);
 	if (lo <= 0 && hi >= 0)
-		fatal_at(c->loc, "the step %s may be 0", dim_text(m, delta));
+		fatal_at(c->loc, "input 'delta' may be 0");
 	if (hi < 0)
 		span = dim_mul_const(m, span, -1);
 	const Dim *n = dim_ceildiv(m, span, hi < 0 ? dim_mul_const(m, delta, -1) : delta);
 	n = dim_max(m, n, dim_const(m, 0));
-	bool real = dtypes[dtype].cls == ClassFloat; /* whole numbers here, so counting in i64 is exact */
-	c->out[0] = emit_cast(c, emit_iota(c, real ? I64 : dtype, n, start, delta), dtype);
+	bool whole = dim_exact_div(m, start, unit, &first) && dim_exact_div(m, delta, unit, &step);
+	Value *count = emit_iota(c, real ? I64 : dtype, n, whole ? first : start, whole ? step : delta);
+	c->out[0] = emit_cast(c, count, dtype);
+	if (!whole)
+		c->out[0] = emit2(c, OpMul, c->out[0], emit_const(c, dtype, 1.0 / parts));
 }
 
 /* Where the operand is filled with one number that is not zero: its indices in order, one row per axis. */

@@ -366,8 +366,8 @@ bool state_of_output(Module *, const Value *yield, State *);
 /* ---- shape.c ------------------------------------------------------------------------------------------------------ */
 
 /* Known elements of n's results from known operands: Dims, Iota, Cast, Add, Sub, Mul, IDiv, IMod, Min, Max, Neg, Eq, Lt, Le, And,
- * Or, Not, Where, Concat, Gather, Slice, Reshape, Expand, Transpose of integer or bool tensors with at most MaxKnown elements; f32
- * scalars that hold integers are carried through Cast.  Called by set_type(). */
+ * Or, Not, Where, Concat, Gather, Slice, Reshape, Expand, Transpose of integer or bool tensors with at most MaxKnown elements, and
+ * of floating scalars that hold integers; also Div without a rest, Ceil and Floor of Div.  Called by set_type(). */
 enum { MaxKnown = 64 };
 void infer_known(Module *, Node *);
 bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, const Loc *); /* unequal symbolic dims: adds a DimCheck */

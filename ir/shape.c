@@ -944,6 +944,7 @@ static const Dim *known_divide(Module *m, Op op, const Dim *a, const Dim *b)
 /* One element of a binary op; bools are the constants 0 and 1; NULL: unknown. */
 static const Dim *known_binary(Module *m, Op op, bool logical, const Dim *a, const Dim *b)
 {
+	const Dim *q;
 	int64_t x, y;
 	bool huge = is_huge(a) || is_huge(b);
 	switch (op) {
@@ -953,6 +954,7 @@ static const Dim *known_binary(Module *m, Op op, bool logical, const Dim *a, con
 	case OpAdd: return huge ? NULL : dim_add(m, a, b);
 	case OpSub: return huge ? NULL : dim_sub(m, a, b);
 	case OpMul: return huge ? NULL : dim_mul(m, a, b);
+	case OpDiv: return !huge && dim_exact_div(m, a, b, &q) ? q : NULL;
 	case OpIDiv: case OpIMod: return huge ? NULL : known_divide(m, op, a, b);
 	case OpAnd: case OpOr: case OpXor:
 		if (!logical || !dim_is_const(a, &x) || !dim_is_const(b, &y))
@@ -1025,10 +1027,30 @@ static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)
 	return true;
 }
 
-/* To bool is "is not zero"; a float keeps its elements only as a scalar. */
+/* Whole numbers stay.  A quotient of two that a float holds exactly is rounded to one across no integer, so it is known here though
+ * not in between. */
+static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box;
+	int64_t by;
+	const Dim **x = known_of(m, n->in[0], &box), **y;
+	const Node *div = n->in[0]->def;
+	if (x) {
+		memcpy(out, x, to->numel * sizeof *out);
+		return true;
+	}
+	if (!div || div->op != OpDiv || !(x = known_of(m, div->in[0], &box)) || !(y = known_of(m, div->in[1], &box)))
+		return false;
+	if (!dim_is_const(*y, &by) || by < 1 || is_huge(*x))
+		return false;
+	*out = n->op == OpCeil ? dim_ceildiv(m, *x, *y) : dim_floordiv(m, *x, *y);
+	return true;
+}
+
+/* To bool is "is not zero". */
 static bool fill_cast(Module *m, Node *n, const Box *to, const Dim **out)
 {
-	if (!fill_ewise(m, n, to, out) || (dtypes[n->out[0]->type.dtype].cls == ClassFloat && to->numel != 1))
+	if (!fill_ewise(m, n, to, out))
 		return false;
 	for (int64_t i = 0; i < to->numel && n->out[0]->type.dtype == Bool; i++) {
 		const Dim *is_zero = known_compare(m, OpEq, out[i], dim_const(m, 0));
@@ -1163,7 +1185,7 @@ typedef bool Fill(Module *, Node *, const Box *, const Dim **);
 static Fill *const fills[NOps] = {
 	[OpDims] = fill_dims, [OpIota] = fill_iota, [OpCast] = fill_cast, [OpIdentity] = fill_ewise,
 	[OpNeg] = fill_ewise, [OpAbs] = fill_ewise, [OpNot] = fill_ewise, [OpAdd] = fill_ewise,
-	[OpSub] = fill_ewise, [OpMul] = fill_ewise,
+	[OpSub] = fill_ewise, [OpMul] = fill_ewise, [OpDiv] = fill_ewise, [OpCeil] = fill_rounded, [OpFloor] = fill_rounded,
 	[OpIDiv] = fill_ewise, [OpIMod] = fill_ewise, [OpMin] = fill_ewise, [OpMax] = fill_ewise, [OpEq] = fill_ewise,
 	[OpLt] = fill_ewise, [OpLe] = fill_ewise, [OpAnd] = fill_ewise, [OpOr] = fill_ewise, [OpXor] = fill_ewise,
 	[OpWhere] = fill_ewise, [OpConcat] = fill_concat, [OpGather] = fill_gather, [OpSlice] = fill_move,
@@ -1179,8 +1201,8 @@ void infer_known(Module *m, Node *n)
 	v->known = NULL;
 	if (!box_of(&v->type, &box) || box.numel > MaxKnown)
 		return;
-	if (dtypes[v->type.dtype].cls == ClassFloat && n->op != OpCast)
-		return;
+	if (dtypes[v->type.dtype].cls == ClassFloat && box.numel != 1)
+		return; /* floats are known as scalars only */
 	const Dim **known = arena_alloc(m->arena, (box.numel + 1) * sizeof *known);
 	if (!fills[n->op](m, n, &box, known))
 		return;

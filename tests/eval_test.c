@@ -537,6 +537,9 @@ static void check_known(const char *nodes, const char *type, const char *want)
 
 #define SHAPE "%d: i64[2] = dims {values=[b, s]} "
 
+/* s / 2 as a float */
+#define HALF "%g: i64[] = gather %d, @last %r: f32[] = cast %g %t: f32[1] = cast @two %q: f32[1] = div %r, %t "
+
 static void check_knowns(void)
 {
 	check_known(SHAPE "%y: i64[] = gather %d, @last", "i64[]", "s");
@@ -549,6 +552,11 @@ static void check_knowns(void)
 	            "%y: i64[2, 2] = transpose %e {perm=[1, 0]}",
 	            "i64[2, 2]", "b, b, s, s");
 	check_known(SHAPE "%g: i64[] = gather %d, @last %f: f32[] = cast %g %y: i32[] = cast %f", "i32[]", "s");
+	check_known(SHAPE HALF "%c: f32[1] = ceil %q %y: f32[1] = mul %c, %t", "f32[1]", "2*((s + 1)/2)");
+	check_known(SHAPE HALF "%f: f32[1] = floor %q %y: f32[1] = sub %f, %t", "f32[1]", "s/2 - 2");
+	check_known(SHAPE HALF "%y: f32[1] = mul %q, %t", "f32[1]", "");
+	check_known("%t: f32[1] = cast @two %m: f32[1] = mul %t, %t %y: f32[1] = div %m, %t", "f32[1]", "2");
+	check_known(SHAPE "%f: f32[2] = cast %d %y: i64[2] = cast %f", "i64[2]", "");
 	check_known(SHAPE "%z: i64[2] = idiv @two, %d %y: i64[2] = identity %z", "i64[2]", "");
 	check_known("%y: i64[3] = iota {start=s, step=b}", "i64[3]", "s, b + s, 2*b + s");
 	check_known("%m: i64[1] = dims {values=[9223372036854775807]} %y: i64[1] = add %m, @two", "i64[1]", "");

@@ -312,6 +312,41 @@ static void test_reshape_of_quotient(void)
 	free_arena(a);
 }
 
+/* Range(0.5, T, 1): as many as T, though it starts between two integers. */
+static void test_float_range(void)
+{
+	static const float starts[] = {0.5f, 0.1f};
+	const float one = 1;
+	for (int i = 0; i < 2; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 1, "T");
+		add_tensor(b, "start", 1, "", &starts[i], sizeof starts[i]);
+		add_tensor(b, "step", 1, "", &one, sizeof one);
+		add_op(b, "Shape", "x", "s");
+		add_op(b, "Squeeze", "s", "n");
+		set_i(a, add_op(b, "Cast", "n", "limit"), "to", 1);
+		add_op(b, "Range", "start,limit,step", "y");
+		add_output(b, "y");
+		if (i) {
+			must_fail(b, NULL, __LINE__, "(Range-17)", "input 'start' = 0.1 is no multiple of 1/256", NULL);
+		} else {
+			Module *m = must_load(b, NULL, __LINE__);
+			float x[3] = {0};
+			Tensor in = {.dtype = F32, .rank = 1, .dims = {3}, .data = x}, out = {0};
+			if (m) {
+				CHECK_STR(result_text(m, 0), "f32[T]");
+				CHECK(!eval_module(m, &in, &out));
+				for (int k = 0; k < 3; k++)
+					CHECK(out.data && ((float *)out.data)[k] == k + 0.5f);
+			}
+			free_tensor(&out);
+			free_module(m);
+		}
+		free_arena(a);
+	}
+}
+
 static void test_function(void)
 {
 	Arena *a = new_arena();
@@ -715,6 +750,7 @@ int main(void)
 	test_demands();
 	test_slice_from_end();
 	test_reshape_of_quotient();
+	test_float_range();
 	test_function();
 	test_row_texts();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
