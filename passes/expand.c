@@ -43,10 +43,10 @@ static bool expand_glu(Module *m, Node *n)
 	return true;
 }
 
-/* linear without constant weights cannot be packed ahead of time. */
+/* linear without constant weights, or not of f32, cannot be packed ahead of time. */
 static bool expand_linear(Module *m, Node *n)
 {
-	if (n->op != OpLinear || is_const(n->in[1]))
+	if (n->op != OpLinear || (is_const(n->in[1]) && n->out[0]->type.dtype == F32))
 		return false;
 	Value *y = build(m, n->block, n, OpMatMul, n->loc, 2, n->in, 0, NULL, NULL);
 	if (n->in[2]) {
@@ -118,7 +118,7 @@ static bool own_outputs(Module *m)
 static bool needs_f32(Op op)
 {
 	static const Op list[] = {OpExp, OpLog, OpTanh, OpErf, OpSin, OpCos, OpPow, OpSigmoid, OpSilu, OpGelu, OpGeluTanh, OpSoftmax,
-	                          OpNorm, OpRmsNorm, OpLinear, OpMatMul, OpConv, OpWinConv, OpAttention};
+	                          OpNorm, OpRmsNorm, OpConv, OpWinConv, OpAttention};
 	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
 		if (list[i] == op)
 			return true;

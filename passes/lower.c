@@ -398,6 +398,17 @@ LExpr *offset_of(Kernel *k, const Access *a, LExpr *const *idx)
 	return at;
 }
 
+void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **idx)
+{
+	LB *b = &k->b;
+
+	for (int d = n - 1; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, extent[d]), NULL)) : at;
+		if (d)
+			at = llet(b, lop(b, LFloorDiv, at, kdim(k, extent[d]), NULL));
+	}
+}
+
 LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, LExpr *mask)
 {
 	LB *b = &k->b;

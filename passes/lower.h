@@ -96,6 +96,8 @@ LExpr *kthreads(Kernel *);
 Access kaccess(Kernel *, Value *);
 /* Element offset of index idx[0..rank) (NULL counts as 0). */
 LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);
+/* Splits the flat number `at` into an index of each of the first n axes. */
+void split_index(Kernel *, LExpr *at, const Dim *const *extent, int n, LExpr **idx);
 /* Pads a with leading broadcast axes to `rank`, and sets stride 0 where its extent is 1. */
 Access broadcast_access(Module *, const Access *, int rank);
 /* Loads up to 16 elements along one axis: contiguous, strided, or one splat. */

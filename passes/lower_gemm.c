@@ -552,10 +552,74 @@ static Access as_matrix(Module *m, const Access *a, bool column)
 	return r;
 }
 
+typedef struct Products {
+	Access a, b;
+	LExpr *a_at, *b_at, *y_at; /* of a row of a and of the result, and of the matrix b */
+	LBuf *y;
+	LTile *sum;
+} Products;
+
+static void emit_products(void *ctx, Kernel *k, LExpr *col, LExpr *mask)
+{
+	Products *p = ctx;
+	LB *b = &k->b;
+	int inner = p->a.rank - 1;
+	const LType vec = p->sum->type;
+	LExpr *zero = li(b, 0), *at = llet(b, ladd(b, p->b_at, lmul(b, col, kdim(k, p->b.stride[inner]))));
+
+	lset_tile(b, p->sum, zero, zero, lconst(b, vec, 0));
+	LExpr *i = lfor(b, ForSerial, zero, kdim(k, p->a.extent[inner]), NULL);
+	LExpr *x = lload(b, p->a.buf, 1, ladd(b, p->a_at, lmul(b, i, kdim(k, p->a.stride[inner]))), NULL, NULL);
+	LExpr *row = load_lanes(k, &p->b, ladd(b, at, lmul(b, i, kdim(k, p->b.stride[inner - 1]))), p->b.stride[inner], mask);
+	LExpr *term = lmul(b, lcast(b, LSplat, vec, x), row);
+	lset_tile(b, p->sum, zero, zero, ladd(b, lelem(b, p->sum, zero, zero), term));
+	lend(b);
+	lstore(b, p->y, ladd(b, p->y_at, col), NULL, mask, lelem(b, p->sum, zero, zero));
+}
+
+/* Any element type, 16 columns at a time where the operands lie: models multiply masks and counts so, not large matrices. */
+static void lower_plain_matmul(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "plain_matmul", false);
+	LB *b = &k.b;
+	const Type *t = &n->out[0]->type;
+	Access x = kaccess(&k, n->in[0]), w = kaccess(&k, n->in[1]);
+	int batch_axes = t->rank - (x.rank > 1) - (w.rank > 1), rank = batch_axes + 2;
+	const Dim *extent[MaxRank], *rows = dim_const(m, 1);
+	LExpr *idx[MaxRank] = {0};
+
+	x = as_matrix(m, &x, false);
+	x = transposed(&x, attr_int(n, Attr_trans_a));
+	w = as_matrix(m, &w, true);
+	w = transposed(&w, attr_int(n, Attr_trans_b));
+	Products p = {.a = broadcast_access(m, &x, rank), .b = broadcast_access(m, &w, rank), .y = kbuf(&k, home, true)};
+	for (int d = 0; d <= batch_axes; d++) {
+		extent[d] = d < batch_axes ? t->dims[d] : p.a.extent[d];
+		rows = dim_mul(m, rows, extent[d]);
+	}
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, rows), NULL);
+	split_index(&k, row, extent, batch_axes + 1, idx);
+	p.a_at = llet(b, offset_of(&k, &p.a, idx));
+	idx[batch_axes] = NULL;
+	p.b_at = llet(b, offset_of(&k, &p.b, idx));
+	p.y_at = llet(b, lmul(b, row, kdim(&k, p.b.extent[rank - 1])));
+	p.sum = lnew_tile(b, "sum", (LType){t->dtype, Lanes}, 1, 1);
+	for_lanes(&k, p.b.extent[rank - 1], emit_products, &p);
+	lend(b);
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), p.a.extent[rank - 1]), 2));
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
+
 /* out[batch, M, N]: the right operand is packed into panels by a first kernel, the left tile by tile inside the second. */
 void lower_matmul(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
+	if (n->out[0]->type.dtype != F32) {
+		lower_plain_matmul(l, n, home);
+		return;
+	}
 	Kernel pk = open_kernel(l, "panels", false);
 	Access b0 = kaccess(&pk, n->in[1]);
 	b0 = as_matrix(m, &b0, true);
@@ -603,12 +667,8 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL),
 	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, li(b, 1))), workers, NULL), NULL);
 	LExpr *at = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, at, nt)));
-	LExpr *idx[MaxRank] = {0}, *rest = at;
-	for (int d = batch_axes - 1; d >= 0; d--) {
-		idx[d] = d ? llet(b, lop(b, LMod, rest, kdim(&k, t->dims[d]), NULL)) : rest;
-		if (d)
-			rest = llet(b, lop(b, LFloorDiv, rest, kdim(&k, t->dims[d]), NULL));
-	}
+	LExpr *idx[MaxRank] = {0};
+	split_index(&k, at, t->dims, batch_axes, idx);
 	LExpr *from = llet(b, tile_begin(b, tile, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), nr, nt));
 	LExpr *count = llet(b, lsub(b, to, from));
 	pack_tile(&k, &a, llet(b, offset_of(&k, &a, idx)), from, to, scratch, space, 1);

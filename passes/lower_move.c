@@ -4,18 +4,6 @@
  */
 #include "lower.h"
 
-/* Splits the flat row number into an index of each of the first n axes. */
-static void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **idx)
-{
-	LB *b = &k->b;
-
-	for (int d = n - 1; d >= 0; d--) {
-		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, extent[d]), NULL)) : at;
-		if (d)
-			at = llet(b, lop(b, LFloorDiv, at, kdim(k, extent[d]), NULL));
-	}
-}
-
 static const Dim *product(Module *m, const Dim *const *extent, int n)
 {
 	const Dim *p = dim_const(m, 1);

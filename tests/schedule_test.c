@@ -4,6 +4,15 @@
 
 #define SWEEP(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* One node and its result. */
+static void add_row(Family *f, const char *type, const char *node)
+{
+	char value[16];
+	snprintf(value, sizeof value, "%%o%d", f->nline++);
+	line(f, "%s: %s = %s", value, type, node);
+	result(f, value, type);
+}
+
 /* ---- linear ------------------------------------------------------------------------------------------------------ */
 
 typedef enum Epilogue {
@@ -198,6 +207,39 @@ static void make_matmul(Family *f)
 	result(f, "%11", "f32[b, 2, m, n]");
 }
 
+/* Products of other types than f32. */
+static void make_plain_matmul(Family *f)
+{
+	static const char *const types[] = {"i64", "i32", "i8", "u8", "f64"};
+	char type[40], node[64];
+
+	symbol(f, "b", 0);
+	symbol(f, "m", 0);
+	symbol(f, "k", 0);
+	symbol(f, "n", 0);
+	for (size_t d = 0; d < sizeof types / sizeof *types; d++) {
+		const char *t = types[d];
+		param(f, "%s.x: %s[b, m, k]", t, t);
+		param(f, "%s.y: %s[b, k, n]", t, t);
+		snprintf(type, sizeof type, "%s[b, m, n]", t);
+		snprintf(node, sizeof node, "matmul %%%s.x, %%%s.y", t, t);
+		add_row(f, type, node);
+	}
+	param(f, "xt: i32[1, k, m]");
+	param(f, "yt: i32[b, n, k]");
+	param(f, "v: i32[k]");
+	param(f, "w: i32[k, n]");
+	add_row(f, "i32[b, m, n]", "matmul %xt, %yt {trans_a=1, trans_b=1}");
+	add_row(f, "i32[b, n]", "matmul %yt, %v");
+	add_row(f, "i32[b, n]", "matmul %v, %i32.y");
+	add_row(f, "i32[]", "matmul %v, %v");
+	line(f, "%%xp: i32[m, b, k] = transpose %%i32.x {perm=[1, 0, 2]}");
+	add_row(f, "i32[m, b, n]", "linear %xp, %w, _");
+	append(&f->consts, "const @w3: i32[3, 2] = [1, -2, 3, 4, -5, 6]\nconst @b2: i32[2] = [7, 8]\n");
+	param(f, "x3: i32[b, m, 3]");
+	add_row(f, "i32[b, m, 2]", "linear %x3, @w3, @b2");
+}
+
 /* ---- winconv ----------------------------------------------------------------------------------------------------- */
 
 typedef struct WinCase {
@@ -319,14 +361,6 @@ static void make_attention(Family *f)
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
-
-static void add_row(Family *f, const char *type, const char *node)
-{
-	char value[16];
-	snprintf(value, sizeof value, "%%o%d", f->nline++);
-	line(f, "%s: %s = %s", value, type, node);
-	result(f, value, type);
-}
 
 static void make_rows(Family *f)
 {
@@ -723,6 +757,10 @@ static const struct {
 	 {"b=1 k=5 n=7 m=0-29", "b=2 m=5 k=9 n=0-2,15-17,31-33,63-65", "b=1 m=3 n=17 k=0-3,15-17,255-257,513",
 	  "b=0-3 m=3 k=4 n=5", "b=2 m=13-15,28 n=33 k=17"},
 	 {"b=2 m=15 k=32 n=33", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=4"}},
+	{"plain_matmul",
+	 make_plain_matmul,
+	 {"b=0-3 k=0,1,5 n=0,1,15-17,33 m=0,1,4"},
+	 {"b=2 m=3 k=5 n=17", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=16"}},
 	{"winconv", make_winconv, {"b=1 t=0-9", "b=0,2 t=1,5,33", "b=1 t=255-257,300"}, {"b=1 t=6"}},
 	{"winconv_views", make_winconv_views, {"b=0-2 t=0-6,257"}, {"b=2 t=9", "b=1 t=1", "b=2 t=0"}},
 	{"attention",
