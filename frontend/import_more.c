@@ -363,24 +363,48 @@ static Labelled contract(Call *c, Labelled *a, Labelled *b, const char *needed)
 	return out;
 }
 
-static const char *take_labels(Call *c, const char *p, char *axes)
+/* How many axes "..." stands for in the operand at p. */
+static int count_unlabelled(const char *p, int rank)
+{
+	bool dots = false;
+	for (; *p && *p != ',' && *p != '-'; p++) {
+		rank -= isalpha((unsigned char)*p) != 0;
+		dots |= *p == '.';
+	}
+	return dots ? rank : 0;
+}
+
+/* The labels of the `wide` axes of "..." are digits, 0 for the last one: operands broadcast from there. */
+static int label_dots(char *axes, int n, int wide)
+{
+	while (wide-- > 0)
+		axes[n++] = '0' + wide;
+	return n;
+}
+
+static const char *take_labels(Call *c, const char *p, int wide, char *axes)
 {
 	int n = 0;
 	for (; *p && *p != ',' && *p != '-'; p++) {
+		bool dots = !strncmp(p, "...", 3);
 		if (*p == ' ')
 			continue;
-		if (!isalpha((unsigned char)*p) || n == MaxRank || memchr(axes, *p, n))
+		if (!(dots || isalpha((unsigned char)*p)) || n + (dots ? wide : 1) > MaxRank || memchr(axes, dots ? '0' : *p, n))
 			fatal_at(c->loc, "not supported: equation '%s'", onnx_text(c, "equation"));
-		axes[n++] = *p;
+		if (dots)
+			n = label_dots(axes, n, wide);
+		else
+			axes[n++] = *p;
+		p += dots ? 2 : 0;
 	}
 	axes[n] = 0;
 	return p;
 }
 
-/* What "ij,jk" means when no output is given: the labels that occur once, sorted. */
-static void implicit_output(const char *equation, char *out)
+/* What "ij,jk" means when no output is given: the axes of "...", then the labels that occur once, sorted. */
+static void implicit_output(const char *equation, int wide, char *out)
 {
-	int n = 0;
+	int n = label_dots(out, 0, wide);
 	for (int label = 'A'; label <= 'z'; label++) {
 		const char *first = isalpha(label) ? strchr(equation, label) : NULL;
 		if (first && !strchr(first + 1, label) && n < MaxRank)
@@ -394,6 +418,7 @@ void import_einsum(Call *c)
 	const char *equation = onnx_text(c, "equation"), *p = equation;
 	Labelled *in = arena_alloc(c->im->scratch, (c->nin + 1) * sizeof *in);
 	char out[MaxRank + 1];
+	int wide = 0;
 	if (!equation)
 		fatal_at(c->loc, "attribute 'equation' is missing");
 	if (c->nin > MaxTerms)
@@ -401,17 +426,19 @@ void import_einsum(Call *c)
 	for (int i = 0; i < c->nin; i++) {
 		if (!c->in[i])
 			fatal_at(c->loc, "input %d is missing", i);
-		p = take_labels(c, p, in[i].axes);
+		int own = count_unlabelled(p, c->in[i]->type.rank);
+		p = take_labels(c, p, own, in[i].axes);
 		in[i].v = c->in[i];
+		wide = own > wide ? own : wide;
 		if ((int)strlen(in[i].axes) != c->in[i]->type.rank || (*p == ',') != (i < c->nin - 1))
 			fatal_at(c->loc, "equation '%s' does not fit the operands", equation);
 		p += *p == ',';
 	}
 	if (!strncmp(p, "->", 2)) {
-		if (*take_labels(c, p + 2, out))
+		if (*take_labels(c, p + 2, wide, out) || (wide && !has_label(out, '0')))
 			fatal_at(c->loc, "not supported: equation '%s'", equation);
 	} else {
-		implicit_output(equation, out);
+		implicit_output(equation, wide, out);
 	}
 	Labelled all = in[0];
 	for (int i = 1; i < c->nin; i++) {

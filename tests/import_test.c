@@ -453,6 +453,10 @@ static const Case cases[] = {
 	{"Trilu", 14, "x,a", "2,3", {6, {1, 2, 3, 4, 5, 6}}, "upper=0", {{1, {1}}}, {6, {1, 2, 0, 4, 5, 6}}},
 	{"Tile", 13, "x,a", "1,2", {2, {1, 2}}, "", {{2, {2, 2}}}, {8, {1, 2, 1, 2, 1, 2, 1, 2}}},
 	{"Einsum", 12, "x,x", "2,2", {4, {1, 2, 3, 4}}, "equation:ij,jk->ki", {{0}}, {4, {7, 15, 10, 22}}},
+	{"Einsum", 12, "x,x", "1,2,2", {4, {1, 2, 3, 4}}, "equation:...qd,...kd->...qk", {{0}}, {4, {5, 11, 11, 25}}},
+	{"Einsum", 12, "x,x", "2,2", {4, {1, 2, 3, 4}}, "equation:... i, ...i", {{0}}, {2, {5, 25}}},
+	{"Einsum", 12, "i,a", "2,2", {4, {1, 2, 3, 4}}, "equation:i...,...->i...", {{2, {5, 6}}}, {4, {5, 12, 15, 24}}},
+	{"Einsum", 12, "i,a,b", "2,2", {4, {1, 2, 3, 4}}, "equation:...j,j,...->...", {{2, {5, 6}}, {1, {2}}}, {2, {34, 78}}},
 	{"Resize", 13, "x,,,a", "1,1,2", {2, {1, 2}},
          "mode:nearest;coordinate_transformation_mode:asymmetric;nearest_mode:floor", {{3, {1, 1, 4}}},
          {4, {1, 1, 2, 2}}},
@@ -625,6 +629,21 @@ static void test_lost_write(void)
 	free_arena(a);
 }
 
+static void test_bad_equations(void)
+{
+	static const char *const bad[] = {"...i,...i->", "..i,i->", "....i,i->...", "...ijk,i->...", "i...i,i->..."};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 1, "B,4");
+		add_floats(b, "w", "4", 4);
+		set_s(a, add_op(b, "Einsum", "x,w", "y"), "equation", bad[i]);
+		add_output(b, "y");
+		must_fail(b, NULL, __LINE__, "(Einsum-17)", "equation '", NULL);
+		free_arena(a);
+	}
+}
+
 static void test_data_dependent_shape(void)
 {
 	Arena *a = new_arena();
@@ -760,6 +779,7 @@ int main(void)
 	test_bad_tensors();
 	test_lost_write();
 	test_data_dependent_shape();
+	test_bad_equations();
 	test_external();
 	test_bytes();
 	Arena *a = new_arena();
