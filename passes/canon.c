@@ -312,6 +312,25 @@ static bool sink_expand(Module *m, Node *n)
 	return true;
 }
 
+/* softmax {axis=1} of [n, k, 1] -> softmax {axis=1} of [n, k]: axes of extent 1 behind the axis go. */
+static bool drop_unit_axes(Module *m, Node *n)
+{
+	if (n->op != OpSoftmax)
+		return false;
+	Type t = n->in[0]->type, whole = t;
+	Attr a = mk_int(Attr_axis, attr_int(n, Attr_axis));
+	t.rank = (int)a.i + 1;
+	for (int d = t.rank; d < whole.rank; d++)
+		if (!dim_equals(t.dims[d], 1))
+			return false;
+	if (t.rank == whole.rank)
+		return false;
+	Value *x = build(m, n->block, n, OpReshape, n->loc, 1, &n->in[0], 0, NULL, &t);
+	x = build(m, n->block, n, OpSoftmax, n->loc, 1, &x, 1, &a, NULL);
+	replace_uses(m, n->out[0], build(m, n->block, n, OpReshape, n->loc, 1, &x, 0, NULL, &whole));
+	return true;
+}
+
 bool pass_canon(Module *m)
 {
 	bool changed = false, again = true;
@@ -322,7 +341,7 @@ bool pass_canon(Module *m)
 			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
 				continue;
 			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_past_pad(m, n) ||
-			         sink_expand(m, n) || drop_expand(m, n);
+			         drop_unit_axes(m, n) || sink_expand(m, n) || drop_expand(m, n);
 		}
 		again |= remove_dead(m);
 		changed |= again;
