@@ -4,7 +4,7 @@
  * the scores become one factor; `where(isnan(p), 0, p)` behind the softmax becomes zero_nan; cap * tanh(s / cap) becomes softcap.
  * Whatever masks and biases lie between product and softmax, in any order, is brought to the form
  *   where(keep, scale * product + bias, fill)
- * from the softmax inwards, and becomes one mask operand.  The result has the layout [batch, query, head, channel] that the next
+ * from the softmax inwards, and becomes one mask operand; what keeps key j for query i if j <= i + keys - queries is causal.  The result has the layout [batch, query, head, channel] that the next
  * projection reads in order.
  */
 #include "idioms.h"
@@ -16,7 +16,7 @@ typedef struct Heads { /* the parts of one attention */
 	bool k_rows; /* k is [.., key, channel] instead */
 	Value *keep, *bias; /* broadcast to the scores; NULL: keep all, add nothing */
 	double scale, fill, softcap; /* softcap 0: none */
-	bool zero_nan;
+	bool zero_nan, causal;
 	const Loc *scores_loc, *softmax_loc;
 	Type scores;
 } Heads;
@@ -155,6 +155,110 @@ static Value *strip_one(Module *m, Value *s, Heads *h)
 			return add_select(m, h, keep, x) ? n->in[3 - fill] : s;
 		}
 	return s;
+}
+
+/* ---- causal masks ----------------------------------------------------------------------------------------------------------------- */
+
+/* v without leading axes along which it does not change. */
+static Value *without_broadcast(Module *m, Value *v)
+{
+	View w, root;
+	int r = v->type.rank;
+
+	view_of(m, v, &w);
+	int rr = w.root->type.rank;
+	if (w.root == v || r < 2 || rr < 2 || w.root->type.dims[rr - 1] != v->type.dims[r - 1] ||
+	    w.root->type.dims[rr - 2] != v->type.dims[r - 2] || !dim_equals(w.base, 0))
+		return v;
+	for (int d = 0; d < rr - 2; d++)
+		if (!dim_equals(w.root->type.dims[d], 1))
+			return v;
+	view_identity(m, w.root, &root);
+	for (int i = 0; i < w.first[r]; i++) {
+		int j = i - w.first[r - 2];
+		if (j < 0 ? !dim_equals(w.f[i].stride, 0)
+		          : root.first[rr - 2] + j >= root.first[rr] || w.f[i].stride != root.f[root.first[rr - 2] + j].stride)
+			return v;
+	}
+	return w.root;
+}
+
+/* Of an index tensor that broadcasts to the scores: base + row * (index of the query) + column * (index of the key). */
+static bool index_in_scores(Module *m, Value *v, const Dim **base, const Dim **row, const Dim **column)
+{
+	Affine a;
+
+	if (!affine_of(m, v, &a))
+		return false;
+	*base = a.base;
+	*row = a.rank > 1 ? a.coef[a.rank - 2] : dim_const(m, 0);
+	*column = a.rank > 0 ? a.coef[a.rank - 1] : dim_const(m, 0);
+	for (int d = 0; d < a.rank - 2; d++)
+		if (!dim_equals(a.coef[d], 0))
+			return false;
+	return true;
+}
+
+/* Is v (`excludes`: its negation) true for query i and key j if and only if j <= i + keys - queries? */
+static bool is_causal(Module *m, Value *v, bool excludes, const Type *scores)
+{
+	const Dim *base[2], *row[2], *column[2];
+	const Node *n = without_broadcast(m, v)->def;
+
+	if (n && n->op == OpNot)
+		return is_causal(m, n->in[0], !excludes, scores);
+	if (!n || (n->op != OpLe && n->op != OpLt))
+		return false;
+	for (int i = 0; i < 2; i++) /* not(a < b) is b <= a */
+		if (!index_in_scores(m, n->in[i ^ excludes], &base[i], &row[i], &column[i]))
+			return false;
+	const Dim *shift = dim_sub(m, base[1], base[0]); /* column - row <= shift */
+	if ((n->op == OpLt) != excludes)
+		shift = dim_sub(m, shift, dim_const(m, 1));
+	return dim_equals(dim_sub(m, column[0], column[1]), 1) && dim_equals(dim_sub(m, row[0], row[1]), -1) &&
+	       shift == dim_sub(m, scores->dims[scores->rank - 1], scores->dims[scores->rank - 2]);
+}
+
+/* The conditions of a conjunction that are not causal; NULL: none is left. */
+static Value *other_conditions(Module *m, Heads *h, Value *keep)
+{
+	Node *n = keep->def;
+
+	if (is_causal(m, keep, false, &h->scores)) {
+		h->causal = true;
+		return NULL;
+	}
+	if (!n || n->op != OpAnd)
+		return keep;
+	Value *a = other_conditions(m, h, n->in[0]), *b = other_conditions(m, h, n->in[1]);
+	if (a == n->in[0] && b == n->in[1])
+		return keep;
+	return a && b ? binary(m, h->at, OpAnd, a, b) : a ? a : b;
+}
+
+/* A bias that is 0 or -inf is a condition.  One that is 0 or very small is one too where every query keeps a key. */
+static void find_causal(Module *m, Heads *h)
+{
+	int64_t more, ignored;
+	const Type *s = &h->scores;
+	Node *n = h->bias && !h->keep ? without_broadcast(m, h->bias)->def : NULL;
+
+	dim_range(dim_sub(m, s->dims[s->rank - 1], s->dims[s->rank - 2]), &more, &ignored);
+	for (int zero = 1; n && n->op == OpWhere && zero <= 2; zero++) {
+		double none, fill;
+		bool excludes = zero == 2;
+		if (!uniform_value(n->in[zero], &none) || none != 0 || !uniform_value(n->in[3 - zero], &fill) ||
+		    !(fill == -INFINITY || (swallows_scores(fill) && is_causal(m, n->in[0], excludes, s))))
+			continue;
+		h->keep = n->in[0];
+		if (excludes)
+			h->keep = build(m, h->at->block, h->at, OpNot, n->loc, 1, &h->keep, 0, NULL, NULL);
+		h->bias = NULL;
+		h->fill = fill;
+		break;
+	}
+	if (h->keep && (h->fill == -INFINITY || (more >= 0 && swallows_scores(h->fill) && is_causal(m, h->keep, false, s))))
+		h->keep = other_conditions(m, h, h->keep);
 }
 
 /* The mask operand, or NULL for none. */
@@ -344,7 +448,7 @@ static Value *as_mask(Module *m, Value *mask, const Type *scores, const Dim *bat
 	return build_view(m, &s, &four, before, before->loc);
 }
 
-static bool build_attention(Module *m, Node *n, const Heads *h)
+static bool build_attention(Module *m, Node *n, Heads *h)
 {
 	const Dim *batch, *heads;
 	const Type *out = &n->out[0]->type;
@@ -358,14 +462,15 @@ static bool build_attention(Module *m, Node *n, const Heads *h)
 	const Dim *kv_heads = h->scores.rank > 3 ? middle(m, &k->type) : heads;
 	Value *in[4] = {as_heads(m, q, false, batch, heads, n), as_heads(m, k, !h->k_rows, batch, kv_heads, n),
 	                as_heads(m, v, false, batch, kv_heads, n), NULL};
+	find_causal(m, h);
 	Value *mask = mask_of(m, h);
 	if (mask)
 		in[3] = as_mask(m, mask, &h->scores, batch, heads, n);
 	if (!in[0] || !in[1] || !in[2] || (mask && !in[3]))
 		return false;
 	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan), mk_float(Attr_softcap, h->softcap),
-	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY)};
-	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 4, attrs, NULL);
+	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY), mk_int(Attr_causal, h->causal)};
+	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 5, attrs, NULL);
 	share_heads(m, a->def);
 	View w, t, merged;
 	view_identity(m, a, &w);

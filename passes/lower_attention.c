@@ -3,7 +3,8 @@
  * Step one packs the keys (transposed) and the values of every head into panels.  Step two gives each worker a run of (batch, head,
  * tile of up to mr queries): scores of the tile against all keys by the register tile, kept in the worker's scratch; softmax
  * over each row with 16 virtual lanes (largest, exponentials, sum); the product with the values by the register tile again, keys
- * ascending; division by the sum when the tile is stored.  Workspace grows with T, not T*T.
+ * ascending; division by the sum when the tile is stored.  Workspace grows with T, not T*T.  Where attention is causal, a tile stops at
+ * the last panel of keys that one of its queries sees.
  */
 #include "lower.h"
 #include <math.h>
@@ -15,6 +16,7 @@ typedef struct Att {
 	bool masked, bool_mask, causal, zero_nan;
 	LBuf *keys, *values, *scratch, *acc, *sums;
 	const Dim *T, *S, *R, *V, *panels, *vpanels;
+	LExpr *seen, *seen_panels; /* keys and panels that the tile looks at */
 	LExpr *count, *from, *to, *qs, *scores, *probs; /* of the tile; the last three are offsets into scratch */
 	LExpr *mask_base, *kv, *kv_head; /* kv: number of the (batch, kv head) pair */
 } Att;
@@ -33,7 +35,7 @@ static void emit_scores(Att *a)
 {
 	LB *b = &a->k->b;
 	LExpr *nr = kdim(a->k, a->R), *np = kdim(a->k, a->panels), *size = lmul(b, nr, li(b, PanelWidth));
-	LExpr *p = lfor(b, ForSerial, li(b, 0), np, NULL);
+	LExpr *p = lfor(b, ForSerial, li(b, 0), a->seen_panels, NULL);
 
 	call_tile(a->k, a->count, a->scratch, a->qs, a->keys, llet(b, lmul(b, ladd(b, lmul(b, a->kv, np), p), size)), a->scratch,
 	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1));
@@ -71,7 +73,7 @@ static void emit_softmax(Att *a)
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
-	LExpr *np = kdim(k, a->panels);
+	LExpr *np = a->seen_panels;
 	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
 	LExpr *zero = li(b, 0);
 
@@ -117,8 +119,8 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 
 	LExpr *p = lfor(b, ForSerial, zero, nvp, NULL);
 	LExpr *wp = llet(b, lmul(b, ladd(b, lmul(b, a->kv, nvp), p), size));
-	LExpr *k0 = lfor(b, ForSerial, zero, lop(b, LPMax, ns, li(b, 1), NULL), step);
-	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, ns, k0), NULL));
+	LExpr *k0 = lfor(b, ForSerial, zero, lop(b, LPMax, a->seen, li(b, 1), NULL), step);
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, a->seen, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), zero, NULL));
 	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->probs, lmul(b, k0, a->count))), a->values,
 	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first);
@@ -221,6 +223,21 @@ static void find_head(Att *a, LExpr *bh, LExpr **batch, LExpr **head)
 	a->kv = llet(b, ladd(b, lmul(b, *batch, kv_heads), a->kv_head));
 }
 
+/* All keys, or those up to the last that the last query of the tile sees, in whole panels. */
+static void see_keys(Att *a)
+{
+	LB *b = &a->k->b;
+	LExpr *ns = kdim(a->k, a->S), *all = kdim(a->k, a->panels), *width = li(b, PanelWidth), *last;
+
+	a->seen = ns;
+	a->seen_panels = all;
+	if (!a->causal)
+		return;
+	last = lop(b, LPMax, ladd(b, a->to, lsub(b, ns, kdim(a->k, a->T))), li(b, 1), NULL); /* one: a row that sees none is NaN */
+	a->seen_panels = llet(b, lop(b, LPMin, all, lop(b, LFloorDiv, ladd(b, last, li(b, PanelWidth - 1)), width, NULL), NULL));
+	a->seen = llet(b, lop(b, LPMin, lmul(b, a->seen_panels, width), ns, NULL));
+}
+
 static void attend_tiles(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
@@ -248,6 +265,7 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 	a.from = llet(b, tile_begin(b, tile, rows, nt));
 	a.to = llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), rows, nt));
 	a.count = llet(b, lsub(b, a.to, a.from));
+	see_keys(&a);
 	a.qs = llet(b, lmul(b, w, mine));
 	a.scores = llet(b, ladd(b, a.qs, kdim(&k, qsize)));
 	a.probs = llet(b, ladd(b, a.scores, kdim(&k, ssize)));

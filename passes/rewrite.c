@@ -331,6 +331,17 @@ static bool mean_of_last_axis(const Match *b)
 	return true;
 }
 
+static bool is_bool(const Match *b)
+{
+	return b->inner[0]->out[0]->type.dtype == Bool;
+}
+
+/* Without NaN, of which no comparison holds. */
+static bool ints_compared(const Match *b)
+{
+	return dtypes[b->values['x' - 'a']->type.dtype].cls != ClassFloat;
+}
+
 static bool is_vector_of_last(const Value *v, const Node *root)
 {
 	const Type *t = &root->out[0]->type;

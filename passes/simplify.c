@@ -127,6 +127,50 @@ static bool fold_condition(Module *m, Node *n)
 	return false;
 }
 
+/* f(where(c, a, b)) -> where(c, f(a), f(b)) where all else is uniform: what masks are made of by eq, not, cast and where. */
+static bool fold_choice(Module *m, Node *n)
+{
+	Node *choice = NULL;
+	Value *in[2][MaxIn];
+	double x;
+
+	if (ops[n->op].cls != ClsEwise || n->op == OpCast || n->op == OpIdentity)
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		Node *d = n->in[i]->def;
+		bool chosen = d && d->op == OpWhere && uniform_value(d->in[1], &x) && uniform_value(d->in[2], &x);
+		if (chosen ? choice != NULL : !uniform_value(n->in[i], &x))
+			return false;
+		for (int k = 0; k < 2; k++) {
+			uniform_value(chosen ? d->in[1 + k] : n->in[i], &x);
+			in[k][i] = const_scalar(m, n->in[i]->type.dtype, x)->value;
+		}
+		choice = chosen ? d : choice;
+	}
+	if (!choice)
+		return false;
+	Value *y[3] = {choice->in[0]};
+	for (int k = 0; k < 2; k++)
+		y[1 + k] = build(m, n->block, n, n->op, n->loc, n->nin, in[k], n->nattr, n->attrs, NULL);
+	replace_uses(m, n->out[0], expanded(m, build(m, n->block, n, OpWhere, n->loc, 3, y, 0, NULL, NULL), n));
+	return true;
+}
+
+/* where(c, true, false) -> c, where(c, false, true) -> not c */
+static bool fold_bool_choice(Module *m, Node *n)
+{
+	double a, b;
+
+	if (n->op != OpWhere || n->out[0]->type.dtype != Bool || !uniform_value(n->in[1], &a) || !uniform_value(n->in[2], &b) ||
+	    !a == !b)
+		return false;
+	Value *c = n->in[0];
+	if (!a)
+		c = build(m, n->block, n, OpNot, n->loc, 1, &c, 0, NULL, NULL);
+	replace_uses(m, n->out[0], expanded(m, c, n));
+	return true;
+}
+
 /* Elementwise over uniform operands: the scalar is folded, then expanded. */
 static bool fold_uniform_ewise(Module *m, Node *n)
 {
@@ -153,7 +197,8 @@ static bool fold(Module *m)
 
 	FOR_NODES(n, &m->main->body)
 		if (!is_unused(n) &&
-		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n)))
+		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) ||
+		     fold_choice(m, n) || fold_bool_choice(m, n)))
 			changed = true;
 	return changed;
 }

@@ -47,6 +47,8 @@ static void fill(const Type *t, void *data, Builder *b)
 		double u = next_uniform(&b->seed);
 		if (t->dtype == Bool)
 			((uint8_t *)data)[i] = u < 0.5;
+		else if (t->dtype == I64)
+			((int64_t *)data)[i] = (int64_t)(8 * u) - 4;
 		else
 			((float *)data)[i] = b->how.special ? special[(size_t)(u * 12)] : 4 * u - 2;
 	}
@@ -69,7 +71,7 @@ static const char *parse_type(Module *m, const char *s, Type *t)
 	if (n >= sizeof word)
 		bug("type '%s'", s);
 	memcpy(word, s, n);
-	if (!find_dtype(word, &t->dtype) || (t->dtype != F32 && t->dtype != Bool))
+	if (!find_dtype(word, &t->dtype) || (t->dtype != F32 && t->dtype != Bool && t->dtype != I64))
 		bug("type '%s'", s);
 	for (s += n + 1; *s != ']'; s = skip(s, ", ")) {
 		char *end;
