@@ -4,8 +4,8 @@
  * the scores become one factor; `where(isnan(p), 0, p)` behind the softmax becomes zero_nan; cap * tanh(s / cap) becomes softcap.
  * Whatever masks and biases lie between product and softmax, in any order, is brought to the form
  *   where(keep, scale * product + bias, fill)
- * from the softmax inwards, and becomes one mask operand; what keeps key j for query i if j <= i + keys - queries is causal.  The result has the layout [batch, query, head, channel] that the next
- * projection reads in order.
+ * from the softmax inwards, and becomes one mask operand; a condition that keeps key j for query i if j <= i + keys - queries becomes
+ * the attribute causal.  The result has the layout [batch, query, head, channel] that the next projection reads in order.
  */
 #include "idioms.h"
 #include <math.h>
