@@ -17,6 +17,7 @@ typedef struct Heads { /* the parts of one attention */
 	Value *keep, *bias; /* broadcast to the scores; NULL: keep all, add nothing */
 	double scale, fill, softcap; /* softcap 0: none */
 	bool zero_nan, causal;
+	bool closed; /* further inside only scales are left that fit the form */
 	const Loc *scores_loc, *softmax_loc;
 	Type scores;
 } Heads;
@@ -84,14 +85,21 @@ static void add_bias(Module *m, Heads *h, Value *bias)
 	h->bias = h->bias ? binary(m, h->at, OpAdd, h->bias, bias) : bias;
 }
 
-/* The scores, of type t, are where(keep, inner, fill). */
+/* Do excluded keys have a score of their own, which a bias would change? */
+static bool has_own_fill(const Heads *h)
+{
+	return h->keep && isfinite(h->fill) && !swallows_scores(h->fill);
+}
+
+/* The scores are where(keep, inner, fill). */
 static bool add_select(Module *m, Heads *h, Value *keep, double fill)
 {
 	fill = fill * h->scale;
 	if (h->scale <= 0)
 		return false;
-	if (isfinite(fill) && (h->bias || h->keep) && swallows_scores(fill)) {
+	if (isfinite(fill) && (h->bias || h->keep) && swallows_scores(fill) && fill != h->fill && !has_own_fill(h)) {
 		add_bias(m, h, either(m, h->at, keep, f32_scalar(m, 0), f32_scalar(m, fill)));
+		h->closed = true; /* the select hid what an inner mask does to these keys, the addition would not */
 		return true;
 	}
 	if ((h->keep && fill != h->fill) || (h->bias && fill != -INFINITY))
@@ -112,6 +120,7 @@ static Value *strip_softcap(Value *s, Heads *h)
 		return s;
 	Value *u = strip_scale(n->in[0], &inverse);
 	h->softcap = cap;
+	h->closed = true;
 	h->scale = inverse * cap;
 	return u;
 }
@@ -139,10 +148,11 @@ static Value *strip_one(Module *m, Value *s, Heads *h)
 
 	if (!n || !only_user(s))
 		return s;
-	if ((inner = strip_softcap(s, h)) != s || (inner = strip_scale(s, &h->scale)) != s)
+	if ((!h->closed && (inner = strip_softcap(s, h)) != s) || (inner = strip_scale(s, &h->scale)) != s)
 		return inner;
-	bool fixed = h->keep && isfinite(h->fill) && !swallows_scores(h->fill); /* the excluded keys have a score of their own */
-	for (int i = 0; n->op == OpAdd && i < 2 && !fixed; i++)
+	if (h->closed)
+		return s;
+	for (int i = 0; n->op == OpAdd && i < 2 && !has_own_fill(h); i++)
 		if (leads_to_product(n->in[i], &s->type, Deepest)) {
 			add_bias(m, h, scaled(m, h->at, n->in[1 - i], h->scale));
 			return n->in[i];

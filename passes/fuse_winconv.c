@@ -504,6 +504,8 @@ static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax
 			return "the padding is not zeros along the window's axis alone";
 		*source = pad->in[0];
 	}
+	if (!dim_is_const((*source)->type.dims[ax->channel], NULL))
+		return "the number of channels is not constant";
 	if (!dim_poly_div(m, c->x.base, k->stride, &skip))
 		return "the first tap lies outside the window's axis";
 	win->skip = skip;
