@@ -2,27 +2,14 @@
 # Operators that the application computes (--custom-op): IR text, every way to run them, what is refused.
 # usage: custom.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd) || exit 1
 example=$PWD/examples/custom src=$PWD
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
 LC_ALL=C
-failed=0 checks=0
 sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
-
-# expect STATUS TEXT command...: exit status, and TEXT (a regular expression) in what it prints
-expect() {
-	local status=$1 text=$2 out got
-	shift 2
-	out=$("$@" 2>&1)
-	got=$?
-	checks=$((checks + 1))
-	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
-		failed=$((failed + 1))
-		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
-	fi
-}
 
 snake='com.example:Snake=example_snake(%x: f32[b, t, c], alpha: f32[] = 1) -> (f32[b, t, c])'
 best='com.example:Best=example_best(%x: f32[b, c, t]) -> (f32[b, c], i64[b, c])'

@@ -2,26 +2,13 @@
 # dcc-run: every kind of file, every mode, and what it says when something is wrong.
 # usage: dcc-run.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 build=$1
 run=$build/dcc-run
 model=examples/dynconv.onnx
 input=examples/dynconv.data/input.npy
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-failed=0 checks=0
-
-# expect STATUS TEXT command...: exit status, and TEXT (a regular expression) in what it prints
-expect() {
-	local status=$1 text=$2 out got
-	shift 2
-	out=$("$@" 2>&1)
-	got=$?
-	checks=$((checks + 1))
-	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
-		failed=$((failed + 1))
-		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
-	fi
-}
 
 mkdir "$tmp/set" "$tmp/other" "$tmp/model" "$tmp/empty"
 expect 0 'usage: dcc-run MODEL' "$run" --help

@@ -3,25 +3,13 @@
 # dcc -g: the same code, and a debugger that shows kernels, ONNX nodes and the loop IR.
 # usage: debug.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd) || exit 1
 model=$PWD/examples/dynconv.onnx
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
-failed=0 checks=0
 sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
-
-expect() {
-	local status=$1 text=$2 out got
-	shift 2
-	out=$("$@" 2>&1)
-	got=$?
-	checks=$((checks + 1))
-	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
-		failed=$((failed + 1))
-		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
-	fi
-}
 
 # Twice the same; the name of the folder is nowhere; the code is that of a build without -g.
 expect 0 '^$' "$build/dcc" -g -o m.o "$model"

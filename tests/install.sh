@@ -4,6 +4,7 @@
 # shared; -shared and its errors; man pages against --help.
 # usage: install.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 for program in pkg-config c++ cmake nm readelf; do
 	command -v $program >/dev/null && continue
 	echo "install: skipped, there is no $program"
@@ -13,22 +14,8 @@ build=$(cd "$1" && pwd)
 src=$PWD
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-failed=0 checks=0
 LC_ALL=C.UTF-8
 ! command -v ninja >/dev/null || export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
-
-# expect STATUS TEXT command...: exit status, and TEXT (a regular expression) in what it prints
-expect() {
-	local status=$1 text=$2 out got
-	shift 2
-	out=$("$@" 2>&1)
-	got=$?
-	checks=$((checks + 1))
-	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
-		failed=$((failed + 1))
-		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
-	fi
-}
 
 cmake --install "$build" --prefix "$tmp/first" >/dev/null || exit 1
 mv "$tmp/first" "$tmp/moved here" # relocatable, also to a folder with a space

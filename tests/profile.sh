@@ -3,24 +3,12 @@
 # dcc-run --profile: a row for each step, with its ONNX nodes, and one for each kind of kernel.
 # usage: profile.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 build=$1
 run=$build/dcc-run
 model=examples/dynconv.onnx
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-failed=0 checks=0
-
-expect() {
-	local status=$1 text=$2 out got
-	shift 2
-	out=$("$@" 2>&1)
-	got=$?
-	checks=$((checks + 1))
-	if [ $got != "$status" ] || ! grep -qE -- "$text" <<<"$out"; then
-		failed=$((failed + 1))
-		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
-	fi
-}
 
 number=' +[0-9]+\.[0-9]+'
 profile=("$run" $model --random 1 -D batch=2 -D seq=64 --profile --seconds 0.05)
