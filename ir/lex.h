@@ -1,4 +1,4 @@
-/* lex.h - internal to ir/: the tokens of the text form, shared by parse.c and loop_text.c, and what both printers
+/* lex.h - internal to ir/: the tokens of the text form, shared by parse.c and loop_parse.c, and what both printers
  * share.
  *
  * Every error is a fatal_at with file, line and column.  Nothing here allocates more than a constant times the text.
@@ -81,6 +81,16 @@ void print_loc(FILE *, const Loc *); /* with a blank before it; nothing if it na
 void print_ref(FILE *, const Value *); /* after number_values */
 void number_values(Module *);
 
+/* ---- expressions of the loop IR as text (loop_print.c) ---------------------------------------------------------- */
+
+/* Operators between their operands, loosest first; all associate to the left. */
+extern const struct Infix {
+	const char *text;
+	int level;
+	LOp ints, floats; /* LConst: none */
+} infixes[];
+enum { NInfix = 14, TopLevel = 1 };
+
 /* ---- types of the loop IR (loop_verify.c) ----------------------------------------------------------------------- */
 
 typedef enum LResult { ResultSame, ResultMask, ResultGiven, ResultScalar, ResultArg1 } LResult;
@@ -92,11 +102,16 @@ typedef struct LOpInfo {
 } LOpInfo;
 extern const LOpInfo lops[NLOps];
 
+static const LType IndexType = {I64, 1};
+static inline bool is_float(LType t)
+{
+	return dtypes[t.elem].cls == ClassFloat;
+}
 bool same_ltype(LType, LType);
 char *ltype_text(Arena *, LType); /* "f32<16>" */
 LType lop_type(const LExpr *); /* from the arguments, unless it is given */
 /* Checks one node against its arguments; NULL or what is wrong. */
 const char *lexpr_error(Arena *, const LExpr *);
-char *lstmt_text(Arena *, const LStmt *); /* its first line (loop_text.c) */
+char *lstmt_text(Arena *, const LStmt *); /* its first line (loop_print.c) */
 
 #endif

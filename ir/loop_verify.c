@@ -29,7 +29,7 @@ static const char arg_kinds[NLOps] = {
 	[LHAdd] = 'n', [LHMax] = 'n', [LHMin] = 'n', [LInDim] = 'i', [LOutDim] = 'i',
 };
 
-static const LType IndexType = {I64, 1}, MaskType = {Bool, Lanes}, BoolType = {Bool, 1};
+static const LType MaskType = {Bool, Lanes}, BoolType = {Bool, 1};
 
 /* ---- types of expressions --------------------------------------------------------------------------------------- */
 
@@ -54,11 +54,6 @@ LType lop_type(const LExpr *e)
 	case ResultGiven: break;
 	}
 	return e->op == LInDim || e->op == LOutDim ? IndexType : e->type;
-}
-
-static bool is_float(LType t)
-{
-	return dtypes[t.elem].cls == ClassFloat;
 }
 
 static bool kind_fits(char kind, LType t)
