@@ -2,19 +2,13 @@
  *
  * Values live in a hash table of slots, so that an evaluation may run inside any pass without touching its scratch.
  * A slot counts the uses that are still to come; parameters and constants alias the caller's memory or the module's,
- * unless that is not aligned to the element.  What nodes mean is in eval_ops.c.
+ * unless that is not aligned to the element.  What nodes mean is in eval_ops.c,
+ * eval_contract.c and eval_move.c.
  */
 #include "eval.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define TRY(expr)                                                                                                      \
-	do {                                                                                                           \
-		const char *wrong_ = (expr);                                                                           \
-		if (wrong_)                                                                                            \
-			return wrong_;                                                                                 \
-	} while (0)
 
 #define MaxTensorBytes (INT64_C(1) << 32) /* refuses sizes that only a hostile text asks for */
 enum { MaxGroupDepth = 64 };

@@ -1,4 +1,5 @@
-/* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c). */
+/* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c),
+ * and what those share. */
 #ifndef DCC_EVAL_H
 #define DCC_EVAL_H
 
@@ -22,5 +23,85 @@ const char *eval_node(EvalNode *e);
 
 const char *eval_fail(EvalNode *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool eval_dim(const int64_t *syms, const Dim *, int64_t *value); /* false: symbolic without syms, or overflow */
+
+/* ---- what the operators share (eval_ops.c) ---------------------------------------------------------------------- */
+
+#define TRY(expr)                                                                                                      \
+	do {                                                                                                           \
+		const char *wrong_ = (expr);                                                                           \
+		if (wrong_)                                                                                            \
+			return wrong_;                                                                                 \
+	} while (0)
+
+#define OUT_OF_MEMORY(e) eval_fail((e), "out of memory")
+
+void *alloc_temp(EvalNode *, int64_t count, size_t bytes); /* zeroed; the engine frees it; NULL: out of memory */
+
+/* n elements of t from element `at` on, `stride` apart; load_ints takes no floats. */
+void load_reals(double *to, const Tensor *t, int64_t at, int64_t stride, int64_t n);
+void load_ints(int64_t *to, const Tensor *t, int64_t at, int64_t stride, int64_t n);
+void store_reals(Tensor *t, int64_t at, const double *from, int64_t n); /* takes f32, f64 and bool tensors */
+void store_ints(Tensor *t, int64_t at, const int64_t *from, int64_t n); /* keeps the low bits */
+/* All elements: the tensor's own, or a temporary; NULL: out of memory. */
+const double *as_reals(EvalNode *, const Tensor *);
+const int64_t *as_ints(EvalNode *, const Tensor *);
+
+bool is_real(const Tensor *);
+const Tensor *operand(const EvalNode *, int i); /* NULL: not there */
+int64_t count_dims(const Tensor *, int first, int end); /* the product of dims[first .. end) */
+const char *need_agree(EvalNode *, bool agree); /* NULL, or that the dims of the operands disagree */
+
+enum { MaxStreams = 4 };
+
+/* Rows along the last axis of an index space; stream k is at off[k] and steps by stride[k][rank - 1] within the row. */
+typedef struct Walk {
+	int rank, nstream;
+	int64_t dims[MaxRank], at[MaxRank], stride[MaxStreams][MaxRank], off[MaxStreams];
+} Walk;
+
+void walk_over(Walk *, const Tensor *space);
+bool walk_add(Walk *, const Tensor *t); /* a stream over `t` broadcast to the space; false if t does not reach it */
+bool walk_start(Walk *); /* merges axes that all streams cross evenly; false if the space is empty */
+bool walk_next(Walk *);
+
+/* Integers wrap; a remainder has the sign of the divisor. */
+static inline int64_t add_int(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static inline int64_t sub_int(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a - (uint64_t)b);
+}
+
+static inline int64_t mul_int(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a * (uint64_t)b);
+}
+
+static inline int64_t mod_int(int64_t a, int64_t b)
+{
+	if (b == 0 || b == -1)
+		return 0;
+	int64_t r = a % b;
+	return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+int64_t int_of_real(double x); /* truncates and saturates; NaN gives 0 */
+/* In place; `stride` elements apart.  All -inf gives NaN, as the decomposed form does. */
+void softmax_row(double *x, int64_t n, int64_t stride);
+
+/* ---- the meaning of operators, for the table in eval_ops.c ------------------------------------------------------ */
+
+typedef const char *EvalFn(EvalNode *);
+
+enum { PanelCols = 32 }; /* the width of the panels that `pack` makes */
+
+/* eval_contract.c */
+EvalFn eval_linear, eval_matmul, eval_conv, eval_winconv, eval_attention, eval_linear_packed;
+/* eval_move.c */
+EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
+	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd;
 
 #endif

@@ -1,0 +1,351 @@
+/* eval_contract.c - what contractions mean: matrix products, convolutions, attention, and products of packed panels.
+ *
+ * As plain loops; sums are in double, or int64_t for integers.  Operands become arrays of those first, so that the loops do
+ * not depend on the element type.  Dims that must agree are checked here again: a wrong type is a message, never a wild access.
+ */
+#include "eval.h"
+
+#include <math.h>
+#include <string.h>
+
+/* row[j] += sum over k of a[k * step] * b[k][j] */
+static void add_row_reals(double *row, const double *a, int64_t step, const double *b, int64_t depth, int64_t cols)
+{
+	for (int64_t k = 0; k < depth; k++) {
+		double f = a[k * step];
+		for (int64_t j = 0; j < cols; j++)
+			row[j] += f * b[k * cols + j];
+	}
+}
+
+static void add_row_ints(int64_t *row, const int64_t *a, int64_t step, const int64_t *b, int64_t depth, int64_t cols)
+{
+	for (int64_t k = 0; k < depth; k++)
+		for (int64_t j = 0; j < cols; j++)
+			row[j] = add_int(row[j], mul_int(a[k * step], b[k * cols + j]));
+}
+
+/* One matrix product: a is rows x depth (or transposed), b depth x cols, all row-major; y gets rows x cols. */
+typedef struct Product {
+	int64_t rows, depth, cols;
+	bool trans_a;
+	int64_t a, b, y; /* first elements */
+} Product;
+
+static void multiply_reals(Tensor *y, const double *a, const double *b, const double *bias, double *row, Product p)
+{
+	for (int64_t i = 0; i < p.rows; i++) {
+		for (int64_t j = 0; j < p.cols; j++)
+			row[j] = bias ? bias[j] : 0;
+		add_row_reals(row, a + p.a + i * (p.trans_a ? 1 : p.depth), p.trans_a ? p.rows : 1, b + p.b, p.depth,
+		              p.cols);
+		store_reals(y, p.y + i * p.cols, row, p.cols);
+	}
+}
+
+static void multiply_ints(Tensor *y, const int64_t *a, const int64_t *b, const int64_t *bias, int64_t *row, Product p)
+{
+	for (int64_t i = 0; i < p.rows; i++) {
+		for (int64_t j = 0; j < p.cols; j++)
+			row[j] = bias ? bias[j] : 0;
+		add_row_ints(row, a + p.a + i * (p.trans_a ? 1 : p.depth), p.trans_a ? p.rows : 1, b + p.b, p.depth,
+		             p.cols);
+		store_ints(y, p.y + i * p.cols, row, p.cols);
+	}
+}
+
+const char *eval_linear(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
+	Product p = {.rows = count_dims(x, 0, x->rank - 1), .depth = w->dims[0], .cols = w->dims[1]};
+	TRY(need_agree(e, x->dims[x->rank - 1] == p.depth && (!b || b->dims[0] == p.cols)));
+	void *row = alloc_temp(e, p.cols, sizeof(double));
+	if (is_real(x)) {
+		const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
+		if (!row || !xs || !ws || (b && !bs))
+			return OUT_OF_MEMORY(e);
+		multiply_reals(e->out, xs, ws, bs, row, p);
+	} else {
+		const int64_t *xs = as_ints(e, x), *ws = as_ints(e, w), *bs = b ? as_ints(e, b) : NULL;
+		if (!row || !xs || !ws || (b && !bs))
+			return OUT_OF_MEMORY(e);
+		multiply_ints(e->out, xs, ws, bs, row, p);
+	}
+	return NULL;
+}
+
+/* b with its last two axes swapped, so that its rows are contiguous along the result; elements have 8 bytes. */
+static const void *swap_last_axes(EvalNode *e, const void *b, const Tensor *t)
+{
+	int64_t rows = t->dims[t->rank - 2], cols = t->dims[t->rank - 1], n = tensor_numel(t);
+	const uint64_t *from = b;
+	uint64_t *to = alloc_temp(e, n, sizeof *to);
+	if (!to)
+		return NULL;
+	for (int64_t at = 0; at < n; at += rows * cols)
+		for (int64_t i = 0; i < rows; i++)
+			for (int64_t j = 0; j < cols; j++)
+				to[at + j * rows + i] = from[at + i * cols + j];
+	return to;
+}
+
+static Tensor batch_of(const Tensor *t)
+{
+	Tensor batch = *t;
+	batch.rank = t->rank > 2 ? t->rank - 2 : 0;
+	return batch;
+}
+
+const char *eval_matmul(EvalNode *e)
+{
+	const Tensor *a = e->in[0], *b = e->in[1];
+	bool trans_a = attr_int(e->n, Attr_trans_a), trans_b = attr_int(e->n, Attr_trans_b), real = is_real(a);
+	int64_t a_rows = a->rank > 1 ? a->dims[a->rank - 2] : 1, a_cols = a->dims[a->rank - 1];
+	int64_t b_rows = b->rank > 1 ? b->dims[b->rank - 2] : b->dims[0];
+	int64_t b_cols = b->rank > 1 ? b->dims[b->rank - 1] : 1;
+	Product p = {.rows = trans_a ? a_cols : a_rows, .depth = trans_a ? a_rows : a_cols,
+	             .cols = trans_b ? b_rows : b_cols, .trans_a = trans_a};
+	Tensor space = *e->out, batch_a = batch_of(a), batch_b = batch_of(b);
+	space.rank -= (a->rank > 1) + (b->rank > 1);
+	Walk w;
+	walk_over(&w, &space);
+	bool fits = walk_add(&w, &space);
+	fits = walk_add(&w, &batch_a) && fits;
+	fits = walk_add(&w, &batch_b) && fits;
+	TRY(need_agree(e, fits && p.depth == (trans_b ? b_cols : b_rows)));
+	const void *as = real ? (const void *)as_reals(e, a) : as_ints(e, a);
+	const void *bs = real ? (const void *)as_reals(e, b) : as_ints(e, b);
+	void *row = alloc_temp(e, p.cols, sizeof(double));
+	if (bs && trans_b)
+		bs = swap_last_axes(e, bs, b);
+	if (!as || !bs || !row)
+		return OUT_OF_MEMORY(e);
+	if (!walk_start(&w))
+		return NULL;
+	int inner = w.rank - 1;
+	do {
+		for (int64_t i = 0; i < w.dims[inner]; i++) {
+			p.y = (w.off[0] + i * w.stride[0][inner]) * p.rows * p.cols;
+			p.a = (w.off[1] + i * w.stride[1][inner]) * p.rows * p.depth;
+			p.b = (w.off[2] + i * w.stride[2][inner]) * p.depth * p.cols;
+			if (real)
+				multiply_reals(e->out, as, bs, NULL, row, p);
+			else
+				multiply_ints(e->out, as, bs, NULL, row, p);
+		}
+	} while (walk_next(&w));
+	return NULL;
+}
+
+typedef struct ConvShape {
+	int spatial;
+	int64_t in[MaxRank], out[MaxRank], taps[MaxRank], stride[MaxRank], dilation[MaxRank], before[MaxRank];
+	int64_t in_numel, out_numel, taps_numel;
+} ConvShape;
+
+static void read_conv(const EvalNode *e, ConvShape *s)
+{
+	const int64_t *strides, *dilations, *pads;
+	int nstrides = attr_ints(e->n, Attr_strides, &strides);
+	int ndilations = attr_ints(e->n, Attr_dilations, &dilations);
+	int npads = attr_ints(e->n, Attr_pads, &pads);
+	s->spatial = e->out->rank - 2;
+	s->in_numel = s->out_numel = s->taps_numel = 1;
+	for (int i = 0; i < s->spatial; i++) {
+		s->in[i] = e->in[0]->dims[i + 2];
+		s->out[i] = e->out->dims[i + 2];
+		s->taps[i] = e->in[1]->dims[i + 2];
+		s->stride[i] = nstrides ? strides[i] : 1;
+		s->dilation[i] = ndilations ? dilations[i] : 1;
+		s->before[i] = npads ? pads[i] : 0;
+		s->in_numel *= s->in[i];
+		s->out_numel *= s->out[i];
+		s->taps_numel *= s->taps[i];
+	}
+}
+
+/* First element of the input row that output row `row` reads with the tap at[]; false: the row is padding. */
+static bool find_input_row(const ConvShape *s, const int64_t *at, int64_t row, int64_t *first)
+{
+	int64_t stride = s->in[s->spatial - 1];
+	*first = 0;
+	for (int d = s->spatial - 2; d >= 0; d--) {
+		int64_t i = row % s->out[d] * s->stride[d] + at[d] * s->dilation[d] - s->before[d];
+		if (i < 0 || i >= s->in[d])
+			return false;
+		*first += i * stride;
+		stride *= s->in[d];
+		row /= s->out[d];
+	}
+	return true;
+}
+
+/* y += weight * x, shifted by tap number `tap`; x and y are one channel each. */
+static void add_tap(const ConvShape *s, double *y, const double *x, int64_t tap, double weight)
+{
+	int64_t at[MaxRank], first;
+	int last = s->spatial - 1;
+	for (int d = last; d >= 0; d--) {
+		at[d] = tap % s->taps[d];
+		tap /= s->taps[d];
+	}
+	int64_t shift = at[last] * s->dilation[last] - s->before[last], width = s->out[last];
+	for (int64_t row = 0; row * width < s->out_numel; row++) {
+		if (!find_input_row(s, at, row, &first))
+			continue;
+		for (int64_t j = 0; j < width; j++) {
+			int64_t i = j * s->stride[last] + shift;
+			if (i >= 0 && i < s->in[last])
+				y[row * width + j] += weight * x[first + i];
+		}
+	}
+}
+
+const char *eval_conv(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
+	int64_t group = attr_int(e->n, Attr_group), outs = w->dims[0], depth = w->dims[1];
+	ConvShape s;
+	read_conv(e, &s);
+	TRY(need_agree(e, x->dims[1] == depth * group && outs % group == 0 && (!b || b->dims[0] == outs)));
+	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
+	double *plane = alloc_temp(e, s.out_numel, sizeof *plane);
+	if (!xs || !ws || !plane || (b && !bs))
+		return OUT_OF_MEMORY(e);
+	if (tensor_numel(e->out) == 0)
+		return NULL;
+	for (int64_t nm = 0; nm < x->dims[0] * outs; nm++) {
+		int64_t n = nm / outs, out = nm % outs, first = out / (outs / group) * depth;
+		for (int64_t i = 0; i < s.out_numel; i++)
+			plane[i] = bs ? bs[out] : 0;
+		for (int64_t c = 0; c < depth; c++)
+			for (int64_t tap = 0; tap < s.taps_numel; tap++)
+				add_tap(&s, plane, xs + (n * x->dims[1] + first + c) * s.in_numel, tap,
+				        ws[(out * depth + c) * s.taps_numel + tap]);
+		store_reals(e->out, nm * s.out_numel, plane, s.out_numel);
+	}
+	return NULL;
+}
+
+const char *eval_winconv(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *w = e->in[1];
+	int64_t tokens = x->dims[1], chans = x->dims[2], taps = w->dims[w->rank - 1];
+	int64_t heads = attr_int(e->n, Attr_heads), left = attr_int(e->n, Attr_pad_left);
+	bool per_token = w->rank == 4, interleaved = attr_int(e->n, Attr_map);
+	TRY(need_agree(e, w->dims[w->rank - 2] == heads && chans % heads == 0
+	                      && (!per_token || (w->dims[0] == x->dims[0] && w->dims[1] == tokens))));
+	const double *xs = as_reals(e, x), *ws = as_reals(e, w);
+	double *y = alloc_temp(e, chans, sizeof *y);
+	if (!xs || !ws || !y)
+		return OUT_OF_MEMORY(e);
+	for (int64_t bt = 0; bt < x->dims[0] * tokens && chans > 0; bt++) {
+		const double *kernel = ws + (per_token ? bt * heads * taps : 0);
+		memset(y, 0, chans * sizeof *y);
+		for (int64_t k = 0; k < taps; k++) {
+			int64_t from = bt % tokens + k - left;
+			if (from < 0 || from >= tokens)
+				continue;
+			const double *row = xs + (bt / tokens * tokens + from) * chans;
+			for (int64_t c = 0; c < chans; c++) {
+				int64_t head = interleaved ? c % heads : c / (chans / heads);
+				y[c] += kernel[head * taps + k] * row[c];
+			}
+		}
+		store_reals(e->out, bt * chans, y, chans);
+	}
+	return NULL;
+}
+
+/* Adds the mask (f32) or its -inf (bool) to a row of scores; mask streams over [B, H, T, S]. */
+static void add_mask(double *scores, int64_t keys, const Tensor *mask, double fill, const double *values, int64_t at,
+                     int64_t step)
+{
+	for (int64_t s = 0; s < keys; s++) {
+		double v = values[at + s * step];
+		scores[s] = mask->dtype != Bool ? scores[s] + v : v != 0 ? scores[s] : fill;
+	}
+}
+
+static bool all_masked(const double *scores, int64_t keys)
+{
+	for (int64_t s = 0; s < keys; s++)
+		if (scores[s] != -INFINITY)
+			return false;
+	return true;
+}
+
+/* Softmax of a row of scores; a row without keys is NaN, or 0 if the attribute asks for that. */
+static void finish_scores(const Node *n, double *scores, int64_t keys)
+{
+	if (attr_int(n, Attr_zero_nan) && all_masked(scores, keys))
+		memset(scores, 0, keys * sizeof *scores);
+	else
+		softmax_row(scores, keys, 1);
+}
+
+const char *eval_attention(EvalNode *e)
+{
+	const Tensor *q = e->in[0], *k = e->in[1], *v = e->in[2], *mask = operand(e, 3);
+	int64_t batch = q->dims[0], rows = q->dims[1], heads = q->dims[2], width = q->dims[3];
+	int64_t keys = k->dims[1], kv_heads = k->dims[2], out_width = v->dims[3];
+	bool causal = attr_int(e->n, Attr_causal);
+	double scale = attr_float(e->n, Attr_scale), softcap = attr_float(e->n, Attr_softcap);
+	Tensor space = {.rank = 4, .dims = {batch, heads, rows, keys}};
+	Walk w;
+	walk_over(&w, &space);
+	TRY(need_agree(e, (!mask || walk_add(&w, mask)) && k->dims[0] == batch && v->dims[0] == batch
+	                      && v->dims[1] == keys && v->dims[2] == kv_heads && k->dims[3] == width
+	                      && (heads == 0 || (kv_heads > 0 && heads % kv_heads == 0))));
+	const double *qs = as_reals(e, q), *ks = as_reals(e, k), *vs = as_reals(e, v);
+	const double *ms = mask ? as_reals(e, mask) : NULL;
+	double *scores = alloc_temp(e, keys, sizeof *scores), *y = alloc_temp(e, out_width, sizeof *y);
+	if (!qs || !ks || !vs || (mask && !ms) || !scores || !y)
+		return OUT_OF_MEMORY(e);
+	for (int64_t bth = 0; bth < batch * rows * heads; bth++) {
+		int64_t h = bth % heads, t = bth / heads % rows, b = bth / heads / rows, kv = h / (heads / kv_heads);
+		for (int64_t s = 0; s < keys; s++) {
+			const double *key = ks + ((b * keys + s) * kv_heads + kv) * width;
+			double dot = 0;
+			for (int64_t r = 0; r < width; r++)
+				dot += qs[bth * width + r] * key[r];
+			scores[s] = softcap ? softcap * tanh(dot * scale / softcap) : dot * scale;
+		}
+		if (mask)
+			add_mask(scores, keys, mask, attr_float(e->n, Attr_fill), ms,
+			         b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2], w.stride[0][3]);
+		for (int64_t s = keys; causal && s > 0 && s > t + (keys - rows) + 1; s--)
+			scores[s - 1] = -INFINITY;
+		finish_scores(e->n, scores, keys);
+		memset(y, 0, out_width * sizeof *y);
+		for (int64_t s = 0; s < keys; s++)
+			for (int64_t r = 0; r < out_width; r++)
+				y[r] += scores[s] * vs[((b * keys + s) * kv_heads + kv) * out_width + r];
+		store_reals(e->out, bth * out_width, y, out_width);
+	}
+	return NULL;
+}
+
+/* As linear, on the panels that eval_pack makes. */
+const char *eval_linear_packed(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
+	bool glu = attr_int(e->n, Attr_glu), gate_first = attr_int(e->n, Attr_gate);
+	int outer = x->rank - (int)attr_int(e->n, Attr_inner);
+	Product p = {.rows = count_dims(x, 0, outer), .depth = w->dims[1], .cols = e->out->dims[e->out->rank - 1]};
+	int64_t half = p.cols / 2, width = glu ? PanelCols / 2 : PanelCols;
+	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelCols
+	                      && w->dims[0] == ((glu ? half : p.cols) + width - 1) / width && (!glu || p.cols % 2 == 0)));
+	const double *xs = as_reals(e, x), *ps = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
+	double *ws = alloc_temp(e, p.depth * p.cols, sizeof(double)), *row = alloc_temp(e, p.cols, sizeof(double));
+	if (!xs || !ps || !ws || !row || (b && !bs))
+		return OUT_OF_MEMORY(e);
+	for (int64_t n = 0; n < p.cols; n++) {
+		bool second = glu && n >= half, gate = glu && second != gate_first;
+		int64_t c = second ? n - half : n, lane = c % width + (gate ? width : 0);
+		for (int64_t k = 0; k < p.depth; k++)
+			ws[k * p.cols + n] = ps[(c / width * p.depth + k) * PanelCols + lane];
+	}
+	multiply_reals(e->out, xs, ws, bs, row, p);
+	return NULL;
+}

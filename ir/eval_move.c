@@ -1,0 +1,401 @@
+/* eval_move.c - what operators mean that compute nothing: sources, data movement, data-dependent addresses.
+ *
+ * Elements are copied as bytes, whatever their type.  Dims and strides may be expressions of symbols, which the run evaluates
+ * (need_dim); everything that they or the data could break is checked before it is used as an address.
+ */
+#include "eval.h"
+
+#include <string.h>
+
+/* ---- sources ---------------------------------------------------------------------------------------------------- */
+
+static const char *need_dim(EvalNode *e, const Dim *d, int64_t *value)
+{
+	if (!eval_dim(e->syms, d, value))
+		return eval_fail(e, "%s cannot be evaluated", dim_text(e->m, d));
+	return NULL;
+}
+
+static void store_int(Tensor *t, int64_t at, int64_t v)
+{
+	double real = t->dtype == F32 ? (double)(float)v : (double)v;
+	if (is_real(t))
+		store_reals(t, at, &real, 1);
+	else
+		store_ints(t, at, &v, 1);
+}
+
+const char *eval_iota(EvalNode *e)
+{
+	int64_t start, step, n = tensor_numel(e->out);
+	TRY(need_dim(e, attr_dim(e->m, e->n, Attr_start), &start));
+	TRY(need_dim(e, attr_dim(e->m, e->n, Attr_step), &step));
+	for (int64_t i = 0; i < n; i++)
+		store_int(e->out, i, add_int(start, mul_int(i, step)));
+	return NULL;
+}
+
+const char *eval_dims(EvalNode *e)
+{
+	const Dim *const *values;
+	int n = attr_dims(e->n, Attr_values, &values);
+	TRY(need_agree(e, n == tensor_numel(e->out)));
+	for (int i = 0; i < n; i++) {
+		int64_t v;
+		TRY(need_dim(e, values[i], &v));
+		store_int(e->out, i, e->out->dtype == Bool ? v != 0 : v);
+	}
+	return NULL;
+}
+
+/* ---- data movement ---------------------------------------------------------------------------------------------- */
+
+static void copy_row(char *to, const char *from, int64_t n, int64_t stride, int bytes)
+{
+	if (stride == 1) {
+		memcpy(to, from, n * bytes);
+		return;
+	}
+	switch (bytes) {
+#define COPY_ROW(T)                                                                                                    \
+	for (int64_t i = 0; i < n; i++)                                                                                \
+		((T *)to)[i] = ((const T *)from)[i * stride];                                                          \
+	break;
+	case 1: COPY_ROW(uint8_t)
+	case 2: COPY_ROW(uint16_t)
+	case 4: COPY_ROW(uint32_t)
+	case 8: COPY_ROW(uint64_t)
+#undef COPY_ROW
+	default: bug("element of %d bytes", bytes);
+	}
+}
+
+/* to[i][j] = from[j * step + i]: in strips of columns of `from`, so that its cache lines are used whole. */
+static void copy_transposed(char *to, const char *from, int64_t rows, int64_t cols, int64_t step, int bytes)
+{
+	enum { Strip = 16 };
+	for (int64_t first = 0; first < rows; first += Strip) {
+		int64_t end = first + Strip < rows ? first + Strip : rows;
+		for (int64_t part = 0; part < cols; part += Strip) {
+			int64_t n = part + Strip < cols ? Strip : cols - part;
+			for (int64_t i = first; i < end; i++)
+				copy_row(to + (i * cols + part) * bytes, from + (part * step + i) * bytes, n, step,
+				         bytes);
+		}
+	}
+}
+
+/* out[i] = x[base + sum of i[d] * strides[d]]; all within x, as the caller has checked. */
+static void copy_strided(EvalNode *e, int64_t base, const int64_t *strides)
+{
+	Walk w;
+	int bytes = dtypes[e->out->dtype].bytes;
+	char *to = e->out->data;
+	walk_over(&w, e->out);
+	w.nstream = 1;
+	w.off[0] = base;
+	memcpy(w.stride[0], strides, e->out->rank * sizeof *strides);
+	if (!walk_start(&w))
+		return;
+	int64_t len = w.dims[w.rank - 1], step = w.stride[0][w.rank - 1], rows = 1;
+	if (w.rank > 1 && step != 1 && w.stride[0][w.rank - 2] == 1)
+		rows = w.dims[--w.rank - 1]; /* the last two axes are a transposed matrix: walk around it */
+	do {
+		const char *from = (const char *)e->in[0]->data + w.off[0] * bytes;
+		if (rows > 1)
+			copy_transposed(to, from, rows, len, step, bytes);
+		else
+			copy_row(to, from, len, step, bytes);
+		to += rows * len * bytes;
+	} while (walk_next(&w));
+}
+
+static void contiguous_strides(const Tensor *t, int64_t *strides)
+{
+	int64_t stride = 1;
+	for (int d = t->rank - 1; d >= 0; d--) {
+		strides[d] = stride;
+		stride *= t->dims[d];
+	}
+}
+
+const char *eval_reshape(EvalNode *e)
+{
+	int64_t n = tensor_numel(e->out), own = tensor_numel(e->in[0]);
+	if (n != own)
+		return eval_fail(e, "%lld elements cannot take a shape of %lld", (long long)own, (long long)n);
+	if (n)
+		memcpy(e->out->data, e->in[0]->data, n * dtypes[e->out->dtype].bytes);
+	return NULL;
+}
+
+const char *eval_expand(EvalNode *e)
+{
+	Walk w;
+	walk_over(&w, e->out);
+	TRY(need_agree(e, walk_add(&w, e->in[0])));
+	copy_strided(e, 0, w.stride[0]);
+	return NULL;
+}
+
+const char *eval_transpose(EvalNode *e)
+{
+	int64_t from[MaxRank], strides[MaxRank];
+	const int64_t *perm;
+	attr_ints(e->n, Attr_perm, &perm);
+	contiguous_strides(e->in[0], from);
+	for (int d = 0; d < e->out->rank; d++) {
+		strides[d] = from[perm[d]];
+		TRY(need_agree(e, e->out->dims[d] == e->in[0]->dims[perm[d]]));
+	}
+	copy_strided(e, 0, strides);
+	return NULL;
+}
+
+const char *eval_slice(EvalNode *e)
+{
+	const Tensor *x = e->in[0];
+	const Dim *const *starts;
+	const int64_t *steps;
+	int64_t strides[MaxRank], base = 0;
+	int nsteps = attr_ints(e->n, Attr_steps, &steps);
+	attr_dims(e->n, Attr_starts, &starts);
+	contiguous_strides(x, strides);
+	if (tensor_numel(e->out) == 0)
+		return NULL;
+	for (int d = 0; d < x->rank; d++) {
+		int64_t first, last, step = nsteps ? steps[d] : 1;
+		TRY(need_dim(e, starts[d], &first));
+		if (__builtin_mul_overflow(e->out->dims[d] - 1, step, &last)
+		    || __builtin_add_overflow(last, first, &last) || first < 0 || first >= x->dims[d] || last < 0
+		    || last >= x->dims[d])
+			return eval_fail(e, "axis %d: %lld elements from %lld by %lld leave an extent of %lld", d,
+			                 (long long)e->out->dims[d], (long long)first, (long long)step,
+			                 (long long)x->dims[d]);
+		base += first * strides[d];
+		strides[d] *= step;
+	}
+	copy_strided(e, base, strides);
+	return NULL;
+}
+
+const char *eval_view(EvalNode *e)
+{
+	const Dim *const *dims;
+	int64_t strides[MaxRank], base, lo, hi, n = tensor_numel(e->in[0]);
+	attr_dims(e->n, Attr_strides_dim, &dims);
+	TRY(need_dim(e, attr_dim(e->m, e->n, Attr_base), &base));
+	lo = hi = base;
+	for (int d = 0; d < e->out->rank; d++) {
+		int64_t reach, *end;
+		TRY(need_dim(e, dims[d], &strides[d]));
+		if (__builtin_mul_overflow(e->out->dims[d] - 1, strides[d], &reach))
+			return eval_fail(e, "stride %lld overflows", (long long)strides[d]);
+		end = reach < 0 ? &lo : &hi;
+		if (__builtin_add_overflow(*end, reach, end))
+			return eval_fail(e, "stride %lld overflows", (long long)strides[d]);
+	}
+	if (tensor_numel(e->out) == 0)
+		return NULL;
+	if (lo < 0 || hi >= n)
+		return eval_fail(e, "reads elements %lld to %lld of %lld", (long long)lo, (long long)hi, (long long)n);
+	copy_strided(e, base, strides);
+	return NULL;
+}
+
+const char *eval_concat(EvalNode *e)
+{
+	int axis = (int)attr_int(e->n, Attr_axis), bytes = dtypes[e->out->dtype].bytes;
+	int64_t outer = count_dims(e->out, 0, axis), row = count_dims(e->out, axis, e->out->rank) * bytes, done = 0;
+	for (int i = 0; i < e->n->nin; i++) {
+		const Tensor *x = e->in[i];
+		int64_t chunk = count_dims(x, axis, x->rank) * bytes;
+		TRY(need_agree(e, count_dims(x, 0, axis) == outer && done + chunk <= row));
+		for (int64_t o = 0; o < outer && chunk; o++)
+			memcpy((char *)e->out->data + o * row + done, (const char *)x->data + o * chunk, chunk);
+		done += chunk;
+	}
+	return need_agree(e, done == row || outer == 0);
+}
+
+enum { ModeZero, ModeEdge, ModeReflect }; /* words of the attribute `mode` */
+
+#define MaxPad (INT64_C(1) << 47)
+
+/* Index that padding reads for index i of an axis of n elements; -1: the padding value. */
+static int64_t padded_index(int64_t i, int64_t n, int64_t mode)
+{
+	if (i >= 0 && i < n)
+		return i;
+	if (mode == ModeZero)
+		return -1;
+	if (mode == ModeEdge)
+		return i < 0 ? 0 : n - 1;
+	if (n == 1)
+		return 0;
+	int64_t period = 2 * (n - 1), r = mod_int(i, period);
+	return r < n ? r : period - r;
+}
+
+static const char *fill_pad_map(EvalNode *e, int d, const Dim *pad, int64_t *map)
+{
+	int64_t before, n = e->in[0]->dims[d], mode = attr_int(e->n, Attr_mode);
+	TRY(need_dim(e, pad, &before));
+	if (before < -MaxPad || before > MaxPad)
+		return eval_fail(e, "padding %lld is out of range", (long long)before);
+	if (mode != ModeZero && n == 0 && tensor_numel(e->out) > 0)
+		return eval_fail(e, "axis %d is empty: nothing to pad with", d);
+	for (int64_t i = 0; i < e->out->dims[d]; i++)
+		map[i] = padded_index(i - before, n, mode);
+	return NULL;
+}
+
+const char *eval_pad(EvalNode *e)
+{
+	const Tensor *x = e->in[0];
+	const Dim *const *pads;
+	int64_t *map[MaxRank], strides[MaxRank], at[MaxRank] = {0}, n = tensor_numel(e->out);
+	int rank = x->rank, bytes = dtypes[x->dtype].bytes;
+	double fill[1] = {attr_float(e->n, Attr_value)};
+	attr_dims(e->n, Attr_pads_dim, &pads);
+	contiguous_strides(x, strides);
+	for (int d = 0; d < rank; d++) {
+		map[d] = alloc_temp(e, e->out->dims[d], sizeof *map[d]);
+		if (!map[d])
+			return OUT_OF_MEMORY(e);
+		TRY(fill_pad_map(e, d, pads[d], map[d]));
+	}
+	int64_t fill_int = int_of_real(fill[0]);
+	for (int64_t i = 0; i < n; i++) {
+		int64_t from = 0;
+		bool inside = true;
+		for (int d = 0; d < rank; d++) {
+			inside = inside && map[d][at[d]] >= 0;
+			from += map[d][at[d]] * strides[d];
+		}
+		if (inside)
+			memcpy((char *)e->out->data + i * bytes, (const char *)x->data + from * bytes, bytes);
+		else if (is_real(x))
+			store_reals(e->out, i, fill, 1);
+		else
+			store_ints(e->out, i, &fill_int, 1);
+		for (int d = rank - 1; d >= 0 && ++at[d] == e->out->dims[d]; d--)
+			at[d] = 0;
+	}
+	return NULL;
+}
+
+/* Columns first .. first+n of row k of w into y; columns from `end` on stay zero. */
+static void pack_columns(const EvalNode *e, char *y, int64_t k, int64_t first, int64_t end, int64_t n)
+{
+	const Tensor *w = e->in[0];
+	int bytes = dtypes[w->dtype].bytes;
+	int64_t count = end - first < n ? end - first : n;
+	if (count > 0)
+		memcpy(y, (const char *)w->data + (k * w->dims[1] + first) * bytes, count * bytes);
+}
+
+const char *eval_pack(EvalNode *e)
+{
+	const Tensor *w = e->in[0];
+	bool glu = attr_int(e->n, Attr_glu), gate_first = attr_int(e->n, Attr_gate);
+	int64_t depth = w->dims[0], cols = glu ? w->dims[1] / 2 : w->dims[1], width = glu ? PanelCols / 2 : PanelCols;
+	int64_t value = glu && gate_first ? cols : 0, gate = gate_first ? 0 : cols;
+	int bytes = dtypes[w->dtype].bytes;
+	char *y = e->out->data;
+	TRY(need_agree(e, e->out->dims[0] == (cols + width - 1) / width && e->out->dims[1] == depth
+	                      && e->out->dims[2] == PanelCols && (!glu || w->dims[1] % 2 == 0)));
+	for (int64_t p = 0; p < e->out->dims[0]; p++) {
+		for (int64_t k = 0; k < depth; k++, y += PanelCols * bytes) {
+			pack_columns(e, y, k, value + p * width, value + cols, width);
+			if (glu)
+				pack_columns(e, y + width * bytes, k, gate + p * width, gate + cols, width);
+		}
+	}
+	return NULL;
+}
+
+/* ---- data-dependent addresses ----------------------------------------------------------------------------------- */
+
+/* Negative indices count from the end. */
+static const char *resolve_index(EvalNode *e, int64_t *i, int64_t extent)
+{
+	if (*i < -extent || *i >= extent)
+		return eval_fail(e, "index %lld is out of range for an extent of %lld", (long long)*i,
+		                 (long long)extent);
+	*i += *i < 0 ? extent : 0;
+	return NULL;
+}
+
+const char *eval_gather(EvalNode *e)
+{
+	const Tensor *x = e->in[0];
+	int axis = (int)attr_int(e->n, Attr_axis);
+	int64_t outer = count_dims(x, 0, axis), extent = x->dims[axis], n = tensor_numel(e->in[1]);
+	int64_t block = count_dims(x, axis + 1, x->rank) * dtypes[x->dtype].bytes;
+	const int64_t *idx = as_ints(e, e->in[1]);
+	char *y = e->out->data;
+	if (!idx)
+		return OUT_OF_MEMORY(e);
+	TRY(need_agree(e, outer * n * block == tensor_numel(e->out) * dtypes[x->dtype].bytes));
+	for (int64_t o = 0; o < outer; o++) {
+		for (int64_t j = 0; j < n; j++, y += block) {
+			int64_t i = idx[j];
+			TRY(resolve_index(e, &i, extent));
+			if (block)
+				memcpy(y, (const char *)x->data + (o * extent + i) * block, block);
+		}
+	}
+	return NULL;
+}
+
+const char *eval_gather_elements(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *t = e->in[1];
+	int axis = (int)attr_int(e->n, Attr_axis), bytes = dtypes[x->dtype].bytes;
+	int64_t strides[MaxRank], at[MaxRank] = {0}, n = tensor_numel(e->out);
+	const int64_t *idx = as_ints(e, t);
+	if (!idx)
+		return OUT_OF_MEMORY(e);
+	contiguous_strides(x, strides);
+	for (int d = 0; d < x->rank; d++)
+		TRY(need_agree(e, t->dims[d] == e->out->dims[d] && (d == axis || t->dims[d] <= x->dims[d])));
+	for (int64_t i = 0; i < n; i++) {
+		int64_t from = 0;
+		for (int d = 0; d < x->rank; d++) {
+			int64_t own = d == axis ? idx[i] : at[d];
+			TRY(resolve_index(e, &own, x->dims[d]));
+			from += own * strides[d];
+		}
+		memcpy((char *)e->out->data + i * bytes, (const char *)x->data + from * bytes, bytes);
+		for (int d = x->rank - 1; d >= 0 && ++at[d] == t->dims[d]; d--)
+			at[d] = 0;
+	}
+	return NULL;
+}
+
+const char *eval_gather_nd(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *t = e->in[1];
+	int batch = (int)attr_int(e->n, Attr_batch_dims), len = (int)t->dims[t->rank - 1];
+	int64_t batches = count_dims(x, 0, batch), per_batch = count_dims(t, batch, t->rank - 1);
+	int64_t block = count_dims(x, batch + len, x->rank) * dtypes[x->dtype].bytes;
+	int64_t step = count_dims(x, batch, x->rank) * dtypes[x->dtype].bytes;
+	const int64_t *idx = as_ints(e, t);
+	char *y = e->out->data;
+	if (!idx)
+		return OUT_OF_MEMORY(e);
+	TRY(need_agree(e, count_dims(t, 0, batch) == batches
+	                      && batches * per_batch * block == tensor_numel(e->out) * dtypes[x->dtype].bytes));
+	for (int64_t row = 0; row < batches * per_batch; row++, y += block) {
+		int64_t at = 0;
+		for (int d = 0; d < len; d++) {
+			int64_t i = idx[row * len + d];
+			TRY(resolve_index(e, &i, x->dims[batch + d]));
+			at = at * x->dims[batch + d] + i;
+		}
+		if (block)
+			memcpy(y, (const char *)x->data + row / per_batch * step + at * block, block);
+	}
+	return NULL;
+}
