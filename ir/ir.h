@@ -363,7 +363,7 @@ const Node *state_append(const Value *); /* the in-place concat that v is the re
 void storage_type(Module *, const Value *, Type *); /* v's type as it lies in memory: state with its capacity */
 bool state_of_output(Module *, const Value *yield, State *);
 
-/* ---- shape.c ------------------------------------------------------------------------------------------------------ */
+/* ---- known.c, shape.c --------------------------------------------------------------------------------------------- */
 
 /* Known elements of n's results from known operands: Dims, Iota, Cast, Add, Sub, Mul, IDiv, IMod, Min, Max, Neg, Eq, Lt, Le, And,
  * Or, Not, Where, Concat, Gather, Slice, Reshape, Expand, Transpose of integer or bool tensors with at most MaxKnown elements, and

@@ -1,0 +1,401 @@
+/* known.c - the elements of small integer tensors, as Dims: how shapes that a model computes become types.
+ *
+ * infer_known fills Value.known of a result from the elements of the operands, all of them or none; what is not
+ * certain (a comparison of symbols, a division by what may be 0, an overflow) stays unknown.
+ */
+#include "ir.h"
+
+#include <string.h>
+
+typedef struct Box { /* a type with constant dims */
+	int rank;
+	int64_t dims[MaxRank], numel;
+} Box;
+
+static bool box_of(const Type *t, Box *b)
+{
+	b->rank = t->rank;
+	b->numel = 1;
+	for (int i = 0; i < t->rank; i++) {
+		if (!dim_is_const(t->dims[i], &b->dims[i]) || b->dims[i] < 0
+		    || __builtin_mul_overflow(b->numel, b->dims[i], &b->numel))
+			return false;
+	}
+	return true;
+}
+
+/* Offset in row-major `b`, broadcast to `to`, of the element that lies under element `i` of `to`. */
+static int64_t broadcast_index(const Box *b, const Box *to, int64_t i)
+{
+	int64_t offset = 0, stride = 1;
+	for (int d = to->rank - 1; d >= 0; d--) {
+		int64_t at = i % to->dims[d];
+		int own = d - (to->rank - b->rank);
+		i /= to->dims[d];
+		if (own < 0)
+			continue;
+		if (b->dims[own] != 1)
+			offset += at * stride;
+		stride *= b->dims[own];
+	}
+	return offset;
+}
+
+static bool element_as_int(const Const *c, int64_t i, int64_t *value)
+{
+	const char *p = (const char *)c->data + i * dtypes[c->type.dtype].bytes;
+	double real = 0;
+	switch (c->type.dtype) {
+#define INT_ELEMENT(ctype)                                                                                             \
+	{                                                                                                              \
+		ctype v;                                                                                               \
+		memcpy(&v, p, sizeof v);                                                                               \
+		*value = (int64_t)v;                                                                                   \
+		return true;                                                                                           \
+	}
+	case I8: INT_ELEMENT(int8_t)
+	case I16: INT_ELEMENT(int16_t)
+	case I32: INT_ELEMENT(int32_t)
+	case I64: INT_ELEMENT(int64_t)
+	case U8: INT_ELEMENT(uint8_t)
+	case Bool: INT_ELEMENT(uint8_t)
+#undef INT_ELEMENT
+	case F32: {
+		float v;
+		memcpy(&v, p, sizeof v);
+		real = v;
+		break;
+	}
+	case F64: memcpy(&real, p, sizeof real); break;
+	case NDTypes: return false;
+	}
+	if (!(real >= -1e15 && real <= 1e15) || (double)(int64_t)real != real)
+		return false;
+	*value = (int64_t)real;
+	return true;
+}
+
+/* The elements of a value, or NULL; a constant's are made on demand. */
+static const Dim **known_of(Module *m, Value *v, Box *box)
+{
+	if (!box_of(&v->type, box) || box->numel > MaxKnown)
+		return NULL;
+	const Const *c = v->konst;
+	if (v->known || !c)
+		return v->known;
+	if (!c->data || c->bytes < (uint64_t)box->numel * dtypes[c->type.dtype].bytes)
+		return NULL;
+	if (dtypes[c->type.dtype].cls == ClassFloat && box->numel != 1)
+		return NULL;
+	const Dim **known = arena_alloc(m->arena, (box->numel + 1) * sizeof *known);
+	for (int64_t i = 0; i < box->numel; i++) {
+		int64_t value;
+		if (!element_as_int(c, i, &value))
+			return NULL;
+		known[i] = dim_const(m, value);
+	}
+	return v->known = known;
+}
+
+/* Arithmetic on constants this large is left alone: INT64_MAX is a common "to the end". */
+static bool is_huge(const Dim *d)
+{
+	int64_t v;
+	return dim_is_const(d, &v) && (v > (INT64_C(1) << 47) || v < -(INT64_C(1) << 47));
+}
+
+static const Dim *known_compare(Module *m, Op op, const Dim *a, const Dim *b)
+{
+	int64_t lo = 0, hi = 0, x, y;
+	if (dim_is_const(a, &x) && dim_is_const(b, &y))
+		return dim_const(m, op == OpEq ? x == y : op == OpLt ? x < y : x <= y);
+	if (is_huge(a) || is_huge(b))
+		return NULL;
+	if (a != b)
+		dim_range(dim_sub(m, a, b), &lo, &hi);
+	switch (op) {
+	case OpEq: return lo == 0 && hi == 0 ? dim_const(m, 1) : lo > 0 || hi < 0 ? dim_const(m, 0) : NULL;
+	case OpLt: return hi < 0 ? dim_const(m, 1) : lo >= 0 ? dim_const(m, 0) : NULL;
+	default: return hi <= 0 ? dim_const(m, 1) : lo > 0 ? dim_const(m, 0) : NULL;
+	}
+}
+
+static const Dim *known_divide(Module *m, Op op, const Dim *a, const Dim *b)
+{
+	int64_t lo, hi;
+	dim_range(b, &lo, &hi);
+	if (lo <= 0 && hi >= 0)
+		return NULL; /* division by 0 has a meaning of its own at run time */
+	return op == OpIDiv ? dim_floordiv(m, a, b) : dim_mod(m, a, b);
+}
+
+/* One element of a binary op; bools are the constants 0 and 1; NULL: unknown. */
+static const Dim *known_binary(Module *m, Op op, bool logical, const Dim *a, const Dim *b)
+{
+	const Dim *q;
+	int64_t x, y;
+	bool huge = is_huge(a) || is_huge(b);
+	switch (op) {
+	case OpEq: case OpLt: case OpLe: return known_compare(m, op, a, b);
+	case OpMin: return dim_min(m, a, b);
+	case OpMax: return dim_max(m, a, b);
+	case OpAdd: return huge ? NULL : dim_add(m, a, b);
+	case OpSub: return huge ? NULL : dim_sub(m, a, b);
+	case OpMul: return huge ? NULL : dim_mul(m, a, b);
+	case OpDiv: return !huge && dim_exact_div(m, a, b, &q) ? q : NULL;
+	case OpIDiv: case OpIMod: return huge ? NULL : known_divide(m, op, a, b);
+	case OpAnd: case OpOr: case OpXor:
+		if (!logical || !dim_is_const(a, &x) || !dim_is_const(b, &y))
+			return NULL;
+		return dim_const(m, op == OpAnd ? x && y : op == OpOr ? x || y : !x != !y);
+	default: return NULL;
+	}
+}
+
+static const Dim *known_unary(Module *m, Op op, bool logical, const Dim *a)
+{
+	int64_t v, lo, hi;
+	switch (op) {
+	case OpIdentity: return a;
+	case OpNeg: return is_huge(a) ? NULL : dim_mul_const(m, a, -1);
+	case OpNot: return logical && dim_is_const(a, &v) ? dim_const(m, !v) : NULL;
+	case OpAbs:
+		dim_range(a, &lo, &hi);
+		return is_huge(a) ? NULL : lo >= 0 ? a : hi <= 0 ? dim_mul_const(m, a, -1) : NULL;
+	default: return NULL;
+	}
+}
+
+/* Whether a known element may be carried by the type: constants and narrow types are checked; a symbolic dim is taken
+ * to fit i32 and i64. */
+static bool fits_dtype(const Dim *d, DType dtype)
+{
+	int64_t lo, hi;
+	bool constant = dim_is_const(d, NULL);
+	dim_range(d, &lo, &hi);
+	switch (dtype) {
+	case I8: return lo >= INT8_MIN && hi <= INT8_MAX;
+	case U8: return lo >= 0 && hi <= UINT8_MAX;
+	case I16: return lo >= INT16_MIN && hi <= INT16_MAX;
+	case I32: return !constant || (lo >= INT32_MIN && hi <= INT32_MAX);
+	case Bool: return lo >= 0 && hi <= 1;
+	case F32: return !constant || (lo >= -(1 << 24) && hi <= 1 << 24);
+	default: return true;
+	}
+}
+
+static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	const Dim **in[3];
+	Box box[3];
+	bool logical = n->out[0]->type.dtype == Bool;
+	if (n->nin > 3 || n->nin < 1)
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		if (!n->in[i])
+			return false;
+		in[i] = known_of(m, n->in[i], &box[i]);
+		if (!in[i] && !(n->op == OpWhere && i == 0 && box_of(&n->in[i]->type, &box[i])))
+			return false;
+	}
+	for (int64_t e = 0; e < to->numel; e++) {
+		const Dim *x[3] = {NULL};
+		int64_t c;
+		for (int i = 0; i < n->nin; i++)
+			x[i] = in[i] ? in[i][broadcast_index(&box[i], to, e)] : NULL;
+		if (n->nin == 1)
+			out[e] = n->op == OpCast ? x[0] : known_unary(m, n->op, logical, x[0]);
+		else if (n->nin == 2)
+			out[e] = known_binary(m, n->op, logical, x[0], x[1]);
+		else
+			out[e] = x[1] == x[2] ? x[1] : x[0] && dim_is_const(x[0], &c) ? x[c ? 1 : 2] : NULL;
+		if (!out[e])
+			return false;
+	}
+	return true;
+}
+
+/* Whole numbers stay.  A quotient of two that a float holds exactly is rounded to one across no integer, so it is known here
+ * though not in between. */
+static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box;
+	int64_t by;
+	const Dim **x = known_of(m, n->in[0], &box), **y;
+	const Node *div = n->in[0]->def;
+	if (x) {
+		memcpy(out, x, to->numel * sizeof *out);
+		return true;
+	}
+	if (!div || div->op != OpDiv || !(x = known_of(m, div->in[0], &box)) || !(y = known_of(m, div->in[1], &box)))
+		return false;
+	if (!dim_is_const(*y, &by) || by < 1 || is_huge(*x))
+		return false;
+	*out = n->op == OpCeil ? dim_ceildiv(m, *x, *y) : dim_floordiv(m, *x, *y);
+	return true;
+}
+
+/* To bool is "is not zero". */
+static bool fill_cast(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	if (!fill_ewise(m, n, to, out))
+		return false;
+	for (int64_t i = 0; i < to->numel && n->out[0]->type.dtype == Bool; i++) {
+		const Dim *is_zero = known_compare(m, OpEq, out[i], dim_const(m, 0));
+		if (!is_zero)
+			return false;
+		out[i] = dim_const(m, dim_equals(is_zero, 0));
+	}
+	return true;
+}
+
+static bool fill_iota(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	const Dim *start = attr_dim(m, n, Attr_start), *step = attr_dim(m, n, Attr_step);
+	if (is_huge(start) || is_huge(step))
+		return false;
+	for (int64_t i = 0; i < to->numel; i++)
+		out[i] = dim_add(m, start, dim_mul_const(m, step, i));
+	return true;
+}
+
+static bool fill_dims(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	const Dim *const *values;
+	(void)m;
+	if (attr_dims(n, Attr_values, &values) != to->numel)
+		return false;
+	memcpy(out, values, to->numel * sizeof *out);
+	return true;
+}
+
+static bool fill_concat(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	int axis = (int)attr_int(n, Attr_axis);
+	int64_t inner = 1, done = 0;
+	for (int d = axis + 1; d < to->rank; d++)
+		inner *= to->dims[d];
+	for (int i = 0; i < n->nin; i++) {
+		Box box;
+		const Dim **x = known_of(m, n->in[i], &box);
+		if (!x)
+			return false;
+		int64_t chunk = box.dims[axis] * inner;
+		for (int64_t e = 0; e < box.numel; e++)
+			out[e / chunk * to->dims[axis] * inner + done + e % chunk] = x[e];
+		done += chunk;
+	}
+	return true;
+}
+
+static bool fill_gather(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box, ibox;
+	const Dim **x = known_of(m, n->in[0], &box), **idx = known_of(m, n->in[1], &ibox);
+	int axis = (int)attr_int(n, Attr_axis);
+	int64_t inner = 1;
+	if (!x || !idx)
+		return false;
+	for (int d = axis + 1; d < box.rank; d++)
+		inner *= box.dims[d];
+	for (int64_t e = 0; e < to->numel; e++) {
+		int64_t low = e % inner, i, extent = box.dims[axis];
+		if (!dim_is_const(idx[e / inner % ibox.numel], &i) || i < -extent || i >= extent)
+			return false;
+		out[e] = x[(e / inner / ibox.numel * extent + (i < 0 ? i + extent : i)) * inner + low];
+	}
+	return true;
+}
+
+/* Axis d of the result runs along axis axis[d] of the operand, from base[d] by step[d]. */
+static bool fill_strided(const Box *box, const Box *to, const Dim **x, const int64_t *base, const int64_t *step,
+                         const int *axis, const Dim **out)
+{
+	for (int64_t e = 0; e < to->numel; e++) {
+		int64_t at[MaxRank], rest = e, offset = 0;
+		for (int d = to->rank - 1; d >= 0; d--) {
+			at[axis[d]] = base[d] + rest % to->dims[d] * step[d];
+			rest /= to->dims[d];
+		}
+		for (int d = 0; d < box->rank; d++) {
+			if (at[d] < 0 || at[d] >= box->dims[d])
+				return false;
+			offset = offset * box->dims[d] + at[d];
+		}
+		out[e] = x[offset];
+	}
+	return true;
+}
+
+static bool fill_move(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box;
+	const Dim **x = known_of(m, n->in[0], &box);
+	const int64_t *ints;
+	const Dim *const *starts;
+	int64_t base[MaxRank] = {0}, step[MaxRank];
+	int axis[MaxRank];
+	if (!x)
+		return false;
+	for (int d = 0; d < to->rank; d++) {
+		step[d] = 1;
+		axis[d] = d;
+	}
+	switch (n->op) {
+	case OpReshape:
+		if (box.numel == to->numel)
+			memcpy(out, x, to->numel * sizeof *out);
+		return box.numel == to->numel;
+	case OpExpand:
+		for (int64_t e = 0; e < to->numel; e++)
+			out[e] = x[broadcast_index(&box, to, e)];
+		return true;
+	case OpSlice:
+		attr_dims(n, Attr_starts, &starts);
+		for (int d = 0; d < to->rank; d++)
+			if (!dim_is_const(starts[d], &base[d]))
+				return false;
+		if (attr_ints(n, Attr_steps, &ints))
+			memcpy(step, ints, to->rank * sizeof *step);
+		break;
+	case OpTranspose:
+		attr_ints(n, Attr_perm, &ints);
+		for (int d = 0; d < to->rank; d++)
+			axis[d] = (int)ints[d];
+		break;
+	default: return false;
+	}
+	return fill_strided(&box, to, x, base, step, axis, out);
+}
+
+typedef bool Fill(Module *, Node *, const Box *, const Dim **);
+
+static Fill *const fills[NOps] = {
+	[OpDims] = fill_dims, [OpIota] = fill_iota, [OpCast] = fill_cast, [OpIdentity] = fill_ewise,
+	[OpNeg] = fill_ewise, [OpAbs] = fill_ewise, [OpNot] = fill_ewise, [OpAdd] = fill_ewise,
+	[OpSub] = fill_ewise, [OpMul] = fill_ewise, [OpDiv] = fill_ewise, [OpCeil] = fill_rounded, [OpFloor] = fill_rounded,
+	[OpIDiv] = fill_ewise, [OpIMod] = fill_ewise, [OpMin] = fill_ewise, [OpMax] = fill_ewise, [OpEq] = fill_ewise,
+	[OpLt] = fill_ewise, [OpLe] = fill_ewise, [OpAnd] = fill_ewise, [OpOr] = fill_ewise, [OpXor] = fill_ewise,
+	[OpWhere] = fill_ewise, [OpConcat] = fill_concat, [OpGather] = fill_gather, [OpSlice] = fill_move,
+	[OpReshape] = fill_move, [OpExpand] = fill_move, [OpTranspose] = fill_move,
+};
+
+void infer_known(Module *m, Node *n)
+{
+	Box box;
+	if (n->nout != 1 || !fills[n->op])
+		return;
+	Value *v = n->out[0];
+	v->known = NULL;
+	if (!box_of(&v->type, &box) || box.numel > MaxKnown)
+		return;
+	if (dtypes[v->type.dtype].cls == ClassFloat && box.numel != 1)
+		return; /* floats are known as scalars only */
+	const Dim **known = arena_alloc(m->arena, (box.numel + 1) * sizeof *known);
+	if (!fills[n->op](m, n, &box, known))
+		return;
+	for (int64_t i = 0; i < box.numel; i++)
+		if (!fits_dtype(known[i], v->type.dtype))
+			return;
+	v->known = known;
+}
