@@ -353,11 +353,6 @@ static const Dim *named_dim(void *names, const char *name)
 	return get_name(names, name);
 }
 
-static bool is_symbol(const char *text)
-{
-	return !isdigit((unsigned char)*text) && text[strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789")] == 0;
-}
-
 static const Dim *dim_of_text(Call *c, const CustomOp *op, const char *text, Names *symbols)
 {
 	const Dim *d = parse_dim_text(c->m, text, named_dim, symbols);
@@ -374,7 +369,7 @@ static void bind_dims(Call *c, const CustomOp *op, Value *const *in, Names *symb
 			for (int d = 0; d < op->params[i].rank; d++) {
 				const char *text = op->params[i].dims[d];
 				const Dim *got = in[i]->type.dims[d];
-				if (bind && is_symbol(text) && !get_name(symbols, text))
+				if (bind && is_c_name(text) && !get_name(symbols, text))
 					put_name(symbols, text, (void *)got);
 				else if (!bind)
 					require_equal(c, got, dim_of_text(c, op, text, symbols), "dim of a custom operator's parameter");

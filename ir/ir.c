@@ -124,6 +124,15 @@ static char *clean_name(Module *m, const char *name)
 	return text;
 }
 
+bool is_c_name(const char *name)
+{
+	bool digit = *name >= '0' && *name <= '9';
+	for (const char *c = name; *c; c++)
+		if (!is_word_char(*c) || *c == '.')
+			return false;
+	return *name && !digit && strlen(name) <= MaxName;
+}
+
 static const char *unique_name(Module *m, struct NameSet *s, const char *name)
 {
 	const char *text = name && *name ? clean_name(m, name) : s->fresh;

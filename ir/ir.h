@@ -201,6 +201,7 @@ typedef struct OpInfo {
 } OpInfo;
 extern const OpInfo ops[NOps];
 
+bool is_c_name(const char *); /* a C identifier of at most 200 characters */
 bool find_op(const char *text, Op *);
 bool find_dtype(const char *text, DType *);
 

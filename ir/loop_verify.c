@@ -488,7 +488,7 @@ static void check_extern(Verifier *v, const LStmt *s)
 {
 	if (v->fn->program || v->in_parallel)
 		fail(v, "extern stands in kernels only, outside of parallel loops");
-	if (!s->text || strspn(s->text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") != strlen(s->text))
+	if (!s->text || !is_c_name(s->text))
 		fail(v, "the function's name is not a C identifier");
 	if (s->code < 0 || s->code >= v->lm->nmessage)
 		fail(v, "there are %d messages", v->lm->nmessage);

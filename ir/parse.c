@@ -726,11 +726,6 @@ static void parse_func(Lexer *lx)
 
 /* ---- the head --------------------------------------------------------------------------------------------------- */
 
-static bool is_c_ident(const char *s)
-{
-	return is_ident(s) && !strchr(s, '.') && strlen(s) <= 200;
-}
-
 static void parse_head(Lexer *lx)
 {
 	Module *m = lx->m;
@@ -746,7 +741,7 @@ static void parse_head(Lexer *lx)
 	expect_tok(lx, "model");
 	at = here(lx);
 	m->name = take_name(lx, "the name of the model");
-	if (!is_c_ident(m->name))
+	if (!is_c_name(m->name))
 		fatal_at(&at, "the model's name '%s' must be a C identifier", m->name);
 	if (is_tok(lx, "#")) /* hand-written text has none */
 		m->model_hash = parse_hash(lx);
@@ -757,7 +752,7 @@ static void parse_sym(Lexer *lx)
 	Loc at = here(lx);
 	const char *name = take_ident(lx, "the name of a symbol");
 	const char *key = arena_printf(lx->m->arena, "sym %s", name);
-	if (!is_c_ident(name))
+	if (!is_c_name(name))
 		fatal_at(&at, "the symbol '%s' must be a C identifier", name);
 	if (find_name(&lx->values, key))
 		fatal_at(&at, "symbol '%s' is already declared", name);

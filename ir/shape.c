@@ -785,8 +785,7 @@ static const char *given_custom(Module *m, const Node *n, const Type *out)
 {
 	const char *symbol = attr_text(n, Attr_symbol);
 	(void)out;
-	if (strspn(symbol, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789") != strlen(symbol) || !*symbol ||
-	    (*symbol >= '0' && *symbol <= '9') || strlen(symbol) > 200)
+	if (!is_c_name(symbol))
 		FAIL("the symbol '%s' is not a C identifier", symbol);
 	return NULL;
 }
