@@ -266,7 +266,7 @@ static const Dim *clamp_index(Call *c, const Dim *at, const Dim *extent, int64_t
 	if (dim_is_const(at, &value) && (value > DimMax || value < -(int64_t)DimMax))
 		return value > 0 ? hi : dim_const(m, lo);
 	dim_range(at, &least, &most);
-	if (least < 0 && most <= 0)
+	if (least < 0 && most < -(least + 1)) /* 1 - T is as good as negative */
 		at = count_from_end(c, at, extent);
 	else if (least < 0) /* the model means a count, so the other case is an error of the sizes */
 		require_equal(c, dim_max(m, at, dim_const(m, 0)), at, "slice bound");

@@ -134,22 +134,35 @@ static void random_tensor(Module *m, const Value *v, const int64_t *syms, uint64
 	}
 }
 
-static void start_oracle(Module *m, Oracle *o)
+/* Runs the module at small sizes that differ, so that mixed-up dims show; NULL, or why these sizes are none of the model's. */
+static const char *try_sizes(Module *m, Oracle *o, int64_t smallest)
 {
 	int64_t *syms = arena_alloc(m->arena, (m->nsym + 1) * sizeof *syms);
 	uint64_t seed = 0x9e3779b97f4a7c15;
+
+	for (int i = 0; i < m->nsym; i++) {
+		int64_t want = smallest + 2 * i;
+		syms[i] = want < m->syms[i]->lo ? m->syms[i]->lo : want > m->syms[i]->hi ? m->syms[i]->hi : want;
+	}
+	for (int i = 0; i < o->nin; i++)
+		random_tensor(m, m->main->params[i], syms, &seed, &o->in[i]);
+	return eval_module(m, o->in, o->out);
+}
+
+static void start_oracle(Module *m, Oracle *o)
+{
+	static const int64_t smallest[] = {3, 8, 17, 64};
+	const char *error = "";
 
 	o->nin = m->main->nparam;
 	o->nout = m->main->body.nyield;
 	if (o->nin > MaxPorts || o->nout > MaxPorts)
 		fatal_at(&(Loc){.file = m->path}, "--verify-passes: more than %d inputs or outputs", MaxPorts);
-	for (int i = 0; i < m->nsym; i++) {
-		int64_t want = 3 + 2 * i;
-		syms[i] = want < m->syms[i]->lo ? m->syms[i]->lo : want > m->syms[i]->hi ? m->syms[i]->hi : want;
+	for (size_t i = 0; error && i < sizeof smallest / sizeof *smallest; i++) {
+		for (int k = 0; i && k < o->nin; k++)
+			free_tensor(&o->in[k]);
+		error = try_sizes(m, o, smallest[i]);
 	}
-	for (int i = 0; i < o->nin; i++)
-		random_tensor(m, m->main->params[i], syms, &seed, &o->in[i]);
-	const char *error = eval_module(m, o->in, o->out);
 	if (error)
 		fatal_at(&(Loc){.file = m->path}, "--verify-passes: %s", error);
 }

@@ -3,6 +3,7 @@
  * Folding evaluates only results of at most MaxFold elements, which print inline.  Larger constant expressions (transposed
  * or packed weights) stay nodes and are evaluated one by one when the object is written, so no copy of a weight lives long.
  */
+#include "idioms.h"
 #include "rewrite.h"
 #include <math.h>
 #include <stdlib.h>
@@ -319,6 +320,9 @@ bool pass_tidy(Module *m)
 
 	for (int round = 0;; round++) {
 		bool again = sink_transposes(m);
+		FOR_NODES(n, &m->main->body) /* of linears that were convolutions */
+			if (n->nout == 1 && n->out[0]->nuse)
+				again |= fuse_glu(m, n);
 		again |= pass_canon(m);
 		again |= pass_simplify(m);
 		if (!again)

@@ -282,6 +282,29 @@ static void test_slice_from_end(void)
 	}
 }
 
+/* x[:, 1 - T:] of T columns: negative but for T = 1, so the model means the last T - 1; the check is that T is 2 or more. */
+static void test_slice_mostly_from_end(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,T");
+	add_ints(b, "one", 1, (int64_t[]){1});
+	add_ints(b, "end", 1, (int64_t[]){INT64_MAX});
+	add_op(b, "Shape", "x", "s");
+	add_op(b, "Gather", "s,one", "n");
+	add_op(b, "Sub", "one,n", "start");
+	add_op(b, "Slice", "x,start,end,one", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "f32[B, T - 1]");
+		CHECK_EQ(find_sym(m, "T")->lo, 2);
+		CHECK_EQ(m->ncheck, 0);
+	}
+	free_module(m);
+	free_arena(a);
+}
+
 /* Heads of a sequence whose length is a sum, T/2 - 1, and back. */
 static void test_reshape_of_quotient(void)
 {
@@ -768,6 +791,7 @@ int main(void)
 	test_text();
 	test_demands();
 	test_slice_from_end();
+	test_slice_mostly_from_end();
 	test_reshape_of_quotient();
 	test_float_range();
 	test_function();
