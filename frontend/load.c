@@ -254,6 +254,8 @@ static void load(Loading *l, const char *path, const LoadOptions *opt)
 	if (is_ir_text(path, bytes, size)) {
 		if (opt->inputs || opt->outputs)
 			fatal_at(&loc, "--inputs and --outputs need an ONNX file: IR text has no names of ONNX values");
+		if (opt->ncustom)
+			fatal_at(&loc, "--custom-op needs an ONNX file: IR text calls its functions by name already");
 		l->module = parse_module(path, bytes);
 		if (opt->name)
 			l->module->name = arena_strdup(l->module->arena, opt->name);

@@ -81,6 +81,8 @@ expect 1 "the symbol 'a.b' is not a C identifier" "$dcc" --check "${both[1]}" '-
 expect 1 "no function 'example_snake' is loaded" "$run" "$model" --custom-op "$snake" --custom-op "$best" --oracle --random 1
 expect 1 'is not part of this program' "$dcc" --verify-passes -o x.o "${both[@]}" "$model"
 
+expect 1 'IR text calls its functions by name already' "$dcc" -o x.o "${both[@]}" m.ir
+
 # Options that cannot be read.
 for wrong in 'Best' 'x:Best' 'x:Best=' 'x:Best=f(' 'x:Best=f(%x)' 'x:Best=f(%x: f33[2]) -> (f32[])' 'x:Best=f(%x: f32[2) -> (f32[])' \
 	'x:Best=f(%x: f32[2])' 'x:Best=f(%x: f32[2]) -> ()' 'x:Best=f(%x: f32[2]) -> (f32[]) more' 'x:Best=f(a: f64[2]) -> (f32[])' \

@@ -305,6 +305,36 @@ static void test_slice_mostly_from_end(void)
 	free_arena(a);
 }
 
+/* --custom-op without a signature: the results have the types that the model states, over dims of its inputs, or it is refused. */
+static void test_custom_without_signature(void)
+{
+	static const char *const custom[] = {"com.example:Magic=magic"};
+	const LoadOptions opt = {.ncustom = 1, .custom = custom};
+	static const char *const dims[] = {"T,2", "U,2", NULL};
+	for (int i = 0; i < 3; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 1, "T,4");
+		add_op(b, "Magic", "x", "y")->domain = arena_strdup(a, "com.example");
+		add_op(b, "Relu", "y", "z");
+		add_output(b, "z");
+		if (dims[i])
+			b->graph.value_info =
+			    append(a, b->graph.value_info, &b->graph.n_value_info, make_info(a, "y", 1, dims[i]));
+		if (i) {
+			must_fail(b, &opt, __LINE__, "needs a signature", NULL);
+		} else {
+			Module *m = must_load(b, &opt, __LINE__);
+			if (m) {
+				CHECK_STR(result_text(m, 0), "f32[T, 2]");
+				CHECK_EQ(count_ops(m, OpCustom), 1);
+			}
+			free_module(m);
+		}
+		free_arena(a);
+	}
+}
+
 /* Heads of a sequence whose length is a sum, T/2 - 1, and back. */
 static void test_reshape_of_quotient(void)
 {
@@ -792,6 +822,7 @@ int main(void)
 	test_demands();
 	test_slice_from_end();
 	test_slice_mostly_from_end();
+	test_custom_without_signature();
 	test_reshape_of_quotient();
 	test_float_range();
 	test_function();
