@@ -2,9 +2,10 @@
 # label: full
 # The AVX-512 half of objects, run where the CPU has none: small static programs in an emulator (../shared/avx512/zmmrun, bochs).
 # Their outputs must be the bits that the AVX2 half gives on the CPU itself.  With EMULATE=1 also where the CPU has AVX-512.
-# usage: emulated.sh BUILD
+# usage: emulated.sh BUILD [MODEL_DIR...]
 set -eu
 build=$(cd "$1" && pwd)
+shift
 here=$(cd "$(dirname "$0")" && pwd)
 zmmrun=$here/../../shared/avx512/zmmrun
 if [ -z "${EMULATE:-}" ] && grep -qw avx512f /proc/cpuinfo; then
@@ -18,7 +19,8 @@ fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 failed=0 count=0
-for model in "$here"/models/*.dynamo; do
+[ $# -gt 0 ] || set -- "$here"/models/*.dynamo
+for model; do
 	name=$(basename "$model" .dynamo | tr -c 'a-zA-Z0-9\n' _)
 	"$build/dcc" --name="$name" -o "$dir/$name.o" "$model/model.onnx"
 	cc -std=c11 -O1 -static -I "$here/../runtime" -DMODEL="${name}_model" "$here/run_model.c" "$dir/$name.o" "$build/libdcc.a" \
