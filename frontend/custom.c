@@ -15,6 +15,7 @@
 #include "import.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,15 +109,19 @@ static void take_type(Reader *r, CustomTensor *t)
 	}
 }
 
-static double take_number(Reader *r)
+/* Into *f, or into *i if the type is i64. */
+static void take_number(Reader *r, DType t, float *f, int64_t *i)
 {
 	char *end;
 	accept(r, "");
-	double v = strtod(r->p, &end);
-	if (end == r->p)
-		fail_option(r, "a number");
+	errno = 0;
+	if (t == I64)
+		*i = strtoll(r->p, &end, 10);
+	else
+		*f = strtof(r->p, &end);
+	if (end == r->p || (t == I64 && (errno || *end == '.' || *end == 'e' || *end == 'E')))
+		fail_option(r, t == I64 ? "an integer of 64 bits" : "a number");
 	r->p = end;
-	return v;
 }
 
 /* The kinds of attributes, by the tensor that a function gets. */
@@ -148,9 +153,7 @@ static OnnxAttr *take_default(Reader *r, const CustomTensor *t)
 	if (t->dtype == U8)
 		fail_option(r, "no default of a text");
 	if (!t->rank) {
-		double v = take_number(r);
-		a->f = (float)v;
-		a->i = (int64_t)v;
+		take_number(r, t->dtype, &a->f, &a->i);
 		return a;
 	}
 	expect(r, "[");
@@ -159,9 +162,8 @@ static OnnxAttr *take_default(Reader *r, const CustomTensor *t)
 			expect(r, ",");
 		if (n == MaxKnown)
 			fail_option(r, "at most 64 numbers");
-		double v = take_number(r);
-		a->floats[a->n_floats++] = (float)v;
-		a->ints[a->n_ints++] = (int64_t)v;
+		take_number(r, t->dtype, &a->floats[n], &a->ints[n]);
+		a->n_floats = a->n_ints = n + 1;
 	}
 	return a;
 }

@@ -60,6 +60,9 @@ expect 0 '^PASS' "$run" "$model" --custom-op 'com.example:Snake=other(%x: f32[n,
 # Scratch memory: a result beyond the node's outputs.
 expect 0 'f32\[batch, 6\], %[0-9]+: i64\[batch, 6\], %[0-9]+: f32\[6\*batch\*max\(seq, 16\)\] = custom' "$dcc" --emit=ir -o - "${both[0]}" \
 	'--custom-op=com.example:Best=f(%x: f32[b, c, t]) -> (f32[b, c], i64[b, c], scratch: f32[b*c*max(t, 16)])' "$model"
+# Defaults of attributes keep all their digits.
+expect 0 '@k: i64\[2\] = \[9007199254740993, -2\]' "$dcc" --emit=ir -o - "${both[0]}" \
+	'--custom-op=com.example:Best=f(%x: f32[b, c, t], k: i64[n] = [9007199254740993, -2]) -> (f32[b, c], i64[b, c])' "$model"
 # A standard operator may be replaced.
 expect 0 'custom %x, @w \{symbol="my_gemm"\}' "$dcc" --emit=ir -o - "${both[@]}" \
 	'--custom-op=:MatMul=my_gemm(%x: f32[b, t, c], %w: f32[c, d]) -> (f32[b, t, d])' "$model"
@@ -86,7 +89,8 @@ expect 1 'IR text calls its functions by name already' "$dcc" -o x.o "${both[@]}
 # Options that cannot be read.
 for wrong in 'Best' 'x:Best' 'x:Best=' 'x:Best=f(' 'x:Best=f(%x)' 'x:Best=f(%x: f33[2]) -> (f32[])' 'x:Best=f(%x: f32[2) -> (f32[])' \
 	'x:Best=f(%x: f32[2])' 'x:Best=f(%x: f32[2]) -> ()' 'x:Best=f(%x: f32[2]) -> (f32[]) more' 'x:Best=f(a: f64[2]) -> (f32[])' \
-	'x:Best=f(%x: f32[1,1,1,1,1,1,1,1,1]) -> (f32[])' 'x:Best=f(a: f32[] = x) -> (f32[])'; do
+	'x:Best=f(%x: f32[1,1,1,1,1,1,1,1,1]) -> (f32[])' 'x:Best=f(a: f32[] = x) -> (f32[])' \
+	'x:Best=f(a: i64[] = 1.5) -> (f32[])' 'x:Best=f(a: i64[n] = [1, 1e3]) -> (f32[])' 'x:Best=f(a: i64[] = 9223372036854775808) -> (f32[])'; do
 	expect 1 '^dcc: error: --custom-op=.*: expected ' "$dcc" --check "--custom-op=$wrong" "$model"
 done
 expect 1 "'operators.o' is linked with -shared only" "$dcc" -o x.o "${both[@]}" "$model" operators.o
