@@ -26,13 +26,6 @@ bool eval_dim(const int64_t *syms, const Dim *, int64_t *value); /* false: symbo
 
 /* ---- what the operators share (eval_ops.c) ---------------------------------------------------------------------- */
 
-#define TRY(expr)                                                                                                      \
-	do {                                                                                                           \
-		const char *wrong_ = (expr);                                                                           \
-		if (wrong_)                                                                                            \
-			return wrong_;                                                                                 \
-	} while (0)
-
 #define OUT_OF_MEMORY(e) eval_fail((e), "out of memory")
 
 void *alloc_temp(EvalNode *, int64_t count, size_t bytes); /* zeroed; the engine frees it; NULL: out of memory */

@@ -51,6 +51,14 @@ void exit_if_errors(void); /* leaves like fatal_at if error_count() > 0 */
 _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #define bug(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 
+/* In a function that returns NULL or a message: hands on what is wrong with expr, which does so too. */
+#define TRY(expr)                                                                                                      \
+	do {                                                                                                           \
+		const char *wrong_ = (expr);                                                                           \
+		if (wrong_)                                                                                            \
+			return wrong_;                                                                                 \
+	} while (0)
+
 /* How fatal_at leaves: longjmp(*diag_recover, 1) if set (fuzzers, tests, bindings), else exit(1) after diag_cleanup(). */
 extern _Thread_local jmp_buf *diag_recover;
 extern _Thread_local FILE *diag_stream; /* NULL: stderr */

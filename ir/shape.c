@@ -11,12 +11,6 @@
 /* ---- helpers ---------------------------------------------------------------------------------------------------- */
 
 #define FAIL(...) return arena_printf(m->arena, __VA_ARGS__)
-#define TRY(expr)                                                                                                      \
-	do {                                                                                                           \
-		const char *wrong_ = (expr);                                                                           \
-		if (wrong_)                                                                                            \
-			return wrong_;                                                                                 \
-	} while (0)
 
 static const Type *type_in(const Node *n, int i)
 {

@@ -24,12 +24,6 @@ typedef struct Verify {
 } Verify;
 
 #define FAIL(...) return arena_printf(vf->m->arena, __VA_ARGS__)
-#define TRY(expr)                                                                                                      \
-	do {                                                                                                           \
-		const char *wrong_ = (expr);                                                                           \
-		if (wrong_)                                                                                            \
-			return wrong_;                                                                                 \
-	} while (0)
 
 static const char *node_text(Verify *vf, const Node *n)
 {

@@ -1,5 +1,5 @@
 /* eval_test.c - the evaluator against values worked out by hand,
- shape functions and the verifier against wrong modules. */
+ * shape functions and the verifier against wrong modules. */
 #include "../ir/ir.h"
 #include "test.h"
 
