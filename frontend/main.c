@@ -1,4 +1,5 @@
 /* main.c - the dcc command: options, then load, passes, emission. */
+#include "../backend/backend.h"
 #include "../backend/elf.h"
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"

@@ -8,6 +8,7 @@
 #define DCC_LOWER_H
 
 #include "pass.h"
+#include "vmath.h"
 
 typedef struct Slot { /* a place in the workspace */
 	const Dim *offset, *bytes;

@@ -2,7 +2,8 @@
 #ifndef DCC_PASSES_H
 #define DCC_PASSES_H
 
-#include "../backend/backend.h"
+#include "../ir/loop.h"
+#include "../ir/target.h"
 
 /* report.c: what --report=FILE writes. */
 typedef struct Report Report;

@@ -7,6 +7,7 @@
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Target.h>
 
+#include "../backend/backend.h"
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"
 #include "test.h"

@@ -12,6 +12,7 @@
  * Exit status: 0, 1 if values differ, 2 if a FILE cannot be read; a broken invariant aborts.
  */
 #include "../frontend/frontend.h"
+#include "../backend/backend.h"
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"
 #include "random_graph.h"

@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../backend/backend.h"
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"
 #include "test.h"

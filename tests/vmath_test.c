@@ -1,5 +1,5 @@
 /* vmath_test.c - the vector functions against double precision: error bounds over sweeps, special values. */
-#include "../backend/backend.h"
+#include "../passes/vmath.h"
 #include "test.h"
 
 #include <math.h>

@@ -18,6 +18,7 @@
 #include <llvm-c/Target.h>
 
 #include "../backend/elf.h"
+#include "../backend/backend.h"
 #include "../passes/passes.h"
 #include "tensors.h"
 

@@ -1,5 +1,5 @@
 /* target.c - the targets: one row of facts each, best first. */
-#include "backend.h"
+#include "target.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
  * An integer in the low bits of a float: z = t + (1.5 * 2^23 + 127) rounds t to an integer n, whose biased exponent
  * then stands in the low bits of z; shifted left by 23 they are the float 2^n.
  */
-#include "backend.h"
+#include "vmath.h"
 
 #include <math.h>
 

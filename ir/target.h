@@ -1,0 +1,21 @@
+/* target.h - what schedules and the backend know of a CPU: facts, one row a target. */
+#ifndef DCC_TARGET_H
+#define DCC_TARGET_H
+
+#include <stdint.h>
+
+typedef struct Target {
+	const char *name; /* "avx2", "avx512"; also accepted by -march=: march */
+	const char *march; /* "x86-64-v3" */
+	const char *cpu; /* LLVM's target-cpu */
+	const char *features; /* LLVM's target-features, beyond cpu */
+	uint64_t need; /* DCC_CPU_ bits */
+	int mr; /* rows of the GEMM register tile: 6, 14 */
+	int nv; /* its 16-lane vectors a row: 1, 2 */
+	int kb; /* k steps a block, so that tile and panel slice stay in L1 */
+} Target;
+extern const Target targets[]; /* best first; nothing else in dcc knows CPU names */
+extern const int ntargets;
+const Target *find_target(const char *name); /* by name or march; NULL */
+
+#endif
