@@ -1,69 +1,11 @@
-/* dim.c - symbolic integer expressions in a normal form, interned, so that equal means the same pointer.
- *
- * A Dim is a sorted sum of terms; a term is a coefficient times a Mono, a sorted product of Atoms; an Atom is a symbol,
- * or floordiv, mod, min or max of two Dims.  All three are hash-consed.  Monos are ordered by degree, then by atoms: a
- * monomial order in the sense of polynomial division, the constant last.  No order depends on an address.
- *
- * Rules of division, for a divisor b proved positive (a negative one changes both signs):
- *   a = q*b + r, term by term           a/b = q + r/b                   a%b = r%b
- *   common factor g of r and b          (g*r + k)/(g*b) = (r + k/g)/b   (g*r + k)%(g*b) = g*((r + k/g)%b) + k%g
- *   positive constants                  ((x/c) + k)/d = (x + k*c)/(c*d) ((x%c) + k)%d = (x + k)%d where d divides c
- *   leading coefficient negative        r/b = -1 - (-r - 1)/b
- *   ranges that leave one quotient k    r/b = k                         r%b = r - k*b
- *   a with x%c written as x - c*(x/c) is a multiple of b: the quotient, and 0
- *
- * Input is hostile: terms, factors, depth and tree size are bounded, so every walk over a Dim as a tree is, too.
- */
-#include "ir.h"
+/* dim.c - symbolic integer expressions in a normal form, interned, so that equal means the same pointer; see dim.h. */
+#include "dim.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-enum { MaxTerms = 256, MaxFactors = 32, MaxDepth = 64, MaxSize = 4096 };
-enum { MaxSteps = 1024 }; /* of one polynomial division */
-enum { MaxExpand = 4, MaxExpandDepth = 4 }; /* mods written as divisions: expansions nest, so their cost is a power */
-
-typedef enum AtomKind { AtomSym, AtomDiv, AtomMod, AtomMin, AtomMax } AtomKind;
-
-typedef struct Atom {
-	AtomKind kind;
-	const Sym *sym;
-	const Dim *a, *b;
-	uint64_t hash;
-	int size, depth; /* of the tree */
-} Atom;
-
-typedef struct Mono {
-	uint64_t hash;
-	int size, depth, n; /* n == 0: the factor of a constant */
-	const Atom *atoms[];
-} Mono;
-
-typedef struct Term {
-	int64_t coef; /* not 0 */
-	const Mono *mono;
-} Term;
-
-struct Dim {
-	uint64_t hash;
-	int size, depth, n;
-	Term terms[];
-};
-
-/* A sum under construction, sorted as in a Dim. */
-typedef struct Poly {
-	int n;
-	Term t[MaxTerms];
-} Poly;
-
-struct DimTable {
-	Table dims, monos, atoms, syms;
-	const Mono *unit;
-};
 
 static const char *const Overflows = "dimension overflows";
 
-static _Noreturn void fail(const Module *m, const char *what)
+_Noreturn void dim_fail(const Module *m, const char *what)
 {
 	fatal_at(&(Loc){.file = m->path}, "%s", what);
 }
@@ -71,7 +13,7 @@ static _Noreturn void fail(const Module *m, const char *what)
 static void check(const Module *m, const char *what)
 {
 	if (what)
-		fail(m, what);
+		dim_fail(m, what);
 }
 
 /* ---- interning -------------------------------------------------------------------------------------------------- */
@@ -92,7 +34,7 @@ static bool same_atom(const void *item, const void *key)
 	return x->kind == y->kind && x->sym == y->sym && x->a == y->a && x->b == y->b;
 }
 
-static const Atom *intern_atom(Module *m, AtomKind kind, const Sym *sym, const Dim *a, const Dim *b)
+const Atom *intern_atom(Module *m, AtomKind kind, const Sym *sym, const Dim *a, const Dim *b)
 {
 	Atom key = {kind, sym, a, b, join_hash(kind, sym ? (uint64_t)sym->index : 0), 1, 1};
 	if (a) {
@@ -101,7 +43,7 @@ static const Atom *intern_atom(Module *m, AtomKind kind, const Sym *sym, const D
 		key.depth = 1 + max_int(a->depth, b->depth);
 	}
 	if (key.depth > MaxDepth)
-		fail(m, "dimension is nested too deeply");
+		dim_fail(m, "dimension is nested too deeply");
 	Atom *found = table_find(&m->dims->atoms, key.hash, same_atom, &key);
 	if (found)
 		return found;
@@ -145,7 +87,7 @@ static const Mono *intern_mono(Module *m, int n, const Atom *const *atoms)
 	return found;
 }
 
-static DimTable *table_of(Module *m)
+DimTable *dim_table(Module *m)
 {
 	if (!m->dims) {
 		m->dims = arena_alloc(m->arena, sizeof *m->dims);
@@ -166,7 +108,7 @@ static bool same_dim(const void *item, const void *key)
 	return true;
 }
 
-static const Dim *intern_dim(Module *m, const Poly *p)
+const Dim *intern_dim(Module *m, const Poly *p)
 {
 	uint64_t hash = join_hash(p->n, 2);
 	int size = 1, depth = 0;
@@ -176,7 +118,7 @@ static const Dim *intern_dim(Module *m, const Poly *p)
 		depth = max_int(depth, p->t[i].mono->depth);
 	}
 	if (size > MaxSize)
-		fail(m, "dimension expression is too large");
+		dim_fail(m, "dimension expression is too large");
 	Dim *found = table_find(&m->dims->dims, hash, same_dim, p);
 	if (found)
 		return found;
@@ -239,14 +181,14 @@ int dim_compare(const Dim *a, const Dim *b)
 
 /* ---- products of atoms ------------------------------------------------------------------------------------------ */
 
-static const Mono *multiply_mono(Module *m, const Mono *x, const Mono *y)
+const Mono *multiply_mono(Module *m, const Mono *x, const Mono *y)
 {
 	const Atom *atoms[2 * MaxFactors];
 	int n = 0, i = 0, j = 0;
 	if (!x->n || !y->n)
 		return x->n ? x : y;
 	if (x->n + y->n > MaxFactors)
-		fail(m, "dimension has too many factors");
+		dim_fail(m, "dimension has too many factors");
 	while (i < x->n || j < y->n) {
 		bool left = j == y->n || (i < x->n && compare_atom(x->atoms[i], y->atoms[j]) <= 0);
 		atoms[n++] = left ? x->atoms[i++] : y->atoms[j++];
@@ -255,7 +197,7 @@ static const Mono *multiply_mono(Module *m, const Mono *x, const Mono *y)
 }
 
 /* x / y, or NULL where y does not divide x. */
-static const Mono *divide_mono(Module *m, const Mono *x, const Mono *y)
+const Mono *divide_mono(Module *m, const Mono *x, const Mono *y)
 {
 	const Atom *atoms[MaxFactors];
 	int n = 0, j = 0;
@@ -268,7 +210,7 @@ static const Mono *divide_mono(Module *m, const Mono *x, const Mono *y)
 	return j == y->n ? intern_mono(m, n, atoms) : NULL;
 }
 
-static const Mono *gcd_mono(Module *m, const Mono *x, const Mono *y)
+const Mono *gcd_mono(Module *m, const Mono *x, const Mono *y)
 {
 	const Atom *atoms[MaxFactors];
 	int n = 0, i = 0, j = 0;
@@ -298,7 +240,7 @@ static int find_place(const Poly *p, const Mono *mono)
 }
 
 /* Returns NULL, or what went wrong. */
-static const char *add_term(Poly *p, int64_t coef, const Mono *mono)
+const char *add_term(Poly *p, int64_t coef, const Mono *mono)
 {
 	int at = find_place(p, mono);
 	if (at < p->n && p->t[at].mono == mono) {
@@ -318,7 +260,7 @@ static const char *add_term(Poly *p, int64_t coef, const Mono *mono)
 }
 
 /* p += factor * d * mono */
-static const char *add_scaled(Module *m, Poly *p, const Dim *d, int64_t factor, const Mono *mono)
+const char *add_scaled(Module *m, Poly *p, const Dim *d, int64_t factor, const Mono *mono)
 {
 	for (int i = 0; i < d->n; i++) {
 		int64_t coef;
@@ -331,7 +273,7 @@ static const char *add_scaled(Module *m, Poly *p, const Dim *d, int64_t factor, 
 	return NULL;
 }
 
-static void set_poly(Poly *p, const Dim *d)
+void set_poly(Poly *p, const Dim *d)
 {
 	p->n = d->n;
 	memcpy(p->t, d->terms, (size_t)d->n * sizeof *p->t);
@@ -341,11 +283,11 @@ const Dim *dim_const(Module *m, int64_t value)
 {
 	Poly p;
 	p.n = 0;
-	add_term(&p, value, table_of(m)->unit);
+	add_term(&p, value, dim_table(m)->unit);
 	return intern_dim(m, &p);
 }
 
-static const Dim *dim_of_atom(Module *m, const Atom *atom)
+const Dim *dim_of_atom(Module *m, const Atom *atom)
 {
 	Poly p;
 	p.n = 0;
@@ -365,7 +307,7 @@ Sym *find_sym(const Module *m, const char *name)
 
 const Dim *dim_sym(Module *m, const char *name)
 {
-	table_of(m);
+	dim_table(m);
 	Sym *s = find_sym(m, name);
 	if (!s) {
 		s = arena_alloc(m->arena, sizeof *s);
@@ -376,11 +318,11 @@ const Dim *dim_sym(Module *m, const char *name)
 	return dim_of_atom(m, intern_atom(m, AtomSym, s, NULL, NULL));
 }
 
-static const Dim *add_multiple(Module *m, const Dim *a, const Dim *b, int64_t factor)
+const Dim *add_multiple(Module *m, const Dim *a, const Dim *b, int64_t factor)
 {
 	Poly p;
 	set_poly(&p, a);
-	check(m, add_scaled(m, &p, b, factor, table_of(m)->unit));
+	check(m, add_scaled(m, &p, b, factor, dim_table(m)->unit));
 	return intern_dim(m, &p);
 }
 
@@ -399,16 +341,11 @@ const Dim *dim_mul_const(Module *m, const Dim *a, int64_t factor)
 	return add_multiple(m, dim_const(m, 0), a, factor);
 }
 
-static const Dim *add_const(Module *m, const Dim *a, int64_t k)
-{
-	return dim_add(m, a, dim_const(m, k));
-}
-
 const Dim *dim_mul(Module *m, const Dim *a, const Dim *b)
 {
 	Poly p;
 	p.n = 0;
-	table_of(m);
+	dim_table(m);
 	for (int i = 0; i < b->n; i++)
 		check(m, add_scaled(m, &p, a, b->terms[i].coef, b->terms[i].mono));
 	return intern_dim(m, &p);
@@ -431,7 +368,7 @@ bool dim_equals(const Dim *d, int64_t value)
 }
 
 /* The atom that the dim is, or NULL. */
-static const Atom *only_atom(const Dim *d)
+const Atom *dim_as_atom(const Dim *d)
 {
 	bool yes = d->n == 1 && d->terms[0].coef == 1 && d->terms[0].mono->n == 1;
 	return yes ? d->terms[0].mono->atoms[0] : NULL;
@@ -439,7 +376,7 @@ static const Atom *only_atom(const Dim *d)
 
 Sym *dim_as_sym(const Dim *d)
 {
-	const Atom *atom = only_atom(d);
+	const Atom *atom = dim_as_atom(d);
 	return atom ? (Sym *)atom->sym : NULL;
 }
 
@@ -454,707 +391,4 @@ bool dim_uses_sym(const Dim *d, const Sym *sym)
 		}
 	}
 	return false;
-}
-
-/* ---- ranges: INT64_MIN and INT64_MAX stand for minus and plus infinity ------------------------------------------- */
-
-typedef struct Range {
-	int64_t lo, hi;
-} Range;
-
-static bool is_infinite(int64_t x)
-{
-	return x == INT64_MIN || x == INT64_MAX;
-}
-
-static int64_t add_bound(int64_t a, int64_t b)
-{
-	int64_t sum;
-	if (is_infinite(a) || is_infinite(b))
-		return is_infinite(a) ? a : b;
-	if (__builtin_add_overflow(a, b, &sum))
-		return a < 0 ? INT64_MIN : INT64_MAX;
-	return sum;
-}
-
-static int64_t mul_bound(int64_t a, int64_t b)
-{
-	int64_t product;
-	if (!a || !b)
-		return 0;
-	if (is_infinite(a) || is_infinite(b) || __builtin_mul_overflow(a, b, &product))
-		return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
-	return product;
-}
-
-static int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
-static int64_t div_bound(int64_t a, int64_t b)
-{
-	if (is_infinite(a))
-		return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
-	return floor_div(a, b);
-}
-
-/* f is monotonic in each argument, so its extremes over a box lie at the corners. */
-static Range corners(int64_t (*f)(int64_t, int64_t), Range a, Range b)
-{
-	int64_t v[4] = {f(a.lo, b.lo), f(a.lo, b.hi), f(a.hi, b.lo), f(a.hi, b.hi)};
-	Range r = {v[0], v[0]};
-	for (int i = 1; i < 4; i++) {
-		r.lo = v[i] < r.lo ? v[i] : r.lo;
-		r.hi = v[i] > r.hi ? v[i] : r.hi;
-	}
-	return r;
-}
-
-static Range divide_range(Range a, Range b)
-{
-	if (b.lo == 0)
-		b.lo = b.hi > 0; /* a division by zero has no value */
-	if (b.hi == 0)
-		b.hi = -(b.lo < 0);
-	if (b.lo > 0 || b.hi < 0)
-		return corners(div_bound, a, b);
-	if (!b.lo)
-		return (Range){INT64_MIN, INT64_MAX};
-	Range up = corners(div_bound, a, (Range){1, b.hi}), down = corners(div_bound, a, (Range){b.lo, -1});
-	return (Range){up.lo < down.lo ? up.lo : down.lo, up.hi > down.hi ? up.hi : down.hi};
-}
-
-static Range mod_range(Range a, Range b)
-{
-	Range r = {b.lo < 0 ? add_bound(b.lo, 1) : 0, b.hi > 0 ? add_bound(b.hi, -1) : 0};
-	if (b.lo >= 0 && a.lo >= 0 && a.hi < r.hi)
-		r.hi = a.hi;
-	return r;
-}
-
-static Range range_of_terms(const Term *terms, int n);
-
-static Range range_of_atom(const Atom *x)
-{
-	if (x->sym)
-		return (Range){x->sym->lo, x->sym->hi};
-	Range a = range_of_terms(x->a->terms, x->a->n), b = range_of_terms(x->b->terms, x->b->n);
-	switch (x->kind) {
-	case AtomDiv: return divide_range(a, b);
-	case AtomMod: return mod_range(a, b);
-	case AtomMin: return (Range){a.lo < b.lo ? a.lo : b.lo, a.hi < b.hi ? a.hi : b.hi};
-	case AtomMax: return (Range){a.lo > b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
-	case AtomSym: break;
-	}
-	bug("atom of kind %d", x->kind);
-}
-
-static Range range_of_mono(const Mono *mono)
-{
-	Range r = {1, 1};
-	for (int i = 0; i < mono->n; i++)
-		r = corners(mul_bound, r, range_of_atom(mono->atoms[i]));
-	return r;
-}
-
-static Range range_of_terms(const Term *terms, int n)
-{
-	Range r = {0, 0};
-	for (int i = 0; i < n; i++) {
-		Range t = corners(mul_bound, range_of_mono(terms[i].mono), (Range){terms[i].coef, terms[i].coef});
-		r = (Range){add_bound(r.lo, t.lo), add_bound(r.hi, t.hi)};
-	}
-	return r;
-}
-
-static Range range_of(const Dim *d)
-{
-	return range_of_terms(d->terms, d->n);
-}
-
-void dim_range(const Dim *d, int64_t *lo, int64_t *hi)
-{
-	Range r = range_of(d);
-	*lo = r.lo;
-	*hi = r.hi;
-}
-
-/* Of a + factor * b; everything where that overflows. */
-static Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
-{
-	Poly p;
-	set_poly(&p, a);
-	if (add_scaled(m, &p, b, factor, m->dims->unit))
-		return (Range){INT64_MIN, INT64_MAX};
-	return range_of_terms(p.t, p.n);
-}
-
-/* ---- division --------------------------------------------------------------------------------------------------- */
-
-/* a = q*b + r, term by term; a b of several terms leaves q = 0.  b > 0; for a constant b, r's constant is in [0, b). */
-static void divide_terms(Module *m, const Dim *a, const Dim *b, const Dim **q, const Dim **r)
-{
-	Poly quot, rem;
-	quot.n = rem.n = 0;
-	for (int i = 0; i < a->n; i++) {
-		Term t = a->terms[i], by = b->terms[0];
-		const Mono *mono = b->n == 1 && by.coef > 0 ? divide_mono(m, t.mono, by.mono) : NULL;
-		int64_t k = 0;
-		if (mono) {
-			k = t.mono->n ? t.coef / by.coef : floor_div(t.coef, by.coef);
-			add_term(&quot, k, mono);
-		}
-		add_term(&rem, t.coef - k * by.coef, t.mono);
-	}
-	*q = intern_dim(m, &quot);
-	*r = intern_dim(m, &rem);
-}
-
-/* Polynomial division by the leading terms; true if nothing remains. */
-static bool divide_exactly(Module *m, const Dim *a, const Dim *b, const Dim **q)
-{
-	Poly quot, rem;
-	quot.n = 0;
-	set_poly(&rem, a);
-	for (int step = 0; rem.n; step++) {
-		Term lead = rem.t[0], by = b->terms[0];
-		const Mono *mono = divide_mono(m, lead.mono, by.mono);
-		if (!mono || step == MaxSteps || (by.coef == -1 && lead.coef == INT64_MIN) || lead.coef % by.coef)
-			return false;
-		int64_t k = lead.coef / by.coef;
-		if (k == INT64_MIN || add_term(&quot, k, mono) || mono->n + b->terms[0].mono->n > MaxFactors
-		    || add_scaled(m, &rem, b, -k, mono))
-			return false;
-	}
-	*q = intern_dim(m, &quot);
-	return true;
-}
-
-/* x%c as x - c*(x/c) in every term; the same dim where there is nothing to do. */
-static const Dim *expand_mods(Module *m, const Dim *a)
-{
-	const Dim *sum = dim_const(m, 0);
-	int nmod = 0;
-	for (int i = 0; i < a->n; i++)
-		for (int j = 0; j < a->terms[i].mono->n; j++)
-			nmod += a->terms[i].mono->atoms[j]->kind == AtomMod;
-	if (!nmod || nmod > MaxExpand || a->depth > MaxExpandDepth)
-		return a;
-	for (int i = 0; i < a->n; i++) {
-		const Dim *product = dim_const(m, a->terms[i].coef);
-		for (int j = 0; j < a->terms[i].mono->n; j++) {
-			const Atom *x = a->terms[i].mono->atoms[j];
-			const Dim *factor = dim_of_atom(m, x);
-			if (x->kind == AtomMod)
-				factor = dim_sub(m, x->a, dim_mul(m, x->b, dim_floordiv(m, x->a, x->b)));
-			product = dim_mul(m, product, factor);
-		}
-		sum = dim_add(m, sum, product);
-	}
-	return sum;
-}
-
-static bool is_multiple(Module *m, const Dim *a, const Dim *b, const Dim **q)
-{
-	if (divide_exactly(m, a, b, q))
-		return true;
-	const Dim *plain = expand_mods(m, a);
-	return plain != a && divide_exactly(m, plain, b, q);
-}
-
-bool dim_exact_div(Module *m, const Dim *a, const Dim *b, const Dim **q)
-{
-	Range r = range_of(b);
-	return (r.lo > 0 || r.hi < 0) && is_multiple(m, a, b, q);
-}
-
-bool dim_poly_div(Module *m, const Dim *a, const Dim *b, const Dim **q)
-{
-	return !dim_equals(b, 0) && is_multiple(m, a, b, q);
-}
-
-static int64_t gcd_coef(int64_t a, int64_t b)
-{
-	uint64_t x = a < 0 ? -(uint64_t)a : (uint64_t)a, y = b < 0 ? -(uint64_t)b : (uint64_t)b;
-	while (y) {
-		uint64_t rest = x % y;
-		x = y;
-		y = rest;
-	}
-	return x > INT64_MAX ? 1 : (int64_t)x;
-}
-
-typedef struct Factor {
-	int64_t coef; /* > 0 */
-	const Mono *mono;
-} Factor;
-
-/* The factor common to b and r, where the coefficient of r's constant does not count. */
-static Factor common_factor(Module *m, const Dim *r, const Dim *b)
-{
-	Factor g = {0, b->terms[0].mono};
-	for (int i = 0; i < b->n; i++) {
-		g.coef = gcd_coef(g.coef, b->terms[i].coef);
-		g.mono = gcd_mono(m, g.mono, b->terms[i].mono);
-	}
-	for (int i = 0; i < r->n; i++) {
-		if (r->terms[i].mono->n)
-			g.coef = gcd_coef(g.coef, r->terms[i].coef);
-		g.mono = gcd_mono(m, g.mono, r->terms[i].mono);
-	}
-	return g;
-}
-
-/* floor(d / g); *rest is what the constant leaves. */
-static const Dim *divide_by_factor(Module *m, const Dim *d, Factor g, int64_t *rest)
-{
-	Poly p;
-	p.n = 0;
-	*rest = 0;
-	for (int i = 0; i < d->n; i++) {
-		int64_t k = floor_div(d->terms[i].coef, g.coef);
-		if (!d->terms[i].mono->n)
-			*rest = d->terms[i].coef - k * g.coef;
-		add_term(&p, k, divide_mono(m, d->terms[i].mono, g.mono));
-	}
-	return intern_dim(m, &p);
-}
-
-static const Dim *dim_of_factor(Module *m, Factor g)
-{
-	Poly p;
-	p.n = 0;
-	add_term(&p, g.coef, g.mono);
-	return intern_dim(m, &p);
-}
-
-/* Is r/b the same number k for all values? */
-static bool has_one_quotient(Module *m, const Dim *r, const Dim *b, int64_t *k)
-{
-	Range q = divide_range(range_of(r), range_of(b));
-	*k = q.lo;
-	if (q.lo == q.hi && !is_infinite(q.lo))
-		return true;
-	const Atom *x = only_atom(r);
-	*k = 0;
-	if (x && x->kind == AtomMod && x->b == b)
-		return true;
-	if (range_of(r).lo >= 0 && range_of_sum(m, b, r, -1).lo > 0)
-		return true;
-	*k = -1;
-	return range_of(r).hi < 0 && range_of_sum(m, r, b, 1).lo >= 0;
-}
-
-/* Is r = x + k for an atom x of this kind with a positive constant as divisor? */
-static bool split_nested(const Dim *r, AtomKind kind, const Atom **x, int64_t *c, int64_t *k)
-{
-	if (r->n < 1 || r->n > 2 || r->terms[0].coef != 1 || r->terms[0].mono->n != 1)
-		return false;
-	if (r->n == 2 && r->terms[1].mono->n)
-		return false;
-	*x = r->terms[0].mono->atoms[0];
-	*k = r->n == 2 ? r->terms[1].coef : 0;
-	return (*x)->kind == kind && dim_is_const((*x)->b, c) && *c > 0;
-}
-
-static const Dim *divide_nested(Module *m, const Dim *r, const Dim *b)
-{
-	const Atom *x;
-	int64_t c, d, k, both;
-	if (!split_nested(r, AtomDiv, &x, &c, &k) || !dim_is_const(b, &d) || __builtin_mul_overflow(c, d, &both)
-	    || __builtin_mul_overflow(k, c, &k))
-		return NULL;
-	return dim_floordiv(m, add_const(m, x->a, k), dim_const(m, both));
-}
-
-static const Dim *negate(Module *m, const Dim *d)
-{
-	return dim_mul_const(m, d, -1);
-}
-
-static const Dim *divide_by_positive(Module *m, const Dim *a, const Dim *b)
-{
-	const Dim *q, *r, *nested;
-	int64_t k;
-	if (is_multiple(m, a, b, &q))
-		return q;
-	divide_terms(m, a, b, &q, &r);
-	if (has_one_quotient(m, r, b, &k))
-		return add_const(m, q, k);
-	Factor g = common_factor(m, r, b);
-	if (g.coef > 1 || g.mono->n) {
-		r = divide_by_factor(m, r, g, &k);
-		return dim_add(m, q, dim_floordiv(m, r, divide_by_factor(m, b, g, &k)));
-	}
-	if ((nested = divide_nested(m, r, b)))
-		return dim_add(m, q, nested);
-	if (r->terms[0].coef < 0)
-		return dim_sub(m, add_const(m, q, -1), dim_floordiv(m, add_const(m, negate(m, r), -1), b));
-	return dim_add(m, q, dim_of_atom(m, intern_atom(m, AtomDiv, NULL, r, b)));
-}
-
-static const Dim *mod_nested(Module *m, const Dim *r, const Dim *b)
-{
-	const Atom *x;
-	int64_t c, d, k;
-	if (!split_nested(r, AtomMod, &x, &c, &k) || !dim_is_const(b, &d) || c % d)
-		return NULL;
-	return dim_mod(m, add_const(m, x->a, k), b);
-}
-
-static const Dim *mod_by_positive(Module *m, const Dim *a, const Dim *b)
-{
-	const Dim *q, *r, *nested;
-	int64_t k;
-	if (is_multiple(m, a, b, &q))
-		return dim_const(m, 0);
-	divide_terms(m, a, b, &q, &r);
-	if (has_one_quotient(m, r, b, &k))
-		return add_multiple(m, r, b, -k);
-	Factor g = common_factor(m, r, b);
-	if (g.coef > 1 || g.mono->n) {
-		int64_t rest, none;
-		r = divide_by_factor(m, r, g, &rest);
-		r = dim_mod(m, r, divide_by_factor(m, b, g, &none));
-		return add_const(m, dim_mul(m, dim_of_factor(m, g), r), rest);
-	}
-	nested = mod_nested(m, r, b);
-	return nested ? nested : dim_of_atom(m, intern_atom(m, AtomMod, NULL, r, b));
-}
-
-static Range divisor_range(const Module *m, const Dim *b)
-{
-	if (!b->n)
-		fail(m, "dimension is divided by 0");
-	return range_of(b);
-}
-
-const Dim *dim_floordiv(Module *m, const Dim *a, const Dim *b)
-{
-	Range r = divisor_range(m, b);
-	if (r.hi < 0)
-		return divide_by_positive(m, negate(m, a), negate(m, b));
-	if (r.lo > 0)
-		return divide_by_positive(m, a, b);
-	return dim_of_atom(m, intern_atom(m, AtomDiv, NULL, a, b));
-}
-
-const Dim *dim_ceildiv(Module *m, const Dim *a, const Dim *b)
-{
-	return negate(m, dim_floordiv(m, negate(m, a), b));
-}
-
-const Dim *dim_mod(Module *m, const Dim *a, const Dim *b)
-{
-	Range r = divisor_range(m, b);
-	if (r.hi < 0)
-		return negate(m, mod_by_positive(m, negate(m, a), negate(m, b)));
-	if (r.lo > 0)
-		return mod_by_positive(m, a, b);
-	return dim_of_atom(m, intern_atom(m, AtomMod, NULL, a, b));
-}
-
-/* ---- min and max ------------------------------------------------------------------------------------------------ */
-
-enum { MaxOperands = 16 };
-
-typedef struct Operands {
-	AtomKind kind;
-	int n;
-	const Dim *d[MaxOperands + 1];
-} Operands;
-
-/* Is a never the one that counts beside b? */
-static bool is_dominated(Module *m, AtomKind kind, const Dim *a, const Dim *b)
-{
-	Range r = range_of_sum(m, a, b, -1);
-	return kind == AtomMin ? r.lo >= 0 : r.hi <= 0;
-}
-
-/* Keeps the list sorted and free of operands that another one dominates. */
-static void add_operand(Module *m, Operands *o, const Dim *d)
-{
-	int kept = 0, at;
-	for (int i = 0; i < o->n; i++)
-		if (is_dominated(m, o->kind, d, o->d[i]))
-			return;
-	for (int i = 0; i < o->n; i++)
-		if (!is_dominated(m, o->kind, o->d[i], d))
-			o->d[kept++] = o->d[i];
-	if (kept == MaxOperands)
-		fail(m, "dimension has too many operands of min or max");
-	for (at = kept; at > 0 && dim_compare(o->d[at - 1], d) > 0; at--)
-		o->d[at] = o->d[at - 1];
-	o->d[at] = d;
-	o->n = kept + 1;
-}
-
-/* min(min(a, b), c) is built to the left, so its operands are found along the left side. */
-static void add_operands(Module *m, Operands *o, const Dim *d)
-{
-	const Atom *x = only_atom(d);
-	if (!x || x->kind != o->kind) {
-		add_operand(m, o, d);
-		return;
-	}
-	add_operands(m, o, x->a);
-	add_operands(m, o, x->b);
-}
-
-static const Dim *choose(Module *m, AtomKind kind, const Dim *a, const Dim *b)
-{
-	Operands o = {kind, 0, {NULL}};
-	table_of(m);
-	add_operands(m, &o, a);
-	add_operands(m, &o, b);
-	const Dim *d = o.d[0];
-	for (int i = 1; i < o.n; i++)
-		d = dim_of_atom(m, intern_atom(m, kind, NULL, d, o.d[i]));
-	return d;
-}
-
-const Dim *dim_min(Module *m, const Dim *a, const Dim *b)
-{
-	return choose(m, AtomMin, a, b);
-}
-
-const Dim *dim_max(Module *m, const Dim *a, const Dim *b)
-{
-	return choose(m, AtomMax, a, b);
-}
-
-/* ---- values and substitution ------------------------------------------------------------------------------------ */
-
-static bool eval_atom(const Atom *x, const int64_t *sym_values, int64_t *result)
-{
-	int64_t a, b;
-	if (x->sym) {
-		*result = sym_values[x->sym->index];
-		return true;
-	}
-	if (!dim_eval(x->a, sym_values, &a) || !dim_eval(x->b, sym_values, &b))
-		return false;
-	bool divides = x->kind == AtomDiv || x->kind == AtomMod;
-	if (divides && (!b || (b == -1 && a == INT64_MIN)))
-		return false;
-	switch (x->kind) {
-	case AtomDiv: *result = floor_div(a, b); break;
-	case AtomMod: *result = a - floor_div(a, b) * b; break;
-	case AtomMin: *result = a < b ? a : b; break;
-	case AtomMax: *result = a > b ? a : b; break;
-	case AtomSym: break;
-	}
-	return true;
-}
-
-bool dim_eval(const Dim *d, const int64_t *sym_values, int64_t *result)
-{
-	int64_t sum = 0;
-	for (int i = 0; i < d->n; i++) {
-		int64_t product = d->terms[i].coef, factor = 0;
-		for (int j = 0; j < d->terms[i].mono->n; j++)
-			if (!eval_atom(d->terms[i].mono->atoms[j], sym_values, &factor)
-			    || __builtin_mul_overflow(product, factor, &product))
-				return false;
-		if (__builtin_add_overflow(sum, product, &sum))
-			return false;
-	}
-	*result = sum;
-	return true;
-}
-
-typedef const Dim *BinaryFn(Module *, const Dim *, const Dim *);
-
-static const struct {
-	const char *op;
-	BinaryFn *make;
-} atom_kinds[] = {
-	[AtomDiv] = {"/", dim_floordiv},
-	[AtomMod] = {"%", dim_mod},
-	[AtomMin] = {"min", dim_min},
-	[AtomMax] = {"max", dim_max},
-};
-
-static const Dim *subst_atom(Module *m, const Atom *x, const Dim *const *by)
-{
-	if (!x->sym)
-		return atom_kinds[x->kind].make(m, dim_subst(m, x->a, by), dim_subst(m, x->b, by));
-	return by[x->sym->index] ? by[x->sym->index] : dim_of_atom(m, x);
-}
-
-const Dim *dim_subst(Module *m, const Dim *d, const Dim *const *by)
-{
-	const Dim *sum = dim_const(m, 0);
-	for (int i = 0; i < d->n; i++) {
-		const Dim *product = dim_const(m, d->terms[i].coef);
-		for (int j = 0; j < d->terms[i].mono->n; j++)
-			product = dim_mul(m, product, subst_atom(m, d->terms[i].mono->atoms[j], by));
-		sum = dim_add(m, sum, product);
-	}
-	return sum;
-}
-
-static void *visit_atom(const Atom *x, const DimVisitor *v)
-{
-	if (x->sym)
-		return v->symbol(v->ctx, x->sym);
-	void *a = dim_visit(x->a, v);
-	return v->binary(v->ctx, atom_kinds[x->kind].op, a, dim_visit(x->b, v));
-}
-
-static void *visit_term(Term t, const DimVisitor *v)
-{
-	void *product = t.coef == 1 && t.mono->n ? NULL : v->constant(v->ctx, t.coef);
-	for (int i = 0; i < t.mono->n; i++) {
-		void *factor = visit_atom(t.mono->atoms[i], v);
-		product = product ? v->binary(v->ctx, "*", product, factor) : factor;
-	}
-	return product;
-}
-
-void *dim_visit(const Dim *d, const DimVisitor *v)
-{
-	if (!d->n)
-		return v->constant(v->ctx, 0);
-	void *sum = visit_term(d->terms[0], v);
-	for (int i = 1; i < d->n; i++)
-		sum = v->binary(v->ctx, "+", sum, visit_term(d->terms[i], v));
-	return sum;
-}
-
-/* ---- text ------------------------------------------------------------------------------------------------------- */
-
-static void put_dim(FILE *f, const Dim *d);
-
-/* An operand of / or %: bare where it is one word. */
-static void put_operand(FILE *f, const Dim *d)
-{
-	const Atom *x = only_atom(d);
-	int64_t k;
-	bool bare = (x && x->kind != AtomDiv && x->kind != AtomMod) || (dim_is_const(d, &k) && k >= 0);
-	fputs(bare ? "" : "(", f);
-	put_dim(f, d);
-	fputs(bare ? "" : ")", f);
-}
-
-static void put_atom(FILE *f, const Atom *x, bool alone)
-{
-	if (x->sym) {
-		fputs(x->sym->name, f);
-		return;
-	}
-	bool call = x->kind == AtomMin || x->kind == AtomMax;
-	if (call) {
-		fprintf(f, "%s(", atom_kinds[x->kind].op);
-		put_dim(f, x->a);
-		fputs(", ", f);
-		put_dim(f, x->b);
-		fputc(')', f);
-		return;
-	}
-	fputs(alone ? "" : "(", f);
-	put_operand(f, x->a);
-	fputs(atom_kinds[x->kind].op, f);
-	put_operand(f, x->b);
-	fputs(alone ? "" : ")", f);
-}
-
-/* The absolute value of a term; its sign is the caller's.  A leading minus before a product is written as -1*. */
-static void put_term(FILE *f, Term t, bool lead)
-{
-	uint64_t size = t.coef < 0 ? -(uint64_t)t.coef : (uint64_t)t.coef;
-	bool number = size != 1 || !t.mono->n || (lead && t.coef < 0);
-	if (number)
-		fprintf(f, "%llu", (unsigned long long)size);
-	for (int i = 0; i < t.mono->n; i++) {
-		if (number || i)
-			fputc('*', f);
-		put_atom(f, t.mono->atoms[i], t.mono->n == 1 && !number);
-	}
-}
-
-/* Starts with a positive term if there is one. */
-static void put_dim(FILE *f, const Dim *d)
-{
-	int lead = 0;
-	while (lead < d->n && d->terms[lead].coef < 0)
-		lead++;
-	lead = lead < d->n ? lead : 0;
-	if (!d->n) {
-		fputc('0', f);
-		return;
-	}
-	if (d->terms[lead].coef < 0)
-		fputc('-', f);
-	put_term(f, d->terms[lead], true);
-	for (int i = 0; i < d->n; i++) {
-		if (i == lead)
-			continue;
-		fputs(d->terms[i].coef < 0 ? " - " : " + ", f);
-		put_term(f, d->terms[i], false);
-	}
-}
-
-char *dim_text(Module *m, const Dim *d)
-{
-	char *text = NULL;
-	size_t bytes;
-	FILE *f = open_memstream(&text, &bytes);
-	if (!f)
-		fatal_at(NULL, "out of memory");
-	put_dim(f, d);
-	if (fclose(f))
-		fatal_at(NULL, "out of memory");
-	char *kept = arena_strdup(m->arena, text);
-	free(text);
-	return kept;
-}
-
-/* ---- types ------------------------------------------------------------------------------------------------------ */
-
-#define MaxElements ((int64_t)1 << 47)
-
-const Dim *type_numel(Module *m, const Type *t)
-{
-	const Dim *n = dim_const(m, 1);
-	for (int i = 0; i < t->rank; i++)
-		n = dim_mul(m, n, t->dims[i]);
-	return n;
-}
-
-bool type_equal(const Type *a, const Type *b)
-{
-	if (a->dtype != b->dtype || a->rank != b->rank)
-		return false;
-	for (int i = 0; i < a->rank; i++)
-		if (a->dims[i] != b->dims[i])
-			return false;
-	return true;
-}
-
-char *type_text(Module *m, const Type *t)
-{
-	char *text = arena_printf(m->arena, "%s[", dtypes[t->dtype].text);
-	for (int i = 0; i < t->rank; i++)
-		text = arena_printf(m->arena, "%s%s%s", text, i ? ", " : "", dim_text(m, t->dims[i]));
-	return arena_printf(m->arena, "%s]", text);
-}
-
-int64_t const_numel(const Type *t)
-{
-	int64_t n = 1, extent;
-	bool empty = false, large = false;
-	for (int i = 0; i < t->rank; i++) {
-		if (!dim_is_const(t->dims[i], &extent))
-			bug("const_numel of a type with symbolic dims");
-		if (extent < 0)
-			fatal_at(NULL, "a tensor has the negative extent %lld", (long long)extent);
-		empty |= !extent;
-		large |= __builtin_mul_overflow(n, extent, &n) || n > MaxElements;
-		n = large ? 1 : n;
-	}
-	if (large && !empty)
-		fatal_at(NULL, "a tensor has more than 2^47 elements");
-	return empty ? 0 : n;
 }

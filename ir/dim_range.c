@@ -1,0 +1,131 @@
+/* dim_range.c - what values a dim can take.  Bounds are conservative; INT64_MIN and INT64_MAX stand for minus and plus
+ * infinity. */
+#include "dim.h"
+
+bool is_infinite(int64_t x)
+{
+	return x == INT64_MIN || x == INT64_MAX;
+}
+
+static int64_t add_bound(int64_t a, int64_t b)
+{
+	int64_t sum;
+	if (is_infinite(a) || is_infinite(b))
+		return is_infinite(a) ? a : b;
+	if (__builtin_add_overflow(a, b, &sum))
+		return a < 0 ? INT64_MIN : INT64_MAX;
+	return sum;
+}
+
+static int64_t mul_bound(int64_t a, int64_t b)
+{
+	int64_t product;
+	if (!a || !b)
+		return 0;
+	if (is_infinite(a) || is_infinite(b) || __builtin_mul_overflow(a, b, &product))
+		return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
+	return product;
+}
+
+int64_t floor_div(int64_t a, int64_t b)
+{
+	return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+
+static int64_t div_bound(int64_t a, int64_t b)
+{
+	if (is_infinite(a))
+		return (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
+	return floor_div(a, b);
+}
+
+/* f is monotonic in each argument, so its extremes over a box lie at the corners. */
+static Range corners(int64_t (*f)(int64_t, int64_t), Range a, Range b)
+{
+	int64_t v[4] = {f(a.lo, b.lo), f(a.lo, b.hi), f(a.hi, b.lo), f(a.hi, b.hi)};
+	Range r = {v[0], v[0]};
+	for (int i = 1; i < 4; i++) {
+		r.lo = v[i] < r.lo ? v[i] : r.lo;
+		r.hi = v[i] > r.hi ? v[i] : r.hi;
+	}
+	return r;
+}
+
+Range divide_range(Range a, Range b)
+{
+	if (b.lo == 0)
+		b.lo = b.hi > 0; /* a division by zero has no value */
+	if (b.hi == 0)
+		b.hi = -(b.lo < 0);
+	if (b.lo > 0 || b.hi < 0)
+		return corners(div_bound, a, b);
+	if (!b.lo)
+		return (Range){INT64_MIN, INT64_MAX};
+	Range up = corners(div_bound, a, (Range){1, b.hi}), down = corners(div_bound, a, (Range){b.lo, -1});
+	return (Range){up.lo < down.lo ? up.lo : down.lo, up.hi > down.hi ? up.hi : down.hi};
+}
+
+static Range mod_range(Range a, Range b)
+{
+	Range r = {b.lo < 0 ? add_bound(b.lo, 1) : 0, b.hi > 0 ? add_bound(b.hi, -1) : 0};
+	if (b.lo >= 0 && a.lo >= 0 && a.hi < r.hi)
+		r.hi = a.hi;
+	return r;
+}
+
+static Range range_of_terms(const Term *terms, int n);
+
+static Range range_of_atom(const Atom *x)
+{
+	if (x->sym)
+		return (Range){x->sym->lo, x->sym->hi};
+	Range a = range_of_terms(x->a->terms, x->a->n), b = range_of_terms(x->b->terms, x->b->n);
+	switch (x->kind) {
+	case AtomDiv: return divide_range(a, b);
+	case AtomMod: return mod_range(a, b);
+	case AtomMin: return (Range){a.lo < b.lo ? a.lo : b.lo, a.hi < b.hi ? a.hi : b.hi};
+	case AtomMax: return (Range){a.lo > b.lo ? a.lo : b.lo, a.hi > b.hi ? a.hi : b.hi};
+	case AtomSym: break;
+	}
+	bug("atom of kind %d", x->kind);
+}
+
+static Range range_of_mono(const Mono *mono)
+{
+	Range r = {1, 1};
+	for (int i = 0; i < mono->n; i++)
+		r = corners(mul_bound, r, range_of_atom(mono->atoms[i]));
+	return r;
+}
+
+static Range range_of_terms(const Term *terms, int n)
+{
+	Range r = {0, 0};
+	for (int i = 0; i < n; i++) {
+		Range t = corners(mul_bound, range_of_mono(terms[i].mono), (Range){terms[i].coef, terms[i].coef});
+		r = (Range){add_bound(r.lo, t.lo), add_bound(r.hi, t.hi)};
+	}
+	return r;
+}
+
+Range range_of(const Dim *d)
+{
+	return range_of_terms(d->terms, d->n);
+}
+
+void dim_range(const Dim *d, int64_t *lo, int64_t *hi)
+{
+	Range r = range_of(d);
+	*lo = r.lo;
+	*hi = r.hi;
+}
+
+/* Of a + factor * b; everything where that overflows. */
+Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
+{
+	Poly p;
+	set_poly(&p, a);
+	if (add_scaled(m, &p, b, factor, m->dims->unit))
+		return (Range){INT64_MIN, INT64_MAX};
+	return range_of_terms(p.t, p.n);
+}
