@@ -3,7 +3,7 @@
  * Emitters leave out what does nothing (a cast to the same type, a reshape to the same dims), so that a graph that
  * is all shape arithmetic imports to nothing.
  */
-#include "import.h"
+#include "build.h"
 
 #include <string.h>
 
@@ -44,6 +44,11 @@ Value *emit_dims(Call *c, int rank, int n, const Dim *const *dims)
 	return emit(c, OpDims, 0, NULL, 1, &values, &type);
 }
 
+const Dim *num(Call *c, int64_t v)
+{
+	return dim_const(c->m, v);
+}
+
 Value *emit_iota(Call *c, DType dtype, const Dim *n, const Dim *start, const Dim *step)
 {
 	Type type = {.dtype = dtype, .rank = 1, .dims = {n}};
@@ -79,6 +84,14 @@ Value *emit_reshape(Call *c, Value *x, int rank, const Dim *const *dims)
 {
 	Type type = with_dims(c, x->type.dtype, rank, dims);
 	return same_dims(&x->type, rank, dims) ? x : emit(c, OpReshape, 1, &x, 0, NULL, &type);
+}
+
+Value *count_along(Call *c, const Dim *n, int rank, int axis)
+{
+	const Dim *dims[MaxRank];
+	for (int i = 0; i < rank; i++)
+		dims[i] = i == axis ? n : num(c, 1);
+	return emit_reshape(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), rank, dims);
 }
 
 Value *emit_expand(Call *c, Value *x, int rank, const Dim *const *dims)

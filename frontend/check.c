@@ -4,9 +4,9 @@
  * checked once each, when something calls them; the branches of an If are checked when it is known which one is
  * taken.
  */
-#include "import.h"
+#include "check.h"
+#include "custom.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct Finding {
@@ -25,31 +25,6 @@ typedef struct Check {
 	int nqueue, capqueue;
 	const OnnxFunction **queue;
 } Check;
-
-const char *node_name(const OnnxNode *n)
-{
-	if (n->name && *n->name)
-		return n->name;
-	for (size_t i = 0; i < n->n_output; i++)
-		if (*n->output[i])
-			return n->output[i];
-	return "";
-}
-
-bool is_standard(const char *domain)
-{
-	return !domain || !*domain || !strcmp(domain, "ai.onnx");
-}
-
-int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		int64_t v = imports[i]->version;
-		if (is_standard(imports[i]->domain))
-			return v < 0 || v > INT16_MAX ? INT16_MAX : (int)v;
-	}
-	return -1;
-}
 
 static void note(Check *, const OnnxNode *, int opset, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 static void note(Check *k, const OnnxNode *node, int opset, const char *fmt, ...)
@@ -73,23 +48,6 @@ static void note(Check *k, const OnnxNode *node, int opset, const char *fmt, ...
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------------------ */
-
-const OnnxOp *find_row(const Import *im, const char *op_type, int opset)
-{
-	const OnnxOp *row = op_type ? get_name(&im->ops, op_type) : NULL;
-	for (; row && row < onnx_ops + nonnx_ops && !strcmp(row->name, op_type); row++)
-		if (row->since <= opset && opset <= row->until)
-			return row;
-	return NULL;
-}
-
-const OnnxFunction *find_function(const Import *im, const OnnxNode *n)
-{
-	if (!im->functions.table.count || !n->op_type)
-		return NULL;
-	return get_name(&im->functions, arena_printf(im->scratch, "%s:%s:%s", is_standard(n->domain) ? "" : n->domain,
-	                                              n->op_type, n->overload ? n->overload : ""));
-}
 
 /* The item of the row's attribute list that starts with `name`; NULL: not listed. */
 static const char *find_item(const char *attrs, const char *name, size_t *rest)

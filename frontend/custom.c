@@ -12,7 +12,9 @@
  * An operator may have several signatures: the first that fits a node is taken.  Without a signature the types of the
  * outputs are those that the model states.
  */
-#include "import.h"
+#include "custom.h"
+#include "build.h"
+#include "expr.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -6,7 +6,8 @@
  * the type, and the graph is imported again.
  * Inputs of the graph that are still needed stay inputs, after the named ones.
  */
-#include "import.h"
+#include "cut.h"
+#include "check.h"
 
 #include <string.h>
 
@@ -45,22 +46,6 @@ static int split_list(Arena *a, const char *list, const char ***names)
 }
 
 /* ---- types ------------------------------------------------------------------------------------------------------ */
-
-static const OnnxValueInfo *info_among(OnnxValueInfo *const *infos, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++) {
-		const Onnx__TypeProto__Tensor *t = infos[i]->type ? infos[i]->type->tensor_type : NULL;
-		if (infos[i]->name && !strcmp(infos[i]->name, name) && t && t->elem_type && t->shape)
-			return infos[i];
-	}
-	return NULL;
-}
-
-const OnnxValueInfo *find_info(const OnnxGraph *g, const char *name)
-{
-	const OnnxValueInfo *v = info_among(g->value_info, g->n_value_info, name);
-	return v ? v : info_among(g->output, g->n_output, name);
-}
 
 /* An initializer as the declaration of an input. */
 static OnnxValueInfo *info_of_tensor(Arena *a, const OnnxTensor *t)

@@ -7,7 +7,8 @@
  *
  * The first is ours, so a mistake in it is a bug(); the second is the user's, so what does not parse is refused.
  */
-#include "import.h"
+#include "expr.h"
+#include "build.h"
 
 #include <ctype.h>
 #include <stdlib.h>

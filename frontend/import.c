@@ -9,9 +9,13 @@
  * hints that exporters get wrong, so they are not read.
  */
 #include "import.h"
+#include "build.h"
+#include "check.h"
+#include "custom.h"
+#include "cut.h"
+#include "expr.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MaxCalls = 32 };
@@ -20,13 +24,14 @@ enum { MaxCalls = 32 };
 #define FUNC(f) NULL, (f)
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how)                                               \
 	{#name, since, until, min_in, max_in, max_out, attrs, how},
-const OnnxOp onnx_ops[] = {
+static const OnnxOp onnx_ops[] = {
 #include "onnx_ops.def"
+	{0}, /* ends the table */
 };
+static const int nonnx_ops = sizeof onnx_ops / sizeof *onnx_ops - 1;
 #undef ONNX_OP
 #undef TEXT
 #undef FUNC
-const int nonnx_ops = sizeof onnx_ops / sizeof *onnx_ops;
 
 void print_onnx_ops(FILE *out)
 {
@@ -34,78 +39,6 @@ void print_onnx_ops(FILE *out)
 		const OnnxOp *r = &onnx_ops[i];
 		fprintf(out, "%-24s %2d..%-2d  %s\n", r->name, r->since, r->until, r->attrs);
 	}
-}
-
-/* ---- attributes ------------------------------------------------------------------------------------------------ */
-
-static const OnnxAttr *attr_of(OnnxAttr *const *attrs, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (attrs[i]->name && !strcmp(attrs[i]->name, name))
-			return attrs[i];
-	return NULL;
-}
-
-const OnnxAttr *onnx_attr(const Call *c, const char *name)
-{
-	const OnnxAttr *a = attr_of(c->node->attribute, c->node->n_attribute, name);
-	if (!a || !a->ref_attr_name || !*a->ref_attr_name)
-		return a;
-	const Scope *s = c->scope;
-	while (s && !s->caller)
-		s = s->outer;
-	if (!s)
-		return NULL;
-	const OnnxAttr *outer = onnx_attr(s->caller, a->ref_attr_name);
-	return outer ? outer : attr_of(s->function->attribute_proto, s->function->n_attribute_proto, a->ref_attr_name);
-}
-
-bool has_attr(const Call *c, const char *name)
-{
-	return onnx_attr(c, name) != NULL;
-}
-
-static const OnnxAttr *typed_attr(const Call *c, const char *name, Onnx__AttributeProto__AttributeType type)
-{
-	const OnnxAttr *a = onnx_attr(c, name);
-	if (a && a->type != type)
-		fatal_at(c->loc, "attribute '%s' has the wrong type", name);
-	return a;
-}
-
-int64_t onnx_int(const Call *c, const char *name, int64_t dflt)
-{
-	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
-	return a ? a->i : dflt;
-}
-
-double onnx_float(const Call *c, const char *name, double dflt)
-{
-	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
-	return a ? a->f : dflt;
-}
-
-const char *onnx_text(const Call *c, const char *name)
-{
-	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
-	return a ? arena_printf(c->im->scratch, "%.*s", (int)(a->s.len < 4096 ? a->s.len : 4096),
-	                        a->s.len ? (const char *)a->s.data : "")
-	         : NULL;
-}
-
-bool onnx_word(const Call *c, const char *name, const char *word)
-{
-	const char *text = onnx_text(c, name);
-	return text && !strcmp(text, word);
-}
-
-int onnx_ints(const Call *c, const char *name, const int64_t **ints)
-{
-	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
-	*ints = a ? a->ints : NULL;
-	if (a && a->n_ints > INT16_MAX)
-		fatal_at(c->loc, "attribute '%s' lists %zu numbers", name, a->n_ints);
-	return a ? (int)a->n_ints : -1;
 }
 
 /* ---- names ----------------------------------------------------------------------------------------------------- */
@@ -123,7 +56,7 @@ static Value *lookup(Import *im, Scope *s, const char *name, const Loc *loc)
 	return NULL;
 }
 
-Value *need_value(Import *im, Scope *s, const char *name, const Loc *loc)
+static Value *need_value(Import *im, Scope *s, const char *name, const Loc *loc)
 {
 	Value *v = lookup(im, s, name, loc);
 	if (!v)
@@ -140,7 +73,7 @@ static void define(Scope *s, const char *name, Value *v, const Loc *loc)
 	put_name(&s->values, name, v);
 }
 
-void add_tensors(Scope *s, OnnxTensor *const *tensors, size_t n, const Loc *loc)
+static void add_tensors(Scope *s, OnnxTensor *const *tensors, size_t n, const Loc *loc)
 {
 	for (size_t i = 0; i < n; i++) {
 		const char *name = tensors[i]->name;
@@ -331,6 +264,8 @@ static void check_arguments(Call *c)
 	}
 }
 
+static void import_nodes(Import *, Scope *, OnnxNode *const *, size_t n);
+
 /* Runs the body with its own names; its attributes come from the call. */
 static void import_call(Call *c, const OnnxFunction *f)
 {
@@ -415,7 +350,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	diag_place = outer;
 }
 
-void import_nodes(Import *im, Scope *s, OnnxNode *const *nodes, size_t n)
+static void import_nodes(Import *im, Scope *s, OnnxNode *const *nodes, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		import_node(im, s, nodes[i]);

@@ -3,10 +3,10 @@
  * Operands become [batch, tokens, heads, width], which is what the IR's attention takes.  What that op has no attribute
  * for is a mask (causal rules that it does not share, lengths per batch).
  */
+#include "build.h"
 #include "import.h"
 
 #include <math.h>
-#include <string.h>
 
 static const int heads_second[4] = {0, 2, 1, 3}; /* [batch, heads, tokens, width] <-> [batch, tokens, heads, width] */
 

@@ -1,9 +1,9 @@
-/* main.c - the dcc command: options, then load, passes, emission. */
+/* dcc.c - the dcc command: options, then load, passes, emission. */
 #include "../backend/backend.h"
 #include "../backend/elf.h"
+#include "../frontend/frontend.h"
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"
-#include "frontend.h"
 #include "reduce.h"
 
 #include <errno.h>

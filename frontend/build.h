@@ -1,0 +1,42 @@
+/* build.h - small steps shared by the importers: emit a node, read a known value, check a dim. */
+#ifndef DCC_BUILD_H
+#define DCC_BUILD_H
+
+#include "call.h"
+
+Value *emit(Call *, Op, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
+Value *emit1(Call *, Op, Value *);
+Value *emit2(Call *, Op, Value *, Value *);
+Value *emit3(Call *, Op, Value *, Value *, Value *);
+Value *emit_const(Call *, DType, double); /* rank 0 */
+Value *emit_dims(Call *, int rank, int n, const Dim *const *); /* i64, rank 0 (n = 1) or 1 */
+const Dim *num(Call *, int64_t);
+Value *emit_iota(Call *, DType, const Dim *n, const Dim *start, const Dim *step);
+/* 0, 1, 2 .. n - 1 along one axis of a tensor of that rank; all other dims are 1. */
+Value *count_along(Call *, const Dim *n, int rank, int axis);
+Value *emit_cast(Call *, Value *, DType); /* the value itself if it has the dtype */
+Value *emit_reshape(Call *, Value *, int rank, const Dim *const *dims);
+Value *emit_expand(Call *, Value *, int rank, const Dim *const *dims); /* numpy broadcasting of both */
+Value *emit_transpose(Call *, Value *, const int *perm);
+Value *emit_swap(Call *, Value *); /* the last two axes */
+Value *emit_range(Call *, Value *, int axis, const Dim *start, const Dim *n, int64_t step); /* slice of one axis */
+Value *emit_reduce(Call *, Op, Value *, int naxis, const int64_t *axes, bool keepdims);
+
+int norm_axis(const Call *, int64_t axis, int rank); /* out of range: fatal */
+/* Sorted distinct non-negative axes from an attribute or a known input; -1: neither is there. */
+int norm_axes(Call *, const char *attr, int input, int rank, int64_t *axes);
+/* Elements of a small integer value as dims; NULL if they depend on data. */
+const Dim *const *known_dims(Call *, Value *, int *n);
+/* The same, but fatal unless there are at most `max`; `what` names the operand in the message. */
+int need_dims(Call *, int input, const char *what, const Dim **dims, int max);
+int need_ints(Call *, int input, const char *what, int64_t *ints, int max);
+bool constant_fill(const Value *, double *); /* all elements equal, seen through Move nodes */
+void require_equal(Call *, const Dim *, const Dim *, const char *what); /* now, or as a run-time check */
+void require_at_least(Call *, const Dim *, int64_t);
+void require_at_most(Call *, const Dim *, const Dim *most);
+/* a / b where the model guarantees that b divides a; b == 0 may give anything. */
+const Dim *divide_dims(Call *, const Dim *a, const Dim *b);
+const Dim *product(Module *, const Dim *const *dims, int n);
+bool same_dims(const Type *, int rank, const Dim *const *dims);
+
+#endif

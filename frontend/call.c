@@ -1,0 +1,138 @@
+/* call.c - what an importer asks about a node of the model: its names, its attributes, its row of onnx_ops.def. */
+#include "call.h"
+
+#include <string.h>
+
+const char *node_name(const OnnxNode *n)
+{
+	if (n->name && *n->name)
+		return n->name;
+	for (size_t i = 0; i < n->n_output; i++)
+		if (*n->output[i])
+			return n->output[i];
+	return "";
+}
+
+bool is_standard(const char *domain)
+{
+	return !domain || !*domain || !strcmp(domain, "ai.onnx");
+}
+
+int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int64_t v = imports[i]->version;
+		if (is_standard(imports[i]->domain))
+			return v < 0 || v > INT16_MAX ? INT16_MAX : (int)v;
+	}
+	return -1;
+}
+
+/* ---- attributes ------------------------------------------------------------------------------------------------ */
+
+static const OnnxAttr *attr_of(OnnxAttr *const *attrs, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (attrs[i]->name && !strcmp(attrs[i]->name, name))
+			return attrs[i];
+	return NULL;
+}
+
+const OnnxAttr *onnx_attr(const Call *c, const char *name)
+{
+	const OnnxAttr *a = attr_of(c->node->attribute, c->node->n_attribute, name);
+	if (!a || !a->ref_attr_name || !*a->ref_attr_name)
+		return a;
+	const Scope *s = c->scope;
+	while (s && !s->caller)
+		s = s->outer;
+	if (!s)
+		return NULL;
+	const OnnxAttr *outer = onnx_attr(s->caller, a->ref_attr_name);
+	return outer ? outer : attr_of(s->function->attribute_proto, s->function->n_attribute_proto, a->ref_attr_name);
+}
+
+bool has_attr(const Call *c, const char *name)
+{
+	return onnx_attr(c, name) != NULL;
+}
+
+static const OnnxAttr *typed_attr(const Call *c, const char *name, Onnx__AttributeProto__AttributeType type)
+{
+	const OnnxAttr *a = onnx_attr(c, name);
+	if (a && a->type != type)
+		fatal_at(c->loc, "attribute '%s' has the wrong type", name);
+	return a;
+}
+
+int64_t onnx_int(const Call *c, const char *name, int64_t dflt)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+	return a ? a->i : dflt;
+}
+
+double onnx_float(const Call *c, const char *name, double dflt)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+	return a ? a->f : dflt;
+}
+
+const char *onnx_text(const Call *c, const char *name)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+	return a ? arena_printf(c->im->scratch, "%.*s", (int)(a->s.len < 4096 ? a->s.len : 4096),
+	                        a->s.len ? (const char *)a->s.data : "")
+	         : NULL;
+}
+
+bool onnx_word(const Call *c, const char *name, const char *word)
+{
+	const char *text = onnx_text(c, name);
+	return text && !strcmp(text, word);
+}
+
+int onnx_ints(const Call *c, const char *name, const int64_t **ints)
+{
+	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+	*ints = a ? a->ints : NULL;
+	if (a && a->n_ints > INT16_MAX)
+		fatal_at(c->loc, "attribute '%s' lists %zu numbers", name, a->n_ints);
+	return a ? (int)a->n_ints : -1;
+}
+
+/* ---- rows and functions ---------------------------------------------------------------------------------------- */
+
+const OnnxOp *find_row(const Import *im, const char *op_type, int opset)
+{
+	const OnnxOp *row = op_type ? get_name(&im->ops, op_type) : NULL;
+	for (; row && row->name && !strcmp(row->name, op_type); row++)
+		if (row->since <= opset && opset <= row->until)
+			return row;
+	return NULL;
+}
+
+const OnnxFunction *find_function(const Import *im, const OnnxNode *n)
+{
+	if (!im->functions.table.count || !n->op_type)
+		return NULL;
+	return get_name(&im->functions, arena_printf(im->scratch, "%s:%s:%s", is_standard(n->domain) ? "" : n->domain,
+	                                              n->op_type, n->overload ? n->overload : ""));
+}
+
+/* ---- types that the graph states ------------------------------------------------------------------------------- */
+
+const OnnxValueInfo *info_among(OnnxValueInfo *const *infos, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		const Onnx__TypeProto__Tensor *t = infos[i]->type ? infos[i]->type->tensor_type : NULL;
+		if (infos[i]->name && !strcmp(infos[i]->name, name) && t && t->elem_type && t->shape)
+			return infos[i];
+	}
+	return NULL;
+}
+
+const OnnxValueInfo *find_info(const OnnxGraph *g, const char *name)
+{
+	const OnnxValueInfo *v = info_among(g->value_info, g->n_value_info, name);
+	return v ? v : info_among(g->output, g->n_output, name);
+}

@@ -1,0 +1,194 @@
+/* import_index.c - gathers, and operators whose values are positions. */
+#include "build.h"
+#include "import.h"
+
+#include <math.h>
+
+/* ---- gathers --------------------------------------------------------------------------------------------------- */
+
+/* One known index is a slice; the axis goes if the index is a scalar. */
+static Value *pick(Call *c, Value *x, int axis, const Dim *at, const Type *idx)
+{
+	Module *m = c->m;
+	int64_t lo, hi, value;
+	const Dim *extent = x->type.dims[axis], *dims[2 * MaxRank];
+	dim_range(at, &lo, &hi);
+	if (dim_is_const(at, &value)) {
+		if (value < -(int64_t)DimMax || value > DimMax)
+			fatal_at(c->loc, "index %lld is out of range", (long long)value);
+		require_at_least(c, extent, value < 0 ? -value : value + 1);
+	} else if (lo < 0) {
+		return NULL;
+	} else {
+		require_at_most(c, dim_add(m, at, dim_const(m, 1)), extent);
+	}
+	at = hi < 0 ? dim_add(m, at, extent) : at;
+	x = emit_range(c, x, axis, at, dim_const(m, 1), 1);
+	int rank = 0;
+	for (int i = 0; i < x->type.rank; i++) {
+		if (i != axis)
+			dims[rank++] = x->type.dims[i];
+		for (int k = 0; i == axis && k < idx->rank; k++)
+			dims[rank++] = idx->dims[k];
+	}
+	return emit_reshape(c, x, rank, dims);
+}
+
+/* Constant indices count from the front afterwards where that needs no data. */
+void import_gather(Call *c)
+{
+	Value *x = c->in[0], *idx = c->in[1];
+	int axis = norm_axis(c, onnx_int(c, "axis", 0), x->type.rank), n;
+	const Dim *const *known = known_dims(c, idx, &n);
+	DClass cls = dtypes[idx->type.dtype].cls;
+	if (known && n == 1 && (cls == ClassSigned || cls == ClassUnsigned))
+		c->out[0] = pick(c, x, axis, known[0], &idx->type);
+	if (c->out[0])
+		return;
+	Attr a = mk_int(Attr_axis, axis);
+	c->out[0] = emit(c, OpGather, 2, (Value *[]){x, idx}, 1, &a, NULL);
+}
+
+void import_gather_elements(Call *c)
+{
+	Attr a = mk_int(Attr_axis, norm_axis(c, onnx_int(c, "axis", 0), c->in[0]->type.rank));
+	c->out[0] = emit(c, OpGatherElem, 2, c->in, 1, &a, NULL);
+}
+
+void import_gather_nd(Call *c)
+{
+	int64_t batch = c->opset < 12 ? 0 : onnx_int(c, "batch_dims", 0);
+	if (batch < 0 || batch > MaxRank)
+		fatal_at(c->loc, "batch_dims %lld is out of range", (long long)batch);
+	Attr a = mk_int(Attr_batch_dims, batch);
+	c->out[0] = emit(c, OpGatherND, 2, c->in, 1, &a, NULL);
+}
+
+/* ---- counting -------------------------------------------------------------------------------------------------- */
+
+static const Dim *known_scalar(Call *c, int input, const char *what)
+{
+	const Dim *d;
+	if (need_dims(c, input, what, &d, 1) != 1)
+		fatal_at(c->loc, "input '%s' is not a scalar", what);
+	return d;
+}
+
+/* A scalar in units of 1/parts: whole, or a constant. */
+static const Dim *scalar_in_parts(Call *c, int input, const char *what, int64_t parts)
+{
+	double v;
+	bool given = c->in[input] && c->in[input]->type.rank == 0 && value_as_scalar(c->in[input], &v);
+	if (!given || parts == 1 || !(fabs(v) < DimMax) || v == rint(v))
+		return dim_mul_const(c->m, known_scalar(c, input, what), parts);
+	if (v * parts != rint(v * parts))
+		fatal_at(c->loc, "not supported: input '%s' = %g is no multiple of 1/%lld", what, v, (long long)parts);
+	return dim_const(c->m, v * parts);
+}
+
+/* Floating elements are counted in whole parts, so each is rounded once. */
+void import_range(Call *c)
+{
+	Module *m = c->m;
+	DType dtype = c->in[0]->type.dtype;
+	bool real = dtypes[dtype].cls == ClassFloat;
+	const int64_t parts = real ? 256 : 1;
+	const Dim *start = scalar_in_parts(c, 0, "start", parts), *limit = scalar_in_parts(c, 1, "limit", parts);
+	const Dim *delta = scalar_in_parts(c, 2, "delta", parts), *span = dim_sub(m, limit, start);
+	const Dim *unit = dim_const(m, parts), *first, *step;
+	int64_t lo, hi;
+	dim_range(delta, &lo, &hi);
+	if (lo <= 0 && hi >= 0)
+		fatal_at(c->loc, "input 'delta' may be 0");
+	if (hi < 0)
+		span = dim_mul_const(m, span, -1);
+	const Dim *n = dim_ceildiv(m, span, hi < 0 ? dim_mul_const(m, delta, -1) : delta);
+	n = dim_max(m, n, dim_const(m, 0));
+	bool whole = dim_exact_div(m, start, unit, &first) && dim_exact_div(m, delta, unit, &step);
+	Value *count = emit_iota(c, real ? I64 : dtype, n, whole ? first : start, whole ? step : delta);
+	c->out[0] = emit_cast(c, count, dtype);
+	if (!whole)
+		c->out[0] = emit2(c, OpMul, c->out[0], emit_const(c, dtype, 1.0 / parts));
+}
+
+/* Where the operand is filled with one number that is not zero: its indices in order, one row per axis. */
+void import_nonzero(Call *c)
+{
+	Module *m = c->m;
+	const Type *x = &c->in[0]->type;
+	double fill;
+	if (!constant_fill(c->in[0], &fill) || fill == 0)
+		fatal_at(c->loc, "not supported: the number of non-zero elements depends on the data");
+	const Dim *n = type_numel(m, x), *one = dim_const(m, 1), *row[2] = {one, n}, *stride = one;
+	Value *rows[MaxRank], *count = emit_iota(c, I64, n, dim_const(m, 0), one);
+	if (!x->rank)
+		fatal_at(c->loc, "not supported: a scalar operand");
+	for (int i = x->rank - 1; i >= 0; i--) {
+		Value *at = count;
+		if (stride != one)
+			at = emit2(c, OpIDiv, at, emit_dims(c, 0, 1, &stride));
+		if (i > 0)
+			at = emit2(c, OpIMod, at, emit_dims(c, 0, 1, &x->dims[i]));
+		rows[i] = emit_reshape(c, at, 2, row);
+		stride = dim_mul(m, stride, x->dims[i]);
+	}
+	Attr a = mk_int(Attr_axis, 0);
+	c->out[0] = x->rank == 1 ? rows[0] : emit(c, OpConcat, x->rank, rows, 1, &a, NULL);
+}
+
+/* Element (i, j) stays for j - i >= k (upper) or <= k. */
+void import_trilu(Call *c)
+{
+	Module *m = c->m;
+	Value *x = c->in[0];
+	int rank = x->type.rank;
+	const Dim *zero = dim_const(m, 0), *one = dim_const(m, 1);
+	if (rank < 2)
+		fatal_at(c->loc, "the operand has rank %d", rank);
+	const Dim *rows = x->type.dims[rank - 2], *column[2] = {rows, one};
+	Value *i = emit_reshape(c, emit_iota(c, I64, rows, zero, one), 2, column);
+	if (c->nin > 1 && c->in[1]) {
+		require_equal(c, type_numel(m, &c->in[1]->type), one, "elements of 'k'");
+		i = emit2(c, OpAdd, i, emit_reshape(c, c->in[1], 0, NULL));
+	}
+	Value *j = emit_iota(c, I64, x->type.dims[rank - 1], zero, one);
+	Value *keep = onnx_int(c, "upper", 1) ? emit2(c, OpLe, i, j) : emit2(c, OpLe, j, i);
+	c->out[0] = emit3(c, OpWhere, keep, x, emit_const(c, x->type.dtype, 0));
+}
+
+void import_one_hot(Call *c)
+{
+	Value *idx = c->in[0], *values = c->in[2];
+	int rank = idx->type.rank + 1, axis = norm_axis(c, onnx_int(c, "axis", -1), rank);
+	const Dim *depth, *dims[MaxRank + 1];
+	if (need_dims(c, 1, "depth", &depth, 1) != 1 || rank > MaxRank)
+		fatal_at(c->loc, "input 'depth' is not a scalar, or the result has too many axes");
+	for (int i = 0; i < rank; i++)
+		dims[i] = i < axis ? idx->type.dims[i] : i == axis ? num(c, 1) : idx->type.dims[i - 1];
+	if (dtypes[idx->type.dtype].cls != ClassSigned)
+		idx = emit_cast(c, idx, I64);
+	Value *at = emit_reshape(c, emit_cast(c, idx, I64), rank, dims), *n = emit_dims(c, 0, 1, &depth);
+	at = emit3(c, OpWhere, emit2(c, OpLt, at, emit_const(c, I64, 0)), emit2(c, OpAdd, at, n), at);
+	Value *hit = emit2(c, OpEq, at, count_along(c, depth, rank, axis));
+	if (values->type.rank != 1)
+		fatal_at(c->loc, "input 'values' has rank %d", values->type.rank);
+	require_equal(c, values->type.dims[0], num(c, 2), "elements of 'values'");
+	Value *off = emit_reshape(c, emit_range(c, values, 0, num(c, 0), num(c, 1), 1), 0, NULL);
+	Value *on = emit_reshape(c, emit_range(c, values, 0, num(c, 1), num(c, 1), 1), 0, NULL);
+	c->out[0] = emit3(c, OpWhere, hit, on, off);
+}
+
+void import_eye_like(Call *c)
+{
+	const Type *x = &c->in[0]->type;
+	DType dtype = x->dtype;
+	int64_t k = onnx_int(c, "k", 0);
+	if (x->rank != 2 || k < -DimMax || k > DimMax)
+		fatal_at(c->loc, "an operand of rank %d and k = %lld", x->rank, (long long)k);
+	if (has_attr(c, "dtype") && !onnx_dtype(onnx_int(c, "dtype", 0), &dtype))
+		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "dtype", 0)));
+	Value *i = emit_iota(c, I64, x->dims[0], num(c, k), num(c, 1));
+	Value *hit = emit2(c, OpEq, emit_reshape(c, i, 2, (const Dim *[]){x->dims[0], num(c, 1)}),
+	                   emit_iota(c, I64, x->dims[1], num(c, 0), num(c, 1)));
+	c->out[0] = emit_cast(c, hit, dtype);
+}

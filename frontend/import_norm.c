@@ -1,0 +1,127 @@
+/* import_norm.c - normalisations: over the last axes, over channels with given statistics, over groups of channels. */
+#include "build.h"
+#include "import.h"
+
+#include <math.h>
+
+/* ---- normalisation --------------------------------------------------------------------------------------------- */
+
+/* The op takes scale and bias of exactly the normalised dims; what only broadcasts to them is applied afterwards. */
+static void import_norm(Call *c, Op op)
+{
+	Value *x = c->in[0], *in[3] = {x, NULL, NULL};
+	int axis = norm_axis(c, onnx_int(c, "axis", -1), x->type.rank), n = 1;
+	bool fits = true;
+	for (int i = 1; i < c->nin && i < 3; i++) {
+		if (!c->in[i])
+			continue;
+		fits &= same_dims(&c->in[i]->type, x->type.rank - axis, x->type.dims + axis);
+		in[i] = c->in[i];
+		n = i + 1;
+	}
+	Attr attrs[2] = {mk_int(Attr_axis, axis), mk_float(Attr_eps, onnx_float(c, "epsilon", 1e-5))};
+	c->out[0] = emit(c, op, fits ? n : 1, in, 2, attrs, NULL);
+	for (int i = 1; !fits && i < n; i++)
+		if (in[i])
+			c->out[0] = emit2(c, i == 1 ? OpMul : OpAdd, c->out[0], in[i]);
+}
+
+/* The optional outputs: mean and 1 / sqrt(variance + epsilon), with the normalised axes at extent 1. */
+static void norm_statistics(Call *c)
+{
+	Value *x = c->in[0];
+	int64_t axes[MaxRank];
+	int n = 0;
+	for (int i = norm_axis(c, onnx_int(c, "axis", -1), x->type.rank); i < x->type.rank; i++)
+		axes[n++] = i;
+	Value *mean = emit_reduce(c, OpMean, x, n, axes, true), *centred = emit2(c, OpSub, x, mean);
+	Value *var = emit_reduce(c, OpMean, emit2(c, OpMul, centred, centred), n, axes, true);
+	var = emit2(c, OpAdd, var, emit_const(c, x->type.dtype, onnx_float(c, "epsilon", 1e-5)));
+	c->out[1] = mean;
+	if (c->nout > 2)
+		c->out[2] = emit1(c, OpRecip, emit1(c, OpSqrt, var));
+}
+
+void import_layer_norm(Call *c)
+{
+	import_norm(c, OpNorm);
+	if (c->nout > 1)
+		norm_statistics(c);
+}
+
+void import_rms_norm(Call *c)
+{
+	import_norm(c, OpRmsNorm);
+}
+
+static Value *per_channel(Call *c, Value *v, int rank)
+{
+	const Dim *dims[MaxRank];
+	if (v->type.rank != 1)
+		fatal_at(c->loc, "a statistic has rank %d, expected 1", v->type.rank);
+	for (int i = 0; i < rank; i++)
+		dims[i] = i == 1 ? v->type.dims[0] : dim_const(c->m, 1);
+	return emit_reshape(c, v, rank, dims);
+}
+
+/* x * s + (bias - mean * s) with s = scale / sqrt(var + eps): of constants, so it folds. */
+void import_batch_norm(Call *c)
+{
+	Value *x = c->in[0], *scale = c->in[1], *bias = c->in[2], *mean = c->in[3], *var = c->in[4];
+	Value *eps = emit_const(c, var->type.dtype, onnx_float(c, "epsilon", 1e-5));
+	if (x->type.rank < 2)
+		fatal_at(c->loc, "the operand has rank %d", x->type.rank);
+	Value *s = emit2(c, OpDiv, scale, emit1(c, OpSqrt, emit2(c, OpAdd, var, eps)));
+	Value *shift = emit2(c, OpSub, bias, emit2(c, OpMul, mean, s));
+	Value *y = emit2(c, OpMul, x, per_channel(c, s, x->type.rank));
+	c->out[0] = emit2(c, OpAdd, y, per_channel(c, shift, x->type.rank));
+}
+
+/* ---- normalisation over groups --------------------------------------------------------------------------------- */
+
+/* norm over [n, groups, rest], then scale and bias of the channels */
+static void norm_groups(Call *c, const Dim *groups)
+{
+	Value *x = c->in[0];
+	int rank = x->type.rank;
+	if (rank < 3)
+		fatal_at(c->loc, "the operand has rank %d", rank);
+	const Dim *numel = product(c->m, x->type.dims + 1, rank - 1);
+	const Dim *flat[3] = {x->type.dims[0], groups, divide_dims(c, numel, groups)}, *channel[MaxRank];
+	require_equal(c, dim_mul(c->m, groups, flat[2]), numel, "channels and groups");
+	Value *v = emit_reshape(c, x, 3, flat);
+	Attr attrs[2] = {mk_int(Attr_axis, 2), mk_float(Attr_eps, onnx_float(c, "epsilon", 1e-5))};
+	v = emit_reshape(c, emit(c, OpNorm, 1, (Value *[]){v, NULL, NULL}, 2, attrs, NULL), rank, x->type.dims);
+	for (int i = 0; i < rank; i++)
+		channel[i] = i == 1 ? x->type.dims[1] : num(c, 1);
+	v = emit2(c, OpMul, v, emit_reshape(c, c->in[1], rank, channel));
+	c->out[0] = emit2(c, OpAdd, v, emit_reshape(c, c->in[2], rank, channel));
+}
+
+void import_instance_norm(Call *c)
+{
+	if (c->in[0]->type.rank < 3)
+		fatal_at(c->loc, "the operand has rank %d", c->in[0]->type.rank);
+	norm_groups(c, c->in[0]->type.dims[1]);
+}
+
+void import_group_norm(Call *c)
+{
+	int64_t groups = onnx_int(c, "num_groups", 0);
+	if (groups < 1 || groups > DimMax)
+		fatal_at(c->loc, "num_groups %lld is out of range", (long long)groups);
+	norm_groups(c, num(c, groups));
+}
+
+void import_lp_norm(Call *c)
+{
+	Value *x = c->in[0];
+	int64_t axes[1] = {norm_axis(c, onnx_int(c, "axis", -1), x->type.rank)}, p = onnx_int(c, "p", 2);
+	Value *part = p == 1 ? emit1(c, OpAbs, x) : emit2(c, OpMul, x, x);
+	Value *size = emit_reduce(c, OpSum, part, 1, axes, true), *zero = emit_const(c, x->type.dtype, 0);
+	if (p != 1 && p != 2)
+		fatal_at(c->loc, "attribute 'p' = %lld is not supported", (long long)p);
+	size = p == 1 ? size : emit1(c, OpSqrt, size);
+	Value *y = emit2(c, OpDiv, x, size);
+	c->out[0] = emit3(c, OpWhere, emit2(c, OpEq, size, zero), zero, y);
+}

@@ -1,0 +1,212 @@
+/* import_reduce.c - what makes one element of many: reductions, ArgMax, sums so far, Softmax. */
+#include "build.h"
+#include "import.h"
+
+#include <math.h>
+
+/* ---- reductions ------------------------------------------------------------------------------------------------ */
+
+/* The axes to reduce; all of them if none is listed and the node does not say noop. */
+static int reduced_axes(Call *c, int64_t *axes)
+{
+	int rank = c->in[0]->type.rank, n = norm_axes(c, "axes", 1, rank, axes);
+	if (n > 0 || (c->opset >= 13 && onnx_int(c, "noop_with_empty_axes", 0)))
+		return n > 0 ? n : 0;
+	for (int i = 0; i < rank; i++)
+		axes[i] = i;
+	return rank;
+}
+
+static const Dim *fold_dims(Module *m, Op op, const Dim *a, const Dim *b)
+{
+	switch (op) {
+	case OpSum: return dim_add(m, a, b);
+	case OpReduceMax: return dim_max(m, a, b);
+	case OpReduceMin: return dim_min(m, a, b);
+	default: return dim_mul(m, a, b);
+	}
+}
+
+/* A reduction of known elements to one; OpMul stands for the product, which the IR lacks.  NULL: not that simple. */
+static Value *reduce_known(Call *c, Op op, int naxis, bool keepdims)
+{
+	Value *x = c->in[0];
+	int n;
+	const Dim *const *known = known_dims(c, x, &n), *one = dim_const(c->m, 1), *ones[MaxRank];
+	if (x->type.dtype != I64 || naxis != x->type.rank || !known || !n)
+		return NULL;
+	const Dim *d = known[0];
+	for (int i = 1; i < n; i++)
+		d = fold_dims(c->m, op, d, known[i]);
+	for (int i = 0; i < MaxRank; i++)
+		ones[i] = one;
+	return emit_reshape(c, emit_dims(c, 0, 1, &d), keepdims ? x->type.rank : 0, ones);
+}
+
+static void import_reduce(Call *c, Op op)
+{
+	int64_t axes[MaxRank];
+	int n = reduced_axes(c, axes);
+	bool keepdims = onnx_int(c, "keepdims", 1);
+	if (op != OpMean)
+		c->out[0] = reduce_known(c, op, n, keepdims);
+	if (!c->out[0] && op == OpMul)
+		fatal_at(c->loc, "not supported: a product of elements that depend on the data");
+	if (!c->out[0])
+		c->out[0] = emit_reduce(c, op, c->in[0], n, axes, keepdims);
+}
+
+void import_reduce_sum(Call *c)
+{
+	import_reduce(c, OpSum);
+}
+
+void import_reduce_mean(Call *c)
+{
+	import_reduce(c, OpMean);
+}
+
+void import_reduce_max(Call *c)
+{
+	import_reduce(c, OpReduceMax);
+}
+
+void import_reduce_min(Call *c)
+{
+	import_reduce(c, OpReduceMin);
+}
+
+void import_reduce_prod(Call *c)
+{
+	import_reduce(c, OpMul);
+}
+
+/* sum(prepared), over the axes that the node lists */
+static Value *reduce_sum_of(Call *c, Value *prepared)
+{
+	int64_t axes[MaxRank];
+	int n = reduced_axes(c, axes);
+	return emit_reduce(c, OpSum, prepared, n, axes, onnx_int(c, "keepdims", 1));
+}
+
+void import_reduce_l1(Call *c)
+{
+	c->out[0] = reduce_sum_of(c, emit1(c, OpAbs, c->in[0]));
+}
+
+void import_reduce_sum_square(Call *c)
+{
+	c->out[0] = reduce_sum_of(c, emit2(c, OpMul, c->in[0], c->in[0]));
+}
+
+void import_reduce_l2(Call *c)
+{
+	import_reduce_sum_square(c);
+	c->out[0] = emit1(c, OpSqrt, c->out[0]);
+}
+
+void import_reduce_log_sum(Call *c)
+{
+	c->out[0] = emit1(c, OpLog, reduce_sum_of(c, c->in[0]));
+}
+
+/* log(sum(exp(x - m))) + m with m the maximum, or 0 where that is infinite. */
+void import_reduce_log_sum_exp(Call *c)
+{
+	int64_t axes[MaxRank];
+	int n = reduced_axes(c, axes);
+	Value *x = c->in[0], *zero = emit_const(c, x->type.dtype, 0), *inf = emit_const(c, x->type.dtype, INFINITY);
+	Value *most = emit_reduce(c, OpReduceMax, x, n, axes, true);
+	Value *m = emit3(c, OpWhere, emit2(c, OpEq, emit1(c, OpAbs, most), inf), zero, most);
+	Value *sum = emit_reduce(c, OpSum, emit1(c, OpExp, emit2(c, OpSub, x, m)), n, axes, true);
+	Value *v = emit2(c, OpAdd, emit1(c, OpLog, sum), m);
+	const Dim *dims[MaxRank];
+	int rank = 0;
+	for (int i = 0, next = 0; i < x->type.rank; i++) {
+		bool gone = next < n && axes[next] == i;
+		next += gone;
+		if (!gone)
+			dims[rank++] = x->type.dims[i];
+	}
+	c->out[0] = onnx_int(c, "keepdims", 1) ? v : emit_reshape(c, v, rank, dims);
+}
+
+/* ---- softmax --------------------------------------------------------------------------------------------------- */
+
+/* Below opset 13 a softmax works on [axes before, axes from `axis` on].  Calls build() on that form and undoes it. */
+static Value *rowwise(Call *c, Value *(*row)(Call *, Value *, int axis))
+{
+	Value *x = c->in[0];
+	Type type = x->type;
+	double fill;
+	if (constant_fill(x, &fill) && fill == -INFINITY)
+		fatal_at(c->loc,
+		         "the operand is constant -inf: the exporter has dropped an in-place write to it, so the "
+		                 "model computes something else than its source");
+	int axis = norm_axis(c, onnx_int(c, "axis", c->opset < 13 ? 1 : -1), type.rank);
+	if (c->opset >= 13 || axis == type.rank - 1)
+		return row(c, x, axis);
+	const Dim *flat[2] = {product(c->m, type.dims, axis), product(c->m, type.dims + axis, type.rank - axis)};
+	return emit_reshape(c, row(c, emit_reshape(c, x, 2, flat), 1), type.rank, type.dims);
+}
+
+static Value *softmax_row(Call *c, Value *x, int axis)
+{
+	Attr a = mk_int(Attr_axis, axis);
+	return emit(c, OpSoftmax, 1, &x, 1, &a, NULL);
+}
+
+static Value *log_softmax_row(Call *c, Value *x, int axis)
+{
+	int64_t axes[1] = {axis};
+	Value *centred = emit2(c, OpSub, x, emit_reduce(c, OpReduceMax, x, 1, axes, true));
+	Value *sum = emit_reduce(c, OpSum, emit1(c, OpExp, centred), 1, axes, true);
+	return emit2(c, OpSub, centred, emit1(c, OpLog, sum));
+}
+
+void import_softmax(Call *c)
+{
+	c->out[0] = rowwise(c, softmax_row);
+}
+
+void import_log_softmax(Call *c)
+{
+	c->out[0] = rowwise(c, log_softmax_row);
+}
+
+/* ---- searching and summing ------------------------------------------------------------------------------------ */
+
+/* The first (or last) place of the extreme element: the least (largest) index where x equals it. */
+static void import_arg(Call *c, Op extreme)
+{
+	Value *x = c->in[0];
+	int axis = norm_axis(c, onnx_int(c, "axis", 0), x->type.rank);
+	bool last = onnx_int(c, "select_last_index", 0);
+	const Dim *n = x->type.dims[axis], *none = last ? num(c, 0) : dim_sub(c->m, n, num(c, 1));
+	int64_t axes[1] = {axis};
+	require_at_least(c, n, 1);
+	Value *hit = emit2(c, OpEq, x, emit_reduce(c, extreme, x, 1, axes, true));
+	Value *at = emit3(c, OpWhere, hit, count_along(c, n, x->type.rank, axis), emit_dims(c, 0, 1, &none));
+	c->out[0] = emit_reduce(c, last ? OpReduceMax : OpReduceMin, at, 1, axes, onnx_int(c, "keepdims", 1));
+}
+
+void import_arg_max(Call *c)
+{
+	import_arg(c, OpReduceMax);
+}
+
+void import_arg_min(Call *c)
+{
+	import_arg(c, OpReduceMin);
+}
+
+void import_cum_sum(Call *c)
+{
+	int64_t at;
+	if (need_ints(c, 1, "axis", &at, 1) != 1)
+		fatal_at(c->loc, "input 'axis' is not a scalar");
+	Attr attrs[3] = {mk_int(Attr_axis, norm_axis(c, at, c->in[0]->type.rank))};
+	attrs[1] = mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0));
+	attrs[2] = mk_int(Attr_reverse, onnx_int(c, "reverse", 0));
+	c->out[0] = emit(c, OpCumSum, 1, c->in, 3, attrs, NULL);
+}
