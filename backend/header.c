@@ -1,20 +1,20 @@
-/* header.c - the C and C++ header that goes with an object: dims, sizes and a typed call.
+/* header.c - the C and C++ header that goes with an object: dims, sizes and typed calls.
  *
  * ONNX names become identifiers: other characters turn into '_', keywords and names that the header uses get t_ in
- * front, and equal names a number.
+ * front, and equal names a number.  Arithmetic on dims goes through dcc.h's functions, which do not overflow.
  */
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../runtime/dcc.h"
+#include "../ir/lex.h"
 #include "emit.h"
 
 typedef struct Names {
 	Arena *arena;
 	const char *model; /* MODEL_... is the header's own */
-	int n, cap;
-	const char **taken;
+	Map next; /* of each identifier: the number that the next equal one gets */
 } Names;
 
 typedef struct Header {
@@ -54,23 +54,23 @@ static bool in_list(const char *name, int n, const char *const *list)
 	return false;
 }
 
+/* Limits of <stdint.h> and <limits.h>. */
+static bool is_limit(const char *name)
+{
+	size_t n = strlen(name);
+	return n > 4 && (!strcmp(name + n - 4, "_MAX") || !strcmp(name + n - 4, "_MIN"));
+}
+
 static bool is_word(const char *name)
 {
-	return in_list(name, sizeof words / sizeof *words, words) || !strncmp(name, "dcc_", 4) || !strncmp(name, "DCC_", 4);
+	return in_list(name, sizeof words / sizeof *words, words) || is_limit(name) || !strncmp(name, "dcc_", 4) ||
+	       !strncmp(name, "DCC_", 4);
 }
 
 static bool is_reserved(const char *name, const char *model)
 {
 	size_t n = strlen(model);
 	return is_word(name) || in_list(name, sizeof own / sizeof *own, own) || (!strncmp(name, model, n) && name[n] == '_');
-}
-
-static bool is_taken(const Names *names, const char *name)
-{
-	for (int i = 0; i < names->n; i++)
-		if (!strcmp(name, names->taken[i]))
-			return true;
-	return false;
 }
 
 /* Letters, digits and single '_' inside; starts with a letter. */
@@ -99,9 +99,13 @@ static const char *new_name(Names *names, const char *from)
 	if (is_reserved(id, names->model))
 		id = arena_printf(names->arena, "t_%s", id);
 	const char *unique = id;
-	for (int i = 2; is_taken(names, unique); i++)
-		unique = arena_printf(names->arena, "%s_%d", id, i);
-	PUSH(names->arena, names->taken, names->n, names->cap, unique);
+	void **next = find_name(&names->next, id);
+	intptr_t number = next ? (intptr_t)*next : 2;
+	for (; find_name(&names->next, unique); number++)
+		unique = arena_printf(names->arena, "%s_%d", id, (int)number);
+	if (next)
+		*next = (void *)number;
+	add_name(&names->next, unique, (void *)(intptr_t)2);
 	return unique;
 }
 
@@ -109,7 +113,7 @@ static void name_everything(Header *h)
 {
 	Arena *arena = h->m->arena;
 	const Func *fn = h->m->main;
-	Names fields = {.arena = arena, .model = h->m->name}, params = fields;
+	Names fields = {.arena = arena, .model = h->m->name, .next = {.arena = arena}}, params = fields;
 	h->syms = arena_alloc(arena, ((size_t)h->m->nsym + 1) * sizeof *h->syms);
 	h->inputs = arena_alloc(arena, ((size_t)fn->nparam + 1) * sizeof *h->inputs);
 	h->outputs = arena_alloc(arena, ((size_t)fn->body.nyield + 1) * sizeof *h->outputs);
@@ -137,36 +141,19 @@ static void *c_symbol(void *ctx, const Sym *s)
 
 static void *c_binary(void *ctx, const char *op, void *a, void *b)
 {
-	static const char *const calls[][2] = {{"/", "floordiv"}, {"%", "mod"}, {"min", "min"}, {"max", "max"}};
+	static const char *const calls[][2] = {{"+", "add"}, {"*", "mul"}, {"/", "floordiv"}, {"%", "mod"},
+	                                       {"min", "min"}, {"max", "max"}};
 	Header *h = ctx;
-	for (int i = 0; i < 4; i++)
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
 		if (!strcmp(op, calls[i][0]))
-			return arena_printf(h->m->arena, "%s_%s_(%s, %s)", h->m->name, calls[i][1], (char *)a, (char *)b);
-	return arena_printf(h->m->arena, "(%s %s %s)", (char *)a, op, (char *)b);
+			return arena_printf(h->m->arena, "dcc_%s_(%s, %s)", calls[i][1], (char *)a, (char *)b);
+	bug("no C for the operator '%s' of dims", op);
 }
 
 static const char *c_dim(Header *h, const Dim *d)
 {
 	DimVisitor v = {c_constant, c_symbol, c_binary, h};
 	return dim_visit(d, &v);
-}
-
-static const char helpers[] =
-	"static inline int64_t %1$s_floordiv_(int64_t a, int64_t b)\n"
-	"{\n"
-	"\tint64_t q = b ? a / b : 0;\n"
-	"\treturn b && q * b != a && (a < 0) != (b < 0) ? q - 1 : q;\n"
-	"}\n\n"
-	"static inline int64_t %1$s_mod_(int64_t a, int64_t b) { return b ? a - b * %1$s_floordiv_(a, b) : 0; }\n"
-	"static inline int64_t %1$s_min_(int64_t a, int64_t b) { return a < b ? a : b; }\n"
-	"static inline int64_t %1$s_max_(int64_t a, int64_t b) { return a > b ? a : b; }\n\n";
-
-static bool needs_helpers(Header *h, const Type *t)
-{
-	for (int d = 0; d < t->rank; d++)
-		if (strstr(c_dim(h, t->dims[d]), "_("))
-			return true;
-	return false;
 }
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
@@ -208,34 +195,76 @@ static void print_dims(Header *h)
 		fprintf(h->f, "\tint64_t %s; /* %s: %lld .. %lld */\n", h->syms[i], comment_text(h->m->arena, s->name),
 		        (long long)s->lo, (long long)s->hi);
 	}
-	fprintf(h->f, "\tint64_t threads; /* that the exec offers; 0 counts as 1 */\n} %s_dims;\n\n", h->m->name);
+	fprintf(h->f, "\tint64_t threads; /* of the exec, for the workspace; 0 counts as 1 */\n} %s_dims;\n\n", h->m->name);
 }
 
-static void print_count(Header *h, const char *id, const char *name, const Type *t)
+/* int64_t NAME_ID_what(dims): `first` times some dims. */
+static void print_product(Header *h, const char *id, const char *what, int64_t first, int n, const Dim *const *dims)
 {
-	fprintf(h->f, "/* Elements of %s: %s */\n", comment_text(h->m->arena, name),
-	        comment_text(h->m->arena, type_text(h->m, t)));
-	fprintf(h->f, "static inline int64_t %s_%s_count(const %s_dims *dims)\n{\n\t(void)dims;\n\treturn (int64_t)1",
-	        h->m->name, id, h->m->name);
-	for (int d = 0; d < t->rank; d++)
-		fprintf(h->f, " * %s", c_dim(h, t->dims[d]));
-	fprintf(h->f, ";\n}\n\n");
+	const char *product = arena_printf(h->m->arena, "%lld", (long long)first);
+	for (int d = 0; d < n; d++)
+		product = arena_printf(h->m->arena, "dcc_extend_(%s, %s)", product, c_dim(h, dims[d]));
+	fprintf(h->f, "static inline int64_t %s_%s_%s(const %s_dims *dims)\n{\n\t(void)dims;\n\treturn %s;\n}\n", h->m->name, id,
+	        what, h->m->name, product);
 }
 
-static void print_counts(Header *h)
+/* size_t NAME_ID_bytes(dims): of what NAME_ID_what counts. */
+static void print_bytes(Header *h, const char *id, const char *what, const Type *t)
+{
+	fprintf(h->f, "static inline size_t %s_%s_bytes(const %s_dims *dims)\n{\n", h->m->name, id, h->m->name);
+	fprintf(h->f, "\treturn dcc_bytes_(%s_%s_%s(dims), sizeof(%s));\n}\n\n", h->m->name, id, what, c_type(t->dtype));
+}
+
+static const char *port_text(Header *h, const char *name, const Type *t)
+{
+	const char *text = arena_printf(h->m->arena, "%s: %s", name ? name : "", type_text(h->m, t));
+	return comment_text(h->m->arena, text);
+}
+
+static void print_input_sizes(Header *h, int i)
+{
+	const Value *v = h->m->main->params[i];
+	const Type *t = &v->type;
+	fprintf(h->f, "/* %s */\n", port_text(h, v->name, t));
+	print_product(h, h->inputs[i], "count", 1, t->rank, t->dims);
+	if (!state_append(v)) {
+		print_bytes(h, h->inputs[i], "count", t);
+		return;
+	}
+	Type whole;
+	storage_type(h->m, v, &whole);
+	fprintf(h->f, "/* State: the caller's buffer is laid out as %s, %s_%s_bytes() in all; runs write in place. */\n",
+	        comment_text(h->m->arena, type_text(h->m, &whole)), h->m->name, h->inputs[i]);
+	print_product(h, h->inputs[i], "capacity", 1, whole.rank, whole.dims);
+	print_bytes(h, h->inputs[i], "capacity", t);
+}
+
+static void print_output_sizes(Header *h, int o)
+{
+	const Value *v = h->m->main->body.yields[o];
+	State s;
+	fprintf(h->f, "/* %s */\n", port_text(h, h->m->main->results[o], &v->type));
+	print_product(h, h->outputs[o], "count", 1, v->type.rank, v->type.dims);
+	if (!state_of_output(h->m, v, &s)) {
+		print_bytes(h, h->outputs[o], "count", &v->type);
+		return;
+	}
+	Type whole;
+	storage_type(h->m, h->m->main->params[s.input], &whole);
+	fprintf(h->f, "/* State: lies this many elements behind %1$s in its buffer, and is the %1$s of the next run. */\n",
+	        h->inputs[s.input]);
+	print_product(h, h->outputs[o], "offset", s.shift, whole.rank - s.axis - 1,
+	              whole.dims + s.axis + 1);
+}
+
+static void print_sizes(Header *h)
 {
 	const Func *fn = h->m->main;
-	bool help = false;
+	fprintf(h->f, "/* Elements and bytes of each tensor; -1 and SIZE_MAX where no run can have these dims. */\n\n");
 	for (int i = 0; i < fn->nparam; i++)
-		help |= needs_helpers(h, &fn->params[i]->type);
+		print_input_sizes(h, i);
 	for (int i = 0; i < fn->body.nyield; i++)
-		help |= needs_helpers(h, &fn->body.yields[i]->type);
-	if (help)
-		fprintf(h->f, helpers, h->m->name);
-	for (int i = 0; i < fn->nparam; i++)
-		print_count(h, h->inputs[i], fn->params[i]->name, &fn->params[i]->type);
-	for (int i = 0; i < fn->body.nyield; i++)
-		print_count(h, h->outputs[i], fn->results[i], &fn->body.yields[i]->type);
+		print_output_sizes(h, i);
 }
 
 static void print_tensor(Header *h, const char *array, int i, const char *id, const Type *t)
@@ -247,14 +276,18 @@ static void print_tensor(Header *h, const char *array, int i, const char *id, co
 		fprintf(h->f, "\t%s[%d].dims[%d] = %s;\n", array, i, d, c_dim(h, t->dims[d]));
 }
 
-static void print_signature(Header *h)
+/* Of a step, state inputs are written and outputs that are state are left out. */
+static void print_signature(Header *h, bool step)
 {
 	const Func *fn = h->m->main;
-	fprintf(h->f, "static inline int %s(const %s_dims *dims", h->m->name, h->m->name);
+	State s;
+	fprintf(h->f, "static inline int %s%s(const %s_dims *dims", h->m->name, step ? "_step" : "", h->m->name);
 	for (int i = 0; i < fn->nparam; i++)
-		fprintf(h->f, ",\n\tconst %s *%s", c_type(fn->params[i]->type.dtype), h->inputs[i]);
+		fprintf(h->f, ",\n\t%s%s *%s", step && state_append(fn->params[i]) ? "" : "const ",
+		        c_type(fn->params[i]->type.dtype), h->inputs[i]);
 	for (int i = 0; i < fn->body.nyield; i++)
-		fprintf(h->f, ",\n\t%s *%s", c_type(fn->body.yields[i]->type.dtype), h->outputs[i]);
+		if (!step || !state_of_output(h->m, fn->body.yields[i], &s))
+			fprintf(h->f, ",\n\t%s *%s", c_type(fn->body.yields[i]->type.dtype), h->outputs[i]);
 	if (h->opt->weights_path)
 		fprintf(h->f, ",\n\tconst void *weights, size_t weights_size");
 	fprintf(h->f, ",\n\tvoid *workspace, size_t workspace_size, dcc_exec *exec, dcc_error *error)\n");
@@ -265,7 +298,7 @@ static void print_call(Header *h)
 	const Func *fn = h->m->main;
 	int nin = fn->nparam, nout = fn->body.nyield;
 	fprintf(h->f, "/* Runs the model; a dcc_status. */\n");
-	print_signature(h);
+	print_signature(h, false);
 	fprintf(h->f, "{\n\tdcc_tensor in[%d], out[%d];\n\tdcc_args args;\n", nin ? nin : 1, nout ? nout : 1);
 	fprintf(h->f, "\t(void)dims;\n\tmemset(in, 0, sizeof in);\n\tmemset(out, 0, sizeof out);\n");
 	fprintf(h->f, "\tmemset(&args, 0, sizeof args);\n");
@@ -279,6 +312,36 @@ static void print_call(Header *h)
 	if (h->opt->weights_path)
 		fprintf(h->f, "\targs.weights = weights;\n\targs.weights_size = weights_size;\n");
 	fprintf(h->f, "\targs.exec = exec;\n\targs.error = error;\n\treturn %s_run(&args);\n}\n\n", h->m->name);
+}
+
+static bool has_state(const Header *h)
+{
+	State s;
+	for (int i = 0; i < h->m->main->body.nyield; i++)
+		if (state_of_output(h->m, h->m->main->body.yields[i], &s))
+			return true;
+	return false;
+}
+
+static void print_step(Header *h)
+{
+	const Func *fn = h->m->main;
+	State s;
+	if (!has_state(h))
+		return;
+	fprintf(h->f, "/* The same, with the outputs that are state where they belong. */\n");
+	print_signature(h, true);
+	fprintf(h->f, "{\n\treturn %s(dims", h->m->name);
+	for (int i = 0; i < fn->nparam; i++)
+		fprintf(h->f, ", %s", h->inputs[i]);
+	for (int i = 0; i < fn->body.nyield; i++) {
+		if (state_of_output(h->m, fn->body.yields[i], &s))
+			fprintf(h->f, ",\n\t\t%s + %s_%s_offset(dims)", h->inputs[s.input], h->m->name, h->outputs[i]);
+		else
+			fprintf(h->f, ", %s", h->outputs[i]);
+	}
+	fprintf(h->f, "%s,\n\t\tworkspace, workspace_size, exec, error);\n}\n\n",
+	        h->opt->weights_path ? ", weights, weights_size" : "");
 }
 
 static const char *custom_symbol(const Node *n)
@@ -300,10 +363,17 @@ static void print_customs(Header *h)
 	}
 }
 
+static const char preamble[] =
+	"/* %1$s - compiled by dcc %2$s; link with libdcc.  dcc.h describes every call.\n"
+	" *\n"
+	" * Tensors are row-major and aligned to their element; those of state (dcc --state) live in buffers that runs write in\n"
+	" * place.  The workspace is aligned to %3$d bytes: aligned_alloc(%3$d, %1$s_workspace_size(&dims)).\n"
+	" * A run has the threads of its exec, without one the calling thread alone; dims.threads sizes the workspace for them. */\n";
+
 static void print_header(Header *h)
 {
 	const char *name = h->m->name;
-	fprintf(h->f, "/* %s - compiled by dcc %s; link with libdcc.  dcc.h describes every call. */\n", name, DCC_VERSION);
+	fprintf(h->f, preamble, name, DCC_VERSION, DCC_WORKSPACE_ALIGN);
 	fprintf(h->f, "#ifndef DCC_MODEL_%s_H\n#define DCC_MODEL_%s_H\n\n", name, name);
 	fprintf(h->f, "#include <string.h>\n\n#include \"dcc.h\"\n\n");
 	fprintf(h->f, "#if DCC_ABI_OLDEST > %d || DCC_ABI < %d\n", DCC_ABI, DCC_ABI);
@@ -311,11 +381,14 @@ static void print_header(Header *h)
 	fprintf(h->f, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
 	print_dims(h);
 	fprintf(h->f, "extern const dcc_model %s_model;\n", name);
-	fprintf(h->f, "size_t %s_workspace_size(const %s_dims *dims); /* bytes */\n", name, name);
-	fprintf(h->f, "int %s_run(const dcc_args *args);\n\n", name);
+	fprintf(h->f, "/* Bytes, a multiple of %d; SIZE_MAX where dims are outside their bounds or the size overflows. */\n",
+	        DCC_WORKSPACE_ALIGN);
+	fprintf(h->f, "size_t %s_workspace_size(const %s_dims *dims);\n", name, name);
+	fprintf(h->f, "int %s_run(const dcc_args *args); /* dcc_run(&%s_model, args) */\n\n", name, name);
 	print_customs(h);
-	print_counts(h);
+	print_sizes(h);
 	print_call(h);
+	print_step(h);
 	fprintf(h->f, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
 

@@ -6,12 +6,14 @@
  *     size_t NAME_workspace_size(const NAME_dims *);       bytes, for that many threads (0 counts as 1)
  *     int NAME_run(const dcc_args *);                      a dcc_status
  *     int NAME(const NAME_dims *, inputs..., outputs..., workspace, size, exec, error);   the same, typed
+ *     int64_t NAME_x_count(const NAME_dims *); size_t NAME_x_bytes(const NAME_dims *);    of each input and output x
+ * and where x is state (below) NAME_x_capacity, and NAME_step: NAME without the outputs that are state.
  * Link with libdcc (static, no dependency beyond libc; pthreads only if dcc_pool_new is called).
  *
  * Memory: the caller owns everything.  Nothing is allocated, locked, printed or written outside outputs, workspace and error
  * while a model runs; outputs may be partly written when a run fails.  Tensors are contiguous, row-major, aligned to
- * their element.  Inputs and outputs must not overlap.
- * Threads: any number of threads may run the same model at once, each with its own workspace, outputs and exec.
+ * their element, the workspace and weights to DCC_WORKSPACE_ALIGN.  Inputs and outputs must not overlap.
+ * Threads: a run has as many as its exec says, without one the calling thread alone.  Any number of threads may run the same model at once, each with its own workspace, outputs and exec.
  * The floating-point environment is used as it is found (MXCSR is not changed).
  * Results are bitwise the same for every thread count and every target.
  *
@@ -207,6 +209,49 @@ uint64_t dcc_cpu_features(void);
  * NULL: no memory or no threads.  Release with dcc_pool_free, which takes NULL. */
 dcc_exec *dcc_pool_new(int threads);
 void dcc_pool_free(dcc_exec *);
+
+/* ---- for generated headers: arithmetic on dims that saturates where it would overflow -------------------------------- */
+
+#define DCC_MAX_DIM INT64_C(2147483647)
+#define DCC_MAX_ELEMENTS (INT64_C(1) << 47) /* of one tensor: sizes in bytes and sums of them stay far below 2^63 */
+
+static inline int64_t dcc_add_(int64_t a, int64_t b)
+{
+	int64_t sum;
+	return !__builtin_add_overflow(a, b, &sum) ? sum : a < 0 ? INT64_MIN : INT64_MAX;
+}
+
+static inline int64_t dcc_mul_(int64_t a, int64_t b)
+{
+	int64_t product;
+	return !__builtin_mul_overflow(a, b, &product) ? product : (a < 0) != (b < 0) ? INT64_MIN : INT64_MAX;
+}
+
+static inline int64_t dcc_floordiv_(int64_t a, int64_t b)
+{
+	if (b == 0 || (b == -1 && a == INT64_MIN))
+		return b ? INT64_MAX : 0;
+	return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+
+static inline int64_t dcc_mod_(int64_t a, int64_t b)
+{
+	int64_t r = b == 0 || b == -1 ? 0 : a % b;
+	return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+static inline int64_t dcc_min_(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t dcc_max_(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Elements, with one more axis of d: -1 beyond what a run takes. */
+static inline int64_t dcc_extend_(int64_t n, int64_t d)
+{
+	if (n < 0 || d < 0 || d > DCC_MAX_DIM || (d != 0 && n > DCC_MAX_ELEMENTS / d))
+		return -1;
+	return n * d;
+}
+
+static inline size_t dcc_bytes_(int64_t n, size_t size) { return n < 0 ? SIZE_MAX : (size_t)n * size; }
 
 /* For the emitted code: writes `text` with its {} replaced by a, b, c; returns code. */
 int32_t dcc_report(dcc_error *, int32_t code, const char *text, int64_t a, int64_t b, int64_t c);

@@ -12,8 +12,6 @@
 #include "dcc.h"
 
 enum { MaxThreads = 1 << 16 };
-#define MAX_DIM INT32_MAX
-#define MAX_ELEMENTS (INT64_C(1) << 47) /* of one tensor: sizes in bytes and sums of them stay far below 2^63 */
 
 /* ---- CPU --------------------------------------------------------------------------------------------------------- */
 
@@ -297,9 +295,9 @@ static int32_t check_dims(const Checker *k, const dcc_port *port, const dcc_tens
 			put_int(k->err, port->dims[d]);
 			return DCC_ERROR_SHAPE;
 		}
-		if (n < 0 || n > MAX_DIM)
-			return fail_range(k->err, fail_dim(k, port, d, DCC_ERROR_RANGE, n), 0, MAX_DIM);
-		if (__builtin_mul_overflow(elements, n, &elements) || elements > MAX_ELEMENTS) {
+		if (n < 0 || n > DCC_MAX_DIM)
+			return fail_range(k->err, fail_dim(k, port, d, DCC_ERROR_RANGE, n), 0, DCC_MAX_DIM);
+		if (__builtin_mul_overflow(elements, n, &elements) || elements > DCC_MAX_ELEMENTS) {
 			start_about(k, port, DCC_ERROR_RANGE);
 			put_text(k->err, "more than 2^47 elements");
 			return DCC_ERROR_RANGE;

@@ -1,0 +1,149 @@
+#!/usr/bin/env bash
+# The generated header: it compiles cleanly as C99, C11 and C++11 whatever names a model has, its sizes say what a run
+# reads and writes, and nothing in it overflows.  And the example of a KV cache, which uses what it says of state.
+# usage: header.sh BUILD
+set -u
+. "$(dirname "$0")/expect.bash"
+build=$(cd "$1" && pwd)
+src=$PWD
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+LC_ALL=C.UTF-8
+cd "$tmp" || exit 1
+strict=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror -I. "-I$src/runtime")
+sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
+
+# clean NAME: NAME.h alone, in every language that may include it.
+clean() {
+	echo "#include \"$1.h\"" >use.c
+	cp use.c use.cc
+	for std in c99 c11; do
+		expect 0 '^$' cc -std=$std "${strict[@]}" -Wstrict-prototypes -fsyntax-only use.c
+	done
+	! command -v c++ >/dev/null || expect 0 '^$' c++ -std=c++11 "${strict[@]}" -fsyntax-only use.cc
+}
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+# Words of C, C++, dcc.h and the header itself, digits, names that are equal once they are identifiers, other alphabets.
+words=(class for int static_assert char8_t and NULL INT64_MAX SIZE_MAX errno unix dims args in out exec error workspace
+	workspace_size weights weights_size threads memset dcc_run DCC_H names_run names_dims main)
+odd=(3d 007 a.b a_b a:b a-b _x x_ __x__ été Ж '日本' '*/' '//' '%s' '{}' "$(printf 'ab%.0s' {1..5000})" "$(printf 'ab%.0s' {1..5000})2")
+
+# model NAME: its parameters are called as the words and the odd names, its symbols as the words.
+model() {
+	local word separator=
+	printf 'dcc-ir 1 stage import\nmodel %s\n' "$1"
+	for word in "${words[@]}"; do printf 'sym %s in 1..64\n' "$word"; done
+	printf 'func @main('
+	for word in "${words[@]}"; do
+		printf '%s%%"%s": f32[%s]' "$separator" "$word" "$word"
+		separator=', '
+	done
+	for word in "${odd[@]}"; do printf ', %%"%s": i8[2*int]' "$word"; done
+	printf ') -> (class: f32[class], "b b": i8[2*int]) {\n  %%y: f32[class] = relu %%class\n'
+	printf '  %%z: i8[2*int] = neg %%"*/"\n  return %%y, %%z\n}\n'
+}
+model names >names.ir
+expect 0 '^$' "$build/dcc" -o names.o names.ir
+clean names
+expect 0 'int64_t t_class; /. class: 1 .. 64 ./' cat names.h
+expect 0 'names_t_class_2_count' cat names.h
+expect 0 'names_a_b_2_count' cat names.h
+expect 0 '^46$' grep -c '^	const [a-z0-9_]+ \*[A-Za-z][A-Za-z0-9_]*,$' names.h -E
+expect 1 '^$' grep -E '^	[a-z0-9_ ]+ \*?(class|for|int|errno|unix|NULL|INT64_MAX|exec),$' names.h
+
+# ---- sizes -----------------------------------------------------------------------------------------------------------
+
+cat >sizes.ir <<'IR'
+dcc-ir 1 stage import
+model sizes
+sym n in 0..
+sym m in 0..
+func @main(%x: f32[n, m, 3], %w: f64[n*m*4096]) -> (y: f32[n, m, 3], z: f64[n*m*4096], s: f32[]) {
+  %y: f32[n, m, 3] = relu %x
+  %z: f64[n*m*4096] = neg %w
+  %s: f32[] = sum %x {axes=[0, 1, 2], keepdims=0}
+  return %y, %z, %s
+}
+IR
+cat >sizes.c <<'C'
+#include <stdio.h>
+
+#include "sizes.h"
+#include "step.h"
+
+static int failed;
+#define CHECK(c) ((c) ? 0 : (failed++, printf("line %d: %s\n", __LINE__, #c)))
+
+int main(void)
+{
+	sizes_dims d = {.n = 5, .m = 7};
+	CHECK(sizes_x_count(&d) == 105 && sizes_x_bytes(&d) == 420);
+	CHECK(sizes_w_count(&d) == 35 * 4096 && sizes_w_bytes(&d) == 35 * 32768);
+	CHECK(sizes_s_count(&d) == 1 && sizes_s_bytes(&d) == 4);
+	d.n = 0;
+	CHECK(sizes_x_count(&d) == 0 && sizes_x_bytes(&d) == 0);
+	/* Negative, beyond what a tensor may have, and beyond 64 bits. */
+	d.n = -1;
+	CHECK(sizes_x_count(&d) == -1 && sizes_x_bytes(&d) == SIZE_MAX && sizes_w_bytes(&d) == SIZE_MAX);
+	d.n = d.m = INT32_MAX;
+	CHECK(sizes_x_count(&d) == -1 && sizes_w_count(&d) == -1 && sizes_y_bytes(&d) == SIZE_MAX);
+	d.n = d.m = INT64_MIN;
+	CHECK(sizes_x_count(&d) == -1 && sizes_w_count(&d) == -1 && sizes_z_bytes(&d) == SIZE_MAX);
+	CHECK(dcc_floordiv_(INT64_MIN, -1) == INT64_MAX && dcc_floordiv_(-7, 2) == -4 && dcc_floordiv_(7, -2) == -4);
+	CHECK(dcc_mod_(INT64_MIN, -1) == 0 && dcc_mod_(-7, 3) == 2 && dcc_mod_(7, -3) == -2 && dcc_mod_(5, 0) == 0);
+	CHECK(dcc_add_(INT64_MAX, 1) == INT64_MAX && dcc_add_(INT64_MIN, -1) == INT64_MIN && dcc_add_(3, -5) == -2);
+	CHECK(dcc_mul_(INT64_MIN, -1) == INT64_MAX && dcc_mul_(INT64_MAX, -2) == INT64_MIN && dcc_mul_(-3, 5) == -15);
+
+	/* State: the buffer is the capacity's, whatever is in it. */
+	step_dims s = {.past = 3};
+	CHECK(step_past_k_count(&s) == 24 && step_past_k_capacity(&s) == 32 * 8 && step_past_k_bytes(&s) == 32 * 8 * sizeof(float));
+	CHECK(step_k_count(&s) == 32 && step_k_offset(&s) == 0);
+	return failed != 0;
+}
+C
+step=$src/examples/state
+expect 0 '^$' "$build/dcc" -o sizes.o sizes.ir
+expect 0 '^$' "$build/dcc" --state auto,cap=32 -o step.o "$step/step.ir"
+clean sizes
+clean step
+warn=(-std=c11 -Wall -Wextra -Werror -I. "-I$src/runtime")
+ubsan=(-fsanitize=undefined -fno-sanitize-recover=all)
+if [ "$sanitized" = 0 ]; then
+	cc "${ubsan[@]}" -x c -o empty - <<<'int main(void) { return 0; }' 2>/dev/null || ubsan=()
+	expect 0 '^$' cc "${warn[@]}" "${ubsan[@]}" sizes.c sizes.o step.o "$build/libdcc.a" -o sizes
+	expect 0 '^$' ./sizes
+fi
+
+# ---- a KV cache ------------------------------------------------------------------------------------------------------
+
+# A window slides: the output lies one row behind the input.
+cat >window.ir <<'IR'
+dcc-ir 1 stage import
+model window
+sym b in 1..8
+func @main(%x: f32[1, b, 6], %past: f32[3, b, 6]) -> (y: f32[4, b, 6], next: f32[3, b, 6]) {
+  %0: f32[4, b, 6] = concat %past, %x {axis=0}
+  %1: f32[4, b, 6] = relu %0
+  %2: f32[3, b, 6] = slice %0 {starts=[1, 0, 0]}
+  return %1, %2
+}
+IR
+expect 0 '^$' "$build/dcc" --state next=past,cap=80 --weights=w.bin -o window.o window.ir
+clean window
+expect 0 'past \+ window_next_offset\(dims\)' cat window.h
+expect 0 'return dcc_extend_\(dcc_extend_\(1, dims->b\), 6\);' grep -A3 window_next_offset window.h
+
+# The tokens are those of NumPy on the whole sequence.
+if [ "$sanitized" = 0 ]; then
+	expect 0 '^$' cc "${warn[@]}" "$step/app.c" step.o "$build/libdcc.a" -o app
+	expect 0 '^1 5 2 3 14 7 3 14 7 3 14 7$' ./app
+	expect 0 "^32 rows in the cache: .*capacity of 32" ./app
+	if cc "${warn[@]}" -fsanitize=address "$step/app.c" step.o "$build/libdcc.a" -o asan 2>/dev/null; then
+		expect 0 '^1 5 2 3' env ASAN_OPTIONS=detect_leaks=0 ./asan
+	fi
+fi
+
+echo "header: $checks checks, $failed failed"
+[ $failed = 0 ]
