@@ -557,17 +557,12 @@ static bool is_prefix_mask(const LExpr *x)
 
 LLVMValueRef emit_expr(Emit *e, const LExpr *x)
 {
-	static const int nargs[NLOps] = {
-#define LOP(name, text, n, result) n,
-#include "../ir/loop_ops.def"
-#undef LOP
-	};
 	LLVMValueRef a[3];
-	if (nargs[x->op] == 0 || x->op == LLoad || x->op == LElem || x->op == LInDim || x->op == LOutDim)
+	if (lops[x->op].nargs == 0 || x->op == LLoad || x->op == LElem || x->op == LInDim || x->op == LOutDim)
 		return emit_leaf(e, x);
 	if (is_prefix_mask(x))
 		return emit_prefix_mask(e, x->a[1]->a[0]);
-	for (int i = 0; i < nargs[x->op]; i++)
+	for (int i = 0; i < lops[x->op].nargs; i++)
 		a[i] = emit_expr(e, x->a[i]);
 	LType from = x->a[0]->type;
 	switch (x->op) {

@@ -76,7 +76,6 @@ const Dim *add_multiple(Module *, const Dim *a, const Dim *b, int64_t factor); /
 /* ---- dim_range.c ----------------------------------------------------------------------------------------------- */
 
 bool is_infinite(int64_t bound);
-int64_t floor_div(int64_t a, int64_t b);
 Range range_of(const Dim *);
 Range range_of_sum(Module *, const Dim *a, const Dim *b, int64_t factor); /* of a + factor * b; everything on overflow */
 Range divide_range(Range a, Range b);

@@ -27,11 +27,6 @@ static int64_t mul_bound(int64_t a, int64_t b)
 	return product;
 }
 
-int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
 static int64_t div_bound(int64_t a, int64_t b)
 {
 	if (is_infinite(a))

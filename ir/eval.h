@@ -57,30 +57,6 @@ bool walk_add(Walk *, const Tensor *t); /* a stream over `t` broadcast to the sp
 bool walk_start(Walk *); /* merges axes that all streams cross evenly; false if the space is empty */
 bool walk_next(Walk *);
 
-/* Integers wrap; a remainder has the sign of the divisor. */
-static inline int64_t add_int(int64_t a, int64_t b)
-{
-	return (int64_t)((uint64_t)a + (uint64_t)b);
-}
-
-static inline int64_t sub_int(int64_t a, int64_t b)
-{
-	return (int64_t)((uint64_t)a - (uint64_t)b);
-}
-
-static inline int64_t mul_int(int64_t a, int64_t b)
-{
-	return (int64_t)((uint64_t)a * (uint64_t)b);
-}
-
-static inline int64_t mod_int(int64_t a, int64_t b)
-{
-	if (b == 0 || b == -1)
-		return 0;
-	int64_t r = a % b;
-	return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-
 int64_t int_of_real(double x); /* truncates and saturates; NaN gives 0 */
 /* In place; `stride` elements apart.  All -inf gives NaN, as the decomposed form does. */
 void softmax_row(double *x, int64_t n, int64_t stride);

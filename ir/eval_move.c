@@ -233,7 +233,7 @@ static int64_t padded_index(int64_t i, int64_t n, int64_t mode)
 		return i < 0 ? 0 : n - 1;
 	if (n == 1)
 		return 0;
-	int64_t period = 2 * (n - 1), r = mod_int(i, period);
+	int64_t period = 2 * (n - 1), r = floor_mod(i, period);
 	return r < n ? r : period - r;
 }
 

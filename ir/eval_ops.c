@@ -219,15 +219,6 @@ bool walk_add(Walk *w, const Tensor *t)
 REAL_SCALARS(f32, float)
 REAL_SCALARS(f64, double)
 
-static inline int64_t div_int(int64_t a, int64_t b)
-{
-	if (b == 0)
-		return 0;
-	if (b == -1)
-		return sub_int(0, a);
-	return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
 static int64_t pow_int(int64_t a, int64_t b)
 {
 	int64_t r = 1;
@@ -263,7 +254,7 @@ static _Noreturn void no_meaning(Op op, const char *cls)
 #define EXPAND_Opaque(name, scalar)
 #define EXPAND_Extern(name, scalar)
 #define EXPAND_Group(name, scalar)
-#define OP(name, text, in, cls, shape, attrs, flags, scalar) EXPAND_##cls(name, scalar)
+#define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning) EXPAND_##cls(name, meaning)
 
 enum { ChunkLen = 256 };
 
@@ -398,8 +389,8 @@ static void run_f64(RealChunk *c)
 #define CEIL(x) (x)
 #define ROUND(x) (x)
 #define K(x) int_of_real(x)
-#define IDIV(x, y) div_int(x, y)
-#define IMOD(x, y) mod_int(x, y)
+#define IDIV(x, y) floor_div(x, y)
+#define IMOD(x, y) floor_mod(x, y)
 #define AND(x, y) ((x) & (y))
 #define OR(x, y) ((x) | (y))
 #define XOR(x, y) ((x) ^ (y))
@@ -726,21 +717,25 @@ static const char *eval_norm(EvalNode *e)
 
 /* ---- dispatch --------------------------------------------------------------------------------------------------- */
 
+#define RUN_Source(name) eval_##name
+#define RUN_Ewise(value) eval_ewise
+#define RUN_Reduce(name) eval_##name
+#define RUN_Gemm(name) eval_##name
+#define RUN_Window(name) eval_##name
+#define RUN_Attention(name) eval_##name
+#define RUN_Move(name) eval_##name
+#define RUN_Index(name) eval_##name
+#define RUN_Opaque(name) eval_##name
+#define RUN_Extern(none) NULL /* by the engine */
+#define RUN_Group(none) NULL
 static EvalFn *const eval_fns[NOps] = {
-	[OpIota] = eval_iota, [OpDims] = eval_dims, [OpSum] = eval_reduce, [OpMean] = eval_reduce,
-	[OpReduceMax] = eval_reduce, [OpReduceMin] = eval_reduce, [OpCumSum] = eval_cumsum, [OpSoftmax] = eval_softmax,
-	[OpNorm] = eval_norm, [OpRmsNorm] = eval_norm, [OpMatMul] = eval_matmul, [OpLinear] = eval_linear,
-	[OpLinearPacked] = eval_linear_packed, [OpGlu] = eval_glu,
-	[OpConv] = eval_conv, [OpWinConv] = eval_winconv, [OpAttention] = eval_attention, [OpReshape] = eval_reshape,
-	[OpExpand] = eval_expand, [OpTranspose] = eval_transpose, [OpSlice] = eval_slice, [OpView] = eval_view,
-	[OpConcat] = eval_concat, [OpPad] = eval_pad, [OpPack] = eval_pack, [OpGather] = eval_gather,
-	[OpGatherElem] = eval_gather_elements, [OpGatherND] = eval_gather_nd,
+#undef OP
+#define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning) [Op##name] = RUN_##cls(meaning),
+#include "ops.def"
 };
 
 const char *eval_node(EvalNode *e)
 {
-	if (ops[e->n->op].cls == ClsEwise)
-		return eval_ewise(e);
 	if (!eval_fns[e->n->op])
 		bug("%s has no evaluator", ops[e->n->op].text);
 	return eval_fns[e->n->op](e);

@@ -13,12 +13,6 @@
 
 /* ---- tables ----------------------------------------------------------------------------------------------------- */
 
-const DTypeInfo dtypes[NDTypes] = {
-#define DTYPE(name, text, bytes, ctype, cls, onnx) [name] = {text, bytes, cls, onnx},
-#include "dtypes.def"
-#undef DTYPE
-};
-
 #define DEFAULT_Int(x) .number = x
 #define DEFAULT_Float(x) .number = x
 #define DEFAULT_Dim(x) .number = x
@@ -36,6 +30,7 @@ const AttrInfo attr_infos[NAttrs] = {
 /* Both compilers fold __builtin_strncmp of literals in a static initializer. */
 #define IS_OPT(x) (__builtin_strncmp(#x, "OPT_", 4) == 0)
 #define NAME(x) (&#x[IS_OPT(x) ? 4 : 0])
+#define IS_GIVEN(x) (__builtin_strncmp(#x, "given", 5) == 0)
 #define IN0 0, {NULL}, {false}
 #define IN1(a) 1, {NAME(a)}, {IS_OPT(a)}
 #define IN2(a, b) 2, {NAME(a), NAME(b)}, {IS_OPT(a), IS_OPT(b)}
@@ -44,9 +39,8 @@ const AttrInfo attr_infos[NAttrs] = {
 #define VARIADIC(a) -1, {NAME(a)}, {false}
 #define A(name) ((uint64_t)1 << Attr_##name)
 #define COMMUTES Commutes
-#define IDEMPOTENT Idempotent
-#define OP(name, text, in, cls, shape, attrs, flags, scalar) \
-	[Op##name] = {text, in, Cls##cls, shape_##shape, __builtin_strcmp(#shape, "given") == 0, attrs, flags},
+#define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning)                                             \
+	[Op##name] = {text, in, Cls##cls, Types##takes, Code##code, shape_##shape, IS_GIVEN(shape), attrs, flags},
 const OpInfo ops[NOps] = {
 #include "ops.def"
 };
@@ -59,17 +53,6 @@ bool find_op(const char *text, Op *op)
 	for (int i = 0; i < NOps; i++) {
 		if (!strcmp(ops[i].text, text)) {
 			*op = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-bool find_dtype(const char *text, DType *dtype)
-{
-	for (int i = 0; i < NDTypes; i++) {
-		if (!strcmp(dtypes[i].text, text)) {
-			*dtype = i;
 			return true;
 		}
 	}

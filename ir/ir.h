@@ -9,11 +9,11 @@
 #ifndef DCC_IR_H
 #define DCC_IR_H
 
+#include "scalar.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
 /* ---- arena.c ------------------------------------------------------------------------------------------------------ */
@@ -72,23 +72,6 @@ void diag_catch_signals(void);
 void diag_reset(void); /* forgets the count; for tests */
 
 /* ---- types -------------------------------------------------------------------------------------------------------- */
-
-typedef enum DType {
-#define DTYPE(name, text, bytes, ctype, cls, onnx) name,
-#include "dtypes.def"
-#undef DTYPE
-	NDTypes
-} DType;
-
-typedef enum DClass { ClassFloat, ClassSigned, ClassUnsigned, ClassBool } DClass;
-
-typedef struct DTypeInfo {
-	const char *text;
-	int bytes;
-	DClass cls;
-	int onnx;
-} DTypeInfo;
-extern const DTypeInfo dtypes[NDTypes];
 
 enum { MaxRank = 8 };
 
@@ -178,7 +161,7 @@ typedef struct AttrInfo {
 extern const AttrInfo attr_infos[NAttrs];
 
 typedef enum Op {
-#define OP(name, text, in, cls, shape, attrs, flags, scalar) Op##name,
+#define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning) Op##name,
 #include "ops.def"
 #undef OP
 	NOps
@@ -188,7 +171,9 @@ typedef enum OpClass {
 	ClsSource, ClsEwise, ClsReduce, ClsGemm, ClsWindow, ClsAttention, ClsMove, ClsIndex, ClsOpaque, ClsExtern, ClsGroup
 } OpClass;
 
-enum { MaxIn = 4, Commutes = 1, Idempotent = 2 };
+enum { MaxIn = 4, Commutes = 1 };
+
+typedef enum OpCode { CodeAll, CodeFlt, CodeF32 } OpCode; /* element types that schedules compile */
 
 typedef struct Node Node;
 typedef struct Value Value;
@@ -200,6 +185,8 @@ typedef struct OpInfo {
 	const char *in[MaxIn]; /* operand names */
 	bool optional[MaxIn];
 	OpClass cls;
+	int takes; /* Types... */
+	OpCode code;
 	/* Sets out->dtype, rank, dims from n's operands and attributes; for "given" results checks *out, which the caller has
 	 * filled.  Returns NULL, or what is wrong (in the arena). */
 	const char *(*shape)(Module *, const Node *n, Type *out);

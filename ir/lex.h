@@ -93,21 +93,10 @@ enum { NInfix = 14, TopLevel = 1 };
 
 /* ---- types of the loop IR (loop_verify.c) ----------------------------------------------------------------------- */
 
-typedef enum LResult { ResultSame, ResultMask, ResultGiven, ResultScalar, ResultArg1 } LResult;
-
-typedef struct LOpInfo {
-	const char *text;
-	int nargs;
-	LResult result;
-} LOpInfo;
-extern const LOpInfo lops[NLOps];
-
-static const LType IndexType = {I64, 1};
 static inline bool is_float(LType t)
 {
-	return dtypes[t.elem].cls == ClassFloat;
+	return is_among(t.elem, TypesFlt);
 }
-bool same_ltype(LType, LType);
 char *ltype_text(Arena *, LType); /* "f32<16>" */
 LType lop_type(const LExpr *); /* from the arguments, unless it is given */
 /* Checks one node against its arguments; NULL or what is wrong. */

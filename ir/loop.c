@@ -5,34 +5,19 @@
  * bug().
  * finish_kernel() writes each kernel into a canonical byte string, variables by number, and shares equal ones.
  */
-#include "loop.h"
+#include "lex.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum ResultKind { ResSame, ResMask, ResGiven, ResScalar, ResArg1 } ResultKind;
-
-static const struct {
-	const char *text;
-	int nargs;
-	ResultKind result;
-} lop_infos[NLOps] = {
-#define LOP(name, text, nargs, result) [L##name] = {text, nargs, Res##result},
+const LOpInfo lops[NLOps] = {
+#define LOP(name, text, nargs, args, result) [L##name] = {text, nargs, Types##args, Result##result},
 #include "loop_ops.def"
 #undef LOP
 };
 
-/* What the arguments may be: f floating, i integer, n either, b integer or bool, a any; 0: not built by lop(). */
-static const char arg_class[NLOps] = {
-	[LAdd] = 'n', [LSub] = 'n', [LMul] = 'n', [LDiv] = 'f', [LFloorDiv] = 'i', [LMod] = 'i', [LFma] = 'f',
-	[LMin] = 'n', [LMax] = 'n', [LPMin] = 'n', [LPMax] = 'n', [LNeg] = 'n', [LAbs] = 'n', [LSqrt] = 'f',
-	[LFloor] = 'f', [LCeil] = 'f', [LRound] = 'f', [LEq] = 'a', [LNe] = 'a', [LLt] = 'a', [LLe] = 'a',
-	[LAnd] = 'b', [LOr] = 'b', [LXor] = 'b', [LNot] = 'b', [LShl] = 'i', [LShr] = 'i', [LSelect] = 'a',
-	[LHAdd] = 'n', [LHMax] = 'n', [LHMin] = 'n', [LInDim] = 'i', [LOutDim] = 'i',
-};
-
-static const LType IndexType = {I64, 1}, BoolType = {Bool, 1};
+static const LType BoolType = {Bool, 1};
 
 /* ---- modules and functions --------------------------------------------------------------------------------------- */
 
@@ -226,7 +211,7 @@ static void put_expr(Writer *w, const LExpr *e)
 	} else if (e->op == LElem) {
 		put_int(w, e->tile->number);
 	}
-	for (int i = 0; i < lop_infos[e->op].nargs; i++)
+	for (int i = 0; i < lops[e->op].nargs; i++)
 		put_expr(w, e->a[i]);
 }
 
@@ -361,31 +346,9 @@ LFunc *finish_kernel(LB *b)
 
 /* ---- constants and folding --------------------------------------------------------------------------------------- */
 
-static bool same_type(LType a, LType b)
+bool same_ltype(LType a, LType b)
 {
 	return a.elem == b.elem && a.lanes == b.lanes;
-}
-
-static bool is_float(LType t)
-{
-	return dtypes[t.elem].cls == ClassFloat;
-}
-
-static bool is_int(LType t)
-{
-	return dtypes[t.elem].cls == ClassSigned || dtypes[t.elem].cls == ClassUnsigned;
-}
-
-static int64_t wrap_int(DType elem, int64_t v)
-{
-	switch (elem) {
-	case I8: return (int8_t)v;
-	case I16: return (int16_t)v;
-	case I32: return (int32_t)v;
-	case U8: return (uint8_t)v;
-	case Bool: return v != 0;
-	default: return v;
-	}
 }
 
 static LExpr *int_const(LB *b, LType type, int64_t v)
@@ -417,25 +380,14 @@ static bool is_int_const(const LExpr *e, int64_t *v)
 	return true;
 }
 
-static int64_t floor_div(int64_t x, int64_t y)
+bool fold_ints(LOp op, DType elem, int64_t x, int64_t y, int64_t *r)
 {
-	if (y == 0)
-		return 0;
-	if (y == -1)
-		return (int64_t)(0 - (uint64_t)x);
-	int64_t q = x / y;
-	return q * y != x && (x < 0) != (y < 0) ? q - 1 : q;
-}
-
-static bool fold_ints(LOp op, DType elem, int64_t x, int64_t y, int64_t *r)
-{
-	uint64_t ux = (uint64_t)x, uy = (uint64_t)y;
 	switch (op) {
-	case LAdd: *r = (int64_t)(ux + uy); break;
-	case LSub: *r = (int64_t)(ux - uy); break;
-	case LMul: *r = (int64_t)(ux * uy); break;
+	case LAdd: *r = add_int(x, y); break;
+	case LSub: *r = sub_int(x, y); break;
+	case LMul: *r = mul_int(x, y); break;
 	case LFloorDiv: *r = floor_div(x, y); break;
-	case LMod: *r = (int64_t)(y ? ux - uy * (uint64_t)floor_div(x, y) : 0); break;
+	case LMod: *r = floor_mod(x, y); break;
 	case LMin: case LPMin: *r = x < y ? x : y; break;
 	case LMax: case LPMax: *r = x > y ? x : y; break;
 	case LEq: *r = x == y; break;
@@ -445,7 +397,7 @@ static bool fold_ints(LOp op, DType elem, int64_t x, int64_t y, int64_t *r)
 	case LAnd: *r = x & y; break;
 	case LOr: *r = x | y; break;
 	case LXor: *r = x ^ y; break;
-	case LNeg: *r = (int64_t)(0 - ux); break;
+	case LNeg: *r = sub_int(0, x); break;
 	case LNot: *r = elem == Bool ? !x : ~x; break;
 	default: return false;
 	}
@@ -476,7 +428,7 @@ static LExpr *fold_identity(LB *b, LOp op, LExpr *x, LExpr *y)
 		if (c == 0)
 			return x;
 		return op == LOr && mask ? y : fold_chain(b, op, x, y);
-	case LSub: return c == 0 ? x : lop(b, LAdd, x, int_const(b, y->type, (int64_t)(0 - (uint64_t)c)), NULL);
+	case LSub: return c == 0 ? x : lop(b, LAdd, x, int_const(b, y->type, sub_int(0, c)), NULL);
 	case LMul: return c == 1 ? x : c == 0 ? y : fold_chain(b, op, x, y);
 	case LAnd: return c == 0 ? y : mask ? x : NULL;
 	case LFloorDiv: return c == 1 ? x : c == 0 ? y : NULL;
@@ -491,18 +443,6 @@ static bool commutes(LOp op)
 }
 
 /* ---- expressions ------------------------------------------------------------------------------------------------- */
-
-static bool class_fits(char cls, LType t)
-{
-	switch (cls) {
-	case 'f': return is_float(t);
-	case 'i': return is_int(t);
-	case 'n': return is_float(t) || is_int(t);
-	case 'b': return !is_float(t);
-	case 'a': return true;
-	default: return false;
-	}
-}
 
 static const char *fn_name(const LB *b)
 {
@@ -522,7 +462,7 @@ static void check_args(LB *b, LOp op, LExpr **a, int n)
 	int lanes = 1;
 	for (int i = 0; i < n; i++) {
 		if (!a[i])
-			bug("%s: %s needs %d arguments", fn_name(b), lop_infos[op].text, n);
+			bug("%s: %s needs %d arguments", fn_name(b), lops[op].text, n);
 		if (a[i]->type.lanes == Lanes)
 			lanes = Lanes;
 	}
@@ -531,23 +471,23 @@ static void check_args(LB *b, LOp op, LExpr **a, int n)
 		if (lanes == Lanes)
 			a[i] = splat(b, a[i]);
 		LType want = {i < first ? Bool : a[first]->type.elem, lanes};
-		if (!same_type(a[i]->type, want) || !class_fits(i < first ? 'b' : arg_class[op], want))
-			bug("%s: argument %d of %s is %s<%d>, expected %s<%d>%s", fn_name(b), i, lop_infos[op].text,
+		if (!same_ltype(a[i]->type, want) || !is_among(want.elem, i < first ? TypesAny : lops[op].args))
+			bug("%s: argument %d of %s is %s<%d>, expected %s<%d>%s", fn_name(b), i, lops[op].text,
 			    dtypes[a[i]->type.elem].text, a[i]->type.lanes, dtypes[want.elem].text, lanes,
-			    same_type(a[i]->type, want) ? " of another class" : "");
+			    same_ltype(a[i]->type, want) ? " of another class" : "");
 	}
-	if (lop_infos[op].result == ResScalar && lanes != Lanes)
-		bug("%s: %s of one lane", fn_name(b), lop_infos[op].text);
+	if (lops[op].result == ResultScalar && lanes != Lanes)
+		bug("%s: %s of one lane", fn_name(b), lops[op].text);
 }
 
 static LType result_type(LOp op, LExpr *const *a)
 {
-	switch (lop_infos[op].result) {
-	case ResMask: return (LType){Bool, a[0]->type.lanes};
-	case ResScalar: return (LType){a[0]->type.elem, 1};
-	case ResArg1: return a[1]->type;
-	case ResGiven: return IndexType; /* indim, outdim */
-	case ResSame: break;
+	switch (lops[op].result) {
+	case ResultMask: return (LType){Bool, a[0]->type.lanes};
+	case ResultScalar: return (LType){a[0]->type.elem, 1};
+	case ResultArg1: return a[1]->type;
+	case ResultGiven: return IndexType; /* indim, outdim */
+	case ResultSame: break;
 	}
 	return a[0]->type;
 }
@@ -555,7 +495,7 @@ static LType result_type(LOp op, LExpr *const *a)
 static LExpr *fold(LB *b, LOp op, LType type, LExpr **a, int n)
 {
 	int64_t x, y = 0, r;
-	if (op == LInDim || op == LOutDim || lop_infos[op].result == ResScalar)
+	if (op == LInDim || op == LOutDim || lops[op].result == ResultScalar)
 		return NULL;
 	if (op == LSelect)
 		return is_int_const(a[0], &x) ? a[x ? 1 : 2] : NULL;
@@ -574,9 +514,9 @@ static LExpr *fold(LB *b, LOp op, LType type, LExpr **a, int n)
 LExpr *lop(LB *b, LOp op, LExpr *x, LExpr *y, LExpr *z)
 {
 	LExpr *a[3] = {x, y, z};
-	int n = lop_infos[op].nargs;
-	if (!arg_class[op])
-		bug("%s: %s is not built by lop", fn_name(b), lop_infos[op].text);
+	int n = lops[op].nargs;
+	if (!lops[op].args)
+		bug("%s: %s is not built by lop", fn_name(b), lops[op].text);
 	check_args(b, op, a, n);
 	LType type = result_type(op, a);
 	LExpr *e = fold(b, op, type, a, n);
@@ -616,25 +556,25 @@ LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
 		return new_expr(b, LIota, type);
 	}
 	if (!a)
-		bug("%s: %s of nothing", fn_name(b), lop_infos[op].text);
+		bug("%s: %s of nothing", fn_name(b), lops[op].text);
 	if (op == LSplat) {
 		if (a->type.lanes != 1 || type.lanes != Lanes || a->type.elem != type.elem)
 			bug("%s: splat of %s<%d>", fn_name(b), dtypes[a->type.elem].text, a->type.lanes);
 		e = a->op == LConst ? with_lanes(b, a, Lanes) : NULL;
 	} else if (op == LConvert || op == LBitcast) {
-		if (same_type(type, a->type))
+		if (same_ltype(type, a->type))
 			return a;
 		if (a->type.lanes == 1 && type.lanes == Lanes)
 			return splat(b, lcast(b, op, (LType){type.elem, 1}, a));
 		if (a->type.lanes != type.lanes)
-			bug("%s: %s from 16 lanes to one", fn_name(b), lop_infos[op].text);
+			bug("%s: %s from 16 lanes to one", fn_name(b), lops[op].text);
 		bool bits = op == LBitcast;
 		bool masks = type.elem == Bool || a->type.elem == Bool;
 		if (bits && (masks || dtypes[type.elem].bytes != dtypes[a->type.elem].bytes))
 			bug("%s: bitcast of %s to %s", fn_name(b), dtypes[a->type.elem].text, dtypes[type.elem].text);
 		e = bits ? NULL : fold_convert(b, type, a);
 	} else {
-		bug("%s: %s is not a cast", fn_name(b), lop_infos[op].text);
+		bug("%s: %s is not a cast", fn_name(b), lops[op].text);
 	}
 	if (e)
 		return e;
@@ -647,7 +587,7 @@ static void check_type(LB *b, const char *what, const LExpr *e, LType want)
 {
 	if (!e)
 		bug("%s: %s is missing", fn_name(b), what);
-	if (!same_type(e->type, want))
+	if (!same_ltype(e->type, want))
 		bug("%s: %s is %s<%d>, expected %s<%d>", fn_name(b), what, dtypes[e->type.elem].text, e->type.lanes,
 		    dtypes[want.elem].text, want.lanes);
 }
@@ -751,7 +691,7 @@ LExpr *llet(LB *b, LExpr *e)
 	if (e->op == LConst || e->op == LRef)
 		return e;
 	LStmt *s = add_stmt(b, SLet);
-	s->var = new_lvar(b->m, fresh_name(b, same_type(e->type, IndexType) ? "i" : "v"), e->type);
+	s->var = new_lvar(b->m, fresh_name(b, same_ltype(e->type, IndexType) ? "i" : "v"), e->type);
 	s->e = e;
 	return ref(b, s->var);
 }

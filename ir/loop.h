@@ -20,11 +20,26 @@ typedef struct LType {
 } LType;
 
 typedef enum LOp {
-#define LOP(name, text, nargs, result) L##name,
+#define LOP(name, text, nargs, args, result) L##name,
 #include "loop_ops.def"
 #undef LOP
 	NLOps
 } LOp;
+
+typedef enum LResult { ResultSame, ResultMask, ResultGiven, ResultScalar, ResultArg1 } LResult;
+
+typedef struct LOpInfo {
+	const char *text;
+	int nargs;
+	int args; /* Types... of the arguments; TypesNone: not built by lop() */
+	LResult result;
+} LOpInfo;
+extern const LOpInfo lops[NLOps];
+
+static const LType IndexType = {I64, 1};
+bool same_ltype(LType, LType);
+/* The value of an operation on integers or bools, before it is wrapped to their type; false: not known. */
+bool fold_ints(LOp, DType, int64_t x, int64_t y, int64_t *r);
 
 typedef struct LVar { /* a scalar or vector: let, loop variable, index parameter, symbol of a program */
 	const char *name;

@@ -138,32 +138,6 @@ static void resolve(Run *run, const LFunc *fn)
 
 /* ---- integers ---------------------------------------------------------------------------------------------------- */
 
-static int64_t wrap_int(DType elem, int64_t v)
-{
-	switch (elem) {
-	case I8: return (int8_t)v;
-	case I16: return (int16_t)v;
-	case I32: return (int32_t)v;
-	case U8: return (uint8_t)v;
-	default: return v;
-	}
-}
-
-static int64_t floor_div(int64_t x, int64_t y)
-{
-	if (y == 0)
-		return 0;
-	if (y == -1)
-		return (int64_t)(0 - (uint64_t)x);
-	int64_t q = x / y;
-	return q * y != x && (x < 0) != (y < 0) ? q - 1 : q;
-}
-
-static int64_t floor_mod(int64_t x, int64_t y)
-{
-	return y ? (int64_t)((uint64_t)x - (uint64_t)y * (uint64_t)floor_div(x, y)) : 0;
-}
-
 /* A count beyond the width has no meaning in machine code; here it shifts everything out. */
 static int64_t shift_left(int64_t x, int64_t n, int bits)
 {

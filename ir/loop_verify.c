@@ -14,29 +14,9 @@
 enum { MaxTrips = 64, MaxLocalBytes = 1 << 20, MaxAllLocals = 2 << 20, MaxTileCells = 1024 };
 enum { MaxUnrolled = 1 << 22, WeightAlign = 64 };
 
-const LOpInfo lops[NLOps] = {
-#define LOP(name, text, nargs, result) [L##name] = {text, nargs, Result##result},
-#include "loop_ops.def"
-#undef LOP
-};
-
-/* What the arguments may be: f floating, i integer, n either, b integer or bool, a any; Select's first is a mask. */
-static const char arg_kinds[NLOps] = {
-	[LAdd] = 'n', [LSub] = 'n', [LMul] = 'n', [LDiv] = 'f', [LFloorDiv] = 'i', [LMod] = 'i', [LFma] = 'f',
-	[LMin] = 'n', [LMax] = 'n', [LPMin] = 'n', [LPMax] = 'n', [LNeg] = 'n', [LAbs] = 'n', [LSqrt] = 'f',
-	[LFloor] = 'f', [LCeil] = 'f', [LRound] = 'f', [LEq] = 'a', [LNe] = 'a', [LLt] = 'a', [LLe] = 'a',
-	[LAnd] = 'b', [LOr] = 'b', [LXor] = 'b', [LNot] = 'b', [LShl] = 'i', [LShr] = 'i', [LSelect] = 'a',
-	[LHAdd] = 'n', [LHMax] = 'n', [LHMin] = 'n', [LInDim] = 'i', [LOutDim] = 'i',
-};
-
 static const LType MaskType = {Bool, Lanes}, BoolType = {Bool, 1};
 
 /* ---- types of expressions --------------------------------------------------------------------------------------- */
-
-bool same_ltype(LType a, LType b)
-{
-	return a.elem == b.elem && a.lanes == b.lanes;
-}
 
 char *ltype_text(Arena *arena, LType t)
 {
@@ -54,18 +34,6 @@ LType lop_type(const LExpr *e)
 	case ResultGiven: break;
 	}
 	return e->op == LInDim || e->op == LOutDim ? IndexType : e->type;
-}
-
-static bool kind_fits(char kind, LType t)
-{
-	DClass c = dtypes[t.elem].cls;
-	switch (kind) {
-	case 'f': return c == ClassFloat;
-	case 'i': return c == ClassSigned || c == ClassUnsigned;
-	case 'n': return c != ClassBool;
-	case 'b': return c != ClassFloat;
-	default: return true;
-	}
 }
 
 #define SAY(...) return arena_printf(arena, __VA_ARGS__)
@@ -128,7 +96,7 @@ static const char *operator_error(Arena *arena, const LExpr *e)
 			SAY("argument %d of %s is %s, expected %s", i + 1, info->text, ltype_text(arena, e->a[i]->type),
 			    ltype_text(arena, w));
 	}
-	if (!kind_fits(arg_kinds[e->op], want))
+	if (!is_among(want.elem, info->args))
 		SAY("%s does not take %s", info->text, ltype_text(arena, want));
 	if (info->result == ResultScalar && want.lanes != Lanes)
 		SAY("%s takes 16 lanes, got %s", info->text, ltype_text(arena, want));
@@ -561,38 +529,6 @@ static void set_fold(Verifier *v, const LVar *var, bool known, int64_t value)
 		add_ptr(&v->folds, var, f);
 }
 
-static int64_t floor_div(int64_t x, int64_t y)
-{
-	if (y == 0)
-		return 0;
-	if (y == -1)
-		return (int64_t)(0 - (uint64_t)x);
-	int64_t q = x / y;
-	return q * y != x && (x < 0) != (y < 0) ? q - 1 : q;
-}
-
-static bool fold_binary(LOp op, int64_t a, int64_t b, int64_t *r)
-{
-	uint64_t ua = (uint64_t)a, ub = (uint64_t)b;
-	switch (op) {
-	case LAdd: *r = (int64_t)(ua + ub); return true;
-	case LSub: *r = (int64_t)(ua - ub); return true;
-	case LMul: *r = (int64_t)(ua * ub); return true;
-	case LFloorDiv: *r = floor_div(a, b); return true;
-	case LMod: *r = b ? (int64_t)(ua - ub * (uint64_t)floor_div(a, b)) : 0; return true;
-	case LMin: *r = a < b ? a : b; return true;
-	case LMax: *r = a > b ? a : b; return true;
-	case LEq: *r = a == b; return true;
-	case LNe: *r = a != b; return true;
-	case LLt: *r = a < b; return true;
-	case LLe: *r = a <= b; return true;
-	case LAnd: *r = a & b; return true;
-	case LOr: *r = a | b; return true;
-	case LXor: *r = a ^ b; return true;
-	default: return false;
-	}
-}
-
 /* The value of an i64 or bool that is constant now. */
 static bool fold(const Verifier *v, const LExpr *e, int64_t *r)
 {
@@ -616,7 +552,7 @@ static bool fold(const Verifier *v, const LExpr *e, int64_t *r)
 	default: break;
 	}
 	return lops[e->op].nargs == 2 && e->op != LElem && fold(v, e->a[0], &a) && fold(v, e->a[1], &b) &&
-	       fold_binary(e->op, a, b, r);
+	       fold_ints(e->op, e->a[0]->type.elem, a, b, r);
 }
 
 static void check_cell(Verifier *v, const LTile *t, const LExpr *row, const LExpr *col)

@@ -494,12 +494,12 @@ static void print_operands(FILE *f, const OpInfo *op)
 		fprintf(f, "%s%s%s", i ? ", " : "", op->in[i], op->optional[i] ? "|_" : "");
 }
 
-static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *shape, const char *flags,
-                     const char *scalar)
+static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *takes, const char *shape,
+                     const char *flags, const char *meaning)
 {
 	fprintf(f, "%s(", op->text);
 	print_operands(f, op);
-	fprintf(f, ")\n    class %s, result %s", cls, shape);
+	fprintf(f, ")\n    class %s, takes %s, result %s", cls, takes, op->given ? "given" : shape);
 	const char *sep = ", attributes ";
 	for (int id = 0; id < NAttrs; id++) {
 		if (op->attrs >> id & 1) {
@@ -509,8 +509,10 @@ static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *sha
 	}
 	if (op->flags)
 		fprintf(f, ", %s", flags);
-	if (strcmp(scalar, "NONE"))
-		fprintf(f, "\n    = %s", scalar);
+	if (op->code != CodeAll)
+		fprintf(f, ", compiled for %s", op->code == CodeF32 ? "f32" : "floating types");
+	if (op->cls == ClsEwise)
+		fprintf(f, "\n    = %s", meaning);
 	putc('\n', f);
 }
 
@@ -528,8 +530,9 @@ static void print_default(FILE *f, const AttrInfo *a)
 void print_ops(FILE *f)
 {
 	static const char *const kinds[] = {"integer", "integers", "number", "operator", "word", "dim", "dims", "text"};
-	fputs("Operators: name(operands), class, how the result type follows; the value of one element\n", f);
-#define OP(name, text, in, cls, shape, attrs, flags, scalar) print_op(f, &ops[Op##name], #cls, #shape, #flags, #scalar);
+	fputs("Operators: name(operands), class, element types, how the result type follows; the value of one element\n", f);
+#define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning)                                             \
+	print_op(f, &ops[Op##name], #cls, #takes, #shape, #flags, #meaning);
 #include "ops.def"
 #undef OP
 	fputs("\nAttributes: name, kind, default, meaning\n", f);

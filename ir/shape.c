@@ -138,28 +138,9 @@ static const char *need_broadcastable(Module *m, const Node *n, const Type *t, c
 	return NULL;
 }
 
-enum { Flt = 1, Int = 2, Boo = 4, Num = Flt | Int, Any = Num | Boo };
-
-/* The classes of element types that an op computes with. */
-static const unsigned char takes[NOps] = {
-	[OpIota] = Num, [OpDims] = Any, [OpIdentity] = Any, [OpNeg] = Num, [OpAbs] = Num, [OpSqrt] = Flt,
-	[OpRecip] = Flt, [OpExp] = Flt, [OpLog] = Flt, [OpTanh] = Flt, [OpErf] = Flt, [OpSin] = Flt, [OpCos] = Flt,
-	[OpFloor] = Num, [OpCeil] = Num, [OpRound] = Num, [OpRelu] = Num, [OpSigmoid] = Flt, [OpSilu] = Flt,
-	[OpGelu] = Flt, [OpGeluTanh] = Flt, [OpNot] = Int | Boo, [OpIsNaN] = Flt, [OpClip] = Num, [OpCast] = Any,
-	[OpAdd] = Num, [OpSub] = Num, [OpMul] = Num, [OpDiv] = Flt, [OpIDiv] = Int, [OpIMod] = Int, [OpPow] = Num,
-	[OpMin] = Num, [OpMax] = Num, [OpAnd] = Int | Boo, [OpOr] = Int | Boo, [OpXor] = Int | Boo, [OpEq] = Any,
-	[OpLt] = Any, [OpLe] = Any, [OpWhere] = Any, [OpSum] = Num, [OpMean] = Num, [OpReduceMax] = Num,
-	[OpReduceMin] = Num, [OpCumSum] = Num, [OpSoftmax] = Flt, [OpNorm] = Flt, [OpRmsNorm] = Flt, [OpMatMul] = Num,
-	[OpLinear] = Num, [OpLinearPacked] = Flt, [OpGlu] = Flt, [OpConv] = Flt, [OpWinConv] = Flt, [OpAttention] = Flt,
-	[OpReshape] = Any, [OpExpand] = Any, [OpTranspose] = Any, [OpSlice] = Any, [OpView] = Any, [OpConcat] = Any, [OpPad] = Any,
-	[OpPack] = Flt, [OpGather] = Any, [OpGatherElem] = Any, [OpGatherND] = Any, [OpGroup] = Any,
-};
-
 static const char *need_class(Module *m, const Node *n, DType d)
 {
-	static const unsigned char bit[] = {
-		[ClassFloat] = Flt, [ClassSigned] = Int, [ClassUnsigned] = Int, [ClassBool] = Boo};
-	if (!(takes[n->op] & bit[dtypes[d].cls]))
+	if (!is_among(d, ops[n->op].takes))
 		FAIL("does not take %s", dtypes[d].text);
 	return NULL;
 }
@@ -205,7 +186,7 @@ static const char *need_index(Module *m, const Node *n, int i)
 	const Type *t = type_in(n, i);
 	if (!t)
 		FAIL("operand %s is missing", ops[n->op].in[i]);
-	if (dtypes[t->dtype].cls != ClassSigned && dtypes[t->dtype].cls != ClassUnsigned)
+	if (!is_among(t->dtype, TypesInt))
 		FAIL("indices have type %s, expected integers", dtypes[t->dtype].text);
 	return NULL;
 }
@@ -222,11 +203,9 @@ static const char *append_dims(Module *m, Type *out, const Type *from, int first
 
 /* ---- elementwise and reductions --------------------------------------------------------------------------------- */
 
-/* scale and bias of a normalisation have the dims of the normalised axes */
-static const char *check_norm(Module *m, const Node *n, const Type *x)
+/* The other operands of a normalisation, scale and bias, have the dims of the normalised axes. */
+static const char *check_scales(Module *m, const Node *n, const Type *x, int axis)
 {
-	int axis = 0;
-	TRY(need_axis(m, n, x, &axis));
 	for (int i = 1; i < ops[n->op].nin; i++) {
 		const Type *t = type_in(n, i);
 		if (!t)
@@ -245,10 +224,9 @@ const char *shape_same(Module *m, const Node *n, Type *out)
 	TRY(need_count(m, n));
 	TRY(need_operand(m, n, 0, -1));
 	const Type *x = type_in(n, 0);
-	if (n->op == OpSoftmax || n->op == OpCumSum)
+	if (ops[n->op].attrs >> Attr_axis & 1)
 		TRY(need_axis(m, n, x, &axis));
-	if (n->op == OpNorm || n->op == OpRmsNorm)
-		TRY(check_norm(m, n, x));
+	TRY(check_scales(m, n, x, axis));
 	*out = *x;
 	return NULL;
 }
@@ -386,7 +364,7 @@ const char *shape_glu(Module *m, const Node *n, Type *out)
 	TRY(need_axis(m, n, &t, &axis));
 	int64_t act = attr_int(n, Attr_act);
 	if (act < 0 || act >= NOps || ops[act].cls != ClsEwise || ops[act].nin != 1 || ops[act].shape != shape_same
-	    || !(takes[act] & Flt))
+	    || !(ops[act].takes & TypesFlt))
 		FAIL("act is not an elementwise op of one operand");
 	TRY(need_multiple(m, n, t.dims[axis], dim_const(m, 2), "split axis"));
 	t.dims[axis] = dim_floordiv(m, t.dims[axis], dim_const(m, 2));
@@ -639,27 +617,49 @@ const char *shape_gather_nd(Module *m, const Node *n, Type *out)
 
 /* ---- stated result types ---------------------------------------------------------------------------------------- */
 
-static const char *given_iota(Module *m, const Node *n, const Type *out)
+const char *shape_given(Module *m, const Node *n, Type *out)
 {
+	TRY(need_count(m, n));
+	for (int i = 0; i < ops[n->op].nin; i++)
+		if (n->in[i] || !ops[n->op].optional[i])
+			TRY(need_operand(m, n, i, -1));
+	for (int i = 0; i < out->rank; i++)
+		TRY(need_nonneg(m, n, out->dims[i], "extent of the result"));
+	return NULL;
+}
+
+static const char *given_like_operand(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_given(m, n, out));
+	if (out->dtype != type_in(n, 0)->dtype)
+		FAIL("element types differ: %s and %s", dtypes[type_in(n, 0)->dtype].text, dtypes[out->dtype].text);
+	return NULL;
+}
+
+const char *shape_given_iota(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_given(m, n, out));
 	TRY(need_class(m, n, out->dtype));
 	if (out->rank > 1)
 		FAIL("the result has rank %d, expected at most 1", out->rank);
 	return NULL;
 }
 
-static const char *given_dims(Module *m, const Node *n, const Type *out)
+const char *shape_given_dims(Module *m, const Node *n, Type *out)
 {
 	const Dim *const *values;
 	int count = attr_dims(n, Attr_values, &values);
+	TRY(shape_given(m, n, out));
 	TRY(need_class(m, n, out->dtype));
 	if (!dim_equals(type_numel(m, out), count))
 		FAIL("%d values for %s", count, type_text(m, out));
 	return NULL;
 }
 
-static const char *given_cast(Module *m, const Node *n, const Type *out)
+const char *shape_given_cast(Module *m, const Node *n, Type *out)
 {
 	const Type *x = type_in(n, 0);
+	TRY(shape_given(m, n, out));
 	if (x->rank != out->rank)
 		FAIL("ranks differ: %s and %s", type_text(m, x), type_text(m, out));
 	for (int i = 0; i < x->rank; i++)
@@ -667,22 +667,25 @@ static const char *given_cast(Module *m, const Node *n, const Type *out)
 	return NULL;
 }
 
-static const char *given_reshape(Module *m, const Node *n, const Type *out)
+const char *shape_given_reshape(Module *m, const Node *n, Type *out)
 {
+	TRY(given_like_operand(m, n, out));
 	return need_equal(m, n, type_numel(m, type_in(n, 0)), type_numel(m, out), "element counts");
 }
 
-static const char *given_expand(Module *m, const Node *n, const Type *out)
+const char *shape_given_expand(Module *m, const Node *n, Type *out)
 {
+	TRY(given_like_operand(m, n, out));
 	return need_broadcastable(m, n, type_in(n, 0), out, "operand");
 }
 
-static const char *given_slice(Module *m, const Node *n, const Type *out)
+const char *shape_given_slice(Module *m, const Node *n, Type *out)
 {
 	const Dim *const *starts;
 	const int64_t *steps;
 	const Type *x = type_in(n, 0);
 	int nsteps = attr_ints(n, Attr_steps, &steps);
+	TRY(given_like_operand(m, n, out));
 	TRY(need_rank(m, out, x->rank, "the result"));
 	if (attr_dims(n, Attr_starts, &starts) != x->rank || (nsteps && nsteps != x->rank))
 		FAIL("starts or steps do not have one entry per axis of %s", type_text(m, x));
@@ -703,10 +706,11 @@ static const char *given_slice(Module *m, const Node *n, const Type *out)
 }
 
 /* The first and last element that a view reads are corners of its index box. */
-static const char *given_view(Module *m, const Node *n, const Type *out)
+const char *shape_given_view(Module *m, const Node *n, Type *out)
 {
 	const Dim *const *strides;
 	int64_t lo, hi, count;
+	TRY(given_like_operand(m, n, out));
 	if (attr_dims(n, Attr_strides_dim, &strides) != out->rank)
 		FAIL("strides_dim does not have one entry per axis of %s", type_text(m, out));
 	const Dim *first = attr_dim(m, n, Attr_base), *last = first, *zero = dim_const(m, 0);
@@ -729,9 +733,10 @@ static const char *given_view(Module *m, const Node *n, const Type *out)
 
 enum { PanelCols = 32 };
 
-static const char *given_pack(Module *m, const Node *n, const Type *out)
+const char *shape_given_pack(Module *m, const Node *n, Type *out)
 {
 	const Type *w = type_in(n, 0);
+	TRY(given_like_operand(m, n, out));
 	TRY(need_rank(m, w, 2, "w"));
 	TRY(need_rank(m, out, 3, "the result"));
 	const Dim *cols = w->dims[1], *panel = dim_const(m, PanelCols);
@@ -746,9 +751,10 @@ static const char *given_pack(Module *m, const Node *n, const Type *out)
 }
 
 /* The columns of the result say how much of the last panels is real. */
-static const char *given_linear_packed(Module *m, const Node *n, const Type *out)
+const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 {
 	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	TRY(given_like_operand(m, n, out));
 	TRY(need_rank(m, w, 3, "w"));
 	int64_t inner = attr_int(n, Attr_inner), outer = x->rank - inner;
 	if (inner < 1 || outer < 0 || out->rank != outer + 1)
@@ -775,37 +781,11 @@ static const char *given_linear_packed(Module *m, const Node *n, const Type *out
 }
 
 /* The linker finds the function by this name. */
-static const char *given_custom(Module *m, const Node *n, const Type *out)
+const char *shape_given_custom(Module *m, const Node *n, Type *out)
 {
 	const char *symbol = attr_text(n, Attr_symbol);
-	(void)out;
+	TRY(shape_given(m, n, out));
 	if (!is_c_name(symbol))
 		FAIL("the symbol '%s' is not a C identifier", symbol);
 	return NULL;
-}
-
-typedef struct GivenRule {
-	const char *(*check)(Module *, const Node *, const Type *);
-	bool keeps_dtype;
-} GivenRule;
-
-static const GivenRule given_rules[NOps] = {
-	[OpIota] = {given_iota, false}, [OpDims] = {given_dims, false}, [OpCast] = {given_cast, false},
-	[OpReshape] = {given_reshape, true}, [OpExpand] = {given_expand, true}, [OpSlice] = {given_slice, true},
-	[OpView] = {given_view, true}, [OpPack] = {given_pack, true},
-	[OpLinearPacked] = {given_linear_packed, true}, [OpCustom] = {given_custom, false},
-};
-
-const char *shape_given(Module *m, const Node *n, Type *out)
-{
-	const GivenRule *rule = &given_rules[n->op];
-	TRY(need_count(m, n));
-	for (int i = 0; i < ops[n->op].nin; i++)
-		if (n->in[i] || !ops[n->op].optional[i])
-			TRY(need_operand(m, n, i, -1));
-	for (int i = 0; i < out->rank; i++)
-		TRY(need_nonneg(m, n, out->dims[i], "extent of the result"));
-	if (rule->keeps_dtype && out->dtype != type_in(n, 0)->dtype)
-		FAIL("element types differ: %s and %s", dtypes[type_in(n, 0)->dtype].text, dtypes[out->dtype].text);
-	return rule->check ? rule->check(m, n, out) : NULL;
 }

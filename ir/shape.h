@@ -4,11 +4,9 @@
 
 #include "ir.h"
 
-#define SHAPES(X)                                                                                                      \
-	X(given) X(same) X(bool) X(bcast) X(compare) X(where) X(reduce) X(matmul) X(linear) X(glu) X(conv) X(winconv)  \
-	X(attention) X(transpose) X(concat) X(pad) X(gather) X(gather_elements) X(gather_nd)
-#define DECLARE_SHAPE(word) const char *shape_##word(Module *, const Node *, Type *out);
-SHAPES(DECLARE_SHAPE)
-#undef DECLARE_SHAPE
+#define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning)                                             \
+	const char *shape_##shape(Module *, const Node *, Type *out);
+#include "ops.def"
+#undef OP
 
 #endif

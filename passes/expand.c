@@ -115,27 +115,13 @@ static bool own_outputs(Module *m)
 
 /* ---- what no schedule covers ---------------------------------------------------------------------------------------------------- */
 
-static bool needs_f32(Op op)
-{
-	static const Op list[] = {OpExp, OpLog, OpTanh, OpErf, OpSin, OpCos, OpPow, OpSigmoid, OpSilu, OpGelu, OpGeluTanh, OpSoftmax,
-	                          OpNorm, OpRmsNorm, OpConv, OpWinConv, OpAttention};
-	for (size_t i = 0; i < sizeof list / sizeof *list; i++)
-		if (list[i] == op)
-			return true;
-	return false;
-}
-
 static void check_supported(Module *m, const Node *n)
 {
-	if (needs_f32(n->op) && n->out[0]->type.dtype != F32)
-		error_at(n->loc, "%s of %s is not supported; only f32 is", ops[n->op].text, type_text(m, &n->out[0]->type));
-	bool reduces = n->op == OpSum || n->op == OpMean || n->op == OpReduceMax || n->op == OpReduceMin;
-	if (reduces && n->out[0]->type.dtype == Bool)
-		error_at(n->loc, "%s of bool is not supported", ops[n->op].text);
-	if (n->op == OpMean && dtypes[n->out[0]->type.dtype].cls != ClassFloat)
-		error_at(n->loc, "mean of %s is not supported", type_text(m, &n->out[0]->type));
-	if (n->op == OpConv && n->out[0]->type.rank < 3)
-		error_at(n->loc, "conv without spatial axes is not supported");
+	const Type *t = &n->out[0]->type;
+	if (ops[n->op].code == CodeF32 && t->dtype != F32)
+		error_at(n->loc, "%s of %s is not supported; only f32 is", ops[n->op].text, type_text(m, t));
+	if (ops[n->op].code == CodeFlt && !is_among(t->dtype, TypesFlt))
+		error_at(n->loc, "%s of %s is not supported", ops[n->op].text, type_text(m, t));
 }
 
 bool pass_expand(Module *m)

@@ -22,7 +22,6 @@ LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 #define K(c) lconst(b, x->type, c)
 #define LO attr_float(n, Attr_lo)
 #define HI attr_float(n, Attr_hi)
-#define NONE NULL
 #define OP1(op, u) llet(b, lop(b, op, u, NULL, NULL))
 #define OP2(op, u, v) llet(b, lop(b, op, u, v, NULL))
 #define NEG(u) OP1(LNeg, u)
@@ -58,16 +57,21 @@ LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 #define COS(u) llet(b, vm_cos(b, u))
 #define POW(u, v) llet(b, vm_pow(b, u, v))
 	switch (n->op) {
-#define OP(name, text, ins, cls, shape, attrs, flags, scalar)                                                          \
-	case Op##name: {                                                                                               \
-		LExpr *value_ = scalar;                                                                                \
-		if (!value_)                                                                                           \
-			bug("%s is not elementwise", text);                                                            \
-		return value_;                                                                                         \
-	}
+#define EMIT_Source(name, value)
+#define EMIT_Ewise(name, value) case Op##name: return value;
+#define EMIT_Reduce(name, value)
+#define EMIT_Gemm(name, value)
+#define EMIT_Window(name, value)
+#define EMIT_Attention(name, value)
+#define EMIT_Move(name, value)
+#define EMIT_Index(name, value)
+#define EMIT_Opaque(name, value)
+#define EMIT_Extern(name, value)
+#define EMIT_Group(name, value)
+#define OP(name, text, ins, cls, takes, code, shape, attrs, flags, meaning) EMIT_##cls(name, meaning)
 #include "../ir/ops.def"
 #undef OP
-	default: bug("operator %d", n->op);
+	default: bug("%s is not elementwise", ops[n->op].text);
 	}
 #undef A
 #undef B

@@ -360,11 +360,6 @@ typedef struct Sample { /* a dim, and its value at each point by direct evaluati
 	bool defined[NPoints];
 } Sample;
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b && (a < 0) != (b < 0));
-}
-
 static int64_t apply(int op, int64_t a, int64_t b)
 {
 	switch (op) {

@@ -78,11 +78,6 @@ static bool take_char(Reader *r, char c)
 	return yes;
 }
 
-static int64_t floor_div(int64_t a, int64_t b)
-{
-	return a / b - (a % b != 0 && (a < 0) != (b < 0));
-}
-
 static int64_t apply(Reader *r, char op, int64_t a, int64_t b)
 {
 	int64_t v = 0;
