@@ -74,6 +74,7 @@ void diag_reset(void); /* forgets the count; for tests */
 /* ---- types -------------------------------------------------------------------------------------------------------- */
 
 enum { MaxRank = 8 };
+enum { PanelWidth = 32 }; /* columns of a panel of packed weights */
 
 typedef struct Dim Dim;
 typedef struct Module Module;

@@ -731,23 +731,21 @@ const char *shape_given_view(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
-enum { PanelCols = 32 };
-
 const char *shape_given_pack(Module *m, const Node *n, Type *out)
 {
 	const Type *w = type_in(n, 0);
 	TRY(given_like_operand(m, n, out));
 	TRY(need_rank(m, w, 2, "w"));
 	TRY(need_rank(m, out, 3, "the result"));
-	const Dim *cols = w->dims[1], *panel = dim_const(m, PanelCols);
+	const Dim *cols = w->dims[1], *panel = dim_const(m, PanelWidth);
 	if (attr_int(n, Attr_glu)) {
 		TRY(need_multiple(m, n, cols, dim_const(m, 2), "columns"));
 		cols = dim_floordiv(m, cols, dim_const(m, 2));
-		panel = dim_const(m, PanelCols / 2);
+		panel = dim_const(m, PanelWidth / 2);
 	}
 	TRY(need_equal(m, n, dim_ceildiv(m, cols, panel), out->dims[0], "panel counts"));
 	TRY(need_equal(m, n, w->dims[0], out->dims[1], "rows of w and of the panels"));
-	return need_equal(m, n, dim_const(m, PanelCols), out->dims[2], "panel widths");
+	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[2], "panel widths");
 }
 
 /* The columns of the result say how much of the last panels is real. */
@@ -765,12 +763,12 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 	for (int d = outer; d < x->rank; d++)
 		depth = dim_mul(m, depth, x->dims[d]);
 	TRY(need_equal(m, n, depth, w->dims[1], "inner dimensions"));
-	TRY(need_equal(m, n, dim_const(m, PanelCols), w->dims[2], "panel widths"));
-	const Dim *cols = out->dims[out->rank - 1], *panel = dim_const(m, PanelCols);
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	const Dim *cols = out->dims[out->rank - 1], *panel = dim_const(m, PanelWidth);
 	if (attr_int(n, Attr_glu)) {
 		TRY(need_multiple(m, n, cols, dim_const(m, 2), "columns"));
 		cols = dim_floordiv(m, cols, dim_const(m, 2));
-		panel = dim_const(m, PanelCols / 2);
+		panel = dim_const(m, PanelWidth / 2);
 	}
 	TRY(need_equal(m, n, dim_ceildiv(m, cols, panel), w->dims[0], "panel counts"));
 	if (b) {

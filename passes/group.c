@@ -241,9 +241,9 @@ static bool pack_linear(Module *m, Node *n)
 	const Dim *columns = glu ? dim_floordiv(m, t.dims[1], dim_const(m, 2)) : t.dims[1];
 	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, glu ? attr_int(next, Attr_gate) : 0), mk_int(Attr_inner, inner)};
 
-	panels.dims[0] = dim_ceildiv(m, columns, dim_const(m, glu ? 16 : 32));
+	panels.dims[0] = dim_ceildiv(m, columns, dim_const(m, glu ? PanelWidth / 2 : PanelWidth));
 	panels.dims[1] = t.dims[0];
-	panels.dims[2] = dim_const(m, 32);
+	panels.dims[2] = dim_const(m, PanelWidth);
 	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &n->in[1], 2, attrs, &panels);
 	Value *in[] = {x, w, n->in[2]};
 	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 3, attrs, &n->out[0]->type);

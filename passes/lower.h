@@ -1,123 +1,21 @@
-/* lower.h - from fused tensor IR to loop IR: what the schedules (lower_*.c) share.
- *
- * The program is built node by node.  A schedule opens kernels, reads and writes values through kaccess() and kbuf(), which add
- * the parameters and the call's arguments by themselves, and closes them with kcall().  Symbolic dims become index parameters,
- * constant ones numbers in the text; so equal layers give equal kernels, which are compiled once.
- */
+/* lower.h - the schedules, and the programs that call what they make. */
 #ifndef DCC_LOWER_H
 #define DCC_LOWER_H
 
-#include "pass.h"
-#include "vmath.h"
+#include "kernel.h"
 
-typedef struct Slot { /* a place in the workspace */
-	const Dim *offset, *bytes;
-	bool used;
-	const Dim *need; /* bytes that the present user asked for */
-	const char *what; /* the present user, for the report */
-	int from; /* its first step */
-} Slot;
+/* ---- program.c --------------------------------------------------------------------------------------------------------- */
 
-typedef struct Home { /* where a value lies */
-	LBuf *buf; /* of the program */
-	const Dim *offset; /* bytes, multiple of 64 */
-	Slot *slot; /* to be freed after the last use; NULL: input, output, weight */
-	int last; /* index of the last node that reads it */
-} Home;
-
-typedef struct Lower {
-	Module *m;
-	LModule *lm;
-	const Target *t;
-	LB prog;
-	LBuf **in, **out, *ws, *weights;
-	const Node *node; /* being lowered: a group or a single node */
-	int nstep; /* of the program so far */
-	int nslot, capslot;
-	Slot **slots;
-	const Dim *bytes; /* of all slots */
-	const Dim *worker_bytes; /* scratch of one worker, most of any kernel */
-	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
-	LExpr *scratch, *worker;
-	int nhome, caphome;
-	Value **home_values;
-	Slot *temp[8]; /* of the node being lowered */
-	int ntemp;
-	Value *packed_of; /* whose rows `packed` holds: linears with one input (queries, keys, values) pack it once */
-	Slot *packed;
-} Lower;
-
-enum { MaxKDims = 40 };
-
-typedef struct Kernel {
-	Lower *l;
-	LB b;
-	int narg, ndim, nbuf;
-	LArg args[MaxLArgs];
-	const Dim *dims[MaxKDims];
-	LExpr *dim_vars[MaxKDims];
-	const void *keys[MaxLArgs]; /* Value or Slot of each buffer */
-	LBuf *bufs[MaxLArgs];
-	const Dim *bytes[MaxLArgs]; /* moved to or from each buffer; NULL: none that count */
-	const Dim *flop; /* NULL: it only moves data */
-} Kernel;
-
-typedef struct Access { /* a value, read or written through a view with at most one factor an axis */
-	LBuf *buf;
-	const Dim *base;
-	int rank;
-	const Dim *stride[MaxRank]; /* 0 for axes of extent 1 */
-	const Dim *extent[MaxRank];
-	DType dtype;
-} Access;
-
-/* ---- lower.c --------------------------------------------------------------------------------------------------------- */
-
-/* The view that code can use without a copy: one factor an axis; else v over itself. */
-void plain_view(Module *, Value *v, View *);
-Slot *new_slot(Lower *, const Dim *bytes);
-Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */
-/* A slot for the packed rows of v in l->packed, kept until other rows are packed; NULL if it holds them already. */
-Slot *hold_packed(Lower *, Value *v, const Dim *f32_elements);
-void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
-
-Kernel open_kernel(Lower *, const char *name, bool per_target);
-void kcall(Kernel *); /* closes it and calls it in a step of the program; the kernel lives on as text */
-/* The step's cost: 2 FLOP a multiply-add, 1 an elementwise operation and element.  kaccess, kbuf and kslot count what they hand
- * out as moved once; kreads corrects that for a buffer of which only some elements are read. */
-void kflop(Kernel *, const Dim *flop); /* adds */
-void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementwise nodes first .. end (exclusive) */
-void kreads(Kernel *, const LBuf *, const Dim *elements);
-LExpr *kdim(Kernel *, const Dim *);
-LBuf *kbuf(Kernel *, Value *root, bool write); /* all of root, which has a home */
-LBuf *kslot(Kernel *, Slot *, bool write); /* f32 */
-LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins at w * kworker() */
-LExpr *kworker(Kernel *);
-LExpr *kthreads(Kernel *);
-Access kaccess(Kernel *, Value *);
-/* Element offset of index idx[0..rank) (NULL counts as 0). */
-LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);
-/* Splits the flat number `at` into an index of each of the first n axes. */
-void split_index(Kernel *, LExpr *at, const Dim *const *extent, int n, LExpr **idx);
-/* Pads a with leading broadcast axes to `rank`, and sets stride 0 where its extent is 1. */
-Access broadcast_access(Module *, const Access *, int rank);
-/* Loads up to 16 elements along one axis: contiguous, strided, or one splat. */
-LExpr *load_lanes(Kernel *, const Access *, LExpr *offset, const Dim *stride, LExpr *mask);
-
-LExpr *lane_mask(Kernel *, LExpr *left); /* lanes below `left` */
-/* for i in 0..n step 16: body(ctx, i, mask); whole vectors first, then one masked tail if n is no multiple of 16. */
-void for_lanes(Kernel *, const Dim *n, void (*body)(void *ctx, Kernel *, LExpr *i, LExpr *mask), void *ctx);
-
-/* ---- lower_ewise.c ----------------------------------------------------------------------------------------------------- */
-
-/* The value of one elementwise node from its operands' vectors. */
-LExpr *emit_scalar(Kernel *, const Node *, LExpr *const *in);
-/* Writes nodes first..last of a block over the iteration space of `result`'s type: the kernel of an elementwise group or copy. */
-void lower_ewise(Lower *, Node *first, Node *end, Value *result, Value *home);
-void lower_copy(Lower *, Value *from, Value *to); /* to: the home; from: any view of equal element count */
+void open_program(Lower *);
+void close_program(Lower *);
+LB open_checks(Module *, LModule *); /* symbols, checks and the outputs' dims */
+void close_checks(LB *, const Dim *bytes, const Dim *worker_bytes); /* the workspace's size, which suffices for all targets */
 
 /* ---- the schedules ------------------------------------------------------------------------------------------------------ */
 
+/* Writes nodes first..end of a block over the iteration space of `result`'s type: the kernel of an elementwise group or copy. */
+void lower_ewise(Lower *, Node *first, Node *end, Value *result, Value *home);
+void lower_copy(Lower *, Value *from, Value *to); /* to: the home; from: any view of equal element count */
 void lower_linear(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_matmul(Lower *, Node *, Value *home);
 void lower_winconv(Lower *, Node *, Value *home);
@@ -127,21 +25,5 @@ void lower_gather(Lower *, Node *, Value *home); /* gather, gather_elements, gat
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
 void lower_custom(Lower *, Node *);
-
-/* ---- lower_gemm.c: pieces that attention uses too ------------------------------------------------------------------------- */
-
-enum { PanelWidth = 32 };
-
-/* The register-tile kernel of `rows` rows: acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen.
- * Parameters: a, w, acc, klen, first (1: acc starts at 0). */
-LFunc *tile_kernel(Lower *, int rows);
-/* Calls it for a tile of `rows` (index expression, 1..mr): one branch a row count. */
-void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first);
-/* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */
-void pack_panels(Kernel *, const Access *x, LBuf *panels);
-/* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) k-major to buf[at..], times scale. */
-void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
-/* First row of tile i when `rows` rows are split into balanced `tiles`. */
-LExpr *tile_begin(LB *, LExpr *i, LExpr *rows, LExpr *tiles);
 
 #endif

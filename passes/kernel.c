@@ -1,0 +1,272 @@
+/* kernel.c - what schedules write with: a kernel, its parameters and the arguments of its call, and access to values through views. */
+#include "kernel.h"
+
+#include <string.h>
+
+Kernel open_kernel(Lower *l, const char *name, bool per_target)
+{
+	return (Kernel){.l = l, .b = new_kernel(l->lm, name, per_target ? l->t->name : NULL)};
+}
+
+/* ONNX nodes of the step: all of a group; the first alone for a kernel that only moves data. */
+static int step_locs(Lower *l, bool all, const Loc ***out)
+{
+	const Loc **locs = NULL;
+	int n = 0, cap = 0;
+	const Node *x = l->node->op == OpGroup ? l->node->body->first : l->node;
+
+	for (; x; x = all && x != l->node ? x->next : NULL) {
+		bool known = !x->loc;
+		for (int i = 0; i < n && !known; i++)
+			known = x->loc == locs[i] || (x->loc->node && locs[i]->node && !strcmp(x->loc->node, locs[i]->node));
+		if (!known)
+			PUSH(l->m->arena, locs, n, cap, x->loc);
+	}
+	*out = locs;
+	return n;
+}
+
+void kcall(Kernel *k)
+{
+	Lower *l = k->l;
+	LB *p = &l->prog;
+	const Dim *bytes = dim_const(l->m, 0);
+	const Loc **locs;
+	int nloc = step_locs(l, k->flop, &locs);
+
+	if (!k->b.fn->loc && nloc)
+		k->b.fn->loc = locs[0];
+	LFunc *fn = finish_kernel(&k->b);
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->bytes[i])
+			bytes = dim_add(l->m, bytes, k->bytes[i]);
+	lstep(p);
+	lstep_cost(p, ldim(p, k->flop ? k->flop : dim_const(l->m, 0)), ldim(p, bytes), nloc, locs);
+	lcall(p, fn, k->narg, k->args);
+	lend(p);
+	l->nstep++;
+}
+
+void kflop(Kernel *k, const Dim *flop)
+{
+	k->flop = k->flop ? dim_add(k->l->m, k->flop, flop) : flop;
+}
+
+void kflop_nodes(Kernel *k, const Node *first, const Node *end)
+{
+	for (const Node *n = first; n != end; n = n->next)
+		if (n->op != OpIdentity && n->op != OpCast)
+			kflop(k, dim_mul_const(k->l->m, type_numel(k->l->m, &n->out[0]->type), n->op == OpGlu ? 2 : 1));
+}
+
+void kreads(Kernel *k, const LBuf *buf, const Dim *elements)
+{
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->bufs[i] == buf)
+			k->bytes[i] = dim_min(k->l->m, dim_mul_const(k->l->m, elements, dtypes[buf->elem].bytes), k->bytes[i]);
+}
+
+/* `bytes` more of a buffer, of which there are `all`. */
+static void count_bytes(Kernel *k, const LBuf *buf, const Dim *bytes, const Dim *all)
+{
+	Module *m = k->l->m;
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->bufs[i] == buf)
+			k->bytes[i] = dim_min(m, k->bytes[i] ? dim_add(m, k->bytes[i], bytes) : bytes, all);
+}
+
+static LExpr *add_scalar(Kernel *k, LExpr *value)
+{
+	if (k->narg == MaxLArgs)
+		bug("kernel %s has too many parameters", k->b.fn->name);
+	k->args[k->narg] = arg_e(value);
+	return lparam(&k->b, arena_printf(k->l->m->arena, "n%d", k->narg++));
+}
+
+LExpr *kdim(Kernel *k, const Dim *d)
+{
+	int64_t v;
+
+	if (dim_is_const(d, &v))
+		return li(&k->b, v);
+	for (int i = 0; i < k->ndim; i++)
+		if (k->dims[i] == d)
+			return k->dim_vars[i];
+	if (k->ndim == MaxKDims)
+		bug("kernel %s has too many dims", k->b.fn->name);
+	k->dims[k->ndim] = d;
+	return k->dim_vars[k->ndim++] = add_scalar(k, ldim(&k->l->prog, d));
+}
+
+static LBuf *add_buffer(Kernel *k, const void *key, DType dtype, bool write, LArg arg)
+{
+	for (int i = 0; i < k->nbuf; i++)
+		if (k->keys[i] == key) {
+			k->bufs[i]->written |= write;
+			return k->bufs[i];
+		}
+	if (k->narg == MaxLArgs)
+		bug("kernel %s has too many parameters", k->b.fn->name);
+	k->args[k->narg] = arg;
+	k->keys[k->nbuf] = key;
+	return k->bufs[k->nbuf++] = lparam_buf(&k->b, arena_printf(k->l->m->arena, "b%d", k->narg++), dtype, write);
+}
+
+static LBuf *value_buf(Kernel *k, Value *root, bool write)
+{
+	Home *h = find_home(k->l, root);
+	Module *m = k->l->m;
+	DType t = root->type.dtype;
+	LB *p = &k->l->prog;
+	LExpr *offset = ldim(p, dim_floordiv(m, h->offset, dim_const(m, dtypes[t].bytes)));
+
+	Type storage;
+	storage_type(m, root, &storage);
+	return add_buffer(k, root, t, write, arg_buf(h->buf, t, offset, ldim(p, type_numel(m, &storage))));
+}
+
+static const Dim *bytes_of(Module *m, const Type *t)
+{
+	return dim_mul_const(m, type_numel(m, t), dtypes[t->dtype].bytes);
+}
+
+LBuf *kbuf(Kernel *k, Value *root, bool write)
+{
+	LBuf *buf = value_buf(k, root, write);
+	const Dim *all = bytes_of(k->l->m, &root->type);
+
+	count_bytes(k, buf, all, all);
+	return buf;
+}
+
+LBuf *kslot(Kernel *k, Slot *s, bool write)
+{
+	Module *m = k->l->m;
+	LB *p = &k->l->prog;
+	const Dim *four = dim_const(m, 4);
+	LBuf *buf = add_buffer(k, s, F32, write, arg_buf(k->l->ws, F32, ldim(p, dim_floordiv(m, s->offset, four)),
+	                                                 ldim(p, dim_floordiv(m, s->bytes, four))));
+
+	count_bytes(k, buf, s->need, s->need);
+	return buf;
+}
+
+LExpr *kthreads(Kernel *k)
+{
+	Lower *l = k->l;
+	LExpr *threads = NULL;
+	for (int i = 0; i < l->prog.fn->nparam; i++)
+		if (l->prog.fn->params[i].e && l->prog.fn->params[i].e->var == l->lm->syms[l->lm->nsym - 1])
+			threads = l->prog.fn->params[i].e;
+	return add_scalar(k, threads);
+}
+
+LBuf *kscratch(Kernel *k)
+{
+	Lower *l = k->l;
+	return add_buffer(k, &l->scratch, F32, true, arg_buf(l->ws, F32, l->scratch, NULL));
+}
+
+LExpr *kworker(Kernel *k)
+{
+	return add_scalar(k, k->l->worker);
+}
+
+/* Of the elements that a view shows; broadcast axes show the same ones again. */
+static const Dim *viewed_bytes(Module *m, const View *w, DType dtype)
+{
+	const Dim *n = dim_const(m, dtypes[dtype].bytes);
+	for (int i = 0; i < w->first[w->rank]; i++)
+		if (!dim_equals(w->f[i].stride, 0))
+			n = dim_mul(m, n, w->f[i].extent);
+	return n;
+}
+
+Access kaccess(Kernel *k, Value *v)
+{
+	View w;
+	Module *m = k->l->m;
+	Access a = {.rank = v->type.rank, .dtype = v->type.dtype};
+
+	plain_view(m, v, &w);
+	a.buf = value_buf(k, w.root, false);
+	count_bytes(k, a.buf, viewed_bytes(m, &w, v->type.dtype), bytes_of(m, &w.root->type));
+	a.base = w.base;
+	for (int d = 0; d < a.rank; d++) {
+		a.extent[d] = v->type.dims[d];
+		a.stride[d] = w.first[d + 1] > w.first[d] ? w.f[w.first[d]].stride : dim_const(m, 0);
+	}
+	return a;
+}
+
+Access broadcast_access(Module *m, const Access *a, int rank)
+{
+	Access r = {.buf = a->buf, .base = a->base, .rank = rank, .dtype = a->dtype};
+	for (int d = 0; d < rank; d++) {
+		int e = d - (rank - a->rank);
+		r.stride[d] = e < 0 ? dim_const(m, 0) : a->stride[e];
+		r.extent[d] = e < 0 ? dim_const(m, 1) : a->extent[e];
+	}
+	return r;
+}
+
+LExpr *offset_of(Kernel *k, const Access *a, LExpr *const *idx)
+{
+	LB *b = &k->b;
+	LExpr *at = kdim(k, a->base);
+
+	for (int d = 0; d < a->rank; d++)
+		if (idx[d] && !dim_equals(a->stride[d], 0))
+			at = ladd(b, at, lmul(b, idx[d], kdim(k, a->stride[d])));
+	return at;
+}
+
+void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **idx)
+{
+	LB *b = &k->b;
+
+	for (int d = n - 1; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, extent[d]), NULL)) : at;
+		if (d)
+			at = llet(b, lop(b, LFloorDiv, at, kdim(k, extent[d]), NULL));
+	}
+}
+
+LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, LExpr *mask)
+{
+	LB *b = &k->b;
+
+	if (dim_equals(stride, 0))
+		return lcast(b, LSplat, (LType){a->dtype, Lanes}, lload(b, a->buf, 1, offset, NULL, NULL));
+	return lload(b, a->buf, Lanes, offset, dim_equals(stride, 1) ? NULL : kdim(k, stride), mask);
+}
+
+LExpr *lane_mask(Kernel *k, LExpr *left)
+{
+	LB *b = &k->b;
+	LExpr *few = lop(b, LPMin, lop(b, LPMax, left, li(b, 0), NULL), li(b, Lanes), NULL); /* 32-bit lanes compare faster */
+	return llet(b, llt(b, lcast(b, LIota, (LType){I32, Lanes}, NULL), llet(b, lcast(b, LConvert, (LType){I32, 1}, few))));
+}
+
+void for_lanes(Kernel *k, const Dim *n, void (*body)(void *ctx, Kernel *, LExpr *i, LExpr *mask), void *ctx)
+{
+	LB *b = &k->b;
+	LExpr *len = kdim(k, n), *step = li(b, Lanes);
+	int64_t count;
+	bool known = dim_is_const(n, &count);
+	LExpr *whole = lmul(b, lop(b, LFloorDiv, len, step, NULL), step);
+
+	if (!known || count >= Lanes) {
+		LExpr *i = lfor(b, ForSerial, li(b, 0), whole, step);
+		body(ctx, k, i, NULL);
+		lend(b);
+	}
+	if (known && count % Lanes == 0)
+		return;
+	if (!known)
+		lif(b, llt(b, whole, len));
+	LExpr *i = llet(b, whole);
+	body(ctx, k, i, lane_mask(k, lsub(b, len, i)));
+	if (!known)
+		lend(b);
+}

@@ -1,0 +1,269 @@
+/* lower_linear.c - linear: packed constant weights, and an epilogue.
+ *
+ * y[M, N] = x[M, K] w.  Step one packs x into tiles.  Step two takes panels as the outer loop, split over the workers, and runs all
+ * tiles of a block of rows inside, K in blocks of kb, so that a panel slice stays in L1 while the tiles pass by.  After the last
+ * block of K the epilogue runs over the rows while they are in L1.
+ * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
+ */
+#include "lower.h"
+
+enum {
+	BlockRows = 256, /* rows that share one pass over a panel: at least 128, design.md section 8 */
+	StreamRows = 3, /* so few that all sums of a panel stay in registers, also with 16 of 8 lanes */
+};
+
+/* ---- epilogue ----------------------------------------------------------------------------------------------------------------- */
+
+enum { MaxLeaves = 16 };
+
+typedef struct Epilogue {
+	Lower *l;
+	Node *root, *first; /* first node behind the root, or NULL */
+	Value *result, *home;
+	bool glu;
+	Access out, leaf[MaxLeaves];
+	Value *leaf_values[MaxLeaves];
+	int nleaf;
+	Access bias; /* no buffer: none */
+} Epilogue;
+
+static void add_epilogue_leaf(Epilogue *e, Kernel *k, Value *v)
+{
+	const Type *t = &e->result->type;
+
+	if (v == e->root->out[0])
+		return;
+	for (Node *n = e->first; n; n = n->next)
+		if (v->def == n)
+			return;
+	for (int i = 0; i < e->nleaf; i++)
+		if (e->leaf_values[i] == v)
+			return;
+	if (e->nleaf == MaxLeaves)
+		bug("an epilogue has too many operands");
+	Access a = kaccess(k, v);
+	a = broadcast_access(e->l->m, &a, t->rank);
+	for (int d = 0; d < t->rank; d++)
+		if (dim_equals(a.extent[d], 1)) {
+			a.stride[d] = dim_const(e->l->m, 0);
+		}
+	for (int d = 0; d < t->rank; d++)
+		a.extent[d] = t->dims[d];
+	e->leaf_values[e->nleaf] = v;
+	e->leaf[e->nleaf++] = a;
+}
+
+static void open_epilogue(Epilogue *e, Kernel *k)
+{
+	const Type *t = &e->result->type;
+	const Dim *stride = dim_const(e->l->m, 1);
+
+	e->glu = attr_int(e->root, Attr_glu);
+	if (e->root->in[2])
+		e->bias = kaccess(k, e->root->in[2]);
+	for (Node *n = e->first; n; n = n->next)
+		for (int i = 0; i < n->nin; i++)
+			add_epilogue_leaf(e, k, n->in[i]);
+	e->out = (Access){.buf = kbuf(k, e->home, true), .rank = t->rank, .base = dim_const(e->l->m, 0)};
+	for (int d = t->rank - 1; d >= 0; d--) {
+		e->out.extent[d] = t->dims[d];
+		e->out.stride[d] = stride;
+		stride = dim_mul(e->l->m, stride, t->dims[d]);
+	}
+}
+
+static LExpr *epilogue_operand(Epilogue *e, Value *v, LExpr *root, LExpr *const *leaves, LExpr *const *values)
+{
+	int at = 0;
+
+	if (v == e->root->out[0])
+		return root;
+	for (Node *n = e->first; n; n = n->next, at++)
+		if (v->def == n)
+			return values[at];
+	for (int i = 0; i < e->nleaf; i++)
+		if (e->leaf_values[i] == v)
+			return leaves[i];
+	bug("a value inside an epilogue is unknown");
+}
+
+static LExpr *load_bias(Epilogue *e, Kernel *k, LExpr *col, LExpr *mask)
+{
+	LB *b = &k->b;
+	const Dim *stride = e->bias.stride[0];
+	LExpr *at = ladd(b, kdim(k, e->bias.base), lmul(b, col, kdim(k, stride)));
+	return load_lanes(k, &e->bias, at, stride, mask);
+}
+
+/* One vector of 16 columns of one row: `sums` are the products (value and gate for glu), `col` the first column of the result. */
+static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr *const *rows, LExpr *out_row, LExpr *col, LExpr *mask)
+{
+	LB *b = &k->b;
+	Module *m = e->l->m;
+	enum { MaxNodes = 64 };
+	LExpr *leaves[MaxLeaves], *values[MaxNodes], *in[MaxIn], *y = sum;
+	int last = e->out.rank - 1, at = 0;
+	bool second = e->glu && attr_int(e->root, Attr_gate) == 0;
+
+	if (e->bias.buf) {
+		const Type *t = &e->root->out[0]->type;
+		LExpr *half = e->glu ? kdim(k, dim_floordiv(m, t->dims[t->rank - 1], dim_const(m, 2))) : li(b, 0);
+		LExpr *vcol = e->glu && !second ? ladd(b, half, col) : col, *gcol = second ? ladd(b, half, col) : col;
+		y = llet(b, ladd(b, y, load_bias(e, k, vcol, mask)));
+		if (gate)
+			gate = llet(b, ladd(b, gate, load_bias(e, k, gcol, mask)));
+	}
+	for (int i = 0; i < e->nleaf; i++) {
+		const Dim *stride = e->leaf[i].stride[last];
+		LExpr *offset = rows[i];
+		if (!dim_equals(stride, 0))
+			offset = ladd(b, offset, lmul(b, col, kdim(k, stride)));
+		leaves[i] = llet(b, load_lanes(k, &e->leaf[i], offset, stride, mask));
+	}
+	for (Node *n = e->first; n; n = n->next) {
+		if (at == MaxNodes)
+			bug("an epilogue has too many nodes");
+		if (n->op == OpGlu) { /* the first node, by pass layout */
+			Node act = {.op = attr_int(n, Attr_act), .nin = 1, .nout = 1, .in = n->in, .out = n->out};
+			LExpr *g = emit_scalar(k, &act, &gate);
+			values[at++] = llet(b, lmul(b, y, g));
+			continue;
+		}
+		for (int i = 0; i < n->nin; i++)
+			in[i] = epilogue_operand(e, n->in[i], y, leaves, values);
+		values[at++] = emit_scalar(k, n, in);
+	}
+	lstore(b, e->out.buf, ladd(b, out_row, col), NULL, mask, epilogue_operand(e, e->result, y, leaves, values));
+}
+
+/* Rows from .. to of panel `panel`; acc holds them from acc_row on. */
+static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_row, LExpr *panel)
+{
+	LB *b = &k->b;
+	const Type *t = &e->result->type;
+	const Dim *width = t->dims[t->rank - 1];
+	LExpr *rows[MaxLeaves], *n = kdim(k, width);
+	int64_t known;
+	bool whole = dim_is_const(width, &known) && known % (e->glu ? Lanes : PanelWidth) == 0;
+
+	LExpr *row = lfor(b, ForSerial, from, to, NULL);
+	LExpr *sums = llet(b, lmul(b, ladd(b, acc_row, lsub(b, row, from)), li(b, PanelWidth)));
+	LExpr *out_row = llet(b, lmul(b, row, n));
+	for (int i = 0; i < e->nleaf; i++)
+		rows[i] = row_offset(k, &e->leaf[i], e->leaf[i].rank - 1, row);
+	if (e->glu) {
+		LExpr *col = llet(b, lmul(b, panel, li(b, Lanes)));
+		LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
+		emit_columns(e, k, llet(b, lload(b, acc, Lanes, sums, NULL, NULL)),
+		             llet(b, lload(b, acc, Lanes, ladd(b, sums, li(b, Lanes)), NULL, NULL)), rows, out_row, col, mask);
+	} else {
+		LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+		LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
+		LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
+		emit_columns(e, k, llet(b, lload(b, acc, Lanes, ladd(b, sums, j), NULL, NULL)), NULL, rows, out_row, col, mask);
+		lend(b);
+	}
+	lend(b);
+}
+
+/* ---- linear ------------------------------------------------------------------------------------------------------------------- */
+
+/* While tile number t of `tiles` computes on a slice of the weights, its share of the next slice comes into the cache: the first tile
+ * of a slice would otherwise wait for memory.  The last slice prefetches what follows the panel, which is the next one. */
+static void prefetch_next(Kernel *k, LBuf *w, LExpr *next, LExpr *klen, LExpr *t, LExpr *tiles)
+{
+	LB *b = &k->b;
+	LExpr *lines = llet(b, lmul(b, klen, li(b, PanelWidth * 4 / 64)));
+	LExpr *from = llet(b, lop(b, LFloorDiv, lmul(b, lines, t), tiles, NULL));
+	LExpr *to = llet(b, lop(b, LFloorDiv, lmul(b, lines, ladd(b, t, li(b, 1))), tiles, NULL));
+
+	LExpr *line = lfor(b, ForSerial, from, to, NULL);
+	lprefetch(b, w, ladd(b, next, lmul(b, line, li(b, Lanes))));
+	lend(b);
+}
+
+/* The sums of one panel if there are only a few rows; opens the other case, which the caller closes.  False: there is none. */
+static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr *wp, LBuf *acc, LExpr *nr, LExpr *nk)
+{
+	LB *b = &k->b;
+	int64_t lo, hi;
+
+	dim_range(rows, &lo, &hi);
+	if (lo > StreamRows)
+		return false;
+	for (int r = 1; r <= StreamRows; r++) {
+		lif(b, lop(b, LEq, nr, li(b, r), NULL));
+		lcall(b, stream_kernel(k->l, r), 4,
+		      (LArg[]){arg_buf(packed, F32, li(b, 0), lmul(b, nk, li(b, r))), arg_buf(w, F32, wp, lmul(b, nk, li(b, PanelWidth))),
+		               arg_buf(acc, F32, li(b, 0), li(b, r * PanelWidth)), arg_e(nk)});
+		lend(b);
+	}
+	lif(b, llt(b, li(b, StreamRows), nr));
+	return true;
+}
+
+/* For row blocks x panels in parallel: K blocks, tiles, epilogue. */
+static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *panels)
+{
+	LB *b = &k->b;
+	Lower *l = k->l;
+	Module *m = l->m;
+	int block_tiles = BlockRows / l->t->mr;
+	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
+	LExpr *nr = kdim(k, rows), *nt = kdim(k, tiles), *nk = kdim(k, depth), *np = kdim(k, panels), *step = li(b, l->t->kb);
+
+	LBuf *acc = llocal(b, "acc", F32, (int64_t)block_tiles * l->t->mr * PanelWidth);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), np), NULL);
+	LExpr *block = llet(b, lop(b, LFloorDiv, p, np, NULL)), *panel = llet(b, lsub(b, p, lmul(b, block, np)));
+	LExpr *nb = kdim(k, blocks); /* balanced too: at most block_tiles tiles each */
+	LExpr *t0 = llet(b, tile_begin(b, block, nt, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), nt, nb));
+	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt)), *wp = llet(b, lmul(b, panel, lmul(b, nk, li(b, PanelWidth))));
+
+	bool few = emit_stream(k, rows, packed, w, wp, acc, nr, nk);
+	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
+	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
+	LExpr *count = llet(b, lsub(b, to, from));
+	LExpr *a_at = llet(b, ladd(b, lmul(b, from, nk), lmul(b, k0, count)));
+	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth))));
+	prefetch_next(k, w, llet(b, ladd(b, w_at, lmul(b, klen, li(b, PanelWidth)))), klen, lsub(b, t, t0), llet(b, lsub(b, t1, t0)));
+	call_tile(k, count, packed, a_at, w, w_at, acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), klen, first);
+	lend(b);
+	lend(b);
+	if (few)
+		lend(b);
+	LExpr *last = llet(b, tile_begin(b, t1, nr, nt));
+	emit_epilogue(e, k, row0, last, acc, li(b, 0), panel);
+	lend(b);
+}
+
+void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
+{
+	Module *m = l->m;
+	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type;
+	const Dim *depth = wt->dims[1], *panels = wt->dims[0], *rows = dim_const(m, 1);
+	int inner = (int)attr_int(root, Attr_inner);
+
+	for (int d = 0; d < xt->rank - inner; d++)
+		rows = dim_mul(m, rows, xt->dims[d]);
+	const Dim *tiles = tiles_of(l, rows);
+	Slot *packed = hold_packed(l, root->in[0], dim_mul(m, rows, depth));
+	if (packed) /* not the rows that the last linear has left packed */
+		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed);
+	packed = l->packed;
+
+	Kernel k = open_kernel(l, "linear", true);
+	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home};
+	LBuf *a = kslot(&k, packed, false), *w = kbuf(&k, root->in[1], false);
+	open_epilogue(&e, &k);
+	emit_gemm(&k, &e, a, w, rows, depth, tiles, panels);
+	const Dim *outputs = type_numel(m, &root->out[0]->type);
+	kflop(&k, dim_mul_const(m, dim_mul(m, outputs, depth), 2));
+	if (root->in[2])
+		kflop(&k, outputs);
+	kflop_nodes(&k, epilogue, NULL);
+	k.b.fn->loc = root->loc;
+	kcall(&k);
+}

@@ -1,0 +1,172 @@
+/* lower_matmul.c - products of two activations: f32 by register tiles, any other element type where the operands lie. */
+#include "lower.h"
+
+static Access transposed(const Access *a, bool swap)
+{
+	Access r = *a;
+	int x = a->rank - 2, y = a->rank - 1;
+
+	if (swap) {
+		r.stride[x] = a->stride[y];
+		r.stride[y] = a->stride[x];
+		r.extent[x] = a->extent[y];
+		r.extent[y] = a->extent[x];
+	}
+	return r;
+}
+
+/* A vector counts as one row (a) or one column (b). */
+static Access as_matrix(Module *m, const Access *a, bool column)
+{
+	Access r = *a;
+	if (a->rank >= 2)
+		return r;
+	r.rank = 2;
+	int axis = column ? 0 : 1;
+	r.stride[axis] = a->stride[0];
+	r.extent[axis] = a->extent[0];
+	r.stride[1 - axis] = dim_const(m, 0);
+	r.extent[1 - axis] = dim_const(m, 1);
+	return r;
+}
+
+typedef struct Products {
+	Access a, b;
+	LExpr *a_at, *b_at, *y_at; /* of a row of a and of the result, and of the matrix b */
+	LBuf *y;
+	LTile *sum;
+} Products;
+
+static void emit_products(void *ctx, Kernel *k, LExpr *col, LExpr *mask)
+{
+	Products *p = ctx;
+	LB *b = &k->b;
+	int inner = p->a.rank - 1;
+	const LType vec = p->sum->type;
+	LExpr *zero = li(b, 0), *at = llet(b, ladd(b, p->b_at, lmul(b, col, kdim(k, p->b.stride[inner]))));
+
+	lset_tile(b, p->sum, zero, zero, lconst(b, vec, 0));
+	LExpr *i = lfor(b, ForSerial, zero, kdim(k, p->a.extent[inner]), NULL);
+	LExpr *x = lload(b, p->a.buf, 1, ladd(b, p->a_at, lmul(b, i, kdim(k, p->a.stride[inner]))), NULL, NULL);
+	LExpr *row = load_lanes(k, &p->b, ladd(b, at, lmul(b, i, kdim(k, p->b.stride[inner - 1]))), p->b.stride[inner], mask);
+	LExpr *term = lmul(b, lcast(b, LSplat, vec, x), row);
+	lset_tile(b, p->sum, zero, zero, ladd(b, lelem(b, p->sum, zero, zero), term));
+	lend(b);
+	lstore(b, p->y, ladd(b, p->y_at, col), NULL, mask, lelem(b, p->sum, zero, zero));
+}
+
+/* Any element type, 16 columns at a time where the operands lie: models multiply masks and counts so, not large matrices. */
+static void lower_plain_matmul(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "plain_matmul", false);
+	LB *b = &k.b;
+	const Type *t = &n->out[0]->type;
+	Access x = kaccess(&k, n->in[0]), w = kaccess(&k, n->in[1]);
+	int batch_axes = t->rank - (x.rank > 1) - (w.rank > 1), rank = batch_axes + 2;
+	const Dim *extent[MaxRank], *rows = dim_const(m, 1);
+	LExpr *idx[MaxRank] = {0};
+
+	x = as_matrix(m, &x, false);
+	x = transposed(&x, attr_int(n, Attr_trans_a));
+	w = as_matrix(m, &w, true);
+	w = transposed(&w, attr_int(n, Attr_trans_b));
+	Products p = {.a = broadcast_access(m, &x, rank), .b = broadcast_access(m, &w, rank), .y = kbuf(&k, home, true)};
+	for (int d = 0; d <= batch_axes; d++) {
+		extent[d] = d < batch_axes ? t->dims[d] : p.a.extent[d];
+		rows = dim_mul(m, rows, extent[d]);
+	}
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, rows), NULL);
+	split_index(&k, row, extent, batch_axes + 1, idx);
+	p.a_at = llet(b, offset_of(&k, &p.a, idx));
+	idx[batch_axes] = NULL;
+	p.b_at = llet(b, offset_of(&k, &p.b, idx));
+	p.y_at = llet(b, lmul(b, row, kdim(&k, p.b.extent[rank - 1])));
+	p.sum = lnew_tile(b, "sum", (LType){t->dtype, Lanes}, 1, 1);
+	for_lanes(&k, p.b.extent[rank - 1], emit_products, &p);
+	lend(b);
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), p.a.extent[rank - 1]), 2));
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
+
+/* out[batch, M, N]: the right operand is packed into panels by a first kernel, the left tile by tile inside the second. */
+void lower_matmul(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	if (n->out[0]->type.dtype != F32) {
+		lower_plain_matmul(l, n, home);
+		return;
+	}
+	Kernel pk = open_kernel(l, "panels", false);
+	Access b0 = kaccess(&pk, n->in[1]);
+	b0 = as_matrix(m, &b0, true);
+	b0 = transposed(&b0, attr_int(n, Attr_trans_b));
+	int rb = b0.rank;
+	const Dim *depth = b0.extent[rb - 2], *width = b0.extent[rb - 1], *one = dim_const(m, 1), *own = one;
+	const Dim *panels = dim_ceildiv(m, width, dim_const(m, PanelWidth)), *panel_size = dim_mul_const(m, depth, PanelWidth);
+	for (int d = 0; d < rb - 2; d++)
+		own = dim_mul(m, own, b0.extent[d]);
+	Slot *packed = temp_slot(l, dim_mul(m, own, dim_mul(m, panels, panel_size)));
+	pack_panels(&pk, &b0, kslot(&pk, packed, true));
+	kcall(&pk);
+
+	Kernel k = open_kernel(l, "matmul", true);
+	LB *b = &k.b;
+	Access a = kaccess(&k, n->in[0]);
+	a = as_matrix(m, &a, false);
+	a = transposed(&a, attr_int(n, Attr_trans_a));
+	const Type *t = &n->out[0]->type;
+	bool row_vector = n->in[0]->type.rank == 1, col_vector = n->in[1]->type.rank == 1;
+	int batch_axes = t->rank - !row_vector - !col_vector;
+	const Dim *batch = one, *rows = a.extent[a.rank - 2], *tiles = tiles_of(l, rows);
+	for (int d = 0; d < batch_axes; d++)
+		batch = dim_mul(m, batch, t->dims[d]);
+	a = broadcast_access(m, &a, batch_axes + 2);
+	Access pb = {.rank = batch_axes, .base = dim_const(m, 0)}; /* panel number of a batch */
+	const Dim *stride = panels;
+	for (int d = batch_axes - 1; d >= 0; d--) {
+		int e = d - (batch_axes - (rb - 2));
+		pb.stride[d] = e < 0 || dim_equals(b0.extent[e], 1) ? dim_const(m, 0) : stride;
+		if (e >= 0)
+			stride = dim_mul(m, stride, b0.extent[e]);
+		if (dim_equals(a.extent[d], 1))
+			a.stride[d] = dim_const(m, 0);
+	}
+	need_scratch(l, dim_mul_const(m, depth, l->t->mr));
+	LBuf *w = kslot(&k, packed, false), *out = kbuf(&k, home, true), *scratch = kscratch(&k);
+	LExpr *mine = kworker(&k), *nk = kdim(&k, depth), *np = kdim(&k, panels), *nt = kdim(&k, tiles), *nr = kdim(&k, rows);
+	LExpr *nn = kdim(&k, width), *step = li(b, l->t->kb), *workers = kthreads(&k);
+	LExpr *tasks = llet(b, lmul(b, kdim(&k, batch), nt));
+	LBuf *acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
+
+	LExpr *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
+	LExpr *space = llet(b, lmul(b, worker, mine));
+	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL),
+	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, li(b, 1))), workers, NULL), NULL);
+	LExpr *at = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, at, nt)));
+	LExpr *idx[MaxRank] = {0};
+	split_index(&k, at, t->dims, batch_axes, idx);
+	LExpr *from = llet(b, tile_begin(b, tile, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), nr, nt));
+	LExpr *count = llet(b, lsub(b, to, from));
+	pack_tile(&k, &a, llet(b, offset_of(&k, &a, idx)), from, to, scratch, space, 1);
+	LExpr *first_panel = llet(b, offset_of(&k, &pb, idx));
+	LExpr *panel = lfor(b, ForSerial, li(b, 0), np, NULL);
+	LExpr *wp = llet(b, lmul(b, ladd(b, first_panel, panel), kdim(&k, panel_size)));
+	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step);
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
+	call_tile(&k, count, scratch, llet(b, ladd(b, space, lmul(b, k0, count))), w, llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))),
+	          acc, li(b, 0), klen, first);
+	lend(b);
+	LExpr *i = lfor(b, ForSerial, from, to, NULL);
+	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+	LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
+	LExpr *sum = lload(b, acc, Lanes, ladd(b, lmul(b, lsub(b, i, from), li(b, PanelWidth)), j), NULL, NULL);
+	lstore(b, out, ladd(b, lmul(b, ladd(b, lmul(b, at, nr), i), nn), col), NULL, lane_mask(&k, lsub(b, nn, col)), sum);
+	for (int c = 0; c < 5; c++)
+		lend(b);
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}

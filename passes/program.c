@@ -1,0 +1,167 @@
+/* program.c - the frames of programs: parameters, the workers' scratch; and what all targets share: symbols, checks, sizes. */
+#include "lower.h"
+
+#include <string.h>
+
+/* Symbol i of the module; the last is the number of threads. */
+static LExpr *sym_ref(LB *b, int i)
+{
+	LExpr *e = arena_alloc(b->m->arena, sizeof *e);
+	*e = (LExpr){.op = LRef, .type = {I64, 1}, .var = b->lm->syms[i]};
+	return e;
+}
+
+void open_program(Lower *l)
+{
+	Module *m = l->m;
+	LFunc *fn = arena_alloc(m->arena, sizeof *fn);
+	int nout = m->main->body.nyield, np = m->main->nparam;
+
+	*fn = (LFunc){.name = arena_printf(m->arena, "main.%s", l->t->name), .program = true, .target = l->t->name};
+	fn->params = arena_alloc(m->arena, (np + nout + 2 + l->lm->nsym + MaxLArgs) * sizeof *fn->params);
+	l->prog = (LB){.m = m, .lm = l->lm, .fn = fn, .at = &fn->body};
+	l->in = arena_alloc(m->arena, (np + 1) * sizeof *l->in);
+	l->out = arena_alloc(m->arena, (nout + 1) * sizeof *l->out);
+#define PROGRAM_BUF(dst, nm, type, w)                                                                                  \
+	do {                                                                                                           \
+		LBuf *buf_ = arena_alloc(m->arena, sizeof *buf_);                                                      \
+		*buf_ = (LBuf){.name = nm, .elem = type, .written = w};                                                \
+		fn->params[fn->nparam++] = (LArg){.buf = buf_, .elem = type};                                          \
+		dst = buf_;                                                                                            \
+	} while (0)
+	for (int i = 0; i < np; i++)
+		PROGRAM_BUF(l->in[i], arena_printf(m->arena, "in%d", i), m->main->params[i]->type.dtype, false);
+	for (int i = 0; i < nout; i++)
+		PROGRAM_BUF(l->out[i], arena_printf(m->arena, "out%d", i), m->main->body.yields[i]->type.dtype, true);
+	PROGRAM_BUF(l->ws, "ws", U8, true);
+	PROGRAM_BUF(l->weights, "weights", U8, false);
+#undef PROGRAM_BUF
+	for (int i = 0; i < l->lm->nsym; i++)
+		fn->params[fn->nparam++] = (LArg){.e = sym_ref(&l->prog, i), .elem = I64};
+	LStmt *s[2];
+	LExpr *v[2];
+	for (int i = 0; i < 2; i++) {
+		v[i] = llet(&l->prog, ladd(&l->prog, sym_ref(&l->prog, l->lm->nsym - 1), li(&l->prog, 1))); /* set by close_program */
+		s[i] = l->prog.at->last;
+	}
+	l->scratch = v[0];
+	l->worker = v[1];
+	l->scratch_let = s[0];
+	l->worker_let = s[1];
+}
+
+void close_program(Lower *l)
+{
+	const Dim *four = dim_const(l->m, 4);
+
+	if (l->packed)
+		release_slot(l, l->packed);
+	l->scratch_let->e = ldim(&l->prog, dim_floordiv(l->m, l->bytes, four));
+	l->worker_let->e = ldim(&l->prog, dim_floordiv(l->m, l->worker_bytes, four));
+	PUSH(l->m->arena, l->lm->programs, l->lm->nprog, l->lm->capprog, l->prog.fn);
+}
+
+/* No value has a home yet, whatever other passes left in the scratch fields. */
+/* ---- what all targets share ------------------------------------------------------------------------------------------------- */
+
+static LExpr *in_dim(LB *b, int input, int d)
+{
+	return lop(b, LInDim, li(b, input), li(b, d), NULL);
+}
+
+/* The value of symbol s from dim d of input i: the dim itself, or the dim less a constant.  NULL if it says something else. */
+static LExpr *symbol_from(Module *m, LB *b, int s, int i, int d, bool exact)
+{
+	const Dim *x = m->main->params[i]->type.dims[d], *rest = dim_sub(m, x, dim_sym(m, m->syms[s]->name));
+
+	if (!dim_uses_sym(x, m->syms[s]) || !dim_is_const(rest, NULL) || (exact && !dim_equals(rest, 0)))
+		return NULL;
+	return lsub(b, in_dim(b, i, d), ldim(b, rest));
+}
+
+/* Symbols are read off the inputs, from a dim that is the symbol where there is one. */
+static void bind_symbols(Module *m, LB *b)
+{
+	for (int s = 0; s < m->nsym; s++)
+		for (int exact = 1; exact >= 0; exact--)
+			for (int i = 0; i < m->main->nparam; i++)
+				for (int d = 0; d < m->main->params[i]->type.rank && !b->lm->bind[s]; d++)
+					b->lm->bind[s] = symbol_from(m, b, s, i, d, exact);
+}
+
+/* A name as part of a message, where {} stands for a value. */
+static const char *name_text(Module *m, const char *name)
+{
+	char *s = arena_strdup(m->arena, name);
+	for (char *p = s; (p = strstr(p, "{}")); p++)
+		p[1] = '?';
+	return s;
+}
+
+static const char *dim_message(Module *m, const char *side, const char *name, int d, const Dim *dim)
+{
+	if (dim_is_const(dim, NULL))
+		return arena_printf(m->arena, "%s '%s': dim %d is {}, expected {}", side, name_text(m, name), d);
+	return arena_printf(m->arena, "%s '%s': dim %d (%s) is {}, expected {}", side, name_text(m, name), d, dim_text(m, dim));
+}
+
+static const char *check_message(Module *m, const DimCheck *check)
+{
+	const char *node = name_text(m, check->loc && check->loc->node ? check->loc->node : "?");
+	if (dim_is_const(check->b, NULL))
+		return arena_printf(m->arena, "node '%s': %s is {}, expected {}", node, dim_text(m, check->a));
+	return arena_printf(m->arena, "node '%s': dims %s = {} and %s = {} differ", node, dim_text(m, check->a),
+	                    dim_text(m, check->b));
+}
+
+static void check_dims(Module *m, LB *b)
+{
+	for (int i = 0; i < m->main->nparam; i++) {
+		const Value *p = m->main->params[i];
+		for (int d = 0; d < p->type.rank; d++) {
+			if (dim_is_const(p->type.dims[d], NULL))
+				continue; /* the library checks these */
+			LExpr *got = in_dim(b, i, d), *want = ldim(b, p->type.dims[d]);
+			if (want->op == LRef && b->lm->bind[dim_as_sym(p->type.dims[d])->index] == got)
+				continue;
+			lcheck(b, lop(b, LEq, got, want, NULL), 3, dim_message(m, "input", p->name, d, p->type.dims[d]), got, want,
+			       NULL);
+		}
+	}
+	for (int i = 0; i < m->ncheck; i++) {
+		LExpr *x = ldim(b, m->checks[i].a), *y = ldim(b, m->checks[i].b);
+		lcheck(b, lop(b, LEq, x, y, NULL), 3, check_message(m, &m->checks[i]), x, y, NULL);
+	}
+	for (const Node *n = m->main->body.first; n; n = n->next)
+		if (n->op == OpConcat && attr_int(n, Attr_state)) {
+			LExpr *rows = ldim(b, n->out[0]->type.dims[attr_int(n, Attr_axis)]), *room = li(b, attr_int(n, Attr_state));
+			lcheck(b, lop(b, LLe, rows, room, NULL), 4,
+			       arena_printf(m->arena, "input '%s': {} rows do not fit the state's capacity of {}",
+			                    name_text(m, n->in[0]->name)), rows, room, NULL);
+		}
+	for (int i = 0; i < m->main->body.nyield; i++) {
+		const Value *v = m->main->body.yields[i];
+		for (int d = 0; d < v->type.rank; d++) {
+			LExpr *want = b->lm->outdims[i * MaxRank + d], *got = lop(b, LOutDim, li(b, i), li(b, d), NULL);
+			lcheck(b, lop(b, LEq, got, want, NULL), 3,
+			       dim_message(m, "output", m->main->results[i], d, v->type.dims[d]), got, want, NULL);
+		}
+	}
+}
+
+LB open_checks(Module *m, LModule *lm)
+{
+	LB b = {.m = m, .lm = lm, .at = &lm->checks};
+
+	bind_symbols(m, &b);
+	for (int i = 0; i < lm->nout; i++)
+		for (int d = 0; d < m->main->body.yields[i]->type.rank; d++)
+			lm->outdims[i * MaxRank + d] = ldim(&b, m->main->body.yields[i]->type.dims[d]);
+	check_dims(m, &b);
+	return b;
+}
+
+void close_checks(LB *b, const Dim *bytes, const Dim *worker_bytes)
+{
+	b->lm->workspace = ladd(b, ldim(b, bytes), lmul(b, sym_ref(b, b->lm->nsym - 1), ldim(b, worker_bytes)));
+}

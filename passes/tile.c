@@ -1,0 +1,257 @@
+/* tile.c - the pieces of matrix products: the register tile, and packing of both operands.
+ *
+ * The left operand is packed into tiles of up to mr rows, k-major ([K][rows]); tiles are balanced (128 rows = 8 x 13 + 2 x 12 of 14).
+ * The right one lies in panels [N/32][K][32], read strictly in order.  Every output is one FMA chain, k ascending, whatever the
+ * blocking: partial sums lie in [rows][32] and are reloaded.
+ */
+#include "kernel.h"
+
+enum { Ahead = 32 /* rows of a panel between a load and its prefetch: 4 KB */ };
+
+/* ---- register tile ----------------------------------------------------------------------------------------------------------- */
+
+/* The register-tile kernel of `rows` rows: acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen.
+ * Parameters: a, w, acc, klen, first (1: acc starts at 0). */
+static LFunc *tile_kernel(Lower *l, int rows)
+{
+	const char *name = arena_printf(l->m->arena, "tile%d.%s", rows, l->t->name);
+	LFunc *known = find_kernel(l->lm, name);
+
+	if (known)
+		return known;
+	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
+	const LType vec = {F32, Lanes};
+	int nv = l->t->nv;
+	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
+	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first");
+	LTile *t = lnew_tile(b, "t", vec, rows, nv);
+
+	for (int load = 0; load < 2; load++) {
+		if (load)
+			lelse(b);
+		else
+			lif(b, lop(b, LNe, first, li(b, 0), NULL));
+		LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
+		LExpr *j = lfor(b, ForUnroll, li(b, 0), li(b, nv), NULL);
+		LExpr *at = ladd(b, lmul(b, i, li(b, PanelWidth)), lmul(b, j, li(b, Lanes)));
+		lset_tile(b, t, i, j, load ? lload(b, acc, Lanes, at, NULL, NULL) : lconst(b, vec, 0));
+		lend(b);
+		lend(b);
+	}
+	lend(b);
+	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL), *wv[4];
+	for (int j = 0; j < nv; j++)
+		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
+	for (int i = 0; i < rows; i++) {
+		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
+		for (int j = 0; j < nv; j++)
+			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
+	}
+	lend(b);
+	LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
+	LExpr *j = lfor(b, ForUnroll, li(b, 0), li(b, nv), NULL);
+	lstore(b, acc, ladd(b, lmul(b, i, li(b, PanelWidth)), lmul(b, j, li(b, Lanes))), NULL, NULL, lelem(b, t, i, j));
+	lend(b);
+	lend(b);
+	kb.fn->leaf_noinline = true;
+	return finish_kernel(b);
+}
+
+LFunc *stream_kernel(Lower *l, int rows)
+{
+	const char *name = arena_printf(l->m->arena, "stream%d.%s", rows, l->t->name);
+	LFunc *known = find_kernel(l->lm, name);
+
+	if (known)
+		return known;
+	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
+	const LType vec = {F32, Lanes};
+	enum { Vectors = PanelWidth / Lanes };
+	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
+	LExpr *klen = lparam(b, "klen"), *wv[Vectors];
+	LTile *t = lnew_tile(b, "t", vec, rows, Vectors);
+
+	for (int i = 0; i < rows * Vectors; i++)
+		lset_tile(b, t, li(b, i / Vectors), li(b, i % Vectors), lconst(b, vec, 0));
+	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL);
+	for (int j = 0; j < Vectors; j++) {
+		LExpr *at = ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes));
+		lprefetch(b, w, ladd(b, at, li(b, Ahead * PanelWidth)));
+		wv[j] = llet(b, lload(b, w, Lanes, at, NULL, NULL));
+	}
+	for (int i = 0; i < rows; i++) {
+		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
+		for (int j = 0; j < Vectors; j++)
+			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
+	}
+	lend(b);
+	for (int i = 0; i < rows * Vectors; i++)
+		lstore(b, acc, li(b, i * Lanes), NULL, NULL, lelem(b, t, li(b, i / Vectors), li(b, i % Vectors)));
+	kb.fn->leaf_noinline = true;
+	return finish_kernel(b);
+}
+
+void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first)
+{
+	LB *b = &k->b;
+	Lower *l = k->l;
+
+	for (int half = 0; half < PanelWidth; half += Lanes * l->t->nv)
+		for (int r = 1; r <= l->t->mr; r++) {
+			LExpr *shift = li(b, half), *all = lmul(b, klen, li(b, PanelWidth));
+			LExpr *skip = half ? lop(b, LPMin, all, shift, NULL) : shift; /* an empty w has no second half */
+			lif(b, lop(b, LEq, rows, li(b, r), NULL));
+			lcall(b, tile_kernel(l, r), 5,
+			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, klen, li(b, r))),
+			               arg_buf(w, F32, ladd(b, w_at, skip), lsub(b, all, skip)),
+			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - half)), arg_e(klen), arg_e(first)});
+			lend(b);
+		}
+}
+
+/* ---- packing rows --------------------------------------------------------------------------------------------------------------- */
+
+LExpr *tile_begin(LB *b, LExpr *i, LExpr *rows, LExpr *tiles)
+{
+	return lop(b, LFloorDiv, lmul(b, i, rows), tiles, NULL);
+}
+
+LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	LExpr *idx[MaxRank] = {0};
+	Access a = *x;
+
+	for (int d = row_axes - 1; d > 0; d--) /* merge what is contiguous */
+		if (a.stride[d - 1] == dim_mul(m, a.stride[d], a.extent[d])) {
+			a.extent[d - 1] = dim_mul(m, a.extent[d - 1], a.extent[d]);
+			a.stride[d - 1] = a.stride[d];
+			for (int e = d; e + 1 < a.rank; e++) {
+				a.stride[e] = a.stride[e + 1];
+				a.extent[e] = a.extent[e + 1];
+			}
+			a.rank--;
+			row_axes--;
+		}
+	for (int d = row_axes - 1; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, row, kdim(k, a.extent[d]), NULL)) : row;
+		if (d)
+			row = llet(b, lop(b, LFloorDiv, row, kdim(k, a.extent[d]), NULL));
+	}
+	return llet(b, offset_of(k, &a, idx));
+}
+
+/* buf[at + k * count + i] = x[rows[i] + k * stride] * scale for the `count` rows of a tile: one branch a row count, so that the
+ * rows are unrolled and the stores of one k stand side by side.  k runs over the last `inner` axes of x. */
+static void emit_pack(Kernel *k, const Access *x, int inner, LExpr *count, LExpr *(*row)(void *ctx, int i), void *ctx, LBuf *buf,
+                      LExpr *at, double scale)
+{
+	LB *b = &k->b;
+	LExpr *from[64];
+
+	for (int r = 1; r <= k->l->t->mr; r++) {
+		lif(b, lop(b, LEq, count, li(b, r), NULL));
+		for (int i = 0; i < r; i++)
+			from[i] = llet(b, row(ctx, i));
+		LExpr *kk = li(b, 0), *step = li(b, 0);
+		for (int d = x->rank - inner; d < x->rank; d++) {
+			LExpr *i = lfor(b, ForSerial, li(b, 0), kdim(k, x->extent[d]), NULL);
+			kk = llet(b, ladd(b, lmul(b, kk, kdim(k, x->extent[d])), i));
+			step = llet(b, ladd(b, step, lmul(b, i, kdim(k, x->stride[d]))));
+		}
+		LExpr *to = llet(b, ladd(b, at, lmul(b, kk, li(b, r))));
+		for (int i = 0; i < r; i++) {
+			LExpr *v = lload(b, x->buf, 1, ladd(b, from[i], step), NULL, NULL);
+			if (scale != 1)
+				v = lmul(b, v, lconst(b, (LType){F32, 1}, scale));
+			lstore(b, buf, ladd(b, to, li(b, i)), NULL, NULL, v);
+		}
+		for (int d = 0; d <= inner; d++)
+			lend(b);
+	}
+}
+
+typedef struct RowCtx {
+	Kernel *k;
+	const Access *x;
+	int row_axes;
+	LExpr *base, *from;
+} RowCtx;
+
+static LExpr *flat_row(void *ctx, int i)
+{
+	RowCtx *c = ctx;
+	return row_offset(c->k, c->x, c->row_axes, llet(&c->k->b, ladd(&c->k->b, c->from, li(&c->k->b, i))));
+}
+
+void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
+{
+	Kernel k = open_kernel(l, "pack", true);
+	LB *b = &k.b;
+	Access x = kaccess(&k, xv);
+	LBuf *p = kslot(&k, packed, true);
+	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = kdim(&k, depth);
+
+	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
+	RowCtx ctx = {.k = &k, .x = &x, .row_axes = x.rank - inner, .from = from};
+	emit_pack(&k, &x, inner, llet(b, lsub(b, to, from)), flat_row, &ctx, p, llet(b, lmul(b, from, nk)), 1);
+	lend(b);
+	kcall(&k);
+}
+
+const Dim *tiles_of(Lower *l, const Dim *rows)
+{
+	return dim_ceildiv(l->m, rows, dim_const(l->m, l->t->mr));
+}
+
+void pack_panels(Kernel *k, const Access *x, LBuf *panels)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	int rank = x->rank;
+	const Dim *depth = x->extent[rank - 2], *width = x->extent[rank - 1], *batch = dim_const(m, 1);
+	LExpr *idx[MaxRank] = {0}, *nk = kdim(k, depth), *nn = kdim(k, width);
+	LExpr *count = kdim(k, dim_ceildiv(m, width, dim_const(m, PanelWidth)));
+
+	for (int d = 0; d < rank - 2; d++)
+		batch = dim_mul(m, batch, x->extent[d]);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, batch), count), NULL);
+	LExpr *at = llet(b, lop(b, LFloorDiv, p, count, NULL)), *panel = llet(b, lsub(b, p, lmul(b, at, count)));
+	for (int d = rank - 3; d >= 0; d--) {
+		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, x->extent[d]), NULL)) : at;
+		if (d)
+			at = llet(b, lop(b, LFloorDiv, at, kdim(k, x->extent[d]), NULL));
+	}
+	LExpr *from = llet(b, offset_of(k, x, idx)), *to = llet(b, lmul(b, p, lmul(b, nk, li(b, PanelWidth))));
+	LExpr *kk = lfor(b, ForSerial, li(b, 0), nk, NULL);
+	LExpr *row = llet(b, ladd(b, from, lmul(b, kk, kdim(k, x->stride[rank - 2]))));
+	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+	LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
+	const Dim *stride = x->stride[rank - 1];
+	LExpr *mask = lane_mask(k, lsub(b, nn, col)), *v;
+	if (dim_equals(stride, 0)) {
+		LExpr *one = lcast(b, LSplat, (LType){F32, Lanes}, lload(b, x->buf, 1, row, NULL, NULL));
+		v = lop(b, LSelect, mask, one, lconst(b, (LType){F32, Lanes}, 0));
+	} else {
+		v = load_lanes(k, x, ladd(b, row, lmul(b, col, kdim(k, stride))), stride, mask);
+	}
+	lstore(b, panels, ladd(b, to, ladd(b, lmul(b, kk, li(b, PanelWidth)), j)), NULL, NULL, v);
+	lend(b);
+	lend(b);
+	lend(b);
+}
+
+static LExpr *batch_row(void *ctx, int i)
+{
+	RowCtx *c = ctx;
+	LB *b = &c->k->b;
+	return ladd(b, c->base, lmul(b, ladd(b, c->from, li(b, i)), kdim(c->k, c->x->stride[c->x->rank - 2])));
+}
+
+void pack_tile(Kernel *k, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale)
+{
+	RowCtx ctx = {.k = k, .x = x, .base = base, .from = from};
+	emit_pack(k, x, 1, llet(&k->b, lsub(&k->b, to, from)), batch_row, &ctx, buf, at, scale);
+}
