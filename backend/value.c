@@ -555,7 +555,7 @@ static bool is_prefix_mask(const LExpr *x)
 	return x->op == LLt && x->a[0]->op == LIota && x->a[0]->type.elem == I64 && x->a[1]->op == LSplat;
 }
 
-LLVMValueRef emit_expr(Emit *e, const LExpr *x)
+static LLVMValueRef emit_op(Emit *e, const LExpr *x)
 {
 	LLVMValueRef a[3];
 	if (lops[x->op].nargs == 0 || x->op == LLoad || x->op == LElem || x->op == LInDim || x->op == LOutDim)
@@ -575,5 +575,17 @@ LLVMValueRef emit_expr(Emit *e, const LExpr *x)
 	case LSplat: return splat(e, a[0]);
 	case LAbs: return emit_abs(e, from.elem, a[0]);
 	default: return is_float(from.elem) ? emit_float_op(e, x, a) : emit_int_op(e, x, a);
+	}
+}
+
+/* LLVM 19 derives classes of floats from selects and absolute values, wrongly in places (a zero's sign, NaN, x for |x|),
+ * and folds comparisons by them.  Results of these operations are fenced, so that it knows nothing of them. */
+LLVMValueRef emit_expr(Emit *e, const LExpr *x)
+{
+	LLVMValueRef v = emit_op(e, x);
+	switch (x->op) {
+	case LMin: case LMax: case LPMin: case LPMax: case LHMin: case LHMax: case LAbs: case LSelect: case LBitcast:
+		return is_float(x->type.elem) ? unary_intrinsic(e, "llvm.arithmetic.fence", v) : v;
+	default: return v;
 	}
 }
