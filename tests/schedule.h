@@ -1,12 +1,13 @@
 /* schedule.h - runs a small module in every way there is and compares.
  *
  * A Family is one module as IR text, built by param(), line() and result(), whose dims are symbols.  It is compiled
- * once, for every target into one object, loaded with LLJIT, and run for each binding of a sweep ("m=0-29,256 k=5"):
- *   - on every target that the CPU has, with 1 and 3 threads (a serial fork-join);
+ * once, for every target that the CPU has into one object, loaded with LLJIT, and run for each binding of a sweep
+ * ("m=0-29,256 k=5"):
+ *   - on each of these targets, with 1 and 3 threads (a serial fork-join);
  *   - inputs, outputs, weights and workspace lie against pages without access, alternately at their end and their
  *     begin, and are filled with different garbage in each run;
  *   - all runs must agree to the bit (NaN payloads aside), with each other, and in small cases with the loop
- *     interpreter;
+ *     interpreter, which runs the schedules of every target;
  *   - and with the evaluator within Tolerance of the largest output; integers exactly.
  *
  * A family may also be compiled for fixed dims, which gives other code.
@@ -204,11 +205,14 @@ static inline const void *link_object(Family *f, const void *bytes, size_t size)
 
 static inline void compile_family(Family *f)
 {
-	const Target *all[MaxTargets];
-	for (int i = 0; i < ntargets; i++)
+	const Target *all[MaxTargets], *usable[MaxTargets];
+	EmitOptions emit = {.target = usable};
+	for (int i = 0; i < ntargets; i++) {
 		all[i] = &targets[i];
+		if (has_target(all[i]))
+			usable[emit.ntarget++] = all[i];
+	}
 	PassOptions passes = {.bisect_limit = -1, .ntarget = ntargets, .target = all};
-	EmitOptions emit = {.ntarget = ntargets, .target = all};
 	char *text = family_text(f);
 	void *bytes;
 	size_t size;
@@ -530,8 +534,8 @@ static inline void run_binding_for(Family *f, const char *binding, const int64_t
 		bug("%s, %s: %s", f->name, binding, wrong ? wrong : "the evaluator sees no error");
 	for (int i = 0; i < r.nout && status; i++)
 		r.want[i] = tensor_of(&m->main->body.yields[i]->type, syms);
-	for (int i = 0; i < ntargets; i++)
-		for (int threads = 1; threads <= 3 && has_target(&targets[i]); threads += 2)
+	for (int i = 0; i < f->model->ntargets; i++)
+		for (int threads = 1; threads <= 3; threads += 2)
 			run_code(&r, i, threads);
 	if (is_small(&r) && !status)
 		for (int i = 0; i < ntargets; i++)
