@@ -65,7 +65,7 @@ static bool same_mono(const void *item, const void *key)
 	return x->n == y->n && (!x->n || !memcmp(x->atoms, y->atoms, (size_t)x->n * sizeof *x->atoms));
 }
 
-static const Mono *intern_mono(Module *m, int n, const Atom *const *atoms)
+const Mono *intern_mono(Module *m, int n, const Atom *const *atoms)
 {
 	MonoKey key = {n, atoms};
 	uint64_t hash = join_hash(n, 1);

@@ -62,6 +62,7 @@ _Noreturn void dim_fail(const Module *, const char *what); /* the user's error *
 DimTable *dim_table(Module *);
 const Atom *intern_atom(Module *, AtomKind, const Sym *, const Dim *a, const Dim *b);
 const Dim *intern_dim(Module *, const Poly *);
+const Mono *intern_mono(Module *, int n, const Atom *const *);
 const Dim *dim_of_atom(Module *, const Atom *);
 const Atom *dim_as_atom(const Dim *); /* the atom that the dim is, or NULL */
 const Mono *multiply_mono(Module *, const Mono *, const Mono *);

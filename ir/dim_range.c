@@ -124,3 +124,118 @@ Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
 		return (Range){INT64_MIN, INT64_MAX};
 	return range_of_terms(p.t, p.n);
 }
+
+/* ---- proofs ------------------------------------------------------------------------------------------------------- */
+
+/* A range counts each atom of a sum on its own.  A proof looks into min, max and floordiv: it puts an operand in the place of one
+ * atom of one term.  Where the atom is the least of two sums either will do, where it is the largest both must be proved.  The
+ * sums are not interned: most are seen once. */
+typedef struct Proof {
+	Module *m;
+	int steps; /* left; what takes more is not proved */
+} Proof;
+
+enum { MaxProofSteps = 64, MaxProofTerms = 32 };
+
+typedef struct Place { /* of an atom in a sum */
+	int term, atom;
+} Place;
+
+/* *out = scale * (d without the term) + the term with `by` for its atom; false: too large. */
+static bool replace_atom(Module *m, const Poly *d, Place at, const Dim *by, int64_t scale, Poly *out)
+{
+	Term t = d->t[at.term];
+	const Atom *others[MaxFactors];
+	int n = 0;
+	out->n = 0;
+	for (int i = 0; i < t.mono->n; i++)
+		if (i != at.atom)
+			others[n++] = t.mono->atoms[i];
+	for (int i = 0; i < by->n; i++)
+		if (by->terms[i].mono->n + n > MaxFactors)
+			return false;
+	for (int i = 0; i < d->n; i++) {
+		int64_t coef;
+		if (i != at.term && (__builtin_mul_overflow(d->t[i].coef, scale, &coef) || add_term(out, coef, d->t[i].mono)))
+			return false;
+	}
+	return !add_scaled(m, out, by, t.coef, intern_mono(m, n, others)) && out->n <= MaxProofTerms;
+}
+
+static bool prove(Proof *, const Poly *);
+
+static bool prove_with(Proof *p, const Poly *d, Place at, const Dim *by, int64_t scale)
+{
+	Poly sum;
+	return replace_atom(p->m, d, at, by, scale, &sum) && prove(p, &sum);
+}
+
+/* by * d, with a - by + 1 <= by * (a / by) <= a; more than -by is enough. */
+static bool prove_quotient(Proof *p, const Poly *d, Place at, const Atom *x)
+{
+	Term t = d->t[at.term];
+	int64_t by, slack;
+	Poly sum;
+	if (!dim_is_const(x->b, &by) || by < 1 || by > DimMax || t.mono->n > 1)
+		return false;
+	if (__builtin_mul_overflow(t.coef > 0 ? 1 - t.coef : 1, by - 1, &slack))
+		return false;
+	return replace_atom(p->m, d, at, x->a, by, &sum) && !add_term(&sum, slack, p->m->dims->unit) && prove(p, &sum);
+}
+
+/* The kind of replacement: 0 none, 1 either operand will do, 2 both must be proved. */
+static int replacement(const Poly *d, Place at)
+{
+	const Mono *mono = d->t[at.term].mono;
+	AtomKind kind = mono->atoms[at.atom]->kind;
+	if (kind != AtomMin && kind != AtomMax && kind != AtomDiv)
+		return 0;
+	for (int i = 0; i < mono->n; i++)
+		if (i != at.atom && range_of_atom(mono->atoms[i]).lo < 0)
+			return 0; /* the sign of the factor is not known */
+	return (kind == AtomMin) == (d->t[at.term].coef > 0) && kind != AtomDiv ? 2 : 1;
+}
+
+static bool prove_either(Proof *p, const Poly *d, Place at)
+{
+	const Atom *x = d->t[at.term].mono->atoms[at.atom];
+	if (x->kind == AtomDiv)
+		return prove_quotient(p, d, at, x);
+	return prove_with(p, d, at, x->a, 1) || prove_with(p, d, at, x->b, 1);
+}
+
+static bool prove(Proof *p, const Poly *d)
+{
+	if (range_of_terms(d->t, d->n).lo >= 0)
+		return true;
+	if (d->n > MaxProofTerms || --p->steps < 0)
+		return false;
+	for (int kind = 2; kind > 0; kind--)
+		for (Place at = {0, 0}; at.term < d->n; at.term++)
+			for (at.atom = 0; at.atom < d->t[at.term].mono->n; at.atom++) {
+				const Atom *x = d->t[at.term].mono->atoms[at.atom];
+				if (replacement(d, at) != kind)
+					continue;
+				if (kind == 2)
+					return prove_with(p, d, at, x->a, 1) && prove_with(p, d, at, x->b, 1);
+				if (prove_either(p, d, at))
+					return true;
+			}
+	return false;
+}
+
+bool dim_proves_nonneg(Module *m, const Dim *d)
+{
+	Proof p = {m, MaxProofSteps};
+	Poly sum;
+	set_poly(&sum, d);
+	return prove(&p, &sum);
+}
+
+bool dim_proves_at_most(Module *m, const Dim *a, const Dim *b)
+{
+	Proof p = {m, MaxProofSteps};
+	Poly sum;
+	set_poly(&sum, b);
+	return !add_scaled(m, &sum, a, -1, m->dims->unit) && prove(&p, &sum);
+}

@@ -114,6 +114,9 @@ const Dim *dim_mul_const(Module *, const Dim *, int64_t);
 bool dim_is_const(const Dim *, int64_t *value); /* value may be NULL */
 bool dim_equals(const Dim *, int64_t value); /* is the constant `value` */
 void dim_range(const Dim *, int64_t *lo, int64_t *hi); /* conservative; saturates at INT64_MIN/MAX */
+/* Proved for all values of the symbols: looks into min, max and divisions by constants, where a range does not. */
+bool dim_proves_nonneg(Module *, const Dim *);
+bool dim_proves_at_most(Module *, const Dim *a, const Dim *b); /* a <= b */
 bool dim_exact_div(Module *, const Dim *a, const Dim *b, const Dim **q); /* a == q * b for all values; b proved non-zero */
 /* q with a == q * b as polynomials.  True also where b could be 0: then a is 0 too and any q will do, which is right for
  * extents, because the tensor is empty. */

@@ -541,6 +541,21 @@ const char *shape_concat(Module *m, const Node *n, Type *out)
 
 enum { ModeZero, ModeEdge, ModeReflect }; /* words of the attribute `mode` */
 
+/* An axis of extent d gets `pad` copies of its own elements, so it has one. */
+static const char *need_filled(Module *m, const Node *n, const Dim *d, const Dim *pad, int axis)
+{
+	const Dim *one = dim_const(m, 1);
+	if (dim_equals(pad, 0))
+		return NULL;
+	if (dim_equals(d, 0) && dim_proves_at_most(m, one, pad))
+		FAIL("axis %d is empty: nothing to pad with", axis);
+	if (dim_proves_at_most(m, one, pad))
+		add_check(m, dim_max(m, d, one), d, n->loc);
+	else
+		add_check(m, dim_max(m, d, dim_min(m, pad, one)), d, n->loc);
+	return NULL;
+}
+
 const char *shape_pad(Module *m, const Node *n, Type *out)
 {
 	const Dim *const *pads;
@@ -550,11 +565,12 @@ const char *shape_pad(Module *m, const Node *n, Type *out)
 	if (attr_dims(n, Attr_pads_dim, &pads) != 2 * t.rank)
 		FAIL("pads_dim does not have two entries per axis of %s", type_text(m, &t));
 	for (int i = 0; i < t.rank; i++) {
-		const Dim *d = t.dims[i], *grown = dim_add(m, d, dim_add(m, pads[i], pads[t.rank + i]));
-		if (attr_int(n, Attr_mode) != ModeZero && dim_equals(d, 0) && grown != d)
-			FAIL("axis %d is empty: nothing to pad with", i);
-		t.dims[i] = grown;
-		TRY(need_nonneg(m, n, grown, "padded extent"));
+		const Dim *d = t.dims[i], *pad = dim_add(m, pads[i], pads[t.rank + i]);
+		TRY(need_nonneg(m, n, pads[i], "padding"));
+		TRY(need_nonneg(m, n, pads[t.rank + i], "padding"));
+		if (attr_int(n, Attr_mode) != ModeZero)
+			TRY(need_filled(m, n, d, pad, i));
+		t.dims[i] = dim_add(m, d, pad);
 	}
 	*out = t;
 	return NULL;
@@ -679,6 +695,18 @@ const char *shape_given_expand(Module *m, const Node *n, Type *out)
 	return need_broadcastable(m, n, type_in(n, 0), out, "operand");
 }
 
+/* excess: what must be 0 for the node to read only its operand; false if it never is. */
+static bool need_inside(Module *m, const Node *n, const Dim *excess)
+{
+	int64_t lo = 0, hi;
+	if (!excess)
+		return true;
+	dim_range(excess, &lo, &hi);
+	if (lo <= 0)
+		add_check(m, excess, dim_const(m, 0), n->loc);
+	return lo <= 0;
+}
+
 const char *shape_given_slice(Module *m, const Node *n, Type *out)
 {
 	const Dim *const *starts;
@@ -690,44 +718,25 @@ const char *shape_given_slice(Module *m, const Node *n, Type *out)
 	if (attr_dims(n, Attr_starts, &starts) != x->rank || (nsteps && nsteps != x->rank))
 		FAIL("starts or steps do not have one entry per axis of %s", type_text(m, x));
 	for (int i = 0; i < x->rank; i++) {
-		int64_t step = nsteps ? steps[i] : 1, len, start, extent, last;
+		int64_t step = nsteps ? steps[i] : 1;
 		if (step == 0 || step < -DimMax || step > DimMax)
 			FAIL("step %lld of axis %d is out of range", (long long)step, i);
-		if (!dim_is_const(out->dims[i], &len) || !dim_is_const(starts[i], &start) || len <= 0)
-			continue;
-		if (start < 0 || (dim_is_const(x->dims[i], &extent) && start >= extent))
-			FAIL("start %lld of axis %d is outside %s", (long long)start, i, type_text(m, x));
-		if (__builtin_mul_overflow(len - 1, step, &last) || __builtin_add_overflow(last, start, &last)
-		    || last < 0 || (dim_is_const(x->dims[i], &extent) && last >= extent))
-			FAIL("axis %d: %lld elements from %lld by %lld leave %s", i, (long long)len, (long long)start,
+		if (!need_inside(m, n, slice_excess(m, x->dims[i], starts[i], out->dims[i], step)))
+			FAIL("axis %d: %s elements from %s by %lld leave %s", i, dim_text(m, out->dims[i]), dim_text(m, starts[i]),
 			     (long long)step, type_text(m, x));
 	}
 	return NULL;
 }
 
-/* The first and last element that a view reads are corners of its index box. */
 const char *shape_given_view(Module *m, const Node *n, Type *out)
 {
 	const Dim *const *strides;
-	int64_t lo, hi, count;
 	TRY(given_like_operand(m, n, out));
 	if (attr_dims(n, Attr_strides_dim, &strides) != out->rank)
 		FAIL("strides_dim does not have one entry per axis of %s", type_text(m, out));
-	const Dim *first = attr_dim(m, n, Attr_base), *last = first, *zero = dim_const(m, 0);
-	for (int i = 0; i < out->rank; i++) {
-		const Dim *reach = dim_mul(m, strides[i], dim_sub(m, out->dims[i], dim_const(m, 1)));
-		dim_range(out->dims[i], &lo, &hi);
-		if (lo < 1)
-			return NULL; /* may be empty, and then reads nothing */
-		first = dim_add(m, first, dim_min(m, reach, zero));
-		last = dim_add(m, last, dim_max(m, reach, zero));
-	}
-	dim_range(first, &lo, &hi);
-	if (hi < 0)
-		FAIL("reads element %s", dim_text(m, first));
-	dim_range(dim_sub(m, type_numel(m, type_in(n, 0)), last), &lo, &count);
-	if (count <= 0)
-		FAIL("reads element %s of %s", dim_text(m, last), type_text(m, type_in(n, 0)));
+	const Dim *excess = view_excess(m, type_in(n, 0), out, attr_dim(m, n, Attr_base), strides);
+	if (!need_inside(m, n, excess))
+		FAIL("leaves %s by %s elements", type_text(m, type_in(n, 0)), dim_text(m, excess));
 	return NULL;
 }
 

@@ -26,6 +26,8 @@ bool uniform_value(Value *, double *);
 #include "passes.def"
 #undef PASS
 
+/* sizes.c: values of the symbols, from `smallest` on, with which all of the model's checks hold; false: none are found. */
+bool choose_sizes(const Module *, int64_t smallest, int64_t *syms);
 bool sink_transposes(Module *); /* sink.c */
 bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
 bool remove_dead(Module *); /* nodes that reach no output */
