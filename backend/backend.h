@@ -9,6 +9,7 @@ typedef struct EmitOptions {
 	int ntarget;
 	const Target *const *target; /* best first */
 	const char *weights_path; /* NULL: embed; else the side file to write */
+	bool verbose; /* -v: print the linker's command */
 	const char *listing; /* line information is about this file (its name alone; print_listing writes it); NULL: none */
 } EmitOptions;
 
@@ -16,7 +17,9 @@ typedef struct EmitOptions {
  * that leave no file behind. */
 void emit_object(LModule *, const EmitOptions *, const char *path);
 void emit_assembly(LModule *, const EmitOptions *, const char *path); /* -S; "-" is stdout */
-/* -shared: object and libdcc.a, linked by the C compiler `linker` (NULL: cc). */
+/* The same file as a path that no program takes for an option or a response file. */
+const char *plain_path(Arena *, const char *path);
+/* -shared: object and libdcc.a, linked by the C compiler `linker` (NULL: cc) with `link` as it stands. */
 void emit_shared(LModule *, const EmitOptions *, const char *linker, int nlink, const char *const *link, const char *path);
 void emit_llvm(LModule *, const EmitOptions *, const char *path); /* -emit-llvm, text */
 void emit_header(LModule *, const EmitOptions *, const char *path);

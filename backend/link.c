@@ -46,8 +46,7 @@ static const char *find_library(Arena *arena)
 		 arena_printf(arena, "%s" DCC_LIBRARY_PLACE, folder));
 }
 
-/* A path that no compiler takes for an option or a response file. */
-static const char *plain_path(Arena *arena, const char *path)
+const char *plain_path(Arena *arena, const char *path)
 {
 	return *path == '-' || *path == '@' ? arena_printf(arena, "./%s", path) : arena_strdup(arena, path);
 }
@@ -102,17 +101,19 @@ void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, int nl
 	const char *object = arena_printf(arena, "%s.%ld.o", plain, (long)getpid());
 	const char *linked = arena_printf(arena, "%s.%ld.so", plain, (long)getpid());
 	const char *const first[] = {
-		linker ? linker : "cc", "-shared", "-o", linked, "-Xlinker", "-Bsymbolic", "-Xlinker", "-soname", "-Xlinker",
-		file_name(plain), object, "-Xlinker", "--whole-archive", library, "-Xlinker", "--no-whole-archive", "-pthread",
+		linker ? linker : "cc", "-shared", "-o", linked, "-Xlinker", "-Bsymbolic", "-Xlinker",
+		arena_printf(arena, "-soname=%s", file_name(plain)), object, "-Xlinker", "--whole-archive", library, "-Xlinker", "--no-whole-archive", "-pthread",
 	};
 	enum { First = sizeof first / sizeof *first };
 	const char **argv = arena_alloc(arena, (First + (size_t)nlink + 1) * sizeof *argv);
 	memcpy(argv, first, sizeof first);
 	for (int i = 0; i < nlink; i++)
-		argv[First + i] = *link[i] == '-' ? link[i] : plain_path(arena, link[i]); /* -lm */
+		argv[First + i] = link[i];
 	diag_remove_on_error(object);
 	diag_remove_on_error(linked);
 	emit_object(lm, opt, object);
+	for (int i = 0; opt->verbose && argv[i]; i++)
+		fprintf(stderr, "%s%s%s", i ? " " : "", safe_name(arena, argv[i]), argv[i + 1] ? "" : "\n");
 	run_linker(argv, &loc);
 	if (rename(linked, path))
 		fatal_at(&loc, "cannot write: %s", strerror(errno));

@@ -343,21 +343,27 @@ static int64_t count_code(uint8_t *obj)
 
 /* ---- entry points ---------------------------------------------------------------------------------------------- */
 
+/* A file of our own gets the hash of the weights once they are written; nothing else can be gone back in, so there they
+ * are evaluated twice. */
 static void write_embedded(LModule *lm, uint8_t *obj, size_t size, const char *path)
 {
 	static const uint8_t zeros[WeightAlign];
 	uint64_t offset = (size + WeightAlign - 1) & ~(uint64_t)(WeightAlign - 1);
 	Out o = open_output(lm->m->arena, path);
 	Sink s = {.out = &o};
+	patch_weights(obj, offset, (uint64_t)lm->weight_bytes);
+	if (!o.temp)
+		patch_hash(obj, lm->m, hash_weights(lm));
 	write_output(&o, obj, size);
 	if (lm->weight_bytes)
 		write_output(&o, zeros, offset - size);
 	sink_weights(lm, &s);
-	patch_hash(obj, lm->m, s.hash);
-	patch_weights(obj, offset, (uint64_t)lm->weight_bytes);
-	if (fseek(o.f, 0, SEEK_SET))
-		output_failed(&o, errno);
-	write_output(&o, obj, size);
+	if (o.temp) {
+		patch_hash(obj, lm->m, s.hash);
+		if (fseek(o.f, 0, SEEK_SET))
+			output_failed(&o, errno);
+		write_output(&o, obj, size);
+	}
 	close_output(&o);
 }
 

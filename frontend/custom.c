@@ -445,7 +445,7 @@ void import_custom(Call *c)
 			build_custom(c, op);
 			return;
 		}
-		why = arena_printf(c->im->scratch, "%s\n  %s: %s", why, op->text, wrong);
+		why = arena_printf(c->im->scratch, "%s%s '%s': %s", why, *why ? ";" : "", op->text, wrong);
 	}
 	fatal_at(c->loc, "no --custom-op fits this node:%s", why);
 }

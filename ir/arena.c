@@ -28,6 +28,7 @@ typedef struct Mapping {
 	size_t bytes;
 	dev_t device; /* of the file */
 	ino_t inode;
+	const char *path;
 } Mapping;
 
 struct Arena {
@@ -200,7 +201,7 @@ uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
 
 /* Reserves zero pages for the bytes and at least one more, then lays the file over them: the NUL is in a zero page, or
  * in the zeroed rest of the file's last page. */
-static void *map_descriptor(Arena *a, int fd, const struct stat *st)
+static void *map_descriptor(Arena *a, int fd, const char *path, const struct stat *st)
 {
 	size_t bytes = (size_t)st->st_size, page = (size_t)sysconf(_SC_PAGESIZE), whole = (bytes / page + 1) * page;
 	char *base = mmap(NULL, whole, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -213,7 +214,7 @@ static void *map_descriptor(Arena *a, int fd, const struct stat *st)
 		return NULL;
 	}
 	Mapping *m = arena_alloc(a, sizeof *m);
-	*m = (Mapping){a->mappings, base, whole, st->st_dev, st->st_ino};
+	*m = (Mapping){a->mappings, base, whole, st->st_dev, st->st_ino, arena_strdup(a, path)};
 	a->mappings = m;
 	return base;
 }
@@ -229,16 +230,34 @@ static int check_file(int fd, struct stat *st)
 	return (uint64_t)st->st_size > MaxFileBytes ? EFBIG : 0;
 }
 
+/* Standard input as a file, which a pipe becomes by a copy in memory; the caller closes it. */
+static int open_input(void)
+{
+	static int copy = -1;
+	char bytes[1 << 16];
+	struct stat st;
+	if (!fstat(STDIN_FILENO, &st) && S_ISREG(st.st_mode))
+		return dup(STDIN_FILENO);
+	if (copy < 0) {
+		int fd = memfd_create("stdin", MFD_CLOEXEC);
+		for (ssize_t n; (n = read(STDIN_FILENO, bytes, sizeof bytes));)
+			if (n < 0 || write(fd, bytes, (size_t)n) != n)
+				return close(fd), -1;
+		copy = fd;
+	}
+	return dup(copy);
+}
+
 const void *map_file(Arena *a, const char *path, size_t *bytes)
 {
 	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : open_input();
 	if (fd < 0)
 		return NULL;
 	int why = check_file(fd, &st);
 	void *data = NULL;
 	if (!why) {
-		data = map_descriptor(a, fd, &st);
+		data = map_descriptor(a, fd, path, &st);
 		why = errno;
 		*bytes = (size_t)st.st_size;
 	}
@@ -256,4 +275,16 @@ bool arena_maps(const Arena *a, const char *path)
 		if (m->device == st.st_dev && m->inode == st.st_ino)
 			return true;
 	return false;
+}
+
+const char *arena_mapped(const Arena *a, int i)
+{
+	for (const Mapping *m = a->mappings; m; m = m->next) {
+		const Mapping *again = m->next;
+		while (again && strcmp(again->path, m->path))
+			again = again->next;
+		if (!again && !i--)
+			return m->path;
+	}
+	return NULL;
 }

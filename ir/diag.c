@@ -1,6 +1,6 @@
 /* diag.c - the two kinds of errors: the user's (counted, exit status 1) and ours (abort).
  *
- * All state is per thread.  Messages quote names out of untrusted files, so control characters are not passed on.
+ * All state is per thread.  Messages quote names out of untrusted files, so what is printed is safe (safe.c).
  */
 #include "ir.h"
 
@@ -22,23 +22,15 @@ static FILE *stream(void)
 	return diag_stream ? diag_stream : stderr;
 }
 
-static void clean_text(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
-}
-
-static void put_clean(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void put_clean(const char *fmt, ...)
+static void put_safe(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void put_safe(const char *fmt, ...)
 {
 	char text[MaxMessage];
 	va_list args;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	clean_text(text);
-	fputs(text, stream());
+	print_safe(stream(), text);
 }
 
 /* Prints the place; returns whether the message still needs the word "error", which the ONNX form leaves out. */
@@ -48,21 +40,21 @@ static bool put_place(const Loc *l)
 	if (diag_place && vague && (!l || !l->file || (diag_place->file && !strcmp(l->file, diag_place->file))))
 		l = diag_place;
 	if (l && l->file)
-		put_clean("%s:", l->file);
+		put_safe("%s:", strcmp(l->file, "-") ? l->file : "<stdin>");
 	if (l && l->line > 0) {
-		put_clean("%d:", l->line);
+		put_safe("%d:", l->line);
 		if (l->col > 0)
-			put_clean("%d:", l->col);
+			put_safe("%d:", l->col);
 	}
 	if (!l || !(l->node || l->op)) {
 		fputs(l && (l->file || l->line > 0) ? " " : "", stream());
 		return true;
 	}
-	put_clean("%snode '%s'", l->file || l->line > 0 ? " " : "", l->node ? l->node : "");
+	put_safe("%snode '%s'", l->file || l->line > 0 ? " " : "", l->node ? l->node : "");
 	if (l->op && l->opset)
-		put_clean(" (%s-%d)", l->op, l->opset);
+		put_safe(" (%s-%d)", l->op, l->opset);
 	else if (l->op)
-		put_clean(" (%s)", l->op);
+		put_safe(" (%s)", l->op);
 	fputs(": ", stream());
 	return false;
 }
@@ -71,10 +63,12 @@ static void report(const Loc *l, const char *word, bool always, const char *fmt,
 {
 	char text[MaxMessage];
 	vsnprintf(text, sizeof text, fmt, args);
-	clean_text(text);
 	if (put_place(l) || always)
 		fprintf(stream(), "%s: ", word);
-	fprintf(stream(), "%s\n", text);
+	print_safe(stream(), text);
+	fputc('\n', stream());
+	if (l && l->file && l->line > 0 && l->col > 0)
+		print_caret(stream(), l);
 }
 
 /* A signal must not find a freed name. */
@@ -144,12 +138,14 @@ void exit_if_errors(void)
 
 void bug_at(const char *file, int line, const char *fmt, ...)
 {
+	char text[MaxMessage];
 	va_list args;
 	fflush(stdout);
-	fprintf(stream(), "%s:%d: bug in dcc: ", file, line);
 	va_start(args, fmt);
-	vfprintf(stream(), fmt, args);
+	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
+	fprintf(stream(), "%s:%d: bug in dcc: ", file, line);
+	print_safe(stream(), text);
 	fputc('\n', stream());
 	fflush(stream());
 	clean_up();

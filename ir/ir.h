@@ -51,6 +51,12 @@ void exit_if_errors(void); /* leaves like fatal_at if error_count() > 0 */
 _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 #define bug(...) bug_at(__FILE__, __LINE__, __VA_ARGS__)
 
+/* safe.c: names and messages with control characters, bidi controls and bytes that are no UTF-8 as \x1b and \u202e.
+ * All that a file gives and somebody may look at goes through these. */
+void print_safe(FILE *, const char *text);
+const char *safe_name(Arena *, const char *text); /* text itself if it is safe */
+void print_caret(FILE *, const Loc *); /* the line of a file and a caret under the column */
+
 /* In a function that returns NULL or a message: hands on what is wrong with expr, which does so too. */
 #define TRY(expr)                                                                                                      \
 	do {                                                                                                           \
@@ -424,5 +430,6 @@ void table_add(Arena *, Table *, uint64_t hash, void *item); /* the item must be
 /* Reads or maps a whole regular file; size limit; NUL follows the bytes.  NULL: message in errno. */
 const void *map_file(Arena *, const char *path, size_t *bytes);
 bool arena_maps(const Arena *, const char *path); /* is this one of its mapped files */
+const char *arena_mapped(const Arena *, int i); /* its mapped files, each path once; NULL: no more */
 
 #endif

@@ -44,6 +44,14 @@ void print_fusions(FILE *f)
 	fputc('\n', f);
 }
 
+void print_fusion_names(FILE *f)
+{
+	for (const char *const *name = fusions; *name; name++)
+		fprintf(f, "%s ", *name);
+	for (int i = 0; i < nrules; i++)
+		fprintf(f, "%s%s", i ? " " : "", rules[i].name);
+}
+
 const PassOptions *pass_options(void)
 {
 	return options;
@@ -62,15 +70,16 @@ bool find_pass(const char *name)
 	return !strcmp(name, "import") || pass_index(name) >= 0;
 }
 
-bool pass_before(const char *a, const char *b)
-{
-	return pass_index(a) < pass_index(b); /* import is -1 */
-}
-
 void print_passes(FILE *f)
 {
 	for (int i = 0; i < NPasses; i++)
 		fprintf(f, "  %-10s %s\n", passes[i].name, passes[i].help);
+}
+
+void print_pass_names(FILE *f)
+{
+	for (int i = 0; i < NPasses; i++)
+		fprintf(f, "%s%s", i ? " " : "", passes[i].name);
 }
 
 static bool in_list(const char *list, const char *name)
@@ -219,8 +228,38 @@ static void verify(Module *m, const char *pass)
 		bug("after pass %s: %s", pass, error);
 }
 
+static char *text_of(Module *m)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	if (!f)
+		fatal_at(NULL, "out of memory");
+	print_module(f, m);
+	if (fclose(f))
+		fatal_at(NULL, "out of memory");
+	return text;
+}
+
+/* before: the text that the pass found, for the difference; NULL: not asked for. */
+static void print_after(Module *m, const PassInfo *p, bool changed, const char *before)
+{
+	bool wanted = options->print_after && (in_list(options->print_after, p->name) || !strcmp(options->print_after, "*"));
+	bool shown = options->print_changed && changed;
+	if (wanted || shown)
+		fprintf(stderr, "; after %s%s\n", p->name, changed ? "" : " (no change)");
+	if (wanted || (shown && !before)) {
+		print_module(stderr, m);
+	} else if (shown) {
+		char *after = text_of(m);
+		print_diff(stderr, before, after);
+		free(after);
+	}
+}
+
 static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
 {
+	char *before = options->print_changed == PrintDiff ? text_of(m) : NULL;
 	double t = now();
 	bool changed = p->run(m);
 
@@ -231,11 +270,8 @@ static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
 	verify(m, p->name);
 	if (oracle && !m->loops)
 		check_oracle(m, oracle, p->name);
-	bool wanted = options->print_after && (in_list(options->print_after, p->name) || !strcmp(options->print_after, "*"));
-	if (wanted || (options->print_changed && changed)) {
-		fprintf(stderr, "; after %s%s\n", p->name, changed ? "" : " (no change)");
-		print_module(stderr, m);
-	}
+	print_after(m, p, changed, before);
+	free(before);
 }
 
 static void run_listed(Module *m, const Oracle *oracle)

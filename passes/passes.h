@@ -14,8 +14,8 @@ typedef struct PassOptions {
 	const char *stop_after; /* pass name or NULL */
 	const char *only; /* --passes=a,b: run just these, in this order */
 	const char *print_after; /* pass name, "*" for all */
-	bool print_changed; /* print after each pass that changed something */
-	bool verify_each, verify_passes; /* structure after each pass; values: before against after on random tensors */
+	enum { PrintNot, PrintWhole, PrintDiff } print_changed; /* after each pass that changed something */
+	bool verify_passes; /* values: before against after each pass on random tensors; the structure always is */
 	bool time_passes;
 	const char *no_fuse; /* comma separated pattern names */
 	int nstate;
@@ -29,9 +29,11 @@ typedef struct PassOptions {
 /* Runs the passes after m->stage up to the end of the table, or as the options say. */
 void run_passes(Module *, const PassOptions *);
 bool find_pass(const char *name); /* is it in the table ("import" counts) */
-bool pass_before(const char *a, const char *b); /* table order */
-void print_passes(FILE *); /* for --help */
+void print_passes(FILE *); /* for --help-passes */
+void print_pass_names(FILE *);
 bool find_fusion(const char *name); /* for --no-fuse: a fusion, or a rule of rules.def */
 void print_fusions(FILE *); /* and rules; for --help-passes */
+void print_fusion_names(FILE *);
+void print_diff(FILE *, const char *before, const char *after); /* of two texts, by lines */
 
 #endif

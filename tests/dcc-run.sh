@@ -11,7 +11,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
 mkdir "$tmp/set" "$tmp/other" "$tmp/model" "$tmp/empty"
-expect 0 'usage: dcc-run MODEL' "$run" --help
+expect 0 'usage: dcc-run' "$run" --help
 expect 0 '^dcc-run [0-9]' "$run" --version
 
 # A data set recorded with the oracle; machine code and the interpreter must agree.
@@ -60,18 +60,18 @@ expect 1 '^error .*no-such' "$run" no-such.onnx --inputs "$tmp/empty" --protocol
 # Errors.
 printf 'not a tensor' >"$tmp/bad.pb"
 printf 'not an object' >"$tmp/bad.o"
-expect 1 'no model; --help' "$run"
+expect 1 'no model .dcc-run --help' "$run"
 expect 1 'no-such.onnx' "$run" no-such.onnx --random 1
 expect 1 'holds no model' "$run" "$build/CMakeFiles/dcc-run.dir/tools/dcc-run.c.o" --random 1
 expect 1 'not a 64-bit ELF' "$run" "$tmp/bad.o" --random 1
 expect 1 'not a tensor' "$run" $model --inputs "$tmp/bad.pb"
 expect 1 '0 input tensors given, the model has 1 \(x\)' "$run" $model
-expect 1 'there is no target sse9' "$run" $model --random 1 --isa=sse9
+expect 1 'there is no .sse9.; there are: avx2 avx512' "$run" $model --random 1 --isa=sse9
 expect 1 'machine code' "$run" "$tmp/m.o" --random 1 --oracle
 expect 1 'exclude each other' "$run" $model --oracle --interp
 expect 1 'inputs come from one of' "$run" $model --random 1 --check "$tmp/model"
-expect 1 'no number from 1 to' "$run" $model --random 1 --threads 0
-expect 1 'is not SYM=N' "$run" $model --random 1 -D seq
+expect 1 'a number from 1 to' "$run" $model --random 1 --threads 0
+expect 1 '-D wants SYM=N' "$run" $model --random 1 -D seq
 expect 1 'cannot be read' "$run" $model --check "$tmp/nowhere"
 expect 1 'has no output_0.pb' "$run" $model --check "$tmp"
 expect 1 'cannot be written' "$run" $model --random 1 --save "$tmp/nowhere"

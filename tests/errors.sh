@@ -173,35 +173,35 @@ option() { # MESSAGE arguments...
 	fails "dcc: $message $usage" "$@"
 }
 option 'no input'
-option "more than one input: 'ok.onnx'" ok.onnx ok.onnx
+option "more than one input: 'ok.onnx' and 'ok.onnx'" ok.onnx ok.onnx
 option "unknown option '--bogus'" --bogus ok.onnx
-option "unknown option '--check=1'" --check=1 ok.onnx
-option '-o wants a value' ok.onnx -o
-option '--header wants a value: --header=VALUE' --header ok.onnx
+option "--check takes no value, got '1'" --check=1 ok.onnx
+option '-o wants a value: -o FILE' ok.onnx -o
+option '--header wants a value: --header=FILE' ok.onnx --header
 option 'the name of an output is empty' --header= ok.onnx
-option "--emit wants ir or loops, got 'x'" --emit=x ok.onnx
-option "-march: unknown target 'sse2'" -march=sse2 ok.onnx
-option "-march wants at least one target, got ''" -march= ok.onnx
-option "--stop-after: no pass 'fuse'" --emit=ir --stop-after=fuse ok.onnx
+option "--emit: there is no 'x'; there are: ir loops" --emit=x ok.onnx
+option "-march: there is no 'sse2'; there are: avx2 avx512 native" -march=sse2 ok.onnx
+option "-march: there is no ''; there are: avx2 avx512 native" -march= ok.onnx
+passes=$("$dcc" --help-passes | sed -n '/^fusions/q; s/^  \([a-z]*\) .*/\1/p' | paste -sd ' ')
+option "--stop-after: there is no 'fuse'; there are: $passes" --emit=ir --stop-after=fuse ok.onnx
 option '--stop-after=group gives IR: add --emit=ir' --stop-after=group ok.onnx
-option "--passes: no pass 'x'" --passes=simplify,x ok.onnx
+option "--passes: there is no 'x'; there are: $passes" --passes=simplify,x ok.onnx
 option '--passes=simplify does not end in loop IR: add --emit=ir' --passes=simplify ok.onnx
-option "--print-after: no pass 'x'" --print-after=x ok.onnx
-option "--no-fuse: no fusion or rule 'x'" --no-fuse=glu,x ok.onnx
-option "--opt-bisect-limit wants a number from 0 on, got '-1'" --opt-bisect-limit=-1 ok.onnx
-option "--opt-bisect-limit wants a number from 0 on, got '4294967296'" --opt-bisect-limit=4294967296 ok.onnx
+option "--print-after: there is no 'cannon'; did you mean 'canon'? There are: $passes" --print-after=cannon ok.onnx
+checks=$((checks + 1))
+[[ $("$dcc" --no-fuse=glu,winconf ok.onnx 2>&1) == "dcc: --no-fuse: there is no 'winconf'; did you mean 'winconv'? There are: glu "* ]] ||
+	wrong '--no-fuse=winconf'
+option "--opt-bisect-limit wants a number from 0 to 2147483647, got '-1'" --opt-bisect-limit=-1 ok.onnx
+option "--opt-bisect-limit wants a number from 0 to 2147483647, got '4294967296'" --opt-bisect-limit=4294967296 ok.onnx
 option "the output would overwrite the input './ok.onnx'" -o ./ok.onnx ok.onnx
 option "the output would overwrite the input 'm/../ok.onnx'" --report=m/../ok.onnx ok.onnx
 option "two outputs would be written to './t.o'" -o t.o --weights=./t.o ok.onnx
 fails "ok.onnx: error: a model cannot be called 'int' in C: give it another name with --name=" --name=int -o t.o ok.onnx
 fails "ok.onnx: error: the model's name '1' is not a C identifier" --name=1 -o t.o ok.onnx
-form='-D wants SYM=VALUE or SYM=LO..HI'
-option "$form, got 'N'" -D N ok.onnx
-option "$form with 0 <= LO <= HI, got 'N=5..3'" -D N=5..3 ok.onnx
-option "$form with 0 <= LO <= HI, got 'N=-1'" -DN=-1 ok.onnx
-option "$form with 0 <= LO <= HI, got 'N=4x'" -D N=4x ok.onnx
-option "expected a number, got '99999999999999999999'" -D N=99999999999999999999 ok.onnx
-fails 'ok.onnx: error: -D N: the range 3000000000..3000000000 is empty or outside 0..2147483647' -D N=3000000000 ok.onnx
+for wrong in N N=5..3 N=-1 N=4x N= N=1.. =1 N=99999999999999999999 N=3000000000; do
+	option "-D wants SYM=N or SYM=LO..HI with 0 <= LO <= HI <= 2147483647, got '$wrong'" -D "$wrong" ok.onnx
+	option "-D wants SYM=N or SYM=LO..HI with 0 <= LO <= HI <= 2147483647, got '$wrong'" "-D$wrong" ok.onnx
+done
 fails 'ok.onnx: error: -D N: the bounds contradict each other' -D N=4 -D N=5 ok.onnx
 fails 'ok.onnx: error: -D Q: no dimension of an input has this name; there are: N' -D Q=1 ok.onnx
 works -D N=0..8 -D N=4..9 -o ok.o ok.onnx

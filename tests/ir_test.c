@@ -437,6 +437,27 @@ static void build_wrong(void)
 	build(m, body, NULL, OpAdd, &(Loc){.file = "m.ir", .line = 2, .col = 1}, 1, &x, 0, NULL, NULL);
 }
 
+/* What could drive a terminal or hide in a name is shown as an escape; all other text stays as it is. */
+static void test_safe_names(void)
+{
+	static const struct {
+		const char *name, *shown;
+	} cases[] = {
+		{"/layers.0/MatMul_1", NULL}, {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", NULL}, {"", NULL},
+		{"a\x1b[2Jb\x7f", "a\\x1b[2Jb\\x7f"}, {"\xc2\x9b" "1m", "\\x9b1m"}, {"x\xe2\x80\xaey", "x\\u202ey"},
+		{"\xe2\x81\xa6", "\\u2066"}, {"\xe2\x80\x8b", "\\u200b"}, {"\xef\xbb\xbf", "\\ufeff"},
+		{"\xff\xc3", "\\xff\\xc3"}, {"\xc0\xaf", "\\xc0\\xaf"} /* overlong */,
+		{"\xed\xa0\x80", "\\xed\\xa0\\x80"} /* a surrogate */, {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},
+	};
+	Arena *a = new_arena();
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *shown = safe_name(a, cases[i].name);
+		CHECK_STR(shown, cases[i].shown ? cases[i].shown : cases[i].name);
+		CHECK(cases[i].shown || shown == cases[i].name);
+	}
+	free_arena(a);
+}
+
 static void test_diag(void)
 {
 	char kept[] = "/tmp/dcc-ir-test-XXXXXX", removed[] = "/tmp/dcc-ir-test-XXXXXX";
@@ -446,7 +467,7 @@ static void test_diag(void)
 	diag_remove_on_error(removed);
 	diag_keep(kept);
 	run_fatal(fail_onnx);
-	CHECK_STR(message, "m.onnx: node 'a?b' (Conv-13): bad pads\n");
+	CHECK_STR(message, "m.onnx: node 'a\\x0ab' (Conv-13): bad pads\n");
 	CHECK(!access(kept, F_OK) && access(removed, F_OK));
 	unlink(kept);
 	run_fatal(fail_text);
@@ -496,6 +517,7 @@ int main(void)
 	test_arena();
 	test_files();
 	test_hash();
+	test_safe_names();
 	test_diag();
 	test_scale();
 	return test_end("ir");

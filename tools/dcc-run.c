@@ -2,47 +2,15 @@
  * function a mode. */
 #include <dirent.h>
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../ir/target.h"
 #include "inputs.h"
+#include "options.h"
 #include "profile.h"
-
-static const char usage[] =
-	"usage: dcc-run MODEL [options]\n"
-	"Runs MODEL: an .onnx or .ir file (compiled in memory), or an .o or .so file that dcc made.\n"
-	"\n"
-	"inputs\n"
-	"  --inputs DIR          DIR/input_0.pb, input_1.pb, ...: matched by the name inside, else in order\n"
-	"  --inputs FILE...      .npy or .pb files, in the order of the model's inputs\n"
-	"  --random SEED         made-up inputs: floats in [-1, 1), integers 0 or 1; dims that are not given are 8\n"
-	"  -D SYM=N, SYM=LO..HI  fixes or bounds a symbolic dim\n"
-	"\n"
-	"what to do (without any of these: run once, print a line per output)\n"
-	"  --save DIR            writes DIR/output_0.pb, ..., and input_0.pb, ... unless they came from a folder\n"
-	"  --check DIR           runs DIR/test_data_set_*/ (or DIR itself) and compares; exit 1 if an output is wrong\n"
-	"  --bench               times runs for --seconds S (default 2), prints median and minimum\n"
-	"  --profile             times every kernel for --seconds S: share, GFLOP/s, GB/s, part of the roofline, ONNX nodes\n"
-	"  --protocol            serves run S / save DIR / quit on standard input\n"
-	"\n"
-	"how\n"
-	"  --isa NAME            target: avx2 or avx512 (default: the best that the CPU has)\n"
-	"  --threads N           default 1\n"
-	"  --oracle              evaluates the tensor IR instead of compiling (slow, for reference)\n"
-	"  --interp              interprets the loop IR instead of machine code (very slow)\n"
-	"  --custom-op OP        an operator of an .onnx that a C function computes: DOMAIN:OP=FUNCTION(...), as for dcc\n"
-	"  --load FILE           a shared object with such functions; several may be given\n"
-	"  --weights FILE        side file of an .o or .so compiled with --weights\n"
-	"\n"
-	"when is an output right (--check)\n"
-	"  --tol T               largest error / largest output <= T (default 2e-5), per output\n"
-	"  --rtol R --atol A     |got - expected| <= A + R * |expected| for every element, instead of --tol\n"
-	"  Integers must be equal, NaN must meet NaN, and infinities be equal.\n"
-	"\n"
-	"Exit status: 0, or 1 on any error.\n";
 
 typedef struct Options {
 	const char *model, *dir, *save, *check;
@@ -59,69 +27,13 @@ typedef struct Options {
 	ProgramOptions program;
 } Options;
 
-enum {
-	OptInputs = 256,
-	OptRandom,
-	OptSave,
-	OptCheck,
-	OptTol,
-	OptRtol,
-	OptAtol,
-	OptBench,
-	OptProfile,
-	OptSeconds,
-	OptProtocol,
-	OptIsa,
-	OptThreads,
-	OptOracle,
-	OptInterp,
-	OptWeights,
-	OptCustom,
-	OptLoad,
-	OptHelp,
-	OptVersion
-};
-
-static const struct option options[] = {
-	{"inputs", required_argument, 0, OptInputs},   {"random", required_argument, 0, OptRandom},
-	{"save", required_argument, 0, OptSave},       {"check", required_argument, 0, OptCheck},
-	{"tol", required_argument, 0, OptTol},         {"rtol", required_argument, 0, OptRtol},
-	{"atol", required_argument, 0, OptAtol},       {"bench", no_argument, 0, OptBench},
-	{"seconds", required_argument, 0, OptSeconds}, {"protocol", no_argument, 0, OptProtocol},
-	{"isa", required_argument, 0, OptIsa},         {"threads", required_argument, 0, OptThreads},
-	{"oracle", no_argument, 0, OptOracle},         {"interp", no_argument, 0, OptInterp},
-	{"weights", required_argument, 0, OptWeights}, {"custom-op", required_argument, 0, OptCustom},
-	{"load", required_argument, 0, OptLoad},       {"help", no_argument, 0, OptHelp},
-	{"version", no_argument, 0, OptVersion},       {"profile", no_argument, 0, OptProfile},
-	{0},
-};
-
 static const Loc in_options = {.file = "dcc-run"};
-
-/* Output that a full disk or a closed pipe swallowed is an error like any other. */
-static int flush_stdout(void)
-{
-	if (!fflush(stdout) && !ferror(stdout))
-		return 0;
-	fprintf(stderr, "dcc-run: standard output cannot be written: %s\n", strerror(errno));
-	return 1;
-}
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
-static int64_t parse_int(const char *s, char **end, const char *what, int64_t lo, int64_t hi)
-{
-	char *stop;
-	errno = 0;
-	long long v = strtoll(s, &stop, 10);
-	if (stop == s || errno || v < lo || v > hi || (!end && *stop))
-		fatal_at(&in_options, "%s: '%s' is no number from %lld to %lld", what, s, (long long)lo, (long long)hi);
-	if (end)
-		*end = stop;
-	return v;
-}
+static Arena *words; /* lists of the options; they live as long as the process */
 
-static double parse_positive(const char *s, const char *what)
+static double parse_positive(const char *what, const char *s)
 {
 	char *stop;
 	double v = strtod(s, &stop);
@@ -130,101 +42,149 @@ static double parse_positive(const char *s, const char *what)
 	return v;
 }
 
-static DimBinding parse_binding(Arena *arena, const char *s)
-{
-	const char *eq = strrchr(s, '=');
-	if (!eq || eq == s)
-		fatal_at(&in_options, "-D: '%s' is not SYM=N or SYM=LO..HI", s);
-	char *end;
-	DimBinding b = {.sym = arena_printf(arena, "%.*s", (int)(eq - s), s)};
-	b.lo = b.hi = parse_int(eq + 1, &end, "-D", 0, DimMax);
-	if (!strncmp(end, "..", 2))
-		b.hi = parse_int(end + 2, &end, "-D", b.lo, DimMax);
-	if (*end)
-		fatal_at(&in_options, "-D: '%s' is not SYM=N or SYM=LO..HI", s);
-	return b;
-}
-
 static bool is_dir(const char *path)
 {
 	struct stat st;
 	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
-static void add_inputs(Arena *arena, Options *o, const char *path)
+static void set_inputs(void *options, const char *name, const char *path)
 {
+	Options *o = options;
 	if (is_dir(path) && o->dir)
-		fatal_at(&in_options, "two folders of inputs: %s and %s", o->dir, path);
+		usage_error("%s: two folders: %s and %s", name, o->dir, path);
 	if (is_dir(path))
 		o->dir = path;
 	else
-		PUSH(arena, o->files, o->nfile, o->capfile, path);
+		PUSH(words, o->files, o->nfile, o->capfile, path);
 }
 
-static void set_how(Options *o, How how)
+static void set_random(void *options, const char *name, const char *value)
 {
-	if (o->program.how != HowCode && o->program.how != how)
-		fatal_at(&in_options, "--oracle and --interp exclude each other");
-	o->program.how = how;
+	Options *o = options;
+	o->random = true;
+	o->seed = (uint64_t)parse_number(name, value, 0, INT64_MAX);
 }
 
-static void parse_option(Arena *arena, Options *o, int c)
+static void add_binding(void *options, const char *name, const char *value)
 {
-	switch (c) {
-	case 'D': PUSH(arena, o->bind, o->nbind, o->capbind, parse_binding(arena, optarg)); break;
-	case OptInputs: add_inputs(arena, o, optarg); break;
-	case OptRandom: o->random = true; o->seed = (uint64_t)parse_int(optarg, NULL, "--random", 0, INT64_MAX); break;
-	case OptSave: o->save = optarg; break;
-	case OptCheck: o->check = optarg; break;
-	case OptTol: o->tol.tol = parse_positive(optarg, "--tol"); break;
-	case OptRtol: o->tol.elementwise = true; o->tol.rtol = parse_positive(optarg, "--rtol"); break;
-	case OptAtol: o->tol.elementwise = true; o->tol.atol = parse_positive(optarg, "--atol"); break;
-	case OptBench: o->bench = true; break;
-	case OptProfile: o->profile = true; break;
-	case OptSeconds: o->seconds = parse_positive(optarg, "--seconds"); break;
-	case OptProtocol: o->protocol = true; break;
-	case OptIsa: o->program.isa = optarg; break;
-	case OptThreads: o->threads = (int)parse_int(optarg, NULL, "--threads", 1, 1024); break;
-	case OptOracle: set_how(o, HowOracle); break;
-	case OptInterp: set_how(o, HowInterp); break;
-	case OptWeights: o->program.weights = optarg; break;
-	case OptCustom: PUSH(arena, o->custom, o->program.ncustom, o->capcustom, (const char *)optarg); break;
-	case OptLoad: PUSH(arena, o->load, o->program.nload, o->capload, (const char *)optarg); break;
-	case 'h':
-	case OptHelp: fputs(usage, stdout); exit(flush_stdout());
-	case OptVersion: printf("dcc-run %s\n", DCC_VERSION); exit(flush_stdout());
-	default: fputs("dcc-run --help lists the options\n", stderr); exit(1);
-	}
+	Options *o = options;
+	(void)name;
+	PUSH(words, o->bind, o->nbind, o->capbind, parse_binding(value));
+}
+
+static void set_seconds(void *o, const char *name, const char *value)
+{
+	((Options *)o)->seconds = parse_positive(name, value);
+}
+
+static void set_threads(void *o, const char *name, const char *value)
+{
+	((Options *)o)->threads = (int)parse_number(name, value, 1, 1024);
+}
+
+static void set_how(void *options, const char *name, const char *value)
+{
+	ProgramOptions *p = &((Options *)options)->program;
+	How how = strcmp(name, "--oracle") ? HowInterp : HowOracle;
+	(void)value;
+	if (p->how != HowCode && p->how != how)
+		usage_error("--oracle and --interp exclude each other");
+	p->how = how;
+}
+
+static void add_custom(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	(void)name;
+	PUSH(words, o->custom, o->program.ncustom, o->capcustom, value);
+}
+
+static void add_load(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	(void)name;
+	PUSH(words, o->load, o->program.nload, o->capload, value);
+}
+
+static void set_tolerance(void *o, const char *name, const char *value)
+{
+	Tolerance *t = &((Options *)o)->tol;
+	double *field = !strcmp(name, "--tol") ? &t->tol : !strcmp(name, "--rtol") ? &t->rtol : &t->atol;
+	*field = parse_positive(name, value);
+	t->elementwise |= field != &t->tol;
+}
+
+static void isa_words(FILE *f)
+{
+	for (int i = ntargets - 1; i >= 0; i--)
+		fprintf(f, "%s%s", targets[i].name, i ? " " : "");
+}
+
+static void show(void *o, const char *name, const char *value);
+
+/* The first argument that is no tensor file is the model; tensor files are more inputs. */
+static void add_file(void *options, const char *path)
+{
+	Options *o = options;
+	if (is_tensor_file(path))
+		set_inputs(o, "--inputs", path);
+	else if (o->model)
+		usage_error("two models: %s and %s", o->model, path);
+	else
+		o->model = path;
+}
+
+static const Option options[] = {
+#include "run_options.def"
+};
+
+static const Command command = {
+	.program = "dcc-run",
+	.usage = "usage: dcc-run [options] MODEL [FILE...]\n"
+	         "\n"
+	         "Runs MODEL: an .onnx or .ir file (compiled in memory), or an .o or .so file that dcc made.\n"
+	         "@FILE stands for the arguments in FILE; after -- all are files.\n",
+	.tail = "\nExit status: 0, or 1 on any error.\n",
+	.noption = sizeof options / sizeof *options,
+	.options = options,
+	.file = add_file,
+};
+
+/* Options that only print something. */
+static void show(void *o, const char *name, const char *value)
+{
+	(void)o, (void)value;
+	if (!strcmp(name, "--version"))
+		print_version(&command);
+	else if (!strcmp(name, "--completion"))
+		print_completion(&command);
+	else
+		print_help(&command);
+	exit(flush_stdout(&command));
 }
 
 static void check_options(const Options *o)
 {
 	if (!o->model)
-		fatal_at(&in_options, "no model; --help tells the usage");
+		usage_error("no model");
+	if (o->program.isa && !find_target(o->program.isa))
+		wrong_word("--isa", o->program.isa, isa_words);
 	if ((o->dir != NULL) + (o->nfile > 0) + o->random + (o->check != NULL) > 1)
-		fatal_at(&in_options, "inputs come from one of --inputs DIR, --inputs FILE..., --random and --check");
+		usage_error("inputs come from one of --inputs DIR, --inputs FILE..., --random and --check");
 	if (o->protocol && (o->check || o->save || o->bench || o->profile))
-		fatal_at(&in_options, "--protocol excludes --check, --save, --bench and --profile");
+		usage_error("--protocol excludes --check, --save, --bench and --profile");
 	if (o->profile && o->program.how != HowCode)
-		fatal_at(&in_options, "--profile excludes --oracle and --interp: it times machine code");
+		usage_error("--profile excludes --oracle and --interp: it times machine code");
 	if (o->check && o->save)
-		fatal_at(&in_options, "--check excludes --save");
+		usage_error("--check excludes --save");
 }
 
-/* The first argument that is no tensor file is the model; tensor files are more inputs. */
-static void parse_options(Arena *arena, Options *o, int argc, char **argv)
+static void read_options(Options *o, int argc, char **argv)
 {
 	*o = (Options){.seconds = 2, .threads = 1, .tol = {.tol = 2e-5}};
-	for (int c; (c = getopt_long(argc, argv, "D:h", options, NULL)) != -1;)
-		parse_option(arena, o, c);
-	for (int i = optind; i < argc; i++) {
-		if (is_tensor_file(argv[i]))
-			add_inputs(arena, o, argv[i]);
-		else if (o->model)
-			fatal_at(&in_options, "two models: %s and %s", o->model, argv[i]);
-		else
-			o->model = argv[i];
-	}
+	words = new_arena();
+	parse_arguments(&command, o, argc, argv);
 	o->program.nbind = o->nbind;
 	o->program.bind = o->bind;
 	o->program.custom = o->custom;
@@ -460,7 +420,7 @@ static void serve(const Program *p, Call *c)
 		char *arg = line + strcspn(line, " ");
 		arg += *arg ? (*arg = 0, 1) : 0;
 		if (!strcmp(line, "run")) {
-			Times t = time_runs(arena, c, parse_positive(arg, "run"));
+			Times t = time_runs(arena, c, parse_positive("run", arg));
 			printf("%d %lld %lld\n", t.n, (long long)t.median, (long long)t.min);
 		} else if (!strcmp(line, "save")) {
 			printf("saved %d\n", save_outputs(arena, c, arg));
@@ -534,8 +494,8 @@ int main(int argc, char **argv)
 {
 	Arena *arena = new_arena();
 	Options o;
-	parse_options(arena, &o, argc, argv);
+	read_options(&o, argc, argv);
 	int status = o.protocol ? run_protocol(arena, &o) : run_modes(arena, &o);
 	free_arena(arena);
-	return flush_stdout() ? 1 : status;
+	return flush_stdout(&command) ? 1 : status;
 }

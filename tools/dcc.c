@@ -1,9 +1,9 @@
 /* dcc.c - the dcc command: options, then load, passes, emission. */
 #include "../backend/backend.h"
 #include "../backend/elf.h"
-#include "../frontend/frontend.h"
 #include "../passes/passes.h"
 #include "../runtime/dcc.h"
+#include "options.h"
 #include "reduce.h"
 
 #include <errno.h>
@@ -14,172 +14,204 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-typedef enum Output { EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops } Output;
+typedef enum Mode {
+	EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops, Reduce, Check, Inspect, NModes
+} Mode;
+
+/* Default suffix of the output; the last two write none. */
+static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".ir", ".small.ir", "", ""};
 
 typedef struct Options {
 	const char *input, *output, *header, *weights, *linker;
-	int nlink;
-	const char *const *link; /* to be linked into a shared object */
-	Output kind;
+	int nlink, caplink, capbind, capcustom, capstate;
+	const char **link; /* to be linked into a shared object */
+	DimBinding *bind;
+	const char **custom, **state;
+	Mode mode;
+	const char *mode_text; /* the option that chose it; NULL: none */
 	LoadOptions load;
 	PassOptions pass;
+	bool wanted[8]; /* targets */
 	const Target *target[8];
-	bool check, inspect, debug;
-	const char *report, *reduce;
+	bool debug, depend, verbose;
+	const char *depend_file, *report, *reduce;
 } Options;
 
-static const char help[] =
-	"usage: dcc [options] model.onnx|model.ir\n"
-	"\n"
-	"Compiles an ONNX model, or IR text that dcc has printed, to one object file and one header.\n"
-	"\n"
-	"Output\n"
-	"  -o FILE                  where to write; default: the input's name with .o (.so, .s, .ll, .ir)\n"
-	"  -S, -emit-llvm           assembly or LLVM IR instead of an object; -o - is stdout\n"
-	"  -g                       line information: debuggers and profilers show kernels, ONNX nodes and lines of the loop\n"
-	"                           IR, which goes to the output's name with .loops\n"
-	"  -shared [FILE...]        a shared object with the model, libdcc and these .o, .a or .so, linked by the C compiler;\n"
-	"                           -lNAME and -LFOLDER are for it\n"
-	"  --linker=PROG            that C compiler; default: cc\n"
-	"  --emit=ir|loops          the tensor IR, or the loop IR; dcc reads both back and goes on from there\n"
-	"  --header=FILE            the generated header; default: the object's name with .h\n"
-	"  --weights=FILE           weights to a side file, which the application maps; default: inside the object\n"
-	"  --name=NAME              prefix of the object's symbols; default: from the file name\n"
-	"\n"
-	"Model\n"
-	"  -D SYM=VALUE             binds a symbolic dim\n"
-	"  -D SYM=LO..HI            bounds it\n"
-	"  --inputs=A,B             cuts the ONNX graph: these values become inputs, what only leads to them is left out\n"
-	"  --outputs=A,B            these values, of any node, are the outputs\n"
-	"  --custom-op=DOMAIN:OP=FUNCTION(%x: f32[n, 4], alpha: f32[] = 1) -> (f32[n])\n"
-	"                           an operator that a C function of the application computes (dcc_custom_op in dcc.h), with\n"
-	"                           inputs, ONNX attributes and results; without a signature the model's own types hold\n"
-	"  --state OUT=IN,cap=N     input IN and output OUT (IN with rows appended, or its newest rows) share one buffer of the\n"
-	"                           caller with room for N rows: nothing is copied; auto,cap=N: all such pairs\n"
-	"  -march=NAME[,NAME]       avx2 (x86-64-v3), avx512 (x86-64-v4), native; default: both in one object\n"
-	"\n"
-	"Looking inside\n"
-	"  --stop-after=PASS        with --emit=ir: the IR after that pass\n"
-	"  --passes=A,B             runs just these passes (on IR text)\n"
-	"  --print-after=A,B        prints the IR after these passes; --print-after-all; --print-changed\n"
-	"  --verify-each            checks the IR after every pass (always on)\n"
-	"  --verify-passes          runs the model in the evaluator after every pass, names the first that changes its values\n"
-	"  --time-passes            time and node count of each pass\n"
-	"  --no-fuse=NAME[,NAME]    leaves out fusions or rules by name (--help-passes lists them)\n"
-	"  --opt-bisect-limit=N     applies only the first N rewrites and fusions, and prints them\n"
-	"  --report=FILE            what was fused, by ONNX node, and what nearly was; FILE.json gives JSON; - is stdout\n"
-	"  --reduce=CMD             shrinks the model while the shell command CMD, given the path of a candidate's IR for {}\n"
-	"                           or at its end, fails with the exit code that it gives for all of the model; writes IR\n"
-	"  --check                  imports and checks the model, lists everything unsupported, writes nothing\n"
-	"  --inspect                inputs, outputs and symbols of the model, which may also be an object or shared object\n"
-	"  --list-ops               the operators of the IR; --list-onnx-ops: those of ONNX; --help-passes: the passes\n"
-	"  --version, --help\n"
-	"\n"
-	"Exit code: 0, or 1 after an error; no output is left half-written.\n";
+static Arena *arena; /* lists and file names made up here; it lives as long as the process */
 
-static _Noreturn void usage(const char *fmt, const char *arg)
+/* ---- words that options take ------------------------------------------------------------------------------------- */
+
+static void emit_words(FILE *f)
 {
-	fputs("dcc: ", stderr);
-	fprintf(stderr, fmt, arg);
-	fputs(" (dcc --help lists the options)\n", stderr);
-	exit(1);
+	fputs("ir loops", f);
 }
 
-/* Value of `--name=value` or `-name=value`; NULL if arg is another option. */
-static const char *option_value(const char *arg, const char *name)
+static void changed_words(FILE *f)
 {
-	size_t n = strlen(name);
-	arg += arg[1] == '-' ? 2 : 1;
-	return !strncmp(arg, name, n) && arg[n] == '=' ? arg + n + 1 : NULL;
+	fputs("diff", f);
 }
 
-static bool is_flag(const char *arg, const char *name)
+static void target_words(FILE *f)
 {
-	return !strcmp(arg + (arg[1] == '-' ? 2 : 1), name);
+	for (int i = ntargets - 1; i >= 0; i--)
+		fprintf(f, "%s ", targets[i].name);
+	fputs("native", f);
 }
 
-/* Output that a full disk or a closed pipe swallowed is an error like any other. */
-static int flush_stdout(void)
+static void pass_words(FILE *f)
 {
-	if (!fflush(stdout) && !ferror(stdout))
-		return 0;
-	fprintf(stderr, "dcc: standard output cannot be written: %s\n", strerror(errno));
-	return 1;
+	print_pass_names(f);
 }
 
-static int64_t number(const char *text, char **end)
+static void fusion_words(FILE *f)
 {
-	errno = 0;
-	int64_t v = strtoll(text, end, 10);
-	if (*end == text || errno)
-		usage("expected a number, got '%s'", text);
-	return v;
+	print_fusion_names(f);
 }
 
-static void add_binding(Options *o, const char *text)
+/* The list, once every word in it is known. */
+static const char *checked_list(const char *option, const char *list, bool (*known)(const char *), void (*words)(FILE *))
 {
-	const char *eq = strchr(text, '=');
-	char *end;
+	char *copy = arena_strdup(arena, list), *save = NULL;
 
-	if (!eq || eq == text)
-		usage("-D wants SYM=VALUE or SYM=LO..HI, got '%s'", text);
-	DimBinding b = {.sym = strndup(text, eq - text), .lo = number(eq + 1, &end)};
-	b.hi = b.lo;
-	if (!strncmp(end, "..", 2))
-		b.hi = number(end + 2, &end);
-	if (*end || b.lo < 0 || b.hi < b.lo)
-		usage("-D wants SYM=VALUE or SYM=LO..HI with 0 <= LO <= HI, got '%s'", text);
-	DimBinding *all = realloc((void *)o->load.bind, (o->load.nbind + 1) * sizeof *all);
-	all[o->load.nbind++] = b;
-	o->load.bind = all;
+	for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save))
+		if (!known(word))
+			wrong_word(option, word, words);
+	return list;
 }
 
-static void add_target(Options *o, const Target *t)
+static bool is_pass(const char *name)
 {
-	for (int i = 0; i < o->pass.ntarget; i++)
-		if (o->target[i] == t)
-			return;
-	o->target[o->pass.ntarget++] = t;
+	return find_pass(name) && strcmp(name, "import");
 }
 
-static void choose_targets(Options *o, const char *list)
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static void choose_mode(Options *o, Mode mode, const char *text)
 {
-	bool wanted[8] = {0};
-	char *copy = strdup(list), *save = NULL;
+	bool llvm = (mode == EmitLlvm && o->mode == EmitAssembly) || (mode == EmitAssembly && o->mode == EmitLlvm);
+
+	if (o->mode_text && o->mode != mode && !llvm) /* -S -emit-llvm is one thing, as for clang */
+		usage_error("%s and %s exclude each other", o->mode_text, text);
+	o->mode = llvm ? EmitLlvm : mode;
+	o->mode_text = text;
+}
+
+static void set_mode(void *o, const char *name, const char *value)
+{
+	static const struct {
+		const char *name;
+		Mode mode;
+	} modes[] = {{"-c", EmitObject},         {"-S", EmitAssembly},  {"-shared", EmitShared},
+	             {"-emit-llvm", EmitLlvm}, {"--check", Check}, {"--inspect", Inspect}};
+	(void)value;
+	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+		if (!strcmp(name, modes[i].name))
+			choose_mode(o, modes[i].mode, name);
+}
+
+static void set_emit(void *o, const char *name, const char *value)
+{
+	bool ir = !strcmp(value, "ir");
+	if (!ir && strcmp(value, "loops"))
+		wrong_word(name, value, emit_words);
+	choose_mode(o, ir ? EmitIr : EmitLoops, ir ? "--emit=ir" : "--emit=loops");
+}
+
+static void set_reduce(void *o, const char *name, const char *value)
+{
+	choose_mode(o, Reduce, name);
+	((Options *)o)->reduce = value;
+}
+
+static void add_library(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	PUSH(arena, o->link, o->nlink, o->caplink, (const char *)arena_printf(arena, "%s%s", name, value));
+}
+
+static void add_binding(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	(void)name;
+	PUSH(arena, o->bind, o->load.nbind, o->capbind, parse_binding(value));
+}
+
+static void add_custom(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	(void)name;
+	PUSH(arena, o->custom, o->load.ncustom, o->capcustom, value);
+}
+
+static void add_state(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	(void)name;
+	PUSH(arena, o->state, o->pass.nstate, o->capstate, value);
+}
+
+static void choose_targets(void *options, const char *option, const char *list)
+{
+	Options *o = options;
+	char *copy = arena_strdup(arena, list), *save = NULL;
 
 	for (char *name = strtok_r(copy, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
 		const Target *t = find_target(name);
-		if (!strcmp(name, "native")) {
-			for (int i = ntargets - 1; i >= 0; i--)
-				if ((targets[i].need & ~dcc_cpu_features()) == 0)
-					t = &targets[i];
-			if (!t)
-				usage("-march=native: this CPU has none of the targets%s", "");
-		}
+		bool native = !strcmp(name, "native");
+		for (int i = ntargets - 1; i >= 0 && native; i--)
+			if ((targets[i].need & ~dcc_cpu_features()) == 0)
+				t = &targets[i];
+		if (!t && native)
+			usage_error("%s=native: this CPU has none of the targets", option);
 		if (!t)
-			usage("-march: unknown target '%s'", name);
-		wanted[t - targets] = true;
+			wrong_word(option, name, target_words);
+		o->wanted[t - targets] = true;
 	}
-	for (int i = 0; i < ntargets; i++) /* best first */
-		if (wanted[i])
-			add_target(o, &targets[i]);
-	if (!o->pass.ntarget)
-		usage("-march wants at least one target, got '%s'", list);
-	free(copy);
+	if (!*list)
+		wrong_word(option, list, target_words);
 }
 
-static void add_state(Options *o, const char *text)
+static void set_stop(void *o, const char *name, const char *value)
 {
-	o->pass.state = realloc((void *)o->pass.state, (o->pass.nstate + 1) * sizeof *o->pass.state);
-	((const char **)o->pass.state)[o->pass.nstate++] = text;
+	if (!find_pass(value))
+		wrong_word(name, value, pass_words);
+	((Options *)o)->pass.stop_after = value;
 }
 
-static void add_custom(Options *o, const char *text)
+static void set_passes(void *o, const char *name, const char *value)
 {
-	const char **all = realloc((void *)o->load.custom, ((size_t)o->load.ncustom + 1) * sizeof *all);
-	all[o->load.ncustom++] = text;
-	o->load.custom = all;
+	((Options *)o)->pass.only = checked_list(name, value, is_pass, pass_words);
 }
+
+static void set_print_after(void *o, const char *name, const char *value)
+{
+	((Options *)o)->pass.print_after = checked_list(name, value, is_pass, pass_words);
+}
+
+static void set_print_all(void *o, const char *name, const char *value)
+{
+	(void)name, (void)value;
+	((Options *)o)->pass.print_after = "*";
+}
+
+static void set_print_changed(void *o, const char *name, const char *value)
+{
+	if (value && strcmp(value, "diff"))
+		wrong_word(name, value, changed_words);
+	((Options *)o)->pass.print_changed = value ? PrintDiff : PrintWhole;
+}
+
+static void set_no_fuse(void *o, const char *name, const char *value)
+{
+	((Options *)o)->pass.no_fuse = checked_list(name, value, find_fusion, fusion_words);
+}
+
+static void set_bisect(void *o, const char *name, const char *value)
+{
+	((Options *)o)->pass.bisect_limit = (int)parse_number(name, value, 0, INT_MAX);
+}
+
+static void show(void *o, const char *name, const char *value);
 
 static bool ends_with(const char *s, const char *end)
 {
@@ -192,16 +224,10 @@ static bool is_code(const char *path)
 	return ends_with(path, ".o") || ends_with(path, ".a") || ends_with(path, ".so");
 }
 
-static void add_link(Options *o, const char *what)
-{
-	const char **all = realloc((void *)o->link, ((size_t)o->nlink + 1) * sizeof *all);
-	all[o->nlink++] = what;
-	o->link = all;
-}
-
 /* The model is the file that is not code; all others are linked with it.  A file alone is the input, whatever it is. */
-static void add_file(Options *o, const char *path)
+static void add_file(void *options, const char *path)
 {
+	Options *o = options;
 	const char *code = path;
 	if (!o->input || (is_code(o->input) && !is_code(path))) {
 		code = o->input;
@@ -210,190 +236,112 @@ static void add_file(Options *o, const char *path)
 	if (!code)
 		return;
 	if (!is_code(code))
-		usage("more than one input: '%s'", code);
-	add_link(o, code);
+		usage_error("more than one input: '%s' and '%s'", o->input, code);
+	PUSH(arena, o->link, o->nlink, o->caplink, (const char *)plain_path(arena, code));
 }
 
-static bool parse_info(const char *a)
+static const Option options[] = {
+#include "dcc_options.def"
+};
+
+static const Command command = {
+	.program = "dcc",
+	.usage = "usage: dcc [options] model.onnx|model.ir\n"
+	         "\n"
+	         "Compiles an ONNX model, or IR text that dcc has printed, to one object file and one header.\n"
+	         "- is standard input; @FILE stands for the arguments in FILE; after -- all are files.\n",
+	.tail = "\nExit code: 0, or 1 after an error; no output is left half-written.\n",
+	.noption = sizeof options / sizeof *options,
+	.options = options,
+	.file = add_file,
+};
+
+/* Options that only print something. */
+static void show(void *o, const char *name, const char *value)
 {
-	if (is_flag(a, "help") || !strcmp(a, "-h"))
-		fputs(help, stdout);
-	else if (is_flag(a, "version"))
-		puts("dcc " DCC_VERSION);
-	else if (is_flag(a, "list-ops"))
+	(void)o, (void)value;
+	if (!strcmp(name, "--version"))
+		print_version(&command);
+	else if (!strcmp(name, "--completion"))
+		print_completion(&command);
+	else if (!strcmp(name, "--list-ops"))
 		print_ops(stdout);
-	else if (is_flag(a, "list-onnx-ops"))
+	else if (!strcmp(name, "--list-onnx-ops"))
 		print_onnx_ops(stdout);
-	else if (is_flag(a, "help-passes")) {
+	else if (!strcmp(name, "--help-passes")) {
 		print_passes(stdout);
 		print_fusions(stdout);
 	} else
-		return false;
-	return true;
+		print_help(&command);
+	exit(flush_stdout(&command));
 }
 
-static bool is_pass(const char *name)
+/* Best first, whatever the order of the options; all, if none is named. */
+static void list_targets(Options *o)
 {
-	return find_pass(name) && strcmp(name, "import");
-}
-
-/* The list, once every name in it is known. */
-static const char *checked_list(const char *list, bool (*known)(const char *name), const char *complaint)
-{
-	char *copy = strdup(list), *save = NULL;
-
-	for (char *name = strtok_r(copy, ",", &save); name; name = strtok_r(NULL, ",", &save))
-		if (!known(name))
-			usage(complaint, name);
-	free(copy);
-	return list;
-}
-
-static bool parse_valued(Options *o, const char *a)
-{
-	const char *v;
-	char *end;
-
-	if ((v = option_value(a, "emit"))) {
-		if (strcmp(v, "ir") && strcmp(v, "loops"))
-			usage("--emit wants ir or loops, got '%s'", v);
-		o->kind = *v == 'i' ? EmitIr : EmitLoops;
-	} else if ((v = option_value(a, "march")))
-		choose_targets(o, v);
-	else if ((v = option_value(a, "stop-after")) || (v = option_value(a, "stop_after"))) {
-		if (!find_pass(v))
-			usage("--stop-after: no pass '%s'", v);
-		o->pass.stop_after = v;
-	} else if ((v = option_value(a, "passes")))
-		o->pass.only = checked_list(v, is_pass, "--passes: no pass '%s'");
-	else if ((v = option_value(a, "print-after")))
-		o->pass.print_after = checked_list(v, is_pass, "--print-after: no pass '%s'");
-	else if ((v = option_value(a, "no-fuse")))
-		o->pass.no_fuse = checked_list(v, find_fusion, "--no-fuse: no fusion or rule '%s'");
-	else if ((v = option_value(a, "opt-bisect-limit"))) {
-		int64_t limit = number(v, &end);
-		if (*end || limit < 0 || limit > INT_MAX)
-			usage("--opt-bisect-limit wants a number from 0 on, got '%s'", v);
-		o->pass.bisect_limit = (int)limit;
-	} else if ((v = option_value(a, "report")))
-		o->report = v;
-	else if ((v = option_value(a, "reduce")))
-		o->reduce = v;
-	else if ((v = option_value(a, "inputs")))
-		o->load.inputs = v;
-	else if ((v = option_value(a, "outputs")))
-		o->load.outputs = v;
-	else if ((v = option_value(a, "state")))
-		add_state(o, v);
-	else if ((v = option_value(a, "custom-op")))
-		add_custom(o, v);
-	else if ((v = option_value(a, "header")))
-		o->header = v;
-	else if ((v = option_value(a, "weights")))
-		o->weights = v;
-	else if ((v = option_value(a, "linker")))
-		o->linker = v;
-	else if ((v = option_value(a, "name")))
-		o->load.name = v;
-	else
-		return false;
-	return true;
-}
-
-static bool parse_flag(Options *o, const char *a)
-{
-	if (!strcmp(a, "-g"))
-		o->debug = true;
-	else if (!strcmp(a, "-S"))
-		o->kind = EmitAssembly;
-	else if (!strcmp(a, "-c"))
-		o->kind = EmitObject;
-	else if (is_flag(a, "shared"))
-		o->kind = EmitShared;
-	else if (is_flag(a, "emit-llvm"))
-		o->kind = EmitLlvm;
-	else if (is_flag(a, "print-after-all"))
-		o->pass.print_after = "*";
-	else if (is_flag(a, "print-changed"))
-		o->pass.print_changed = true;
-	else if (is_flag(a, "verify-each"))
-		o->pass.verify_each = true;
-	else if (is_flag(a, "verify-passes"))
-		o->pass.verify_passes = true;
-	else if (is_flag(a, "time-passes"))
-		o->pass.time_passes = true;
-	else if (is_flag(a, "check"))
-		o->check = true;
-	else if (is_flag(a, "inspect"))
-		o->inspect = true;
-	else
-		return false;
-	return true;
-}
-
-static bool wants_value(const char *a)
-{
-	static const char *const valued[] = {"emit", "march", "stop-after", "passes", "print-after", "no-fuse",
-	                                     "opt-bisect-limit", "report", "reduce", "inputs", "outputs", "custom-op", "header",
-	                                     "weights", "linker", "name"};
-	for (size_t i = 0; i < sizeof valued / sizeof *valued; i++)
-		if (is_flag(a, valued[i]))
-			return true;
-	return false;
-}
-
-static void parse_options(Options *o, int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		const char *a = argv[i];
-		if (a[0] != '-' || !a[1]) {
-			add_file(o, a);
-		} else if (parse_info(a)) {
-			exit(flush_stdout());
-		} else if (is_flag(a, "state")) {
-			if (++i == argc)
-				usage("%s wants a value", a);
-			add_state(o, argv[i]);
-		} else if (!strcmp(a, "-o") || !strcmp(a, "-D")) {
-			if (++i == argc)
-				usage("%s wants a value", a);
-			if (a[1] == 'o')
-				o->output = argv[i];
-			else
-				add_binding(o, argv[i]);
-		} else if (!strncmp(a, "-D", 2)) {
-			add_binding(o, a + 2);
-		} else if (parse_flag(o, a) || parse_valued(o, a)) {
-			continue;
-		} else if (a[1] == 'l' || a[1] == 'L') {
-			add_link(o, a);
-		} else {
-			usage(wants_value(a) ? "%1$s wants a value: %1$s=VALUE" : "unknown option '%s'", a);
-		}
-	}
-	if (!o->input)
-		usage("no input%s", "");
-	if (o->nlink && o->kind != EmitShared)
-		usage("'%s' is linked with -shared only", o->link[0]);
-	if (o->linker && o->kind != EmitShared)
-		usage("--linker=%s wants -shared", o->linker);
-	for (int i = 0; i < ntargets && !o->pass.ntarget; i++)
-		for (int j = 0; j < ntargets; j++)
-			add_target(o, &targets[j]);
+	bool any = false;
+	for (int i = 0; i < ntargets; i++)
+		any |= o->wanted[i];
+	for (int i = 0; i < ntargets; i++)
+		if (!any || o->wanted[i])
+			o->target[o->pass.ntarget++] = &targets[i];
 	o->pass.target = o->target;
 }
 
-static Arena *names; /* file names made up here; they live as long as the process */
+/* What an option needs of the mode. */
+static void check_mode(const Options *o)
+{
+	const char *mode = o->mode_text ? o->mode_text : "an object";
+	bool code = o->mode == EmitObject || o->mode == EmitShared, writes = o->mode < Reduce;
+	const struct {
+		const char *name;
+		bool given, fits;
+	} needs[] = {
+		{"--linker", o->linker, o->mode == EmitShared},
+		{"--header", o->header, code},
+		{"--weights", o->weights, o->mode <= EmitLlvm},
+		{"--report", o->report, writes},
+		{"-MD", o->depend || o->depend_file, writes},
+		{"-o", o->output, writes || o->mode == Reduce},
+	};
+
+	if (o->nlink && o->mode != EmitShared)
+		usage_error("'%s' is linked with -shared only", o->link[0]);
+	for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
+		if (needs[i].given && !needs[i].fits)
+			usage_error("%s says nothing about %s", needs[i].name, mode);
+	if (o->pass.stop_after && o->pass.only)
+		usage_error("--stop-after and --passes exclude each other");
+	if (o->pass.stop_after && o->mode != EmitIr)
+		usage_error("--stop-after=%s gives IR: add --emit=ir", o->pass.stop_after);
+}
+
+static void read_options(Options *o, int argc, char **argv)
+{
+	arena = new_arena();
+	parse_arguments(&command, o, argc, argv);
+	if (!o->input && o->verbose)
+		show(o, "--version", NULL);
+	if (!o->input)
+		usage_error("no input");
+	o->load.bind = o->bind;
+	o->load.custom = o->custom;
+	o->pass.state = o->state;
+	if (!strcmp(o->input, "-") && !o->load.name)
+		o->load.name = "model";
+	list_targets(o);
+	check_mode(o);
+}
 
 static char *with_suffix(const char *path, const char *suffix)
 {
 	const char *base = strrchr(path, '/'), *dot = strrchr(path, '.');
 	int n = dot && (!base || dot > base) ? (int)(dot - path) : (int)strlen(path);
 
-	if (!names)
-		names = new_arena();
-	return arena_printf(names, "%.*s%s", n, path, suffix);
+	return arena_printf(arena, "%.*s%s", n, path, suffix);
 }
+
+/* ---- --inspect ----------------------------------------------------------------------------------------------------- */
 
 static void print_port(FILE *f, Module *m, const char *kind, const char *name, const Type *t)
 {
@@ -462,41 +410,52 @@ static bool same_file(const char *a, const char *b)
 /* Default header: none without a file beside which it could lie. */
 static const char *header_path(const Options *o, const char *path)
 {
-	if (o->kind != EmitObject && o->kind != EmitShared)
+	if (o->mode != EmitObject && o->mode != EmitShared)
 		return NULL;
 	return o->header || is_special(path) ? o->header : with_suffix(path, ".h");
 }
 
 static const char *output_path(const Options *o)
 {
-	static const char *const suffix[] = {".o", ".so", ".s", ".ll", ".ir", ".ir"};
-	return o->output ? o->output : with_suffix(o->input, o->reduce ? ".small.ir" : suffix[o->kind]);
+	if (o->output)
+		return o->output;
+	return strcmp(o->input, "-") ? with_suffix(o->input, suffixes[o->mode]) : "-";
 }
 
 /* -g: the loop IR that line information refers to, beside the code; none without a file beside which it could lie. */
 static const char *listing_path(const Options *o, const char *path)
 {
-	if (!o->debug || o->kind == EmitIr || o->kind == EmitLoops || is_special(path))
+	if (!o->debug || o->mode > EmitLlvm || is_special(path))
 		return NULL;
 	return with_suffix(path, ".loops");
+}
+
+/* -MD: a rule for make. */
+static const char *depend_path(const Options *o, const char *path)
+{
+	if (o->depend_file || !o->depend)
+		return o->depend_file;
+	if (is_special(path))
+		usage_error("-MD has no file beside the output: name one with -MF");
+	return with_suffix(path, ".d");
 }
 
 static void check_outputs(const Options *o)
 {
 	const char *path = output_path(o);
-	const char *all[] = {path, header_path(o, path), o->weights, o->report, listing_path(o, path)};
+	const char *all[] = {path, header_path(o, path), o->weights, o->report, listing_path(o, path), depend_path(o, path)};
 	int n = sizeof all / sizeof *all;
 
 	for (int i = 0; i < n; i++) {
 		if (all[i] && !*all[i])
-			usage("the name of an output is empty%s", "");
+			usage_error("the name of an output is empty");
 		if (!all[i] || is_special(all[i]))
 			continue;
 		if (same_file(all[i], o->input))
-			usage("the output would overwrite the input '%s'", all[i]);
+			usage_error("the output would overwrite the input '%s'", all[i]);
 		for (int j = 0; j < i; j++)
 			if (all[j] && same_file(all[i], all[j]))
-				usage("two outputs would be written to '%s'", all[i]);
+				usage_error("two outputs would be written to '%s'", all[i]);
 	}
 }
 
@@ -506,7 +465,7 @@ static void write_code(const Options *o, Module *m, const EmitOptions *e, const 
 	const char *name = header_path(o, path);
 	Out *header = name ? hold_header(m->loops, e, name) : NULL;
 
-	if (o->kind == EmitShared)
+	if (o->mode == EmitShared)
 		emit_shared(m->loops, e, o->linker, o->nlink, o->link, path);
 	else
 		emit_object(m->loops, e, path);
@@ -537,26 +496,63 @@ static Out *hold_listing(Module *m, const char *path)
 
 static void emit_output(const Options *o, Module *m, const char *path, const EmitOptions *e)
 {
-	switch (o->kind) {
+	switch (o->mode) {
 	case EmitObject:
 	case EmitShared: write_code(o, m, e, path); return;
 	case EmitAssembly: emit_assembly(m->loops, e, path); return;
 	case EmitLlvm: emit_llvm(m->loops, e, path); return;
-	case EmitIr:
-	case EmitLoops: write_module(path, m);
+	default: write_module(path, m);
 	}
 }
 
 static void write_output(const Options *o, Module *m)
 {
 	const char *path = output_path(o), *listing = listing_path(o, path);
-	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights,
+	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights, .verbose = o->verbose,
 	                 .listing = o->debug ? base_name(listing ? listing : with_suffix(o->input, ".loops")) : NULL};
 	Out *held = listing ? hold_listing(m, listing) : NULL;
 
 	emit_output(o, m, path, &e);
 	if (held)
 		publish_output(held);
+}
+
+/* What make reads as that name. */
+static void print_make_name(FILE *f, const char *path)
+{
+	for (const char *p = path; *p; p++) {
+		if (strchr(" #\\", *p))
+			fputc('\\', f);
+		if (*p == '$')
+			fputc('$', f);
+		fputc(*p, f);
+	}
+}
+
+/* Of the output: the model and the files that hold its weights, which are all that have been mapped so far. */
+static Out *hold_depend(const Options *o, Module *m, const char *output, const char *path)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	const char *file;
+
+	if (!f)
+		fatal_at(NULL, "out of memory");
+	print_make_name(f, output);
+	fputs(": ", f);
+	print_make_name(f, o->input);
+	for (int i = 0; (file = arena_mapped(m->arena, i)); i++)
+		if (strcmp(file, o->input)) {
+			fputs(" \\\n  ", f);
+			print_make_name(f, file);
+		}
+	fputc('\n', f);
+	if (fclose(f))
+		fatal_at(NULL, "out of memory");
+	Out *out = hold_text(m, path, text, n);
+	free(text);
+	return out;
 }
 
 /* Once it is whole. */
@@ -585,52 +581,70 @@ static void occupy_streams(void)
 			exit(1);
 }
 
+static void say(const Options *o)
+{
+	fprintf(stderr, "dcc " DCC_VERSION ": %s", safe_name(arena, o->input));
+	for (int i = 0; i < o->pass.ntarget; i++)
+		fprintf(stderr, "%s %s", i ? "," : " for", o->target[i]->name);
+	fputc('\n', stderr);
+}
+
+/* --check and --inspect. */
+static void look(Options *o, Module *m)
+{
+	if (o->mode == Inspect) {
+		inspect(m);
+	} else { /* all that can refuse a model */
+		o->pass.only = NULL;
+		run_passes(m, &o->pass);
+	}
+	free_module(m);
+}
+
+static void compile(Options *o, Module *m)
+{
+	const char *path = output_path(o), *rule = depend_path(o, path);
+	bool text = o->mode == EmitIr || o->mode == EmitLoops;
+
+	/* code needs every pass; --emit=ir stops before the loops unless told otherwise */
+	if (o->mode == EmitIr && !o->pass.stop_after && !o->pass.only)
+		o->pass.stop_after = "layout";
+	o->pass.report = o->report ? new_report(m) : NULL;
+	run_passes(m, &o->pass);
+	if (o->mode != EmitIr && !m->loops)
+		usage_error("--passes=%s does not end in loop IR: add --emit=ir", o->pass.only ? o->pass.only : "");
+	Out *held = rule ? hold_depend(o, m, path, rule) : NULL;
+	if (text)
+		write_report_file(o, m);
+	write_output(o, m);
+	if (!text) /* the size of the code is known now */
+		write_report_file(o, m);
+	if (held)
+		publish_output(held);
+	free_module(m);
+}
+
 int main(int argc, char **argv)
 {
 	Options o = {.pass.bisect_limit = -1};
 
 	occupy_streams();
-	parse_options(&o, argc, argv);
+	read_options(&o, argc, argv);
 	diag_catch_signals();
-	if (!o.check && !o.inspect)
+	if (o.mode < Check)
 		check_outputs(&o);
-	if (o.inspect && inspect_binary(o.input))
-		return flush_stdout();
+	if (o.verbose)
+		say(&o);
+	if (o.mode == Inspect && inspect_binary(o.input))
+		return flush_stdout(&command);
 	Module *m = load_model(o.input, &o.load);
-	if (o.inspect)
-		inspect(m);
-	if (o.check) { /* all that can refuse a model */
-		o.pass.stop_after = o.pass.only = NULL;
-		run_passes(m, &o.pass);
-	}
-	if (o.check || o.inspect) {
-		free_module(m);
-		return flush_stdout();
-	}
 	const Loc whole = {.file = o.input};
-	diag_place = &whole;
-
-	if (o.reduce) {
+	diag_place = o.mode < Check ? &whole : NULL;
+	if (o.mode >= Check)
+		look(&o, m);
+	else if (o.mode == Reduce)
 		reduce_module(m, o.reduce, output_path(&o));
-		return flush_stdout();
-	}
-
-	/* code needs every pass; --emit=ir stops before the loops unless told otherwise */
-	if (o.kind == EmitIr && !o.pass.stop_after && !o.pass.only)
-		o.pass.stop_after = "layout";
-	if (o.kind != EmitIr && o.pass.stop_after)
-		usage("--stop-after=%s gives IR: add --emit=ir", o.pass.stop_after);
-	o.pass.report = o.report ? new_report(m) : NULL;
-	run_passes(m, &o.pass);
-	if (o.kind != EmitIr && !m->loops)
-		usage("--passes=%s does not end in loop IR: add --emit=ir", o.pass.only ? o.pass.only : "");
-
-	bool text = o.kind == EmitIr || o.kind == EmitLoops;
-	if (text)
-		write_report_file(&o, m);
-	write_output(&o, m);
-	if (!text) /* the size of the code is known now */
-		write_report_file(&o, m);
-	free_module(m);
-	return flush_stdout();
+	else
+		compile(&o, m);
+	return flush_stdout(&command);
 }

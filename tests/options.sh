@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# Habits of compilers in the options of both commands, and that help, completion and man pages name the same ones.
+# usage: options.sh BUILD
+set -u
+build=$(cd "$1" && pwd)
+here=$PWD
+. "$here/tests/expect.bash"
+dcc=$build/dcc run=$build/dcc-run
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+
+# same WHAT A B: two files or texts are equal
+same() {
+	checks=$((checks + 1))
+	cmp -s "$2" "$3" || { failed=$((failed + 1)) && printf 'differ: %s\n' "$1" && diff "$2" "$3" | head -9; }
+}
+
+cat >m.ir <<'END'
+dcc-ir 1 stage import
+model m
+sym N in 0..100
+const @w: f32[4] = [1, 2, 3, 4]
+func @main(%x: f32[N, 4]) -> (y: f32[N, 4]) {
+  %0: f32[N, 4] = add %x, @w
+  %1: f32[N, 4] = exp %0
+  return %1
+}
+END
+"$dcc" -o want.o m.ir || exit 1
+
+# ---- the table: help, completion and man page
+
+for tool in dcc dcc-run; do
+	"$build/$tool" --help | sed -n 's/^  \(-[-a-zA-Z]*\).*/\1/p' | sort >help
+	sed -n 's/^\.It //p' "$here/man/$tool.1" | tr ',' '\n' | sed -n 's/^ *Fl \([-a-zA-Z]*\).*/-\1/p' | sort -u >man
+	same "$tool: options in the help and in the man page" help man
+	(
+		. "$build/completions/$tool"
+		COMP_WORDS=("$tool" -) COMP_CWORD=1
+		"$(complete -p "$tool" | sed 's/.*-F \([^ ]*\).*/\1/')"
+		printf '%s\n' "${COMPREPLY[@]}" | sort
+	) >completion
+	same "$tool: options in the help and in the completion" help completion
+done
+complete_dcc() { # WORDS...: what completes the last one
+	COMP_WORDS=(dcc "$@") COMP_CWORD=$# COMPREPLY=()
+	. "$build/completions/dcc"
+	"$(complete -p dcc | sed 's/.*-F \([^ ]*\).*/\1/')"
+	echo "${COMPREPLY[*]}"
+}
+expect 0 '^--emit$' complete_dcc --em
+expect 0 '^ir loops$' complete_dcc --emit =
+expect 0 '^loops$' complete_dcc --emit = lo
+expect 0 '^avx2 avx512 native$' complete_dcc -march = ''
+expect 0 '^canon$' complete_dcc --stop-after can
+
+# ---- forms
+
+for form in '-ot.o' '-o t.o'; do
+	# shellcheck disable=SC2086
+	"$dcc" $form m.ir
+	same "dcc $form" t.o want.o
+	rm -f t.*
+done
+"$dcc" -o - m.ir >t.o
+same 'standard output' t.o want.o
+"$dcc" -o - m.ir | cat >t.o
+same 'a pipe' t.o want.o
+"$dcc" --name m - <m.ir >t.o
+same 'standard input' t.o want.o
+# shellcheck disable=SC2002
+cat m.ir | "$dcc" -name=m -o t.o -
+same 'standard input from a pipe' t.o want.o
+echo "-D 'N=1..9' -o \"t 1.o\" --emit ir" >args
+"$dcc" @args m.ir
+expect 0 'sym N in 1..9' cat 't 1.o'
+echo '@args -march=avx2' >outer
+expect 0 '' "$dcc" @outer m.ir
+echo '@loop' >loop
+expect 1 'nested too deeply' "$dcc" @loop m.ir
+expect 1 '^dcc: @none: No such file' "$dcc" @none m.ir
+cp m.ir @args # a file of that very name is a file
+expect 1 "more than one input: '@args' and 'm.ir'" "$dcc" @args m.ir
+cp m.ir ./-x.ir
+expect 0 '' "$dcc" -o t.o -- -x.ir
+expect 0 'dcc 0.*: m.ir for avx512, avx2' "$dcc" -v -march=avx2 -march avx512 -o t.o m.ir
+expect 0 'targets: avx2 .x86-64-v3. avx512 .x86-64-v4.' "$dcc" -v
+expect 0 '^LLVM 19' "$dcc" --version
+expect 0 '^dcc-run .*commit' "$run" --version
+expect 0 '^y: ' "$run" --random=1 -DN=2 m.ir
+expect 0 '^y: ' "$run" -D N=2 --random 1 -- m.ir
+
+# ---- the best target first, whatever the order
+
+for order in '-march=avx2 -march=avx512' '-march=avx512 -march=avx2' '-march=avx2,avx512' ''; do
+	# shellcheck disable=SC2086
+	"$dcc" $order -o t.o m.ir
+	same "dcc $order" t.o want.o
+done
+
+# ---- what is refused
+
+expect 1 '^dcc: -S and --emit=ir exclude each other' "$dcc" -S --emit=ir m.ir
+expect 1 '^dcc: --check and --inspect exclude each other' "$dcc" --check --inspect m.ir
+expect 1 '^dcc: -shared and --reduce exclude each other' "$dcc" -shared --reduce false m.ir
+expect 1 '^dcc: --stop-after and --passes exclude' "$dcc" --emit=ir --stop-after=canon --passes=canon m.ir
+expect 1 '^dcc: --header says nothing about -S' "$dcc" -S --header=t.h m.ir
+expect 1 '^dcc: -o says nothing about --check' "$dcc" --check -o t.o m.ir
+expect 0 '' "$dcc" -S -emit-llvm -o t.ll m.ir
+expect 0 '^target triple' grep '^target triple' t.ll
+expect 1 "unknown option '--no-fsue=glu'; did you mean '--no-fuse'" "$dcc" --no-fsue=glu m.ir
+expect 1 "unknown option '--bogus' " "$dcc" --bogus m.ir
+expect 1 "--threads wants a number from 1 to 1024, got '0'" "$run" m.ir --threads 0
+expect 1 "unknown option '--thread'; did you mean '--threads'" "$run" m.ir --thread 2
+expect 1 "^dcc-run: --isa: there is no 'avx1024'; there are: avx2 avx512" "$run" m.ir --isa avx1024
+expect 1 '^dcc: unknown option .--\\x1b\[2J' "$dcc" $'--\e[2J' m.ir
+
+# ---- -MD
+
+mkdir d
+"$dcc" --emit=ir -o d/m.ir "$here/examples/dynconv.onnx"
+"$dcc" -MD -o 'd/a b.o' d/m.ir
+printf 'd/a\\ b.o: d/m.ir \\\n  d/m.ir.data\n' >want
+same '-MD' 'd/a b.d' want
+"$dcc" -MF d/rule -o - d/m.ir >/dev/null
+expect 0 '^-: d/m.ir' cat d/rule
+expect 1 'name one with -MF' "$dcc" -MD -o - m.ir
+
+# ---- dumps and carets
+
+"$dcc" --print-changed=diff -o t.o m.ir 2>dump
+expect 0 '^\+  %0: f32\[N, 4\] = group' cat dump
+expect 0 '^-  %0: f32.N, 4. = add' cat dump
+"$dcc" --print-after=canon -o t.o m.ir 2>canon.ir
+"$dcc" -o t.o --name=m canon.ir
+same 'compiled from a dump' t.o want.o
+sed 's/exp %0/exq %0/' m.ir | "$dcc" - 2>got
+printf '%s\n' "<stdin>:7:19: error: there is no operator 'exq' (dcc --list-ops shows them)" '  %1: f32[N, 4] = exq %0' \
+	'                  ^' >want
+same 'a caret' got want
+
+echo "options: $checks checks, $failed failed"
+[ $failed = 0 ]
