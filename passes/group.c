@@ -12,7 +12,7 @@
 #include "pass.h"
 
 enum { MaxMembers = 200, MaxEpilogue = 48 };
-enum { EpilogueLeaves = 16, EwiseLeaves = 20 }; /* lower_gemm.c and lower_ewise.c have room for as many */
+enum { EpilogueLeaves = 16, EwiseLeaves = 20 }; /* lower_linear.c and lower_ewise.c have room for as many */
 
 static bool same_dims(const Type *a, const Type *b)
 {

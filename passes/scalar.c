@@ -1,52 +1,68 @@
-/* scalar.c - the scalar meaning of ops.def as loop IR. */
+/* scalar.c - the scalar meaning of ops.def as loop IR: a function for each word of its vocabulary. */
 #include "kernel.h"
+
+static struct {
+	LB *b;
+	LType type, result; /* of the first operand, and of the node */
+} at; /* where the words write; emit_scalar() sets it */
+
+static LExpr *unary(LOp op, LExpr *x)
+{
+	return llet(at.b, lop(at.b, op, x, NULL, NULL));
+}
+
+static LExpr *binary(LOp op, LExpr *x, LExpr *y)
+{
+	return llet(at.b, lop(at.b, op, x, y, NULL));
+}
+
+static LExpr *rounded(LOp op, LExpr *x) /* integers are whole */
+{
+	return dtypes[x->type.elem].cls == ClassFloat ? unary(op, x) : x;
+}
+
+static LExpr *K(double c) { return lconst(at.b, at.type, c); }
+static LExpr *CAST(LExpr *x) { return llet(at.b, lcast(at.b, LConvert, at.result, x)); }
+static LExpr *NEG(LExpr *x) { return unary(LNeg, x); }
+static LExpr *ABS(LExpr *x) { return unary(LAbs, x); }
+static LExpr *SQRT(LExpr *x) { return unary(LSqrt, x); }
+static LExpr *NOT(LExpr *x) { return unary(LNot, x); }
+static LExpr *FLOOR(LExpr *x) { return rounded(LFloor, x); }
+static LExpr *CEIL(LExpr *x) { return rounded(LCeil, x); }
+static LExpr *ROUND(LExpr *x) { return rounded(LRound, x); }
+static LExpr *EXP(LExpr *x) { return llet(at.b, vm_exp(at.b, x)); }
+static LExpr *LOG(LExpr *x) { return llet(at.b, vm_log(at.b, x)); }
+static LExpr *TANH(LExpr *x) { return llet(at.b, vm_tanh(at.b, x)); }
+static LExpr *ERF(LExpr *x) { return llet(at.b, vm_erf(at.b, x)); }
+static LExpr *SIN(LExpr *x) { return llet(at.b, vm_sin(at.b, x)); }
+static LExpr *COS(LExpr *x) { return llet(at.b, vm_cos(at.b, x)); }
+static LExpr *ISNAN(LExpr *x) { return binary(LNe, x, x); }
+static LExpr *ADD(LExpr *x, LExpr *y) { return binary(LAdd, x, y); }
+static LExpr *SUB(LExpr *x, LExpr *y) { return binary(LSub, x, y); }
+static LExpr *MUL(LExpr *x, LExpr *y) { return binary(LMul, x, y); }
+static LExpr *DIV(LExpr *x, LExpr *y) { return binary(LDiv, x, y); }
+static LExpr *IDIV(LExpr *x, LExpr *y) { return binary(LFloorDiv, x, y); }
+static LExpr *IMOD(LExpr *x, LExpr *y) { return binary(LMod, x, y); }
+static LExpr *MIN(LExpr *x, LExpr *y) { return binary(LMin, x, y); }
+static LExpr *MAX(LExpr *x, LExpr *y) { return binary(LMax, x, y); }
+static LExpr *AND(LExpr *x, LExpr *y) { return binary(LAnd, x, y); }
+static LExpr *OR(LExpr *x, LExpr *y) { return binary(LOr, x, y); }
+static LExpr *XOR(LExpr *x, LExpr *y) { return binary(LXor, x, y); }
+static LExpr *EQ(LExpr *x, LExpr *y) { return binary(LEq, x, y); }
+static LExpr *LT(LExpr *x, LExpr *y) { return binary(LLt, x, y); }
+static LExpr *LE(LExpr *x, LExpr *y) { return binary(LLe, x, y); }
+static LExpr *POW(LExpr *x, LExpr *y) { return llet(at.b, vm_pow(at.b, x, y)); }
+static LExpr *SELECT(LExpr *c, LExpr *x, LExpr *y) { return llet(at.b, lop(at.b, LSelect, c, x, y)); }
 
 LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 {
-	LB *b = &k->b;
-	LExpr *x = in[0], *y = n->nin > 1 ? in[1] : NULL, *z = n->nin > 2 ? in[2] : NULL;
-	LType result = {n->out[0]->type.dtype, x->type.lanes};
+	LExpr *A = in[0], *B = n->nin > 1 ? in[1] : NULL, *C = n->nin > 2 ? in[2] : NULL;
 
-#define A x
-#define B y
-#define C z
-#define K(c) lconst(b, x->type, c)
+	at.b = &k->b;
+	at.type = A->type;
+	at.result = (LType){n->out[0]->type.dtype, A->type.lanes};
 #define LO attr_float(n, Attr_lo)
 #define HI attr_float(n, Attr_hi)
-#define OP1(op, u) llet(b, lop(b, op, u, NULL, NULL))
-#define OP2(op, u, v) llet(b, lop(b, op, u, v, NULL))
-#define NEG(u) OP1(LNeg, u)
-#define ABS(u) OP1(LAbs, u)
-#define SQRT(u) OP1(LSqrt, u)
-#define ROUNDED(op, u) (dtypes[(u)->type.elem].cls == ClassFloat ? OP1(op, u) : (u)) /* integers are whole */
-#define FLOOR(u) ROUNDED(LFloor, u)
-#define CEIL(u) ROUNDED(LCeil, u)
-#define ROUND(u) ROUNDED(LRound, u)
-#define NOT(u) OP1(LNot, u)
-#define ADD(u, v) OP2(LAdd, u, v)
-#define SUB(u, v) OP2(LSub, u, v)
-#define MUL(u, v) OP2(LMul, u, v)
-#define DIV(u, v) OP2(LDiv, u, v)
-#define IDIV(u, v) OP2(LFloorDiv, u, v)
-#define IMOD(u, v) OP2(LMod, u, v)
-#define MIN(u, v) OP2(LMin, u, v)
-#define MAX(u, v) OP2(LMax, u, v)
-#define AND(u, v) OP2(LAnd, u, v)
-#define OR(u, v) OP2(LOr, u, v)
-#define XOR(u, v) OP2(LXor, u, v)
-#define EQ(u, v) OP2(LEq, u, v)
-#define LT(u, v) OP2(LLt, u, v)
-#define LE(u, v) OP2(LLe, u, v)
-#define ISNAN(u) OP2(LNe, u, u)
-#define SELECT(c, u, v) llet(b, lop(b, LSelect, c, u, v))
-#define CAST(u) llet(b, lcast(b, LConvert, result, u))
-#define EXP(u) llet(b, vm_exp(b, u))
-#define LOG(u) llet(b, vm_log(b, u))
-#define TANH(u) llet(b, vm_tanh(b, u))
-#define ERF(u) llet(b, vm_erf(b, u))
-#define SIN(u) llet(b, vm_sin(b, u))
-#define COS(u) llet(b, vm_cos(b, u))
-#define POW(u, v) llet(b, vm_pow(b, u, v))
 	switch (n->op) {
 #define EMIT_Source(name, value)
 #define EMIT_Ewise(name, value) case Op##name: return value;
@@ -64,7 +80,4 @@ LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 #undef OP
 	default: bug("%s is not elementwise", ops[n->op].text);
 	}
-#undef A
-#undef B
-#undef C
 }
