@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MaxBind = 8, MaxInner = 32, MaxPatIn = 4, MaxPatAttr = 3 };
+enum { MaxBind = 8, MaxInner = 32, MaxPatIn = 4, MaxPatAttr = 3, MaxSpellings = 2 };
 
 typedef enum PatKind { PatValue, PatNumber, PatScalar, PatAbsent, PatOp } PatKind;
 
@@ -24,7 +24,8 @@ typedef struct PatAttr {
 typedef struct Pat {
 	PatKind kind;
 	char name; /* PatValue, PatScalar */
-	double number;
+	int nnumber;
+	double numbers[MaxSpellings];
 	Op op;
 	int nin, nattr;
 	bool any_attrs;
@@ -116,7 +117,8 @@ static const char *parse_pat(Arena *arena, const char *s, Pat **out)
 	}
 	if (isdigit((unsigned char)*s) || *s == '-') {
 		p->kind = PatNumber;
-		p->number = strtod(s, &end);
+		for (end = (char *)s - 1; p->nnumber == 0 || (*end == '|' && p->nnumber < MaxSpellings); p->nnumber++)
+			p->numbers[p->nnumber] = strtod(end + 1, &end);
 		return end;
 	}
 	p->kind = PatOp;
@@ -145,9 +147,21 @@ bool uniform_value(Value *v, double *x)
 	return value_as_scalar(v, x);
 }
 
-static bool near(double a, double b)
+/* Is x, an element of type t, the number as t holds it?  -0 is not 0. */
+static bool is_number(DType t, double x, double number)
 {
-	return fabs(a - b) <= 1e-6 * fabs(b);
+	double held = t == F32 ? (float)number : number;
+	return x == held && !signbit(x) == !signbit(held);
+}
+
+static bool number_matches(const Pat *p, Value *v)
+{
+	double x;
+	bool any = false;
+
+	for (int i = 0; i < p->nnumber && v && uniform_value(v, &x); i++)
+		any |= is_number(v->type.dtype, x, p->numbers[i]);
+	return any;
 }
 
 static bool attr_matches(const PatAttr *a, const Node *n, Match *b)
@@ -271,7 +285,7 @@ static bool match_goals(const Goal *g, Match *b, Where *where)
 		b->values[i] = v;
 		break;
 	case PatNumber:
-		if (!v || !uniform_value(v, &x) || !near(x, g->p->number))
+		if (!number_matches(g->p, v))
 			return false;
 		break;
 	case PatScalar:
@@ -372,7 +386,7 @@ static bool number_of_terms(const Match *b)
 			return false;
 		terms *= (double)extent;
 	}
-	return is_float(b) && near(b->inner[0]->op == OpDiv ? n : 1 / n, terms);
+	return is_float(b) && is_number(sum->out[0]->type.dtype, n, b->inner[0]->op == OpDiv ? terms : 1 / terms);
 }
 
 static bool const_matrix(const Match *b)
@@ -406,7 +420,7 @@ static Value *build_pat(Module *m, const Pat *p, const Match *b, Node *root)
 	if (p->kind == PatAbsent)
 		return NULL;
 	if (p->kind != PatOp)
-		return const_scalar(m, root->out[0]->type.dtype, p->kind == PatNumber ? p->number : b->scalars[p->name - 'a'])->value;
+		return const_scalar(m, root->out[0]->type.dtype, p->kind == PatNumber ? p->numbers[0] : b->scalars[p->name - 'a'])->value;
 	for (int i = 0; i < p->nin; i++)
 		in[i] = build_pat(m, p->in[i], b, root);
 	for (int i = 0; p->any_attrs && i < b->any->nattr; i++)

@@ -5,6 +5,8 @@
  * the operands of commutative operators as written or swapped; where there are more than two, beginning with each of
  * them.  One more makes each inner value an output, one at a time: nothing may change.  Values: uniform in [-2, 2),
  * compared with the largest; then infinities, NaN, zeros of both signs and denormals.
+ * Then with every other element type that the operators take, integers of every size: where the condition lets it
+ * through, values must be equal.  At last each number is replaced by its neighbour, 0 by -0: nothing may change.
  */
 #include "../passes/rewrite.h"
 #include "test.h"
@@ -19,6 +21,9 @@ typedef struct Spelling {
 	bool share, swap, special;
 	int first; /* of three or more operands, the one that the others are added to or multiplied with in turn */
 	int output; /* inner node that is an output too, in order of building; -1: none */
+	bool retyped; /* operands have `type`, instead of what the test column says; conditions stay */
+	DType type;
+	int nudged; /* the number that is replaced by its neighbour, counted from 1; 0: none */
 } Spelling;
 
 typedef struct Builder {
@@ -29,7 +34,8 @@ typedef struct Builder {
 	Value *named[26];
 	const char *text[MaxBuilt]; /* of what has been built */
 	Value *value[MaxBuilt];
-	int n;
+	int n, nnumber;
+	bool misfit; /* an operator does not take the type of its operands */
 } Builder;
 
 static double next_uniform(uint64_t *s)
@@ -45,12 +51,16 @@ static void fill(const Type *t, void *data, Builder *b)
 
 	for (int64_t i = 0; i < n; i++) {
 		double u = next_uniform(&b->seed);
+		double x = b->how.special ? special[(size_t)(u * 12)] : 4 * u - 2;
+		int64_t v = (int64_t)b->seed >> (int)(u * 64);
 		if (t->dtype == Bool)
 			((uint8_t *)data)[i] = u < 0.5;
-		else if (t->dtype == I64)
-			((int64_t *)data)[i] = (int64_t)(8 * u) - 4;
+		else if (t->dtype == F32)
+			((float *)data)[i] = x;
+		else if (t->dtype == F64)
+			((double *)data)[i] = x;
 		else
-			((float *)data)[i] = b->how.special ? special[(size_t)(u * 12)] : 4 * u - 2;
+			memcpy((char *)data + i * dtypes[t->dtype].bytes, &v, dtypes[t->dtype].bytes);
 	}
 }
 
@@ -125,7 +135,10 @@ static Value *named_value(Builder *b, char name)
 
 	if (*v)
 		return *v;
-	if (!find_type(b->m, b->rule->test, name, &t))
+	bool constant = find_type(b->m, b->rule->test, name, &t);
+	if (b->how.retyped && name != 'c')
+		t.dtype = b->how.type;
+	if (!constant)
 		return *v = new_param(b->m, arena_printf(b->m->arena, "%c", name), t);
 	size_t bytes = const_numel(&t) * dtypes[t.dtype].bytes;
 	void *data = arena_alloc(b->m->arena, bytes);
@@ -188,6 +201,10 @@ static Value *build_node(Builder *b, const char **text, DType number_type)
 		in[nin++] = build_before(b, &s, number_type);
 	*text = s + 1;
 	int nattr = parse_attrs(b, text, op, in[0], attrs);
+	for (int i = 0; i < nin; i++)
+		b->misfit |= op != OpWhere && in[i] && !is_among(in[i]->type.dtype, ops[op].takes);
+	if (b->misfit)
+		return in[0];
 	char *spelled = arena_printf(b->m->arena, "%.*s", (int)(*text - begin), begin);
 	for (int i = 0; i < b->n && b->how.share; i++)
 		if (!strcmp(b->text[i], spelled))
@@ -205,6 +222,15 @@ static Value *build_node(Builder *b, const char **text, DType number_type)
 	return remember(b, spelled, build(b->m, &b->m->main->body, NULL, op, NULL, nin, in, nattr, attrs, given));
 }
 
+/* A number of the pattern, or its neighbour; `exact`: only that number will do. */
+static Value *number(Builder *b, DType type, double x, bool exact)
+{
+	b->nnumber += exact;
+	if (exact && b->nnumber == b->how.nudged)
+		x = type == Bool ? !x : x == 0 ? -0.0 : nextafterf((float)x, INFINITY);
+	return const_scalar(b->m, type, x)->value;
+}
+
 static Value *build_before(Builder *b, const char **text, DType number_type)
 {
 	const char *s = *text;
@@ -215,7 +241,8 @@ static Value *build_before(Builder *b, const char **text, DType number_type)
 	}
 	if (*s == '#') {
 		*text += 2;
-		return const_scalar(b->m, number_type, find_number(b->rule->test, s[1]))->value;
+		double x = find_number(b->rule->test, s[1]);
+		return number(b, number_type, x, s[1] == 'n');
 	}
 	if (*s == '_') {
 		*text += 1;
@@ -224,13 +251,14 @@ static Value *build_before(Builder *b, const char **text, DType number_type)
 	if (isdigit((unsigned char)*s) || *s == '-') {
 		char *end;
 		double x = strtod(s, &end);
-		*text = end;
-		return const_scalar(b->m, number_type, x)->value;
+		*text = end + strspn(end, "|.0123456789"); /* the first of its spellings */
+		return number(b, number_type, x, true);
 	}
 	return build_node(b, text, number_type);
 }
 
-static void build_rule(Builder *b, const Rule *r, Spelling how)
+/* False where an operator does not take the type. */
+static bool build_rule(Builder *b, const Rule *r, Spelling how)
 {
 	const char *s = r->before;
 	Type t;
@@ -238,8 +266,10 @@ static void build_rule(Builder *b, const Rule *r, Spelling how)
 	*b = (Builder){.m = new_module("rule", r->name), .rule = r, .how = how};
 	b->seed = hash_bytes(r->name, strlen(r->name), 1);
 	find_type(b->m, r->test, 'x', &t);
-	Value *v = build_before(b, &s, t.dtype);
+	Value *v = build_before(b, &s, how.retyped ? how.type : t.dtype);
 	CHECK(!*skip(s, " "));
+	if (b->misfit)
+		return false;
 	add_yield(b->m, &b->m->main->body, v);
 	if (how.output >= 0)
 		add_yield(b->m, &b->m->main->body, b->value[how.output]);
@@ -249,6 +279,7 @@ static void build_rule(Builder *b, const Rule *r, Spelling how)
 	const char *error = verify_module(b->m);
 	if (error)
 		bug("%s: %s", r->name, error);
+	return true;
 }
 
 /* ---- comparing --------------------------------------------------------------------------------------------------- */
@@ -264,29 +295,37 @@ static bool is_exact(const Rule *r)
 	return false;
 }
 
+static double element(const Tensor *t, int64_t i)
+{
+	return t->dtype == F32 ? ((const float *)t->data)[i] : ((const double *)t->data)[i];
+}
+
 static void compare(const Rule *r, const Spelling *how, const Tensor *a, const Tensor *b)
 {
-	const float *x = a->data, *y = b->data;
 	int64_t n = tensor_numel(a);
 	double most = 0, error = 0;
 	int classes = 0;
 
 	CHECK_EQ(a->dtype, b->dtype);
 	CHECK_EQ(n, tensor_numel(b));
-	if (a->dtype != F32) {
-		CHECK(!memcmp(x, y, n * dtypes[a->dtype].bytes));
+	if (dtypes[a->dtype].cls != ClassFloat) {
+		bool same = !memcmp(a->data, b->data, n * dtypes[a->dtype].bytes);
+		if (!same)
+			fprintf(stderr, "rule %s on %s: other values\n", r->name, dtypes[a->dtype].text);
+		CHECK(same);
 		return;
 	}
 	for (int64_t i = 0; i < n; i++) {
-		if (isnan(x[i]) && isnan(y[i]))
+		double x = element(a, i), y = element(b, i);
+		if (isnan(x) && isnan(y))
 			continue;
-		bool same = r->after[0] == '%' ? !memcmp(&x[i], &y[i], sizeof x[i]) : x[i] == y[i];
-		if (is_exact(r) || !isfinite(x[i]) || !isfinite(y[i])) {
+		bool same = x == y && (r->after[0] != '%' || !signbit(x) == !signbit(y));
+		if (is_exact(r) || !isfinite(x) || !isfinite(y)) {
 			classes += !same;
 			continue;
 		}
-		most = fmax(most, fabs(x[i]));
-		error = fmax(error, fabs((double)x[i] - y[i]));
+		most = fmax(most, fabs(x));
+		error = fmax(error, fabs(x - y));
 	}
 	if (classes || error > 2e-6 * most)
 		fprintf(stderr,
@@ -317,7 +356,11 @@ static void check_rule(int i, Spelling how)
 	Builder b;
 	Tensor in[MaxParams] = {0}, before[2] = {0}, after[2] = {0};
 
-	build_rule(&b, &rules[i], how);
+	if (!build_rule(&b, &rules[i], how)) {
+		CHECK(how.retyped);
+		free_module(b.m);
+		return;
+	}
 	Func *f = b.m->main;
 	for (int p = 0; p < f->nparam; p++) {
 		const Type *t = &f->params[p]->type;
@@ -328,11 +371,11 @@ static void check_rule(int i, Spelling how)
 	}
 	eval(&b, in, before);
 	int count = count_nodes(b.m);
-	bool applied = apply_rules(b.m, i);
-	if (applied != (how.output < 0))
+	bool applied = apply_rules(b.m, i), expected = how.retyped ? applied : how.output < 0;
+	if (applied != expected)
 		fprintf(stderr, "rule %s: %s (share %d, swap %d, first %d, output %d)\n", rules[i].name,
 			applied ? "applied" : "did not apply", how.share, how.swap, how.first, how.output);
-	CHECK_EQ(applied, how.output < 0);
+	CHECK_EQ(applied, expected);
 	const char *error = verify_module(b.m);
 	CHECK_STR(error ? error : "", "");
 	CHECK(!applied || count_nodes(b.m) <= count);
@@ -360,12 +403,38 @@ static void check_outputs(int i)
 		check_rule(i, (Spelling){.share = true, .output = o});
 }
 
+static void check_types(int i)
+{
+	for (int t = 0; t < NDTypes; t++)
+		for (int v = 0; v < 4; v++)
+			check_rule(i, (Spelling){.share = true, .swap = v & 1, .special = v & 2, .output = -1, .retyped = true, .type = t});
+}
+
+/* Each number in turn as its neighbour: the rule does not apply. */
+static void check_numbers(int i)
+{
+	Builder b;
+	int count = 1;
+
+	for (int k = 1; k <= count; k++) {
+		build_rule(&b, &rules[i], (Spelling){.share = true, .output = -1, .nudged = k});
+		count = b.nnumber;
+		bool applied = k <= count && apply_rules(b.m, i);
+		if (applied)
+			fprintf(stderr, "rule %s: applies though number %d is another\n", rules[i].name, k);
+		CHECK(!applied);
+		free_module(b.m);
+	}
+}
+
 int main(void)
 {
 	for (int i = 0; i < nrules; i++) {
 		for (int v = 0; v < 8 * MaxOperands; v++)
 			check_rule(i, (Spelling){.share = v & 1, .swap = v & 2, .special = v & 4, .first = v / 8, .output = -1});
 		check_outputs(i);
+		check_types(i);
+		check_numbers(i);
 	}
 	printf("rules: %d rules\n", nrules);
 	return test_end("rules");
