@@ -275,13 +275,15 @@ static bool all_masked(const double *scores, int64_t keys)
 	return true;
 }
 
-/* Softmax of a row of scores; a row without keys is NaN, or 0 if the attribute asks for that. */
+/* Softmax of a row of scores.  A NaN, or no key at all, makes the whole row NaN, unless the attributes ask for zeros. */
 static void finish_scores(const Node *n, double *scores, int64_t keys)
 {
-	if (attr_int(n, Attr_zero_nan) && all_masked(scores, keys))
+	if (attr_int(n, Attr_zero_masked) && all_masked(scores, keys))
 		memset(scores, 0, keys * sizeof *scores);
 	else
 		softmax_row(scores, keys, 1);
+	if (attr_int(n, Attr_zero_nan) && keys > 0 && isnan(scores[0]))
+		memset(scores, 0, keys * sizeof *scores);
 }
 
 const char *eval_attention(EvalNode *e)

@@ -13,7 +13,7 @@ typedef struct Att {
 	Kernel *k;
 	Node *n;
 	Access q, mask, out;
-	bool masked, bool_mask, causal, zero_nan;
+	bool masked, bool_mask, causal, zero_masked, zero_nan;
 	LBuf *keys, *values, *scratch, *acc, *sums;
 	const Dim *T, *S, *R, *V, *panels, *vpanels;
 	LExpr *seen, *seen_panels; /* keys and panels that the tile looks at */
@@ -68,6 +68,36 @@ static LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *i
 	return llet(b, lop(b, LSelect, inside, s, none));
 }
 
+/* What is subtracted from every score of the row.  Where all are -inf that would make NaN of them. */
+static LExpr *largest(Att *a, LTile *run)
+{
+	LB *b = &a->k->b;
+	LExpr *most = llet(b, lop(b, LHMax, lelem(b, run, li(b, 0), li(b, 0)), NULL, NULL));
+
+	if (a->zero_masked) {
+		LExpr *none = lop(b, LEq, most, lconst(b, most->type, -INFINITY), NULL);
+		most = lop(b, LSelect, none, lconst(b, most->type, 0), most);
+	}
+	return llet(b, lcast(b, LSplat, F32x16, most));
+}
+
+/* The sum of the exponentials, n of them at `at`, `stride` apart; if it is NaN, the probabilities are, which may have to be 0. */
+static LExpr *finish_row(Att *a, LTile *run, LExpr *at, LExpr *stride, LExpr *n)
+{
+	LB *b = &a->k->b;
+	LExpr *sum = llet(b, lop(b, LHAdd, lelem(b, run, li(b, 0), li(b, 0)), NULL, NULL));
+
+	if (!a->zero_nan)
+		return sum;
+	LExpr *zero = lconst(b, sum->type, 0), *bad = llet(b, lop(b, LNe, sum, sum, NULL));
+	lif(b, bad);
+	LExpr *i = lfor(b, ForSerial, li(b, 0), n, NULL);
+	lstore(b, a->scratch, ladd(b, at, lmul(b, i, stride)), NULL, NULL, zero);
+	lend(b);
+	lend(b);
+	return llet(b, lop(b, LSelect, bad, zero, sum));
+}
+
 /* Row by row: scores to exponentials, transposed to [key][row], and their sums. */
 static void emit_softmax(Att *a)
 {
@@ -88,7 +118,7 @@ static void emit_softmax(Att *a)
 	lset_tile(b, run, zero, zero, lop(b, LPMax, s, lelem(b, run, zero, zero), NULL));
 	lend(b);
 	lend(b);
-	LExpr *most = llet(b, lcast(b, LSplat, F32x16, lop(b, LHMax, lelem(b, run, zero, zero), NULL, NULL)));
+	LExpr *most = largest(a, run);
 
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, 0));
 	p = lfor(b, ForSerial, zero, np, NULL), j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
@@ -99,11 +129,11 @@ static void emit_softmax(Att *a)
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), lop(b, LSelect, inside, e, lconst(b, F32x16, 0))));
 	lend(b);
 	lend(b);
-	lstore(b, a->sums, i, NULL, NULL, lop(b, LHAdd, lelem(b, run, zero, zero), NULL, NULL));
+	lstore(b, a->sums, i, NULL, NULL, finish_row(a, run, ladd(b, a->probs, i), a->count, lmul(b, np, li(b, PanelWidth))));
 	lend(b);
 }
 
-/* 1 at least, as the largest score counts 1, but 0 without keys, where the product with the values is 0; NaN stays. */
+/* 1 at least, as the largest score counts 1, but 0 for a row of zeros, where the product with the values is 0; NaN stays. */
 static LExpr *divisor(LB *b, LExpr *sum)
 {
 	return llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), sum, NULL));
@@ -133,10 +163,6 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j));
 	LExpr *y = lload(b, a->acc, Lanes, ladd(b, lmul(b, i, li(b, PanelWidth)), j), NULL, NULL);
 	y = llet(b, lop(b, LDiv, y, lcast(b, LSplat, F32x16, sum), NULL));
-	if (a->zero_nan) {
-		LExpr *bad = lcast(b, LSplat, (LType){Bool, Lanes}, lop(b, LNe, sum, sum, NULL));
-		y = lop(b, LSelect, bad, lconst(b, F32x16, 0), y);
-	}
 	lstore(b, a->out.buf, ladd(b, row, col), NULL, lane_mask(k, lsub(b, nv, col)), y);
 	lend(b);
 	lend(b);
@@ -175,7 +201,8 @@ static void open_attention(Att *a, Kernel *k, Node *n, Value *home)
 	const Dim *stride = dim_const(m, 1);
 
 	*a = (Att){.k = k, .n = n, .T = n->in[0]->type.dims[1], .S = n->in[1]->type.dims[1], .R = n->in[0]->type.dims[3],
-	           .V = n->in[2]->type.dims[3], .causal = attr_int(n, Attr_causal), .zero_nan = attr_int(n, Attr_zero_nan)};
+	           .V = n->in[2]->type.dims[3], .causal = attr_int(n, Attr_causal), .zero_masked = attr_int(n, Attr_zero_masked),
+	           .zero_nan = attr_int(n, Attr_zero_nan)};
 	a->panels = dim_ceildiv(m, a->S, dim_const(m, PanelWidth));
 	a->vpanels = dim_ceildiv(m, a->V, dim_const(m, PanelWidth));
 	Access q = kaccess(k, n->in[0]);
@@ -324,10 +351,6 @@ static void emit_row_values(Att *a, const Access *values, LExpr *v_at, LExpr *ou
 	lset_tile(b, acc, zero, zero, lfma(b, p, v, lelem(b, acc, zero, zero)));
 	lend(b);
 	LExpr *y = llet(b, lop(b, LDiv, lelem(b, acc, zero, zero), lcast(b, LSplat, F32x16, sum), NULL));
-	if (a->zero_nan) {
-		LExpr *bad = lcast(b, LSplat, (LType){Bool, Lanes}, lop(b, LNe, sum, sum, NULL));
-		y = lop(b, LSelect, bad, lconst(b, F32x16, 0), y);
-	}
 	lstore(b, a->out.buf, ladd(b, out_at, c), NULL, mask, y);
 	lend(b);
 }
@@ -360,7 +383,7 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 		a.mask_base = llet(b, offset_of(&k, &a.mask, mask_at));
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, -INFINITY));
 	emit_row_scores(&a, &keys, query, llet(b, offset_of(&k, &a.q, at)), llet(b, offset_of(&k, &keys, kv_at)), run);
-	LExpr *most = llet(b, lcast(b, LSplat, F32x16, lop(b, LHMax, lelem(b, run, zero, zero), NULL, NULL)));
+	LExpr *most = largest(&a, run);
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, 0));
 	LExpr *key = lfor(b, ForSerial, zero, ns, li(b, Lanes)), *place = llet(b, ladd(b, a.scores, key));
 	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, lload(b, a.scratch, Lanes, place, NULL, NULL), most))));
@@ -368,7 +391,7 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 	e = lop(b, LSelect, lane_mask(&k, lsub(b, ns, key)), e, lconst(b, F32x16, 0));
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
-	LExpr *sum = divisor(b, lop(b, LHAdd, lelem(b, run, zero, zero), NULL, NULL));
+	LExpr *sum = divisor(b, finish_row(&a, run, a.scores, li(b, 1), ns));
 	emit_row_values(&a, &values, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
 	lend(b);
 	lend(b);

@@ -170,9 +170,12 @@ static const Case cases[] = {
 	{"attention bool mask", "const @q: f32[1, 2, 1, 1] = [0, 0] const @k: f32[1, 2, 1, 1] = [1, 1] "
 	 "const @v: f32[1, 2, 1, 1] = [3, 6] const @m: bool[2, 2] = [0, 1, 0, 0]", "f32[1, 2, 1, 1]",
 	 "%y: f32[1, 2, 1, 1] = attention @q, @k, @v, @m", 2, {6, NaN}},
-	{"attention zero_nan", "const @q: f32[1, 2, 1, 1] = [0, 0] const @k: f32[1, 2, 1, 1] = [1, 1] "
+	{"attention zero_masked", "const @q: f32[1, 2, 1, 1] = [nan, 0] const @k: f32[1, 2, 1, 1] = [1, 1] "
 	 "const @v: f32[1, 2, 1, 1] = [3, 6] const @m: bool[2, 2] = [0, 1, 0, 0]", "f32[1, 2, 1, 1]",
-	 "%y: f32[1, 2, 1, 1] = attention @q, @k, @v, @m {zero_nan=1}", 2, {6, 0}},
+	 "%y: f32[1, 2, 1, 1] = attention @q, @k, @v, @m {zero_masked=1}", 2, {NaN, 0}},
+	{"attention zero_nan", "const @q: f32[1, 2, 1, 1] = [nan, 0] const @k: f32[1, 2, 1, 1] = [1, 1] "
+	 "const @v: f32[1, 2, 1, 1] = [3, 6] const @m: bool[2, 2] = [0, 1, 0, 0]", "f32[1, 2, 1, 1]",
+	 "%y: f32[1, 2, 1, 1] = attention @q, @k, @v, @m {zero_nan=1}", 2, {0, 0}},
 	{"attention f32 mask", "const @q: f32[1, 1, 2, 1] = [0, 0] const @k: f32[1, 2, 2, 1] = [1, 1, 1, 1] "
 	 "const @v: f32[1, 2, 2, 1] = [4, 40, 8, 80] const @m: f32[2, 1, 2] = [0, 1.0986122886681098, 0, -inf]",
 	 "f32[1, 1, 2, 1]",

@@ -337,10 +337,13 @@ static void make_attention(Family *f)
 	add_attention(f, "q", "", 3, 7, "_", "{scale=0.5}");
 	add_attention(f, "q", "", 3, 7, "%m", "{scale=0.447}");
 	add_attention(f, "q", "", 3, 7, "%km", "");
-	add_attention(f, "q", "", 3, 7, "%km", "{zero_nan=1}");
+	add_attention(f, "q", "", 3, 7, "%km", "{zero_masked=1}");
 	add_attention(f, "q", "", 3, 7, "%bm", "{zero_nan=1, scale=2}");
+	line(f, "%%nan: f32[1, 3, 1, 1] = sqrt %%hm"); /* of some heads */
+	add_attention(f, "q", "", 3, 7, "%nan", "{zero_masked=1}");
+	add_attention(f, "q", "", 3, 7, "%nan", "{zero_nan=1}");
 	add_attention(f, "q", "", 3, 7, "_", "{causal=1}");
-	add_attention(f, "q", "", 3, 7, "%bm", "{causal=1, zero_nan=1}");
+	add_attention(f, "q", "", 3, 7, "%bm", "{causal=1, zero_masked=1}");
 	add_attention(f, "q", "", 3, 7, "%hm", "");
 	add_attention(f, "q", "", 3, 7, "_", "{softcap=0.75}");
 	add_attention(f, "q", "", 3, 7, "%m", "{scale=3, softcap=1.5}");
