@@ -135,7 +135,7 @@ static bool same_expr(const LExpr *a, const LExpr *b)
 {
 	if (!a || !b)
 		return a == b;
-	if (a->op != b->op || a->i != b->i || a->var != b->var)
+	if (a->op != b->op || a->value.u != b->value.u || a->var != b->var)
 		return false;
 	for (int i = 0; i < 3; i++)
 		if (!same_expr(a->a[i], b->a[i]))

@@ -222,8 +222,8 @@ static LLVMValueRef emit_division(Emit *e, const LExpr *x, LLVMValueRef a, LLVMV
 		return divide_unsigned(e, a, b, type, lanes, mod);
 	const LExpr *by = x->a[1]->op == LSplat ? x->a[1]->a[0] : x->a[1];
 	int64_t c;
-	if (by->op == LConst && by->i > 0)
-		return divide_by_const(e, a, type, lanes, by->i, mod);
+	if (by->op == LConst && by->value.i > 0)
+		return divide_by_const(e, a, type, lanes, by->value.i, mod);
 	if (is_llvm_int(b, &c) && c > 0)
 		return divide_by_const(e, a, type, lanes, c, mod);
 	return divide_signed(e, a, b, type, lanes, mod);
@@ -355,8 +355,8 @@ static LLVMValueRef emit_const(Emit *e, const LExpr *x)
 {
 	LLVMTypeRef type = elem_type(e, x->type.elem, false);
 	if (is_float(x->type.elem))
-		return splat_const(LLVMConstReal(type, x->f), x->type.lanes);
-	return splat_const(LLVMConstInt(type, (uint64_t)x->i, true), x->type.lanes);
+		return splat_const(LLVMConstReal(type, x->value.f), x->type.lanes);
+	return splat_const(LLVMConstInt(type, x->value.u, true), x->type.lanes);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------------------- */

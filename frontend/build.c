@@ -29,7 +29,7 @@ Value *emit3(Call *c, Op op, Value *x, Value *y, Value *z)
 
 Value *emit_const(Call *c, DType dtype, double v)
 {
-	return const_scalar(c->m, dtype, v)->value;
+	return const_scalar(c->m, scalar_of_real(dtype, v))->value;
 }
 
 Value *emit_dims(Call *c, int rank, int n, const Dim *const *dims)
@@ -187,33 +187,6 @@ int norm_axes(Call *c, const char *attr, int input, int rank, int64_t *axes)
 
 /* ---- known values ---------------------------------------------------------------------------------------------- */
 
-/* Elements of an integer constant; floating ones only if they are whole. */
-static bool element_as_int(const Const *k, int64_t i, int64_t *value)
-{
-	int bytes = dtypes[k->type.dtype].bytes;
-	const unsigned char *p = (const unsigned char *)k->data + i * bytes;
-	float f;
-	double d;
-	switch (dtypes[k->type.dtype].cls) {
-	case ClassFloat:
-		memcpy(&f, p, sizeof f);
-		d = f;
-		if (k->type.dtype == F64)
-			memcpy(&d, p, sizeof d);
-		if (!(d > -1e15 && d < 1e15))
-			return false;
-		*value = d;
-		return *value == d;
-	case ClassSigned:
-		*value = p[bytes - 1] & 0x80 ? -1 : 0;
-		break;
-	default:
-		*value = 0;
-	}
-	memcpy(value, p, bytes); /* little-endian */
-	return true;
-}
-
 const Dim *const *known_dims(Call *c, Value *v, int *n)
 {
 	static const Dim *const none[1];
@@ -230,7 +203,7 @@ const Dim *const *known_dims(Call *c, Value *v, int *n)
 		return v->known;
 	const Dim **known = arena_alloc(c->im->scratch, numel * sizeof *known);
 	for (int i = 0; i < numel; i++) {
-		if (!element_as_int(v->konst, i, &x))
+		if (!scalar_as_int(scalar_at(v->type.dtype, v->konst->data, i), &x))
 			return NULL;
 		known[i] = dim_const(c->m, x);
 	}
@@ -269,21 +242,11 @@ bool constant_fill(const Value *v, double *fill)
 		v = v->def->in[0];
 	if (!v->konst)
 		return false;
-	if (value_as_scalar(v, fill))
-		return true;
 	const Const *k = v->konst;
 	size_t step = dtypes[k->type.dtype].bytes;
 	if (k->bytes < step || memcmp(k->data, (const char *)k->data + step, k->bytes - step))
 		return false;
-	if (k->type.dtype == F32) {
-		float f;
-		memcpy(&f, k->data, sizeof f);
-		return *fill = f, true;
-	}
-	for (size_t i = 0; i < step; i++)
-		if (((const char *)k->data)[i])
-			return false;
-	return *fill = 0, true;
+	return scalar_as_real(scalar_at(k->type.dtype, k->data, 0), fill);
 }
 
 /* ---- dims ------------------------------------------------------------------------------------------------------ */

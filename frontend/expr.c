@@ -108,7 +108,7 @@ static Value *read_node(Text *t, const char *name)
 			if (nattr == 4 || !take_number(t, &v))
 				bug("onnx_ops.def: bad attribute in \"%s\"", t->start);
 			AttrId id = find_attr_id(key);
-			attrs[nattr++] = attr_infos[id].kind == AttrFloat ? mk_float(id, v) : mk_int(id, v);
+			attrs[nattr++] = mk_number(id, t->call->in[0]->type.dtype, v);
 			continue;
 		}
 		t->p = back;

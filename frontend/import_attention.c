@@ -94,7 +94,7 @@ static Value *lengthen_mask(Call *c, Value *mask, const Dim *keys)
 		pads[i] = dim_const(c->m, 0);
 	pads[2 * rank - 1] = dim_sub(c->m, keys, have);
 	require_at_least(c, pads[2 * rank - 1], 0);
-	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_float(Attr_value, -INFINITY)};
+	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, lowest_scalar(mask->type.dtype))};
 	return emit(c, OpPad, 1, &mask, mask->type.dtype == Bool ? 1 : 2, attrs, NULL);
 }
 

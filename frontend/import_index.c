@@ -78,7 +78,7 @@ static const Dim *known_scalar(Call *c, int input, const char *what)
 static const Dim *scalar_in_parts(Call *c, int input, const char *what, int64_t parts)
 {
 	double v;
-	bool given = c->in[input] && c->in[input]->type.rank == 0 && value_as_scalar(c->in[input], &v);
+	bool given = c->in[input] && c->in[input]->type.rank == 0 && value_as_real(c->in[input], &v);
 	if (!given || parts == 1 || !(fabs(v) < DimMax) || v == rint(v))
 		return dim_mul_const(c->m, known_scalar(c, input, what), parts);
 	if (v * parts != rint(v * parts))

@@ -55,9 +55,10 @@ void import_div(Call *c)
 	if (floor->known || cls == ClassUnsigned)
 		return;
 	Value *zero = emit_const(c, a->type.dtype, 0);
-	Value *size = emit2(c, OpIDiv, emit1(c, OpAbs, a), emit1(c, OpAbs, b));
+	Value *rounded = emit1(c, OpNot, emit2(c, OpEq, emit2(c, OpIMod, a, b), zero));
 	Value *negative = emit2(c, OpXor, emit2(c, OpLt, a, zero), emit2(c, OpLt, b, zero));
-	c->out[0] = emit3(c, OpWhere, negative, emit1(c, OpNeg, size), size);
+	Value *above = emit2(c, OpAdd, floor, emit_const(c, a->type.dtype, 1));
+	c->out[0] = emit3(c, OpWhere, emit2(c, OpAnd, rounded, negative), above, floor);
 }
 
 /* The result has the type of the base; a fractional exponent of an integer base is computed in floating point. */
@@ -77,7 +78,7 @@ void import_clip(Call *c)
 {
 	Value *x = c->in[0], *bound[2];
 	DType dtype = x->type.dtype;
-	double limit[2] = {onnx_float(c, "min", -INFINITY), onnx_float(c, "max", INFINITY)};
+	Scalar limit[2] = {scalar_of_real(dtype, onnx_float(c, "min", -INFINITY)), scalar_of_real(dtype, onnx_float(c, "max", INFINITY))};
 	bool constant = dtypes[dtype].cls == ClassFloat;
 	for (int i = 0; i < 2; i++) {
 		bound[i] = i + 1 < c->nin ? c->in[i + 1] : NULL;
@@ -87,7 +88,7 @@ void import_clip(Call *c)
 			constant &= value_as_scalar(bound[i], &limit[i]);
 	}
 	if (constant) {
-		Attr attrs[2] = {mk_float(Attr_lo, limit[0]), mk_float(Attr_hi, limit[1])};
+		Attr attrs[2] = {mk_scalar(Attr_lo, limit[0]), mk_scalar(Attr_hi, limit[1])};
 		c->out[0] = emit(c, OpClip, 1, &x, 2, attrs, NULL);
 		return;
 	}

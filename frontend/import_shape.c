@@ -370,18 +370,19 @@ void import_split(Call *c)
 	require_equal(c, at, extent, "sum of the sizes and the split axis");
 }
 
-static double fill_value(Call *c)
+static Scalar fill_value(Call *c)
 {
-	double v = onnx_float(c, "value", 0);
+	DType dtype = c->in[0]->type.dtype;
+	Scalar v = scalar_of_real(dtype, onnx_float(c, "value", 0));
 	if (c->nin > 2 && c->in[2] && !value_as_scalar(c->in[2], &v)) {
 		int n;
 		int64_t x;
 		const Dim *const *known = known_dims(c, c->in[2], &n);
 		if (!known || n != 1 || !dim_is_const(known[0], &x))
 			fatal_at(c->loc, "not supported: the fill value depends on the data");
-		v = x;
+		v = scalar_of_int(dtype, x);
 	}
-	return v;
+	return cast_scalar(v, dtype);
 }
 
 /* pads[axis] before and pads[rank + axis] after each axis, from wherever this opset keeps them. */
@@ -438,6 +439,6 @@ void import_pad(Call *c)
 		grows |= !dim_equals(pads[i], 0);
 	int mode = onnx_word(c, "mode", "edge") ? 1 : onnx_word(c, "mode", "reflect") ? 2 : 0;
 	Attr attrs[3] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_int(Attr_mode, mode)};
-	attrs[2] = mk_float(Attr_value, mode || !grows ? 0 : fill_value(c));
+	attrs[2] = mk_scalar(Attr_value, mode || !grows ? scalar_of_int(x->type.dtype, 0) : fill_value(c));
 	c->out[0] = grows ? emit(c, OpPad, 1, &x, 3, attrs, NULL) : x;
 }

@@ -131,7 +131,7 @@ static void read_pool(Call *c, Pool *p)
 	}
 }
 
-static Value *pad_spatial(Call *c, const Pool *p, Value *x, bool stated, double with)
+static Value *pad_spatial(Call *c, const Pool *p, Value *x, bool stated, Scalar with)
 {
 	const Dim *pads[2 * MaxRank] = {NULL};
 	int rank = x->type.rank;
@@ -144,7 +144,7 @@ static Value *pad_spatial(Call *c, const Pool *p, Value *x, bool stated, double 
 			pads[rank + i] = p->extra[i - 2];
 		grows |= !dim_equals(pads[i], 0) || !dim_equals(pads[rank + i], 0);
 	}
-	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_float(Attr_value, with)};
+	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, with)};
 	return grows ? emit(c, OpPad, 1, &x, 2, attrs, NULL) : x;
 }
 
@@ -179,7 +179,7 @@ void import_max_pool(Call *c)
 	Pool p;
 	read_pool(c, &p);
 	DType dtype = c->in[0]->type.dtype;
-	double least = dtypes[dtype].cls == ClassFloat ? -INFINITY : dtypes[dtype].cls == ClassUnsigned ? 0 : -128;
+	Scalar least = lowest_scalar(dtype);
 	Value *x = pad_spatial(c, &p, pad_spatial(c, &p, c->in[0], true, least), false, least);
 	c->out[0] = pool_taps(c, &p, OpMax, x);
 }
@@ -197,14 +197,15 @@ void import_average_pool(Call *c)
 	}
 	Value *x = c->in[0];
 	DType dtype = x->type.dtype;
-	Value *sum = pool_taps(c, &p, OpAdd, pad_spatial(c, &p, pad_spatial(c, &p, x, true, 0), false, 0));
+	Scalar zero = scalar_of_int(dtype, 0);
+	Value *sum = pool_taps(c, &p, OpAdd, pad_spatial(c, &p, pad_spatial(c, &p, x, true, zero), false, zero));
 	Value *count = emit_const(c, dtype, taps);
 	if (uneven) {
 		const Dim *dims[MaxRank];
 		for (int i = 0; i < x->type.rank; i++)
 			dims[i] = i < 2 ? num(c, 1) : x->type.dims[i];
 		Value *ones = emit_expand(c, emit_const(c, dtype, 1), x->type.rank, dims);
-		ones = pad_spatial(c, &p, pad_spatial(c, &p, ones, true, include), false, 0);
+		ones = pad_spatial(c, &p, pad_spatial(c, &p, ones, true, scalar_of_int(dtype, include)), false, zero);
 		count = pool_taps(c, &p, OpAdd, ones);
 	}
 	c->out[0] = emit2(c, OpDiv, sum, count);

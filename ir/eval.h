@@ -57,7 +57,6 @@ bool walk_add(Walk *, const Tensor *t); /* a stream over `t` broadcast to the sp
 bool walk_start(Walk *); /* merges axes that all streams cross evenly; false if the space is empty */
 bool walk_next(Walk *);
 
-int64_t int_of_real(double x); /* truncates and saturates; NaN gives 0 */
 /* In place; `stride` elements apart.  All -inf gives NaN, as the decomposed form does. */
 void softmax_row(double *x, int64_t n, int64_t stride);
 

@@ -18,11 +18,7 @@ static const char *need_dim(EvalNode *e, const Dim *d, int64_t *value)
 
 static void store_int(Tensor *t, int64_t at, int64_t v)
 {
-	double real = t->dtype == F32 ? (double)(float)v : (double)v;
-	if (is_real(t))
-		store_reals(t, at, &real, 1);
-	else
-		store_ints(t, at, &v, 1);
+	put_scalar((char *)t->data + at * dtypes[t->dtype].bytes, scalar_of_int(t->dtype, v));
 }
 
 const char *eval_iota(EvalNode *e)
@@ -43,7 +39,7 @@ const char *eval_dims(EvalNode *e)
 	for (int i = 0; i < n; i++) {
 		int64_t v;
 		TRY(need_dim(e, values[i], &v));
-		store_int(e->out, i, e->out->dtype == Bool ? v != 0 : v);
+		store_int(e->out, i, v);
 	}
 	return NULL;
 }
@@ -256,7 +252,7 @@ const char *eval_pad(EvalNode *e)
 	const Dim *const *pads;
 	int64_t *map[MaxRank], strides[MaxRank], at[MaxRank] = {0}, n = tensor_numel(e->out);
 	int rank = x->rank, bytes = dtypes[x->dtype].bytes;
-	double fill[1] = {attr_float(e->n, Attr_value)};
+	Scalar fill = attr_scalar(e->n, Attr_value);
 	attr_dims(e->n, Attr_pads_dim, &pads);
 	contiguous_strides(x, strides);
 	for (int d = 0; d < rank; d++) {
@@ -265,7 +261,6 @@ const char *eval_pad(EvalNode *e)
 			return OUT_OF_MEMORY(e);
 		TRY(fill_pad_map(e, d, pads[d], map[d]));
 	}
-	int64_t fill_int = int_of_real(fill[0]);
 	for (int64_t i = 0; i < n; i++) {
 		int64_t from = 0;
 		bool inside = true;
@@ -275,10 +270,8 @@ const char *eval_pad(EvalNode *e)
 		}
 		if (inside)
 			memcpy((char *)e->out->data + i * bytes, (const char *)x->data + from * bytes, bytes);
-		else if (is_real(x))
-			store_reals(e->out, i, fill, 1);
 		else
-			store_ints(e->out, i, &fill_int, 1);
+			put_scalar((char *)e->out->data + i * bytes, fill);
 		for (int d = rank - 1; d >= 0 && ++at[d] == e->out->dims[d]; d--)
 			at[d] = 0;
 	}

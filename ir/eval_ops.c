@@ -230,15 +230,6 @@ static int64_t pow_int(int64_t a, int64_t b)
 	return r;
 }
 
-int64_t int_of_real(double x)
-{
-	if (x != x)
-		return 0;
-	if (x >= 9223372036854775808.0)
-		return INT64_MAX;
-	return x <= -9223372036854775808.0 ? INT64_MIN : (int64_t)x;
-}
-
 static _Noreturn void no_meaning(Op op, const char *cls)
 {
 	bug("%s has no meaning for %s", ops[op].text, cls);
@@ -269,7 +260,7 @@ typedef struct RealChunk {
 typedef struct IntChunk {
 	Op op;
 	int n;
-	double lo, hi;
+	int64_t lo, hi;
 	bool logical; /* bool arithmetic */
 	int64_t x[3][ChunkLen], y[ChunkLen];
 } IntChunk;
@@ -285,8 +276,8 @@ typedef struct IntChunk {
 #define LT(x, y) ((x) < (y))
 #define LE(x, y) ((x) <= (y))
 #define CAST(x) (x)
-#define LO c->lo
-#define HI c->hi
+#define LO ((REAL_TYPE)c->lo)
+#define HI ((REAL_TYPE)c->hi)
 
 #define DIV(x, y) SCALAR(div)(x, y)
 #define NEG(x) (-(x))
@@ -372,6 +363,7 @@ static void run_f64(RealChunk *c)
 #undef MAX
 
 #define SCALAR(f) f##_int
+#define REAL_TYPE int64_t
 #define MIN(x, y) ((x) < (y) ? (x) : (y))
 #define MAX(x, y) ((x) > (y) ? (x) : (y))
 #define DIV(x, y) (no_meaning(c->op, "integers"), (x))
@@ -388,7 +380,7 @@ static void run_f64(RealChunk *c)
 #define FLOOR(x) (x)
 #define CEIL(x) (x)
 #define ROUND(x) (x)
-#define K(x) int_of_real(x)
+#define K(x) ((int64_t)(x))
 #define IDIV(x, y) floor_div(x, y)
 #define IMOD(x, y) floor_mod(x, y)
 #define AND(x, y) ((x) & (y))
@@ -416,7 +408,7 @@ static void run_int(IntChunk *c)
 
 static void ewise_reals(EvalNode *e, const Walk *w, DType dtype, int64_t first, int n)
 {
-	RealChunk c = {.op = e->n->op, .n = n, .lo = attr_float(e->n, Attr_lo), .hi = attr_float(e->n, Attr_hi)};
+	RealChunk c = {.op = e->n->op, .n = n, .lo = attr_scalar(e->n, Attr_lo).f, .hi = attr_scalar(e->n, Attr_hi).f};
 	int inner = w->rank - 1;
 	for (int i = 0; i < 3; i++) {
 		int from = i < e->n->nin ? i : 0;
@@ -432,7 +424,7 @@ static void ewise_reals(EvalNode *e, const Walk *w, DType dtype, int64_t first, 
 
 static void ewise_ints(EvalNode *e, const Walk *w, int64_t first, int n)
 {
-	IntChunk c = {.op = e->n->op, .n = n, .lo = attr_float(e->n, Attr_lo), .hi = attr_float(e->n, Attr_hi),
+	IntChunk c = {.op = e->n->op, .n = n, .lo = attr_scalar(e->n, Attr_lo).i, .hi = attr_scalar(e->n, Attr_hi).i,
 	              .logical = e->out->dtype == Bool};
 	int inner = w->rank - 1;
 	for (int i = 0; i < 3; i++) {
@@ -444,15 +436,6 @@ static void ewise_ints(EvalNode *e, const Walk *w, int64_t first, int n)
 	store_ints(e->out, w->off[0] + first, c.y, n);
 }
 
-/* A float becomes an integer of 64 or 32 bits by truncation with saturation, a narrower one by the low bits of that. */
-static int64_t cast_to_int(double x, DType to)
-{
-	int64_t v = int_of_real(x);
-	if (to == I64)
-		return v;
-	return v > INT32_MAX ? INT32_MAX : v < INT32_MIN ? INT32_MIN : v;
-}
-
 static void cast_chunk(EvalNode *e, const Walk *w, int64_t first, int n)
 {
 	double reals[ChunkLen];
@@ -462,7 +445,7 @@ static void cast_chunk(EvalNode *e, const Walk *w, int64_t first, int n)
 	if (is_real(x)) {
 		load_reals(reals, x, at, 1, n);
 		for (int i = 0; i < n; i++)
-			ints[i] = to == Bool ? reals[i] != 0 : cast_to_int(reals[i], to);
+			ints[i] = to == Bool ? reals[i] != 0 : real_to_int(reals[i], to);
 	} else {
 		load_ints(ints, x, at, 1, n);
 		for (int i = 0; i < n; i++) {
@@ -553,18 +536,25 @@ static const char *walk_reduce(EvalNode *e, Walk *w, int64_t *reduced)
 	return need_agree(e, stride == tensor_numel(e->out));
 }
 
+/* The result of reducing nothing. */
+Scalar reduce_identity(Op op, DType dtype)
+{
+	return op == OpReduceMax ? lowest_scalar(dtype) : op == OpReduceMin ? highest_scalar(dtype) : scalar_of_int(dtype, 0);
+}
+
 static const char *reduce_reals(EvalNode *e)
 {
 	Walk w;
 	int64_t reduced, n = tensor_numel(e->out);
 	Op op = e->n->op;
+	Scalar begin = reduce_identity(op, e->out->dtype);
 	const double *x = as_reals(e, e->in[0]);
 	double *sum = alloc_temp(e, n, sizeof *sum);
 	if (!x || !sum)
 		return OUT_OF_MEMORY(e);
 	TRY(walk_reduce(e, &w, &reduced));
 	for (int64_t i = 0; i < n; i++)
-		sum[i] = op == OpReduceMax ? -INFINITY : op == OpReduceMin ? INFINITY : 0;
+		sum[i] = begin.f;
 	if (walk_start(&w)) {
 		do {
 			for (int64_t i = 0; i < w.dims[w.rank - 1]; i++) {
@@ -585,13 +575,14 @@ static const char *reduce_ints(EvalNode *e)
 	Walk w;
 	int64_t reduced, n = tensor_numel(e->out);
 	Op op = e->n->op;
+	Scalar begin = reduce_identity(op, e->out->dtype);
 	const int64_t *x = as_ints(e, e->in[0]);
 	int64_t *sum = alloc_temp(e, n, sizeof *sum);
 	if (!x || !sum)
 		return OUT_OF_MEMORY(e);
 	TRY(walk_reduce(e, &w, &reduced));
 	for (int64_t i = 0; i < n; i++)
-		sum[i] = op == OpReduceMax ? INT64_MIN : op == OpReduceMin ? INT64_MAX : 0;
+		sum[i] = begin.i;
 	if (walk_start(&w)) {
 		do {
 			for (int64_t i = 0; i < w.dims[w.rank - 1]; i++) {

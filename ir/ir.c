@@ -15,6 +15,7 @@
 
 #define DEFAULT_Int(x) .number = x
 #define DEFAULT_Float(x) .number = x
+#define DEFAULT_Scalar(x) .number = x
 #define DEFAULT_Dim(x) .number = x
 #define DEFAULT_Ints(x) .number = x
 #define DEFAULT_Dims(x) .number = x
@@ -219,60 +220,17 @@ Const *const_i64(Module *m, int n, const int64_t *values)
 	return new_const(m, NULL, (Type){I64, 1, {dim_const(m, n)}}, data, bytes);
 }
 
-/* To the nearest value of the type; NaN gives 0. */
-static int64_t clamp_to_int(double x, double lo, double hi, int64_t last)
+Const *const_scalar(Module *m, Scalar s)
 {
-	if (isnan(x))
-		return 0;
-	return x <= lo ? (int64_t)lo : x >= hi ? last : (int64_t)x;
-}
-
-static void encode(DType dtype, double x, void *to)
-{
-	switch (dtype) {
-	case F32: *(float *)to = (float)x; break;
-	case F64: *(double *)to = x; break;
-	case I8: *(int8_t *)to = (int8_t)clamp_to_int(x, INT8_MIN, INT8_MAX, INT8_MAX); break;
-	case I16: *(int16_t *)to = (int16_t)clamp_to_int(x, INT16_MIN, INT16_MAX, INT16_MAX); break;
-	case I32: *(int32_t *)to = (int32_t)clamp_to_int(x, INT32_MIN, INT32_MAX, INT32_MAX); break;
-	case I64: *(int64_t *)to = clamp_to_int(x, -0x1p63, 0x1p63, INT64_MAX); break;
-	case U8: *(uint8_t *)to = (uint8_t)clamp_to_int(x, 0, UINT8_MAX, UINT8_MAX); break;
-	case Bool: *(uint8_t *)to = x != 0; break;
-	case NDTypes: bug("element type %d", dtype);
-	}
-}
-
-/* False where a double cannot hold the element. */
-static bool decode(DType dtype, const void *from, double *x)
-{
-	int64_t big;
-	float f;
-	int32_t i32;
-	int16_t i16;
-	switch (dtype) {
-	case F32: memcpy(&f, from, sizeof f); *x = f; return true;
-	case F64: memcpy(x, from, sizeof *x); return true;
-	case I8: *x = *(const int8_t *)from; return true;
-	case I16: memcpy(&i16, from, sizeof i16); *x = i16; return true;
-	case I32: memcpy(&i32, from, sizeof i32); *x = i32; return true;
-	case I64: memcpy(&big, from, sizeof big); *x = (double)big; return big >= -(1LL << 53) && big <= 1LL << 53;
-	case U8:
-	case Bool: *x = *(const uint8_t *)from; return true;
-	case NDTypes: break;
-	}
-	bug("element type %d", dtype);
-}
-
-Const *const_scalar(Module *m, DType dtype, double x)
-{
-	void *data = arena_alloc(m->arena, (size_t)dtypes[dtype].bytes);
-	encode(dtype, x, data);
-	return new_const(m, NULL, (Type){dtype, 0, {NULL}}, data, (size_t)dtypes[dtype].bytes);
+	size_t bytes = (size_t)dtypes[s.dtype].bytes;
+	void *data = arena_alloc(m->arena, bytes);
+	put_scalar(data, s);
+	return new_const(m, NULL, (Type){s.dtype, 0, {NULL}}, data, bytes);
 }
 
 enum { MaxSplat = 64 };
 
-bool value_as_scalar(const Value *v, double *x)
+bool value_as_scalar(const Value *v, Scalar *s)
 {
 	const Const *c = v->konst;
 	if (!c)
@@ -284,7 +242,14 @@ bool value_as_scalar(const Value *v, double *x)
 	for (int64_t i = 1; i < n; i++)
 		if (memcmp(c->data, (const char *)c->data + (size_t)i * step, step))
 			return false;
-	return decode(c->type.dtype, c->data, x);
+	*s = scalar_at(c->type.dtype, c->data, 0);
+	return true;
+}
+
+bool value_as_real(const Value *v, double *x)
+{
+	Scalar s;
+	return value_as_scalar(v, &s) && scalar_as_real(s, x);
 }
 
 /* ---- uses and constness ----------------------------------------------------------------------------------------- */
@@ -515,9 +480,14 @@ static const char *check_operands(Module *m, const Node *n)
 
 static const char *check_attrs(Module *m, const Node *n)
 {
-	for (int i = 0; i < n->nattr; i++)
-		if (!(ops[n->op].attrs >> n->attrs[i].id & 1))
-			return arena_printf(m->arena, "has no attribute '%s'", attr_infos[n->attrs[i].id].text);
+	for (int i = 0; i < n->nattr; i++) {
+		const Attr *a = &n->attrs[i];
+		const AttrInfo *info = &attr_infos[a->id];
+		if (!(ops[n->op].attrs >> a->id & 1))
+			return arena_printf(m->arena, "has no attribute '%s'", info->text);
+		if (info->kind == AttrScalar && a->s.dtype != n->in[0]->type.dtype)
+			return arena_printf(m->arena, "attribute '%s' is not of the operand's type", info->text);
+	}
 	return NULL;
 }
 
@@ -609,6 +579,7 @@ static bool is_default(const Attr *a)
 	case AttrOp:
 	case AttrWord: return a->i == (int64_t)info->number;
 	case AttrFloat: return !memcmp(&a->f, &info->number, sizeof a->f);
+	case AttrScalar: return same_scalar(a->s, scalar_of_real(a->s.dtype, info->number));
 	case AttrDim: return dim_equals(a->dim, (int64_t)info->number);
 	case AttrInts:
 	case AttrDims: return a->n == 0;
@@ -661,6 +632,12 @@ double attr_float(const Node *n, AttrId id)
 	return a ? a->f : attr_infos[id].number;
 }
 
+Scalar attr_scalar(const Node *n, AttrId id)
+{
+	const Attr *a = find_attr(n, id);
+	return a ? a->s : scalar_of_real(n->in[0]->type.dtype, attr_infos[id].number);
+}
+
 int attr_ints(const Node *n, AttrId id, const int64_t **ints)
 {
 	const Attr *a = find_attr(n, id);
@@ -695,6 +672,33 @@ Attr mk_int(AttrId id, int64_t i)
 Attr mk_float(AttrId id, double f)
 {
 	return (Attr){.id = id, .f = f};
+}
+
+Attr mk_scalar(AttrId id, Scalar s)
+{
+	return (Attr){.id = id, .s = s};
+}
+
+Attr mk_number(AttrId id, DType dtype, double x)
+{
+	switch (attr_infos[id].kind) {
+	case AttrInt: return mk_int(id, (int64_t)x);
+	case AttrFloat: return mk_float(id, x);
+	case AttrScalar: return mk_scalar(id, scalar_of_real(dtype, x));
+	default: bug("attribute %s is not a number", attr_infos[id].text);
+	}
+}
+
+bool same_attr(const Attr *a, const Attr *b)
+{
+	if (a->id != b->id || a->i != b->i || memcmp(&a->f, &b->f, sizeof a->f) || !same_scalar(a->s, b->s) || a->n != b->n
+	    || a->dim != b->dim)
+		return false;
+	if (a->text && strcmp(a->text, b->text))
+		return false;
+	if (a->ints && memcmp(a->ints, b->ints, (size_t)a->n * sizeof *a->ints))
+		return false;
+	return !a->dims || !memcmp(a->dims, b->dims, (size_t)a->n * sizeof *a->dims);
 }
 
 static const void *copy(Module *m, int n, const void *items, size_t item_bytes)

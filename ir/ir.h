@@ -159,12 +159,12 @@ typedef enum AttrId {
 	NAttrs
 } AttrId;
 
-typedef enum AttrKind { AttrInt, AttrInts, AttrFloat, AttrOp, AttrWord, AttrDim, AttrDims, AttrText } AttrKind;
+typedef enum AttrKind { AttrInt, AttrInts, AttrFloat, AttrScalar, AttrOp, AttrWord, AttrDim, AttrDims, AttrText } AttrKind;
 
 typedef struct AttrInfo {
 	const char *text;
 	AttrKind kind;
-	double number; /* default of Int and Float, the Op of kind Op */
+	double number; /* default of Int, Float and Scalar (infinite: the extreme of the type), the Op of kind Op */
 	const char *words; /* kind Word: "a|b|c"; kind Text: the default */
 	const char *help;
 } AttrInfo;
@@ -214,6 +214,7 @@ typedef struct Attr {
 	AttrId id;
 	int64_t i; /* Int, Op, Word (index of the word) */
 	double f;
+	Scalar s; /* Scalar: of the type of operand 0 */
 	int n;
 	const int64_t *ints;
 	const Dim *dim;
@@ -320,8 +321,9 @@ const Loc *new_loc(Module *, Loc);
 Value *new_param(Module *, const char *name, Type); /* appended to main's parameters */
 Const *new_const(Module *, const char *name, Type, const void *data, size_t bytes); /* name made unique; data not copied */
 Const *const_i64(Module *, int n, const int64_t *); /* rank 1 */
-Const *const_scalar(Module *, DType, double); /* rank 0 */
-bool value_as_scalar(const Value *, double *); /* a constant with one element (any rank) or all elements equal and <= 64 of them */
+Const *const_scalar(Module *, Scalar); /* rank 0 */
+bool value_as_scalar(const Value *, Scalar *); /* a constant with one element (any rank) or all elements equal and <= 64 of them */
+bool value_as_real(const Value *, double *); /* as above; false where a double cannot hold it */
 bool is_const(const Value *); /* a constant, or computed from constants only (evaluated when the object is written) */
 
 /* Makes a node before `before` (NULL: at the end of `block`) without results; set_types() adds them. */
@@ -336,12 +338,16 @@ void set_attr(Module *, Node *, Attr); /* replaces; copies nothing */
 const Attr *find_attr(const Node *, AttrId); /* NULL: has its default */
 int64_t attr_int(const Node *, AttrId); /* Int, Op, Word */
 double attr_float(const Node *, AttrId);
+Scalar attr_scalar(const Node *, AttrId);
 int attr_ints(const Node *, AttrId, const int64_t **); /* returns the count */
 const Dim *attr_dim(Module *, const Node *, AttrId); /* default: 0 (base, start) or 1 (step) */
 int attr_dims(const Node *, AttrId, const Dim *const **);
 const char *attr_text(const Node *, AttrId);
 Attr mk_int(AttrId, int64_t);
 Attr mk_float(AttrId, double);
+Attr mk_scalar(AttrId, Scalar);
+Attr mk_number(AttrId, DType, double); /* of kind Int, Float or Scalar, the last of this type */
+bool same_attr(const Attr *, const Attr *);
 Attr mk_ints(Module *, AttrId, int n, const int64_t *);
 Attr mk_dim(AttrId, const Dim *);
 Attr mk_dims(Module *, AttrId, int n, const Dim *const *);
@@ -398,6 +404,7 @@ typedef struct Tensor {
 	void *data; /* malloc'ed by the evaluator, freed by free_tensor */
 } Tensor;
 
+Scalar reduce_identity(Op, DType); /* what reduce_max, reduce_min and sums give of no elements */
 void free_tensor(Tensor *);
 int64_t tensor_numel(const Tensor *);
 /* Runs the function on inputs (one per parameter); fills outputs[nyield].  sym_values are bound from the input dims.

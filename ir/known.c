@@ -41,40 +41,6 @@ static int64_t broadcast_index(const Box *b, const Box *to, int64_t i)
 	return offset;
 }
 
-static bool element_as_int(const Const *c, int64_t i, int64_t *value)
-{
-	const char *p = (const char *)c->data + i * dtypes[c->type.dtype].bytes;
-	double real = 0;
-	switch (c->type.dtype) {
-#define INT_ELEMENT(ctype)                                                                                             \
-	{                                                                                                              \
-		ctype v;                                                                                               \
-		memcpy(&v, p, sizeof v);                                                                               \
-		*value = (int64_t)v;                                                                                   \
-		return true;                                                                                           \
-	}
-	case I8: INT_ELEMENT(int8_t)
-	case I16: INT_ELEMENT(int16_t)
-	case I32: INT_ELEMENT(int32_t)
-	case I64: INT_ELEMENT(int64_t)
-	case U8: INT_ELEMENT(uint8_t)
-	case Bool: INT_ELEMENT(uint8_t)
-#undef INT_ELEMENT
-	case F32: {
-		float v;
-		memcpy(&v, p, sizeof v);
-		real = v;
-		break;
-	}
-	case F64: memcpy(&real, p, sizeof real); break;
-	case NDTypes: return false;
-	}
-	if (!(real >= -1e15 && real <= 1e15) || (double)(int64_t)real != real)
-		return false;
-	*value = (int64_t)real;
-	return true;
-}
-
 /* The elements of a value, or NULL; a constant's are made on demand. */
 static const Dim **known_of(Module *m, Value *v, Box *box)
 {
@@ -90,7 +56,7 @@ static const Dim **known_of(Module *m, Value *v, Box *box)
 	const Dim **known = arena_alloc(m->arena, (box->numel + 1) * sizeof *known);
 	for (int64_t i = 0; i < box->numel; i++) {
 		int64_t value;
-		if (!element_as_int(c, i, &value))
+		if (!scalar_as_int(scalar_at(c->type.dtype, c->data, i), &value))
 			return NULL;
 		known[i] = dim_const(m, value);
 	}

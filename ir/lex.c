@@ -336,56 +336,70 @@ int64_t take_int(Lexer *lx, const char *what, int64_t lo, int64_t hi)
 	return v;
 }
 
-static double bits_to_float(DType type, uint64_t bits)
+#define QuietNaN UINT64_C(0x7ff8000000000000)
+
+/* Rounded once. */
+static double read_real(DType type, const char *text)
 {
-	double d;
-	float f;
-	uint32_t b = (uint32_t)bits;
-	memcpy(&d, &bits, sizeof d);
-	memcpy(&f, &b, sizeof f);
-	return type == F32 ? (double)f : d;
+	return type == F32 ? (double)strtof(text, NULL) : strtod(text, NULL);
 }
 
-static uint64_t float_to_bits(DType type, double v)
+/* Written as its bits, for NaNs. */
+static Scalar take_bits(Lexer *lx, DType type)
 {
-	float f = (float)v;
-	uint64_t bits = 0;
-	uint32_t b;
-	memcpy(&b, &f, sizeof b);
-	memcpy(&bits, &v, sizeof bits);
-	return type == F32 ? b : bits;
+	uint64_t bits = lx->tok.number;
+	if (dtypes[type].bytes < 8 && bits >> 8 * dtypes[type].bytes)
+		fail_tok(lx, "at most 8 digits");
+	next_tok(lx);
+	return scalar_at(type, &bits, 0);
 }
 
-double take_float(Lexer *lx, DType type, uint64_t *bits)
+static Scalar take_real(Lexer *lx, DType type)
 {
 	char text[64];
 	bool negative = accept_tok(lx, "-");
 	const Tok *t = &lx->tok;
-	double v;
+	Scalar s = {.dtype = type};
+	if (t->kind == TokInt && t->len > 1 && t->start[1] == 'x' && !negative)
+		return take_bits(lx, type);
 	if (is_tok(lx, "inf")) {
-		v = INFINITY;
+		s.f = INFINITY;
 	} else if (is_tok(lx, "nan")) {
-		v = bits_to_float(type, type == F32 ? 0x7fc00000 : 0x7ff8000000000000);
-	} else if (t->kind == TokInt && t->len > 1 && t->start[1] == 'x' && !negative) {
-		*bits = type == F32 ? (uint32_t)t->number : t->number;
-		if (*bits != t->number)
-			fail_tok(lx, "at most 8 digits");
-		v = bits_to_float(type, *bits);
-		next_tok(lx);
-		return v;
+		s.u = QuietNaN;
 	} else if (t->kind == TokInt || t->kind == TokFloat) {
 		snprintf(text, sizeof text, "%.*s", (int)t->len, t->start);
-		v = type == F32 ? (double)strtof(text, NULL) : strtod(text, NULL);
+		s.f = read_real(type, text);
 	} else {
 		fail_tok(lx, "a number");
 	}
 	next_tok(lx);
-	*bits = float_to_bits(type, v);
-	if (negative) {
-		v = -v;
-		*bits ^= type == F32 ? 0x80000000u : 0x8000000000000000u;
-	}
-	return v;
+	s.u ^= (uint64_t)negative << 63;
+	return s;
+}
+
+static char *integer_text(Arena *arena, Scalar s)
+{
+	bool positive = dtypes[s.dtype].cls == ClassUnsigned;
+	return positive ? arena_printf(arena, "%llu", (unsigned long long)s.u) : arena_printf(arena, "%lld", (long long)s.i);
+}
+
+static Scalar take_integer(Lexer *lx, DType type, const char *what)
+{
+	Loc at = here(lx);
+	Scalar lo = lowest_scalar(type), hi = highest_scalar(type);
+	bool negative = accept_tok(lx, "-");
+	if (lx->tok.kind != TokInt)
+		fail_tok(lx, what);
+	uint64_t u = lx->tok.number;
+	if (u > (negative ? 0 - lo.u : hi.u))
+		fatal_at(&at, "%s lies outside %s..%s", what, integer_text(lx->m->arena, lo), integer_text(lx->m->arena, hi));
+	next_tok(lx);
+	return (Scalar){.dtype = type, .u = negative ? 0 - u : u};
+}
+
+Scalar take_scalar(Lexer *lx, DType type, const char *what)
+{
+	return is_among(type, TypesFlt) ? take_real(lx, type) : take_integer(lx, type, what);
 }
 
 DType take_dtype(Lexer *lx)
@@ -446,29 +460,35 @@ void print_name(FILE *f, const char *s)
 		print_quoted(f, s);
 }
 
-static bool reads_back(DType type, const char *text, uint64_t bits)
-{
-	return float_to_bits(type, type == F32 ? (double)strtof(text, NULL) : strtod(text, NULL)) == bits;
-}
-
 /* The shortest decimal that reads back to the same bits. */
-void print_number(FILE *f, DType type, double v, uint64_t bits)
+static void print_real(FILE *f, Scalar s)
 {
 	char text[40];
-	if (isnan(v)) {
-		uint64_t quiet = type == F32 ? 0x7fc00000 : 0x7ff8000000000000;
-		if (bits == quiet)
+	uint64_t bits = 0;
+	if (isnan(s.f)) {
+		put_scalar(&bits, s);
+		if (s.u == QuietNaN)
 			fputs("nan", f);
 		else
 			fprintf(f, "0x%llx", (unsigned long long)bits);
 		return;
 	}
-	for (int digits = type == F32 ? 6 : 15; digits <= 17; digits++) {
-		snprintf(text, sizeof text, "%.*g", digits, v);
-		if (reads_back(type, text, bits))
+	for (int digits = s.dtype == F32 ? 6 : 15; digits <= 17; digits++) {
+		snprintf(text, sizeof text, "%.*g", digits, s.f);
+		if (same_scalar(s, (Scalar){s.dtype, .f = read_real(s.dtype, text)}))
 			break;
 	}
 	fputs(text, f);
+}
+
+void print_scalar(FILE *f, Scalar s)
+{
+	if (is_among(s.dtype, TypesFlt))
+		print_real(f, s);
+	else if (dtypes[s.dtype].cls == ClassUnsigned)
+		fprintf(f, "%llu", (unsigned long long)s.u);
+	else
+		fprintf(f, "%lld", (long long)s.i);
 }
 
 void print_loc(FILE *f, const Loc *loc)

@@ -64,8 +64,8 @@ const char *take_ident(Lexer *, const char *what);
 const char *take_string(Lexer *, const char *what);
 const char *take_name(Lexer *, const char *what); /* an identifier or a string */
 int64_t take_int(Lexer *, const char *what, int64_t lo, int64_t hi); /* with its sign */
-/* A number of a floating type: decimal, inf, nan, or its bits as 0x...; f32 is rounded once. */
-double take_float(Lexer *, DType, uint64_t *bits);
+/* Of a floating type: decimal, inf, nan, or its bits as 0x...; of others an integer in range. */
+Scalar take_scalar(Lexer *, DType, const char *what);
 DType take_dtype(Lexer *);
 const Loc *take_loc(Lexer *, Loc at); /* `loc ...` if it is there; `at` says where in the text */
 Value *take_value(Lexer *); /* %x or @c that is visible here */
@@ -76,7 +76,7 @@ Value *find_value(Lexer *, bool *hidden); /* as take_value: any value of the mod
 bool is_ident(const char *);
 void print_quoted(FILE *, const char *);
 void print_name(FILE *, const char *); /* as an identifier if it is one */
-void print_number(FILE *, DType, double value, uint64_t bits); /* bits: of the type, for NaNs */
+void print_scalar(FILE *, Scalar); /* as take_scalar reads it */
 void print_loc(FILE *, const Loc *); /* with a blank before it; nothing if it names no node */
 void print_ref(FILE *, const Value *); /* after number_values */
 void number_values(Module *);

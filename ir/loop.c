@@ -198,10 +198,7 @@ static void put_expr(Writer *w, const LExpr *e)
 	put_int(w, e->op);
 	put_type(w, e->type);
 	if (e->op == LConst) {
-		if (dtypes[e->type.elem].cls == ClassFloat)
-			put(w, &e->f, sizeof e->f);
-		else
-			put_int(w, e->i);
+		put_int(w, e->value.i);
 	} else if (e->op == LRef) {
 		put_int(w, e->var->number);
 	} else if (e->op == LLoad) {
@@ -351,11 +348,16 @@ bool same_ltype(LType a, LType b)
 	return a.elem == b.elem && a.lanes == b.lanes;
 }
 
+LExpr *lscalar(LB *b, int lanes, Scalar s)
+{
+	LExpr *e = new_expr(b, LConst, (LType){s.dtype, lanes});
+	e->value = s;
+	return e;
+}
+
 static LExpr *int_const(LB *b, LType type, int64_t v)
 {
-	LExpr *e = new_expr(b, LConst, type);
-	e->i = wrap_int(type.elem, v);
-	return e;
+	return lscalar(b, type.lanes, scalar_of_int(type.elem, v));
 }
 
 LExpr *li(LB *b, int64_t v)
@@ -365,18 +367,15 @@ LExpr *li(LB *b, int64_t v)
 
 LExpr *lconst(LB *b, LType type, double v)
 {
-	if (!is_float(type))
-		return int_const(b, type, type.elem == Bool ? v != 0 : (int64_t)v);
-	LExpr *e = new_expr(b, LConst, type);
-	e->f = type.elem == F32 ? (double)(float)v : v;
-	return e;
+	Scalar s = scalar_of_real(type.elem, v);
+	return is_float(type) || type.elem == Bool ? lscalar(b, type.lanes, s) : int_const(b, type, scalar_of_real(I64, v).i);
 }
 
 static bool is_int_const(const LExpr *e, int64_t *v)
 {
 	if (!e || e->op != LConst || is_float(e->type))
 		return false;
-	*v = e->i;
+	*v = e->value.i;
 	return true;
 }
 
@@ -419,7 +418,7 @@ static LExpr *fold_identity(LB *b, LOp op, LExpr *x, LExpr *y)
 {
 	int64_t c;
 	if (is_float(x->type))
-		return (op == LMul || op == LDiv) && y->op == LConst && y->f == 1 ? x : NULL;
+		return (op == LMul || op == LDiv) && y->op == LConst && y->value.f == 1 ? x : NULL;
 	if (!is_int_const(y, &c))
 		return NULL;
 	bool mask = x->type.elem == Bool;
@@ -527,24 +526,9 @@ LExpr *lop(LB *b, LOp op, LExpr *x, LExpr *y, LExpr *z)
 	return e;
 }
 
-static LExpr *with_lanes(LB *b, const LExpr *konst, int lanes)
-{
-	LExpr *e = new_expr(b, LConst, (LType){konst->type.elem, lanes});
-	e->i = konst->i;
-	e->f = konst->f;
-	return e;
-}
-
 static LExpr *fold_convert(LB *b, LType type, const LExpr *a)
 {
-	int64_t v;
-	if (!is_int_const(a, &v))
-		return NULL;
-	if (!is_float(type))
-		return int_const(b, type, v);
-	LExpr *e = new_expr(b, LConst, type);
-	e->f = type.elem == F32 ? (double)(float)v : (double)v;
-	return e;
+	return a->op == LConst && !is_float(a->type) ? lscalar(b, type.lanes, cast_scalar(a->value, type.elem)) : NULL;
 }
 
 LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
@@ -560,7 +544,7 @@ LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
 	if (op == LSplat) {
 		if (a->type.lanes != 1 || type.lanes != Lanes || a->type.elem != type.elem)
 			bug("%s: splat of %s<%d>", fn_name(b), dtypes[a->type.elem].text, a->type.lanes);
-		e = a->op == LConst ? with_lanes(b, a, Lanes) : NULL;
+		e = a->op == LConst ? lscalar(b, Lanes, a->value) : NULL;
 	} else if (op == LConvert || op == LBitcast) {
 		if (same_ltype(type, a->type))
 			return a;

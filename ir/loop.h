@@ -70,8 +70,7 @@ struct LExpr {
 	LOp op;
 	LType type;
 	LExpr *a[3];
-	int64_t i; /* integer constant */
-	double f; /* floating constant */
+	Scalar value; /* Const */
 	LVar *var;
 	LBuf *buf; /* Load */
 	LExpr *stride, *mask; /* Load: NULL: 1, all lanes.  With one lane both are NULL. */
@@ -197,7 +196,8 @@ LFunc *finish_kernel(LB *);
 LFunc *find_kernel(LModule *, const char *name);
 
 LExpr *li(LB *, int64_t); /* i64 constant */
-LExpr *lconst(LB *, LType, double); /* of any element type, all lanes equal */
+LExpr *lconst(LB *, LType, double); /* a number of any element type, all lanes equal; integers keep its low bits */
+LExpr *lscalar(LB *, int lanes, Scalar);
 LExpr *lop(LB *, LOp, LExpr *a, LExpr *b, LExpr *c); /* types checked, constants folded (index arithmetic, x+0, x*1) */
 LExpr *lcast(LB *, LOp, LType, LExpr *a); /* Convert, Bitcast, Splat, Iota (a NULL) */
 LExpr *lelem(LB *, LTile *, LExpr *i, LExpr *j);

@@ -238,15 +238,6 @@ FLOAT_OPS(f64, d, fma, fabs, sqrt, floor, ceil, nearbyint)
 
 /* ---- conversions ------------------------------------------------------------------------------------------------- */
 
-static int64_t saturate(double v, DType to)
-{
-	if (v != v)
-		return 0;
-	if (to == I64)
-		return v >= 0x1p63 ? INT64_MAX : v < -0x1p63 ? INT64_MIN : (int64_t)v;
-	return wrap_int(to, v >= 0x1p31 ? INT32_MAX : v < -0x1p31 ? INT32_MIN : (int32_t)v);
-}
-
 static void convert(DType from, DType to, int n, Val *r, const Val *x)
 {
 	Val t;
@@ -258,7 +249,7 @@ static void convert(DType from, DType to, int n, Val *r, const Val *x)
 			else if (to == F64)
 				t.d[l] = v;
 			else
-				t.i[l] = to == Bool ? v != 0 : saturate(v, to);
+				t.i[l] = to == Bool ? v != 0 : real_to_int(v, to);
 		}
 	} else {
 		for (int l = 0; l < n; l++) {
@@ -441,11 +432,11 @@ static void fill_const(const LExpr *e, Val *r)
 {
 	for (int l = 0; l < e->type.lanes; l++) {
 		if (e->type.elem == F32)
-			r->f[l] = (float)e->f;
+			r->f[l] = (float)e->value.f;
 		else if (e->type.elem == F64)
-			r->d[l] = e->f;
+			r->d[l] = e->value.f;
 		else
-			r->i[l] = e->i;
+			r->i[l] = e->value.i;
 	}
 }
 
@@ -540,7 +531,7 @@ static int64_t index_of(Frame *fr, const LExpr *e)
 {
 	Val tmp;
 	switch (e->op) {
-	case LConst: return e->i;
+	case LConst: return e->value.i;
 	case LRef: return fr->vars[e->var->number].i[0];
 	case LAdd: return (int64_t)((uint64_t)index_of(fr, e->a[0]) + (uint64_t)index_of(fr, e->a[1]));
 	case LSub: return (int64_t)((uint64_t)index_of(fr, e->a[0]) - (uint64_t)index_of(fr, e->a[1]));

@@ -89,7 +89,7 @@ static LExpr *index_const(LoopParser *p, int64_t v)
 {
 	LExpr *e = raw_expr(p, LConst);
 	e->type = IndexType;
-	e->i = v;
+	e->value = scalar_of_int(I64, v);
 	return e;
 }
 
@@ -130,14 +130,10 @@ static LType parse_ltype(LoopParser *p)
 static Ex parse_typed_const(LoopParser *p)
 {
 	Loc at = here(p->lx);
-	uint64_t bits;
 	LExpr *e = raw_expr(p, LConst);
 	e->type = parse_ltype(p);
 	expect_tok(p->lx, "(");
-	if (is_float(e->type))
-		e->f = take_float(p->lx, e->type.elem, &bits);
-	else
-		e->i = take_int(p->lx, "an integer", INT64_MIN, INT64_MAX);
+	e->value = take_scalar(p->lx, e->type.elem, "an integer");
 	expect_tok(p->lx, ")");
 	return finish_expr(p, &at, e, 0);
 }

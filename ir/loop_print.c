@@ -71,28 +71,15 @@ static void print_ltype(FILE *f, LType t)
 
 static void print_expr(Printer *p, const LExpr *e, int level);
 
-static uint64_t float_bits(DType type, double v)
-{
-	float f = (float)v;
-	uint32_t b;
-	uint64_t bits;
-	memcpy(&b, &f, sizeof b);
-	memcpy(&bits, &v, sizeof bits);
-	return type == F32 ? b : bits;
-}
-
 static void print_lconst(Printer *p, const LExpr *e)
 {
 	if (same_ltype(e->type, IndexType)) {
-		fprintf(p->f, "%lld", (long long)e->i);
+		print_scalar(p->f, e->value);
 		return;
 	}
 	print_ltype(p->f, e->type);
 	putc('(', p->f);
-	if (is_float(e->type))
-		print_number(p->f, e->type.elem, e->f, float_bits(e->type.elem, e->f));
-	else
-		fprintf(p->f, "%lld", (long long)e->i);
+	print_scalar(p->f, e->value);
 	putc(')', p->f);
 }
 
@@ -185,7 +172,7 @@ static void print_arg(Printer *p, const LArg *a)
 		return;
 	}
 	print_thing(p, a->buf, a->buf->name);
-	bool at_start = !a->offset || (a->offset->op == LConst && a->offset->i == zero);
+	bool at_start = !a->offset || (a->offset->op == LConst && a->offset->value.i == zero);
 	if (a->len || !at_start) {
 		putc('[', p->f);
 		if (a->offset)
@@ -219,7 +206,7 @@ static void print_tensors(Printer *p, int n, const LArg *args)
 		const LArg *a = &args[i];
 		fputs(i ? ", " : "", p->f);
 		print_thing(p, a->buf, a->buf->name);
-		if (!(a->offset->op == LConst && a->offset->i == 0))
+		if (!(a->offset->op == LConst && a->offset->value.i == 0))
 			print_place(p, 1, a->offset, NULL, NULL);
 		fprintf(p->f, ": %s[", dtypes[a->elem].text);
 		for (int d = 0; d < a->rank; d++) {
@@ -245,7 +232,7 @@ static void print_for(Printer *p, const LStmt *s)
 	print_expr(p, s->e, TopLevel);
 	fputs(is_short(s->e) && is_short(s->hi) ? ".." : " .. ", p->f);
 	print_expr(p, s->hi, TopLevel);
-	if (s->step && !(s->step->op == LConst && s->step->i == 1)) {
+	if (s->step && !(s->step->op == LConst && s->step->value.i == 1)) {
 		fputs(" step ", p->f);
 		print_expr(p, s->step, TopLevel);
 	}

@@ -61,11 +61,9 @@ static const char *place_error(Arena *arena, int lanes, const LExpr *idx, const 
 
 static const char *const_error(Arena *arena, const LExpr *e)
 {
-	static const int64_t lo[NDTypes] = {[I8] = INT8_MIN, [I16] = INT16_MIN, [I32] = INT32_MIN, [I64] = INT64_MIN};
-	static const int64_t hi[NDTypes] = {[I8] = INT8_MAX, [I16] = INT16_MAX, [I32] = INT32_MAX, [I64] = INT64_MAX,
-	                                    [U8] = UINT8_MAX, [Bool] = 1};
-	if (!is_float(e->type) && (e->i < lo[e->type.elem] || e->i > hi[e->type.elem]))
-		SAY("the constant %lld does not fit %s", (long long)e->i, dtypes[e->type.elem].text);
+	Scalar s = e->value;
+	if (s.dtype != e->type.elem || (!is_float(e->type) && wrap_int(s.dtype, s.i) != s.i))
+		SAY("the constant %lld does not fit %s", (long long)s.i, dtypes[e->type.elem].text);
 	return NULL;
 }
 
@@ -226,7 +224,7 @@ static void check_dim_query(Verifier *v, const LExpr *e)
 {
 	const Func *f = v->lm->m->main;
 	bool in = e->op == LInDim;
-	int64_t t = e->a[0]->i, d = e->a[1]->i;
+	int64_t t = e->a[0]->value.i, d = e->a[1]->value.i;
 	if (in ? !v->may_indim : !v->may_outdim)
 		fail(v, "%s is not available here", lops[e->op].text);
 	if (t < 0 || t >= (in ? f->nparam : f->body.nyield))
@@ -267,7 +265,7 @@ static void check_block(Verifier *v, const LBlock *b);
 
 static bool int_const(const LExpr *e, int64_t *value)
 {
-	*value = e->i;
+	*value = e->value.i;
 	return e->op == LConst;
 }
 
@@ -536,7 +534,7 @@ static bool fold(const Verifier *v, const LExpr *e, int64_t *r)
 	if (e->type.lanes != 1 || (e->type.elem != I64 && e->type.elem != Bool))
 		return false;
 	switch (e->op) {
-	case LConst: *r = e->i; return true;
+	case LConst: *r = e->value.i; return true;
 	case LRef: {
 		void **found = find_ptr(&v->folds, e->var);
 		const Fold *f = found ? *found : NULL;
@@ -587,10 +585,10 @@ static void unroll_for(Verifier *v, const LStmt *s)
 		unroll_block(v, &s->body);
 		return;
 	}
-	for (int64_t i = s->e->i; i < s->hi->i;) {
+	for (int64_t i = s->e->value.i; i < s->hi->value.i;) {
 		set_fold(v, s->var, true, i);
 		unroll_block(v, &s->body);
-		if (__builtin_add_overflow(i, s->step->i, &i))
+		if (__builtin_add_overflow(i, s->step->value.i, &i))
 			break;
 	}
 }

@@ -201,19 +201,8 @@ static void put_bytes(Lexer *lx, Bytes *b, const void *p, int n)
 
 static void parse_element(Lexer *lx, DType type, Bytes *b)
 {
-	static const struct {
-		int64_t lo, hi;
-	} ranges[NDTypes] = {[I8] = {INT8_MIN, INT8_MAX},
-	                     [I16] = {INT16_MIN, INT16_MAX},
-	                     [I32] = {INT32_MIN, INT32_MAX},
-	                     [I64] = {INT64_MIN, INT64_MAX},
-	                     [U8] = {0, 255},
-	                     [Bool] = {0, 255}};
-	uint64_t bits;
-	if (dtypes[type].cls == ClassFloat)
-		take_float(lx, type, &bits);
-	else
-		bits = (uint64_t)take_int(lx, "an element", ranges[type].lo, ranges[type].hi);
+	uint64_t bits = 0;
+	put_scalar(&bits, take_scalar(lx, type, "an element"));
 	put_bytes(lx, b, &bits, dtypes[type].bytes); /* little-endian, as the targets are */
 }
 
@@ -495,13 +484,21 @@ static Attr parse_dims(Lexer *lx, AttrId id)
 	return mk_dims(lx->m, id, n, items);
 }
 
-static Attr parse_attr_value(Lexer *lx, AttrId id)
+/* Of attributes that hold an element of operand 0. */
+static DType scalar_type(Lexer *lx, const Node *n)
+{
+	if (!n->nin || !n->in[0])
+		fail_tok(lx, "operand 0, whose type this attribute has");
+	return n->in[0]->type.dtype;
+}
+
+static Attr parse_attr_value(Lexer *lx, const Node *n, AttrId id)
 {
 	const AttrInfo *info = &attr_infos[id];
-	uint64_t bits;
 	switch (info->kind) {
 	case AttrInt: return mk_int(id, take_int(lx, "an integer", INT64_MIN, INT64_MAX));
-	case AttrFloat: return mk_float(id, take_float(lx, F64, &bits));
+	case AttrFloat: return mk_float(id, take_scalar(lx, F64, "a number").f);
+	case AttrScalar: return mk_scalar(id, take_scalar(lx, scalar_type(lx, n), "a number of the operand's type"));
 	case AttrOp: return mk_int(id, (int64_t)parse_op(lx));
 	case AttrWord: return mk_int(id, parse_word(lx, info->words));
 	case AttrDim: return mk_dim(id, parse_dim(lx));
@@ -530,7 +527,7 @@ static void parse_attrs(Lexer *lx, Node *n)
 			fatal_at(&at, "attribute '%s' is given twice", name);
 		seen |= UINT64_C(1) << id;
 		expect_tok(lx, "=");
-		set_attr(lx->m, n, parse_attr_value(lx, (AttrId)id));
+		set_attr(lx->m, n, parse_attr_value(lx, n, (AttrId)id));
 	} while (accept_tok(lx, ","));
 	expect_tok(lx, "}");
 }

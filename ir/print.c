@@ -98,42 +98,6 @@ static bool is_listed(const Const *c)
 	return const_numel(&c->type) <= MaxListed;
 }
 
-static int64_t read_int(DType type, const void *p)
-{
-	uint8_t u8;
-	int8_t i8;
-	int16_t i16;
-	int32_t i32;
-	int64_t i64;
-	switch (type) {
-	case I8: memcpy(&i8, p, sizeof i8); return i8;
-	case I16: memcpy(&i16, p, sizeof i16); return i16;
-	case I32: memcpy(&i32, p, sizeof i32); return i32;
-	case I64: memcpy(&i64, p, sizeof i64); return i64;
-	case U8: case Bool: memcpy(&u8, p, sizeof u8); return u8;
-	default: bug("element type %d is not an integer", (int)type);
-	}
-}
-
-static void print_element(FILE *f, DType type, const void *p)
-{
-	if (type == F32) {
-		float v;
-		uint32_t bits;
-		memcpy(&v, p, sizeof v);
-		memcpy(&bits, p, sizeof bits);
-		print_number(f, type, (double)v, bits);
-	} else if (type == F64) {
-		double v;
-		uint64_t bits;
-		memcpy(&v, p, sizeof v);
-		memcpy(&bits, p, sizeof bits);
-		print_number(f, type, v, bits);
-	} else {
-		fprintf(f, "%lld", (long long)read_int(type, p));
-	}
-}
-
 static void print_list(FILE *f, const Const *c)
 {
 	int64_t n = const_numel(&c->type);
@@ -141,7 +105,7 @@ static void print_list(FILE *f, const Const *c)
 	for (int64_t i = 0; i < n; i++) {
 		if (i)
 			fputs(", ", f);
-		print_element(f, c->type.dtype, (const char *)c->data + i * dtypes[c->type.dtype].bytes);
+		print_scalar(f, scalar_at(c->type.dtype, c->data, i));
 	}
 	putc(']', f);
 }
@@ -196,21 +160,6 @@ static void indent(FILE *f, int depth)
 		fputs("  ", f);
 }
 
-static bool has_default(const Attr *a)
-{
-	const AttrInfo *info = &attr_infos[a->id];
-	switch (info->kind) {
-	case AttrInt: return a->i == (int64_t)info->number;
-	case AttrOp: return a->i == (int64_t)info->number;
-	case AttrWord: return a->i == 0;
-	case AttrFloat: return a->f == info->number && signbit(a->f) == signbit(info->number);
-	case AttrInts: case AttrDims: return a->n == 0;
-	case AttrText: return !strcmp(a->text, info->words);
-	case AttrDim: break;
-	}
-	return dim_equals(a->dim, (int64_t)info->number);
-}
-
 static void print_word(FILE *f, const char *words, int64_t i)
 {
 	for (; i > 0 && strchr(words, '|'); i--)
@@ -220,7 +169,6 @@ static void print_word(FILE *f, const char *words, int64_t i)
 
 static void print_attr(FILE *f, Module *m, const Attr *a)
 {
-	uint64_t bits;
 	fprintf(f, "%s=", attr_infos[a->id].text);
 	switch (attr_infos[a->id].kind) {
 	case AttrInt: fprintf(f, "%lld", (long long)a->i); break;
@@ -229,9 +177,9 @@ static void print_attr(FILE *f, Module *m, const Attr *a)
 	case AttrDim: fputs(dim_text(m, a->dim), f); break;
 	case AttrText: print_quoted(f, a->text); break;
 	case AttrFloat:
-		memcpy(&bits, &a->f, sizeof bits);
-		print_number(f, F64, a->f, bits);
+		print_scalar(f, (Scalar){F64, .f = a->f});
 		break;
+	case AttrScalar: print_scalar(f, a->s); break;
 	case AttrInts:
 	case AttrDims:
 		putc('[', f);
@@ -249,16 +197,11 @@ static void print_attr(FILE *f, Module *m, const Attr *a)
 
 static void print_attrs(FILE *f, Module *m, const Node *n)
 {
-	const char *sep = " {";
-	for (int id = 0; id < NAttrs; id++) {
-		const Attr *a = find_attr(n, (AttrId)id);
-		if (!a || has_default(a))
-			continue;
-		fputs(sep, f);
-		print_attr(f, m, a);
-		sep = ", ";
+	for (int i = 0; i < n->nattr; i++) {
+		fputs(i ? ", " : " {", f);
+		print_attr(f, m, &n->attrs[i]);
 	}
-	if (*sep == ',')
+	if (n->nattr)
 		putc('}', f);
 }
 
@@ -519,7 +462,7 @@ static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *tak
 static void print_default(FILE *f, const AttrInfo *a)
 {
 	switch (a->kind) {
-	case AttrInt: case AttrFloat: case AttrDim: fprintf(f, "%g", a->number); break;
+	case AttrInt: case AttrFloat: case AttrScalar: case AttrDim: fprintf(f, "%g", a->number); break;
 	case AttrOp: fputs(ops[(int)a->number].text, f); break;
 	case AttrWord: fprintf(f, "%.*s", (int)strcspn(a->words, "|"), a->words); break;
 	case AttrInts: case AttrDims: fputs("[]", f); break;
@@ -529,7 +472,7 @@ static void print_default(FILE *f, const AttrInfo *a)
 
 void print_ops(FILE *f)
 {
-	static const char *const kinds[] = {"integer", "integers", "number", "operator", "word", "dim", "dims", "text"};
+	static const char *const kinds[] = {"integer", "integers", "number", "element", "operator", "word", "dim", "dims", "text"};
 	fputs("Operators: name(operands), class, element types, how the result type follows; the value of one element\n", f);
 #define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning)                                             \
 	print_op(f, &ops[Op##name], #cls, #takes, #shape, #flags, #meaning);

@@ -60,4 +60,27 @@ int64_t floor_div(int64_t a, int64_t b);
 int64_t floor_mod(int64_t a, int64_t b);
 int64_t wrap_int(DType, int64_t); /* to an integer type: its low bits; to bool: is not 0 */
 
+/* ---- one element of any type, exactly ---------------------------------------------------------------------------- */
+
+typedef struct Scalar {
+	DType dtype;
+	union {
+		double f; /* of a floating type, widened; a NaN keeps its bits */
+		int64_t i; /* of any other, as wrap_int() leaves it */
+		uint64_t u; /* the same bits */
+	};
+} Scalar;
+
+Scalar scalar_at(DType, const void *data, int64_t index); /* need not be aligned */
+void put_scalar(void *to, Scalar);
+Scalar scalar_of_int(DType, int64_t); /* integers wrap, floating types round */
+Scalar scalar_of_real(DType, double); /* the nearest value towards 0; to a floating type rounded; NaN gives 0, to bool: is not 0 */
+Scalar lowest_scalar(DType); /* -inf, the least integer, false */
+Scalar highest_scalar(DType);
+Scalar cast_scalar(Scalar, DType); /* as the operator cast */
+bool same_scalar(Scalar, Scalar); /* type and bits: -0 is not 0, a NaN is itself */
+bool scalar_as_int(Scalar, int64_t *); /* false where it has a fraction or does not fit */
+bool scalar_as_real(Scalar, double *); /* false where a double cannot hold it */
+int64_t real_to_int(double, DType); /* as cast: truncates, saturates at 64 or 32 bits, keeps the low bits of what is narrower; NaN gives 0 */
+
 #endif

@@ -189,6 +189,11 @@ static const char *check_attr(Verify *vf, const Node *n, const Attr *a)
 		if (!a->text)
 			FAIL("attribute %s has no text", info->text);
 		break;
+	case AttrScalar:
+		if (a->s.dtype != n->in[0]->type.dtype)
+			FAIL("attribute %s is %s, operand 0 %s", info->text, dtypes[a->s.dtype].text,
+			     dtypes[n->in[0]->type.dtype].text);
+		break;
 	case AttrInt: case AttrFloat: break;
 	}
 	return NULL;

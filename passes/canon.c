@@ -178,7 +178,7 @@ static Value *build_pad(Module *m, Node *pad, int from, Value *x, int to)
 	for (int i = 0; i < 2 * n; i++)
 		pads[i] = i % n == to ? old[i / n * rank + from] : dim_const(m, 0);
 	attrs[1] = mk_dims(m, Attr_pads_dim, 2 * n, pads);
-	attrs[2] = mk_float(Attr_value, attr_float(pad, Attr_value));
+	attrs[2] = mk_scalar(Attr_value, attr_scalar(pad, Attr_value));
 	return build(m, pad->block, pad, OpPad, pad->loc, 1, &x, 3, attrs, NULL);
 }
 

@@ -66,7 +66,7 @@ static Value *binary(Module *m, Node *at, Op op, Value *a, Value *b)
 
 static Value *f32_scalar(Module *m, double x)
 {
-	return const_scalar(m, F32, x)->value;
+	return const_scalar(m, scalar_of_real(F32, x))->value;
 }
 
 static Value *scaled(Module *m, Node *at, Value *v, double factor)

@@ -96,7 +96,7 @@ static Value *bias_of(Module *m, Node *linear, Node *at)
 	Value *zero;
 	if (linear->in[2])
 		return linear->in[2];
-	zero = const_scalar(m, t->dtype, 0)->value;
+	zero = const_scalar(m, scalar_of_int(t->dtype, 0))->value;
 	return build(m, at->block, at, OpExpand, at->loc, 1, &zero, 0, NULL, &b);
 }
 

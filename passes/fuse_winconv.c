@@ -324,7 +324,7 @@ static bool pad_before(Module *m, const Node *pad, int time, const Dim **before)
 	int n = attr_dims(pad, Attr_pads_dim, &p), rank = pad->out[0]->type.rank;
 
 	*before = dim_const(m, 0);
-	if (attr_int(pad, Attr_mode) != 0 || attr_float(pad, Attr_value) != 0)
+	if (attr_int(pad, Attr_mode) != 0 || attr_scalar(pad, Attr_value).f != 0)
 		return false;
 	for (int i = 0; i < n; i++) {
 		if (i % rank == time)

@@ -156,15 +156,15 @@ typedef struct PadRow {
 	LExpr *from, *to; /* offsets of the row's first element; from: as if x went on before it */
 	const Dim *before, *len; /* of the last axis; len: of x */
 	bool inside; /* the row holds elements of x */
-	double value;
+	Scalar value;
 } PadRow;
 
 static void pad_lanes(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 {
 	PadRow *r = ctx;
 	LB *b = &k->b;
-	const LType lanes = {I64, Lanes}, vec = {r->x->dtype, Lanes};
-	LExpr *v = lconst(b, vec, r->value);
+	const LType lanes = {I64, Lanes};
+	LExpr *v = lscalar(b, Lanes, r->value);
 
 	if (r->inside) {
 		LExpr *first = llet(b, lsub(b, i, kdim(k, r->before)));
@@ -186,7 +186,7 @@ static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const D
 	const Type *t = &n->out[0]->type;
 	int last = t->rank - 1;
 	LExpr *idx[MaxRank] = {0}, *in = NULL;
-	PadRow r = {.x = x, .y = y, .before = pads[last], .len = x->extent[last], .value = attr_float(n, Attr_value)};
+	PadRow r = {.x = x, .y = y, .before = pads[last], .len = x->extent[last], .value = attr_scalar(n, Attr_value)};
 
 	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, product(m, t->dims, last)), NULL);
 	split_index(k, row, t->dims, last, idx);

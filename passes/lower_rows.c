@@ -73,10 +73,14 @@ static void set(Rows *r, LExpr *e)
 	lset_tile(b, r->acc, li(b, 0), li(b, 0), e);
 }
 
+static LExpr *only_else(Rows *r, LExpr *mask, LExpr *e, LExpr *otherwise)
+{
+	return mask ? lop(&r->k->b, LSelect, mask, e, otherwise) : e;
+}
+
 static LExpr *only(Rows *r, LExpr *mask, LExpr *e, double otherwise)
 {
-	LB *b = &r->k->b;
-	return mask ? lop(b, LSelect, mask, e, lconst(b, e->type, otherwise)) : e;
+	return only_else(r, mask, e, lconst(&r->k->b, e->type, otherwise));
 }
 
 /* 16 elements; lanes that the mask leaves out are 0. */
@@ -216,22 +220,16 @@ static void emit_norm(Rows *r)
 
 /* ---- reductions ------------------------------------------------------------------------------------------------------------------- */
 
-/* What no element of the type is below (or above). */
-static double extreme(DType t, bool lowest)
+static LExpr *nothing_reduced(Rows *r)
 {
-	if (dtypes[t].cls == ClassFloat)
-		return lowest ? -INFINITY : INFINITY;
-	if (dtypes[t].cls != ClassSigned)
-		return lowest ? 0 : exp2(8 * dtypes[t].bytes) - 1;
-	double limit = exp2(8 * dtypes[t].bytes - 1);
-	return lowest ? -limit : dtypes[t].bytes == 8 ? nextafter(limit, 0) : limit - 1;
+	return lscalar(&r->k->b, Lanes, reduce_identity(r->n->op, r->x.dtype));
 }
 
 static void take_larger(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
 {
-	bool max = r->n->op == OpReduceMax;
+	LExpr *v = only_else(r, mask, load_x(r, x, mask), nothing_reduced(r));
 	(void)y;
-	set(r, lop(&r->k->b, max ? LMax : LMin, get(r), only(r, mask, load_x(r, x, mask), extreme(r->x.dtype, max)), NULL));
+	set(r, lop(&r->k->b, r->n->op == OpReduceMax ? LMax : LMin, get(r), v, NULL));
 }
 
 static void emit_reduction(Rows *r)
@@ -248,7 +246,7 @@ static void emit_reduction(Rows *r)
 			v = lop(b, LDiv, v, row_size(r), NULL);
 	} else {
 		bool max = r->n->op == OpReduceMax;
-		set(r, lconst(b, vec, extreme(r->x.dtype, max)));
+		set(r, nothing_reduced(r));
 		each(r, take_larger);
 		v = horizontal(r, max ? LHMax : LHMin);
 	}

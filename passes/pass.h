@@ -17,7 +17,8 @@ void report_place(const char *target, const Dim *offset, const Dim *bytes, const
 const PassOptions *pass_options(void);
 
 /* All elements equal: a constant, or an expand, reshape or view of one. */
-bool uniform_value(Value *, double *);
+bool uniform_scalar(Value *, Scalar *);
+bool uniform_value(Value *, double *); /* false where a double cannot hold it */
 /* Nodes in order; safe when the visitor erases or adds around the node visited. */
 #define FOR_NODES(n, block) for (Node *n = (block)->first, *n##_next; n && (n##_next = n->next, true); n = n##_next)
 

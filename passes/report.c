@@ -131,7 +131,7 @@ static const struct {
 static void print_formula(FILE *f, const LExpr *e, int level)
 {
 	if (e->op == LConst)
-		fprintf(f, "%lld", (long long)e->i);
+		fprintf(f, "%lld", (long long)e->value.i);
 	if (e->op == LRef)
 		fputs(e->var->name, f);
 	for (size_t i = 0; i < sizeof operators / sizeof *operators; i++) {
@@ -167,7 +167,7 @@ static bool value_of(const Module *m, const LExpr *e, int64_t *v)
 	if (!e)
 		return false;
 	if (e->op == LConst) {
-		*v = e->i;
+		*v = e->value.i;
 		return true;
 	}
 	if (e->op == LRef) {

@@ -140,17 +140,23 @@ static const char *parse_pat(Arena *arena, const char *s, Pat **out)
 
 /* ---- matching --------------------------------------------------------------------------------------------------------- */
 
-bool uniform_value(Value *v, double *x)
+bool uniform_scalar(Value *v, Scalar *s)
 {
 	for (Node *n; (n = v->def) && (n->op == OpExpand || n->op == OpReshape || n->op == OpView); v = n->in[0])
 		;
-	return value_as_scalar(v, x);
+	return value_as_scalar(v, s);
+}
+
+bool uniform_value(Value *v, double *x)
+{
+	Scalar s;
+	return uniform_scalar(v, &s) && scalar_as_real(s, x);
 }
 
 /* Is x, an element of type t, the number as t holds it?  -0 is not 0. */
 static bool is_number(DType t, double x, double number)
 {
-	double held = t == F32 ? (float)number : number;
+	double held = is_among(t, TypesFlt) ? scalar_of_real(t, number).f : number;
 	return x == held && !signbit(x) == !signbit(held);
 }
 
@@ -164,11 +170,21 @@ static bool number_matches(const Pat *p, Value *v)
 	return any;
 }
 
+static bool number_of_attr(const Node *n, AttrId id, double *x)
+{
+	switch (attr_infos[id].kind) {
+	case AttrFloat: *x = attr_float(n, id); return true;
+	case AttrScalar: return scalar_as_real(attr_scalar(n, id), x);
+	default: *x = attr_int(n, id); return true;
+	}
+}
+
 static bool attr_matches(const PatAttr *a, const Node *n, Match *b)
 {
-	bool is_float = attr_infos[a->id].kind == AttrFloat;
-	double x = is_float ? attr_float(n, a->id) : attr_int(n, a->id);
+	double x;
 
+	if (!number_of_attr(n, a->id, &x))
+		return false;
 	if (a->last)
 		return x == n->in[0]->type.rank - 1;
 	if (!a->scalar)
@@ -409,6 +425,11 @@ static Where *const wheres[] = {
 
 /* ---- replacing -------------------------------------------------------------------------------------------------------- */
 
+static Value *number_const(Module *m, const Node *root, double x)
+{
+	return const_scalar(m, scalar_of_real(root->out[0]->type.dtype, x))->value;
+}
+
 static Value *build_pat(Module *m, const Pat *p, const Match *b, Node *root)
 {
 	Value *in[MaxPatIn];
@@ -420,7 +441,7 @@ static Value *build_pat(Module *m, const Pat *p, const Match *b, Node *root)
 	if (p->kind == PatAbsent)
 		return NULL;
 	if (p->kind != PatOp)
-		return const_scalar(m, root->out[0]->type.dtype, p->kind == PatNumber ? p->numbers[0] : b->scalars[p->name - 'a'])->value;
+		return number_const(m, root, p->kind == PatNumber ? p->numbers[0] : b->scalars[p->name - 'a']);
 	for (int i = 0; i < p->nin; i++)
 		in[i] = build_pat(m, p->in[i], b, root);
 	for (int i = 0; p->any_attrs && i < b->any->nattr; i++)
@@ -428,7 +449,7 @@ static Value *build_pat(Module *m, const Pat *p, const Match *b, Node *root)
 	for (int i = 0; i < p->nattr; i++) {
 		const PatAttr *a = &p->attrs[i];
 		double x = a->scalar ? b->scalars[a->scalar - 'a'] : a->last ? root->out[0]->type.rank - 1 : a->number;
-		attrs[nattr++] = attr_infos[a->id].kind == AttrFloat ? mk_float(a->id, x) : mk_int(a->id, x);
+		attrs[nattr++] = mk_number(a->id, p->nin && in[0] ? in[0]->type.dtype : F32, x);
 	}
 	return build(m, root->block, root, p->op, root->loc, p->nin, in, nattr, attrs, NULL);
 }

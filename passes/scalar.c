@@ -61,8 +61,8 @@ LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 	at.b = &k->b;
 	at.type = A->type;
 	at.result = (LType){n->out[0]->type.dtype, A->type.lanes};
-#define LO attr_float(n, Attr_lo)
-#define HI attr_float(n, Attr_hi)
+#define LO lscalar(at.b, A->type.lanes, attr_scalar(n, Attr_lo))
+#define HI lscalar(at.b, A->type.lanes, attr_scalar(n, Attr_hi))
 	switch (n->op) {
 #define EMIT_Source(name, value)
 #define EMIT_Ewise(name, value) case Op##name: return value;

@@ -67,9 +67,9 @@ static bool fold_small(Module *m, Node *n)
 	return true;
 }
 
-static Value *build_uniform(Module *m, const Type *t, double x, Node *before)
+static Value *build_uniform(Module *m, const Type *t, Scalar s, Node *before)
 {
-	Value *c = const_scalar(m, t->dtype, x)->value;
+	Value *c = const_scalar(m, s)->value;
 	return t->rank ? build(m, before->block, before, OpExpand, before->loc, 1, &c, 0, NULL, t) : c;
 }
 
@@ -89,18 +89,18 @@ static bool fold_compare(Module *m, Node *n)
 	dim_range(dim_sub(m, bhi, alo), &lo, &hi);
 	if (!yes && hi >= strict)
 		return false;
-	replace_uses(m, n->out[0], build_uniform(m, &n->out[0]->type, yes, n));
+	replace_uses(m, n->out[0], build_uniform(m, &n->out[0]->type, scalar_of_int(Bool, yes), n));
 	return true;
 }
 
 /* Gathering from a tensor whose elements are all equal. */
 static bool fold_uniform_gather(Module *m, Node *n)
 {
-	double x;
+	Scalar s;
 
-	if ((n->op != OpGather && n->op != OpGatherElem && n->op != OpGatherND) || !uniform_value(n->in[0], &x))
+	if ((n->op != OpGather && n->op != OpGatherElem && n->op != OpGatherND) || !uniform_scalar(n->in[0], &s))
 		return false;
-	replace_uses(m, n->out[0], build_uniform(m, &n->out[0]->type, x, n));
+	replace_uses(m, n->out[0], build_uniform(m, &n->out[0]->type, s, n));
 	return true;
 }
 
@@ -113,15 +113,15 @@ static Value *expanded(Module *m, Value *v, Node *n)
 /* A condition that is known everywhere: and(x, true), or(x, true), where(true, a, b) and the like. */
 static bool fold_condition(Module *m, Node *n)
 {
-	double x;
+	Scalar c;
 
-	if (n->op == OpWhere && uniform_value(n->in[0], &x)) {
-		replace_uses(m, n->out[0], expanded(m, n->in[x ? 1 : 2], n));
+	if (n->op == OpWhere && uniform_scalar(n->in[0], &c)) {
+		replace_uses(m, n->out[0], expanded(m, n->in[c.i ? 1 : 2], n));
 		return true;
 	}
 	for (int i = 0; (n->op == OpAnd || n->op == OpOr) && n->out[0]->type.dtype == Bool && i < 2; i++)
-		if (uniform_value(n->in[i], &x)) {
-			bool other = (n->op == OpAnd) == (x != 0); /* it decides nothing */
+		if (uniform_scalar(n->in[i], &c)) {
+			bool other = (n->op == OpAnd) == (c.i != 0); /* it decides nothing */
 			replace_uses(m, n->out[0], expanded(m, n->in[other ? 1 - i : i], n));
 			return true;
 		}
@@ -133,18 +133,18 @@ static bool fold_choice(Module *m, Node *n)
 {
 	Node *choice = NULL;
 	Value *in[2][MaxIn];
-	double x;
+	Scalar s;
 
 	if (ops[n->op].cls != ClsEwise || n->op == OpCast || n->op == OpIdentity)
 		return false;
 	for (int i = 0; i < n->nin; i++) {
 		Node *d = n->in[i]->def;
-		bool chosen = d && d->op == OpWhere && uniform_value(d->in[1], &x) && uniform_value(d->in[2], &x);
-		if (chosen ? choice != NULL : !uniform_value(n->in[i], &x))
+		bool chosen = d && d->op == OpWhere && uniform_scalar(d->in[1], &s) && uniform_scalar(d->in[2], &s);
+		if (chosen ? choice != NULL : !uniform_scalar(n->in[i], &s))
 			return false;
 		for (int k = 0; k < 2; k++) {
-			uniform_value(chosen ? d->in[1 + k] : n->in[i], &x);
-			in[k][i] = const_scalar(m, n->in[i]->type.dtype, x)->value;
+			uniform_scalar(chosen ? d->in[1 + k] : n->in[i], &s);
+			in[k][i] = const_scalar(m, s)->value;
 		}
 		choice = chosen ? d : choice;
 	}
@@ -160,13 +160,13 @@ static bool fold_choice(Module *m, Node *n)
 /* where(c, true, false) -> c, where(c, false, true) -> not c */
 static bool fold_bool_choice(Module *m, Node *n)
 {
-	double a, b;
+	Scalar a, b;
 
-	if (n->op != OpWhere || n->out[0]->type.dtype != Bool || !uniform_value(n->in[1], &a) || !uniform_value(n->in[2], &b) ||
-	    !a == !b)
+	if (n->op != OpWhere || n->out[0]->type.dtype != Bool || !uniform_scalar(n->in[1], &a) || !uniform_scalar(n->in[2], &b) ||
+	    a.i == b.i)
 		return false;
 	Value *c = n->in[0];
-	if (!a)
+	if (!a.i)
 		c = build(m, n->block, n, OpNot, n->loc, 1, &c, 0, NULL, NULL);
 	replace_uses(m, n->out[0], expanded(m, c, n));
 	return true;
@@ -175,20 +175,20 @@ static bool fold_bool_choice(Module *m, Node *n)
 /* Elementwise over uniform operands: the scalar is folded, then expanded. */
 static bool fold_uniform_ewise(Module *m, Node *n)
 {
-	double x;
+	Scalar s;
 	Value *in[MaxIn];
 
 	if (ops[n->op].cls != ClsEwise || n->nout != 1 || n->out[0]->type.rank == 0 || n->op == OpCast)
 		return false;
 	for (int i = 0; i < n->nin; i++)
-		if (!uniform_value(n->in[i], &x))
+		if (!uniform_scalar(n->in[i], &s))
 			return false;
 	for (int i = 0; i < n->nin; i++) {
-		uniform_value(n->in[i], &x);
-		in[i] = const_scalar(m, n->in[i]->type.dtype, x)->value;
+		uniform_scalar(n->in[i], &s);
+		in[i] = const_scalar(m, s)->value;
 	}
-	Value *s = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, NULL);
-	replace_uses(m, n->out[0], build(m, n->block, n, OpExpand, n->loc, 1, &s, 0, NULL, &n->out[0]->type));
+	Value *y = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, NULL);
+	replace_uses(m, n->out[0], build(m, n->block, n, OpExpand, n->loc, 1, &y, 0, NULL, &n->out[0]->type));
 	return true;
 }
 
@@ -205,17 +205,6 @@ static bool fold(Module *m)
 }
 
 /* ---- common subexpressions ---------------------------------------------------------------------------------------------- */
-
-static bool same_attr(const Attr *a, const Attr *b)
-{
-	if (a->id != b->id || a->i != b->i || memcmp(&a->f, &b->f, sizeof a->f) || a->n != b->n || a->dim != b->dim)
-		return false;
-	if (a->text && strcmp(a->text, b->text))
-		return false;
-	if (a->ints && memcmp(a->ints, b->ints, a->n * sizeof *a->ints))
-		return false;
-	return !a->dims || !memcmp(a->dims, b->dims, a->n * sizeof *a->dims);
-}
 
 static bool same_node(const Node *a, const Node *b)
 {

@@ -303,7 +303,7 @@ LExpr *vm_pow(LB *b, LExpr *x, LExpr *y)
 	LExpr *special = NULL;
 	x = llet(b, check_f32(x));
 	if (check_f32(y)->op == LConst)
-		special = constant_power(b, x, y->f);
+		special = constant_power(b, x, y->value.f);
 	if (special)
 		return special;
 	if (y->type.lanes > x->type.lanes)

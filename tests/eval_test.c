@@ -629,7 +629,7 @@ static void check_verifier(void)
 	check_broken(break_uses, "lacks this use");
 	check_broken(break_extra_use, "clip (line 5): value 0 lacks this use");
 	check_broken(break_type, "softmax (line 7): the result is f32[2], its type says f32[3]");
-	check_broken(break_dtype, "clip (line 5): the result is i64[2]");
+	check_broken(break_dtype, "clip (line 5): attribute lo is f32, operand 0 i64");
 	check_broken(break_attr, "clip (line 5): has no attribute axis");
 	check_broken(break_axis, "axis 5 is out of range");
 	check_broken(break_order, "not defined before its use");

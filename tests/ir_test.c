@@ -205,22 +205,22 @@ static void test_const(void)
 	double x;
 	int64_t same[3] = {7, 7, 7}, ramp[3] = {7, 8, 7}, big = INT64_MAX;
 	begin();
-	CHECK(value_as_scalar(const_scalar(m, F32, 0.5)->value, &x) && x == 0.5);
-	CHECK(value_as_scalar(const_scalar(m, I8, 1e9)->value, &x) && x == 127);
-	CHECK(value_as_scalar(const_scalar(m, U8, -3)->value, &x) && x == 0);
-	CHECK(value_as_scalar(const_scalar(m, Bool, 2)->value, &x) && x == 1);
-	CHECK(value_as_scalar(const_scalar(m, I16, -5)->value, &x) && x == -5);
-	CHECK(value_as_scalar(const_scalar(m, I32, -5.9)->value, &x) && x == -5);
-	CHECK(value_as_scalar(const_scalar(m, F64, 1e300)->value, &x) && x == 1e300);
-	CHECK(*(const int64_t *)const_scalar(m, I64, 1e300)->data == INT64_MAX);
-	CHECK(!value_as_scalar(const_i64(m, 1, &big)->value, &x));
-	CHECK(value_as_scalar(const_i64(m, 3, same)->value, &x) && x == 7);
-	CHECK(!value_as_scalar(const_i64(m, 3, ramp)->value, &x));
-	CHECK(!value_as_scalar(const_i64(m, 0, NULL)->value, &x));
+	CHECK(value_as_real(const_scalar(m, scalar_of_real(F32, 0.5))->value, &x) && x == 0.5);
+	CHECK(value_as_real(const_scalar(m, scalar_of_real(I8, 1e9))->value, &x) && x == 127);
+	CHECK(value_as_real(const_scalar(m, scalar_of_real(U8, -3))->value, &x) && x == 0);
+	CHECK(value_as_real(const_scalar(m, scalar_of_real(Bool, 2))->value, &x) && x == 1);
+	CHECK(value_as_real(const_scalar(m, scalar_of_real(I16, -5))->value, &x) && x == -5);
+	CHECK(value_as_real(const_scalar(m, scalar_of_real(I32, -5.9))->value, &x) && x == -5);
+	CHECK(value_as_real(const_scalar(m, scalar_of_real(F64, 1e300))->value, &x) && x == 1e300);
+	CHECK(*(const int64_t *)const_scalar(m, scalar_of_real(I64, 1e300))->data == INT64_MAX);
+	CHECK(!value_as_real(const_i64(m, 1, &big)->value, &x));
+	CHECK(value_as_real(const_i64(m, 3, same)->value, &x) && x == 7);
+	CHECK(!value_as_real(const_i64(m, 3, ramp)->value, &x));
+	CHECK(!value_as_real(const_i64(m, 0, NULL)->value, &x));
 	CHECK_EQ(const_i64(m, 3, ramp)->bytes, 24);
 
-	Value *p = new_param(m, "x", f32_vector(1)), *c = const_scalar(m, F32, 2)->value;
-	CHECK(!value_as_scalar(p, &x));
+	Value *p = new_param(m, "x", f32_vector(1)), *c = const_scalar(m, scalar_of_real(F32, 2))->value;
+	CHECK(!value_as_real(p, &x));
 	Value *a = op2(OpAdd, c, c), *b = op1(OpNeg, a), *d = op2(OpMul, b, p), *e = op1(OpExp, b);
 	CHECK(is_const(c) && is_const(a) && is_const(b) && is_const(e) && !is_const(d) && !is_const(p));
 	set_in(m, a->def, 1, p);
@@ -490,7 +490,7 @@ static void test_scale(void)
 {
 	enum { Count = 20000 };
 	begin();
-	Value *c = const_scalar(m, F32, 1)->value, *v = c;
+	Value *c = const_scalar(m, scalar_of_real(F32, 1))->value, *v = c;
 	for (int i = 0; i < Count; i++)
 		v = op2(OpAdd, v, c);
 	add_yield(m, body, v);

@@ -12,7 +12,7 @@ static const LType F16 = {F32, Lanes}, F1 = {F32, 1}, I16x = {I32, Lanes}, B16 =
 
 static bool is_li(const LExpr *e, int64_t v)
 {
-	return e->op == LConst && e->type.elem == I64 && e->type.lanes == 1 && e->i == v;
+	return e->op == LConst && e->type.elem == I64 && e->type.lanes == 1 && e->value.i == v;
 }
 
 static void test_folding(void)
@@ -36,20 +36,20 @@ static void test_folding(void)
 	CHECK(ladd(&b, ladd(&b, x, li(&b, 5)), li(&b, -5)) == x);
 
 	e = llt(&b, li(&b, 1), li(&b, 2));
-	CHECK(e->op == LConst && e->type.elem == Bool && e->i == 1);
+	CHECK(e->op == LConst && e->type.elem == Bool && e->value.i == 1);
 	CHECK(lop(&b, LSelect, e, x, zero) == x);
 	CHECK(llet(&b, x) == x && llet(&b, one) == one && !b.fn->body.first);
 
 	LExpr *v = llet(&b, lcast(&b, LConvert, F16, x)), *f = lconst(&b, F1, 2);
 	CHECK(v->op == LRef && v->type.lanes == Lanes && b.fn->body.first->kind == SLet);
 	e = lmul(&b, v, f);
-	CHECK(e->type.lanes == Lanes && e->a[1]->op == LConst && e->a[1]->type.lanes == Lanes && e->a[1]->f == 2);
+	CHECK(e->type.lanes == Lanes && e->a[1]->op == LConst && e->a[1]->type.lanes == Lanes && e->a[1]->value.f == 2);
 	CHECK(lmul(&b, lconst(&b, F1, 1), v) == v);
 	CHECK(ladd(&b, v, lconst(&b, F1, 0))->op == LAdd); /* -0 + 0 is 0 */
 	CHECK(lop(&b, LHAdd, v, NULL, NULL)->type.lanes == 1);
 	CHECK(llt(&b, v, v)->type.elem == Bool && llt(&b, v, v)->type.lanes == Lanes);
-	CHECK(lconst(&b, F1, 0.1)->f == (double)0.1f);
-	CHECK(lconst(&b, (LType){U8, 1}, 300)->i == 44);
+	CHECK(lconst(&b, F1, 0.1)->value.f == (double)0.1f);
+	CHECK(lconst(&b, (LType){U8, 1}, 300)->value.i == 44);
 }
 
 /* y[0..n] = c * x[0..n], in place of any real schedule. */

@@ -191,7 +191,7 @@ static Val new_weight(Gen *g, Type t, double bound)
 
 static Val scalar(Gen *g, double x)
 {
-	return (Val){const_scalar(g->m, F32, x)->value, fabs(x), 0, true, false};
+	return (Val){const_scalar(g->m, scalar_of_real(F32, x))->value, fabs(x), 0, true, false};
 }
 
 static Val new_real(Gen *g, Type t)
@@ -452,7 +452,7 @@ static Val step_clip(Gen *g)
 {
 	Val x = pick_real(g, 0, 4);
 	double lo = once(g, 3) ? -INFINITY : -1 + next_unit(&g->state), hi = once(g, 3) ? INFINITY : lo + 1;
-	Attr attrs[2] = {mk_float(Attr_lo, lo), mk_float(Attr_hi, lo == -INFINITY ? 0.75 : hi)};
+	Attr attrs[2] = {mk_number(Attr_lo, F32, lo), mk_number(Attr_hi, F32, lo == -INFINITY ? 0.75 : hi)};
 	return finish(g, emit(g, OpClip, 1, &x.v, 2, attrs, NULL), x.bound + 1, x.noise, x.exact);
 }
 
@@ -869,7 +869,7 @@ static Val step_pad(Gen *g)
 			pads[side * r + d] = num(g, once(g, 2) ? 0 : pick(g, (int)most + 1));
 		}
 	Attr attrs[3] = {mk_dims(g->m, Attr_pads_dim, 2 * r, pads), mk_int(Attr_mode, mode),
-	                 mk_float(Attr_value, mode == 0 && once(g, 3) ? 1.5 : 0)};
+	                 mk_number(Attr_value, F32, mode == 0 && once(g, 3) ? 1.5 : 0)};
 	int nattr = x.v->type.dtype == F32 ? 3 : 2;
 	Value *v = emit(g, OpPad, 1, &x.v, nattr, attrs, NULL);
 	return finish(g, v, fmax(x.bound, 1.5), x.noise, x.exact);
@@ -1110,7 +1110,7 @@ static Val causal_mask(Gen *g, const Dim *n, Val scores, double masked)
 	j = once(g, 2) ? j : reshape(g, j, 2, (const Dim *[]){num(g, 1), n});
 	Value *c = once(g, 2) ? emit(g, OpLe, 2, (Value *[]){j.v, i.v}, 0, NULL, NULL)
 	                      : emit(g, OpLt, 2, (Value *[]){i.v, j.v}, 0, NULL, NULL);
-	Value *low = const_scalar(g->m, F32, masked)->value;
+	Value *low = const_scalar(g->m, scalar_of_real(F32, masked))->value;
 	bool keeps = c->def->op == OpLe;
 	Value *v = emit(g, OpWhere, 3, (Value *[]){c, keeps ? scores.v : low, keeps ? low : scores.v}, 0, NULL, NULL);
 	return finish(g, v, scores.bound, scores.noise, false);

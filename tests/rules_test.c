@@ -228,7 +228,7 @@ static Value *number(Builder *b, DType type, double x, bool exact)
 	b->nnumber += exact;
 	if (exact && b->nnumber == b->how.nudged)
 		x = type == Bool ? !x : x == 0 ? -0.0 : nextafterf((float)x, INFINITY);
-	return const_scalar(b->m, type, x)->value;
+	return const_scalar(b->m, scalar_of_real(type, x))->value;
 }
 
 static Value *build_before(Builder *b, const char **text, DType number_type)

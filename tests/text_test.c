@@ -125,7 +125,7 @@ static Module *build_module(void)
 	Value *s = put(m, b, OpAdd, 2, (Value *[]){l, y}, 0, NULL, NULL);
 	Attr glu[] = {mk_int(Attr_axis, 2), mk_int(Attr_gate, 1), mk_int(Attr_act, OpSigmoid)};
 	add_yield(m, b, put(m, b, OpGlu, 1, &s, 3, glu, NULL));
-	Attr clip[] = {mk_float(Attr_hi, 6), mk_float(Attr_lo, -0.1)};
+	Attr clip[] = {mk_number(Attr_hi, F32, 6), mk_number(Attr_lo, F32, -0.1)};
 	Value *c = put(m, b, OpClip, 1, &x, 2, clip, NULL);
 	Attr soft = mk_int(Attr_axis, 2);
 	add_yield(m, b, put(m, b, OpSoftmax, 1, &c, 1, &soft, NULL));
@@ -539,7 +539,7 @@ static void test_loop_errors(void)
 		{KERNEL("  let %a = foo(%n)\n"), "t.ir:16:12: error: there is no function 'foo' in the loop IR"},
 		{KERNEL("  let %a = 0.5\n"),
 		 "t.ir:16:12: error: expected a number with its type, as f32(0.5), got '0.5'"},
-		{KERNEL("  let %a = i8(300)\n"), "t.ir:16:12: error: the constant 300 does not fit i8"},
+		{KERNEL("  let %a = i8(300)\n"), "t.ir:16:15: error: an integer lies outside -128..127"},
 		{KERNEL("  let %a = f32<8>(1)\n"), "t.ir:16:16: error: 16 lies outside 16..16"},
 		{KERNEL("  let %a = hadd(f32(1))\n"), "t.ir:16:12: error: hadd takes 16 lanes, got f32"},
 		{KERNEL("  let %a = %x[%n mask bool(1)]\n"),

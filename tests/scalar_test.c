@@ -1,0 +1,140 @@
+/* scalar_test.c - one element of any type: bytes, conversions, equality and text are exact for what the type holds. */
+#include "../ir/ir.h"
+#include "test.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define Big (INT64_C(9007199254740993)) /* 2^53 + 1: no double holds it */
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------ */
+
+static void check_bytes(DType t, uint64_t bits)
+{
+	uint64_t back = 0;
+	put_scalar(&back, scalar_at(t, &bits, 0));
+	CHECK_EQ(back, bits);
+	CHECK(same_scalar(scalar_at(t, &bits, 0), scalar_at(t, &back, 0)));
+}
+
+static void test_bytes(void)
+{
+	static const uint64_t bits[] = {0, 1, 0x7f, 0x80, 0xff, 0x8000, 0x7f800000, 0x7f800001, 0x7fc00000, 0xffc12345, 0x80000000,
+	                                0x7fffffff, 0x7ff0000000000001, 0x7ff8000000000000, 0x8000000000000000, UINT64_MAX, (uint64_t)Big};
+	for (int t = 0; t < NDTypes; t++)
+		for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+			uint64_t kept = dtypes[t].bytes == 8 ? bits[i] : bits[i] & ((UINT64_C(1) << 8 * dtypes[t].bytes) - 1);
+			check_bytes(t, dtypes[t].cls == ClassBool ? kept != 0 : kept);
+		}
+	uint8_t two = 2;
+	CHECK_EQ(scalar_at(Bool, &two, 0).i, 1);
+	int16_t row[3] = {1, -2, 3};
+	CHECK_EQ(scalar_at(I16, row, 1).i, -2);
+}
+
+/* ---- conversions ------------------------------------------------------------------------------------------------ */
+
+static void test_numbers(void)
+{
+	CHECK_EQ(scalar_of_real(I8, 1e9).i, 127);
+	CHECK_EQ(scalar_of_real(U8, -3).i, 0);
+	CHECK_EQ(scalar_of_real(I32, -5.9).i, -5);
+	CHECK_EQ(scalar_of_real(I64, 1e300).i, INT64_MAX);
+	CHECK_EQ(scalar_of_real(I64, -INFINITY).i, INT64_MIN);
+	CHECK_EQ(scalar_of_real(I16, NAN).i, 0);
+	CHECK_EQ(scalar_of_real(Bool, 0.25).i, 1);
+	CHECK(scalar_of_real(F32, 0.1).f == (double)0.1f);
+	CHECK(scalar_of_int(F32, (1 << 24) + 1).f == 1 << 24);
+	CHECK(scalar_of_int(F64, Big).f == 9007199254740992.0);
+	CHECK_EQ(scalar_of_int(I8, 300).i, 44);
+	CHECK_EQ(scalar_of_int(U8, -1).i, 255);
+}
+
+static void test_casts(void)
+{
+	CHECK_EQ(cast_scalar(scalar_of_real(F64, 300.7), U8).i, 44); /* the low bits of what saturates at 32 */
+	CHECK_EQ(cast_scalar(scalar_of_real(F32, 1e30), I32).i, INT32_MAX);
+	CHECK_EQ(cast_scalar(scalar_of_real(F32, 1e30), I8).i, -1);
+	CHECK_EQ(cast_scalar(scalar_of_real(F64, NAN), I64).i, 0);
+	CHECK_EQ(cast_scalar(scalar_of_int(I64, Big), I64).i, Big);
+	CHECK_EQ(cast_scalar(scalar_of_int(I32, 256), Bool).i, 1);
+	CHECK(cast_scalar(scalar_of_int(U8, 200), F32).f == 200);
+	CHECK(signbit(cast_scalar(scalar_of_real(F64, -0.0), F32).f));
+}
+
+static void test_extremes(void)
+{
+	for (int t = 0; t < NDTypes; t++) {
+		bool real = dtypes[t].cls == ClassFloat;
+		Scalar lo = lowest_scalar(t), hi = highest_scalar(t);
+		CHECK(same_scalar(lo, scalar_of_real(t, real || dtypes[t].cls != ClassBool ? -INFINITY : 0)));
+		CHECK(same_scalar(hi, scalar_of_real(t, INFINITY)));
+		if (dtypes[t].cls == ClassSigned || dtypes[t].cls == ClassUnsigned)
+			CHECK(wrap_int(t, add_int(hi.i, 1)) == lo.i);
+	}
+}
+
+static void test_exactness(void)
+{
+	int64_t i;
+	double x;
+	CHECK(!same_scalar(scalar_of_real(F32, 0), scalar_of_real(F32, -0.0)));
+	CHECK(!same_scalar(scalar_of_int(I32, 1), scalar_of_int(I64, 1)));
+	CHECK(same_scalar(scalar_of_real(F32, NAN), scalar_of_real(F32, NAN)));
+	CHECK(!same_scalar(scalar_of_real(F64, 1), scalar_of_real(F64, 1 + 1e-15)));
+	CHECK(scalar_as_int(scalar_of_real(F64, -7), &i) && i == -7);
+	CHECK(!scalar_as_int(scalar_of_real(F64, 0.5), &i) && !scalar_as_int(scalar_of_real(F64, 0x1p63), &i));
+	CHECK(!scalar_as_int(scalar_of_real(F32, NAN), &i));
+	CHECK(scalar_as_real(scalar_of_int(I64, Big - 1), &x) && x == 9007199254740992.0);
+	CHECK(!scalar_as_real(scalar_of_int(I64, Big), &x));
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------------- */
+
+static void check_text(const char *head, const char *line)
+{
+	char text[512], *again = NULL;
+	size_t n = 0;
+	snprintf(text, sizeof text, "dcc-ir 1 stage import\nmodel net #0000000000000000\n%s%s\n  return %%y\n}\n", head, line);
+	Module *m = parse_module("t.ir", text);
+	FILE *f = open_memstream(&again, &n);
+	print_module(f, m);
+	fclose(f);
+	CHECK_STR(again, text);
+	CHECK(!verify_module(m));
+	free(again);
+	free_module(m);
+}
+
+static void test_text(void)
+{
+	static const char *const elements[][2] = {
+		{"i64", "9007199254740993"}, {"i64", "-9223372036854775808"}, {"i64", "9223372036854775807"}, {"i8", "-128"},
+		{"u8", "255"}, {"bool", "1"}, {"f32", "nan"}, {"f32", "-inf"}, {"f32", "-0"}, {"f32", "0.1"}, {"f32", "0x7f800001"},
+		{"f32", "0xffc00000"}, {"f64", "nan"}, {"f64", "0.1"}, {"f64", "-0"}, {"f64", "0x7ff0000000000001"},
+		{"f64", "1.0000000000000002"}, {"f32", "1.4013e-45"}};
+	for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
+		const char *t = elements[i][0], *x = elements[i][1];
+		char head[128], line[256];
+		snprintf(head, sizeof head, "const @c: %s[] = [%s]\n", t, x);
+		snprintf(line, sizeof line, "func @main() -> (y: %s[]) {\n  %%y: %s[] = identity @c", t, t);
+		check_text(head, line);
+		snprintf(line, sizeof line, "func @main(%%x: %s[1]) -> (y: %s[2]) {\n  %%y: %s[2] = pad %%x {pads_dim=[0, 1], value=%s}",
+		         t, t, t, x);
+		check_text("", line);
+	}
+	check_text("", "func @main(%x: i64[1]) -> (y: i64[1]) {\n  %y: i64[1] = clip %x {hi=9007199254740993}");
+	check_text("", "func @main(%x: i8[1]) -> (y: i8[1]) {\n  %y: i8[1] = clip %x {hi=0, lo=-127}");
+	check_text("", "func @main(%x: u8[1]) -> (y: u8[1]) {\n  %y: u8[1] = clip %x {hi=254, lo=1}");
+}
+
+int main(void)
+{
+	test_bytes();
+	test_numbers();
+	test_casts();
+	test_extremes();
+	test_exactness();
+	test_text();
+	return test_end("scalar");
+}
