@@ -16,13 +16,24 @@ typedef struct Slot { /* a place in the workspace */
 	const Dim *need; /* bytes that the present user asked for */
 	const char *what; /* the present user, for the report */
 	int from; /* its first step */
+	struct Slot *next; /* that becomes free after the same node */
 } Slot;
+
+/* The left operand of linears, packed: those that read the same rows (queries, keys, values) share it. */
+typedef struct Packed {
+	const Dim *base;
+	int nrow, nfactor;
+	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
+	Slot *slot; /* NULL: not yet packed */
+	int last; /* index of the last node that reads it */
+	struct Packed *next; /* of the same root */
+} Packed;
 
 typedef struct Home { /* where a value lies */
 	LBuf *buf; /* of the program */
 	const Dim *offset; /* bytes, multiple of 64 */
-	Slot *slot; /* to be freed after the last use; NULL: input, output, weight */
-	int last; /* index of the last node that reads it */
+	int last; /* index of the last node that reads it; -1: none */
+	Packed *packed;
 } Home;
 
 typedef struct Lower {
@@ -32,6 +43,7 @@ typedef struct Lower {
 	LB prog;
 	LBuf **in, **out, *ws, *weights;
 	const Node *node; /* being lowered: a group or a single node */
+	int at; /* its index in program order */
 	int nstep; /* of the program so far */
 	int nslot, capslot;
 	Slot **slots;
@@ -39,12 +51,7 @@ typedef struct Lower {
 	const Dim *worker_bytes; /* scratch of one worker, most of any kernel */
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
 	LExpr *scratch, *worker;
-	int nhome, caphome;
-	Value **home_values;
-	Slot *temp[8]; /* of the node being lowered */
-	int ntemp;
-	Value *packed_of; /* whose rows `packed` holds: linears with one input (queries, keys, values) pack it once */
-	Slot *packed;
+	Slot **ends; /* by index of the last node that uses them */
 } Lower;
 
 enum { MaxKDims = 40 };
@@ -77,9 +84,10 @@ typedef struct Access { /* a value, read or written through a view with at most 
 void plain_view(Module *, Value *v, View *);
 Value *root_of(Module *, Value *v); /* of v for code: itself or what it views */
 Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */
-/* A slot for the packed rows of v in l->packed, kept until other rows are packed; NULL if it holds them already. */
-Slot *hold_packed(Lower *, Value *v, const Dim *f32_elements);
-void release_slot(Lower *, Slot *);
+/* Rows of x, whose last `inner` axes are the columns; the linears that share them are known from plan_uses() on. */
+Packed *packed_rows(Lower *, Value *x, int inner);
+Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
+void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
 void clear_homes(Module *, Block *); /* no value has a home yet, whatever other passes left in the scratch fields */
 Home *home_of(Value *); /* NULL: none yet */

@@ -15,26 +15,51 @@ static bool needs_code(Module *m, Node *n)
 	return !is_alias(m, n) && (!is_const(n->out[0]) || is_output(n->out[0]));
 }
 
+static void use_value(Lower *l, Value *v, int at)
+{
+	Value *root = root_of(l->m, v);
+	if (!is_const(root))
+		new_home(l, root)->last = at;
+}
+
+/* The first linear to read rows packs them, the others read them packed. */
+static void use_rows(Lower *l, Node *linear, int at)
+{
+	Packed *p = packed_rows(l, linear->in[0], attr_int(linear, Attr_inner));
+	if (p->last < 0)
+		use_value(l, linear->in[0], at);
+	p->last = at;
+}
+
 static void use_operands(Lower *l, Node *n, int at)
 {
 	for (int i = 0; i < n->nin; i++)
-		if (n->in[i]) {
-			Value *r = root_of(l->m, n->in[i]);
-			if (!is_const(r))
-				new_home(l, r)->last = at;
-		}
+		if (n->op == OpLinearPacked && i == 0)
+			use_rows(l, n, at);
+		else if (n->in[i])
+			use_value(l, n->in[i], at);
 	if (n->body)
 		for (Node *x = n->body->first; x; x = x->next)
 			use_operands(l, x, at);
 }
 
-static void find_last_uses(Lower *l)
+static bool is_used(const Node *n)
+{
+	for (int i = 0; i < n->nout; i++)
+		if (n->out[i]->nuse)
+			return true;
+	return false;
+}
+
+/* Finds the last use of every value, and of packed rows: what lowering places is freed then. */
+static void plan_uses(Lower *l)
 {
 	int at = 0;
 
 	for (Node *n = l->m->main->body.first; n; n = n->next, at++)
-		if (needs_code(l->m, n))
+		if (needs_code(l->m, n) && is_used(n))
 			use_operands(l, n, at);
+	l->ends = arena_alloc(l->m->arena, at * sizeof *l->ends);
 }
 
 static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
@@ -62,15 +87,7 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	}
 }
 
-static bool is_used(const Node *n)
-{
-	for (int i = 0; i < n->nout; i++)
-		if (n->out[i]->nuse)
-			return true;
-	return false;
-}
-
-static void lower_node(Lower *l, Node *n, int at)
+static void lower_node(Lower *l, Node *n)
 {
 	Value *v = n->out[0];
 
@@ -79,26 +96,16 @@ static void lower_node(Lower *l, Node *n, int at)
 	l->node = n;
 	for (int i = 0; i < n->nout; i++)
 		place_result(l, n->out[i]);
-	l->ntemp = 0;
 	if (n->op == OpGroup)
 		lower_root(l, n->body->first, n->body->first->next, n->body->yields[0], v);
 	else
 		lower_root(l, n, NULL, v, v);
-	for (int i = 0; i < l->ntemp; i++)
-		release_slot(l, l->temp[i]);
-	for (int i = 0; i < l->nhome; i++) {
-		Home *d = home_of(l->home_values[i]);
-		if (d->slot && d->last <= at) {
-			release_slot(l, d->slot);
-			d->slot = NULL;
-		}
-	}
+	release_slots(l);
 }
 
 static Lower lower_target(Module *m, LModule *lm, const Target *t)
 {
 	Lower l = {.m = m, .lm = lm, .t = t, .bytes = dim_const(m, 0), .worker_bytes = dim_const(m, 0)};
-	int at = 0;
 
 	clear_homes(m, &m->main->body);
 	open_program(&l);
@@ -117,9 +124,9 @@ static Lower lower_target(Module *m, LModule *lm, const Target *t)
 		h->buf = l.out[i];
 		h->offset = dim_const(m, 0);
 	}
-	find_last_uses(&l);
-	for (Node *n = m->main->body.first; n; n = n->next)
-		lower_node(&l, n, at++);
+	plan_uses(&l);
+	for (Node *n = m->main->body.first; n; n = n->next, l.at++)
+		lower_node(&l, n);
 	close_program(&l);
 	return l;
 }

@@ -249,14 +249,13 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	for (int d = 0; d < xt->rank - inner; d++)
 		rows = dim_mul(m, rows, xt->dims[d]);
 	const Dim *tiles = tiles_of(l, rows);
-	Slot *packed = hold_packed(l, root->in[0], dim_mul(m, rows, depth));
-	if (packed) /* not the rows that the last linear has left packed */
-		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed);
-	packed = l->packed;
+	Packed *packed = packed_rows(l, root->in[0], inner);
+	if (!packed->slot)
+		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, depth)));
 
 	Kernel k = open_kernel(l, "linear", true);
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home};
-	LBuf *a = kslot(&k, packed, false), *w = kbuf(&k, root->in[1], false);
+	LBuf *a = kslot(&k, packed->slot, false), *w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
 	emit_gemm(&k, &e, a, w, rows, depth, tiles, panels);
 	const Dim *outputs = type_numel(m, &root->out[0]->type);

@@ -54,8 +54,6 @@ void close_program(Lower *l)
 {
 	const Dim *four = dim_const(l->m, 4);
 
-	if (l->packed)
-		release_slot(l, l->packed);
 	l->scratch_let->e = ldim(&l->prog, dim_floordiv(l->m, l->bytes, four));
 	l->worker_let->e = ldim(&l->prog, dim_floordiv(l->m, l->worker_bytes, four));
 	PUSH(l->m->arena, l->lm->programs, l->lm->nprog, l->lm->capprog, l->prog.fn);

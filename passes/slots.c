@@ -30,7 +30,8 @@ static const char *value_name(const Node *n)
 	return last->loc && last->loc->node ? last->loc->node : ops[last->op].text;
 }
 
-Slot *new_slot(Lower *l, const Dim *bytes)
+/* Until node number `last` is lowered. */
+static Slot *new_slot(Lower *l, const Dim *bytes, int last)
 {
 	const Dim *need = bytes;
 	Slot *best = NULL;
@@ -52,37 +53,34 @@ Slot *new_slot(Lower *l, const Dim *bytes)
 	best->need = need;
 	best->what = value_name(l->node);
 	best->from = l->nstep;
+	best->next = l->ends[last];
+	l->ends[last] = best;
 	return best;
 }
 
-void release_slot(Lower *l, Slot *s)
+void release_slots(Lower *l)
 {
-	s->used = false;
-	report_place(l->t->name, s->offset, s->bytes, s->what, s->from, l->nstep - 1);
+	for (Slot *s = l->ends[l->at]; s; s = s->next) {
+		s->used = false;
+		report_place(l->t->name, s->offset, s->bytes, s->what, s->from, l->nstep - 1);
+	}
 }
 
-static Slot *operand_slot(Lower *l, const Dim *elements)
+static Slot *operand_slot(Lower *l, const Dim *elements, int last)
 {
-	Slot *s = new_slot(l, dim_mul_const(l->m, elements, 4));
+	Slot *s = new_slot(l, dim_mul_const(l->m, elements, 4), last);
 	s->what = arena_printf(l->m->arena, "packed operand of %s", s->what);
 	return s;
 }
 
 Slot *temp_slot(Lower *l, const Dim *elements)
 {
-	if (l->ntemp == (int)(sizeof l->temp / sizeof *l->temp))
-		bug("too many temporaries in one schedule");
-	return l->temp[l->ntemp++] = operand_slot(l, elements);
+	return operand_slot(l, elements, l->at);
 }
 
-Slot *hold_packed(Lower *l, Value *v, const Dim *elements)
+Slot *packed_slot(Lower *l, Packed *p, const Dim *elements)
 {
-	if (l->packed_of == v)
-		return NULL;
-	if (l->packed)
-		release_slot(l, l->packed);
-	l->packed_of = v;
-	return l->packed = operand_slot(l, elements);
+	return p->slot = operand_slot(l, elements, p->last);
 }
 
 void need_scratch(Lower *l, const Dim *elements)
@@ -123,9 +121,8 @@ Home *home_of(Value *v)
 Home *new_home(Lower *l, Value *v)
 {
 	if (!v->scratch) {
-		v->scratch = arena_alloc(l->m->arena, sizeof(Home));
-		((Home *)v->scratch)->last = -1;
-		PUSH(l->m->arena, l->home_values, l->nhome, l->caphome, v);
+		Home *h = v->scratch = arena_alloc(l->m->arena, sizeof *h);
+		*h = (Home){.last = -1};
 	}
 	return v->scratch;
 }
@@ -179,9 +176,39 @@ void place_result(Lower *l, Value *v)
 
 	if (h->buf)
 		return; /* an output */
-	h->slot = new_slot(l, dim_mul_const(l->m, type_numel(l->m, &v->type), dtypes[v->type.dtype].bytes));
+	const Dim *bytes = dim_mul_const(l->m, type_numel(l->m, &v->type), dtypes[v->type.dtype].bytes);
 	h->buf = l->ws;
-	h->offset = h->slot->offset;
+	h->offset = new_slot(l, bytes, h->last > l->at ? h->last : l->at)->offset;
+}
+
+static bool same_rows(const Packed *a, const Packed *b)
+{
+	if (a->base != b->base || a->nrow != b->nrow || a->nfactor != b->nfactor)
+		return false;
+	for (int i = 0; i < a->nfactor; i++)
+		if (a->f[i].extent != b->f[i].extent || a->f[i].stride != b->f[i].stride)
+			return false;
+	return true;
+}
+
+Packed *packed_rows(Lower *l, Value *x, int inner)
+{
+	View w;
+	Module *m = l->m;
+	int outer = x->type.rank - inner;
+
+	plain_view(m, x, &w);
+	Packed key = {.base = w.base, .last = -1};
+	key.nrow = merge_factors(m, &w, 0, outer, key.f);
+	key.nfactor = key.nrow + merge_factors(m, &w, outer, x->type.rank, key.f + key.nrow);
+	Home *h = new_home(l, w.root);
+	for (Packed *p = h->packed; p; p = p->next)
+		if (same_rows(p, &key))
+			return p;
+	Packed *p = arena_alloc(m->arena, sizeof *p);
+	*p = key;
+	p->next = h->packed;
+	return h->packed = p;
 }
 
 void clear_homes(Module *m, Block *block)

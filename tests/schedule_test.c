@@ -166,6 +166,24 @@ static void make_linear_views(Family *f)
 	line(f, "%%12: f32[b, t, 12] = transpose %%11 {perm=[0, 2, 1]}");
 	line(f, "%%13: f32[b, t, 20] = matmul %%12, %%w");
 	result(f, "%13", "f32[b, t, 20]");
+	/* One value as rows of 3 and of 12, with others in between: what is packed of it serves only equal rows. */
+	weights(f, "w3", "3, 20", 60);
+	line(f, "%%14: f32[b, t, 4, 3] = reshape %%x");
+	line(f, "%%15: f32[b, t, 3, 4] = reshape %%x");
+	line(f, "%%16: f32[b, t, 4, 3] = transpose %%15 {perm=[0, 1, 3, 2]}");
+	line(f, "%%17: f32[b, t, 12] = reshape %%16");
+	static const struct {
+		int x;
+		const char *w, *type;
+	} split[] = {{14, "w3", "b, t, 4, 20"}, {16, "w3", "b, t, 4, 20"}, {17, "w", "b, t, 20"}, {14, "w3", "b, t, 4, 20"}};
+	for (int i = 0; i < 4; i++) {
+		char value[16], type[40];
+		snprintf(value, sizeof value, "%%split%d", i);
+		snprintf(type, sizeof type, "f32[%s]", split[i].type);
+		line(f, "%%p%d: %s = matmul %%%d, %%%s", i, type, split[i].x, split[i].w);
+		line(f, "%s: %s = %s %%p%d", value, type, i == 3 ? "neg" : "relu", i);
+		result(f, value, type);
+	}
 }
 
 /* ---- matmul ------------------------------------------------------------------------------------------------------ */
