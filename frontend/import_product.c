@@ -8,7 +8,8 @@
 /* ---- matrix products ------------------------------------------------------------------------------------------- */
 
 /* torch's TorchScript exporter drops as_strided().copy_() and leaves the zeros that were to be written to: a stack of
- * matrices.  A single matrix of zeros is more likely a weight that starts there. */
+ * matrices that multiply the activations from the left.  A single matrix, or zeros on the right, are weights that start
+ * there, as LoRA's do. */
 static void refuse_lost_write(Call *c, const Value *v)
 {
 	double fill;
@@ -24,7 +25,6 @@ void import_matmul(Call *c)
 	bool row = a->type.rank == 1, column = b->type.rank == 1;
 	const Dim *one = dim_const(c->m, 1), *dims[MaxRank];
 	refuse_lost_write(c, a);
-	refuse_lost_write(c, b);
 	if (row)
 		a = emit_reshape(c, a, 2, (const Dim *[]){one, a->type.dims[0]});
 	if (column)

@@ -176,7 +176,7 @@ void import_log_softmax(Call *c)
 
 /* ---- searching and summing ------------------------------------------------------------------------------------ */
 
-/* The first (or last) place of the extreme element: the least (largest) index where x equals it. */
+/* The first (or last) place of the extreme element: the least (largest) index where x equals it, or is NaN as it is. */
 static void import_arg(Call *c, Op extreme)
 {
 	Value *x = c->in[0];
@@ -186,6 +186,8 @@ static void import_arg(Call *c, Op extreme)
 	int64_t axes[1] = {axis};
 	require_at_least(c, n, 1);
 	Value *hit = emit2(c, OpEq, x, emit_reduce(c, extreme, x, 1, axes, true));
+	if (is_among(x->type.dtype, TypesFlt))
+		hit = emit2(c, OpOr, hit, emit1(c, OpIsNaN, x));
 	Value *at = emit3(c, OpWhere, hit, count_along(c, n, x->type.rank, axis), emit_dims(c, 0, 1, &none));
 	c->out[0] = emit_reduce(c, last ? OpReduceMax : OpReduceMin, at, 1, axes, onnx_int(c, "keepdims", 1));
 }

@@ -679,6 +679,12 @@ static void test_lost_write(void)
 	add_op(b, "MatMul", "band,x", "y");
 	add_output(b, "y");
 	must_fail(b, NULL, __LINE__, "(MatMul-17)", "dropped an in-place write", NULL);
+	b = new_builder(a, 17); /* weights that start at zero */
+	add_input(b, "x", 1, "3,5,4");
+	add_tensor(b, "lora_B", 1, "3,4,4", zeros, sizeof zeros);
+	add_op(b, "MatMul", "x,lora_B", "y");
+	add_output(b, "y");
+	free_module(must_load(b, NULL, __LINE__));
 	free_arena(a);
 }
 
