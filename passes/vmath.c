@@ -190,28 +190,79 @@ LExpr *vm_log(LB *b, LExpr *x)
 	return llet(b, select_if(b, compare(b, LEq, x, INFINITY), x, y));
 }
 
-/* sin(x + turn * pi/2): x = n pi/2 + r by three fused steps (Cody and Waite), exact enough for |x| <= 10^6. */
+static LExpr *rounded(LB *b, LExpr *x)
+{
+	return llet(b, lop(b, LRound, x, NULL, NULL));
+}
+
+/* A variable that an `if` may set. */
+static LTile *variable(LB *b, const char *name, LExpr *value)
+{
+	LTile *t = lnew_tile(b, name, value->type, 1, 1);
+	lset_tile(b, t, li(b, 0), li(b, 0), value);
+	return t;
+}
+
+static LExpr *value_of(LB *b, LTile *t)
+{
+	return llet(b, lelem(b, t, li(b, 0), li(b, 0)));
+}
+
+/* x = n pi/2 + r for any x (Payne and Hanek), n by its residue modulo 4: x times each 24 bits of 2/pi is exact in f64, and so
+ * is what is left of it modulo 4.  Once whole numbers are taken away, sums lose nothing that the remainder would need. */
+static LExpr *reduce_large(LB *b, LExpr *x, LExpr **n)
+{
+	static const double two_over_pi[] = {0xa2f983p-24, 0x6e4e44p-48, 0x1529fcp-72, 0x2757d1p-96, 0xf534ddp-120,
+	                                     0xc0db62p-144, 0x95993cp-168, 0x439041p-192};
+	LExpr *d = llet(b, lcast(b, LConvert, with_elem(x, F64), x)), *sum = k(b, d, 0);
+	*n = sum;
+	for (size_t i = 0; i < sizeof two_over_pi / sizeof *two_over_pi; i++) {
+		LExpr *t = llet(b, lmul(b, d, k(b, d, two_over_pi[i])));
+		sum = ladd(b, sum, lfma(b, rounded(b, lmul(b, t, k(b, d, 0.25))), k(b, d, -4), t));
+		sum = llet(b, sum);
+		LExpr *whole = rounded(b, sum);
+		*n = llet(b, ladd(b, *n, whole));
+		sum = llet(b, lsub(b, sum, whole));
+	}
+	return lcast(b, LConvert, x->type, lmul(b, sum, k(b, d, 0x1.921fb54442d18p+0)));
+}
+
+/* x = n pi/2 + r by three fused steps (Cody and Waite), exact enough for |x| <= 10^5; a vector with a larger one branches. */
+static LExpr *reduce_angle(LB *b, LExpr *x, LExpr **quadrant)
+{
+	enum { Most = 100000 };
+	LType ints = with_elem(x, I32);
+	LExpr *n = rounded(b, lmul(b, x, k(b, x, 0x1.45f306p-1))), *n64;
+	LExpr *r = lfma(b, n, k(b, x, -0x1.921fb6p+0), x);
+	r = lfma(b, n, k(b, x, 0x1.777a5cp-25), r);
+	r = lfma(b, n, k(b, x, 0x1.ee59dap-50), r);
+	LTile *rest = variable(b, "rest", r), *turns = variable(b, "turns", lcast(b, LConvert, ints, n));
+	LExpr *a = llet(b, lop(b, LAbs, x, NULL, NULL)), *most = a->type.lanes == 1 ? a : lop(b, LHMax, a, NULL, NULL);
+	lif(b, lop(b, LNot, compare(b, LLe, most, Most), NULL, NULL)); /* or NaN */
+	LExpr *small = llet(b, compare(b, LLe, a, Most)), *zero = li(b, 0);
+	r = reduce_large(b, x, &n64);
+	lset_tile(b, rest, zero, zero, select_if(b, small, value_of(b, rest), r));
+	lset_tile(b, turns, zero, zero, select_if(b, small, value_of(b, turns), lcast(b, LConvert, ints, n64)));
+	lend(b);
+	*quadrant = value_of(b, turns);
+	return value_of(b, rest);
+}
+
+/* sin(x + turn * pi/2) */
 static LExpr *sine(LB *b, LExpr *x, int turn)
 {
 	static const double s[] = {-0x1.555546p-3, 0x1.110774p-7, -0x1.9951eap-13};
 	static const double c[] = {1, -0.5, 0x1.55554ap-5, -0x1.6c0c28p-10, 0x1.99e80cp-16};
-	x = llet(b, check_f32(x));
-	LExpr *n = llet(b, lop(b, LRound, lmul(b, x, k(b, x, 0x1.45f306p-1)), NULL, NULL));
-	LExpr *r = lfma(b, n, k(b, x, -0x1.921fb6p+0), x);
-	r = lfma(b, n, k(b, x, 0x1.777a5cp-25), r);
-	r = lfma(b, n, k(b, x, 0x1.ee59dap-50), r);
-	r = llet(b, at_least(b, -1.5, at_most(b, 1.5, r)));
+	LExpr *q, *r = reduce_angle(b, x = llet(b, check_f32(x)), &q);
 	LExpr *z = llet(b, lmul(b, r, r));
 	LExpr *sin = lfma(b, POLY(b, z, s), lmul(b, z, r), r), *cos = POLY(b, z, c);
-	LExpr *q = lcast(b, LConvert, with_elem(x, I32), n);
 	q = llet(b, ladd(b, q, k(b, q, turn)));
 	LExpr *odd = compare(b, LNe, both(b, q, k(b, q, 1)), 0);
 	LExpr *sign = lop(b, LShl, both(b, q, k(b, q, 2)), k(b, q, 30), NULL);
 	return llet(b, float_of(b, lop(b, LXor, bits_of(b, select_if(b, odd, cos, sin)), sign, NULL)));
 }
 
-/* Bound: 1.6 ULP up to |x| = 10^5, 1.9 up to 10^6; beyond, the error grows, and from 10^7 on only |result| <= 1 is
- * promised.  NaN for infinite x; +0 for -0. */
+/* Bound: 1.6 ULP for every x.  NaN for infinite x; +0 for -0. */
 LExpr *vm_sin(LB *b, LExpr *x)
 {
 	return sine(b, x, 0);

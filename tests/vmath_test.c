@@ -118,11 +118,14 @@ static const Sweep sweeps[] = {
 	{"sin", vm_sin, sin, 1e-37f, 1, 1.6},
 	{"sin", vm_sin, sin, 1, 1e5f, 1.6},
 	{"sin", vm_sin, sin, -1, -1e5f, 1.6},
-	{"sin", vm_sin, sin, 1e5f, 1e6f, 1.9},
+	{"sin", vm_sin, sin, 1e5f, 1e9f, 1.6},
+	{"sin", vm_sin, sin, 1e9f, 3.4e38f, 1.6},
+	{"sin", vm_sin, sin, -1e5f, -3.4e38f, 1.6},
 	{"cos", vm_cos, cos, 1e-37f, 1, 1.6},
 	{"cos", vm_cos, cos, 1, 1e5f, 1.6},
 	{"cos", vm_cos, cos, -1, -1e5f, 1.6},
-	{"cos", vm_cos, cos, 1e5f, 1e6f, 1.9},
+	{"cos", vm_cos, cos, 1e5f, 3.4e38f, 1.6},
+	{"cos", vm_cos, cos, -1e5f, -3.4e38f, 1.6},
 	{"sigmoid", vm_sigmoid, sigmoid, 1e-9f, 100, 2.5},
 	{"sigmoid", vm_sigmoid, sigmoid, -1e-9f, -87.3f, 2.5},
 };
@@ -177,8 +180,6 @@ static void test_special_values(void)
 		CHECK(isnan(one_value(vm_exp, float_of_bits(0x7fc00000 | payload))));
 		CHECK(isnan(one_value(vm_tanh, float_of_bits(0xffc00000 | payload))));
 	}
-	for (float x = 1e6f; x < 3e38f; x *= 1.7f)
-		CHECK(fabsf(one_value(vm_sin, x)) <= 1 && fabsf(one_value(vm_cos, -x)) <= 1);
 }
 
 /* f(-x) == -f(x) to the bit, and one lane computes what 16 do. */
