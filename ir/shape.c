@@ -566,11 +566,10 @@ const char *shape_pad(Module *m, const Node *n, Type *out)
 		FAIL("pads_dim does not have two entries per axis of %s", type_text(m, &t));
 	for (int i = 0; i < t.rank; i++) {
 		const Dim *d = t.dims[i], *pad = dim_add(m, pads[i], pads[t.rank + i]);
-		TRY(need_nonneg(m, n, pads[i], "padding"));
-		TRY(need_nonneg(m, n, pads[t.rank + i], "padding"));
 		if (attr_int(n, Attr_mode) != ModeZero)
 			TRY(need_filled(m, n, d, pad, i));
 		t.dims[i] = dim_add(m, d, pad);
+		TRY(need_nonneg(m, n, t.dims[i], "padded extent"));
 	}
 	*out = t;
 	return NULL;
