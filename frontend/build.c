@@ -7,8 +7,65 @@
 
 #include <string.h>
 
+/* The axes of an operand that take part in broadcasting. */
+static Type broadcast_part(Op op, const Type *t)
+{
+	Type part = *t;
+	if (op == OpMatMul)
+		part.rank = t->rank > 2 ? t->rank - 2 : 0;
+	return part;
+}
+
+static bool has_unit_dims(Op op, int nin, Value *const *in)
+{
+	if ((ops[op].cls != ClsEwise && op != OpMatMul) || nin < 2)
+		return false;
+	for (int i = 0; i < nin; i++) {
+		Type t = in[i] ? broadcast_part(op, &in[i]->type) : (Type){.rank = 0};
+		for (int d = 0; d < t.rank; d++)
+			if (dim_is_unit(t.dims[d]))
+				return true;
+	}
+	return false;
+}
+
+/* One operand to the joint dims: what is 1 for some sizes only is expanded; beside what is 0 for some, others have no elements then. */
+static Value *meet_units(Call *c, Value *x, const Type *part, const Type *joint)
+{
+	Type wide = x->type;
+	for (int d = 0; d < part->rank; d++)
+		if (dim_is_unit(part->dims[d]))
+			wide.dims[d] = joint->dims[joint->rank - part->rank + d];
+	if (!type_equal(&wide, &x->type))
+		x = emit(c, OpExpand, 1, &x, 0, NULL, &wide);
+	for (int d = 0; d < part->rank; d++) {
+		const Dim *want = joint->dims[joint->rank - part->rank + d], *q;
+		if (wide.dims[d] != want && dim_poly_div(c->m, want, wide.dims[d], &q) && dim_is_unit(q))
+			x = emit_range(c, x, d, dim_const(c->m, 0), want, 1);
+	}
+	return x;
+}
+
+static bool expand_units(Call *c, Op op, int nin, Value *const *in, Value **wide)
+{
+	Type joint = {.rank = 0};
+	for (int i = 0; i < nin; i++) {
+		Type t = broadcast_part(op, &in[i]->type);
+		if (!broadcast_types(c->m, &joint, &t, &joint, c->loc))
+			return false; /* the operator says so */
+	}
+	for (int i = 0; i < nin; i++) {
+		Type part = broadcast_part(op, &in[i]->type);
+		wide[i] = meet_units(c, in[i], &part, &joint);
+	}
+	return true;
+}
+
 Value *emit(Call *c, Op op, int nin, Value *const *in, int nattr, const Attr *attrs, const Type *given)
 {
+	Value *wide[MaxIn];
+	if (has_unit_dims(op, nin, in) && expand_units(c, op, nin, in, wide))
+		in = wide;
 	return build(c->m, &c->m->main->body, NULL, op, c->loc, nin, in, nattr, attrs, given);
 }
 
@@ -275,7 +332,7 @@ void require_at_least(Call *c, const Dim *d, int64_t least)
 {
 	int64_t lo, hi;
 	dim_range(d, &lo, &hi);
-	if (lo >= least)
+	if (dim_proves_at_most(c->m, dim_const(c->m, least), d))
 		return;
 	if (hi < least)
 		fatal_at(c->loc, "the extent %s must be at least %lld", dim_text(c->m, d), (long long)least);

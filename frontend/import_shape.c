@@ -248,52 +248,68 @@ void import_concat(Call *c)
 
 /* ---- slices ---------------------------------------------------------------------------------------------------- */
 
-/* An index counted from the end, as one from the front: at + extent, but 0 stays 0.  That is no exception where the extent is
- * 0 with it; elsewhere the model means a count of at least 1, so 0 is an error of the sizes. */
-static const Dim *count_from_end(Call *c, const Dim *at, const Dim *extent)
-{
-	const Dim *q;
-	if (!dim_poly_div(c->m, extent, at, &q))
-		require_at_least(c, dim_mul_const(c->m, at, -1), 1);
-	return dim_add(c->m, at, extent);
-}
-
-/* An index as ONNX counts it: from the end if negative, then clamped to lo .. hi. */
-static const Dim *clamp_index(Call *c, const Dim *at, const Dim *extent, int64_t lo, const Dim *hi)
+/* An index as ONNX counts it, from the front: a negative one counts from the end.  Where the sign depends on the sizes, so does
+ * what is added: at + extent * (at < 0), or, where that is shorter, max(at, 0) + (at + extent) * (at < 0). */
+static const Dim *count_from_front(Call *c, const Dim *at, const Dim *extent)
 {
 	Module *m = c->m;
-	int64_t value, least, most;
+	const Dim *q, *zero = dim_const(m, 0), *minus = dim_mul_const(m, at, -1), *sum = dim_add(m, at, extent);
+	if (dim_proves_nonneg(m, at))
+		return at;
+	if (dim_proves_nonneg(m, minus) && dim_poly_div(m, extent, at, &q))
+		return sum; /* at == 0 says extent == 0 */
+	const Dim *is_negative = dim_min(m, dim_max(m, minus, zero), dim_const(m, 1));
+	if (dim_equals(is_negative, 1))
+		return sum;
+	if (dim_size(sum) < dim_size(extent))
+		return dim_add(m, dim_max(m, at, zero), dim_mul(m, sum, is_negative));
+	return dim_add(m, at, dim_mul(m, extent, is_negative));
+}
+
+/* Bounds of a slice: further than any extent is `most` or `least`. */
+static const Dim *slice_bound(Call *c, const Dim *at, const Dim *extent, const Dim *least, const Dim *most)
+{
+	int64_t value;
 	if (dim_is_const(at, &value) && (value > DimMax || value < -(int64_t)DimMax))
-		return value > 0 ? hi : dim_const(m, lo);
-	dim_range(at, &least, &most);
-	if (least < 0 && most < -(least + 1)) /* 1 - T is as good as negative */
-		at = count_from_end(c, at, extent);
-	else if (least < 0) /* the model means a count, so the other case is an error of the sizes */
-		require_equal(c, dim_max(m, at, dim_const(m, 0)), at, "slice bound");
-	return dim_min(m, dim_max(m, at, dim_const(m, lo)), hi);
+		return value > 0 ? most : least;
+	return count_from_front(c, at, extent);
+}
+
+static const Dim *at_least_0(Module *m, const Dim *d)
+{
+	return dim_proves_nonneg(m, d) ? d : dim_max(m, d, dim_const(m, 0));
+}
+
+static const Dim *at_most(Module *m, const Dim *d, const Dim *most)
+{
+	return dim_proves_at_most(m, d, most) ? d : dim_min(m, d, most);
+}
+
+/* With clamped bounds max(0, min(end, extent) - max(start, 0)), as one min: it shows more that is equal. */
+static const Dim *count_forward(Module *m, const Dim *start, const Dim *end, const Dim *extent)
+{
+	const Dim *n = dim_min(m, dim_min(m, dim_sub(m, end, start), end), dim_min(m, dim_sub(m, extent, start), extent));
+	return at_least_0(m, n);
+}
+
+static const Dim *count_backward(Module *m, const Dim *start, const Dim *end)
+{
+	return at_least_0(m, dim_min(m, dim_sub(m, start, end), dim_add(m, start, dim_const(m, 1))));
 }
 
 static Value *slice_axis(Call *c, Value *x, int axis, const Dim *start, const Dim *end, int64_t step)
 {
 	Module *m = c->m;
-	const Dim *extent = x->type.dims[axis], *last = dim_sub(m, extent, dim_const(m, 1)), *n;
+	const Dim *extent = x->type.dims[axis], *zero = dim_const(m, 0), *one = dim_const(m, 1);
+	const Dim *last = step > 0 ? extent : dim_sub(m, extent, one), *before = step > 0 ? zero : dim_const(m, -1);
 	if (step == 0)
 		fatal_at(c->loc, "a step of 0");
-	if (step > 0) {
-		start = clamp_index(c, start, extent, 0, extent);
-		end = clamp_index(c, end, extent, 0, extent);
-		n = dim_sub(m, end, start);
-	} else {
-		start = clamp_index(c, start, extent, 0, last);
-		end = clamp_index(c, end, extent, -1, last);
-		n = dim_sub(m, start, end);
-		if (step < -DimMax)
-			step = -DimMax;
-	}
-	if (step > DimMax)
-		step = DimMax;
-	n = dim_ceildiv(m, dim_max(m, n, dim_const(m, 0)), dim_const(m, step > 0 ? step : -step));
-	return emit_range(c, x, axis, start, n, step);
+	step = step > DimMax ? DimMax : step < -DimMax ? -DimMax : step;
+	start = slice_bound(c, start, extent, zero, last);
+	end = slice_bound(c, end, extent, before, last);
+	const Dim *first = at_most(m, at_least_0(m, start), last);
+	const Dim *n = step > 0 ? count_forward(m, start, end, extent) : count_backward(m, first, end);
+	return emit_range(c, x, axis, first, dim_ceildiv(m, n, dim_const(m, step > 0 ? step : -step)), step);
 }
 
 void import_slice(Call *c)

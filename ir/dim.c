@@ -165,6 +165,11 @@ static int compare_mono(const Mono *x, const Mono *y)
 	return 0;
 }
 
+int dim_size(const Dim *d)
+{
+	return d->size;
+}
+
 int dim_compare(const Dim *a, const Dim *b)
 {
 	if (a == b)

@@ -216,9 +216,7 @@ static bool prove(Proof *p, const Poly *d)
 				const Atom *x = d->t[at.term].mono->atoms[at.atom];
 				if (replacement(d, at) != kind)
 					continue;
-				if (kind == 2)
-					return prove_with(p, d, at, x->a, 1) && prove_with(p, d, at, x->b, 1);
-				if (prove_either(p, d, at))
+				if (kind == 2 ? prove_with(p, d, at, x->a, 1) && prove_with(p, d, at, x->b, 1) : prove_either(p, d, at))
 					return true;
 			}
 	return false;

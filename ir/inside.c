@@ -52,7 +52,7 @@ static void take_as_filled(Raised *r, const Dim *d)
 typedef struct Reach {
 	const Dim *least, *most, *extent;
 	int nfilled;
-	const Dim *filled[MaxRank];
+	const Dim *filled[MaxViewAxes];
 } Reach;
 
 /* NULL where it is proved that the reach stays inside; else a dim that must be 0, and is a constant only if it never is. */
@@ -84,19 +84,19 @@ const Dim *slice_excess(Module *m, const Dim *extent, const Dim *start, const Di
 }
 
 /* The first and last element that a view reads are corners of its index box. */
-const Dim *view_excess(Module *m, const Type *x, const Type *view, const Dim *base, const Dim *const *strides)
+const Dim *view_excess(Module *m, const Dim *numel, const Dim *base, int n, const Dim *const *extents, const Dim *const *strides)
 {
 	const Dim *zero = dim_const(m, 0), *one = dim_const(m, 1);
-	Reach r = {.least = base, .most = base, .extent = type_numel(m, x)};
-	for (int i = 0; i < view->rank; i++) {
-		const Dim *span = dim_mul(m, strides[i], dim_sub(m, view->dims[i], one));
+	Reach r = {.least = base, .most = base, .extent = numel};
+	for (int i = 0; i < n; i++) {
+		const Dim *span = dim_mul(m, strides[i], dim_sub(m, extents[i], one));
 		Range stride = range_of(strides[i]);
 		if (stride.lo < 0)
 			r.least = dim_add(m, r.least, stride.hi <= 0 ? span : dim_min(m, span, zero));
 		if (stride.hi > 0)
 			r.most = dim_add(m, r.most, stride.lo >= 0 ? span : dim_max(m, span, zero));
-		if (range_of(view->dims[i]).lo < 1)
-			r.filled[r.nfilled++] = view->dims[i];
+		if (range_of(extents[i]).lo < 1)
+			r.filled[r.nfilled++] = extents[i];
 	}
 	return excess_of(m, &r);
 }

@@ -143,6 +143,7 @@ typedef struct DimVisitor {
 } DimVisitor;
 void *dim_visit(const Dim *, const DimVisitor *);
 char *dim_text(Module *, const Dim *); /* arena; e.g. "4*batch*seq + 3", "(seq + 15)/16", "min(seq, 7)", "seq%3" */
+int dim_size(const Dim *); /* of the expression: which of two equal ones is simpler */
 int dim_compare(const Dim *, const Dim *); /* a total order independent of addresses */
 
 const Dim *type_numel(Module *, const Type *);
@@ -382,7 +383,14 @@ bool state_of_output(Module *, const Value *yield, State *);
  * of floating scalars that hold integers; also Div without a rest, Ceil and Floor of Div.  Called by set_type(). */
 enum { MaxKnown = 64 };
 void infer_known(Module *, Node *);
-bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, const Loc *); /* unequal symbolic dims: adds a DimCheck */
+/* The type that a and b broadcast to, with the dtype of a; DimChecks where that depends on symbols.  Nodes broadcast by constants
+ * alone: an extent that is 1 for some sizes only has to be expanded first. */
+bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, const Loc *);
+bool dim_is_unit(const Dim *); /* 0, or 1 for some sizes only */
+/* inside.c: NULL where it is proved that base + sum of index * stride, for all indices below the n extents (at most MaxViewAxes), is
+ * one of numel elements; else a dim that must be 0 for that. */
+enum { MaxViewAxes = 16 };
+const Dim *view_excess(Module *, const Dim *numel, const Dim *base, int n, const Dim *const *extents, const Dim *const *strides);
 
 /* ---- text: print.c, parse.c, verify.c ------------------------------------------------------------------------------ */
 

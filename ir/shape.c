@@ -43,13 +43,13 @@ static bool provably_differ(Module *m, const Dim *a, const Dim *b)
 	return lo > 0 || hi < 0;
 }
 
-/* Two dims that must be equal become one: a constant if one of them is. */
+/* Two dims that must be equal become one, the simpler: a constant if one of them is. */
 static bool merge_dims(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
 {
 	if (provably_differ(m, a, b))
 		return false;
 	add_check(m, a, b, loc);
-	*out = dim_is_const(b, NULL) ? b : a;
+	*out = dim_is_const(b, NULL) || dim_size(b) < dim_size(a) ? b : a;
 	return true;
 }
 
@@ -67,7 +67,7 @@ static const char *need_nonneg(Module *m, const Node *n, const Dim *d, const cha
 	dim_range(d, &lo, &hi);
 	if (hi < 0)
 		FAIL("%s is negative: %s", what, dim_text(m, d));
-	if (lo < 0)
+	if (!dim_proves_nonneg(m, d))
 		add_check(m, dim_min(m, d, dim_const(m, 0)), dim_const(m, 0), n->loc);
 	return NULL;
 }
@@ -85,6 +85,7 @@ static const char *need_multiple(Module *m, const Node *n, const Dim *d, const D
 	return NULL;
 }
 
+/* Where nodes broadcast: constants alone decide. */
 static bool broadcast_dim(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
 {
 	if (dim_equals(a, 1))
@@ -96,6 +97,37 @@ static bool broadcast_dim(Module *m, const Dim *a, const Dim *b, const Dim **out
 	return true;
 }
 
+/* `unit` is at most 1, and proved to be 1 wherever d is more than 0. */
+static bool is_unit_of(Module *m, const Dim *unit, const Dim *d)
+{
+	return dim_proves_at_most(m, dim_min(m, d, dim_const(m, 1)), unit);
+}
+
+/* 0 or 1 beside b: nothing, or b elements.  Nothing goes with nothing and with 1 only. */
+static bool broadcast_unit(Module *m, const Dim *unit, const Dim *b, const Dim **out, const Loc *loc)
+{
+	const Dim *one = dim_const(m, 1), *zero = dim_const(m, 0);
+	int64_t lo, hi;
+	*out = b;
+	if (is_unit_of(m, unit, b))
+		return true;
+	const Dim *wrong = dim_mul(m, dim_sub(m, one, unit), dim_max(m, dim_sub(m, b, one), zero));
+	dim_range(wrong, &lo, &hi);
+	if (lo > 0)
+		return false;
+	if (hi > 0)
+		add_check(m, wrong, zero, loc);
+	*out = dim_mul(m, unit, b);
+	return true;
+}
+
+bool dim_is_unit(const Dim *d)
+{
+	int64_t lo, hi;
+	dim_range(d, &lo, &hi);
+	return hi <= 1 && !dim_equals(d, 1);
+}
+
 /* Dim of the axis that lies under axis `axis` of a result of rank `rank`, or NULL if the operand does not reach it. */
 static const Dim *aligned_dim(const Type *t, int rank, int axis)
 {
@@ -103,23 +135,43 @@ static const Dim *aligned_dim(const Type *t, int rank, int axis)
 	return own >= 0 ? t->dims[own] : NULL;
 }
 
-bool broadcast_types(Module *m, const Type *a, const Type *b, Type *out, const Loc *loc)
+/* The joint type of a and b, axis by axis, with the dtype of a. */
+static bool join_types(Module *m, const Type *a, const Type *b, Type *out, const Loc *loc,
+                       bool (*join)(Module *, const Dim *, const Dim *, const Dim **, const Loc *))
 {
 	Type t = {.dtype = a->dtype, .rank = a->rank > b->rank ? a->rank : b->rank};
 	for (int i = 0; i < t.rank; i++) {
 		const Dim *da = aligned_dim(a, t.rank, i), *db = aligned_dim(b, t.rank, i);
 		if (!da || !db)
 			t.dims[i] = da ? da : db;
-		else if (!broadcast_dim(m, da, db, &t.dims[i], loc))
+		else if (!join(m, da, db, &t.dims[i], loc))
 			return false;
 	}
 	*out = t;
 	return true;
 }
 
+/* By range: what is at most 1 broadcasts. */
+static bool broadcast_by_range(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+{
+	*out = a;
+	if (a == b)
+		return true;
+	if (dim_is_unit(a) && !dim_equals(b, 1))
+		return broadcast_unit(m, a, b, out, loc);
+	if (dim_is_unit(b) && !dim_equals(a, 1))
+		return broadcast_unit(m, b, a, out, loc);
+	return broadcast_dim(m, a, b, out, loc);
+}
+
+bool broadcast_types(Module *m, const Type *a, const Type *b, Type *out, const Loc *loc)
+{
+	return join_types(m, a, b, out, loc, broadcast_by_range);
+}
+
 static const char *broadcast_or_say(Module *m, const Node *n, const Type *a, const Type *b, Type *out)
 {
-	if (!broadcast_types(m, a, b, out, n->loc))
+	if (!join_types(m, a, b, out, n->loc, broadcast_dim))
 		FAIL("cannot broadcast %s with %s", type_text(m, a), type_text(m, b));
 	return NULL;
 }
@@ -131,8 +183,12 @@ static const char *need_broadcastable(Module *m, const Node *n, const Type *t, c
 	if (t->rank > to->rank)
 		FAIL("%s: %s has more axes than %s", what, type_text(m, t), type_text(m, to));
 	for (int i = 0; i < to->rank; i++) {
-		const Dim *d = aligned_dim(t, to->rank, i);
-		if (d && !dim_equals(d, 1) && !merge_dims(m, to->dims[i], d, &joint.dims[i], n->loc))
+		const Dim *d = aligned_dim(t, to->rank, i), *full = to->dims[i];
+		if (!d || dim_equals(d, 1) || (dim_is_unit(d) && is_unit_of(m, d, full)))
+			continue;
+		if (dim_is_unit(d) && !dim_is_unit(full)) /* 0 elements become 0 only */
+			add_check(m, dim_mul(m, d, full), full, n->loc);
+		else if (!merge_dims(m, full, d, &joint.dims[i], n->loc))
 			FAIL("%s: cannot broadcast %s to %s", what, type_text(m, t), type_text(m, to));
 	}
 	return NULL;
@@ -733,7 +789,8 @@ const char *shape_given_view(Module *m, const Node *n, Type *out)
 	TRY(given_like_operand(m, n, out));
 	if (attr_dims(n, Attr_strides_dim, &strides) != out->rank)
 		FAIL("strides_dim does not have one entry per axis of %s", type_text(m, out));
-	const Dim *excess = view_excess(m, type_in(n, 0), out, attr_dim(m, n, Attr_base), strides);
+	const Dim *excess = view_excess(m, type_numel(m, type_in(n, 0)), attr_dim(m, n, Attr_base), out->rank, out->dims,
+	                                strides);
 	if (!need_inside(m, n, excess))
 		FAIL("leaves %s by %s elements", type_text(m, type_in(n, 0)), dim_text(m, excess));
 	return NULL;

@@ -9,9 +9,7 @@
 #include "ops.def"
 #undef OP
 
-/* inside.c: NULL where it is proved that a slice of n elements, or a view, reads nothing outside of its operand; else a dim that
- * must be 0 for that. */
+/* inside.c: NULL where it is proved that a slice of n elements reads nothing outside of its operand; else what must be 0 for that. */
 const Dim *slice_excess(Module *, const Dim *extent, const Dim *start, const Dim *n, int64_t step);
-const Dim *view_excess(Module *, const Type *x, const Type *view, const Dim *base, const Dim *const *strides);
 
 #endif

@@ -213,8 +213,9 @@ static bool sink_past_pad(Module *m, Node *n)
 	return v;
 }
 
-/* Drops the broadcast factors of the axes that `drop` names: those axes get extent 1 in *t. */
-static void drop_broadcast(Module *m, const View *w, unsigned drop, View *out, Type *t)
+/* Drops the broadcast factors of the axes that `drop` names: those axes get extent 1 in *t.  False: of a broadcast to no elements one
+ * would be read that is not there. */
+static bool drop_broadcast(Module *m, const View *w, unsigned drop, View *out, Type *t)
 {
 	int k = 0;
 
@@ -228,6 +229,7 @@ static void drop_broadcast(Module *m, const View *w, unsigned drop, View *out, T
 				out->f[k++] = w->f[j];
 	}
 	out->first[w->rank] = k;
+	return view_is_inside(m, out);
 }
 
 static unsigned broadcast_axes(const View *w)
@@ -266,9 +268,8 @@ static bool drop_expand(Module *m, Node *n)
 		Type t = n->in[i]->type;
 		view_of(m, n->in[i], &w);
 		unsigned drop = w.root == n->in[i] ? 0 : broadcast_axes(&w) & given_elsewhere(n, i);
-		if (!drop)
+		if (!drop || !drop_broadcast(m, &w, drop, &s, &t))
 			continue;
-		drop_broadcast(m, &w, drop, &s, &t);
 		Value *narrow = build_view(m, &s, &t, n, n->loc);
 		if (!narrow)
 			continue;
@@ -300,11 +301,10 @@ static bool sink_expand(Module *m, Node *n)
 		return false;
 	view_of(m, in[wide], &w);
 	unsigned drop = w.root == in[wide] ? 0 : broadcast_axes(&w);
+	small = in[wide]->type;
 	if (!drop)
 		return false;
-	small = in[wide]->type;
-	drop_broadcast(m, &w, drop, &s, &small);
-	if (!(in[wide] = build_view(m, &s, &small, n, n->loc)))
+	if (!drop_broadcast(m, &w, drop, &s, &small) || !(in[wide] = build_view(m, &s, &small, n, n->loc)))
 		return false;
 	small.dtype = n->out[0]->type.dtype;
 	Value *y = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, ops[n->op].given ? &small : NULL);

@@ -119,7 +119,8 @@ static bool view_expand(Module *m, const View *a, const Type *from, const Type *
 
 	for (int d = 0; d < to->rank; d++) {
 		w.first[d] = n;
-		if (d < lead || (dim_equals(from->dims[d - lead], 1) && !dim_equals(to->dims[d], 1))) {
+		bool unit = d >= lead && (dim_equals(from->dims[d - lead], 1) || dim_is_unit(from->dims[d - lead]));
+		if (d < lead || (unit && from->dims[d - lead] != to->dims[d])) {
 			if (dim_equals(to->dims[d], 1))
 				continue;
 			if (n == MaxFactors)
@@ -509,6 +510,18 @@ bool view_is_permutation(Module *m, const View *w)
 		left--;
 	}
 	return stride == type_numel(m, &w->root->type);
+}
+
+bool view_is_inside(Module *m, const View *w)
+{
+	const Dim *extents[MaxFactors], *strides[MaxFactors];
+	int n = w->first[w->rank];
+
+	for (int i = 0; i < n; i++) {
+		extents[i] = w->f[i].extent;
+		strides[i] = w->f[i].stride;
+	}
+	return !view_excess(m, type_numel(m, &w->root->type), w->base, n, extents, strides);
 }
 
 bool same_view(const View *a, const View *b)

@@ -9,7 +9,7 @@
 
 #include "../ir/ir.h"
 
-enum { MaxFactors = 16 };
+enum { MaxFactors = MaxViewAxes };
 
 typedef struct Factor {
 	const Dim *extent, *stride; /* elements */
@@ -41,6 +41,7 @@ bool view_is_dense(Module *, const View *); /* all of root, in order */
 bool view_is_contiguous(Module *, Value *v);
 /* Every element of root exactly once, in any order. */
 bool view_is_permutation(Module *, const View *);
+bool view_is_inside(Module *, const View *); /* proved: no element of it lies outside of root */
 bool same_view(const View *, const View *); /* equal but for root and base */
 /* The value that the view describes, of the given type, made before `before`: root, reshape of root, view of root, or (where an
  * axis has several factors) a reshape of a view. */
