@@ -105,6 +105,46 @@ void import_size(Call *c)
 
 /* ---- reshapes -------------------------------------------------------------------------------------------------- */
 
+/* Can d be 0 while `others` is 0 too and `have` is not?  Tried with one symbol that is 0; not where symbols are many. */
+static bool empties_with_others(Call *c, const Dim *d, const Dim *others, const Dim *have)
+{
+	enum { Usual = 7, Many = 64 };
+	Module *m = c->m;
+	int64_t values[Many], now, rest, copied;
+	bool found = false;
+	if (m->nsym > Many)
+		return false;
+	for (int i = 0; i < m->nsym; i++)
+		values[i] = m->syms[i]->lo > Usual ? m->syms[i]->lo : m->syms[i]->hi < Usual ? m->syms[i]->hi : Usual;
+	for (int i = 0; i < m->nsym && !found; i++) {
+		int64_t usual = values[i];
+		if (m->syms[i]->lo > 0 || !dim_uses_sym(d, m->syms[i]))
+			continue;
+		values[i] = 0;
+		found = dim_eval(d, values, &now) && now == 0 && dim_eval(others, values, &rest) && rest == 0 &&
+		        dim_eval(have, values, &copied) && copied != 0;
+		values[i] = usual;
+	}
+	return found;
+}
+
+/* A target extent that is 0 at run time copies the operand's, as one that is written 0.  Where nothing else makes the
+ * tensor empty then, the element counts do not agree, and the extent stays simple. */
+static void copy_zeros(Call *c, const Dim **dims, int rank)
+{
+	Module *m = c->m;
+	const Type *x = &c->in[0]->type;
+	const Dim *copied[MaxRank], *zero = dim_const(m, 0), *one = dim_const(m, 1);
+	for (int i = 0; i < rank; i++) {
+		const Dim *others = dim_mul(m, product(m, dims, i), product(m, dims + i + 1, rank - i - 1));
+		copied[i] = dims[i];
+		if (i < x->rank && dims[i] != x->dims[i] && !dim_is_const(dims[i], NULL) &&
+		    empties_with_others(c, dims[i], others, x->dims[i]))
+			copied[i] = dim_add(m, dims[i], dim_mul(m, x->dims[i], dim_max(m, zero, dim_sub(m, one, dims[i]))));
+	}
+	memcpy(dims, copied, (size_t)rank * sizeof *dims);
+}
+
 void import_reshape(Call *c)
 {
 	const Type *x = &c->in[0]->type;
@@ -134,6 +174,8 @@ void import_reshape(Call *c)
 		rest = dim_mul(c->m, rest, dims[hole]);
 	}
 	require_equal(c, numel, rest, "element counts");
+	if (zero_copies && hole < 0)
+		copy_zeros(c, dims, rank);
 	c->out[0] = emit_reshape(c, c->in[0], rank, dims);
 }
 
