@@ -173,12 +173,28 @@ static const Dim *existing_symbol(void *im, const char *name)
 	return get_name(&((Import *)im)->syms, name);
 }
 
-/* An expression counts if plain dims of other inputs give its symbols; otherwise the whole text names one symbol. */
+/* Texts that name nothing: "?", "", "-1" as exporters write for "unknown". */
+static bool is_unknown(const Dim *d, const char *text)
+{
+	int64_t lo, hi = 0;
+	if (d)
+		dim_range(d, &lo, &hi);
+	while (*text && !isalnum((unsigned char)*text) && *text != '_' && !(*text & 0x80))
+		text++;
+	return hi < 0 || (!hi && d && !dim_is_const(d, NULL)) || !*text;
+}
+
+/* An expression counts if plain dims of other inputs give its symbols; otherwise the whole text names one symbol.  NULL: it says
+ * nothing. */
 static const Dim *dim_of_param(Import *im, const char *text)
 {
 	const Dim *d = get_name(&im->syms, text);
-	if (!d && !is_identifier(text))
+	if (d)
+		return d;
+	if (!is_identifier(text))
 		d = parse_dim_text(im->m, text, existing_symbol, im);
+	if (is_unknown(d, text))
+		return NULL;
 	return d ? d : symbol_of(im, text);
 }
 
@@ -191,8 +207,13 @@ static const Dim *declared_dim(Import *im, const Onnx__TensorShapeProto__Dimensi
 			         (long long)d->dim_value);
 		return dim_const(im->m, d->dim_value);
 	}
-	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param && *d->dim_param)
-		return dim_of_param(im, d->dim_param);
+	bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param;
+	const Dim *dim = named ? dim_of_param(im, d->dim_param) : NULL;
+	int64_t extent;
+	if (dim && dim_is_const(dim, &extent) && extent > DimMax)
+		fatal_at(loc, "input '%s': dim %d: expected 0..%d, got %s", input, axis, DimMax, d->dim_param);
+	if (dim)
+		return dim;
 	return symbol_of(im, arena_printf(im->scratch, "%s_d%d", input, axis));
 }
 

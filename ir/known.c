@@ -70,66 +70,113 @@ static bool is_huge(const Dim *d)
 	return dim_is_const(d, &v) && (v > (INT64_C(1) << 47) || v < -(INT64_C(1) << 47));
 }
 
-static const Dim *known_compare(Module *m, Op op, const Dim *a, const Dim *b)
+/* 1 where d > 0, else 0 */
+static const Dim *is_positive(Module *m, const Dim *d)
 {
-	int64_t lo = 0, hi = 0, x, y;
+	return dim_min(m, dim_max(m, d, dim_const(m, 0)), dim_const(m, 1));
+}
+
+static const Dim *absolute(Module *m, const Dim *d)
+{
+	return dim_max(m, dim_max(m, d, dim_mul_const(m, d, -1)), dim_const(m, 0));
+}
+
+/* 0 or 1, also where that depends on the sizes; of a scalar only: a mask over small indices stays a comparison. */
+static const Dim *known_compare(Module *m, Op op, bool scalar, const Dim *a, const Dim *b)
+{
+	int64_t x, y;
+	const Dim *one = dim_const(m, 1), *holds;
 	if (dim_is_const(a, &x) && dim_is_const(b, &y))
 		return dim_const(m, op == OpEq ? x == y : op == OpLt ? x < y : x <= y);
 	if (is_huge(a) || is_huge(b))
 		return NULL;
-	if (a != b)
-		dim_range(dim_sub(m, a, b), &lo, &hi);
-	switch (op) {
-	case OpEq: return lo == 0 && hi == 0 ? dim_const(m, 1) : lo > 0 || hi < 0 ? dim_const(m, 0) : NULL;
-	case OpLt: return hi < 0 ? dim_const(m, 1) : lo >= 0 ? dim_const(m, 0) : NULL;
-	default: return hi <= 0 ? dim_const(m, 1) : lo > 0 ? dim_const(m, 0) : NULL;
-	}
+	const Dim *above = dim_sub(m, b, a);
+	if (op == OpEq)
+		holds = dim_sub(m, one, dim_min(m, absolute(m, above), one));
+	else
+		holds = is_positive(m, op == OpLt ? above : dim_add(m, above, one));
+	return scalar || dim_is_const(holds, NULL) ? holds : NULL;
 }
 
+/* Where the divisor may be 0 the quotient has no meaning in ONNX, and 1 will do. */
 static const Dim *known_divide(Module *m, Op op, const Dim *a, const Dim *b)
 {
+	const Dim *q;
 	int64_t lo, hi;
 	dim_range(b, &lo, &hi);
-	if (lo <= 0 && hi >= 0)
-		return NULL; /* division by 0 has a meaning of its own at run time */
+	if (hi < 0)
+		return op == OpIDiv ? dim_floordiv(m, a, b) : dim_mod(m, a, b);
+	if (hi <= 0 || lo < 0)
+		return NULL;
+	if (dim_poly_div(m, a, b, &q))
+		return op == OpIDiv ? q : dim_const(m, 0);
+	b = dim_max(m, b, dim_const(m, 1));
 	return op == OpIDiv ? dim_floordiv(m, a, b) : dim_mod(m, a, b);
 }
 
-/* One element of a binary op; bools are the constants 0 and 1; NULL: unknown. */
-static const Dim *known_binary(Module *m, Op op, bool logical, const Dim *a, const Dim *b)
+/* Of bools, which are 0 and 1. */
+static const Dim *known_logic(Module *m, Op op, const Dim *a, const Dim *b)
+{
+	switch (op) {
+	case OpAnd: return dim_min(m, a, b);
+	case OpOr: return dim_max(m, a, b);
+	default: return absolute(m, dim_sub(m, a, b));
+	}
+}
+
+/* A small power as a product. */
+static const Dim *known_power(Module *m, const Dim *a, const Dim *b)
+{
+	int64_t times;
+	const Dim *p = dim_const(m, 1);
+	if (is_huge(a) || dim_is_const(a, NULL) || !dim_is_const(b, &times) || times < 0 || times > 4)
+		return NULL;
+	for (; times; times--)
+		p = dim_mul(m, p, a);
+	return p;
+}
+
+/* One element of a binary op; NULL: unknown. */
+static const Dim *known_binary(Module *m, const Node *n, bool scalar, const Dim *a, const Dim *b)
 {
 	const Dim *q;
-	int64_t x, y;
-	bool huge = is_huge(a) || is_huge(b);
-	switch (op) {
-	case OpEq: case OpLt: case OpLe: return known_compare(m, op, a, b);
+	bool logical = n->out[0]->type.dtype == Bool, huge = is_huge(a) || is_huge(b);
+	switch (n->op) {
+	case OpEq: case OpLt: case OpLe: return known_compare(m, n->op, scalar, a, b);
 	case OpMin: return dim_min(m, a, b);
 	case OpMax: return dim_max(m, a, b);
 	case OpAdd: return huge ? NULL : dim_add(m, a, b);
 	case OpSub: return huge ? NULL : dim_sub(m, a, b);
 	case OpMul: return huge ? NULL : dim_mul(m, a, b);
 	case OpDiv: return !huge && dim_exact_div(m, a, b, &q) ? q : NULL;
-	case OpIDiv: case OpIMod: return huge ? NULL : known_divide(m, op, a, b);
-	case OpAnd: case OpOr: case OpXor:
-		if (!logical || !dim_is_const(a, &x) || !dim_is_const(b, &y))
-			return NULL;
-		return dim_const(m, op == OpAnd ? x && y : op == OpOr ? x || y : !x != !y);
+	case OpIDiv: case OpIMod: return huge ? NULL : known_divide(m, n->op, a, b);
+	case OpPow: return known_power(m, a, b);
+	case OpAnd: case OpOr: case OpXor: return logical ? known_logic(m, n->op, a, b) : NULL;
 	default: return NULL;
 	}
 }
 
-static const Dim *known_unary(Module *m, Op op, bool logical, const Dim *a)
+static const Dim *known_unary(Module *m, const Node *n, const Dim *a)
 {
-	int64_t v, lo, hi;
-	switch (op) {
-	case OpIdentity: return a;
+	bool logical = n->out[0]->type.dtype == Bool;
+	switch (n->op) {
+	case OpIdentity: case OpCast: return a;
 	case OpNeg: return is_huge(a) ? NULL : dim_mul_const(m, a, -1);
-	case OpNot: return logical && dim_is_const(a, &v) ? dim_const(m, !v) : NULL;
-	case OpAbs:
-		dim_range(a, &lo, &hi);
-		return is_huge(a) ? NULL : lo >= 0 ? a : hi <= 0 ? dim_mul_const(m, a, -1) : NULL;
+	case OpNot: return logical ? dim_sub(m, dim_const(m, 1), a) : NULL;
+	case OpAbs: return is_huge(a) ? NULL : absolute(m, a);
+	case OpRelu: return is_huge(a) ? NULL : dim_max(m, a, dim_const(m, 0));
 	default: return NULL;
 	}
+}
+
+/* y + condition * (x - y); NULL as condition: unknown. */
+static const Dim *known_where(Module *m, const Dim *condition, const Dim *x, const Dim *y)
+{
+	if (x == y || !condition)
+		return x == y ? x : NULL;
+	if (dim_is_const(condition, NULL))
+		return dim_equals(condition, 0) ? y : x;
+	return is_huge(x) || is_huge(y) ? NULL : dim_add(m, y, dim_mul(m, condition, dim_sub(m, x, y)));
 }
 
 /* Whether a known element may be carried by the type: constants and narrow types are checked; a symbolic dim is taken
@@ -154,7 +201,6 @@ static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)
 {
 	const Dim **in[3];
 	Box box[3];
-	bool logical = n->out[0]->type.dtype == Bool;
 	if (n->nin > 3 || n->nin < 1)
 		return false;
 	for (int i = 0; i < n->nin; i++) {
@@ -166,15 +212,14 @@ static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)
 	}
 	for (int64_t e = 0; e < to->numel; e++) {
 		const Dim *x[3] = {NULL};
-		int64_t c;
 		for (int i = 0; i < n->nin; i++)
 			x[i] = in[i] ? in[i][broadcast_index(&box[i], to, e)] : NULL;
 		if (n->nin == 1)
-			out[e] = n->op == OpCast ? x[0] : known_unary(m, n->op, logical, x[0]);
+			out[e] = known_unary(m, n, x[0]);
 		else if (n->nin == 2)
-			out[e] = known_binary(m, n->op, logical, x[0], x[1]);
+			out[e] = known_binary(m, n, to->numel == 1, x[0], x[1]);
 		else
-			out[e] = x[1] == x[2] ? x[1] : x[0] && dim_is_const(x[0], &c) ? x[c ? 1 : 2] : NULL;
+			out[e] = known_where(m, x[0], x[1], x[2]);
 		if (!out[e])
 			return false;
 	}
@@ -186,7 +231,7 @@ static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)
 static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
 {
 	Box box;
-	int64_t by;
+	int64_t least, most;
 	const Dim **x = known_of(m, n->in[0], &box), **y;
 	const Node *div = n->in[0]->def;
 	if (x) {
@@ -195,7 +240,8 @@ static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
 	}
 	if (!div || div->op != OpDiv || !(x = known_of(m, div->in[0], &box)) || !(y = known_of(m, div->in[1], &box)))
 		return false;
-	if (!dim_is_const(*y, &by) || by < 1 || is_huge(*x))
+	dim_range(*y, &least, &most);
+	if (least < 1 || is_huge(*x))
 		return false;
 	*out = n->op == OpCeil ? dim_ceildiv(m, *x, *y) : dim_floordiv(m, *x, *y);
 	return true;
@@ -207,10 +253,10 @@ static bool fill_cast(Module *m, Node *n, const Box *to, const Dim **out)
 	if (!fill_ewise(m, n, to, out))
 		return false;
 	for (int64_t i = 0; i < to->numel && n->out[0]->type.dtype == Bool; i++) {
-		const Dim *is_zero = known_compare(m, OpEq, out[i], dim_const(m, 0));
+		const Dim *is_zero = known_compare(m, OpEq, to->numel == 1, out[i], dim_const(m, 0));
 		if (!is_zero)
 			return false;
-		out[i] = dim_const(m, dim_equals(is_zero, 0));
+		out[i] = dim_sub(m, dim_const(m, 1), is_zero);
 	}
 	return true;
 }
@@ -334,6 +380,41 @@ static bool fill_move(Module *m, Node *n, const Box *to, const Dim **out)
 	return fill_strided(&box, to, x, base, step, axis, out);
 }
 
+/* Over all elements, one after the other. */
+static bool fill_reduce(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box;
+	const Dim **x = known_of(m, n->in[0], &box);
+	if (!x || to->numel != 1 || !box.numel)
+		return false;
+	*out = x[0];
+	for (int64_t i = 1; i < box.numel; i++) {
+		if (is_huge(*out) || is_huge(x[i]))
+			return false;
+		*out = n->op == OpSum ? dim_add(m, *out, x[i]) : n->op == OpReduceMax ? dim_max(m, *out, x[i]) : dim_min(m, *out, x[i]);
+	}
+	return true;
+}
+
+/* Along the only axis. */
+static bool fill_cumsum(Module *m, Node *n, const Box *to, const Dim **out)
+{
+	Box box;
+	const Dim **x = known_of(m, n->in[0], &box), *sum = dim_const(m, 0);
+	bool back = attr_int(n, Attr_reverse), before = attr_int(n, Attr_exclusive);
+	if (!x || to->rank != 1)
+		return false;
+	for (int64_t i = 0; i < to->numel; i++) {
+		int64_t at = back ? to->numel - 1 - i : i;
+		if (is_huge(x[at]) || is_huge(sum))
+			return false;
+		const Dim *next = dim_add(m, sum, x[at]);
+		out[at] = before ? sum : next;
+		sum = next;
+	}
+	return true;
+}
+
 typedef bool Fill(Module *, Node *, const Box *, const Dim **);
 
 static Fill *const fills[NOps] = {
@@ -343,6 +424,8 @@ static Fill *const fills[NOps] = {
 	[OpIDiv] = fill_ewise, [OpIMod] = fill_ewise, [OpMin] = fill_ewise, [OpMax] = fill_ewise, [OpEq] = fill_ewise,
 	[OpLt] = fill_ewise, [OpLe] = fill_ewise, [OpAnd] = fill_ewise, [OpOr] = fill_ewise, [OpXor] = fill_ewise,
 	[OpWhere] = fill_ewise, [OpConcat] = fill_concat, [OpGather] = fill_gather, [OpSlice] = fill_move,
+	[OpPow] = fill_ewise, [OpRelu] = fill_ewise, [OpRound] = fill_rounded, [OpSum] = fill_reduce, [OpReduceMax] = fill_reduce,
+	[OpReduceMin] = fill_reduce, [OpCumSum] = fill_cumsum,
 	[OpReshape] = fill_move, [OpExpand] = fill_move, [OpTranspose] = fill_move,
 };
 

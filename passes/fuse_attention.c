@@ -215,8 +215,8 @@ static bool is_causal(Module *m, Value *v, bool excludes, const Type *scores)
 	const Dim *base[2], *row[2], *column[2];
 	const Node *n = without_broadcast(m, v)->def;
 
-	if (n && n->op == OpNot)
-		return is_causal(m, n->in[0], !excludes, scores);
+	for (; n && n->op == OpNot; excludes = !excludes)
+		n = without_broadcast(m, n->in[0])->def;
 	if (!n || (n->op != OpLe && n->op != OpLt))
 		return false;
 	for (int i = 0; i < 2; i++) /* not(a < b) is b <= a */
@@ -229,18 +229,23 @@ static bool is_causal(Module *m, Value *v, bool excludes, const Type *scores)
 	       shift == dim_sub(m, scores->dims[scores->rank - 1], scores->dims[scores->rank - 2]);
 }
 
-/* The conditions of a conjunction that are not causal; NULL: none is left. */
-static Value *other_conditions(Module *m, Heads *h, Value *keep)
+enum { MaxConditions = 64 };
+
+/* The conditions of a conjunction that are not causal; NULL: none is left.  Of `limit` conditions: those that are shared are met on
+ * each path to them. */
+static Value *other_conditions(Module *m, Heads *h, Value *keep, int *limit)
 {
 	Node *n = keep->def;
 
+	if (--*limit < 0)
+		return keep;
 	if (is_causal(m, keep, false, &h->scores)) {
 		h->causal = true;
 		return NULL;
 	}
 	if (!n || n->op != OpAnd)
 		return keep;
-	Value *a = other_conditions(m, h, n->in[0]), *b = other_conditions(m, h, n->in[1]);
+	Value *a = other_conditions(m, h, n->in[0], limit), *b = other_conditions(m, h, n->in[1], limit);
 	if (a == n->in[0] && b == n->in[1])
 		return keep;
 	return a && b ? binary(m, h->at, OpAnd, a, b) : a ? a : b;
@@ -268,7 +273,7 @@ static void find_causal(Module *m, Heads *h)
 		break;
 	}
 	if (h->keep && (h->fill == -INFINITY || (more >= 0 && swallows_scores(h->fill) && is_causal(m, h->keep, false, s))))
-		h->keep = other_conditions(m, h, h->keep);
+		h->keep = other_conditions(m, h, h->keep, &(int){MaxConditions});
 }
 
 /* The mask operand, or NULL for none. */

@@ -298,7 +298,18 @@ static bool view_view(Module *m, const View *a, const Node *n, View *out)
 }
 
 /* Gather along an axis by an affine index that is proved to stay inside. */
-static bool view_gather(Module *m, const View *a, const Node *n, View *out)
+/* What one question may cost: operands that are shared are walked for each path to them, and chains are as long as the model makes
+ * them.  Passes go from the inputs to the outputs, so what they have been through is short. */
+typedef struct Walk {
+	int steps; /* left */
+} Walk;
+
+enum { MaxSteps = 200 };
+
+static void view_in(Walk *, Module *, Value *, View *);
+static bool affine_in(Walk *, Module *, Value *, Affine *);
+
+static bool view_gather(Walk *walk, Module *m, const View *a, const Node *n, View *out)
 {
 	Affine x;
 	int axis = attr_int(n, Attr_axis), at = a->first[axis], nf = a->first[axis + 1] - at, k = 0;
@@ -307,7 +318,7 @@ static bool view_gather(Module *m, const View *a, const Node *n, View *out)
 	int64_t least, unused;
 	View w = {.root = a->root, .rank = type->rank};
 
-	if (nf > 1 || !affine_of(m, n->in[1], &x) || !affine_range(m, &x, it, &lo, &hi))
+	if (nf > 1 || !affine_in(walk, m, n->in[1], &x) || !affine_range(m, &x, it, &lo, &hi))
 		return false;
 	dim_range(lo, &least, &unused);
 	if (least < 0 || !is_below(m, hi, n->in[0]->type.dims[axis]))
@@ -334,7 +345,7 @@ static bool view_gather(Module *m, const View *a, const Node *n, View *out)
 }
 
 /* GatherND whose index is the concatenation, along the last axis, of affine columns: one per leading axis of the data. */
-static bool view_gather_nd(Module *m, const View *a, const Node *n, View *out)
+static bool view_gather_nd(Walk *walk, Module *m, const View *a, const Node *n, View *out)
 {
 	Node *cat = n->in[1]->def;
 	const Type *it = &n->in[1]->type, *type = &n->out[0]->type, *xt = &n->in[0]->type;
@@ -351,7 +362,7 @@ static bool view_gather_nd(Module *m, const View *a, const Node *n, View *out)
 		const Dim *lo, *hi;
 		int64_t least, unused;
 		int nf = a->first[c + 1] - a->first[c];
-		if (nf > 1 || !dim_equals(cat->in[c]->type.dims[rows], 1) || !affine_of(m, cat->in[c], &x) ||
+		if (nf > 1 || !dim_equals(cat->in[c]->type.dims[rows], 1) || !affine_in(walk, m, cat->in[c], &x) ||
 		    !affine_range(m, &x, &cat->in[c]->type, &lo, &hi))
 			return false;
 		dim_range(lo, &least, &unused);
@@ -384,7 +395,7 @@ static bool view_gather_nd(Module *m, const View *a, const Node *n, View *out)
 }
 
 /* A concat of views of one root, each of extent 1 along the axis, whose bases progress evenly: stacked slices are one view. */
-static bool view_concat(Module *m, const Node *n, View *out)
+static bool view_concat(Walk *walk, Module *m, const Node *n, View *out)
 {
 	int axis = attr_int(n, Attr_axis), k = 0;
 	View first, v;
@@ -395,7 +406,7 @@ static bool view_concat(Module *m, const Node *n, View *out)
 	for (int i = 0; i < n->nin; i++) {
 		if (!dim_equals(n->in[i]->type.dims[axis], 1))
 			return false;
-		view_of(m, n->in[i], &v);
+		view_in(walk, m, n->in[i], &v);
 		if (i == 0) {
 			first = v;
 			if (v.root == n->in[0])
@@ -425,7 +436,7 @@ static bool view_concat(Module *m, const Node *n, View *out)
 	return true;
 }
 
-static bool view_step(Module *m, const View *a, const Node *n, View *out)
+static bool view_step(Walk *walk, Module *m, const View *a, const Node *n, View *out)
 {
 	const int64_t *perm;
 
@@ -438,32 +449,38 @@ static bool view_step(Module *m, const View *a, const Node *n, View *out)
 	case OpExpand: return view_expand(m, a, &n->in[0]->type, &n->out[0]->type, out);
 	case OpSlice: return view_slice(m, a, n, out);
 	case OpView: return view_view(m, a, n, out);
-	case OpGather: return view_gather(m, a, n, out);
-	case OpGatherND: return view_gather_nd(m, a, n, out);
+	case OpGather: return view_gather(walk, m, a, n, out);
+	case OpGatherND: return view_gather_nd(walk, m, a, n, out);
 	default: return false;
 	}
 }
 
-void view_of(Module *m, Value *v, View *out)
+static void view_in(Walk *walk, Module *m, Value *v, View *out)
 {
 	View a;
-	Node *n = v->def;
+	Node *n = --walk->steps < 0 ? NULL : v->def;
 
-	if (n && n->op == OpConcat && view_concat(m, n, out))
+	if (n && n->op == OpConcat && view_concat(walk, m, n, out))
 		return;
 
 	if (n && (n->op == OpTranspose || n->op == OpReshape || n->op == OpExpand || n->op == OpSlice || n->op == OpView ||
 	          n->op == OpGather || n->op == OpGatherND)) {
-		view_of(m, n->in[0], &a);
-		if (view_step(m, &a, n, out))
+		view_in(walk, m, n->in[0], &a);
+		if (view_step(walk, m, &a, n, out))
 			return;
 		if (a.root != n->in[0]) { /* perhaps over the operand as it is */
 			view_identity(m, n->in[0], &a);
-			if (view_step(m, &a, n, out))
+			if (view_step(walk, m, &a, n, out))
 				return;
 		}
 	}
 	view_identity(m, v, out);
+}
+
+void view_of(Module *m, Value *v, View *out)
+{
+	Walk walk = {MaxSteps};
+	view_in(&walk, m, v, out);
 }
 
 bool view_is_dense(Module *m, const View *w)
@@ -648,12 +665,12 @@ static bool affine_scalar(const Affine *a)
 	return true;
 }
 
-static bool affine_binary(Module *m, const Node *n, Affine *out)
+static bool affine_binary(Walk *walk, Module *m, const Node *n, Affine *out)
 {
 	Affine a, b;
 	int rank = n->out[0]->type.rank;
 
-	if (!affine_of(m, n->in[0], &a) || !affine_of(m, n->in[1], &b))
+	if (!affine_in(walk, m, n->in[0], &a) || !affine_in(walk, m, n->in[1], &b))
 		return false;
 	affine_broadcast(m, &a, &n->in[0]->type, rank, &a);
 	affine_broadcast(m, &b, &n->in[1]->type, rank, &b);
@@ -679,13 +696,13 @@ static bool affine_binary(Module *m, const Node *n, Affine *out)
 }
 
 /* An index tensor that is a view of an affine root: composes where every axis maps to axes of the root. */
-static bool affine_view(Module *m, Value *v, Affine *out)
+static bool affine_view(Walk *walk, Module *m, Value *v, Affine *out)
 {
 	View w;
 	Affine a;
 
-	view_of(m, v, &w);
-	if (w.root == v || !affine_of(m, w.root, &a))
+	view_in(walk, m, v, &w);
+	if (w.root == v || !affine_in(walk, m, w.root, &a))
 		return false;
 	/* strides of the root's axes tell which axis a factor walks along */
 	View id;
@@ -712,13 +729,13 @@ static bool affine_view(Module *m, Value *v, Affine *out)
 	return true;
 }
 
-bool affine_of(Module *m, Value *v, Affine *a)
+static bool affine_in(Walk *walk, Module *m, Value *v, Affine *a)
 {
 	const Node *n = v->def;
 
 	if (v->konst)
 		return affine_const(m, v->konst, a);
-	if (!n)
+	if (!n || --walk->steps < 0)
 		return false;
 	if (v->known && affine_known(m, v, a))
 		return true;
@@ -729,13 +746,19 @@ bool affine_of(Module *m, Value *v, Affine *a)
 		if (a->rank)
 			a->coef[0] = attr_dim(m, n, Attr_step);
 		return a->rank <= 1;
-	case OpAdd: case OpSub: case OpMul: return affine_binary(m, n, a);
+	case OpAdd: case OpSub: case OpMul: return affine_binary(walk, m, n, a);
 	case OpCast:
 		return dtypes[v->type.dtype].cls == ClassSigned && dtypes[n->in[0]->type.dtype].cls == ClassSigned &&
-		       dtypes[v->type.dtype].bytes >= 4 && affine_of(m, n->in[0], a);
-	case OpReshape: case OpExpand: case OpTranspose: case OpSlice: case OpView: return affine_view(m, v, a);
+		       dtypes[v->type.dtype].bytes >= 4 && affine_in(walk, m, n->in[0], a);
+	case OpReshape: case OpExpand: case OpTranspose: case OpSlice: case OpView: return affine_view(walk, m, v, a);
 	default: return false;
 	}
+}
+
+bool affine_of(Module *m, Value *v, Affine *a)
+{
+	Walk walk = {MaxSteps};
+	return affine_in(&walk, m, v, a);
 }
 
 bool affine_range(Module *m, const Affine *a, const Type *t, const Dim **lo, const Dim **hi)

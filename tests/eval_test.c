@@ -560,7 +560,18 @@ static void check_knowns(void)
 	check_known(SHAPE HALF "%y: f32[1] = mul %q, %t", "f32[1]", "");
 	check_known("%t: f32[1] = cast @two %m: f32[1] = mul %t, %t %y: f32[1] = div %m, %t", "f32[1]", "2");
 	check_known(SHAPE "%f: f32[2] = cast %d %y: i64[2] = cast %f", "i64[2]", "");
-	check_known(SHAPE "%z: i64[2] = idiv @two, %d %y: i64[2] = identity %z", "i64[2]", "");
+	check_known(SHAPE "%z: i64[2] = idiv @two, %d %y: i64[2] = identity %z", "i64[2]", "2/b, 2/max(s, 1)");
+	check_known(SHAPE "%g: i64[] = gather %d, @last %y: i64[1] = imod @none, %g", "i64[1]", "max(s, 1) - 1");
+	check_known(SHAPE "%z: i64[2] = sub %d, @two %y: i64[2] = abs %z", "i64[2]", "max(max(0, 2 - b), b - 2), max(max(0, 2 - s), s - 2)");
+	check_known(SHAPE "%g: i64[] = gather %d, @last %c: bool[1] = lt @two, %g %y: i64[1] = where %c, @two, %g", "i64[1]",
+	            "s - s*min(max(0, s - 2), 1) + 2*min(max(0, s - 2), 1)");
+	check_known(SHAPE "%g: i64[] = gather %d, @last %c: bool[1] = eq @two, %g %n: bool[1] = not %c %y: i64[1] = cast %n", "i64[1]",
+	            "min(max(max(0, 2 - s), s - 2), 1)");
+	check_known(SHAPE "%y: i64[1] = sum %d {axes=[0], keepdims=1}", "i64[1]", "b + s");
+	check_known(SHAPE "%y: i64[] = reduce_max %d {axes=[0]}", "i64[]", "max(b, s)");
+	check_known(SHAPE "%y: i64[2] = cumsum %d", "i64[2]", "b, b + s");
+	check_known(SHAPE "%y: i64[2] = cumsum %d {exclusive=1, reverse=1}", "i64[2]", "s, 0");
+	check_known(SHAPE "%y: i64[2] = pow %d, @two", "i64[2]", "b*b, s*s");
 	check_known("%y: i64[3] = iota {start=s, step=b}", "i64[3]", "s, b + s, 2*b + s");
 	check_known("%m: i64[1] = dims {values=[9223372036854775807]} %y: i64[1] = add %m, @two", "i64[1]", "");
 }

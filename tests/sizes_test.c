@@ -199,6 +199,34 @@ static void test_expand(void)
 	free_arena(a);
 }
 
+/* ---- names of dims ---------------------------------------------------------------------------------------------- */
+
+/* Texts that name nothing are dims of their own; expressions and numbers are what they say. */
+static void test_dim_names(void)
+{
+	static const char *const names[] = {"-1", "-1", "?", "", " ", "n", "2*n+1", "7", "0-n", "n-n-3", "a b", "2n"};
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "0,0,0,0,0,0");
+	add_input(b, "z", 1, "0,0,0,0,0,0");
+	for (int i = 0; i < 12; i++) {
+		Onnx__TensorShapeProto__Dimension *d = b->graph.input[i / 6]->type->tensor_type->shape->dim[i % 6];
+		d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
+		d->dim_param = arena_strdup(a, names[i]);
+	}
+	add_op(b, "Relu", "x", "y");
+	add_op(b, "Relu", "z", "w");
+	add_output(b, "y");
+	add_output(b, "w");
+	Module *m = load(b, __LINE__);
+	if (m) {
+		CHECK_STR(type_text(m, &m->main->params[0]->type), "f32[x_d0, x_d1, x_d2, x_d3, x_d4, n]");
+		CHECK_STR(type_text(m, &m->main->params[1]->type), "f32[2*n + 1, 7, z_d2, z_d3, a_b, _2n]");
+	}
+	free_module(m);
+	free_arena(a);
+}
+
 int main(void)
 {
 	if (!mkdtemp(dir))
@@ -206,6 +234,7 @@ int main(void)
 	test_slices();
 	test_broadcasts();
 	test_expand();
+	test_dim_names();
 	rmdir(dir);
 	return test_end("sizes");
 }
