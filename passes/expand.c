@@ -2,6 +2,7 @@
  *
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
+ *   a reduction along no axes                        -> its operand
  *   operands of custom that are strided views        -> copies
  *   outputs                                          -> results of nodes of their own, one each
  * and the list of everything that has no schedule: all of it in one go.
@@ -54,6 +55,16 @@ static bool expand_linear(Module *m, Node *n)
 		y = build(m, n->block, n, OpAdd, n->loc, 2, in, 0, NULL, NULL);
 	}
 	replace_uses(m, n->out[0], y);
+	return true;
+}
+
+/* A reduction along no axes is its operand. */
+static bool expand_reduction(Module *m, Node *n)
+{
+	const int64_t *axes;
+	if (!(ops[n->op].attrs >> Attr_axes & 1) || attr_ints(n, Attr_axes, &axes))
+		return false;
+	replace_uses(m, n->out[0], n->in[0]);
 	return true;
 }
 
@@ -130,7 +141,7 @@ bool pass_expand(Module *m)
 
 	FOR_NODES(n, &m->main->body)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_glu(m, n) || expand_linear(m, n);
+			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n);
 	changed |= pass_canon(m);
 	FOR_NODES(n, &m->main->body) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)

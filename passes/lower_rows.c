@@ -312,8 +312,6 @@ static void find_axes(Rows *r)
 	} else {
 		for (int i = 0; i < count; i++)
 			r->reduced[axes[i]] = true;
-		for (int d = 0; count == 0 && d < rank; d++)
-			r->reduced[d] = true;
 	}
 	r->last = -1;
 	for (int d = 0; d < rank; d++)

@@ -543,6 +543,70 @@ static void check_known(const char *nodes, const char *type, const char *want)
 /* s / 2 as a float */
 #define HALF "%g: i64[] = gather %d, @last %r: f32[] = cast %g %t: f32[1] = cast @two %q: f32[1] = div %r, %t "
 
+static Value *const_row(Module *m, DType dtype, int rank, const int64_t *dims, const int64_t *values)
+{
+	Type t = {.dtype = dtype, .rank = rank};
+	int64_t n = 1;
+	for (int d = 0; d < rank; d++) {
+		t.dims[d] = dim_const(m, dims[d]);
+		n *= dims[d];
+	}
+	size_t bytes = (size_t)dtypes[dtype].bytes;
+	char *data = arena_alloc(m->arena, (size_t)n * bytes);
+	for (int64_t i = 0; i < n; i++)
+		put_scalar(data + (size_t)i * bytes, scalar_of_int(dtype, values[i]));
+	return new_const(m, NULL, t, data, (size_t)n * bytes)->value;
+}
+
+/* What is known of op over constants is what it computes.  Returns whether anything is known. */
+static bool known_agrees(Op op, DType dtype, int rank, const int64_t *a, const int64_t *b)
+{
+	static const int64_t column[] = {3, 1}, row[] = {3}, choice[] = {0, 1, 1};
+	Module *m = new_module("t", NULL);
+	Value *x = const_row(m, dtype, rank ? 2 : 0, column, a), *y = const_row(m, dtype, rank ? 1 : 0, row, b);
+	Value *in[3] = {x, y};
+	if (ops[op].nin == 3) {
+		in[0] = const_row(m, Bool, rank ? 1 : 0, row, choice);
+		in[1] = x;
+		in[2] = y;
+	}
+	Value *v = build(m, &m->main->body, NULL, op, NULL, ops[op].nin, in, 0, NULL, NULL);
+	Tensor t = {0};
+	CHECK(!eval_const(m, v, &t));
+	for (int64_t i = 0; v->known && i < tensor_numel(&t); i++) {
+		int64_t known, computed;
+		bool whole = scalar_as_int(scalar_at(t.dtype, t.data, i), &computed);
+		if (whole && dim_is_const(v->known[i], &known) && known == computed)
+			continue;
+		test_failures++;
+		fprintf(stderr, "%s of %s: element %lld is known as %s\n", ops[op].text, dtypes[dtype].text, (long long)i,
+		        dim_text(m, v->known[i]));
+	}
+	bool any = v->known;
+	free_tensor(&t);
+	free_module(m);
+	return any;
+}
+
+static void check_known_ewise(void)
+{
+	static const int64_t a[] = {-3, 0, 7}, b[] = {2, 5, -4};
+	int nknown = 0;
+	for (Op op = 0; op < NOps; op++) {
+		bool known = false;
+		for (DType t = 0; t < NDTypes && ops[op].cls == ClsEwise && !ops[op].given; t++) {
+			if (!is_among(t, ops[op].takes))
+				continue;
+			for (int i = 0; i < 9 && is_among(t, TypesFlt); i++)
+				known |= known_agrees(op, t, 0, &a[i / 3], &b[i % 3]);
+			if (!is_among(t, TypesFlt))
+				known |= known_agrees(op, t, 1, a, b);
+		}
+		nknown += known;
+	}
+	CHECK(nknown >= 18); /* identity neg abs not floor ceil add sub mul idiv imod min max and or xor eq lt le where */
+}
+
 static void check_knowns(void)
 {
 	check_known(SHAPE "%y: i64[] = gather %d, @last", "i64[]", "s");
@@ -754,6 +818,7 @@ int main(int argc, char **argv)
 	check_binding(1, 11, 5, 3, "p = -2 is outside");
 	check_dim_check();
 	check_knowns();
+	check_known_ewise();
 	check_verifier();
 	check_misaligned();
 	uint64_t state = 1;

@@ -464,6 +464,11 @@ static void make_empty_sums(Family *f)
 	add_row(f, "f32[1, c]", "sum %x {axes=[0], keepdims=1}");
 	add_row(f, "i64[c]", "sum %i {axes=[0]}");
 	add_row(f, "f32[]", "sum %x {axes=[0, 1]}");
+	add_row(f, "f32[a, c]", "sum %x");
+	add_row(f, "f32[a, c]", "reduce_max %x {keepdims=1}");
+	add_row(f, "i64[a, c]", "reduce_min %i");
+	line(f, "%%all: f32[] = sum %%x {axes=[0, 1]}");
+	add_row(f, "f32[]", "mean %all");
 }
 
 /* Along every axis, over views too; integers wrap, so every order of additions gives the same. */
@@ -567,7 +572,7 @@ static void make_ewise(Family *f)
 		snprintf(type, sizeof type, "%s[n]", out);
 		const char *a = operand_of(op), *second = op == OpPow ? "x" : op == OpDiv ? "p" : "x";
 		snprintf(node, sizeof node, "%s %s%%%s%s%s%s", ops[op].text, ops[op].nin == 3 ? "%c, " : "", op == OpPow ? "p" : a,
-		         ops[op].nin > 1 ? ", %" : "", ops[op].nin > 1 ? second : "", op == OpClip ? " {lo=-0.5, hi=3}" : "");
+		         ops[op].nin > 1 ? ", %" : "", ops[op].nin > 1 ? second : "", op != OpClip ? "" : *family_dtype == 'f' ? " {lo=-0.5, hi=3}" : " {hi=3}");
 		add_row(f, type, node);
 	}
 	for (int to = 0; to < NDTypes; to++) {
@@ -639,7 +644,7 @@ static void make_moves(Family *f)
 	add_row(f, "f32[a, 2*c]", "concat %tt, %x {axis=1}");
 	add_row(f, "f32[a + 3, c + 3]", "pad %x {pads_dim=[2, 1, 1, 2]}");
 	add_row(f, "f32[a + 1, c]", "pad %x {pads_dim=[1, 0, 0, 0], value=-2.5}");
-	add_row(f, "i64[a, c + 4]", "pad %i {pads_dim=[0, 4, 0, 0], value=7}");
+	add_row(f, "i64[a, c + 4]", "pad %i {pads_dim=[0, 4, 0, 0], value=9007199254740993}"); /* 2^53 + 1 */
 	add_row(f, "f32[a + 4, c + 7]", "pad %x {pads_dim=[2, 3, 2, 4], mode=edge}");
 	add_row(f, "f32[a, c + 7]", "pad %x {pads_dim=[0, 7, 0, 0], mode=edge}");
 	add_row(f, "f32[a, c + 1]", "pad %tt {pads_dim=[0, 1, 0, 0]}");
