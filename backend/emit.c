@@ -142,7 +142,7 @@ static LLVMValueRef slice_address(Emit *e, const LArg *a)
 
 static void emit_call(Emit *e, const LStmt *s)
 {
-	LLVMValueRef args[MaxLArgs + 3], f = s->callee->scratch;
+	LLVMValueRef f = s->callee->scratch, *args = arena_alloc(e->m->arena, ((size_t)s->narg + 3) * sizeof *args);
 	int n = 0;
 	if (!f)
 		bug("%s calls %s, which is not emitted for its target", e->fn->name, s->callee->name);
@@ -351,9 +351,8 @@ static void add_flag(Emit *e, LLVMValueRef f, LLVMAttributeIndex at, const char 
 static LLVMValueRef new_function(Emit *e, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *params,
                                  bool exported)
 {
-	LLVMTypeRef types[MaxLArgs + 3];
-	memcpy(types, params, (size_t)nparam * sizeof *types);
-	LLVMValueRef f = LLVMAddFunction(e->mod, name, LLVMFunctionType(ret, types, (unsigned)nparam, false));
+	LLVMTypeRef type = LLVMFunctionType(ret, (LLVMTypeRef *)params, (unsigned)nparam, false); /* reads them */
+	LLVMValueRef f = LLVMAddFunction(e->mod, name, type);
 	LLVMSetLinkage(f, exported ? LLVMExternalLinkage : LLVMInternalLinkage);
 	add_attribute(e, f, "target-cpu", e->target ? e->target->cpu : "x86-64");
 	if (e->target && *e->target->features)
@@ -416,7 +415,7 @@ static bool has_extern(const LBlock *block)
 
 static void declare_kernel(Emit *e, LFunc *fn)
 {
-	LLVMTypeRef types[MaxLArgs + 3];
+	LLVMTypeRef *types = arena_alloc(e->m->arena, ((size_t)fn->nparam + 3) * sizeof *types);
 	int n = 0;
 	for (; n < fn->nparam; n++)
 		types[n] = fn->params[n].buf ? e->ptr : e->i64;

@@ -68,15 +68,12 @@ LB new_kernel(LModule *lm, const char *name, const char *target)
 	} else {
 		fn->name = arena_strdup(m->arena, name);
 	}
-	fn->params = arena_alloc(m->arena, MaxLArgs * sizeof *fn->params);
 	return (LB){.m = m, .lm = lm, .fn = fn, .at = &fn->body};
 }
 
-static LArg *add_param(LB *b)
+static void add_param(LB *b, LArg param)
 {
-	if (b->fn->nparam == MaxLArgs)
-		bug("kernel %s has more than %d parameters", b->fn->name, MaxLArgs);
-	return &b->fn->params[b->fn->nparam++];
+	PUSH(b->m->arena, b->fn->params, b->fn->nparam, b->fn->capparam, param);
 }
 
 static LBuf *new_buf(LB *b, const char *name, DType elem, int64_t count, bool written)
@@ -92,7 +89,7 @@ static LBuf *new_buf(LB *b, const char *name, DType elem, int64_t count, bool wr
 LBuf *lparam_buf(LB *b, const char *name, DType elem, bool written)
 {
 	LBuf *buf = new_buf(b, arena_strdup(b->m->arena, name), elem, 0, written);
-	*add_param(b) = (LArg){.buf = buf, .elem = elem};
+	add_param(b, (LArg){.buf = buf, .elem = elem});
 	return buf;
 }
 
@@ -114,7 +111,7 @@ static LExpr *ref(LB *b, LVar *v)
 LExpr *lparam(LB *b, const char *name)
 {
 	LExpr *e = ref(b, new_lvar(b->m, arena_strdup(b->m->arena, name), IndexType));
-	*add_param(b) = (LArg){.e = e, .elem = I64};
+	add_param(b, (LArg){.e = e, .elem = I64});
 	return e;
 }
 

@@ -12,7 +12,7 @@
 
 #include "ir.h"
 
-enum { Lanes = 16, MaxLArgs = 64, MaxStatus = 4 };
+enum { Lanes = 16, MaxStatus = 4 };
 
 typedef struct LType {
 	DType elem;
@@ -140,7 +140,7 @@ typedef struct LFunc {
 	const char *target; /* NULL: every target (emitted once for each) */
 	const Loc *loc; /* ONNX node that it came from, or NULL */
 	bool leaf_noinline; /* called from hot loops: keep as a function of its own */
-	int nparam; /* in order; buffer or scalar */
+	int nparam, capparam; /* in order; buffer or scalar */
 	LArg *params; /* .buf or .e (an LVar expression) */
 	LBlock body;
 	int line; /* in the listing: number_lines() */
@@ -193,7 +193,7 @@ LBuf *lparam_buf(LB *, const char *name, DType, bool written);
 LExpr *lparam(LB *, const char *name); /* an i64 scalar */
 /* Adds the kernel, or returns the one already there with equal text (name apart). */
 LFunc *finish_kernel(LB *);
-LFunc *find_kernel(LModule *, const char *name);
+LFunc *find_kernel(LModule *, const char *name); /* NULL: none */
 
 LExpr *li(LB *, int64_t); /* i64 constant */
 LExpr *lconst(LB *, LType, double); /* a number of any element type, all lanes equal; integers keep its low bits */

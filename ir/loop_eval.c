@@ -637,16 +637,17 @@ static Tensor extern_tensor(Frame *fr, const LStmt *s, const LArg *a)
 
 static void exec_extern(Frame *fr, const LStmt *s)
 {
-	Tensor tensors[MaxLArgs];
 	int nin = s->narg - s->nresult;
 	if (fr->run->tid)
 		return;
 	if (!eval_custom)
 		FAIL(fr, "the function '%s' is not part of this program", s->text);
+	Arena *arena = fr->run->lm->m->arena;
+	Tensor *tensors = arena_alloc(arena, (size_t)s->narg * sizeof *tensors);
 	for (int i = 0; i < s->narg; i++)
 		tensors[i] = extern_tensor(fr, s, &s->args[i]);
 	const char *node = fr->fn->loc ? fr->fn->loc->node : NULL;
-	const char *wrong = eval_custom(fr->run->lm->m->arena, s->text, node, nin, tensors, s->nresult, tensors + nin);
+	const char *wrong = eval_custom(arena, s->text, node, nin, tensors, s->nresult, tensors + nin);
 	if (wrong)
 		FAIL(fr, "node '%s': %s", node ? node : "", wrong);
 }
@@ -712,22 +713,15 @@ static void pop_frame(Frame *fr)
 static void exec_call(Frame *fr, const LStmt *s)
 {
 	const LFunc *fn = s->callee;
-	LMem mems[MaxLArgs] = {0};
-	int64_t scalars[MaxLArgs] = {0};
 	if (fr->fn->program && !fr->in_step)
 		FAIL(fr, "%s: call of %s outside of a step", frame_name(fr), fn->name);
-	for (int i = 0; i < fn->nparam; i++) {
-		if (s->args[i].buf)
-			mems[i] = slice(fr, s, i);
-		else
-			scalars[i] = index_of(fr, s->args[i].e);
-	}
 	Frame in;
 	push_frame(fr->run, &in, fn);
 	for (int i = 0; i < fn->nparam; i++) {
-		in.bufs[i] = mems[i];
-		if (!fn->params[i].buf)
-			in.vars[fn->params[i].e->var->number].i[0] = scalars[i];
+		if (s->args[i].buf)
+			in.bufs[i] = slice(fr, s, i);
+		else
+			in.vars[fn->params[i].e->var->number].i[0] = index_of(fr, s->args[i].e);
 	}
 	exec_block(&in, &fn->body);
 	pop_frame(&in);

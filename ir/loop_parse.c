@@ -5,9 +5,10 @@
  */
 #include "lex.h"
 
+#include <limits.h>
 #include <string.h>
 
-enum { MaxHeight = 2000, MaxParams = 4096 };
+enum { MaxHeight = 2000 };
 
 /* ---- names and expressions -------------------------------------------------------------------------------------- */
 
@@ -517,8 +518,6 @@ static int parse_tensors(LoopParser *p, LStmt *s, int *cap)
 	while (!is_tok(p->lx, ")")) {
 		if (s->narg > from)
 			expect_tok(p->lx, ",");
-		if (s->narg == MaxLArgs)
-			fail_tok(p->lx, "fewer tensors");
 		LArg a = parse_tensor(p);
 		PUSH(p->arena, s->args, s->narg, *cap, a);
 	}
@@ -546,7 +545,7 @@ static void parse_call(LoopParser *p, LStmt *s)
 	if (!found)
 		fatal_at(&at, "kernel @%s is not defined above", name);
 	s->callee = *found;
-	parse_args(p, s, MaxLArgs);
+	parse_args(p, s, INT_MAX);
 }
 
 static void parse_check(LoopParser *p, LStmt *s)
@@ -691,15 +690,12 @@ static LArg parse_param(LoopParser *p, const LFunc *fn)
 
 static void parse_params(LoopParser *p, LFunc *fn)
 {
-	int cap = 0;
 	expect_tok(p->lx, "(");
 	while (!is_tok(p->lx, ")")) {
 		if (fn->nparam)
 			expect_tok(p->lx, ",");
-		if (fn->nparam == (fn->program ? MaxParams : MaxLArgs))
-			fail_tok(p->lx, "fewer parameters");
 		LArg a = parse_param(p, fn);
-		PUSH(p->arena, fn->params, fn->nparam, cap, a);
+		PUSH(p->arena, fn->params, fn->nparam, fn->capparam, a);
 	}
 	next_tok(p->lx);
 }

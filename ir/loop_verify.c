@@ -686,8 +686,6 @@ static void check_program_scalar(Verifier *v, const LVar *var)
 static void check_params(Verifier *v)
 {
 	const LFunc *fn = v->fn;
-	if (!fn->program && fn->nparam > MaxLArgs)
-		fail(v, "a kernel has at most %d parameters", MaxLArgs);
 	for (int i = 0; i < fn->nparam; i++) {
 		const LArg *p = &fn->params[i];
 		if (p->buf) {

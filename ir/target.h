@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+enum { MaxTileRows = 16 }; /* no target's mr is larger */
+
 typedef struct Target {
 	const char *name; /* "avx2", "avx512"; also accepted by -march=: march */
 	const char *march; /* "x86-64-v3" */

@@ -38,8 +38,8 @@ void kcall(Kernel *k)
 		k->b.fn->loc = locs[0];
 	LFunc *fn = finish_kernel(&k->b);
 	for (int i = 0; i < k->nbuf; i++)
-		if (k->bytes[i])
-			bytes = dim_add(l->m, bytes, k->bytes[i]);
+		if (k->bufs[i].bytes)
+			bytes = dim_add(l->m, bytes, k->bufs[i].bytes);
 	lstep(p);
 	lstep_cost(p, ldim(p, k->flop ? k->flop : dim_const(l->m, 0)), ldim(p, bytes), nloc, locs);
 	lcall(p, fn, k->narg, k->args);
@@ -59,28 +59,38 @@ void kflop_nodes(Kernel *k, const Node *first, const Node *end)
 			kflop(k, dim_mul_const(k->l->m, type_numel(k->l->m, &n->out[0]->type), n->op == OpGlu ? 2 : 1));
 }
 
-void kreads(Kernel *k, const LBuf *buf, const Dim *elements)
+static KernelBuf *find_buf(Kernel *k, const LBuf *buf)
 {
 	for (int i = 0; i < k->nbuf; i++)
-		if (k->bufs[i] == buf)
-			k->bytes[i] = dim_min(k->l->m, dim_mul_const(k->l->m, elements, dtypes[buf->elem].bytes), k->bytes[i]);
+		if (k->bufs[i].buf == buf)
+			return &k->bufs[i];
+	bug("kernel %s has no such buffer", k->b.fn->name);
+}
+
+void kreads(Kernel *k, const LBuf *buf, const Dim *elements)
+{
+	KernelBuf *kb = find_buf(k, buf);
+	kb->bytes = dim_min(k->l->m, dim_mul_const(k->l->m, elements, dtypes[buf->elem].bytes), kb->bytes);
 }
 
 /* `bytes` more of a buffer, of which there are `all`. */
 static void count_bytes(Kernel *k, const LBuf *buf, const Dim *bytes, const Dim *all)
 {
 	Module *m = k->l->m;
-	for (int i = 0; i < k->nbuf; i++)
-		if (k->bufs[i] == buf)
-			k->bytes[i] = dim_min(m, k->bytes[i] ? dim_add(m, k->bytes[i], bytes) : bytes, all);
+	KernelBuf *kb = find_buf(k, buf);
+	kb->bytes = dim_min(m, kb->bytes ? dim_add(m, kb->bytes, bytes) : bytes, all);
+}
+
+static const char *add_arg(Kernel *k, LArg arg, char letter)
+{
+	Arena *arena = k->l->m->arena;
+	PUSH(arena, k->args, k->narg, k->caparg, arg);
+	return arena_printf(arena, "%c%d", letter, k->narg - 1);
 }
 
 static LExpr *add_scalar(Kernel *k, LExpr *value)
 {
-	if (k->narg == MaxLArgs)
-		bug("kernel %s has too many parameters", k->b.fn->name);
-	k->args[k->narg] = arg_e(value);
-	return lparam(&k->b, arena_printf(k->l->m->arena, "n%d", k->narg++));
+	return lparam(&k->b, add_arg(k, arg_e(value), 'n'));
 }
 
 LExpr *kdim(Kernel *k, const Dim *d)
@@ -90,26 +100,23 @@ LExpr *kdim(Kernel *k, const Dim *d)
 	if (dim_is_const(d, &v))
 		return li(&k->b, v);
 	for (int i = 0; i < k->ndim; i++)
-		if (k->dims[i] == d)
-			return k->dim_vars[i];
-	if (k->ndim == MaxKDims)
-		bug("kernel %s has too many dims", k->b.fn->name);
-	k->dims[k->ndim] = d;
-	return k->dim_vars[k->ndim++] = add_scalar(k, ldim(&k->l->prog, d));
+		if (k->dims[i].dim == d)
+			return k->dims[i].var;
+	KernelDim kd = {d, add_scalar(k, ldim(&k->l->prog, d))};
+	PUSH(k->l->m->arena, k->dims, k->ndim, k->capdim, kd);
+	return kd.var;
 }
 
 static LBuf *add_buffer(Kernel *k, const void *key, DType dtype, bool write, LArg arg)
 {
 	for (int i = 0; i < k->nbuf; i++)
-		if (k->keys[i] == key) {
-			k->bufs[i]->written |= write;
-			return k->bufs[i];
+		if (k->bufs[i].key == key) {
+			k->bufs[i].buf->written |= write;
+			return k->bufs[i].buf;
 		}
-	if (k->narg == MaxLArgs)
-		bug("kernel %s has too many parameters", k->b.fn->name);
-	k->args[k->narg] = arg;
-	k->keys[k->nbuf] = key;
-	return k->bufs[k->nbuf++] = lparam_buf(&k->b, arena_printf(k->l->m->arena, "b%d", k->narg++), dtype, write);
+	KernelBuf kb = {.key = key, .buf = lparam_buf(&k->b, add_arg(k, arg, 'b'), dtype, write)};
+	PUSH(k->l->m->arena, k->bufs, k->nbuf, k->capbuf, kb);
+	return kb.buf;
 }
 
 static LBuf *value_buf(Kernel *k, Value *root, bool write)

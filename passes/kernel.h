@@ -51,21 +51,30 @@ typedef struct Lower {
 	const Dim *worker_bytes; /* scratch of one worker, most of any kernel */
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
 	LExpr *scratch, *worker;
+	LFunc *tiles[MaxTileRows + 1], *streams[MaxTileRows + 1]; /* tile.c's kernels by rows; NULL: not yet made */
 	Slot **ends; /* by index of the last node that uses them */
 } Lower;
 
-enum { MaxKDims = 40 };
+typedef struct KernelDim {
+	const Dim *dim;
+	LExpr *var;
+} KernelDim;
+
+typedef struct KernelBuf {
+	const void *key; /* Value or Slot */
+	LBuf *buf;
+	const Dim *bytes; /* moved to or from it; NULL: none that count */
+} KernelBuf;
 
 typedef struct Kernel {
 	Lower *l;
 	LB b;
-	int narg, ndim, nbuf;
-	LArg args[MaxLArgs];
-	const Dim *dims[MaxKDims];
-	LExpr *dim_vars[MaxKDims];
-	const void *keys[MaxLArgs]; /* Value or Slot of each buffer */
-	LBuf *bufs[MaxLArgs];
-	const Dim *bytes[MaxLArgs]; /* moved to or from each buffer; NULL: none that count */
+	int narg, caparg;
+	LArg *args;
+	int ndim, capdim;
+	KernelDim *dims;
+	int nbuf, capbuf;
+	KernelBuf *bufs;
 	const Dim *flop; /* NULL: it only moves data */
 } Kernel;
 

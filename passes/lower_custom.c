@@ -41,12 +41,10 @@ void lower_custom(Lower *l, Node *n)
 {
 	const char *symbol = attr_text(n, Attr_symbol), *node = n->loc && n->loc->node ? n->loc->node : "";
 	Kernel k = open_kernel(l, symbol, false);
-	LArg tensors[MaxLArgs];
+	LArg *tensors = arena_alloc(l->m->arena, (size_t)(n->nin + n->nout) * sizeof *tensors);
 
 	if (is_taken(l->m, symbol))
 		fatal_at(n->loc, "the custom operator's function cannot be called '%s': the object has a symbol of this name", symbol);
-	if (n->nin + n->nout > MaxLArgs / 2)
-		fatal_at(n->loc, "a custom operator has at most %d operands and results, this one has %d", MaxLArgs / 2, n->nin + n->nout);
 	for (int i = 0; i < n->nin; i++)
 		tensors[i] = tensor_of(&k, n->in[i], false);
 	for (int i = 0; i < n->nout; i++)

@@ -15,39 +15,28 @@ void open_program(Lower *l)
 {
 	Module *m = l->m;
 	LFunc *fn = arena_alloc(m->arena, sizeof *fn);
-	int nout = m->main->body.nyield, np = m->main->nparam;
+	LB *p = &l->prog;
+	int nout = m->main->body.nyield, nin = m->main->nparam;
 
 	*fn = (LFunc){.name = arena_printf(m->arena, "main.%s", l->t->name), .program = true, .target = l->t->name};
-	fn->params = arena_alloc(m->arena, (np + nout + 2 + l->lm->nsym + MaxLArgs) * sizeof *fn->params);
-	l->prog = (LB){.m = m, .lm = l->lm, .fn = fn, .at = &fn->body};
-	l->in = arena_alloc(m->arena, (np + 1) * sizeof *l->in);
-	l->out = arena_alloc(m->arena, (nout + 1) * sizeof *l->out);
-#define PROGRAM_BUF(dst, nm, type, w)                                                                                  \
-	do {                                                                                                           \
-		LBuf *buf_ = arena_alloc(m->arena, sizeof *buf_);                                                      \
-		*buf_ = (LBuf){.name = nm, .elem = type, .written = w};                                                \
-		fn->params[fn->nparam++] = (LArg){.buf = buf_, .elem = type};                                          \
-		dst = buf_;                                                                                            \
-	} while (0)
-	for (int i = 0; i < np; i++)
-		PROGRAM_BUF(l->in[i], arena_printf(m->arena, "in%d", i), m->main->params[i]->type.dtype, false);
+	*p = (LB){.m = m, .lm = l->lm, .fn = fn, .at = &fn->body};
+	l->in = arena_alloc(m->arena, (size_t)nin * sizeof *l->in);
+	l->out = arena_alloc(m->arena, (size_t)nout * sizeof *l->out);
+	for (int i = 0; i < nin; i++)
+		l->in[i] = lparam_buf(p, arena_printf(m->arena, "in%d", i), m->main->params[i]->type.dtype, false);
 	for (int i = 0; i < nout; i++)
-		PROGRAM_BUF(l->out[i], arena_printf(m->arena, "out%d", i), m->main->body.yields[i]->type.dtype, true);
-	PROGRAM_BUF(l->ws, "ws", U8, true);
-	PROGRAM_BUF(l->weights, "weights", U8, false);
-#undef PROGRAM_BUF
-	for (int i = 0; i < l->lm->nsym; i++)
-		fn->params[fn->nparam++] = (LArg){.e = sym_ref(&l->prog, i), .elem = I64};
-	LStmt *s[2];
-	LExpr *v[2];
-	for (int i = 0; i < 2; i++) {
-		v[i] = llet(&l->prog, ladd(&l->prog, sym_ref(&l->prog, l->lm->nsym - 1), li(&l->prog, 1))); /* set by close_program */
-		s[i] = l->prog.at->last;
+		l->out[i] = lparam_buf(p, arena_printf(m->arena, "out%d", i), m->main->body.yields[i]->type.dtype, true);
+	l->ws = lparam_buf(p, "ws", U8, true);
+	l->weights = lparam_buf(p, "weights", U8, false);
+	for (int i = 0; i < l->lm->nsym; i++) {
+		LArg symbol = {.e = sym_ref(p, i), .elem = I64};
+		PUSH(m->arena, fn->params, fn->nparam, fn->capparam, symbol);
 	}
-	l->scratch = v[0];
-	l->worker = v[1];
-	l->scratch_let = s[0];
-	l->worker_let = s[1];
+	/* close_program() sets what these are */
+	l->scratch = llet(p, ladd(p, sym_ref(p, l->lm->nsym - 1), li(p, 1)));
+	l->scratch_let = p->at->last;
+	l->worker = llet(p, ladd(p, sym_ref(p, l->lm->nsym - 1), li(p, 1)));
+	l->worker_let = p->at->last;
 }
 
 void close_program(Lower *l)

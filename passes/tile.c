@@ -14,12 +14,9 @@ enum { Ahead = 32 /* rows of a panel between a load and its prefetch: 4 KB */ };
  * Parameters: a, w, acc, klen, first (1: acc starts at 0). */
 static LFunc *tile_kernel(Lower *l, int rows)
 {
-	const char *name = arena_printf(l->m->arena, "tile%d.%s", rows, l->t->name);
-	LFunc *known = find_kernel(l->lm, name);
-
-	if (known)
-		return known;
-	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
+	if (l->tiles[rows])
+		return l->tiles[rows];
+	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, "tile%d", rows), l->t->name), *b = &kb;
 	const LType vec = {F32, Lanes};
 	int nv = l->t->nv;
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
@@ -54,17 +51,14 @@ static LFunc *tile_kernel(Lower *l, int rows)
 	lend(b);
 	lend(b);
 	kb.fn->leaf_noinline = true;
-	return finish_kernel(b);
+	return l->tiles[rows] = finish_kernel(b);
 }
 
 LFunc *stream_kernel(Lower *l, int rows)
 {
-	const char *name = arena_printf(l->m->arena, "stream%d.%s", rows, l->t->name);
-	LFunc *known = find_kernel(l->lm, name);
-
-	if (known)
-		return known;
-	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
+	if (l->streams[rows])
+		return l->streams[rows];
+	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, "stream%d", rows), l->t->name), *b = &kb;
 	const LType vec = {F32, Lanes};
 	enum { Vectors = PanelWidth / Lanes };
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
@@ -88,7 +82,7 @@ LFunc *stream_kernel(Lower *l, int rows)
 	for (int i = 0; i < rows * Vectors; i++)
 		lstore(b, acc, li(b, i * Lanes), NULL, NULL, lelem(b, t, li(b, i / Vectors), li(b, i % Vectors)));
 	kb.fn->leaf_noinline = true;
-	return finish_kernel(b);
+	return l->streams[rows] = finish_kernel(b);
 }
 
 void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first)
@@ -148,7 +142,7 @@ static void emit_pack(Kernel *k, const Access *x, int inner, LExpr *count, LExpr
                       LExpr *at, double scale)
 {
 	LB *b = &k->b;
-	LExpr *from[64];
+	LExpr *from[MaxTileRows];
 
 	for (int r = 1; r <= k->l->t->mr; r++) {
 		lif(b, lop(b, LEq, count, li(b, r), NULL));

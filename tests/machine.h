@@ -160,7 +160,7 @@ static void add_program(const Target *t)
 	LExpr *one = lparam(&b, "threads"); /* keeps scalars unknown to LLVM */
 	for (int i = 0; i < ncase; i++) {
 		const Case *c = &cases[i];
-		LArg args[MaxLArgs];
+		LArg args[Slots];
 		int slot = 0, scalar = 0;
 		lstep(&b);
 		for (int p = 0; p < c->fn->nparam; p++) {
@@ -235,7 +235,7 @@ static void run_case(const dcc_target *code, const Target *t, int k, char *machi
 {
 	const Case *c = &cases[k];
 	int64_t got[MaxStatus] = {0}, want[MaxStatus] = {0}, syms[] = {1};
-	LMem mems[MaxLArgs];
+	LMem mems[Slots];
 	int nmem = 0;
 	seed = 12345 + (uint64_t)k;
 	fill_workspace(machine, c);

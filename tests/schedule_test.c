@@ -623,6 +623,30 @@ static void make_broadcast(Family *f)
 	add_row(f, "f32[]", "exp %s");
 }
 
+/* Parts of tensors that are all of another size: two strides and a base each. */
+static void make_many_dims(Family *f)
+{
+	enum { Operands = 20, Epilogues = 15 };
+	char sum[16] = "%s0";
+
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	weights(f, "w", "4, 4", 16);
+	for (int i = 0; i < Operands; i++) {
+		param(f, "x%d: f32[a, c + %d, 2*c + %d]", i, i + 1, i + 5);
+		line(f, "%%s%d: f32[a, c, 4] = slice %%x%d {starts=[0, 1, c + %d]}", i, i, i);
+	}
+	for (int i = 1; i < Operands; i++) {
+		line(f, "%%e%d: f32[a, c, 4] = %s %s, %%s%d", i, i % 2 ? "sub" : "add", sum, i);
+		snprintf(sum, sizeof sum, "%%e%d", i);
+	}
+	result(f, sum, "f32[a, c, 4]");
+	line(f, "%%p0: f32[a, c, 4] = matmul %%s3, %%w");
+	for (int i = 1; i <= Epilogues; i++)
+		line(f, "%%p%d: f32[a, c, 4] = sub %%s%d, %%p%d", i, i + 3, i - 1);
+	result(f, "%p15", "f32[a, c, 4]");
+}
+
 /* ---- data movement ----------------------------------------------------------------------------------------------- */
 
 static void make_moves(Family *f)
@@ -804,6 +828,7 @@ static const struct {
 	 make_broadcast,
 	 {"a=0-3 c=0,1,2,15-17,33", "a=17 c=16", "a=1 c=4100"},
 	 {"a=2 c=17", "a=3 c=16", "a=1 c=1"}},
+	{"many_dims", make_many_dims, {"a=0-2 c=0-3,17"}, {"a=2 c=3"}},
 	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}, {"a=3 c=17", "a=1 c=16"}},
 	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
