@@ -76,6 +76,9 @@ void debug_line(Emit *, const LStmt *); /* code from now on belongs to the state
 void debug_step(Emit *, const LStmt *); /* as debug_line, and to the step's node, until debug_step_end */
 void debug_step_end(Emit *, const LStmt *);
 
+/* object.c */
+uint64_t hash_layout(LModule *);
+
 /* model.c: descriptor and exported functions.  Names of the globals that object.c looks for in the object. */
 void emit_model(Emit *, uint64_t weights_hash);
 #define WEIGHTS_SECTION ".lrodata.dcc"

@@ -309,20 +309,31 @@ static LLVMValueRef emit_step_cost(Emit *e, const Costs *costs)
 	return f;
 }
 
-/* NAME_dims holds the symbols, then threads: the layout of syms. */
+static LLVMValueRef is_between(Emit *e, LLVMValueRef v, int64_t lo, int64_t hi)
+{
+	LLVMValueRef above = LLVMBuildICmp(e->b, LLVMIntSGE, v, const_i64_of(e, lo), "");
+	return LLVMBuildAnd(e->b, above, LLVMBuildICmp(e->b, LLVMIntSLE, v, const_i64_of(e, hi), ""), "");
+}
+
+/* NAME_dims holds the symbols, then threads: the layout of syms.  Outside of their bounds no run is possible: SIZE_MAX. */
 static void emit_workspace_size(Emit *e, LLVMValueRef workspace)
 {
 	LLVMTypeRef types[] = {e->ptr};
 	begin_function(e, arena_printf(e->m->arena, "%s_workspace_size", e->m->name), e->i64, 1, types, true);
 	LLVMTypeRef array = LLVMArrayType2(e->i64, (uint64_t)e->lm->nsym);
 	LLVMValueRef syms = LLVMBuildAlloca(e->allocas, array, "syms"), one = const_i64_of(e, 1);
+	LLVMValueRef good = LLVMConstInt(e->i1, 1, false);
 	for (int i = 0; i < e->lm->nsym; i++) {
 		LLVMValueRef v = load_field(e, param(e, 0), (uint64_t)i * sizeof(int64_t), e->i64);
-		if (i == e->lm->nsym - 1)
-			v = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, v, one, ""), v, one, "");
+		bool threads = i == e->lm->nsym - 1;
+		int64_t lo = threads ? 0 : e->m->syms[i]->lo, hi = threads ? DCC_MAX_THREADS : e->m->syms[i]->hi;
+		good = LLVMBuildAnd(e->b, good, is_between(e, v, lo, hi), "");
+		if (threads)
+			v = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, v, const_i64_of(e, 0), ""), one, v, "");
 		store_field(e, syms, (uint64_t)i * sizeof(int64_t), v);
 	}
-	end_function(e, LLVMBuildCall2(e->b, LLVMGlobalGetValueType(workspace), workspace, &syms, 1, ""));
+	LLVMValueRef bytes = LLVMBuildCall2(e->b, LLVMGlobalGetValueType(workspace), workspace, &syms, 1, "");
+	end_function(e, LLVMBuildSelect(e->b, good, bytes, const_i64_of(e, -1), ""));
 }
 
 static void emit_run(Emit *e, LLVMValueRef model)
@@ -345,7 +356,8 @@ void emit_model(Emit *e, uint64_t weights_hash)
 	const Func *fn = e->m->main;
 	declare_report(e);
 	LLVMValueRef bind = emit_bind(e), check = emit_check_function(e), dims = emit_output_dims(e);
-	LLVMValueRef workspace = emit_workspace(e), reserved[] = {const_i64_of(e, 0), const_i64_of(e, 0)};
+	LLVMValueRef workspace = emit_workspace(e);
+	uint64_t layout = e->opt->weights_path ? hash_layout(e->lm) : 0;
 	Costs costs = {0};
 	LLVMValueRef steps = step_table(e, &costs), step_cost = emit_step_cost(e, &costs);
 	LLVMValueRef f[] = {
@@ -356,7 +368,7 @@ void emit_model(Emit *e, uint64_t weights_hash)
 		int_const(e->i32, e->opt->ntarget), int_const(e->i32, e->nstep), int_const(e->i32, e->lm->nmessage),
 		symbol_table(e), input_table(e), output_table(e), target_table(e), message_table(e), weights_global(e),
 		int_const(e->i64, e->lm->weight_bytes), int_const(e->i64, (int64_t)weights_hash),
-		bind, check, dims, workspace, steps, step_cost, LLVMConstArray2(e->i64, reserved, 2),
+		bind, check, dims, workspace, steps, step_cost, int_const(e->i64, (int64_t)layout), int_const(e->i64, 0),
 	};
 	LLVMValueRef init = struct_of(e, "dcc_model", sizeof(dcc_model), sizeof f / sizeof *f, f);
 	const char *name = arena_printf(e->m->arena, "%s_model", e->m->name);

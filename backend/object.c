@@ -6,7 +6,7 @@
  *
  *   LLVM's object, patched | padding to 64 | weights
  *
- * A side file holds the same weights and then their hash (8 bytes).  Files are written beside their target and
+ * A side file holds the same weights, then their hash and the hash of the layout (8 bytes each, runtime.c's Footer).  Files are written beside their target and
  * renamed at the end.
  */
 #include "emit.h"
@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "../runtime/dcc.h"
+#include "../runtime/hash.h"
 
 #ifndef SHF_X86_64_LARGE
 #define SHF_X86_64_LARGE 0x10000000
@@ -217,7 +218,7 @@ typedef struct Sink {
 
 static void sink_bytes(Sink *s, const void *bytes, int64_t n)
 {
-	s->hash = hash_bytes(bytes, (size_t)n, s->hash);
+	s->hash += hash_weight_bytes(bytes, (uint64_t)n, (uint64_t)s->pos);
 	if (s->out)
 		write_output(s->out, bytes, (size_t)n);
 	if (s->bytes)
@@ -225,6 +226,7 @@ static void sink_bytes(Sink *s, const void *bytes, int64_t n)
 	s->pos += n;
 }
 
+/* Zeros do not change the hash, wherever they begin. */
 static void sink_zeros(Sink *s, int64_t upto)
 {
 	static const uint8_t zeros[4096];
@@ -262,15 +264,37 @@ static uint64_t hash_weights(LModule *lm)
 	return s.hash;
 }
 
+/* Of all that the code takes for granted of a side file: the code itself, into which small constants went, and the type and place
+ * of each weight; not of names. */
+uint64_t hash_layout(LModule *lm)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	if (!f)
+		fatal_at(NULL, "out of memory");
+	for (int i = 0; i < lm->nfunc; i++)
+		print_lfunc(f, lm->funcs[i]);
+	for (int i = 0; i < lm->nprog; i++)
+		print_lfunc(f, lm->programs[i]);
+	for (int i = 0; i < lm->nweight; i++)
+		fprintf(f, "%s at %lld\n", type_text(lm->m, &lm->weights[i]->type), (long long)lm->weight_off[i]);
+	if (fclose(f))
+		fatal_at(NULL, "out of memory");
+	uint64_t hash = hash_bytes(text, n, (uint64_t)lm->weight_bytes);
+	free(text);
+	return hash ? hash : 1; /* 0: embedded */
+}
+
 void emit_weights_memory(LModule *lm, void **bytes, size_t *size)
 {
-	size_t n = (size_t)lm->weight_bytes + sizeof(uint64_t);
+	size_t n = (size_t)lm->weight_bytes + 2 * sizeof(uint64_t);
 	uint8_t *p = aligned_alloc(WeightAlign, (n + WeightAlign - 1) & ~(size_t)(WeightAlign - 1));
 	if (!p)
 		fatal_at(NULL, "out of memory for %zu bytes of weights", n);
 	Sink s = {.bytes = p};
 	sink_weights(lm, &s);
-	memcpy(p + lm->weight_bytes, &s.hash, sizeof s.hash);
+	memcpy(p + lm->weight_bytes, (uint64_t[]){s.hash, hash_layout(lm)}, 2 * sizeof(uint64_t));
 	*bytes = p;
 	*size = n;
 }
@@ -372,7 +396,7 @@ static void write_with_side_file(LModule *lm, uint8_t *obj, size_t size, const c
 	Out side = open_output(lm->m->arena, weights_path);
 	Sink s = {.out = &side};
 	sink_weights(lm, &s);
-	write_output(&side, &s.hash, sizeof s.hash);
+	write_output(&side, (uint64_t[]){s.hash, hash_layout(lm)}, 2 * sizeof(uint64_t));
 	flush_output(&side);
 	patch_hash(obj, lm->m, s.hash);
 	Out o = open_output(lm->m->arena, path);

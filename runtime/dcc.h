@@ -3,7 +3,8 @@
  * `dcc -o m.o m.onnx` writes m.o and m.h.  The header declares, for a model called NAME:
  *     extern const dcc_model NAME_model;
  *     typedef struct NAME_dims { int64_t <one per symbolic dim>; int64_t threads; } NAME_dims;
- *     size_t NAME_workspace_size(const NAME_dims *);       bytes, for that many threads (0 counts as 1)
+ *     size_t NAME_workspace_size(const NAME_dims *);       bytes, for that many threads (0 counts as 1): a multiple of 64;
+ *                                                          SIZE_MAX if a dim or threads is outside its bounds or the size overflows
  *     int NAME_run(const dcc_args *);                      a dcc_status
  *     int NAME(const NAME_dims *, inputs..., outputs..., workspace, size, exec, error);   the same, typed
  *     int64_t NAME_x_count(const NAME_dims *); size_t NAME_x_bytes(const NAME_dims *);    of each input and output x
@@ -35,6 +36,7 @@ extern "C" {
 #define DCC_ABI 1
 #define DCC_ABI_OLDEST 1
 #define DCC_MAX_RANK 8
+#define DCC_MAX_THREADS 65536
 #define DCC_WORKSPACE_ALIGN 64 /* bytes */
 
 /* Status codes and texts; numbers are stable. */
@@ -79,9 +81,10 @@ typedef struct dcc_tensor {
 typedef struct dcc_exec dcc_exec;
 struct dcc_exec {
 	uint64_t size; /* sizeof(dcc_exec) */
-	int32_t threads; /* n >= 1 */
+	int32_t threads; /* n: 1 .. DCC_MAX_THREADS */
 	int32_t reserved;
-	/* Calls fn(ctx, 0) ... fn(ctx, threads - 1) and returns when all have returned.  If `barrier` is set they must run
+	/* Calls fn(ctx, 0) ... fn(ctx, threads - 1), each once, and returns when all have returned (having called none, if it
+	 * cannot run now: dcc_run then fails with DCC_ERROR_ARGUMENT).  If `barrier` is set they must run
 	 * at the same time, each on its own thread; otherwise any order will do, even one after the other. */
 	void (*run)(dcc_exec *, void (*fn)(void *ctx, int32_t worker), void *ctx);
 	/* Returns once all n workers have called it; what they wrote before is seen after.  NULL: fork-join, one run() a step. */
@@ -95,7 +98,7 @@ typedef struct dcc_args {
 	int32_t ninputs, noutputs;
 	void *workspace; /* aligned to DCC_WORKSPACE_ALIGN */
 	uint64_t workspace_size; /* bytes */
-	const void *weights; /* NULL: embedded; or the side file, mapped, aligned to 64 */
+	const void *weights; /* NULL: embedded; or the side file, mapped, aligned to DCC_WORKSPACE_ALIGN */
 	uint64_t weights_size; /* bytes of the side file */
 	dcc_exec *exec; /* NULL: the calling thread alone */
 	dcc_error *error; /* may be NULL */
@@ -176,7 +179,7 @@ typedef struct dcc_model {
 	const dcc_target *targets; /* best first */
 	const char *const *messages; /* of bad indices, {} stands for the value */
 	const void *weights; /* embedded bytes; NULL if they are in a side file */
-	uint64_t weights_size, weights_hash; /* bytes; FNV-1a-like hash that the side file repeats in its last 8 bytes */
+	uint64_t weights_size, weights_hash; /* bytes without the hashes that a side file ends in */
 	/* Emitted code; syms holds nsymbols values and then the number of threads.
 	 * bind: values from input dims; check: 0 or a dcc_status with text in *error (which may be NULL). */
 	void (*bind)(const dcc_tensor *inputs, int64_t *syms);
@@ -186,7 +189,8 @@ typedef struct dcc_model {
 	const dcc_step *const *steps; /* steps[t]: the nsteps steps of targets[t]; NULL: not described */
 	/* Floating-point operations (a multiply-add is two) of a step, and bytes of the tensors that it reads and writes, each once. */
 	void (*step_cost)(const int64_t *syms, int32_t cost, double *flop, double *bytes);
-	uint64_t reserved[2];
+	uint64_t layout_hash; /* of what the code takes for granted of a side file; 0: embedded */
+	uint64_t reserved;
 } dcc_model;
 
 /* ---- the library ---------------------------------------------------------------------------------------------------- */
@@ -194,8 +198,13 @@ typedef struct dcc_model {
 /* Runs a model.  Returns a dcc_status; details in args->error. */
 int dcc_run(const dcc_model *, const dcc_args *);
 /* Binds the symbols from the dims of `inputs` (data may be NULL) and gives each output's dims and the workspace bytes for
- * `threads`.  Any of dims (DCC_MAX_RANK per output), workspace and error may be NULL. */
+ * `threads` (0 counts as 1).  Any of dims (DCC_MAX_RANK per output), workspace and error may be NULL; they are written if it succeeds.
+ * Allocates and frees a little memory. */
 int dcc_plan(const dcc_model *, const dcc_tensor *inputs, int ninputs, int threads, int64_t *dims, uint64_t *workspace, dcc_error *);
+/* Whether a run will take these weights (NULL: the embedded ones), and whether their bytes are as they were written: a run looks at
+ * size, alignment and layout only, this reads all of them.  A side file ends in a hash of its weights and one of the layout, so an
+ * object runs with every side file that dcc --weights wrote for the same graph with the same options: new weights, same code. */
+int dcc_check_weights(const dcc_model *, const void *weights, uint64_t size, dcc_error *);
 const char *dcc_status_text(int status);
 const char *dcc_version(void);
 size_t dcc_dtype_size(int dtype); /* bytes; 0: unknown */
@@ -205,8 +214,9 @@ size_t dcc_dtype_size(int dtype); /* bytes; 0: unknown */
 #define DCC_CPU_AVX512 2u /* x86-64-v4: F, CD, BW, DQ, VL, and ZMM state enabled */
 uint64_t dcc_cpu_features(void);
 
-/* A small pool: n - 1 threads that sleep between runs and spin for a moment within one.  Not shared between simultaneous runs.
- * NULL: no memory or no threads.  Release with dcc_pool_free, which takes NULL. */
+/* A small pool: n - 1 threads (n is 1 to 1024) that sleep between runs and spin for a moment within one.  NULL: no memory, no threads
+ * or another n.  Release with dcc_pool_free, which takes NULL, when no run has it.  A run on a pool that another run has, or that the
+ * parent of this process made before fork(), fails with DCC_ERROR_ARGUMENT; in the child dcc_pool_free frees the memory. */
 dcc_exec *dcc_pool_new(int threads);
 void dcc_pool_free(dcc_exec *);
 

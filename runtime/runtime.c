@@ -2,16 +2,17 @@
  *
  * Arguments are checked in a fixed order: versions and sizes, counts, each tensor (dtype, rank, constant dims, data),
  * symbols bound and in range, the model's own check (dims that depend on symbols), workspace, weights, target.  The
- * first failure is reported.  Nothing here allocates, locks, calls the system or writes anything but the caller's
+ * first failure is reported.  Nothing that a run does allocates, locks, calls the system or writes anything but the caller's
  * error, outputs and workspace.
  */
 #include <cpuid.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dcc.h"
+#include "hash.h"
 
-enum { MaxThreads = 1 << 16 };
 
 /* ---- CPU --------------------------------------------------------------------------------------------------------- */
 
@@ -242,9 +243,9 @@ static int32_t check_exec(const dcc_exec *exec, dcc_error *err)
 	int32_t code = check_size(exec, exec->size, sizeof *exec, "exec->size is ", err);
 	if (code)
 		return code;
-	if (exec->threads < 1 || exec->threads > MaxThreads)
+	if (exec->threads < 1 || exec->threads > DCC_MAX_THREADS)
 		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->threads is {}, allowed 1..{}", exec->threads,
-				  MaxThreads, 0);
+				  DCC_MAX_THREADS, 0);
 	if (!exec->run)
 		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->run is NULL", 0, 0, 0);
 	if (exec->reserved)
@@ -419,9 +420,18 @@ static int32_t bind_symbols(const dcc_model *model, const dcc_tensor *inputs, in
 	return 0;
 }
 
+static int32_t plan_workspace(const dcc_model *model, const int64_t *syms, uint64_t *bytes, dcc_error *err)
+{
+	*bytes = model->workspace_size(syms);
+	return *bytes > INT64_MAX ? dcc_report(err, DCC_ERROR_RANGE, "the workspace has 2^63 bytes or more", 0, 0, 0) : 0;
+}
+
 static int32_t check_workspace(const dcc_model *model, const dcc_args *args, const int64_t *syms, dcc_error *err)
 {
-	uint64_t need = model->workspace_size(syms);
+	uint64_t need;
+	int32_t code = plan_workspace(model, syms, &need, err);
+	if (code)
+		return code;
 	if (need > args->workspace_size)
 		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace has {} bytes, needs {} with {} thread(s)",
 		                  (int64_t)args->workspace_size, (int64_t)need, syms[model->nsymbols]);
@@ -433,7 +443,32 @@ static int32_t check_workspace(const dcc_model *model, const dcc_args *args, con
 	return 0;
 }
 
-/* The side file is the weights, then 8 bytes of hash. */
+/* What follows the weights in a side file.  Objects of before there was a layout hash end in the weights' hash alone. */
+typedef struct Footer {
+	uint64_t weights_hash, layout_hash;
+} Footer;
+
+static uint64_t read_word(const void *base, uint64_t at)
+{
+	uint64_t word;
+	memcpy(&word, (const char *)base + at, sizeof word);
+	return word;
+}
+
+/* A side file of this layout, whatever its weights are. */
+static int32_t check_side_file(const dcc_model *model, const void *weights, uint64_t size, dcc_error *err)
+{
+	uint64_t footer = model->layout_hash ? sizeof(Footer) : sizeof model->weights_hash;
+	uint64_t last = model->layout_hash ? model->layout_hash : model->weights_hash, expected = model->weights_size + footer;
+	if (size != expected)
+		return fail_got(err, DCC_ERROR_WEIGHTS, "the side file has ", (int64_t)size, " bytes, expected ", (int64_t)expected);
+	if ((uintptr_t)weights % DCC_WORKSPACE_ALIGN)
+		return dcc_report(err, DCC_ERROR_WEIGHTS, "weights are not aligned to {} bytes", DCC_WORKSPACE_ALIGN, 0, 0);
+	if (read_word(weights, size - sizeof last) != last)
+		return dcc_report(err, DCC_ERROR_WEIGHTS, "the side file holds the weights of another model", 0, 0, 0);
+	return 0;
+}
+
 static int32_t check_weights(const dcc_model *model, const dcc_args *args, const void **weights, dcc_error *err)
 {
 	*weights = args->weights ? args->weights : model->weights;
@@ -442,18 +477,22 @@ static int32_t check_weights(const dcc_model *model, const dcc_args *args, const
 	if (!*weights)
 		return dcc_report(err, DCC_ERROR_WEIGHTS,
 				  "the model's weights are in a side file: pass it as args->weights", 0, 0, 0);
-	if (!args->weights)
-		return 0;
-	uint64_t expected = model->weights_size + sizeof model->weights_hash;
-	if (args->weights_size != expected)
-		return fail_got(err, DCC_ERROR_WEIGHTS, "args->weights_size is ", (int64_t)args->weights_size,
-				", expected ", (int64_t)expected);
-	if ((uintptr_t)args->weights % DCC_WORKSPACE_ALIGN)
-		return dcc_report(err, DCC_ERROR_WEIGHTS, "weights are not aligned to {} bytes", DCC_WORKSPACE_ALIGN, 0,
-				  0);
-	if (memcmp((const char *)args->weights + model->weights_size, &model->weights_hash, sizeof model->weights_hash))
-		return dcc_report(err, DCC_ERROR_WEIGHTS, "the side file holds the weights of another model", 0, 0, 0);
-	return 0;
+	return args->weights ? check_side_file(model, args->weights, args->weights_size, err) : 0;
+}
+
+int dcc_check_weights(const dcc_model *model, const void *weights, uint64_t size, dcc_error *err)
+{
+	start_error(err, DCC_OK);
+	if (!model)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "model is NULL", 0, 0, 0);
+	const dcc_args args = {.weights = weights, .weights_size = size};
+	int32_t code = check_model(model, err);
+	if (code || (code = check_weights(model, &args, &weights, err)) || !model->weights_size)
+		return code;
+	uint64_t expected = args.weights && model->layout_hash ? read_word(weights, size - sizeof(Footer)) : model->weights_hash;
+	if (hash_weight_bytes(weights, model->weights_size, 0) != expected)
+		return dcc_report(err, DCC_ERROR_WEIGHTS, "the weights are damaged: their hash is another", 0, 0, 0);
+	return DCC_OK;
 }
 
 static int32_t choose_target(const dcc_model *model, uint32_t wanted, const dcc_target **target, dcc_error *err)
@@ -484,11 +523,13 @@ typedef struct Job { /* what the callees of exec->run share */
 	const dcc_target *target;
 	int32_t workers;
 	int64_t first, last; /* steps */
+	int64_t calls; /* of workers so far */
 } Job;
 
 static void run_worker(void *ctx, int32_t worker)
 {
-	const Job *job = ctx;
+	Job *job = ctx;
+	__atomic_fetch_add(&job->calls, 1, __ATOMIC_RELAXED);
 	job->target->program(job->frame, worker, job->workers, job->first, job->last);
 }
 
@@ -497,22 +538,34 @@ static void meet(const dcc_frame *frame, int64_t worker)
 	frame->exec->barrier(frame->exec, (int32_t)worker);
 }
 
-static void run_program(const dcc_model *model, const dcc_target *target, dcc_frame *frame)
+/* An exec that calls too few workers must not look like a run: a pool does so in a forked child, which lacks its threads. */
+static int32_t fork_join(Job *job, dcc_exec *exec, int64_t first, int64_t last, dcc_error *err)
+{
+	job->first = first;
+	job->last = last;
+	job->calls = 0;
+	exec->run(exec, run_worker, job);
+	if (job->calls == job->workers)
+		return 0;
+	return dcc_report(err, DCC_ERROR_ARGUMENT, "exec called {} of its {} workers (a pool is in use elsewhere, or was forked)",
+	                  job->calls, job->workers, 0);
+}
+
+static int32_t run_program(const dcc_model *model, const dcc_target *target, dcc_frame *frame, dcc_error *err)
 {
 	dcc_exec *exec = frame->exec;
-	Job job = {frame, target, exec ? exec->threads : 1, 0, model->nsteps};
+	Job job = {frame, target, exec ? exec->threads : 1, 0, model->nsteps, 0};
+	int32_t code = 0;
 	if (!exec) {
 		run_worker(&job, 0);
 	} else if (exec->barrier) {
 		frame->barrier = meet;
-		exec->run(exec, run_worker, &job);
+		code = fork_join(&job, exec, 0, model->nsteps, err);
 	} else {
-		for (int step = 0; step < model->nsteps; step++) {
-			job.first = step;
-			job.last = step + 1;
-			exec->run(exec, run_worker, &job);
-		}
+		for (int step = 0; step < model->nsteps && !code; step++)
+			code = fork_join(&job, exec, step, step + 1, err);
 	}
+	return code;
 }
 
 static int32_t report_failure(const dcc_model *model, const int64_t *status, dcc_error *err)
@@ -561,16 +614,15 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 	    (code = choose_target(model, args->target, &target, err)))
 		return code;
 	frame.weights = weights;
-	run_program(model, target, &frame);
-	return report_failure(model, status, err);
+	code = run_program(model, target, &frame, err);
+	return code ? code : report_failure(model, status, err);
 }
 
-/* The model's check wants outputs: it gets those that it would produce itself. */
-static int32_t check_inputs_only(const dcc_model *model, const dcc_tensor *inputs, const int64_t *syms,
-				 const int64_t *dims, dcc_error *err)
+/* The dims of the outputs, and the model's check of them and the inputs; the check wants outputs. */
+static int32_t plan_outputs(const dcc_model *model, const dcc_tensor *inputs, const int64_t *syms, int64_t *dims,
+			    dcc_tensor *outputs, dcc_error *err)
 {
-	dcc_tensor outputs[model->noutputs + 1];
-	memset(outputs, 0, sizeof outputs);
+	model->output_dims(syms, dims);
 	for (int i = 0; i < model->noutputs; i++) {
 		outputs[i].dtype = model->outputs[i].dtype;
 		outputs[i].rank = model->outputs[i].rank;
@@ -589,21 +641,26 @@ int dcc_plan(const dcc_model *model, const dcc_tensor *inputs, int ninputs, int 
 	int32_t code = check_model(model, err);
 	if (code)
 		return code;
-	if (threads < 0 || threads > MaxThreads)
-		return dcc_report(err, DCC_ERROR_ARGUMENT, "threads is {}, allowed 0..{}", threads, MaxThreads, 0);
+	if (threads < 0 || threads > DCC_MAX_THREADS)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "threads is {}, allowed 0..{}", threads, DCC_MAX_THREADS, 0);
 	if ((code = check_count(&in, inputs, ninputs, model->ninputs)) ||
 	    (code = check_tensors(&in, model->inputs, inputs, model->ninputs, false)))
 		return code;
-	int64_t syms[model->nsymbols + 1], out[(model->noutputs + 1) * DCC_MAX_RANK];
-	if ((code = bind_symbols(model, inputs, threads ? threads : 1, syms, err)))
-		return code;
-	memset(out, 0, sizeof out);
-	model->output_dims(syms, out);
-	if ((code = check_inputs_only(model, inputs, syms, out, err)))
-		return code;
-	if (dims)
-		memcpy(dims, out, (size_t)model->noutputs * DCC_MAX_RANK * sizeof *dims);
-	if (workspace)
-		*workspace = model->workspace_size(syms);
-	return DCC_OK;
+	size_t nout = (size_t)model->noutputs, row = DCC_MAX_RANK * sizeof *dims;
+	dcc_tensor *outputs = calloc(nout + 1, sizeof *outputs + row); /* as many as the model has: too many for a stack */
+	int64_t syms[model->nsymbols + 1], *out = (int64_t *)(void *)(outputs + nout);
+	uint64_t bytes = 0;
+	if (!outputs)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "no memory to plan {} outputs", model->noutputs, 0, 0);
+	code = bind_symbols(model, inputs, threads ? threads : 1, syms, err);
+	if (!code)
+		code = plan_outputs(model, inputs, syms, out, outputs, err);
+	if (!code)
+		code = plan_workspace(model, syms, &bytes, err);
+	if (!code && dims)
+		memcpy(dims, out, nout * row);
+	if (!code && workspace)
+		*workspace = bytes;
+	free(outputs);
+	return code;
 }

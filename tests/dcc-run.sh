@@ -43,7 +43,26 @@ expect 0 '^y: f32\[3, 8, 48\]' "$run" "$tmp/m.so" --random 1 -D batch=3
 expect 0 'PASS' "$run" "$tmp/w.o" --weights "$tmp/w.bin" --check "$tmp/model/test_data_set_0"
 expect 1 'weights are in a side file' "$run" "$tmp/w.o" --check "$tmp/model/test_data_set_0"
 head -c -1 "$tmp/w.bin" >"$tmp/short.bin"
-expect 1 'weights_size is' "$run" "$tmp/w.o" --weights "$tmp/short.bin" --random 1
+expect 1 'the side file has' "$run" "$tmp/w.o" --weights "$tmp/short.bin" --random 1
+
+# Weights of another model of the same graph fit the same code; those of another graph do not.
+scale() { # NAME WEIGHTS
+	printf 'dcc-ir 1 stage import\nmodel m\nsym n in 1..64\nconst @w: f32[2, 3] = [%s]\nconst @s: f32[] = [%s]\n' "$2" "${3-0.5}"
+	printf 'func @main(%%x: f32[n, 2]) -> (y: f32[n, 3]) {\n  %%0: f32[n, 3] = matmul %%x, @w\n  %%y: f32[n, 3] = mul %%0, @s\n  return %%y\n}\n'
+} >"$tmp/$1.ir"
+scale a '1, 2, 3, 4, 5, 6'
+scale b '6, 5, 4, 3, 2, 1'
+scale c '1, 2, 3, 4, 5, 6' 0.25
+for name in a b c; do
+	expect 0 '^$' "$build/dcc" --weights="$tmp/$name.w" -o "$tmp/$name.o" "$tmp/$name.ir"
+done
+for name in b c; do
+	mkdir "$tmp/$name"
+	expect 0 '^$' "$run" "$tmp/$name.o" --weights "$tmp/$name.w" --random 1 --save "$tmp/$name"
+	expect 0 PASS "$run" "$tmp/a.o" --weights "$tmp/$name.w" --check "$tmp/$name" --tol 0
+done
+expect 1 FAIL "$run" "$tmp/a.o" --weights "$tmp/a.w" --check "$tmp/b"
+expect 1 'another model' "$run" "$tmp/a.o" --weights "$tmp/w.bin" --check "$tmp/b"
 
 # The line protocol.
 serve() {

@@ -96,6 +96,20 @@ int main(void)
 	CHECK(dcc_add_(INT64_MAX, 1) == INT64_MAX && dcc_add_(INT64_MIN, -1) == INT64_MIN && dcc_add_(3, -5) == -2);
 	CHECK(dcc_mul_(INT64_MIN, -1) == INT64_MAX && dcc_mul_(INT64_MAX, -2) == INT64_MIN && dcc_mul_(-3, 5) == -15);
 
+	/* The workspace, too, where no run can be. */
+	sizes_dims good = {.n = 5, .m = 7, .threads = 3}, bad = good;
+	CHECK(sizes_workspace_size(&good) < 1 << 20 && sizes_workspace_size(&good) % DCC_WORKSPACE_ALIGN == 0);
+	bad.n = -1;
+	CHECK(sizes_workspace_size(&bad) == SIZE_MAX);
+	bad.n = INT64_C(1) << 31;
+	CHECK(sizes_workspace_size(&bad) == SIZE_MAX);
+	bad = good, bad.threads = -1;
+	CHECK(sizes_workspace_size(&bad) == SIZE_MAX);
+	bad.threads = DCC_MAX_THREADS + 1;
+	CHECK(sizes_workspace_size(&bad) == SIZE_MAX);
+	bad.threads = 0, good.threads = 1;
+	CHECK(sizes_workspace_size(&bad) == sizes_workspace_size(&good));
+
 	/* State: the buffer is the capacity's, whatever is in it. */
 	step_dims s = {.past = 3};
 	CHECK(step_past_k_count(&s) == 24 && step_past_k_capacity(&s) == 32 * 8 && step_past_k_bytes(&s) == 32 * 8 * sizeof(float));

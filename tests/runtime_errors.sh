@@ -268,7 +268,7 @@ static void test_memory(void)
 	call.args.weights = NULL;
 	EXPECT(run(), DCC_ERROR_WEIGHTS, "the model's weights are in a side file: pass it as args->weights");
 	call.args.weights_size--;
-	snprintf(text, sizeof text, "args->weights_size is %zu, expected %zu", call.weights_size - 1, call.weights_size);
+	snprintf(text, sizeof text, "the side file has %zu bytes, expected %zu", call.weights_size - 1, call.weights_size);
 	EXPECT(run(), DCC_ERROR_WEIGHTS, text);
 	call.args.weights = (char *)call.args.weights + 4;
 	EXPECT(run(), DCC_ERROR_WEIGHTS, "weights are not aligned to 64 bytes");

@@ -3,11 +3,15 @@
  * x: f32[seq, 4], keep: bool[seq], pick: i64[n]  ->  y: f32[seq, 4] = 2 * x, rows in reverse.  Step 0 writes 2 * x to
  * the workspace and checks pick, step 1 reads rows that another worker wrote: wrong without a barrier between the two.
  */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "../runtime/dcc.h"
+#include "../runtime/hash.h"
 #include "test.h"
 
 enum { Cols = 4, MaxSeq = 1024 };
@@ -284,11 +288,46 @@ static void test_memory(void)
 	EXPECT(DCC_OK, "");
 	call.args.weights = &side;
 	call.args.weights_size = 71;
-	EXPECT(DCC_ERROR_WEIGHTS, "args->weights_size is 71, expected 72");
+	EXPECT(DCC_ERROR_WEIGHTS, "the side file has 71 bytes, expected 72");
 	side.hash++;
 	call.args.weights = &side;
 	call.args.weights_size = 72;
 	EXPECT(DCC_ERROR_WEIGHTS, "the side file holds the weights of another model");
+}
+
+/* Other weights of the same layout run; damage, another layout and another size are told apart. */
+static void test_swap(void)
+{
+	static struct {
+		_Alignas(64) float scale;
+		char pad[60];
+		uint64_t hash, layout;
+	} side = {.scale = 3.0f, .layout = 0x77};
+	side.hash = hash_weight_bytes(&side, 64, 0);
+	reset_call(8, 2);
+	call.model.weights = NULL;
+	call.model.layout_hash = 0x77;
+	call.args.weights = &side;
+	call.args.weights_size = 80;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	CHECK(call.y[0] == 3 * call.x[7 * Cols]);
+	CHECK_EQ(dcc_check_weights(&call.model, &side, 80, &call.error), DCC_OK);
+	side.pad[17] = 1;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK); /* it does not read all of them */
+	CHECK_EQ(dcc_check_weights(&call.model, &side, 80, &call.error), DCC_ERROR_WEIGHTS);
+	CHECK_STR(call.error.text, "the weights are damaged: their hash is another");
+	CHECK_EQ(dcc_check_weights(&call.model, &side, 72, NULL), DCC_ERROR_WEIGHTS);
+	CHECK_EQ(dcc_check_weights(&call.model, NULL, 0, NULL), DCC_ERROR_WEIGHTS);
+	CHECK_EQ(dcc_check_weights(NULL, &side, 80, NULL), DCC_ERROR_ARGUMENT);
+	side.layout++;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_WEIGHTS);
+	CHECK_STR(call.error.text, "the side file holds the weights of another model");
+	call.model = new_model();
+	CHECK_EQ(dcc_check_weights(&call.model, NULL, 0, NULL), DCC_ERROR_WEIGHTS);
+	call.model.weights_hash = hash_weight_bytes(&weights, 64, 0);
+	CHECK_EQ(dcc_check_weights(&call.model, NULL, 0, &call.error), DCC_OK);
+	CHECK(hash_weight_bytes("12345678ab", 10, 8) == hash_weight_bytes("12345678", 8, 8) + hash_weight_bytes("ab", 2, 16));
+	CHECK(hash_weight_bytes("a\0", 2, 0) != hash_weight_bytes("\0a", 2, 0));
 }
 
 static void test_targets(void)
@@ -363,6 +402,122 @@ static void test_exec(void)
 	EXPECT(DCC_ERROR_ARGUMENT, "exec->run is NULL");
 }
 
+/* Calls all workers but the last. */
+static void run_too_few(dcc_exec *exec, void (*fn)(void *, int32_t), void *ctx)
+{
+	for (int i = 0; i < exec->threads - 1; i++)
+		fn(ctx, i);
+}
+
+/* A run inside of a run, on the same pool. */
+static dcc_exec *taken;
+static int inner_status;
+static void run_within(const dcc_frame *f, int64_t worker, int64_t workers, int64_t first, int64_t last)
+{
+	static Call inner;
+	if (worker == 0) {
+		inner = call;
+		inner.model.targets = targets + 1;
+		inner.args.inputs = inner.in;
+		inner.args.exec = taken;
+		inner_status = dcc_run(&inner.model, &inner.args);
+	}
+	program(f, worker, workers, first, last);
+}
+
+static void test_pool_misuse(void)
+{
+	static const dcc_target within = {"within", 0, run_within};
+	dcc_exec few = {.size = sizeof few, .threads = 3, .run = run_too_few};
+	reset_call(8, 2);
+	call.args.exec = &few;
+	EXPECT(DCC_ERROR_ARGUMENT, "exec called 2 of its 3 workers (a pool is in use elsewhere, or was forked)");
+
+	taken = dcc_pool_new(2);
+	call.args.exec = taken;
+	call.model.targets = &within;
+	call.model.ntargets = 1;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	CHECK_EQ(inner_status, DCC_ERROR_ARGUMENT);
+	check_answer(8);
+
+	reset_call(8, 2);
+	call.args.exec = taken;
+	pid_t child = fork();
+	if (child == 0) {
+		alarm(10); /* instead of a hang */
+		int status = dcc_run(&call.model, &call.args);
+		dcc_pool_free(taken);
+		call.args.exec = dcc_pool_new(2); /* its own works */
+		_exit(status == DCC_ERROR_ARGUMENT && dcc_run(&call.model, &call.args) == DCC_OK ? 7 : 1);
+	}
+	int status = 0;
+	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+	CHECK_EQ(WEXITSTATUS(status), 7);
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	dcc_pool_free(taken);
+	CHECK(dcc_pool_new(0) == NULL && dcc_pool_new(-1) == NULL && dcc_pool_new(1025) == NULL);
+	dcc_pool_free(NULL);
+}
+
+static uint64_t too_large(const int64_t *syms)
+{
+	(void)syms;
+	return UINT64_MAX;
+}
+
+/* The sizes of what cannot run are an error, not a number to allocate. */
+static void test_overflow(void)
+{
+	uint64_t bytes = 5;
+	reset_call(8, 2);
+	call.model.workspace_size = too_large;
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 1, NULL, &bytes, &call.error), DCC_ERROR_RANGE);
+	CHECK_STR(call.error.text, "the workspace has 2^63 bytes or more");
+	CHECK_EQ(bytes, 5);
+	call.args.workspace_size = UINT64_MAX;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_RANGE);
+}
+
+enum { Many = 20000 };
+static int32_t check_many(const dcc_tensor *in, const dcc_tensor *out, const int64_t *syms, dcc_error *err)
+{
+	(void)in, (void)err;
+	return out[Many - 1].dims[0] == syms[0] ? 0 : DCC_ERROR_SHAPE;
+}
+
+static void many_dims(const int64_t *syms, int64_t *dims)
+{
+	for (int i = 0; i < Many; i++)
+		dims[(size_t)i * DCC_MAX_RANK] = syms[0];
+}
+
+static void *plan_many(void *arg)
+{
+	static dcc_port ports[Many];
+	(void)arg;
+	for (int i = 0; i < Many; i++)
+		ports[i] = (dcc_port){.name = "y", .dtype = DCC_F32, .rank = 1, .dims = {-1}};
+	reset_call(8, 2);
+	call.model.noutputs = Many;
+	call.model.outputs = ports;
+	call.model.check = check_many;
+	call.model.output_dims = many_dims;
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 1, NULL, NULL, &call.error), DCC_OK);
+	return NULL;
+}
+
+/* However many outputs there are, a small stack will do. */
+static void test_plan_stack(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 128 << 10);
+	CHECK(!pthread_create(&thread, &attr, plan_many, NULL) && !pthread_join(thread, NULL));
+	pthread_attr_destroy(&attr);
+}
+
 static void test_plan(void)
 {
 	int64_t dims[DCC_MAX_RANK];
@@ -408,10 +563,14 @@ int main(void)
 	test_larger_args();
 	test_tensors();
 	test_memory();
+	test_swap();
 	test_targets();
 	test_index();
 	test_exec();
+	test_pool_misuse();
 	test_plan();
+	test_plan_stack();
+	test_overflow();
 	test_report();
 	return test_end("runtime");
 }

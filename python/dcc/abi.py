@@ -96,7 +96,8 @@ class Descriptor(ctypes.Structure):  # dcc_model
         ("workspace_size", c_void_p),
         ("steps", c_void_p),
         ("step_cost", c_void_p),
-        ("reserved", c_uint64 * 2),
+        ("layout_hash", c_uint64),
+        ("reserved", c_uint64),
     ]
 
 

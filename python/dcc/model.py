@@ -23,7 +23,7 @@ DTYPES = {
 }  # fmt: skip
 NAMES = {number: name for name, number in DTYPES.items()}
 
-MAX_THREADS = 1 << 16
+MAX_THREADS = 1 << 16  # DCC_MAX_THREADS
 MAX_KEPT = 4  # workspaces, and pools of one size, that wait for the next run
 
 
