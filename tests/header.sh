@@ -159,5 +159,79 @@ if [ "$sanitized" = 0 ]; then
 	fi
 fi
 
+# ---- C++ -------------------------------------------------------------------------------------------------------------
+
+cat >app.cc <<'CC'
+#include <cstdio>
+#include <dcc.hpp>
+
+#include "step.h"
+#include "window.h"
+
+static int failed;
+#define CHECK(c) ((c) ? 0 : (failed++, std::printf("line %d: %s\n", __LINE__, #c)))
+
+template <class F> static int status_of(F f)
+{
+	try {
+		f();
+	} catch (const dcc::error &e) {
+		return e.status();
+	}
+	return 0;
+}
+
+int main()
+{
+	// The cache lives in the application's buffers; the model finds the place of k and v.
+	step_dims dims = {};
+	std::vector<float> k(step_past_k_bytes(&dims) / sizeof(float)), v(k.size());
+	dcc::model step(step_model, 2);
+	int64_t token = 5;
+	for (int64_t past = 0; past < 3; past++) {
+		std::vector<dcc::tensor> out = step({dcc::tensor(&token, {1}), dcc::tensor(k.data(), {1, 2, past, 4}),
+		                                     dcc::tensor(v.data(), {1, 2, past, 4})});
+		CHECK(out.size() == 3 && out[1].data == k.data() && out[2].shape()[2] == past + 1);
+		CHECK(out[0].as<float>().size() == 16);
+		CHECK(status_of([&] { out[0].as<double>(); }) == DCC_ERROR_DTYPE);
+	}
+	CHECK(k[0] == k[4] && k[4] == k[8] && k[12] == 0); // the same token three times
+	CHECK(status_of([&] { step({dcc::tensor(&token, {1})}); }) == DCC_ERROR_ARGUMENT);
+	CHECK(status_of([&] { step({}); }) == DCC_ERROR_ARGUMENT);
+	CHECK(status_of([&] { dcc::tensor(&token, {1, 1, 1, 1, 1, 1, 1, 1, 1}); }) == DCC_ERROR_SHAPE);
+	CHECK(status_of([&] { dcc::pool(-1); }) == DCC_ERROR_ARGUMENT);
+
+	// A side file; outputs in the application's memory; a window that slides.
+	dcc::weights side("w.bin");
+	side.check(window_model);
+	dcc::model window(window_model, 1, &side);
+	std::vector<float> x(6, 1.f), past(80 * 6), y(4 * 6);
+	std::vector<dcc::tensor> in = {dcc::tensor(x.data(), {1, 1, 6}), dcc::tensor(past.data(), {3, 1, 6})};
+	std::vector<dcc::tensor> out = window.plan(in);
+	CHECK(out[0].size() == 24 && out[0].data == nullptr);
+	out[0].data = y.data();
+	out[1].data = past.data() + 6;
+	window.run(in, out);
+	CHECK(y[17] == 0 && y[18] == 1 && past[18] == 1);
+	CHECK(window(in)[1].data == past.data() + 6);
+	CHECK(status_of([] { dcc::weights("no-such-file"); }) == DCC_ERROR_WEIGHTS);
+	CHECK(status_of([&] { side.check(step_model); }) == DCC_ERROR_WEIGHTS);
+	dcc::workspace a(100), b(std::move(a));
+	CHECK(b.size() == 100 && a.size() == 0 && reinterpret_cast<uintptr_t>(b.data()) % DCC_WORKSPACE_ALIGN == 0);
+	try {
+		b.reserve(SIZE_MAX);
+		failed++;
+	} catch (const std::bad_alloc &) {
+	}
+	return failed != 0;
+}
+CC
+if ! command -v c++ >/dev/null; then
+	echo "header: no C++ compiler; dcc.hpp not checked"
+elif [ "$sanitized" = 0 ]; then
+	expect 0 '^$' c++ -std=c++11 "${strict[@]}" app.cc step.o window.o "$build/libdcc.a" -o cxx
+	expect 0 '^$' ./cxx
+fi
+
 echo "header: $checks checks, $failed failed"
 [ $failed = 0 ]

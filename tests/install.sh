@@ -61,9 +61,10 @@ if [ "$sanitized" = 0 ]; then
 		expect 0 '^$' cc -std=c11 "${warn[@]}" $how "${cflags[@]}" -I. "$src/examples/c/app.c" dynconv.o \
 			"${libs[@]}" -lm -o app
 		expect 0 '1632 outputs, .* two threads give the same bits' ./app
-		expect 0 '^$' c++ -std=c++17 "${warn[@]}" -Wpedantic $how "${cflags[@]}" -I. "$src/examples/cpp/app.cpp" dynconv.o \
+		expect 0 '^$' c++ -std=c++11 "${warn[@]}" -Wpedantic $how "${cflags[@]}" -I. "$src/examples/cpp/app.cpp" dynconv.o \
 			"${libs[@]}" -o app
 		expect 0 '^dynconv: 1632 outputs' ./app
+		expect 0 'the typed call gives the same' ./app
 		expect 0 "a wrong shape: input 'x': dim 2 is 24, expected 48" ./app
 	done
 
@@ -94,23 +95,44 @@ if [ "$sanitized" = 0 ]; then
 		dcc_add_model(m ../dynconv.onnx NAME dynconv WEIGHTS m.bin OPTIONS -march=avx2)
 		add_library(part SHARED app.cpp)
 		target_link_libraries(part PRIVATE m)
-		set_target_properties(part PROPERTIES CXX_STANDARD 17)
+		set_target_properties(part PROPERTIES CXX_STANDARD 11)
 		add_executable(run main.cpp)
 		target_link_libraries(run PRIVATE part)
 	END
-	sed 's/int main()/int run()/' "$src/examples/cpp/app.cpp" >cmake/app.cpp
+	cat >cmake/app.cpp <<-'END'
+		#include <cstdio>
+		#include <dcc.hpp>
+		#include "dynconv.h"
+		static size_t run_with(const dcc::weights *side)
+		{
+			std::vector<float> x(2 * 48);
+			return dcc::model(dynconv_model, 1, side)({dcc::tensor(x.data(), {1, 2, 48})})[0].size();
+		}
+		int run()
+		{
+			try {
+				run_with(nullptr);
+			} catch (const dcc::error &e) {
+				std::puts(e.what());
+			}
+			dcc::weights side("out2/m.bin");
+			side.check(dynconv_model);
+			std::printf("%zu outputs\n", run_with(&side));
+			return 0;
+		}
+	END
 	echo 'int run(); int main() { return run(); }' >cmake/main.cpp
 	expect 0 'written to' cmake -S cmake -B out2 "-DCMAKE_PREFIX_PATH=$prefix"
 	expect 0 'Built target run|Linking CXX executable run' cmake --build out2
-	expect 134 'weights are in a side file' out2/run
-	expect 0 . ls out2/m.bin
+	expect 0 'weights are in a side file' out2/run
+	expect 0 '^96 outputs$' out2/run
 fi
 
 # -shared: what it exports, what it needs, and that it runs on its own.
 expect 0 '^$' "$dcc" -shared -o m.so "$model"
 if [ "$sanitized" = 0 ]; then
 	exported=$(nm -D --defined-only m.so | cut -d' ' -f3 | sort | tr '\n' ' ')
-	expect 0 '^dcc_cpu_features .*dcc_run .*dynconv_model dynconv_run dynconv_workspace_size $' echo "$exported"
+	expect 0 '^dcc_check_weights .*dcc_run .*dynconv_model dynconv_run dynconv_workspace_size $' echo "$exported"
 	expect 1 '^$' grep -vE '^(dcc|dynconv)_' <(tr ' ' '\n' <<<"${exported% }")
 	expect 0 '^1$' grep -c NEEDED <(readelf -d m.so)
 	expect 1 '^$' grep TEXTREL <(readelf -d m.so)
