@@ -52,16 +52,50 @@ static const void *table_of(const Elf *e, const Elf64_Shdr *s, size_t item, size
 		       : NULL;
 }
 
+/* The text at `offset` of a string table; NULL if it does not end there. */
+static const char *text_at(const Elf *e, const Elf64_Shdr *strings, uint32_t offset)
+{
+	if (!in_file(e, strings->sh_offset, strings->sh_size) || offset >= strings->sh_size)
+		return NULL;
+	const char *s = (const char *)e->bytes + strings->sh_offset + offset;
+	return strnlen(s, strings->sh_size - offset) < strings->sh_size - offset ? s : NULL;
+}
+
+int find_section(const Elf *e, const char *name)
+{
+	const Elf64_Ehdr *h = (const void *)e->bytes;
+	for (int i = 1; i < e->nsection && h->e_shstrndx < e->nsection; i++) {
+		const char *text = text_at(e, &e->sections[h->e_shstrndx], e->sections[i].sh_name);
+		if (text && !strcmp(text, name))
+			return i;
+	}
+	return 0;
+}
+
+void each_undefined(const Elf *e, void (*see)(void *ctx, const char *name), void *ctx)
+{
+	for (int i = 0; i < e->nsection; i++) {
+		const Elf64_Shdr *table = &e->sections[i];
+		size_t n;
+		const Elf64_Sym *syms = table_of(e, table, sizeof *syms, &n);
+		if (table->sh_type != SHT_SYMTAB || table->sh_link >= (uint32_t)e->nsection)
+			continue;
+		for (size_t s = 0; syms && s < n; s++) {
+			const char *name = text_at(e, &e->sections[table->sh_link], syms[s].st_name);
+			if (syms[s].st_shndx == SHN_UNDEF && name && *name)
+				see(ctx, name);
+		}
+	}
+}
+
 /* ---- the descriptor's symbol --------------------------------------------------------------------------------------- */
 
 /* The name at `offset` of a string table if it ends in _model. */
 static const char *model_name(const Elf *e, const Elf64_Shdr *strings, uint32_t offset)
 {
-	if (!in_file(e, strings->sh_offset, strings->sh_size) || offset >= strings->sh_size)
-		return NULL;
-	const char *s = (const char *)e->bytes + strings->sh_offset + offset;
-	size_t n = strnlen(s, strings->sh_size - offset);
-	return n < strings->sh_size - offset && n > 6 && !strcmp(s + n - 6, "_model") ? s : NULL;
+	const char *s = text_at(e, strings, offset);
+	size_t n = s ? strlen(s) : 0;
+	return n > 6 && !strcmp(s + n - 6, "_model") ? s : NULL;
 }
 
 static bool is_global_data(const Elf64_Sym *s)

@@ -6,6 +6,7 @@
 #include <llvm-c/DebugInfo.h>
 
 #include "backend.h"
+#include "elf.h"
 
 typedef struct Emit {
 	LModule *lm;
@@ -81,7 +82,6 @@ uint64_t hash_layout(LModule *);
 
 /* model.c: descriptor and exported functions.  Names of the globals that object.c looks for in the object. */
 void emit_model(Emit *, uint64_t weights_hash);
-#define WEIGHTS_SECTION ".lrodata.dcc"
 enum { WeightsPlaceholder = 64 }; /* bytes */
 
 #endif

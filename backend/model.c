@@ -209,7 +209,7 @@ static LLVMValueRef weights_global(Emit *e)
 	LLVMValueRef zero = LLVMConstNull(LLVMArrayType2(e->i8, WeightsPlaceholder));
 	const char *name = arena_printf(e->m->arena, "%s.weights", e->m->name);
 	LLVMValueRef g = global_const(e, name, zero, LLVMInternalLinkage);
-	LLVMSetSection(g, WEIGHTS_SECTION);
+	LLVMSetSection(g, DCC_WEIGHTS_SECTION);
 	LLVMSetAlignment(g, 64);
 	return g;
 }

@@ -306,7 +306,7 @@ static Elf64_Shdr *section_headers(uint8_t *obj)
 	return (void *)(obj + ((Elf64_Ehdr *)(void *)obj)->e_shoff);
 }
 
-static Elf64_Shdr *find_section(uint8_t *obj, const char *name)
+static Elf64_Shdr *section_of(uint8_t *obj, const char *name)
 {
 	const Elf64_Ehdr *h = (void *)obj;
 	Elf64_Shdr *s = section_headers(obj);
@@ -319,7 +319,7 @@ static Elf64_Shdr *find_section(uint8_t *obj, const char *name)
 
 static Elf64_Sym *symbols(uint8_t *obj, uint64_t *n, const char **names)
 {
-	const Elf64_Shdr *s = find_section(obj, ".symtab");
+	const Elf64_Shdr *s = section_of(obj, ".symtab");
 	*n = s->sh_size / sizeof(Elf64_Sym);
 	*names = (char *)obj + section_headers(obj)[s->sh_link].sh_offset;
 	return (void *)(obj + s->sh_offset);
@@ -341,7 +341,7 @@ static void patch_hash(uint8_t *obj, Module *m, uint64_t hash)
 /* Makes the weights section the `bytes` bytes at `offset` of the file. */
 static void patch_weights(uint8_t *obj, uint64_t offset, uint64_t bytes)
 {
-	Elf64_Shdr *s = find_section(obj, WEIGHTS_SECTION);
+	Elf64_Shdr *s = section_of(obj, DCC_WEIGHTS_SECTION);
 	const char *names;
 	uint64_t n;
 	Elf64_Sym *sym = symbols(obj, &n, &names);

@@ -10,7 +10,7 @@ input=examples/dynconv.data/input.npy
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-mkdir "$tmp/set" "$tmp/other" "$tmp/model" "$tmp/empty"
+mkdir "$tmp/model" "$tmp/empty"
 expect 0 'usage: dcc-run' "$run" --help
 expect 0 '^dcc-run [0-9]' "$run" --version
 
@@ -45,6 +45,15 @@ expect 1 'weights are in a side file' "$run" "$tmp/w.o" --check "$tmp/model/test
 head -c -1 "$tmp/w.bin" >"$tmp/short.bin"
 expect 1 'the side file has' "$run" "$tmp/w.o" --weights "$tmp/short.bin" --random 1
 
+# Weights of 3 GB (all but the first are a hole in the file) stay in the file.
+cp "$tmp/m.o" "$tmp/big.o"
+number=$(readelf -SW "$tmp/big.o" | sed -n 's/^ *\[ *\([0-9]*\)\] \.lrodata\.dcc .*/\1/p')
+header=$(($(od -An -t u8 -j 40 -N 8 "$tmp/big.o") + 64 * number))
+begin=$(od -An -t u8 -j $((header + 24)) -N 8 "$tmp/big.o")
+truncate -s $((begin + (3 << 30))) "$tmp/big.o"
+printf '\0\0\0\xc0\0\0\0\0' | dd of="$tmp/big.o" bs=1 seek=$((header + 32)) conv=notrunc status=none
+expect 0 PASS "$run" "$tmp/big.o" --check "$tmp/model/test_data_set_0"
+
 # Weights of another model of the same graph fit the same code; those of another graph do not.
 scale() { # NAME WEIGHTS
 	printf 'dcc-ir 1 stage import\nmodel m\nsym n in 1..64\nconst @w: f32[2, 3] = [%s]\nconst @s: f32[] = [%s]\n' "$2" "${3-0.5}"
@@ -57,7 +66,6 @@ for name in a b c; do
 	expect 0 '^$' "$build/dcc" --weights="$tmp/$name.w" -o "$tmp/$name.o" "$tmp/$name.ir"
 done
 for name in b c; do
-	mkdir "$tmp/$name"
 	expect 0 '^$' "$run" "$tmp/$name.o" --weights "$tmp/$name.w" --random 1 --save "$tmp/$name"
 	expect 0 PASS "$run" "$tmp/a.o" --weights "$tmp/$name.w" --check "$tmp/$name" --tol 0
 done
@@ -93,7 +101,13 @@ expect 1 'a number from 1 to' "$run" $model --random 1 --threads 0
 expect 1 '-D wants SYM=N' "$run" $model --random 1 -D seq
 expect 1 'cannot be read' "$run" $model --check "$tmp/nowhere"
 expect 1 'has no output_0.pb' "$run" $model --check "$tmp"
-expect 1 'cannot be written' "$run" $model --random 1 --save "$tmp/nowhere"
+expect 1 "$tmp/nowhere/set: error: cannot be made: No such" "$run" $model --random 1 --save "$tmp/nowhere/set"
+expect 1 'bad.o: error: cannot be made: File exists' "$run" $model --random 1 --save "$tmp/bad.o"
+mkdir "$tmp/model/output_0.pb" # a folder where a file should be
+expect 1 'output_0.pb: error: cannot be written' "$run" $model --random 1 --save "$tmp/model"
+printf 'extern int dcc_run(void), odd(void); int (*const t_model[])(void) = {dcc_run, odd};' >"$tmp/odd.c"
+cc -c -o "$tmp/odd.o" "$tmp/odd.c"
+expect 1 "calls the function 'odd', which is not loaded" "$run" "$tmp/odd.o" --random 1
 
 echo "dcc-run: $checks checks, $failed failed"
 [ $failed = 0 ]

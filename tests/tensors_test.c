@@ -20,6 +20,16 @@ static const char *write_file(const char *name, const void *bytes, size_t size)
 	exit(1);
 }
 
+/* The last tensor of a file. */
+static void read_tensor(Arena *arena, const char *file, NamedTensor *out)
+{
+	TensorList list = {0};
+	read_tensor_file(arena, file, &list);
+	for (int i = 0; i < list.n - 1; i++)
+		free_tensor(&list.items[i].t);
+	*out = list.n ? list.items[list.n - 1] : (NamedTensor){0};
+}
+
 /* Whether the bytes are accepted; the message otherwise. */
 static bool read_bytes(const char *name, const void *bytes, size_t size, NamedTensor *out, char **message)
 {
@@ -56,7 +66,7 @@ static bool read_bytes(const char *name, const void *bytes, size_t size, NamedTe
 static void spoil(const char *name, const uint8_t *bytes, size_t size)
 {
 	static const uint8_t values[] = {0, 1, 0x7f, 0x80, 0xff};
-	uint8_t copy[512];
+	uint8_t copy[1024];
 	NamedTensor t;
 	char *message;
 	for (size_t n = 0; n < size; n++) {
@@ -101,6 +111,61 @@ static const uint8_t bools[] = {0x08, 3, 0x10, 9, 0x2a, 3, 1, 0, 1};
 static const char npy[] =
     "\x93NUMPY\x01\x00\x46\x00{'descr': '<i4', 'fortran_order': False, 'shape': (2,), }            \n"
     "\x05\x00\x00\x00\xff\xff\xff\xff";
+
+static const char fortran[] =
+	"\223NUMPY\001\000F\000{'descr': '<i2', 'fortran_order': True, 'shape': (2, 3), }           \012\000\000\001\000\002"
+	"\000\003\000\004\000\005\000";
+static const char big_endian[] =
+	"\223NUMPY\001\000F\000{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }            \012?\300\000\000\300\000"
+	"\000\000";
+/* Two entries, w.npy and x.npy: the ones above. */
+static const char npz[] =
+	"PK\003\004-\000\000\000\000\000\000\000!\000\223}*\042\377\377\377\377\377\377\377\377\005\000\024\000w.npy\001\000"
+	"\020\000\134\000\000\000\000\000\000\000\134\000\000\000\000\000\000\000\223NUMPY\001\000F\000{'descr': '<i2', 'fort"
+	"ran_order': True, 'shape': (2, 3), }           \012\000\000\001\000\002\000\003\000\004\000\005\000PK\003\004-\000"
+	"\000\000\000\000\000\000!\000\315\274\261A\377\377\377\377\377\377\377\377\005\000\024\000x.npy\001\000\020\000X\000"
+	"\000\000\000\000\000\000X\000\000\000\000\000\000\000\223NUMPY\001\000F\000{'descr': '>f4', 'fortran_order': False, "
+	"'shape': (2,), }            \012?\300\000\000\300\000\000\000PK\001\002-\003-\000\000\000\000\000\000\000!\000\223}*"
+	"\042\134\000\000\000\134\000\000\000\005\000\000\000\000\000\000\000\000\000\000\000\200\001\000\000\000\000w.npyPK"
+	"\001\002-\003-\000\000\000\000\000\000\000!\000\315\274\261AX\000\000\000X\000\000\000\005\000\000\000\000\000\000"
+	"\000\000\000\000\000\200\001\223\000\000\000x.npyPK\005\006\000\000\000\000\002\000\002\000f\000\000\000\042\001\000"
+	"\000\000\000";
+
+static void test_numpy(void)
+{
+	static const double columns[] = {0, 2, 4, 1, 3, 5};
+	NamedTensor t;
+	char *message;
+	int wrong = 0;
+	CHECK(read_bytes("f.npy", fortran, sizeof fortran - 1, &t, &message));
+	CHECK(t.t.rank == 2 && t.t.dims[0] == 2 && t.t.dims[1] == 3);
+	for (int i = 0; i < 6; i++)
+		wrong += tensor_element(&t.t, i) != columns[i];
+	CHECK_EQ(wrong, 0);
+	free_tensor(&t.t);
+	free(message);
+	for (int zip = 0; zip < 2; zip++) {
+		CHECK(zip ? read_bytes("x.npz", npz, sizeof npz - 1, &t, &message)
+		          : read_bytes("x.npy", big_endian, sizeof big_endian - 1, &t, &message));
+		CHECK(t.t.dtype == F32 && tensor_element(&t.t, 0) == 1.5 && tensor_element(&t.t, 1) == -2);
+		free_tensor(&t.t);
+		free(message);
+	}
+	char other[sizeof npz];
+	memcpy(other, npz, sizeof npz);
+	for (size_t i = 0; i + 4 < sizeof npz; i++)
+		if (!memcmp(npz + i, "PK\1\2", 4))
+			other[i + 10] = 8;
+	EXPECT_BAD("x.npz", other, sizeof npz - 1, "the array 'w' is compressed: numpy.savez writes");
+	EXPECT_BAD("x.npz", npz, sizeof npz - 40, "not an .npz file");
+	EXPECT_BAD("x.npz", "", 0, "not an .npz file");
+	memcpy(other, big_endian, sizeof big_endian);
+	*strstr(other + 10, ">f4") = '|';
+	strstr(other + 10, "|f4")[1] = 'O';
+	EXPECT_BAD("x.npy", other, sizeof big_endian - 1, "its element type is none of float32");
+	spoil("f.npy", (const uint8_t *)fortran, sizeof fortran - 1);
+	spoil("x.npz", (const uint8_t *)npz, sizeof npz - 1);
+}
 
 static void test_fields(void)
 {
@@ -174,6 +239,7 @@ int main(void)
 		return 1;
 	test_round_trip();
 	test_fields();
+	test_numpy();
 	test_bad_files();
 	test_compare();
 	static const char *const names[] = {"a.pb", "a.npy", "t.pb"};

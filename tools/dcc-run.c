@@ -197,20 +197,16 @@ static void read_options(Options *o, int argc, char **argv)
 static Tensor *read_inputs(Arena *arena, const Options *o, const Program *p)
 {
 	Tensor *in = arena_alloc(arena, (size_t)(p->ninputs + 1) * sizeof *in);
-	NamedTensor *given = NULL;
-	int n = o->nfile;
+	TensorList given = {0};
 	if (o->random) {
 		make_inputs(p, o->nbind, o->bind, o->seed, in);
 		return in;
 	}
-	if (o->dir) {
-		n = read_tensors(arena, o->dir, "input", &given);
-	} else {
-		given = arena_alloc(arena, (size_t)(n + 1) * sizeof *given);
-		for (int i = 0; i < n; i++)
-			read_tensor(arena, o->files[i], &given[i]);
-	}
-	match_tensors(arena, p, "input", p->ninputs, p->inputs, n, given, in);
+	if (o->dir)
+		read_tensor_folder(arena, o->dir, "input", &given);
+	for (int i = 0; i < o->nfile; i++)
+		read_tensor_file(arena, o->files[i], &given);
+	match_tensors(arena, p, "input", p->ninputs, p->inputs, given.n, given.items, in);
 	return in;
 }
 
@@ -249,6 +245,13 @@ static void print_output(Arena *arena, const char *name, const Tensor *t)
 	for (int64_t i = 0; i < n && i < 4; i++)
 		printf("%s%.7g", i ? ", " : "  [", tensor_element(t, i));
 	puts(n > 4 ? ", ...]" : n ? "]" : "");
+}
+
+static void make_folder(const char *path)
+{
+	const Loc loc = {.file = path};
+	if (mkdir(path, 0777) && !is_dir(path))
+		fatal_at(&loc, "cannot be made: %s", strerror(errno));
 }
 
 /* Inputs that were made up or came from several files are saved too: the folder is then a data set for --check. */
@@ -300,15 +303,16 @@ static bool check_output(Arena *arena, const char *set, const char *name, const 
 static int check_set(Arena *arena, const Options *o, const Program *p, dcc_exec *exec, const char *dir)
 {
 	const Loc loc = {.file = dir};
-	NamedTensor *given, *recorded;
-	int nin = read_tensors(arena, dir, "input", &given), nout = read_tensors(arena, dir, "output", &recorded),
-	    wrong = 0;
+	TensorList given = {0}, recorded = {0};
+	int wrong = 0;
+	read_tensor_folder(arena, dir, "input", &given);
+	read_tensor_folder(arena, dir, "output", &recorded);
 	Tensor *in = arena_alloc(arena, (size_t)(p->ninputs + 1) * sizeof *in);
 	Tensor *expected = arena_alloc(arena, (size_t)(p->noutputs + 1) * sizeof *expected);
-	if (!nout)
+	if (!recorded.n)
 		fatal_at(&loc, "has no output_0.pb to compare with");
-	match_tensors(arena, p, "input", p->ninputs, p->inputs, nin, given, in);
-	match_tensors(arena, p, "output", p->noutputs, p->outputs, nout, recorded, expected);
+	match_tensors(arena, p, "input", p->ninputs, p->inputs, given.n, given.items, in);
+	match_tensors(arena, p, "output", p->noutputs, p->outputs, recorded.n, recorded.items, expected);
 	Call c;
 	new_call(arena, p, in, o->threads, exec, &c);
 	run_call(&c);
@@ -423,6 +427,7 @@ static void serve(const Program *p, Call *c)
 			Times t = time_runs(arena, c, parse_positive("run", arg));
 			printf("%d %lld %lld\n", t.n, (long long)t.median, (long long)t.min);
 		} else if (!strcmp(line, "save")) {
+			make_folder(arg);
 			printf("saved %d\n", save_outputs(arena, c, arg));
 		} else if (!strcmp(line, "quit")) {
 			printf("rss_kb=%ld load_s=%.4f compile_s=%.4f version=%s isa=%s\n", peak_rss_kb(), p->load_s,
@@ -440,6 +445,8 @@ static void serve(const Program *p, Call *c)
 
 static int run_modes(Arena *arena, const Options *o)
 {
+	if (o->save)
+		make_folder(o->save);
 	Program *p = load_program(arena, o->model, &o->program);
 	dcc_exec *exec = new_pool(o->threads);
 	int status = o->check ? check_program(arena, o, p, exec) : 0;

@@ -1,9 +1,8 @@
 /* program.c - loads a model and runs it.
  *
  * .onnx and .ir files are compiled in this process, for one target and without weights in the object: the weights stay
- * in one piece of memory that the runtime gets as if it were a side file, so LLJIT copies code only.  .o files go to
- * LLJIT as they are, .so files to dlopen.  In both the model's descriptor is found by its name: a data symbol that ends
- * in _model.
+ * in one piece of memory that the runtime gets as if it were a side file.  Objects go to jit.c, .so files to dlopen.  In
+ * both the model's descriptor is found by its name: a data symbol that ends in _model.
  */
 #include "program.h"
 
@@ -13,13 +12,10 @@
 #include <string.h>
 #include <time.h>
 
-#include <llvm-c/Core.h>
-#include <llvm-c/LLJIT.h>
-#include <llvm-c/Target.h>
-
 #include "../backend/elf.h"
 #include "../backend/backend.h"
 #include "../passes/passes.h"
+#include "jit.h"
 #include "tensors.h"
 
 double now_s(void)
@@ -29,49 +25,13 @@ double now_s(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static const char *name_in_elf(Arena *arena, const char *path, const Loc *loc)
+static const void *map_bytes(Arena *arena, const char *path, size_t *size)
 {
-	size_t size;
-	const void *bytes = map_file(arena, path, &size);
-	Elf e;
+	const Loc loc = {.file = path};
+	const void *bytes = map_file(arena, path, size);
 	if (!bytes)
-		fatal_at(loc, "cannot be read: %s", strerror(errno));
-	open_elf(&e, bytes, size, loc);
-	return find_model_name(&e, loc);
-}
-
-/* ---- LLJIT ------------------------------------------------------------------------------------------------------- */
-
-static void check_llvm(LLVMErrorRef err, const Loc *loc)
-{
-	if (err)
-		fatal_at(loc, "cannot be linked: %s", LLVMGetErrorMessage(err));
-}
-
-static const void *link_object(LLVMMemoryBufferRef object, const char *symbol, const Loc *loc)
-{
-	LLVMInitializeX86TargetInfo();
-	LLVMInitializeX86Target();
-	LLVMInitializeX86TargetMC();
-	LLVMInitializeX86AsmPrinter();
-	LLVMOrcLLJITRef jit;
-	check_llvm(LLVMOrcCreateLLJIT(&jit, NULL), loc);
-	LLVMOrcJITDylibRef dylib = LLVMOrcLLJITGetMainJITDylib(jit);
-	LLVMOrcCSymbolMapPair own[] = {
-	    {LLVMOrcLLJITMangleAndIntern(jit, "dcc_run"), {(uintptr_t)dcc_run, {LLVMJITSymbolGenericFlagsExported, 0}}},
-	    {LLVMOrcLLJITMangleAndIntern(jit, "dcc_report"),
-	     {(uintptr_t)dcc_report, {LLVMJITSymbolGenericFlagsExported, 0}}},
-	};
-	check_llvm(LLVMOrcJITDylibDefine(dylib, LLVMOrcAbsoluteSymbols(own, sizeof own / sizeof *own)), loc);
-	LLVMOrcDefinitionGeneratorRef process; /* memcpy and its like */
-	check_llvm(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit),
-									NULL, NULL),
-		   loc);
-	LLVMOrcJITDylibAddGenerator(dylib, process);
-	check_llvm(LLVMOrcLLJITAddObjectFile(jit, dylib, object), loc);
-	LLVMOrcExecutorAddress address;
-	check_llvm(LLVMOrcLLJITLookup(jit, &address, symbol), loc);
-	return (const void *)(uintptr_t)address;
+		fatal_at(&loc, "cannot be read: %s", strerror(errno));
+	return bytes;
 }
 
 /* ---- loading ----------------------------------------------------------------------------------------------------- */
@@ -129,7 +89,7 @@ static void lower_module(Module *m, const Target *const *target)
 	run_passes(m, &opt);
 }
 
-static void compile_program(Program *p, Module *m, const Target *target, const Loc *loc)
+static void compile_program(Arena *arena, Program *p, Module *m, const Target *target, const Loc *loc)
 {
 	EmitOptions opt = {.ntarget = 1, .target = &target};
 	void *object, *weights;
@@ -138,14 +98,9 @@ static void compile_program(Program *p, Module *m, const Target *target, const L
 	emit_object_memory(m->loops, &opt, &object, &size);
 	emit_weights_memory(m->loops, &weights, &p->weights_bytes);
 	p->weights = weights;
-	LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(object, size, p->path);
-	free(object);
-	char symbol[512];
-	if ((size_t)snprintf(symbol, sizeof symbol, "%s_model", m->name) >= sizeof symbol)
-		fatal_at(loc, "the model's name is too long");
 	free_module(m);
 	p->compile_s = now_s() - p->compile_s;
-	set_model(p, link_object(buffer, symbol, loc), loc);
+	set_model(p, link_model(arena, object, size, loc), loc);
 	choose_model_target(p, NULL, loc);
 }
 
@@ -188,7 +143,7 @@ static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, con
 	p->compile_s = now_s();
 	Module *m = load_model(p->path, &load);
 	if (opt->how == HowCode) {
-		compile_program(p, m, target, loc);
+		compile_program(arena, p, m, target, loc);
 		return;
 	}
 	if (opt->how == HowInterp) {
@@ -199,30 +154,22 @@ static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, con
 	p->compile_s = now_s() - p->compile_s;
 }
 
-static void load_weights(Arena *arena, Program *p, const char *path)
-{
-	const Loc loc = {.file = path};
-	p->weights = map_file(arena, path, &p->weights_bytes);
-	if (!p->weights)
-		fatal_at(&loc, "cannot be read: %s", strerror(errno));
-}
-
 static void load_object(Arena *arena, Program *p, const Loc *loc)
 {
-	const char *symbol = name_in_elf(arena, p->path, loc);
-	LLVMMemoryBufferRef buffer;
-	char *message;
-	if (LLVMCreateMemoryBufferWithContentsOfFile(p->path, &buffer, &message))
-		fatal_at(loc, "cannot be read: %s", message);
-	set_model(p, link_object(buffer, symbol, loc), loc);
+	size_t size;
+	const void *bytes = map_bytes(arena, p->path, &size);
+	set_model(p, link_model(arena, bytes, size, loc), loc);
 }
 
 static void load_shared(Arena *arena, Program *p, const Loc *loc)
 {
-	const char *symbol = name_in_elf(arena, p->path, loc);
+	size_t size;
+	const void *bytes = map_bytes(arena, p->path, &size);
+	Elf e;
+	open_elf(&e, bytes, size, loc);
 	const char *path = strchr(p->path, '/') ? p->path : arena_printf(arena, "./%s", p->path);
 	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	const void *model = library ? dlsym(library, symbol) : NULL;
+	const void *model = library ? dlsym(library, find_model_name(&e, loc)) : NULL;
 	if (!model)
 		fatal_at(loc, "cannot be loaded: %s", dlerror());
 	set_model(p, model, loc);
@@ -247,7 +194,7 @@ static const char *call_loaded(Arena *arena, const char *symbol, const char *nod
                                Tensor *out)
 {
 	dcc_custom_op *f = NULL;
-	void *found = dlsym(RTLD_DEFAULT, symbol);
+	void *found = find_loaded(symbol);
 	if (!found)
 		return arena_printf(arena, "no function '%s' is loaded (--load FILE.so)", symbol);
 	memcpy(&f, &found, sizeof f);
@@ -262,12 +209,8 @@ static const char *call_loaded(Arena *arena, const char *symbol, const char *nod
 static void load_functions(Arena *arena, const ProgramOptions *opt)
 {
 	eval_custom = call_loaded;
-	for (int i = 0; i < opt->nload; i++) {
-		const Loc loc = {.file = opt->load[i]};
-		const char *path = strchr(opt->load[i], '/') ? opt->load[i] : arena_printf(arena, "./%s", opt->load[i]);
-		if (!dlopen(path, RTLD_NOW | RTLD_GLOBAL))
-			fatal_at(&loc, "cannot be loaded: %s", dlerror());
-	}
+	for (int i = 0; i < opt->nload; i++)
+		load_library(arena, opt->load[i]);
 }
 
 Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
@@ -295,7 +238,7 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 	if (p->compiled)
 		choose_model_target(p, opt->isa, &loc);
 	if (opt->weights)
-		load_weights(arena, p, opt->weights);
+		p->weights = map_bytes(arena, opt->weights, &p->weights_bytes);
 	p->load_s = now_s() - start - p->compile_s;
 	return p;
 }

@@ -1,6 +1,6 @@
 /* tensors.c - see tensors.h.  A .pb is one serialized ONNX TensorProto without external data.  File contents are
  * untrusted: every count is checked against the bytes that are there before anything of its size is allocated. */
-#include "tensors.h"
+#include "numpy.h"
 
 #include <errno.h>
 #include <math.h>
@@ -12,8 +12,7 @@
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
-/* Elements, or -1 if dims are negative or the bytes overflow. */
-static int64_t count_elements(const Tensor *t)
+int64_t count_elements(const Tensor *t)
 {
 	int64_t n = 1, bytes;
 	for (int d = 0; d < t->rank; d++)
@@ -41,7 +40,7 @@ static bool ends_with(const char *s, const char *end)
 
 bool is_tensor_file(const char *path)
 {
-	return ends_with(path, ".pb") || ends_with(path, ".npy");
+	return ends_with(path, ".pb") || ends_with(path, ".npy") || ends_with(path, ".npz");
 }
 
 static bool find_onnx_dtype(int onnx, DType *found)
@@ -172,101 +171,34 @@ void write_pb(Arena *arena, const char *path, const char *name, const Tensor *t)
 	free(bytes);
 }
 
-/* ---- .npy: NumPy's format, versions 1 to 3 ----------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------------- */
 
-static const struct {
-	const char *descr;
-	DType dtype;
-} npy_types[] = {
-	{"<f4", F32}, {"<f8", F64}, {"|i1", I8}, {"<i2", I16}, {"<i4", I32}, {"<i8", I64}, {"|u1", U8}, {"|b1", Bool},
-};
-
-/* What follows 'key': in the header's dictionary. */
-static const char *npy_value(const char *header, const char *key, const Loc *loc)
+void read_tensor_file(Arena *arena, const char *path, TensorList *list)
 {
-	const char *p = strstr(header, key);
-	if (!p)
-		fatal_at(loc, "the header of the .npy has no %s", key);
-	p += strlen(key);
-	return p + strspn(p, " :");
-}
-
-static void read_npy_shape(Tensor *t, const char *p, const Loc *loc)
-{
-	if (*p++ != '(')
-		fatal_at(loc, "the header of the .npy has a strange shape");
-	for (p += strspn(p, " ,"); *p != ')'; p += strspn(p, " ,")) {
-		char *end;
-		errno = 0;
-		long long n = strtoll(p, &end, 10);
-		if (end == p || errno || n < 0)
-			fatal_at(loc, "the header of the .npy has a strange shape");
-		if (t->rank == MaxRank)
-			fatal_at(loc, "more than %d dims", MaxRank);
-		t->dims[t->rank++] = n;
-		p = end;
-	}
-}
-
-static DType npy_dtype(const char *descr, const Loc *loc)
-{
-	for (size_t i = 0; i < sizeof npy_types / sizeof *npy_types; i++)
-		if (*descr == '\'' && !strncmp(descr + 1, npy_types[i].descr, 3) && descr[4] == '\'')
-			return npy_types[i].dtype;
-	fatal_at(loc, "element type %.8s of NumPy is not supported", descr);
-}
-
-static void read_npy(Arena *arena, const uint8_t *bytes, size_t size, NamedTensor *out, const Loc *loc)
-{
-	size_t start = size > 6 && bytes[6] >= 2 ? 12 : 10;
-	if (size < start || memcmp(bytes, "\x93NUMPY", 6) || bytes[6] < 1 || bytes[6] > 3)
-		fatal_at(loc, "not a .npy file");
-	size_t length = bytes[8] | (size_t)bytes[9] << 8;
-	if (start == 12)
-		length |= (size_t)bytes[10] << 16 | (size_t)bytes[11] << 24;
-	if (length > size - start)
-		fatal_at(loc, "the header of the .npy is cut off");
-	const char *header =
-	    arena_printf(arena, "%.*s", (int)(length < 65536 ? length : 65536), (const char *)bytes + start);
-	Tensor *t = &out->t;
-	t->dtype = npy_dtype(npy_value(header, "'descr'", loc), loc);
-	if (strncmp(npy_value(header, "'fortran_order'", loc), "False", 5))
-		fatal_at(loc, "Fortran order is not supported");
-	read_npy_shape(t, npy_value(header, "'shape'", loc), loc);
-	int64_t n = count_elements(t);
-	size_t have = size - start - length;
-	if (n < 0 || (size_t)n * dtypes[t->dtype].bytes != have)
-		fatal_at(loc, "%zu bytes of data do not fit the shape", have);
-	alloc_tensor(t, loc);
-	memcpy(t->data, bytes + start + length, have);
-	out->name = "";
-}
-
-void read_tensor(Arena *arena, const char *path, NamedTensor *out)
-{
-	*out = (NamedTensor){.path = arena_strdup(arena, path)};
-	const Loc loc = {.file = out->path};
+	NamedTensor one = {.path = arena_strdup(arena, path)};
+	const Loc loc = {.file = one.path};
 	size_t size;
 	const uint8_t *bytes = map_file(arena, path, &size);
 	if (!bytes)
 		fatal_at(&loc, "cannot be read: %s", strerror(errno));
+	if (ends_with(path, ".npz")) {
+		read_npz(arena, bytes, size, list, &loc);
+		return;
+	}
 	if (ends_with(path, ".npy"))
-		read_npy(arena, bytes, size, out, &loc);
+		read_npy(arena, bytes, size, &one, &loc);
 	else
-		read_pb(arena, bytes, size, out, &loc);
+		read_pb(arena, bytes, size, &one, &loc);
+	PUSH(arena, list->items, list->n, list->cap, one);
 }
 
-int read_tensors(Arena *arena, const char *dir, const char *stem, NamedTensor **all)
+void read_tensor_folder(Arena *arena, const char *dir, const char *stem, TensorList *list)
 {
-	int n = 0, cap = 0;
-	*all = NULL;
-	for (;;) {
+	for (int n = 0;; n++) {
 		const char *path = arena_printf(arena, "%s/%s_%d.pb", dir, stem, n);
-		NamedTensor one;
 		if (access(path, F_OK))
-			return n;
-		read_tensor(arena, path, &one);
-		PUSH(arena, *all, n, cap, one);
+			return;
+		read_tensor_file(arena, path, list);
 	}
 }
 

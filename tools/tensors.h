@@ -1,20 +1,25 @@
-/* tensors.h - tensors in files (ONNX .pb, NumPy .npy), made up, and compared.  Errors are fatal_at the file. */
+/* tensors.h - tensors in files (ONNX .pb, NumPy .npy and .npz), made up, and compared.  Errors are fatal_at the file. */
 #ifndef DCC_TENSORS_H
 #define DCC_TENSORS_H
 
 #include "../ir/ir.h"
 
 typedef struct NamedTensor {
-	const char *name; /* of the tensor in a .pb; "" if it has none */
+	const char *name; /* of the tensor in its file; "" if it has none */
 	const char *path;
 	Tensor t; /* data aligned to 64 */
 } NamedTensor;
 
+typedef struct TensorList {
+	int n, cap;
+	NamedTensor *items;
+} TensorList;
+
 void alloc_tensor(Tensor *, const Loc *); /* data for dtype and dims; too large is the user's error */
 bool is_tensor_file(const char *path); /* by its ending */
-void read_tensor(Arena *, const char *path, NamedTensor *);
-/* Reads dir/stem_0.pb, stem_1.pb, ... until one is missing; returns the count. */
-int read_tensors(Arena *, const char *dir, const char *stem, NamedTensor **);
+int64_t count_elements(const Tensor *); /* -1: dims are negative or the bytes overflow */
+void read_tensor_file(Arena *, const char *path, TensorList *); /* appends */
+void read_tensor_folder(Arena *, const char *dir, const char *stem, TensorList *); /* dir/stem_0.pb, ... until one is missing */
 void write_pb(Arena *, const char *path, const char *name, const Tensor *);
 
 /* Floats uniform in [-1, 1), integers and bools 0 or 1; the same for the same seed everywhere. */
