@@ -490,7 +490,7 @@ static void check_side_file(LModule *l, EmitOptions opt, const char *object, con
 	const dcc_model *model = load(&jit, bytes, size, "mini");
 	CHECK(!model->weights && !memcmp(&model->weights_hash, weights + WeightBytes, 8));
 	bytes = read_file(side, &size);
-	CHECK(size == WeightBytes + 8 && !memcmp(bytes, weights, size));
+	CHECK(size == WeightBytes + 16 && !memcmp(bytes, weights, size));
 	check_mini_run(model, bytes);
 	must(LLVMOrcDisposeLLJIT(jit));
 }
@@ -534,7 +534,7 @@ static void check_model(void)
 	snprintf(side, sizeof side, "%s/mini.bin", folder);
 	snprintf(other, sizeof other, "%s/mini.h", folder);
 	emit_weights_memory(l, &weights, &size);
-	CHECK_EQ((int64_t)size, WeightBytes + 8);
+	CHECK_EQ((int64_t)size, WeightBytes + 16);
 	check_embedded(l, opt, object, weights);
 	check_side_file(l, opt, object, side, weights);
 	check_texts(l, &opt, other);
