@@ -219,10 +219,19 @@ static void emit_check(Emit *e, const LStmt *s)
 	place_label(e, pass);
 }
 
+static bool is_empty(const LArg *a)
+{
+	for (int d = 0; d < a->rank; d++)
+		if (a->dims[d]->op == LConst && a->dims[d]->value.i == 0)
+			return true;
+	return false;
+}
+
 static void store_tensor(Emit *e, LLVMValueRef array, int i, const LArg *a)
 {
 	uint64_t at = (uint64_t)i * sizeof(dcc_tensor);
-	store_field(e, array, at + offsetof(dcc_tensor, data), emit_address(e, a->buf, emit_expr(e, a->offset)));
+	LLVMValueRef data = is_empty(a) ? LLVMConstNull(e->ptr) : emit_address(e, a->buf, emit_expr(e, a->offset));
+	store_field(e, array, at + offsetof(dcc_tensor, data), data);
 	store_field(e, array, at + offsetof(dcc_tensor, dtype), const_i32_of(e, dtypes[a->elem].onnx));
 	store_field(e, array, at + offsetof(dcc_tensor, rank), const_i32_of(e, a->rank));
 	for (int d = 0; d < DCC_MAX_RANK; d++)

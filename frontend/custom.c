@@ -26,6 +26,7 @@ enum { MaxCustomParams = 16 };
 typedef struct CustomTensor {
 	const char *name;
 	bool attr;
+	bool optional; /* "%x?": the node may leave it out */
 	DType dtype;
 	int rank;
 	const char *dims[MaxRank];
@@ -182,7 +183,8 @@ static int take_tensors(Reader *r, CustomTensor *all, bool results)
 		CustomTensor *t = &all[n++];
 		*t = (CustomTensor){.attr = !results && !accept(r, "%")};
 		if (!results || strcspn(r->p, ":") < strcspn(r->p, "["))
-			t->name = take_until(r, ":,)", "a name and its type");
+			t->name = take_until(r, "?:,)", "a name and its type");
+		t->optional = !results && !t->attr && accept(r, "?");
 		if (t->name)
 			expect(r, ":");
 		take_type(r, t);
@@ -295,7 +297,9 @@ static const char *attr_misfit(const Call *c, const CustomTensor *t)
 
 static const char *input_misfit(const Call *c, const CustomTensor *t, int i)
 {
-	const Value *v = c->in[i];
+	const Value *v = i < c->nin ? c->in[i] : NULL;
+	if (!v && t->optional)
+		return NULL;
 	bool fits = v && v->type.dtype == t->dtype && v->type.rank == t->rank;
 	for (int d = 0; fits && d < t->rank; d++) {
 		int64_t got;
@@ -317,10 +321,10 @@ static const char *misfit(const Call *c, const CustomOp *op)
 		return NULL;
 	for (int i = 0; i < op->nparam; i++) {
 		const CustomTensor *t = &op->params[i];
-		const char *why = t->attr ? attr_misfit(c, t) : nin < count_inputs(c) ? input_misfit(c, t, nin) : NULL;
+		const char *why = t->attr ? attr_misfit(c, t) : nin < count_inputs(c) || t->optional ? input_misfit(c, t, nin) : NULL;
 		if (why)
 			return why;
-		nin += !t->attr;
+		nin += !t->attr && (nin < count_inputs(c) || !t->optional);
 	}
 	if (nin != count_inputs(c))
 		return arena_printf(c->im->scratch, "the node has %d inputs", count_inputs(c));
@@ -365,12 +369,26 @@ static const Dim *dim_of_text(Call *c, const CustomOp *op, const char *text, Nam
 	return d;
 }
 
-/* Symbols first, so that expressions may stand before them. */
+/* What the function sees of an input that the node leaves out: no elements, and so no data. */
+static Value *absent_value(Call *c)
+{
+	const Type type = {.dtype = F32, .rank = 1, .dims = {dim_const(c->m, 0)}};
+	return new_const(c->m, "absent", type, arena_alloc(c->m->arena, 1), 0)->value;
+}
+
+static Value *operand(Call *c, const CustomTensor *t, int i)
+{
+	if (t && t->attr)
+		return attr_value(c, t);
+	return i < c->nin ? c->in[i] : NULL;
+}
+
+/* Symbols first, so that expressions may stand before them.  Absent inputs bind none. */
 static void bind_dims(Call *c, const CustomOp *op, Value *const *in, Names *symbols)
 {
 	for (int bind = 1; bind >= 0; bind--)
 		for (int i = 0; i < op->nparam; i++)
-			for (int d = 0; d < op->params[i].rank; d++) {
+			for (int d = 0; in[i] && d < op->params[i].rank; d++) {
 				const char *text = op->params[i].dims[d];
 				const Dim *got = in[i]->type.dims[d];
 				if (bind && is_c_name(text) && !get_name(symbols, text))
@@ -414,9 +432,14 @@ static void build_custom(Call *c, const CustomOp *op)
 	int nin = op->typed ? op->nparam : count_inputs(c), nout = op->typed ? op->nresult : c->nout, next = 0;
 	if (nin > MaxCustomParams || nin < 1)
 		fatal_at(c->loc, "a custom operator has 1 to %d inputs and attributes, this one %d", MaxCustomParams, nin);
-	for (int i = 0; i < nin; i++)
-		in[i] = op->typed && op->params[i].attr ? attr_value(c, &op->params[i]) : c->in[next++];
+	for (int i = 0; i < nin; i++) {
+		const CustomTensor *t = op->typed ? &op->params[i] : NULL;
+		in[i] = operand(c, t, next);
+		next += !t || !t->attr;
+	}
 	bind_dims(c, op, in, &symbols);
+	for (int i = 0; i < nin; i++)
+		in[i] = in[i] ? in[i] : absent_value(c);
 	Node *n = new_node(c->m, &c->m->main->body, NULL, OpCustom, c->loc, nin, in);
 	set_attr(c->m, n, mk_text(c->m, Attr_symbol, op->symbol));
 	for (int i = 0; i < nout; i++) {

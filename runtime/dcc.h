@@ -110,7 +110,9 @@ typedef struct dcc_args {
 
 typedef struct dcc_custom_args {
 	uint64_t size; /* sizeof(dcc_custom_args) */
-	const dcc_tensor *inputs; /* contiguous, row-major; the order of the operator's signature, not to be written */
+	/* Contiguous, row-major; the order of the operator's signature, not to be written.  An input that the node leaves out (%x? in
+	 * the signature) has the dims {0} and data NULL, which only tensors without elements have. */
+	const dcc_tensor *inputs;
 	const dcc_tensor *outputs; /* to be filled; their dims are set, and never overlap inputs */
 	int32_t ninputs, noutputs;
 	const char *node; /* name of the ONNX node, for messages */

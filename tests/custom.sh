@@ -86,6 +86,37 @@ expect 0 'skipped: .*is not part of this program' "$dcc" --verify-passes -o x.o 
 
 expect 1 'IR text calls its functions by name already' "$dcc" -o x.o "${both[@]}" m.ir
 
+# An input that a node leaves out: no elements and no data, in the middle of the others.
+cat >absent.ir <<'IR'
+dcc-ir 1 stage import
+model absent
+sym n in 1..
+const @absent: f32[0] = []
+func @main(%x: f32[n]) -> (y: f32[n]) {
+  %y: f32[n] = custom %x, @absent, %x {symbol="third"}
+  return %y
+}
+IR
+cat >third.c <<'C'
+#include "dcc.h"
+
+dcc_custom_op third;
+int32_t third(const dcc_custom_args *args)
+{
+	const dcc_tensor *none = &args->inputs[1], *x = &args->inputs[2];
+	if (args->ninputs != 3 || none->data || none->rank != 1 || none->dims[0] || !x->data)
+		return 1;
+	for (int64_t i = 0; i < x->dims[0]; i++)
+		((float *)args->outputs[0].data)[i] = 2 * ((const float *)x->data)[i];
+	return 0;
+}
+C
+expect 0 '^$' cc -shared -fPIC -I"$src/runtime" third.c -o third.so
+expect 0 '^$' "$run" absent.ir --load third.so --oracle --random 1 --save absent
+expect 0 '^PASS' "$run" absent.ir --load third.so --check absent --tol 0
+expect 0 '^PASS' "$run" absent.ir --load third.so --check absent --tol 0 --interp
+expect 1 "calls the function 'third', which is not loaded" "$run" absent.ir --random 1
+
 # Options that cannot be read.
 for wrong in 'Best' 'x:Best' 'x:Best=' 'x:Best=f(' 'x:Best=f(%x)' 'x:Best=f(%x: f33[2]) -> (f32[])' 'x:Best=f(%x: f32[2) -> (f32[])' \
 	'x:Best=f(%x: f32[2])' 'x:Best=f(%x: f32[2]) -> ()' 'x:Best=f(%x: f32[2]) -> (f32[]) more' 'x:Best=f(a: f64[2]) -> (f32[])' \

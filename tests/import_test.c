@@ -283,6 +283,33 @@ static void test_slice_from_end(void)
 	}
 }
 
+/* Inputs that a node leaves out, in the middle as torch's LSTM does and at the end: `?` in the signature allows it. */
+static void test_custom_absent_inputs(void)
+{
+	static const char *const ways[][1] = {
+		{":LSTM=lstm(%x: f32[t, b, i], %w: f32[1, g, i], %lens?: i64[b], %h?: f32[1, b, k], %c?: f32[1, b, k]) -> (f32[t, b, g])"},
+		{":LSTM=lstm"},
+		{":LSTM=lstm(%x: f32[t, b, i], %w: f32[1, g, i], %lens: i64[b], %h: f32[1, b, k]) -> (f32[t, b, g])"}};
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 14);
+	add_input(b, "x", 1, "T,2,3");
+	add_input(b, "w", 1, "1,8,3");
+	add_input(b, "h", 1, "1,2,2");
+	add_op(b, "LSTM", "x,w,,h", "y");
+	b->graph.output = append(a, b->graph.output, &b->graph.n_output, make_info(a, "y", 1, "T,2,8"));
+	for (int i = 0; i < 2; i++) {
+		Module *m = must_load(b, &(LoadOptions){.ncustom = 1, .custom = ways[i]}, __LINE__);
+		const Node *n = m ? m->main->body.first : NULL;
+		CHECK(n && n->op == OpCustom && n->nin == (i ? 4 : 5));
+		CHECK(n && n->in[2]->konst && type_equal(&n->in[2]->type, &n->in[n->nin - 1]->type) == !i && !n->in[3]->konst);
+		CHECK(n && dim_equals(n->in[2]->type.dims[0], 0));
+		CHECK_STR(result_text(m, 0), "f32[T, 2, 8]");
+		free_module(m);
+	}
+	must_fail(b, &(LoadOptions){.ncustom = 1, .custom = ways[2]}, __LINE__, "input 2 is absent", NULL);
+	free_arena(a);
+}
+
 /* --custom-op without a signature: the results have the types that the model states, over dims of its inputs, or it is refused. */
 static void test_custom_without_signature(void)
 {
@@ -878,6 +905,7 @@ int main(void)
 	test_text();
 	test_demands();
 	test_slice_from_end();
+	test_custom_absent_inputs();
 	test_custom_without_signature();
 	test_reshape_of_quotient();
 	test_float_range();

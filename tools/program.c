@@ -199,8 +199,11 @@ static const char *call_loaded(Arena *arena, const char *symbol, const char *nod
 		return arena_printf(arena, "no function '%s' is loaded (--load FILE.so)", symbol);
 	memcpy(&f, &found, sizeof f);
 	dcc_tensor *tensors = arena_alloc(arena, (size_t)(nin + nout) * sizeof *tensors);
-	for (int i = 0; i < nin + nout; i++)
+	for (int i = 0; i < nin + nout; i++) {
 		to_dcc_tensor(i < nin ? &in[i] : &out[i - nin], &tensors[i]);
+		if (!tensor_numel(i < nin ? &in[i] : &out[i - nin]))
+			tensors[i].data = NULL;
+	}
 	int32_t got = f(&(dcc_custom_args){.size = sizeof(dcc_custom_args), .inputs = tensors, .outputs = tensors + nin,
 	                                   .ninputs = nin, .noutputs = nout, .node = node ? node : ""});
 	return got ? arena_printf(arena, "the function '%s' returned %d", symbol, (int)got) : NULL;

@@ -63,6 +63,8 @@ def _model_file(model, folder):
     if isinstance(model, (str, os.PathLike)):
         path = os.fspath(model)
         return os.path.join(".", path) if path.startswith("-") else path
+    if not isinstance(model, (bytes, bytearray, memoryview)) and not hasattr(model, "SerializeToString"):
+        raise Error(f"a model is a path, bytes or an onnx.ModelProto, not a {type(model).__name__}")
     path = os.path.join(folder, "model.onnx")
     with open(path, "wb") as file:
         file.write(model if isinstance(model, (bytes, bytearray, memoryview)) else model.SerializeToString())
@@ -72,7 +74,7 @@ def _model_file(model, folder):
 def _options(options, dims, march, name):
     result = list(options)
     for symbol, value in (dims or {}).items():
-        lo, hi = value if isinstance(value, tuple) else (value, value)
+        lo, hi = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
         result.append(f"-D{symbol}={lo}..{hi}")
     if march:
         result.append(f"-march={march}")

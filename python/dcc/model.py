@@ -16,13 +16,11 @@ import numpy as np
 from . import abi
 from .errors import Error
 
-# ONNX TensorProto.DataType of NumPy's types, also of those that no model of dcc takes: the library names them then.
-DTYPES = {
-    "float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "float16": 10,
-    "float64": 11, "uint32": 12, "uint64": 13, "complex64": 14, "complex128": 15, "bfloat16": 16,
-}  # fmt: skip
+# ONNX TensorProto.DataType of NumPy's types.
+DTYPES = {"float32": 1, "uint8": 2, "int8": 3, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "float64": 11}
 NAMES = {number: name for name, number in DTYPES.items()}
 
+WRONG_DTYPE = 2  # DCC_ERROR_DTYPE
 MAX_THREADS = 1 << 16  # DCC_MAX_THREADS
 MAX_KEPT = 4  # workspaces, and pools of one size, that wait for the next run
 
@@ -65,6 +63,8 @@ def _as_input(value, port):
         except (ValueError, TypeError, OverflowError) as error:
             raise Error(f"input '{port.name}': {error}") from None
     value = np.asarray(value)
+    if value.dtype.name not in DTYPES:  # the library has no name for it
+        raise Error(f"input '{port.name}': {value.dtype}, expected {port.dtype}", WRONG_DTYPE)
     return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
 
 
@@ -178,6 +178,9 @@ class Model:
             return np.memmap(path, np.uint8, "r")
         except (OSError, ValueError) as error:
             raise Error(f"{path} cannot be mapped: {error}") from None
+
+    def __reduce_ex__(self, protocol):
+        raise Error(f"{self.path}: a loaded model cannot be copied or pickled; dcc.load() its file again")
 
     def __repr__(self):
         def ports(items):
