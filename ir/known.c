@@ -183,18 +183,14 @@ static const Dim *known_where(Module *m, const Dim *condition, const Dim *x, con
  * to fit i32 and i64. */
 static bool fits_dtype(const Dim *d, DType dtype)
 {
-	int64_t lo, hi;
-	bool constant = dim_is_const(d, NULL);
+	int64_t lo, hi, v, held;
+	bool constant = dim_is_const(d, &v);
+	if (is_among(dtype, TypesFlt))
+		return !constant || (scalar_as_int(scalar_of_int(dtype, v), &held) && held == v);
+	if (!constant && dtypes[dtype].bytes >= 4)
+		return true;
 	dim_range(d, &lo, &hi);
-	switch (dtype) {
-	case I8: return lo >= INT8_MIN && hi <= INT8_MAX;
-	case U8: return lo >= 0 && hi <= UINT8_MAX;
-	case I16: return lo >= INT16_MIN && hi <= INT16_MAX;
-	case I32: return !constant || (lo >= INT32_MIN && hi <= INT32_MAX);
-	case Bool: return lo >= 0 && hi <= 1;
-	case F32: return !constant || (lo >= -(1 << 24) && hi <= 1 << 24);
-	default: return true;
-	}
+	return lo >= lowest_scalar(dtype).i && (hi < 0 || (uint64_t)hi <= highest_scalar(dtype).u);
 }
 
 static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)

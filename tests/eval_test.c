@@ -613,6 +613,7 @@ static void check_knowns(void)
 	check_known(SHAPE "%y: i64[2] = mul %d, @two", "i64[2]", "2*b, 2*s");
 	check_known(SHAPE "%c: bool[2] = eq %d, @none %y: i64[2] = where %c, @two, %d", "i64[2]", "b, s");
 	check_known(SHAPE "%c: bool[2] = lt %d, @two %y: bool[2] = not %c", "bool[2]", "");
+	check_known(SHAPE "%i: i64[] = dims {values=[9007199254740993]} %y: f64[] = cast %i", "f64[]", "");
 	check_known(SHAPE "%y: i64[4] = concat %d, @two, @none", "i64[4]", "b, s, 2, -1");
 	check_known(SHAPE "%y: i64[2] = slice %d {starts=[1], steps=[-1]}", "i64[2]", "s, b");
 	check_known(SHAPE "%r: i64[1, 2] = reshape %d %e: i64[2, 2] = expand %r "

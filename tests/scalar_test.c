@@ -128,6 +128,35 @@ static void test_text(void)
 	check_text("", "func @main(%x: u8[1]) -> (y: u8[1]) {\n  %y: u8[1] = clip %x {hi=254, lo=1}");
 }
 
+/* ---- through the operators -------------------------------------------------------------------------------------- */
+
+/* Element `at` of %y of `line` over @c, an i64[2] that holds 2^53 + 1 and its negative. */
+static void check_operator(const char *result, const char *line, int at, int64_t want)
+{
+	char text[512];
+	snprintf(text, sizeof text, "dcc-ir 1 stage import\nmodel net\nconst @c: i64[2] = [9007199254740993, -9007199254740993]\n"
+	         "func @main() -> (y: %s) {\n  %%y: %s = %s\n  return %%y\n}\n", result, result, line);
+	Module *m = parse_module("t.ir", text);
+	Tensor y = {0};
+	CHECK(!eval_module(m, NULL, &y));
+	CHECK_EQ(((const int64_t *)y.data)[at], want);
+	free_tensor(&y);
+	free_module(m);
+}
+
+static void test_operators(void)
+{
+	check_operator("i64[3]", "pad @c {pads_dim=[0, 1], value=-9007199254740993}", 2, -Big);
+	check_operator("i64[2]", "clip @c {lo=9007199254740993}", 1, Big);
+	check_operator("i64[2]", "clip @c {hi=-9007199254740993}", 0, -Big);
+	check_operator("i64[2]", "clip @c {hi=9223372036854775807}", 0, Big);
+	check_operator("i64[]", "reduce_max @c {axes=[0]}", 0, Big);
+	check_operator("i64[]", "reduce_min @c {axes=[0]}", 0, -Big);
+	CHECK_EQ(reduce_identity(OpReduceMin, I16).i, INT16_MAX);
+	CHECK_EQ(reduce_identity(OpReduceMax, U8).i, 0);
+	CHECK(reduce_identity(OpReduceMax, F32).f == -INFINITY && reduce_identity(OpSum, F64).f == 0);
+}
+
 int main(void)
 {
 	test_bytes();
@@ -136,5 +165,6 @@ int main(void)
 	test_extremes();
 	test_exactness();
 	test_text();
+	test_operators();
 	return test_end("scalar");
 }
