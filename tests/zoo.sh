@@ -8,8 +8,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "$1" && pwd) || exit 1
 zoo=${2:-$here/../../shared/zoo/tiny}
 if [ ! -d "$zoo" ]; then
-	echo "zoo: no folder $zoo; skipped"
-	exit 0
+	echo "zoo: skipped: no folder $zoo"
+	exit 77
 fi
 must_refuse=(lightconv-enc-band) may_refuse=(lstm-tagger reformer-lsh)
 tmp=$(mktemp -d)

@@ -9,19 +9,21 @@ needs=(
 	/usr/include/llvm-c-19/llvm-c/Core.h:llvm-19-dev
 )
 
-# What only tests use; without it they skip.
+# What only tests use; without it they say that they are skipped.
 test_needs=(
 	c++:g++ pkg-config:pkgconf strace:strace gdb:gdb llvm-objdump-19:llvm-19 python3:python3
 	/usr/lib/python3/dist-packages/numpy:python3-numpy /usr/lib/python3/dist-packages/pytest:python3-pytest
+	/usr/lib/python3/dist-packages/onnx:python3-onnx /usr/share/libonnx-testdata:libonnx-testdata
 )
 # The emulator for CPUs without AVX-512, see tests/emulated.sh.
 if ! grep -qw avx512f /proc/cpuinfo && [ -x ../shared/avx512/zmmrun ]; then
 	test_needs+=(bochs-bin:bochs /usr/lib/x86_64-linux-gnu/bochs/plugins:bochs-term /usr/share/vgabios:vgabios)
 fi
 
+# missing_packages NEED...: the packages of those that are not there
 missing_packages() {
 	local need what
-	for need in "${needs[@]}"; do
+	for need; do
 		what=${need%:*}
 		case $what in
 		/*) [ -e "$what" ] ;;
@@ -30,16 +32,18 @@ missing_packages() {
 	done | sort -u
 }
 
+# install_missing [NEED...]: default is what the build needs.  Fails, and says what is missing, where it cannot install.
 install_missing() {
 	local packages as_root=
-	packages=$(missing_packages)
+	[ $# -gt 0 ] || set -- "${needs[@]}"
+	packages=$(missing_packages "$@" | tr '\n' ' ')
 	[ -n "$packages" ] || return 0
-	if ! command -v apt-get >/dev/null; then
-		echo "missing (names of Debian packages):" $packages >&2
+	[ "$(id -u)" = 0 ] || as_root=sudo
+	if ! command -v apt-get >/dev/null || { [ -n "$as_root" ] && ! command -v sudo >/dev/null; }; then
+		echo "missing, and cannot be installed without apt-get and root (names of Debian packages): $packages" >&2
 		return 1
 	fi
-	[ "$(id -u)" = 0 ] || as_root=sudo
-	echo "installing:" $packages
+	echo "installing: $packages"
 	$as_root apt-get -qq update &&
 		$as_root env DEBIAN_FRONTEND=noninteractive \
 			apt-get -qq -y --no-install-recommends install $packages >/dev/null

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# label: long
+# The models of Debian's package libonnx-testdata (ONNX 1.12: operators, layers and small networks that torch exported,
+# with recorded outputs): each is right or refused with a message.
+# usage: debian.sh BUILD
+set -u
+build=$(cd "$1" && pwd) || exit 1
+data=/usr/share/libonnx-testdata/data
+if [ ! -d "$data" ]; then
+	echo "debian: skipped: no package libonnx-testdata"
+	exit 77
+fi
+least=600 # so many were right when this was written; refusing more of them is a fault
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# Exit status 1 is a refusal or a wrong value; only the runner's verdict of values names FAIL.
+check() {
+	local out status
+	out=$(timeout 60 "$build/dcc-run" "$1/model.onnx" --check "$1" 2>&1)
+	status=$?
+	if [ $status = 0 ]; then
+		echo right
+	elif [ $status = 1 ] && [ -n "$out" ] && ! grep -qE '^FAIL|WRONG' <<<"$out"; then
+		echo refused
+	else
+		echo "wrong $1: status $status: $(grep -E 'WRONG|error' <<<"$out" | head -2)"
+	fi
+}
+export -f check
+export build
+
+printf '%s\n' "$data"/{node,simple,pytorch-*}/*/ | xargs -P 2 -I{} bash -c 'check "${1%/}"' _ {} >"$tmp/all"
+grep '^wrong' "$tmp/all"
+right=$(grep -c '^right' "$tmp/all") refused=$(grep -c '^refused' "$tmp/all") wrong=$(grep -c '^wrong' "$tmp/all")
+echo "debian: $right right, $refused refused, $wrong wrong"
+[ "$wrong" = 0 ] && [ "$right" -ge $least ]

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# label: long
+# The fuzzers, each for SECONDS (default 60) with seeds that no other run had; a failure names its seed.
+# usage: fuzz.sh BUILD [SECONDS [SEED]]
+set -u
+build=$(cd "$1" && pwd) || exit 1
+seconds=${2:-60} seed=${3:-$(date +%s)}
+tmp=$(mktemp -d)
+failed=0
+
+# repeat COUNT PROGRAM ARGUMENTS...: until the time is over; {} is the seed, which grows by COUNT
+repeat() {
+	local count=$1 end=$((SECONDS + seconds)) at=$seed rounds=0
+	shift
+	while [ $SECONDS -lt $end ]; do
+		if ! timeout 300 "$build/tests/${@//\{\}/$at}" >"$tmp/out" 2>&1; then
+			failed=$((failed + 1))
+			echo "fuzz: ${*//\{\}/$at}: failed"
+			tail -5 "$tmp/out"
+			break
+		fi
+		at=$((at + count)) rounds=$((rounds + 1))
+	done
+	echo "fuzz: $1: $rounds rounds from seed $seed"
+}
+
+repeat 100 fuzz_graph_test {} 100 "$tmp"
+repeat 1 fuzz_text_test 20000 {}
+repeat 1 fuzz_onnx_test 20000 {}
+[ $failed = 0 ] && rm -rf "$tmp"
+[ $failed = 0 ]
