@@ -428,44 +428,6 @@ static const char *param_text(Module *m, int i)
 	return name ? arena_printf(m->arena, "input '%s'", name) : arena_printf(m->arena, "input %d", i);
 }
 
-/* The only symbol of d that has no value yet; NULL: none or several. */
-static Sym *only_unbound(const Binding *b, const Dim *d)
-{
-	Sym *only = NULL;
-	for (int i = 0; i < b->m->nsym; i++) {
-		if (b->bound[i] || !dim_uses_sym(d, b->m->syms[i]))
-			continue;
-		if (only)
-			return NULL;
-		only = b->m->syms[i];
-	}
-	return only;
-}
-
-static bool value_at(const Binding *b, const Dim *d, const Sym *s, int64_t x, int64_t *y)
-{
-	b->values[s->index] = x;
-	return dim_eval(d, b->values, y);
-}
-
-/* Gives the one unbound symbol of d the value that makes d equal `want`, if d is linear in it. */
-static bool solve_dim(Binding *b, const Dim *d, int64_t want)
-{
-	int64_t y0, y1, y2, slope, slope2, rest, check;
-	Sym *s = only_unbound(b, d);
-	if (!s)
-		return false;
-	if (!value_at(b, d, s, 0, &y0) || !value_at(b, d, s, 1, &y1) || !value_at(b, d, s, 2, &y2)
-	    || __builtin_sub_overflow(y1, y0, &slope) || __builtin_sub_overflow(y2, y1, &slope2) || slope != slope2
-	    || slope == 0 || __builtin_sub_overflow(want, y0, &rest) || rest == INT64_MIN || rest % slope != 0)
-		return false;
-	int64_t x = rest / slope;
-	if (!value_at(b, d, s, x, &check) || check != want)
-		return false;
-	b->bound[s->index] = true;
-	return true;
-}
-
 static const char *check_input(Module *m, const Tensor *t, int i)
 {
 	const Type *type = &m->main->params[i]->type;
@@ -482,47 +444,29 @@ static const char *check_input(Module *m, const Tensor *t, int i)
 	return NULL;
 }
 
-static bool solve_round(Binding *b)
+/* Wraps where no input of a legal size does; the dims are compared afterwards. */
+static const char *bind_row(Binding *b, const SymBinding *row)
 {
-	bool progress = false;
-	const Func *f = b->m->main;
-	for (int i = 0; i < f->nparam; i++)
-		for (int d = 0; d < f->params[i]->type.rank; d++)
-			progress |= solve_dim(b, f->params[i]->type.dims[d], b->inputs[i].dims[d]);
-	return progress;
+	int64_t rest, divisor, sum = 0;
+	if (!dim_eval(row->rest, b->values, &rest) || !dim_eval(row->divisor, b->values, &divisor) || divisor < 1)
+		return arena_printf(b->m->arena, "the value of symbol %s cannot be evaluated", row->sym->name);
+	for (int i = 0; i < row->n; i++)
+		sum = add_int(sum, mul_int(row->from[i].coef, b->inputs[row->from[i].input].dims[row->from[i].axis]));
+	sum = sub_int(sum, rest);
+	b->values[row->sym->index] = floor_div(sum, divisor);
+	b->bound[row->sym->index] = true;
+	return NULL;
 }
 
-static bool type_uses(const Type *t, const Sym *s)
+static const char *bind_planned(Binding *b)
 {
-	for (int i = 0; i < t->rank; i++)
-		if (dim_uses_sym(t->dims[i], s))
-			return true;
-	return false;
-}
-
-static bool main_uses(const Func *f, const Sym *s)
-{
-	for (int i = 0; i < f->nparam; i++)
-		if (type_uses(&f->params[i]->type, s))
-			return true;
-	for (const Node *n = f->body.first; n; n = n->next)
-		for (int i = 0; i < n->nout; i++)
-			if (type_uses(&n->out[i]->type, s))
-				return true;
-	return false;
-}
-
-/* A symbol that no input decides is an error if some type needs it; else it is one that a pass left behind. */
-static const char *check_unbound(Binding *b)
-{
-	for (int i = 0; i < b->m->nsym; i++) {
-		Sym *s = b->m->syms[i];
-		if (b->bound[i])
-			continue;
-		b->values[i] = s->lo;
-		if (s->lo != s->hi && main_uses(b->m->main, s))
-			return arena_printf(b->m->arena, "no input decides the value of symbol %s", s->name);
-	}
+	SymPlan plan = plan_symbols(b->m);
+	if (plan.undecided)
+		return arena_printf(b->m->arena, "no input decides the value of symbol %s", plan.undecided->name);
+	for (int i = 0; i < b->m->nsym; i++)
+		b->values[i] = b->m->syms[i]->lo; /* of those that a pass has left behind */
+	for (int i = 0; i < plan.n; i++)
+		TRY(bind_row(b, &plan.rows[i]));
 	return NULL;
 }
 
@@ -585,9 +529,7 @@ static const char *bind_all(Binding *b)
 	const Func *f = b->m->main;
 	for (int i = 0; i < f->nparam; i++)
 		TRY(check_input(b->m, &b->inputs[i], i));
-	while (solve_round(b))
-		;
-	TRY(check_unbound(b));
+	TRY(bind_planned(b));
 	for (int i = 0; i < f->nparam; i++)
 		TRY(check_input_dims(b, i));
 	TRY(check_ranges(b));

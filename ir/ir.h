@@ -428,6 +428,28 @@ extern const char *(*eval_custom)(Arena *, const char *symbol, const char *node,
 /* Binds symbols from input dims, checks constants and DimChecks; sym_values[nsym]. */
 const char *bind_syms(Module *, const Tensor *inputs, int64_t *sym_values);
 
+/* ---- bind.c --------------------------------------------------------------------------------------------------------- */
+
+typedef struct DimSource { /* coef * the extent of an input's axis */
+	int input, axis;
+	int64_t coef;
+} DimSource;
+
+typedef struct SymBinding { /* sym = (sum of from - rest) / divisor, rounded down */
+	const Sym *sym;
+	int n;
+	const DimSource *from;
+	const Dim *rest, *divisor; /* over symbols of earlier rows; the divisor is positive */
+} SymBinding;
+
+/* How the dims of the inputs give the symbols.  They need not agree with it: that is checked afterwards. */
+typedef struct SymPlan {
+	int n;
+	SymBinding *rows;
+	const Sym *undecided; /* a symbol that is used and that no input gives, or NULL */
+} SymPlan;
+SymPlan plan_symbols(Module *);
+
 /* ---- util ----------------------------------------------------------------------------------------------------------- */
 
 uint64_t hash_bytes(const void *, size_t, uint64_t seed);

@@ -629,6 +629,12 @@ static void *dim_symbol(void *ctx, const Sym *s)
 	return ref(b, b->lm->syms[s->index]);
 }
 
+static void *dim_bound_symbol(void *ctx, const Sym *s)
+{
+	LB *b = ctx;
+	return b->lm->bind[s->index];
+}
+
 static void *dim_binary(void *ctx, const char *op, void *x, void *y)
 {
 	static const struct {
@@ -644,6 +650,12 @@ static void *dim_binary(void *ctx, const char *op, void *x, void *y)
 LExpr *ldim(LB *b, const Dim *d)
 {
 	DimVisitor v = {dim_constant, dim_symbol, dim_binary, b};
+	return dim_visit(d, &v);
+}
+
+LExpr *ldim_bound(LB *b, const Dim *d)
+{
+	DimVisitor v = {dim_constant, dim_bound_symbol, dim_binary, b};
 	return dim_visit(d, &v);
 }
 

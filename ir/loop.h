@@ -203,6 +203,7 @@ LExpr *lcast(LB *, LOp, LType, LExpr *a); /* Convert, Bitcast, Splat, Iota (a NU
 LExpr *lelem(LB *, LTile *, LExpr *i, LExpr *j);
 LExpr *lload(LB *, LBuf *, int lanes, LExpr *idx, LExpr *stride, LExpr *mask);
 LExpr *llet(LB *, LExpr *); /* binds e to a fresh variable unless it is a constant or variable already */
+LExpr *ldim_bound(LB *, const Dim *); /* over the dims of the inputs: each symbol is its lm->bind */
 LExpr *ldim(LB *, const Dim *); /* a dim over the module's symbols, as an expression over lm->syms (programs) */
 #define ladd(b, x, y) lop(b, LAdd, x, y, NULL)
 #define lsub(b, x, y) lop(b, LSub, x, y, NULL)

@@ -56,24 +56,30 @@ static LExpr *in_dim(LB *b, int input, int d)
 	return lop(b, LInDim, li(b, input), li(b, d), NULL);
 }
 
-/* The value of symbol s from dim d of input i: the dim itself, or the dim less a constant.  NULL if it says something else. */
-static LExpr *symbol_from(Module *m, LB *b, int s, int i, int d, bool exact)
+static LExpr *bound_value(LB *b, const SymBinding *row)
 {
-	const Dim *x = m->main->params[i]->type.dims[d], *rest = dim_sub(m, x, dim_sym(m, m->syms[s]->name));
-
-	if (!dim_uses_sym(x, m->syms[s]) || !dim_is_const(rest, NULL) || (exact && !dim_equals(rest, 0)))
-		return NULL;
-	return lsub(b, in_dim(b, i, d), ldim(b, rest));
+	LExpr *x = NULL;
+	for (int i = 0; i < row->n; i++) {
+		LExpr *dim = lmul(b, in_dim(b, row->from[i].input, row->from[i].axis), li(b, row->from[i].coef));
+		x = x ? ladd(b, x, dim) : dim;
+	}
+	x = lsub(b, x, ldim_bound(b, row->rest));
+	if (dim_equals(row->divisor, 1))
+		return x;
+	return lop(b, LFloorDiv, x, lop(b, LMax, ldim_bound(b, row->divisor), li(b, 1), NULL), NULL); /* ranges are checked later */
 }
 
-/* Symbols are read off the inputs, from a dim that is the symbol where there is one. */
+enum { MaxSymbols = 1000 }; /* code that reads and checks more takes LLVM minutes */
+
 static void bind_symbols(Module *m, LB *b)
 {
-	for (int s = 0; s < m->nsym; s++)
-		for (int exact = 1; exact >= 0; exact--)
-			for (int i = 0; i < m->main->nparam; i++)
-				for (int d = 0; d < m->main->params[i]->type.rank && !b->lm->bind[s]; d++)
-					b->lm->bind[s] = symbol_from(m, b, s, i, d, exact);
+	if (m->nsym > MaxSymbols)
+		fatal_at(&(Loc){.file = m->path}, "the model has %d symbolic dims, at most %d are supported", m->nsym, MaxSymbols);
+	SymPlan plan = plan_symbols(m);
+	if (plan.undecided)
+		fatal_at(&(Loc){.file = m->path}, "no input decides the value of symbol %s", plan.undecided->name);
+	for (int i = 0; i < plan.n; i++)
+		b->lm->bind[plan.rows[i].sym->index] = bound_value(b, &plan.rows[i]);
 }
 
 /* A name as part of a message, where {} stands for a value. */

@@ -494,6 +494,28 @@ static void check_binding(int64_t b, int64_t width, int64_t s, int64_t width2, c
 	free_module(m);
 }
 
+/* Symbols that no dim states by itself: 3*n + 1, two dims that only together give k and u, p*q where p is known. */
+static void check_solved_symbols(void)
+{
+	char text[600];
+	Module *m = parse_or_say("dcc-ir 1 stage import\nmodel t #0000000000000000\nsym n in 0..\nsym k in 0..\nsym p in 1..\nsym q in 0..\n"
+	                         "sym u in 0..\nfunc @main(%x: f32[3*n + 1], %a: f32[2*k + u], %b: f32[k - u + 9], %c: f32[2*p + 3], "
+	                         "%d: f32[p*q + n]) -> (y: f32[n, k, p, q, u]) {\n%o: f32[1, 1, 1, 1, 1] = dims {values=[3]}\n"
+	                         "%y: f32[n, k, p, q, u] = expand %o\nreturn %y\n}\n", text, sizeof text);
+	static const int64_t values[] = {3, 5, 2, 4, 1};
+	int64_t syms[5];
+	Tensor in[5];
+	CHECK(m);
+	for (int i = 0; m && i < 5; i++) {
+		in[i] = (Tensor){.dtype = F32, .rank = 1};
+		dim_eval(m->main->params[i]->type.dims[0], values, &in[i].dims[0]);
+	}
+	CHECK(m && !bind_syms(m, in, syms) && !memcmp(syms, values, sizeof syms));
+	in[0].dims[0] = 11;
+	expect_text(m ? bind_syms(m, in, syms) : "", "dimension 0 is 11, expected 3*n + 1 = 10");
+	free_module(m);
+}
+
 static void check_dim_check(void)
 {
 	char text[600];
@@ -814,9 +836,10 @@ int main(int argc, char **argv)
 	check_binding(3, 11, 5, 7, NULL);
 	check_binding(0, 3, 1, 1, NULL);
 	check_binding(3, 10, 5, 7, "input 'x': dimension 1 is 10, expected 2*s + 1 = 11");
-	check_binding(3, 11, 6, 7, "input 'z': dimension 0 is 6, expected s = 5");
+	check_binding(3, 11, 6, 7, "input 'x': dimension 1 is 11, expected 2*s + 1 = 13");
 	check_binding(1, 203, 101, 101, "s = 101 is outside 1..100");
 	check_binding(1, 11, 5, 3, "p = -2 is outside");
+	check_solved_symbols();
 	check_dim_check();
 	check_knowns();
 	check_known_ewise();
