@@ -310,20 +310,12 @@ static void reduce(LOp op, DType elem, Val *r, const Val *x)
 static void load_lane(const LMem *m, int64_t at, Val *r, int l)
 {
 	const char *p = (const char *)m->data + at * dtypes[m->elem].bytes;
-	int8_t i8;
-	int16_t i16;
-	int32_t i32;
-	switch (m->elem) {
-	case F32: memcpy(&r->f[l], p, 4); break;
-	case F64: memcpy(&r->d[l], p, 8); break;
-	case I8: memcpy(&i8, p, 1); r->i[l] = i8; break;
-	case I16: memcpy(&i16, p, 2); r->i[l] = i16; break;
-	case I32: memcpy(&i32, p, 4); r->i[l] = i32; break;
-	case I64: memcpy(&r->i[l], p, 8); break;
-	case U8: r->i[l] = *(const uint8_t *)p; break;
-	case Bool: r->i[l] = *p != 0; break;
-	case NDTypes: bug("element type");
-	}
+	if (m->elem == F32)
+		memcpy(&r->f[l], p, 4);
+	else if (m->elem == F64)
+		memcpy(&r->d[l], p, 8);
+	else
+		r->i[l] = scalar_at(m->elem, p, 0).i;
 }
 
 static void store_lane(const LMem *m, int64_t at, const Val *v, int l)
