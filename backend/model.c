@@ -272,13 +272,59 @@ static LLVMValueRef emit_output_dims(Emit *e)
 	return f;
 }
 
+/* The value of a size as a double, divisions unrounded; *wraps where a part of it may leave the range of an i64. */
+static LLVMValueRef emit_real(Emit *e, const LExpr *x, LLVMValueRef *wraps)
+{
+	LLVMTypeRef real = LLVMDoubleTypeInContext(e->cx);
+	LLVMValueRef a[2] = {NULL}, v;
+
+	if (x->op == LConst || x->op == LRef)
+		return LLVMBuildSIToFP(e->b, emit_expr(e, x), real, "");
+	for (int i = 0; i < lops[x->op].nargs && i < 2; i++)
+		a[i] = emit_real(e, x->a[i], wraps);
+	switch (x->op) {
+	case LAdd: v = LLVMBuildFAdd(e->b, a[0], a[1], ""); break;
+	case LSub: v = LLVMBuildFSub(e->b, a[0], a[1], ""); break;
+	case LMul: v = LLVMBuildFMul(e->b, a[0], a[1], ""); break;
+	case LFloorDiv: v = LLVMBuildFDiv(e->b, a[0], a[1], ""); break;
+	case LMod: v = a[1]; break; /* which it does not reach */
+	case LMin: case LPMin: v = emit_pick(e, false, F64, a[0], a[1]); break;
+	case LMax: case LPMax: v = emit_pick(e, true, F64, a[0], a[1]); break;
+	default: bug("a size by the operation %s", lops[x->op].text);
+	}
+	LLVMValueRef size = call_intrinsic(e, "llvm.fabs", 1, &real, 1, &v);
+	LLVMValueRef out = LLVMBuildFCmp(e->b, LLVMRealUGE, size, LLVMConstReal(real, 0x1p62), "");
+	*wraps = LLVMBuildOr(e->b, *wraps, out, "");
+	return v;
+}
+
+static LLVMValueRef output_wraps(Emit *e, int i)
+{
+	LLVMTypeRef real = LLVMDoubleTypeInContext(e->cx);
+	LLVMValueRef wraps = LLVMConstInt(e->i1, 0, false);
+	LLVMValueRef size = LLVMConstReal(real, dtypes[e->m->main->body.yields[i]->type.dtype].bytes);
+
+	for (int d = 0; d < MaxRank && e->lm->outdims[i * MaxRank + d]; d++)
+		size = LLVMBuildFMul(e->b, size, emit_real(e, e->lm->outdims[i * MaxRank + d], &wraps), "");
+	return LLVMBuildOr(e->b, wraps, LLVMBuildFCmp(e->b, LLVMRealUGE, size, LLVMConstReal(real, 0x1p62), ""), "");
+}
+
+/* Every value lies in an input, an output or a slot of the workspace: where their sizes fit an i64, so do its parts' offsets. */
 static LLVMValueRef emit_workspace(Emit *e)
 {
+	const LExpr *size = e->lm->workspace;
+
 	LLVMTypeRef types[] = {e->ptr};
 	const char *name = arena_printf(e->m->arena, "%s.workspace", e->m->name);
 	LLVMValueRef f = begin_function(e, name, e->i64, 1, types, false);
 	bind_syms_from(e, param(e, 0));
-	end_function(e, e->lm->workspace ? emit_expr(e, e->lm->workspace) : const_i64_of(e, 0));
+	LLVMValueRef wraps = LLVMConstInt(e->i1, 0, false);
+	if (size)
+		emit_real(e, size, &wraps);
+	for (int i = 0; i < e->lm->nout; i++)
+		wraps = LLVMBuildOr(e->b, wraps, output_wraps(e, i), "");
+	LLVMValueRef bytes = size ? emit_expr(e, size) : const_i64_of(e, 0);
+	end_function(e, LLVMBuildSelect(e->b, wraps, const_i64_of(e, -1), bytes, ""));
 	return f;
 }
 

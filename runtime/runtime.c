@@ -423,7 +423,7 @@ static int32_t bind_symbols(const dcc_model *model, const dcc_tensor *inputs, in
 static int32_t plan_workspace(const dcc_model *model, const int64_t *syms, uint64_t *bytes, dcc_error *err)
 {
 	*bytes = model->workspace_size(syms);
-	return *bytes > INT64_MAX ? dcc_report(err, DCC_ERROR_RANGE, "the workspace has 2^63 bytes or more", 0, 0, 0) : 0;
+	return *bytes > INT64_MAX ? dcc_report(err, DCC_ERROR_RANGE, "outputs and workspace are too large for 64 bits", 0, 0, 0) : 0;
 }
 
 static int32_t check_workspace(const dcc_model *model, const dcc_args *args, const int64_t *syms, dcc_error *err)

@@ -56,6 +56,21 @@ func @main(%q: f32[1, 2, t, 4], %one: f32[1, 2, 1, 4], %k: f32[1, 2, s, 4], %v: 
   return %c, %f
 }
 END
+# Legal inputs and an intermediate of more bytes than 64 bits count.
+cat >huge.ir <<'END'
+dcc-ir 1 stage import
+model huge
+sym a in 0..
+sym b in 0..
+sym c in 0..
+func @main(%x: f32[a, 1, 1], %y: f32[b, 1], %z: f32[c]) -> (sum: f32[a]) {
+  %0: f32[a, b, 1] = add %x, %y
+  %1: f32[a, b, c] = mul %0, %z
+  %2: f32[a, b, c] = cumsum %1 {axis=2}
+  %3: f32[a] = sum %2 {axes=[1, 2]}
+  return %3
+}
+END
 
 cat >bad.c <<'END'
 #include <stdio.h>
@@ -64,6 +79,7 @@ cat >bad.c <<'END'
 
 #include "attend.h"
 #include "blend.h"
+#include "huge.h"
 #include "pick.h"
 
 enum { Page = 4096 };
@@ -312,9 +328,22 @@ static void test_empty(void)
 	EXPECT(attend(&d, NULL, one, NULL, NULL, NULL, few, guarded(bytes, 64), bytes, NULL, &err), DCC_OK, "");
 }
 
+/* A workspace whose size wraps to something small is never taken for enough. */
+static void test_sizes(void)
+{
+	static float x[1 << 21], y[1 << 21];
+	static char ws[1 << 16] __attribute__((aligned(64)));
+	huge_dims d = {.a = 1 << 21, .b = 1 << 21, .c = 1 << 21, .threads = 1};
+	REQUIRE(huge_workspace_size(&d) == SIZE_MAX);
+	EXPECT(huge(&d, x, x, x, y, ws, sizeof ws, NULL, &err), DCC_ERROR_RANGE, "outputs and workspace are too large for 64 bits");
+	d.a = d.b = 3;
+	REQUIRE(huge_workspace_size(&d) < SIZE_MAX / 2);
+}
+
 int main(void)
 {
 	load_weights("blend.bin");
+	test_sizes();
 	test_indices();
 	test_tensors();
 	test_arguments();
@@ -387,7 +416,7 @@ int main(void)
 }
 END
 
-for model in pick attend; do
+for model in pick attend huge; do
 	check "dcc $model.ir" "$build/dcc" -o $model.o $model.ir
 done
 check 'dcc --weights' "$build/dcc" --weights=blend.bin -o blend.o blend.ir

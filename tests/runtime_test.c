@@ -473,7 +473,7 @@ static void test_overflow(void)
 	reset_call(8, 2);
 	call.model.workspace_size = too_large;
 	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 1, NULL, &bytes, &call.error), DCC_ERROR_RANGE);
-	CHECK_STR(call.error.text, "the workspace has 2^63 bytes or more");
+	CHECK_STR(call.error.text, "outputs and workspace are too large for 64 bits");
 	CHECK_EQ(bytes, 5);
 	call.args.workspace_size = UINT64_MAX;
 	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_RANGE);
