@@ -79,7 +79,7 @@ echo '@args -march=avx2' >outer
 expect 0 '' "$dcc" @outer m.ir
 echo '@loop' >loop
 expect 1 'nested too deeply' "$dcc" @loop m.ir
-expect 1 '^dcc: @none: No such file' "$dcc" @none m.ir
+expect 1 "more than one input: '@none' and 'm.ir'" "$dcc" @none m.ir
 cp m.ir @args # a file of that very name is a file
 expect 1 "more than one input: '@args' and 'm.ir'" "$dcc" @args m.ir
 cp m.ir ./-x.ir

@@ -146,15 +146,13 @@ static void expand(Arguments *out, int n, char **v, int depth)
 {
 	for (int i = 0; i < n; i++) {
 		/* a file that is really called so is a file: names that a shell has listed must not become options */
-		if (*v[i] != '@' || !access(v[i], F_OK)) {
+		size_t size;
+		const char *text = *v[i] != '@' || !access(v[i], F_OK) ? NULL : map_file(arena, v[i] + 1, &size);
+		Arguments inside = {0};
+		if (!text) {
 			add_argument(out, v[i]);
 			continue;
 		}
-		size_t size;
-		const char *text = map_file(arena, v[i] + 1, &size);
-		Arguments inside = {0};
-		if (!text)
-			usage_error("%s: %s", v[i], strerror(errno));
 		if (depth >= MaxNested || size > MaxResponse || memchr(text, 0, size))
 			usage_error("%s: %s", v[i], depth >= MaxNested ? "response files are nested too deeply"
 			                                               : "no text file of a sensible size");
