@@ -139,6 +139,9 @@ static void bind_parsed(Module *m, const LoadOptions *opt)
 		if (m->syms[i]->lo == m->syms[i]->hi)
 			by[i] = dim_const(m, m->syms[i]->lo);
 	subst_module(m, by);
+	const char *wrong = verify_module(m);
+	if (wrong)
+		fatal_at(&loc, "with these -D, %s", wrong);
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------- */

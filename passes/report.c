@@ -18,7 +18,6 @@ typedef struct Fused {
 	const char *pattern, *why; /* why: NULL: it matched */
 	int n, cap;
 	const Loc **nodes;
-	bool dropped; /* missed at first, matched later */
 } Fused;
 
 typedef struct Place { /* a slot of the workspace while one value lives in it */
@@ -87,8 +86,6 @@ void report_match(const char *pattern, const Loc *loc)
 	Report *r = current();
 	if (!r)
 		return;
-	for (int i = 0; i < r->nfused; i++)
-		r->fused[i].dropped |= r->fused[i].why && is_at(&r->fused[i], pattern, loc);
 	add_fused(r, pattern, loc, NULL);
 }
 
@@ -256,12 +253,30 @@ static void print_nodes(FILE *f, int n, const Loc *const *nodes)
 			fprintf(f, "%s%s", shown++ ? " + " : "", nodes[i]->node);
 }
 
+static bool is_grouping(const char *pattern)
+{
+	return !strcmp(pattern, "epilogue") || !strcmp(pattern, "ewise");
+}
+
+/* A miss at a node that the same pattern took at another time; of groups a node can join only one, so that one counts. */
+static bool is_settled(const Report *r, const Fused *miss)
+{
+	for (int i = 0; i < r->nfused && miss->why && miss->n; i++) {
+		const Fused *x = &r->fused[i];
+		bool same = !strcmp(x->pattern, miss->pattern) || (is_grouping(x->pattern) && is_grouping(miss->pattern));
+		for (int k = 0; k < x->n && same && !x->why; k++)
+			if (!strcmp(x->nodes[k]->node, miss->nodes[0]->node))
+				return true;
+	}
+	return false;
+}
+
 static void text_fused(FILE *f, const Report *r)
 {
 	for (int missed = 0; missed < 2; missed++)
 		for (int i = 0; i < r->nfused; i++) {
 			const Fused *x = &r->fused[i];
-			if (x->dropped || (x->why != NULL) != missed)
+			if ((x->why != NULL) != missed || is_settled(r, x))
 				continue;
 			fprintf(f, "%-8s %-10s ", missed ? "missed" : "matched", x->pattern);
 			print_nodes(f, x->n, x->nodes);
@@ -429,7 +444,7 @@ static void json_fused(FILE *f, const Report *r, bool missed)
 	fprintf(f, ",\n\"%s\": [", missed ? "missed" : "fused");
 	for (int i = 0; i < r->nfused; i++) {
 		const Fused *x = &r->fused[i];
-		if (x->dropped || (x->why != NULL) != missed)
+		if ((x->why != NULL) != missed || is_settled(r, x))
 			continue;
 		fputs(shown++ ? ",\n  {\"pattern\": " : "\n  {\"pattern\": ", f);
 		json_string(f, x->pattern);

@@ -207,6 +207,23 @@ fails 'ok.onnx: error: -D Q: no dimension of an input has this name; there are: 
 works -D N=0..8 -D N=4..9 -o ok.o ok.onnx
 checks=$((checks + 1))
 [ "$("$dcc" --inspect ok.o | grep symbol)" = 'symbol  N in 4..8' ] || wrong "--inspect ok.o: $("$dcc" --inspect ok.o)"
+cat >bind.ir <<'END'
+dcc-ir 1 stage import
+model bind
+sym N in 0..100
+sym M in 0..100
+check M == 2*N
+func @main(%x: f32[N, 4], %y: f32[M, 2], %z: f32[N - 3]) -> (r: f32[N, 4]) {
+  %0: f32[N, 4] = reshape %y
+  return %0
+}
+END
+fails "bind.ir:5:7: error: with these -D, 7 would have to be 8
+check M == 2*N
+      ^" -D N=4 -D M=7 bind.ir
+fails 'bind.ir: error: with these -D, reshape (line 7): element counts differ: 40 and 4*N' -D N=4..6 -D M=20 bind.ir
+fails "bind.ir: error: with these -D, parameter 'z': dim 0 is negative: f32[-1]" -D N=2 bind.ir
+fails 'bind.ir: error: -D N: the bounds contradict each other or the module'"'s" -D N=101 bind.ir
 head -c 3000 ok.o >cut.o
 fails 'cut.o: error: not a 64-bit ELF file for x86-64' --inspect cut.o
 

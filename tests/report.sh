@@ -67,6 +67,22 @@ expect '^kernels avx512: ' r.txt
 expect '^ +1 +[0-9.]+  attention.avx2 .*b.*n' r.txt
 expect 'Numbers hold at the symbols. upper bounds' r.txt
 
+# The sum joins one product of two: it is not missed by the other.
+cat >sum.ir <<'END'
+dcc-ir 1 stage import
+model sum
+const @w: f32[2, 2] = [1, 2, 3, 4]
+func @main(%x: f32[4, 2], %y: f32[4, 2]) -> (a: f32[4, 2], r: f32[4, 2]) {
+  %a: f32[4, 2] = matmul %x, @w loc "a" MatMul-17
+  %b: f32[4, 2] = matmul %y, @w loc "b" MatMul-17
+  %r: f32[4, 2] = add %a, %b loc "r" Add-17
+  return %a, %r
+}
+END
+run 0 "$build/dcc" --report=sum.txt -o sum.o sum.ir
+expect '^matched  epilogue   b . r$' sum.txt
+run 1 grep '^missed.* r:' sum.txt
+
 # JSON: what the tables say, checked by their meaning.
 run 0 "$build/dcc" --report=r.json -o near.o near.ir
 if command -v python3 >/dev/null; then
