@@ -241,8 +241,7 @@ static void print_string(const Reader *r, Place p)
 	const char *s = bytes_at(r->e, p, &left);
 	if (!s || strnlen(s, left) == left)
 		damaged(r);
-	for (; *s; s++)
-		fputc((unsigned char)*s < ' ' || *s == 0x7f ? '?' : *s, r->f);
+	print_safe(r->f, s);
 }
 
 static void print_port(const Reader *r, const char *kind, Place p)

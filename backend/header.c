@@ -180,9 +180,9 @@ static const char *dcc_dtype_name(DType t)
 /* No name may end the comment or the line. */
 static const char *comment_text(Arena *arena, const char *text)
 {
-	char *copy = arena_strdup(arena, text ? text : "");
+	char *copy = arena_strdup(arena, safe_name(arena, text ? text : ""));
 	for (char *p = copy; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == '\\' || (*p == '*' && p[1] == '/') || (*p == '/' && p[1] == '*'))
+		if (*p == '\\' || (*p == '*' && p[1] == '/') || (*p == '/' && p[1] == '*'))
 			*p = '?';
 	return copy;
 }
@@ -403,6 +403,10 @@ Out *hold_header(LModule *lm, const EmitOptions *opt, const char *path)
 	if (is_word(lm->m->name))
 		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called '%s' in C: give it another name with --name=",
 		         lm->m->name);
+	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+	if (is_system_header(file))
+		fatal_at(&(Loc){.file = lm->m->path}, "a header cannot be called %s, which would hide the system's: give it another "
+		         "name with --header=", file);
 	name_everything(&h);
 	print_header(&h);
 	if (fclose(h.f))

@@ -82,6 +82,9 @@ static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetM
 		bug("%d targets", opt->ntarget);
 	if (!strcmp(lm->m->name, "dcc"))
 		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called dcc: the runtime's functions are");
+	if (is_libc_name(lm->m->name))
+		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called '%s', as a function of the C library is: give it "
+		         "another name with --name=", lm->m->name);
 	e->cx = LLVMContextCreate();
 	e->mod = LLVMModuleCreateWithNameInContext(lm->m->name, e->cx);
 	e->b = LLVMCreateBuilderInContext(e->cx);

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* A C identifier from the file's name without folder and extension. */
+/* A C identifier from the file's name without folder and extension, which the C library does not have. */
 static char *name_of_path(Arena *a, const char *path)
 {
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
@@ -16,7 +16,7 @@ static char *name_of_path(Arena *a, const char *path)
 	for (char *p = name; *p; p++)
 		if (!isalnum((unsigned char)*p))
 			*p = '_';
-	return name;
+	return is_libc_name(name) ? arena_printf(a, "model_%s", name) : name;
 }
 
 static bool has_suffix(const char *text, const char *suffix)

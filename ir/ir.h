@@ -55,6 +55,7 @@ _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) __attrib
  * All that a file gives and somebody may look at goes through these. */
 void print_safe(FILE *, const char *text);
 const char *safe_name(Arena *, const char *text); /* text itself if it is safe */
+int hidden_bytes(const char *text); /* of the character at its start, if it must not be shown; else 0 */
 void print_caret(FILE *, const Loc *); /* the line of a file and a caret under the column */
 
 /* In a function that returns NULL or a message: hands on what is wrong with expr, which does so too. */
@@ -208,6 +209,9 @@ typedef struct OpInfo {
 extern const OpInfo ops[NOps];
 
 bool is_c_name(const char *); /* a C identifier of at most 200 characters */
+/* cnames.c: names that an object or a header must not take. */
+bool is_libc_name(const char *);
+bool is_system_header(const char *file);
 bool find_op(const char *text, Op *);
 bool find_dtype(const char *text, DType *);
 

@@ -439,15 +439,18 @@ bool is_ident(const char *s)
 void print_quoted(FILE *f, const char *s)
 {
 	static const char from[] = "\\\"\n\r\t", to[] = "\\\"nrt";
+	int hidden = 0; /* bytes to escape */
 	putc('"', f);
 	for (; *s; s++) {
 		const char *p = strchr(from, *s);
+		hidden = hidden ? hidden : hidden_bytes(s);
 		if (p)
 			fprintf(f, "\\%c", to[p - from]);
-		else if ((unsigned char)*s < ' ' || *s == 0x7f)
+		else if (hidden)
 			fprintf(f, "\\x%02x", (unsigned char)*s);
 		else
 			putc(*s, f);
+		hidden -= hidden > 0;
 	}
 	putc('"', f);
 }

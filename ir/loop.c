@@ -859,6 +859,21 @@ void lextern(LB *b, const char *symbol, int message, int nin, int nout, const LA
 	memcpy(s->args, tensors, (size_t)s->narg * sizeof *s->args);
 }
 
+const char *message_name(Module *m, const char *name)
+{
+	const char *text = safe_name(m->arena, name);
+	char *copy = arena_alloc(m->arena, 3 * strlen(text) + 1), *to = copy;
+	for (const char *p = text; *p; p++) {
+		*to++ = *p;
+		if (p[0] == '{' && p[1] == '}') {
+			memcpy(to, "\\x7d", 4);
+			to += 4;
+			p++;
+		}
+	}
+	return copy;
+}
+
 int lmessage(LModule *lm, const char *text)
 {
 	for (int i = 0; i < lm->nmessage; i++)

@@ -227,6 +227,7 @@ void lprefetch(LB *, LBuf *, LExpr *idx);
 void lfail(LB *, int message, LExpr *value); /* message: lmessage() */
 void lextern(LB *, const char *symbol, int message, int nin, int nout, const LArg *tensors); /* args: arg_tensor() */
 int lmessage(LModule *, const char *text); /* number of a text, shared */
+const char *message_name(Module *, const char *name); /* a name as part of it: safe to show, and {} is no value */
 void lcheck(LB *, LExpr *cond, int code, const char *text, LExpr *a, LExpr *b, LExpr *c);
 void lstep(LB *);
 void lstep_cost(LB *, LExpr *flop, LExpr *bytes, int nloc, const Loc *const *locs); /* of the open step; locs are not copied */

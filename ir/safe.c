@@ -54,6 +54,12 @@ static int safe_char(const char *text, char *out)
 	return n;
 }
 
+int hidden_bytes(const char *text)
+{
+	int n;
+	return is_shown(decode((const unsigned char *)text, &n)) ? 0 : n;
+}
+
 void print_safe(FILE *f, const char *text)
 {
 	char out[MaxEscaped];

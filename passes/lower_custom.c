@@ -45,11 +45,14 @@ void lower_custom(Lower *l, Node *n)
 
 	if (is_taken(l->m, symbol))
 		fatal_at(n->loc, "the custom operator's function cannot be called '%s': the object has a symbol of this name", symbol);
+	if (is_libc_name(symbol))
+		fatal_at(n->loc, "the custom operator's function cannot be called '%s', as one of the C library is", symbol);
 	for (int i = 0; i < n->nin; i++)
 		tensors[i] = tensor_of(&k, n->in[i], false);
 	for (int i = 0; i < n->nout; i++)
 		tensors[n->nin + i] = tensor_of(&k, n->out[i], true);
-	lextern(&k.b, symbol, lmessage(l->lm, arena_printf(l->m->arena, "node '%s': the function '%s' returned {}", node, symbol)),
+	lextern(&k.b, symbol, lmessage(l->lm, arena_printf(l->m->arena, "node '%s': the function '%s' returned {}",
+	                                                        message_name(l->m, node), symbol)),
 	        n->nin, n->nout, tensors);
 	kcall(&k);
 }

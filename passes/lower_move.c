@@ -253,8 +253,9 @@ static LExpr *checked_index(Kernel *k, Node *n, const Access *idx, LExpr *offset
 	LExpr *bad = lop(b, LOr, llt(b, i, zero), lop(b, LLe, extent, i, NULL), NULL);
 
 	lif(b, bad);
+	const char *node = message_name(k->l->m, n->loc && n->loc->node ? n->loc->node : "");
 	lfail(b, lmessage(k->l->lm, arena_printf(k->l->m->arena, "node '%s' (%s): tensor '%s': index {} out of range",
-	                                         n->loc && n->loc->node ? n->loc->node : "", ops[n->op].text, name)), raw);
+	                                         node, ops[n->op].text, message_name(k->l->m, name))), raw);
 	lelse(b);
 	return i;
 }

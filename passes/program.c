@@ -82,25 +82,16 @@ static void bind_symbols(Module *m, LB *b)
 		b->lm->bind[plan.rows[i].sym->index] = bound_value(b, &plan.rows[i]);
 }
 
-/* A name as part of a message, where {} stands for a value. */
-static const char *name_text(Module *m, const char *name)
-{
-	char *s = arena_strdup(m->arena, name);
-	for (char *p = s; (p = strstr(p, "{}")); p++)
-		p[1] = '?';
-	return s;
-}
-
 static const char *dim_message(Module *m, const char *side, const char *name, int d, const Dim *dim)
 {
 	if (dim_is_const(dim, NULL))
-		return arena_printf(m->arena, "%s '%s': dim %d is {}, expected {}", side, name_text(m, name), d);
-	return arena_printf(m->arena, "%s '%s': dim %d (%s) is {}, expected {}", side, name_text(m, name), d, dim_text(m, dim));
+		return arena_printf(m->arena, "%s '%s': dim %d is {}, expected {}", side, message_name(m, name), d);
+	return arena_printf(m->arena, "%s '%s': dim %d (%s) is {}, expected {}", side, message_name(m, name), d, dim_text(m, dim));
 }
 
 static const char *check_message(Module *m, const DimCheck *check)
 {
-	const char *node = name_text(m, check->loc && check->loc->node ? check->loc->node : "?");
+	const char *node = message_name(m, check->loc && check->loc->node ? check->loc->node : "?");
 	if (dim_is_const(check->b, NULL))
 		return arena_printf(m->arena, "node '%s': %s is {}, expected {}", node, dim_text(m, check->a));
 	return arena_printf(m->arena, "node '%s': dims %s = {} and %s = {} differ", node, dim_text(m, check->a),
@@ -130,7 +121,7 @@ static void check_dims(Module *m, LB *b)
 			LExpr *rows = ldim(b, n->out[0]->type.dims[attr_int(n, Attr_axis)]), *room = li(b, attr_int(n, Attr_state));
 			lcheck(b, lop(b, LLe, rows, room, NULL), 4,
 			       arena_printf(m->arena, "input '%s': {} rows do not fit the state's capacity of {}",
-			                    name_text(m, n->in[0]->name)), rows, room, NULL);
+			                    message_name(m, n->in[0]->name)), rows, room, NULL);
 		}
 	for (int i = 0; i < m->main->body.nyield; i++) {
 		const Value *v = m->main->body.yields[i];

@@ -249,8 +249,10 @@ static void print_nodes(FILE *f, int n, const Loc *const *nodes)
 {
 	int shown = 0;
 	for (int i = 0; i < n; i++)
-		if (nodes[i]->node)
-			fprintf(f, "%s%s", shown++ ? " + " : "", nodes[i]->node);
+		if (nodes[i]->node) {
+			fputs(shown++ ? " + " : "", f);
+			print_safe(f, nodes[i]->node);
+		}
 }
 
 static bool is_grouping(const char *pattern)
@@ -321,7 +323,7 @@ static void text_memory(FILE *f, const Report *r, const LModule *lm)
 			fprintf(f, "  at %s: %s bytes\n", dim_text(r->m, x->offset), dim_text(r->m, x->bytes));
 			for (int k = i; k < r->nplace; k++)
 				if (same_slot(&r->places[k], x))
-					fprintf(f, "    %5d .. %-5d %s\n", r->places[k].from, r->places[k].to, r->places[k].what);
+					fprintf(f, "    %5d .. %-5d %s\n", r->places[k].from, r->places[k].to, safe_name(r->m->arena, r->places[k].what));
 		}
 	}
 }

@@ -237,7 +237,7 @@ static void print_output(Arena *arena, const char *name, const Tensor *t)
 		hi = fmax(hi, v);
 		sum += v;
 	}
-	printf("%s: %s", name, tensor_text(arena, t));
+	printf("%s: %s", safe_name(arena, name), tensor_text(arena, t));
 	if (n)
 		printf("  min %.7g  max %.7g  mean %.7g", lo, hi, sum / (double)n);
 	if (nan)
@@ -285,7 +285,7 @@ static bool check_output(Arena *arena, const char *set, const char *name, const 
 {
 	Difference d = compare_tensors(got, expected, tol);
 	bool is_float = dtypes[got->dtype].cls == ClassFloat;
-	printf("%s: output '%s' %s: ", set, name, tensor_text(arena, got));
+	printf("%s: output '%s' %s: ", safe_name(arena, set), safe_name(arena, name), tensor_text(arena, got));
 	if (!d.same_type)
 		printf("expected %s", tensor_text(arena, expected));
 	else if (is_float)
@@ -397,7 +397,7 @@ static void bench(const Options *o, Call *c)
 	printf("median %.6f ms  min %.6f ms  runs %d  threads %d  %s", (double)t.median / 1e6, (double)t.min / 1e6, t.n,
 	       o->threads, how);
 	for (int i = 0; i < c->p->ninputs; i++)
-		printf("  %s %s", c->p->inputs[i].name, tensor_text(arena, &c->in[i]));
+		printf("  %s %s", safe_name(arena, c->p->inputs[i].name), tensor_text(arena, &c->in[i]));
 	puts("");
 	free_arena(arena);
 }

@@ -345,7 +345,7 @@ static char *with_suffix(const char *path, const char *suffix)
 
 static void print_port(FILE *f, Module *m, const char *kind, const char *name, const Type *t)
 {
-	fprintf(f, "%-7s %s: %s\n", kind, name, type_text(m, t));
+	fprintf(f, "%-7s %s: %s\n", kind, safe_name(m->arena, name), type_text(m, t));
 }
 
 static void inspect(Module *m)

@@ -118,8 +118,10 @@ static void print_steps(FILE *f, Row *rows, int n, double total, const Roofline 
 		const dcc_step *s = &steps[rows[i].step];
 		print_numbers(f, &rows[i], total, roof);
 		fprintf(f, " %5d  %-20s ", rows[i].step, s->kernel);
-		for (int k = 0; k < s->nnodes; k++)
-			fprintf(f, "%s%s", k ? " + " : "", s->nodes[k]);
+		for (int k = 0; k < s->nnodes; k++) {
+			fputs(k ? " + " : "", f);
+			print_safe(f, s->nodes[k]);
+		}
 		putc('\n', f);
 	}
 }
