@@ -95,5 +95,17 @@ fails 'could not be run' "$dcc" --reduce=./no-such-command -o none.ir deep.ir
 fails 'is lowered' "$dcc" --reduce=false -o none.ir loops.ir
 check 'nothing is left behind' [ ! -e none.ir ]
 
+# The folder of candidates goes however the run ends.
+mkdir tmp
+for how in TERM HUP KILL; do
+	TMPDIR=$PWD/tmp "$dcc" --reduce='sleep 0.05; exit 3' -o kill.ir deep.ir 2>/dev/null &
+	for ((i = 0; i < 100; i++)); do [ -z "$(ls tmp)" ] || break; sleep 0.02; done
+	kill -s $how $! && wait $! 2>/dev/null
+	for ((i = 0; i < 100; i++)); do [ -n "$(ls tmp)" ] || break; sleep 0.02; done
+	check "after SIG$how the folder is gone" [ -z "$(ls tmp)" ]
+done
+TMPDIR=$PWD/tmp "$dcc" --reduce=true -o kill.ir deep.ir 2>/dev/null
+check 'after an error the folder is gone' [ -z "$(ls tmp)" ]
+
 echo "reduce: $checks checks, $failed failed"
 [ $failed = 0 ]

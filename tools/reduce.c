@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -894,6 +895,40 @@ static void remove_dir(const Reducer *r)
 	rmdir(r->dir);
 }
 
+static struct {
+	pid_t child;
+	int fd;
+} guard;
+
+static void end_guard(void)
+{
+	close(guard.fd);
+	while (waitpid(guard.child, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+/* A child removes the folder when this process is gone, however it went: its end closes the pipe. */
+static void guard_dir(const Reducer *r)
+{
+	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE};
+	int fds[2];
+	char byte;
+	if (pipe2(fds, O_CLOEXEC) || (guard.child = fork()) < 0)
+		fatal_at(NULL, "--reduce: %s", strerror(errno));
+	if (!guard.child) {
+		for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+			signal(ignored[i], SIG_IGN);
+		close(fds[1]);
+		while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
+			;
+		remove_dir(r);
+		_exit(0);
+	}
+	close(fds[0]);
+	guard.fd = fds[1];
+	atexit(end_guard);
+}
+
 static void start(Reducer *r)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -902,6 +937,7 @@ static void start(Reducer *r)
 	if (!r->null || !mkdtemp(dir))
 		fatal_at(&(Loc){.file = dir}, "--reduce: %s", strerror(errno));
 	r->dir = dir;
+	guard_dir(r);
 	r->path = arena_printf(r->arena, "%s/candidate.ir", dir);
 	if (strchr(r->path, '\''))
 		fatal_at(&(Loc){.file = dir}, "--reduce: TMPDIR has a quote in its name");
@@ -910,11 +946,9 @@ static void start(Reducer *r)
 	write_module(r->path, r->now);
 	r->want = run_command(r);
 	r->ntest = 1;
-	if (!r->want || r->want == 126 || r->want == 127) {
-		remove_dir(r);
+	if (!r->want || r->want == 126 || r->want == 127)
 		fatal_at(&(Loc){.file = r->first->path}, "--reduce: the command %s on the whole model",
 		         r->want ? "could not be run" : "does not fail");
-	}
 }
 
 void reduce_module(Module *m, const char *command, const char *output)
@@ -933,7 +967,6 @@ void reduce_module(Module *m, const char *command, const char *output)
 		        r.now->main->body.nyield, r.ntest);
 	drop_locs(&r);
 	fprintf(stderr, "reduce: %d of %d nodes are left after %d tests: %s\n", r.nnode, before, r.ntest, output);
-	remove_dir(&r);
 	fclose(r.null);
 	if (r.now != r.first)
 		free_module(r.now);
