@@ -127,6 +127,17 @@ same '-MD' 'd/a b.d' want
 expect 0 '^-: d/m.ir' cat d/rule
 expect 1 'name one with -MF' "$dcc" -MD -o - m.ir
 
+# ---- --verify-passes: any number of inputs
+
+{
+	printf 'dcc-ir 1 stage import\nmodel many\nfunc @main(%%x0: i64[3]'
+	for ((i = 1; i < 100; i++)); do printf ', %%x%d: i64[3]' "$i"; done
+	printf ') -> (y: i64[3]) {\n  %%s0: i64[3] = neg %%x0\n'
+	for ((i = 1; i < 100; i++)); do printf '  %%s%d: i64[3] = add %%s%d, %%x%d\n' "$i" $((i - 1)) "$i"; done
+	printf '  return %%s99\n}\n'
+} >many.ir
+expect 0 '^$' "$dcc" --verify-passes -o t.o many.ir
+
 # ---- dumps and carets
 
 "$dcc" --print-changed=diff -o t.o m.ir 2>dump
