@@ -506,7 +506,13 @@ typedef struct List {
 	double v[MaxList];
 } List;
 
-/* One node on a float input x (and an integer input i) with constant integer operands, evaluated. */
+typedef struct Reals {
+	int n;
+	double v[MaxList];
+	const char *dims;
+} Reals;
+
+/* One node on a float input x (and an integer input i) with constant operands, evaluated. */
 typedef struct Case {
 	const char *op;
 	int opset;
@@ -563,6 +569,44 @@ static const Case cases[] = {
 	{"Mish", 18, "x", "4", {4, {-20, 1, 1e30, NAN}}, "", {{0}}, {4, {-4.1223072e-8, 0.86509839, 1e30, NAN}}},
 	{"Sin", 13, "x", "3", {3, {1e10, 3e38, INFINITY}}, "", {{0}}, {3, {-0.48750603, 0.87490489, NAN}}},
 	{"RMSNormalization", 23, "x,x", "2", {2, {3, 4}}, "epsilon~0", {{0}}, {2, {2.5455844, 4.5254834}}},
+	{"Reshape", 14, "x,a", "0,2", {0}, "allowzero=1", {{2, {5, 0}}}, {0}},
+	{"Reshape", 14, "x,a", "2,3", {6, {1, 2, 3, 4, 5, 6}}, "allowzero=0", {{2, {0, -1}}}, {6, {1, 2, 3, 4, 5, 6}}},
+	{"OneHot", 11, "i,a,b", "4", {4, {0, -1, 2, 3}}, "", {{1, {3}}, {2, {5, 7}}}, {12, {7, 5, 5, 5, 5, 7, 5, 5, 7, 5, 5, 5}}},
+	{"OneHot", 11, "i,a,b", "2", {2, {1, 0}}, "axis=0", {{1, {3}}, {2, {5, 7}}}, {6, {5, 7, 7, 5, 5, 5}}},
+	{"MaxPool", 12, "x", "1,1,3", {3, {1, 5, 2}}, "kernel_shape=2;auto_pad:SAME_UPPER", {{0}}, {3, {5, 5, 2}}},
+	{"MaxPool", 12, "x", "1,1,3", {3, {1, 5, 2}}, "kernel_shape=2;auto_pad:SAME_LOWER", {{0}}, {3, {1, 5, 5}}},
+	{"MaxPool", 12, "x", "1,1,3", {3, {1, 5, 2}}, "kernel_shape=2;auto_pad:VALID", {{0}}, {2, {5, 5}}},
+	{"AveragePool", 11, "x", "1,1,5", {5, {1, 2, 3, 4, 5}}, "kernel_shape=3;strides=2;auto_pad:SAME_UPPER", {{0}},
+         {3, {1.5, 3, 4.5}}},
+	{"Attention", 23, "x,x,x", "1,1,2,2", {4, {1, 0, 0, 1}}, "", {{0}}, {4, {0.66976155, 0.33023845, 0.33023845, 0.66976155}}},
+	{"Attention", 23, "x,x,x", "1,1,2,2", {4, {1, 0, 0, 1}}, "scale~1;is_causal=1", {{0}}, {4, {1, 0, 0.26894142, 0.73105858}}},
+	{"Attention", 23, "x,x,x", "1,1,2,2", {4, {1, 0, 0, 1}}, "scale~1;softcap~0.5", {{0}}, {4, {0.61822329, 0.38177671, 0.38177671, 0.61822329}}},
+	{"Attention", 23, "x,x,x", "1,2,2", {4, {1, 2, 3, 4}}, "scale~1;q_num_heads=2;kv_num_heads=2", {{0}}, {4, {2.7615942, 3.9640276, 2.9950548, 3.9993293}}},
+};
+
+/* With real operands too. */
+typedef struct RealCase {
+	Case c;
+	Reals reals[4]; /* p, q, r, s */
+} RealCase;
+
+static const RealCase real_cases[] = {
+	{{"BatchNormalization", 15, "x,p,q,r,s", "1,2,2", {4, {1, 2, 3, 4}}, "epsilon~0", {{0}}, {4, {1, 2, 1, 2}}},
+         {{2, {2, 1}, "2"}, {2, {1, 0}, "2"}, {2, {1, 2}, "2"}, {2, {4, 1}, "2"}}},
+	{{"BatchNormalization", 9, "x,p,q,r,s", "2,2", {4, {1, 2, 3, 4}}, "epsilon~3", {{0}}, {4, {0.5, 1, 1.5, 2}}},
+         {{2, {1, 1}, "2"}, {2, {0.5, 1}, "2"}, {2, {1, 2}, "2"}, {2, {1, 1}, "2"}}},
+	{{"InstanceNormalization", 9, "x,p,q", "1,2,2", {4, {1, 3, 10, 30}}, "epsilon~0", {{0}}, {4, {-1, 3, -4, -2}}},
+         {{2, {2, 1}, "2"}, {2, {1, -3}, "2"}}},
+	{{"GroupNormalization", 21, "x,p,q", "1,4,1", {4, {1, 3, 10, 30}}, "num_groups=2;epsilon~0", {{0}}, {4, {-1, 2, -2, 5}}},
+         {{4, {1, 2, 3, 4}, "4"}, {4, {0, 0, 1, 1}, "4"}}},
+	{{"Conv", 11, "x,p", "1,1,3", {3, {1, 2, 3}}, "auto_pad:SAME_UPPER", {{0}}, {3, {21, 32, 3}}},
+         {{2, {1, 10}, "1,1,2"}}},
+	{{"Conv", 11, "x,p", "1,1,3", {3, {1, 2, 3}}, "auto_pad:SAME_LOWER", {{0}}, {3, {10, 21, 32}}},
+         {{2, {1, 10}, "1,1,2"}}},
+	{{"RotaryEmbedding", 23, "x,p,q", "1,1,1,4", {4, {1, 2, 3, 4}}, "", {{0}}, {4, {-1.8, 2, 2.6, 4}}},
+         {{2, {0.6, 1}, "1,1,2"}, {2, {0.8, 0}, "1,1,2"}}},
+	{{"RotaryEmbedding", 23, "x,p,q", "1,1,1,4", {4, {1, 2, 3, 4}}, "interleaved=1", {{0}}, {4, {-1, 2, 3, 4}}},
+         {{2, {0.6, 1}, "1,1,2"}, {2, {0.8, 0}, "1,1,2"}}},
 };
 
 static void put_attrs(Arena *a, Onnx__NodeProto *n, const char *text)
@@ -600,7 +644,7 @@ static bool is_near(double x, double want)
 	return fabs(x - want) <= 2e-6 * fabs(want);
 }
 
-static void test_case(const Case *k)
+static void test_case(const Case *k, const Reals *operands)
 {
 	static const char *const names[] = {"a", "b", "d"};
 	Arena *arena = new_arena();
@@ -614,6 +658,13 @@ static void test_case(const Case *k)
 		for (int j = 0; j < k->ints[i].n; j++)
 			v[j] = (int64_t)k->ints[i].v[j];
 		add_ints(b, names[i], k->ints[i].n, v);
+	}
+	for (int i = 0; i < 4 && operands && operands[i].n; i++) {
+		const Reals *r = &operands[i];
+		float v[MaxList];
+		for (int j = 0; j < r->n; j++)
+			v[j] = (float)r->v[j];
+		add_tensor(b, (const char *[]){"p", "q", "r", "s"}[i], 1, r->dims, v, (size_t)r->n * sizeof *v);
 	}
 	put_attrs(arena, add_op(b, k->op, k->in, "y"), k->attr);
 	add_output(b, "y");
@@ -915,7 +966,9 @@ int main(void)
 	test_function();
 	test_row_texts();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-		test_case(&cases[i]);
+		test_case(&cases[i], NULL);
+	for (size_t i = 0; i < sizeof real_cases / sizeof *real_cases; i++)
+		test_case(&real_cases[i].c, real_cases[i].reals);
 	test_all_unsupported_at_once();
 	test_names();
 	test_bad_tensors();
