@@ -2,7 +2,7 @@
 # Installs what is missing, builds into build/, runs the tests; names at the end what was skipped and why.
 #   ./test.sh           the tiers quick and full
 #   ./test.sh --quick   what to run before every commit
-#   ./test.sh --all     the tier long after them: fences, Debian's onnx models, fuzzers, mutants, sanitizers
+#   ./test.sh --all     the tier long after them: fences, Debian's onnx models, fuzzers
 # The last line is "N passed, N failed, N skipped".
 set -u -o pipefail
 cd "$(dirname "$0")" || exit 1

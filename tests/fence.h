@@ -44,7 +44,7 @@ typedef struct Fence {
 typedef struct FenceRun {
 	const dcc_model *model;
 	const void *weights; /* NULL: in the object */
-	size_t weights_bytes; /* with the hash at the end */
+	size_t weights_bytes; /* with the hashes at the end */
 	dcc_exec *exec[FenceThreads + 1]; /* for 2 and 3 workers; NULL: they take turns */
 	const int *sizes; /* ends with -1 */
 	int data_kinds; /* of NFenceData, per size: taken in turn, plain ones always */
@@ -392,7 +392,7 @@ static inline void check_run(FenceRun *r, int status, const char *text, bool fir
 	}
 }
 
-/* One worker, called as dcc_run does, with weights that end where the program's end: without their hash. */
+/* One worker, called as dcc_run does, with weights without what a side file says behind them. */
 static inline int run_bare(FenceRun *r, const dcc_target *target, dcc_error *error)
 {
 	int64_t syms[FenceSymbols + 1] = {0}, status[2] = {0};
@@ -428,7 +428,7 @@ static inline void run_fenced(FenceRun *r, int target, int threads, bool at_end,
 	memset(r->fworkspace.p, trash, bytes);
 	bool bare = r->weights && threads == 1;
 	if (r->weights) {
-		place_fence(&r->fweights, r->weights_bytes - (bare ? sizeof(uint64_t) : 0), 64, at_end);
+		place_fence(&r->fweights, bare ? m->weights_size : r->weights_bytes, 64, at_end);
 		memcpy(r->fweights.p, r->weights, r->fweights.bytes);
 	}
 	dcc_args args = {.size = sizeof args, .inputs = r->in, .outputs = r->out, .ninputs = m->ninputs, .noutputs = m->noutputs,
