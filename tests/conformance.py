@@ -1,0 +1,404 @@
+#!/usr/bin/env python3
+"""ONNX's own test cases against dcc, by class: node tests and the models that the package ships.
+
+    tests/conformance.py BUILD [--form FORM ...] [--isa NAME] [--class CLASS ...] [-j N] [-v] [PATTERN]
+
+Every case is made from the installed onnx package, compiled and run by BUILD/dcc-run, and its outputs are compared here.
+FORM says how a case is put to the compiler (default: all three):
+    plain     as it is
+    symbolic  all input dims symbolic, one symbol for each extent; shapes stated elsewhere are removed.  Lengths of
+              one-dimensional inputs that decide a rank stay
+    bound     inputs whose values decide shapes are constants; only the cases that have such inputs
+Prints passed, wrong, refused (exit 1 with a message before anything ran), crashed and late (no end within 60 s) by class,
+and a line for each case that is wrong, crashed or late; -v: the reasons of refusals too.  Exit status 1 if there are any.
+
+A value is right within the suite's tolerance; f32 sums may err by two units in the last place of the tensor's largest
+element, f16 by 2 and bf16 by 1 of an element's.  Where the suite's own value is not what the standard's text says, or the
+text leaves it open, EXCEPTIONS names the case and the reason.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import numpy as np
+import onnx
+import onnx.backend.test.loader as loader
+from onnx import AttributeProto, TensorProto, numpy_helper
+from onnx.backend.test.runner import Runner
+
+CLASSES = ("core", "rare", "quant", "half", "lowbit", "control", "sequence", "text-ml", "preview", "random", "image")
+FORMS = ("plain", "symbolic", "bound")
+LIMIT = 60  # seconds a case
+
+# Cases that are not compared, with what the standard says instead.
+EXCEPTIONS = {}
+
+RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+TEXT = {"StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer"}
+CONTROL = {"If", "Loop", "Scan"}
+QUANT = set("ConvInteger DequantizeLinear DynamicQuantizeLinear MatMulInteger QLinearConv QLinearMatMul "
+            "QuantizeLinear".split())
+# Operators of inference that transformers and convolution nets hardly use.
+RARE = set("Acosh AffineGrid Asinh Atanh BitCast BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor BlackmanWindow Col2Im "
+           "Compress CumProd DFT DeformConv Det GRU HammingWindow HannWindow Hardmax LSTM LpPool MaxRoiPool MaxUnpool "
+           "MelWeightMatrix NegativeLogLikelihoodLoss NonMaxSuppression NonZero RNN ReverseSequence RoiAlign STFT "
+           "SoftmaxCrossEntropyLoss Unique Upsample".split())
+# Operands whose values decide shapes, axes or counts.
+SHAPE_OPERANDS = {
+    "AffineGrid": [1], "BlackmanWindow": [0], "CenterCropPad": [1], "Col2Im": [1, 2], "ConstantOfShape": [0],
+    "CumProd": [1], "CumSum": [1], "DFT": [1, 2], "Expand": [1], "HammingWindow": [0], "HannWindow": [0],
+    "MaxUnpool": [2], "MelWeightMatrix": [0, 1], "OneHot": [1], "Pad": [1, 3], "Range": [0, 1, 2], "Reshape": [1],
+    "Resize": [1, 2, 3], "STFT": [1, 3], "Slice": [1, 2, 3, 4], "Split": [1], "SplitToSequence": [1], "Squeeze": [1],
+    "Tile": [1], "TopK": [1], "Unsqueeze": [1], "Upsample": [1]}
+SHAPE_OPERANDS.update({"Reduce" + r: [1] for r in
+                       "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()})
+# Of those, the ones whose length is a rank or a number of results.
+RANK_OPERANDS = {"Reshape": [1], "Expand": [1], "ConstantOfShape": [0], "Tile": [1], "Squeeze": [1], "Unsqueeze": [1],
+                 "Split": [1], "Slice": [1, 2, 3, 4], "Pad": [1, 3], "Resize": [1, 2, 3], "Upsample": [1],
+                 "CenterCropPad": [1], "Col2Im": [1, 2], "AffineGrid": [1], "MaxUnpool": [2]}
+RANK_OPERANDS.update({name: at for name, at in SHAPE_OPERANDS.items() if name.startswith("Reduce")})
+
+
+# ---- cases ----------------------------------------------------------------------------------------------------------
+
+
+class Case:
+    def __init__(self, name, model, inputs, outputs, rtol, atol):
+        self.name, self.model, self.inputs, self.outputs, self.rtol, self.atol = name, model, inputs, outputs, rtol, atol
+
+
+def ports(graph):
+    """The graph's inputs that have no initializer."""
+    weights = {w.name for w in graph.initializer}
+    return [i for i in graph.input if i.name not in weights]
+
+
+def read_value(path, info):
+    kind = info.type.WhichOneof("value")
+    with open(path, "rb") as f:
+        data = f.read()
+    if kind == "sequence_type":
+        return onnx.SequenceProto.FromString(data)
+    if kind == "optional_type":
+        return onnx.OptionalProto.FromString(data)
+    return onnx.TensorProto.FromString(data)
+
+
+def as_proto(value, info):
+    kind = info.type.WhichOneof("value")
+    if kind == "sequence_type":
+        return numpy_helper.from_list(value, info.name)
+    if kind == "optional_type":
+        return numpy_helper.from_optional(value, info.name)
+    if kind == "map_type":
+        return numpy_helper.from_dict(value, info.name)
+    if isinstance(value, TensorProto):
+        value.name = info.name
+        return value
+    return numpy_helper.from_array(np.asarray(value), info.name)
+
+
+def case_from_files(test, model_path, data):
+    model = onnx.load(model_path)
+    read = lambda stem, infos: [read_value(os.path.join(data, f"{stem}_{i}.pb"), info) for i, info in enumerate(infos)]
+    return Case(test.name, model, read("input", ports(model.graph)), read("output", model.graph.output), test.rtol, test.atol)
+
+
+def case_of(test):
+    if test.model is not None:
+        (inputs, outputs), = test.data_sets
+        convert = lambda values, infos: [as_proto(v, i) for v, i in zip(values, infos)]
+        return Case(test.name, test.model, convert(inputs, ports(test.model.graph)),
+                    convert(outputs, test.model.graph.output), test.rtol, test.atol)
+    if test.model_dir:
+        return case_from_files(test, os.path.join(test.model_dir, "model.onnx"),
+                               os.path.join(test.model_dir, "test_data_set_0"))
+    source = os.path.join(loader.DATA_DIR, "light", os.path.basename(test.url))  # the input is a formula of the suite's
+    model = onnx.load(source)
+    inputs = [as_proto(Runner.generate_dummy_data(i), i) for i in ports(model.graph)]
+    return Case(test.name, model, inputs, [onnx.load_tensor(source[:-5] + "_output_0.pb")], test.rtol, test.atol)
+
+
+def all_tests():
+    for kind in ("node", "simple", "pytorch-converted", "pytorch-operator", "real"):
+        yield from sorted(loader.load_model_tests(kind=kind), key=lambda t: t.name)
+
+
+# ---- classes --------------------------------------------------------------------------------------------------------
+
+
+def walk(nodes):
+    for n in nodes:
+        yield n
+        for a in n.attribute:
+            for g in [a.g] if a.type == AttributeProto.GRAPH else a.graphs:
+                yield from walk(g.node)
+
+
+def element_types(type_proto):
+    kind = type_proto.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        return {getattr(type_proto, kind).elem_type}
+    if kind in ("sequence_type", "optional_type"):
+        return element_types(getattr(type_proto, kind).elem_type)
+    return set()
+
+
+def dtypes_of(model, nodes):
+    g = model.graph
+    codes = {i.data_type for i in g.initializer}
+    for info in [*g.input, *g.output]:
+        codes |= element_types(info.type)
+    for n in nodes:
+        for a in n.attribute:
+            if a.type == AttributeProto.TENSOR:
+                codes.add(a.t.data_type)
+            if (n.op_type, a.name) in (("Cast", "to"), ("BitCast", "to"), ("QuantizeLinear", "output_dtype")):
+                codes.add(a.i)
+    return {TensorProto.DataType.Name(c) for c in codes - {0}}
+
+
+def class_of(case):
+    """The first that applies, hardest to support first."""
+    model = case.model
+    nodes = [*walk(model.graph.node), *(n for f in model.functions for n in walk(f.node))]
+    ops = {n.op_type for n in nodes}
+    domains = {n.domain for n in nodes}
+    dtypes = dtypes_of(model, nodes)
+    kinds = {i.type.WhichOneof("value") for i in [*model.graph.input, *model.graph.output]}
+    trains = any(a.name == "training_mode" and a.i for n in nodes for a in n.attribute)
+    trains |= "Dropout" in ops and "training_dropout" in case.name
+    if trains or any(d.startswith("ai.onnx.preview") for d in domains):
+        return "preview"
+    if ops & RANDOM:
+        return "random"
+    if "ImageDecoder" in ops:
+        return "image"
+    if ops & TEXT or "ai.onnx.ml" in domains or "STRING" in dtypes:
+        return "text-ml"
+    if kinds - {"tensor_type"} or any("Sequence" in o or "Optional" in o for o in ops - {"ReverseSequence"}):
+        return "sequence"
+    if ops & CONTROL:
+        return "control"
+    if any(d.startswith(("FLOAT8", "FLOAT4", "INT4", "UINT4", "INT2", "UINT2")) for d in dtypes):
+        return "lowbit"
+    if dtypes & {"FLOAT16", "BFLOAT16"}:
+        return "half"
+    if ops & QUANT:
+        return "quant"
+    return "rare" if ops & RARE or any(d.startswith("COMPLEX") for d in dtypes) else "core"
+
+
+# ---- forms ----------------------------------------------------------------------------------------------------------
+
+
+def deciding_inputs(graph, operands):
+    """Names of inputs whose values reach one of `operands`."""
+    made = {o: n for n in graph.node for o in n.output}
+    todo = [n.input[i] for n in graph.node for i in operands.get(n.op_type, ()) if i < len(n.input)]
+    seen = set()
+    while todo:
+        name = todo.pop()
+        if name and name not in seen:
+            seen.add(name)
+            if name in made and made[name].op_type not in ("Shape", "Size"):
+                todo += made[name].input
+    return {i.name for i in ports(graph)} & seen
+
+
+def symbolic_form(case):
+    """Every input dim a symbol of its extent; what else states shapes is dropped.  None: nothing to change."""
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    g = model.graph
+    ranks = deciding_inputs(g, RANK_OPERANDS)
+    changed = False
+    for info in ports(g):
+        if info.type.WhichOneof("value") != "tensor_type" or info.name in ranks:
+            continue
+        for d in info.type.tensor_type.shape.dim:
+            if d.HasField("dim_value"):
+                extent = d.dim_value
+                d.dim_param = f"d{extent}"
+                changed = True
+    del g.value_info[:]
+    for info in g.output:
+        if info.type.WhichOneof("value") == "tensor_type":
+            info.type.tensor_type.ClearField("shape")
+    return Case(case.name, model, case.inputs, case.outputs, case.rtol, case.atol) if changed else None
+
+
+def bound_form(case):
+    """Inputs that decide shapes are initializers.  None: there are none."""
+    deciding = deciding_inputs(case.model.graph, SHAPE_OPERANDS)
+    if not deciding:
+        return None
+    model = onnx.ModelProto()
+    model.CopyFrom(case.model)
+    g = model.graph
+    inputs = []
+    for info, value in zip(ports(case.model.graph), case.inputs):
+        if info.name in deciding and isinstance(value, TensorProto):
+            weight = g.initializer.add()
+            weight.CopyFrom(value)
+            weight.name = info.name
+        else:
+            inputs.append(value)
+    keep = [i for i in g.input if i.name not in deciding]
+    del g.input[:]
+    g.input.extend(keep)
+    return Case(case.name, model, inputs, case.outputs, case.rtol, case.atol)
+
+
+FORM_OF = {"plain": lambda case: case, "symbolic": symbolic_form, "bound": bound_form}
+
+
+# ---- values ---------------------------------------------------------------------------------------------------------
+
+MANTISSA = {TensorProto.FLOAT16: 10, TensorProto.BFLOAT16: 7}
+ULPS = {TensorProto.FLOAT16: 2, TensorProto.BFLOAT16: 1}
+
+
+def difference(got, want, case):
+    """None, or what differs between two protos."""
+    if isinstance(want, onnx.SequenceProto):
+        a, b = numpy_helper.to_list(got), numpy_helper.to_list(want)
+        if len(a) != len(b):
+            return f"{len(a)} elements, expected {len(b)}"
+        pairs = zip(map(numpy_helper.from_array, a), map(numpy_helper.from_array, b))
+        return next(filter(None, (difference(x, y, case) for x, y in pairs)), None)
+    if got.data_type != want.data_type:
+        return f"dtype {TensorProto.DataType.Name(got.data_type)}, expected {TensorProto.DataType.Name(want.data_type)}"
+    if list(got.dims) != list(want.dims):
+        return f"dims {list(got.dims)}, expected {list(want.dims)}"
+    a, b = numpy_helper.to_array(got), numpy_helper.to_array(want)
+    if a.dtype.kind in "biu":
+        wrong = a != b
+    else:
+        if a.dtype.kind != "c":
+            a, b = a.astype(np.float64), b.astype(np.float64)
+        finite = np.isfinite(b)
+        atol, rtol = case.atol, case.rtol
+        if want.data_type == TensorProto.FLOAT:
+            atol = max(atol, np.abs(b[finite]).max(initial=0) * 2.0**-22)
+        if want.data_type in MANTISSA:
+            rtol = ULPS[want.data_type] * 2.0**-MANTISSA[want.data_type]
+        with np.errstate(all="ignore"):
+            wrong = ~((a == b) | (np.isnan(a) & np.isnan(b)) | (finite & (np.abs(a - b) <= atol + rtol * np.abs(b))))
+    if not wrong.any():
+        return None
+    at = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return f"{int(wrong.sum())} of {wrong.size} differ, at {list(at)}: got {a[at]}, expected {b[at]}"
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+def write(path, message):
+    with open(path, "wb") as f:
+        f.write(message.SerializeToString(deterministic=True))
+
+
+def last_line(text):
+    lines = [l for l in text.strip().splitlines() if l]
+    return lines[-1][:300] if lines else ""
+
+
+def run_case(build, case, isa, folder):
+    """(result, reason)"""
+    write(os.path.join(folder, "model.onnx"), case.model)
+    for i, value in enumerate(case.inputs):
+        write(os.path.join(folder, f"input_{i}.pb"), value)
+    command = [os.path.join(build, "dcc-run"), "model.onnx", "--save", "out"] + (["--isa", isa] if isa else [])
+    if case.inputs:
+        command += ["--inputs", "."]
+    try:
+        p = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return "late", f"no end within {LIMIT} s"
+    if p.returncode not in (0, 1):
+        return "crashed", f"exit {p.returncode}: {last_line(p.stderr)}"
+    if p.returncode:
+        refused = "not supported" in p.stderr or "does not know" in p.stderr
+        return ("refused" if refused else "wrong"), last_line(p.stderr)
+    for i, want in enumerate(case.outputs):
+        path = os.path.join(folder, "out", f"output_{i}.pb")
+        if not os.path.exists(path):
+            return "wrong", f"output {i} is missing"
+        with open(path, "rb") as f:
+            got = type(want).FromString(f.read())
+        problem = difference(got, want, case)
+        if problem:
+            return "wrong", f"output {i}: {problem}"
+    return "passed", ""
+
+
+def run_share(build, forms, isa, classes, pattern, share, shares):
+    """Every shares-th test from `share` on: rows of (form, class, name, result, reason)."""
+    warnings.simplefilter("ignore")
+    rows = []
+    tests = [t for t in all_tests() if re.search(pattern, t.name)]
+    for test in tests[share::shares]:
+        case = case_of(test)
+        cls = class_of(case)
+        if classes and cls not in classes:
+            continue
+        for form in forms:
+            put = FORM_OF[form](case)
+            if put is None:
+                continue
+            if case.name in EXCEPTIONS:
+                rows.append((form, cls, case.name, "excepted", EXCEPTIONS[case.name]))
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                os.mkdir(os.path.join(folder, "out"))
+                rows.append((form, cls, case.name, *run_case(build, put, isa, folder)))
+    return rows
+
+
+RESULTS = ("passed", "wrong", "refused", "crashed", "late", "excepted")
+
+
+def print_table(form, rows):
+    print(f"{form:9} " + " ".join(f"{r:>8}" for r in RESULTS))
+    for cls in [c for c in CLASSES if any(r[1] == c for r in rows)] + ["all"]:
+        counts = collections.Counter(r[3] for r in rows if cls in (r[1], "all"))
+        print(f"  {cls:7} " + " ".join(f"{counts[r]:8}" for r in RESULTS))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", help="folder with dcc-run")
+    parser.add_argument("pattern", nargs="?", default="", help="only cases whose name matches")
+    parser.add_argument("--form", action="append", choices=FORMS)
+    parser.add_argument("--isa", help="avx2 or avx512; default: the best that the CPU has")
+    parser.add_argument("--class", dest="classes", action="append", choices=CLASSES)
+    parser.add_argument("-j", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("-v", action="store_true", help="reasons of refusals")
+    o = parser.parse_args()
+
+    build, forms = os.path.abspath(o.build), o.form or FORMS
+    with concurrent.futures.ProcessPoolExecutor(o.j) as pool:
+        shares = [pool.submit(run_share, build, forms, o.isa, o.classes, o.pattern, i, o.j) for i in range(o.j)]
+        rows = sorted(row for share in shares for row in share.result())
+    for form, cls, name, result, reason in rows:
+        if result in ("wrong", "crashed", "late", "excepted") or (o.v and result == "refused"):
+            print(f"{result}: {form} {cls} {name}: {reason}")
+    print(f"onnx {onnx.__version__}, opset {onnx.defs.onnx_opset_version()}")
+    for form in forms:
+        print_table(form, [r for r in rows if r[0] == form])
+    bad = sum(r[3] in ("wrong", "crashed", "late") for r in rows)
+    print(f"{sum(r[3] == 'passed' for r in rows)} passed, {bad} failed, "
+          f"{len(rows) - bad - sum(r[3] == 'passed' for r in rows)} skipped")
+    return bad > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
