@@ -278,6 +278,20 @@ static void emit_extern(Emit *e, const LStmt *s)
 	place_label(e, done);
 }
 
+static void bind_symbol(Emit *e, int i, LLVMValueRef base, int64_t number)
+{
+	bind_var(e->lm->syms[i], load_field(e, base, (uint64_t)number * sizeof(int64_t), e->i64));
+}
+
+/* Symbols that the data gives have the values that their cells hold now. */
+static void read_cells(Emit *e)
+{
+	int cell = 0;
+	for (int i = 0; i < e->lm->nsym - 1; i++)
+		if (e->m->syms[i]->kind != SymInput)
+			bind_symbol(e, i, load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr), cell++);
+}
+
 static void emit_barrier(Emit *e)
 {
 	LLVMBasicBlockRef many = new_label(e, "many"), meet = new_label(e, "meet"), met = new_label(e, "met");
@@ -305,6 +319,7 @@ static void emit_step(Emit *e, const LStmt *s)
 	LLVMBuildCondBr(e->b, LLVMBuildAnd(e->b, from, to, ""), run, next);
 	place_label(e, run);
 	debug_step(e, s);
+	read_cells(e);
 	emit_block(e, &s->body);
 	debug_step_end(e, s);
 	emit_barrier(e);
@@ -328,18 +343,24 @@ static void emit_stmt(Emit *e, const LStmt *s)
 	case SFail: emit_fail(e, s); break;
 	case SCheck: emit_check(e, s); break;
 	case SStep: emit_step(e, s); break;
+	case SJump: bug("%s: a jump inside of a block", function_name(e)); /* the entry has them */
 	}
 }
 
-void emit_block(Emit *e, const LBlock *block)
+static void emit_statements(Emit *e, const LStmt *from, const LStmt *end)
 {
-	for (const LStmt *s = block->first; s; s = s->next) {
+	for (const LStmt *s = from; s != end; s = s->next) {
 		if (++e->work > MaxWork)
 			fatal_at(e->fn ? e->fn->loc : NULL, "%s: more than %d statements after unrolling",
 			         function_name(e), MaxWork);
 		debug_line(e, s);
 		emit_stmt(e, s);
 	}
+}
+
+void emit_block(Emit *e, const LBlock *block)
+{
+	emit_statements(e, block->first, NULL);
 }
 
 /* ---- functions ------------------------------------------------------------------------------------------------- */
@@ -491,10 +512,55 @@ static LLVMValueRef program_scalar(Emit *e, const char *name)
 	bug("%s: parameter %s", e->fn->name, name);
 }
 
-static LLVMValueRef emit_program(Emit *e, LFunc *fn)
+/* ---- programs --------------------------------------------------------------------------------------------------- */
+/* A program is a list of parts: functions of at most MaxPart steps, so that none is large for LLVM.  Jumps stand between
+ * parts; the program's entry calls the parts and follows the jumps. */
+
+enum { MaxPart = 64 };
+
+typedef struct Part {
+	const LStmt *from, *end; /* statements; end is exclusive */
+	int first, last; /* steps; last is exclusive */
+	LLVMValueRef f;
+	LLVMBasicBlockRef label, behind; /* in the entry: where it is called, and what follows it */
+} Part;
+
+typedef struct Parts {
+	int n, cap;
+	Part *items;
+	bool jumps; /* are there any */
+} Parts;
+
+/* Parts end before a jump, before a step that one jumps to, and when they are full. */
+static Parts split_program(Emit *e, const LFunc *fn)
+{
+	Parts p = {0};
+	int steps = 0, step = 0;
+	bool open = false;
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		steps += s->kind == SStep;
+	bool *is_target = arena_alloc(e->m->arena, (size_t)steps + 1);
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		if (s->kind == SJump)
+			p.jumps = is_target[s->code] = true;
+	for (const LStmt *s = fn->body.first; s; s = s->next) {
+		if (s->kind != SStep) {
+			open &= s->kind != SJump;
+			continue;
+		}
+		if (!open || is_target[step] || step - p.items[p.n - 1].first == MaxPart)
+			PUSH(e->m->arena, p.items, p.n, p.cap, ((Part){.from = s, .first = step}));
+		open = true;
+		p.items[p.n - 1].last = ++step;
+		p.items[p.n - 1].end = s->next;
+	}
+	return p;
+}
+
+/* A function over a frame and what the caller of the program says: worker, workers, first, last. */
+static LLVMValueRef begin_part(Emit *e, const LFunc *fn, const char *name)
 {
 	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->i64, e->i64};
-	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
 	LLVMValueRef f = new_function(e, name, e->void_type, 5, types, false);
 	e->fn = fn;
 	open_function(e, f);
@@ -505,12 +571,17 @@ static LLVMValueRef emit_program(Emit *e, LFunc *fn)
 	e->workers = LLVMGetParam(f, 2);
 	e->first = LLVMGetParam(f, 3);
 	e->last = LLVMGetParam(f, 4);
+	return f;
+}
+
+static void bind_frame(Emit *e, const LFunc *fn)
+{
 	e->inputs = load_field(e, e->frame, offsetof(dcc_frame, in), e->ptr);
 	e->outputs = load_field(e, e->frame, offsetof(dcc_frame, out), e->ptr);
 	e->status = load_field(e, e->frame, offsetof(dcc_frame, status), e->ptr);
 	LLVMValueRef syms = load_field(e, e->frame, offsetof(dcc_frame, syms), e->ptr);
 	for (int i = 0; i < e->lm->nsym; i++)
-		bind_var(e->lm->syms[i], load_field(e, syms, (uint64_t)i * sizeof(int64_t), e->i64));
+		bind_symbol(e, i, syms, i);
 	for (int i = 0; i < fn->nparam; i++) {
 		LArg *p = &fn->params[i];
 		if (p->buf)
@@ -518,12 +589,131 @@ static LLVMValueRef emit_program(Emit *e, LFunc *fn)
 		else
 			bind_var(p->e->var, program_scalar(e, p->e->var->name));
 	}
-	e->step = 0;
-	emit_block(e, &fn->body);
+}
+
+/* The steps of one part; what is let before them is let here again. */
+static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name)
+{
+	p->f = begin_part(e, fn, name);
+	bind_frame(e, fn);
+	e->step = p->first;
+	for (const LStmt *s = fn->body.first; s != p->end; s = s->next) {
+		if (s == p->from) {
+			emit_statements(e, s, p->end);
+			break;
+		}
+		if (s->kind == SLet)
+			emit_statements(e, s, s->next);
+	}
 	end_function(e, NULL);
-	if (e->step > e->nstep)
-		e->nstep = e->step;
+}
+
+/* Where the steps and jumps go on that stand before step `number`: position 0 is the first part. */
+static LLVMBasicBlockRef position_label(const Parts *parts, int number)
+{
+	for (int i = 0; i < parts->n; i++)
+		if (parts->items[i].last == number)
+			return parts->items[i].behind;
+	return parts->items[0].label;
+}
+
+/* The jumps before step `position`: the first whose condition holds sets *from and goes to its target's place among the
+ * parts, or to `again`. */
+static void emit_jumps(Emit *e, const LFunc *fn, int position, LLVMValueRef from, const Parts *parts, LLVMBasicBlockRef again)
+{
+	int step = 0;
+	for (const LStmt *s = fn->body.first; s && step <= position; s = s->next) {
+		step += s->kind == SStep;
+		if (s->kind != SJump || step != position)
+			continue;
+		LLVMBasicBlockRef taken = new_label(e, "jump"), next = new_label(e, "next");
+		read_cells(e);
+		LLVMBuildCondBr(e->b, emit_expr(e, s->e), taken, next);
+		place_label(e, taken);
+		LLVMBuildStore(e->b, const_i64_of(e, s->code), from);
+		LLVMBuildBr(e->b, parts ? position_label(parts, s->code) : again);
+		place_label(e, next);
+	}
+}
+
+/* Steps first .. last - 1 of the parts in order, and the jumps that are met on the way. */
+static LLVMValueRef emit_entry(Emit *e, LFunc *fn, const char *name, Parts *parts)
+{
+	LLVMValueRef f = begin_part(e, fn, name);
+	LLVMBasicBlockRef end = new_label(e, "end");
+	LLVMValueRef from = LLVMBuildAlloca(e->allocas, e->i64, "from");
+	LLVMValueRef args[] = {e->frame, e->worker, e->workers, NULL, e->last};
+	bind_frame(e, fn);
+	LLVMBuildStore(e->b, e->first, from);
+	for (int i = 0; i < parts->n; i++) { /* before the jumps that name them */
+		parts->items[i].label = new_label(e, "part");
+		parts->items[i].behind = new_label(e, "behind");
+	}
+	LLVMBuildBr(e->b, parts->n ? parts->items[0].label : end);
+	for (int i = 0; i < parts->n; i++) {
+		Part *p = &parts->items[i];
+		LLVMBasicBlockRef next = i + 1 < parts->n ? parts->items[i + 1].label : end, run = new_label(e, "run");
+		place_label(e, p->label);
+		args[3] = LLVMBuildLoad2(e->b, e->i64, from, "");
+		LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, args[3], const_i64_of(e, p->last), ""), run, next);
+		place_label(e, run);
+		LLVMTypeRef type = LLVMGlobalGetValueType(p->f);
+		LLVMBuildCall2(e->b, type, p->f, args, 5, "");
+		LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLE, e->last, const_i64_of(e, p->last), ""), end, p->behind);
+		place_label(e, p->behind);
+		emit_jumps(e, fn, p->last, from, parts, NULL);
+		LLVMBuildBr(e->b, next);
+	}
+	place_label(e, end);
+	end_function(e, NULL);
 	return f;
+}
+
+/* The step that follows from position `step` on, once the jumps there are taken. */
+static LLVMValueRef emit_next(Emit *e, const LFunc *fn, const char *name)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i64};
+	LLVMValueRef f = new_function(e, name, e->i64, 2, types, false);
+	e->fn = fn;
+	open_function(e, f);
+	no_debug(e);
+	e->frame = LLVMGetParam(f, 0);
+	bind_frame(e, fn);
+	LLVMValueRef from = LLVMBuildAlloca(e->allocas, e->i64, "from");
+	LLVMBasicBlockRef again = new_label(e, "again"), done = new_label(e, "done");
+	LLVMBuildStore(e->b, LLVMGetParam(f, 1), from);
+	LLVMBuildBr(e->b, again);
+	place_label(e, again);
+	LLVMValueRef at = LLVMBuildSwitch(e->b, LLVMBuildLoad2(e->b, e->i64, from, ""), done, 8);
+	int step = 0, last = -1;
+	for (const LStmt *s = fn->body.first; s; s = s->next) {
+		step += s->kind == SStep;
+		if (s->kind != SJump || step == last)
+			continue;
+		LLVMBasicBlockRef jumps = new_label(e, "jumps");
+		LLVMAddCase(at, const_i64_of(e, step), jumps);
+		place_label(e, jumps);
+		emit_jumps(e, fn, step, from, NULL, again);
+		LLVMBuildBr(e->b, done);
+		last = step;
+	}
+	place_label(e, done);
+	end_function(e, LLVMBuildLoad2(e->b, e->i64, from, ""));
+	return f;
+}
+
+static void emit_program(Emit *e, LFunc *fn, int target)
+{
+	Parts parts = split_program(e, fn);
+	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
+	bool whole = parts.n == 1 && !parts.jumps;
+	for (int i = 0; i < parts.n; i++)
+		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i));
+	e->programs[target] = whole ? parts.items[0].f : emit_entry(e, fn, name, &parts);
+	e->nexts[target] = parts.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : LLVMConstNull(e->ptr);
+	int steps = parts.n ? parts.items[parts.n - 1].last : 0;
+	if (steps > e->nstep)
+		e->nstep = steps;
 }
 
 static LFunc *find_program(LModule *lm, const Target *t)
@@ -549,7 +739,7 @@ void emit_functions(Emit *e)
 			if (serves(e->lm->funcs[i], e->target))
 				emit_kernel(e, e->lm->funcs[i]);
 		LFunc *program = find_program(e->lm, e->target);
-		e->programs[t] = emit_program(e, program);
+		emit_program(e, program, t);
 		e->sources[t] = program;
 	}
 	e->target = NULL;

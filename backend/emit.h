@@ -31,7 +31,7 @@ typedef struct Emit {
 	int step; /* steps seen in this program */
 	int nstep; /* steps of the longest program */
 	int work; /* statements emitted in this function: unrolling must end */
-	LLVMValueRef programs[8]; /* per opt->target */
+	LLVMValueRef programs[8], nexts[8]; /* per opt->target */
 	const LFunc *sources[8]; /* what they were made of */
 	LLVMValueRef report; /* dcc_report */
 	/* debug.c; NULL without -g */

@@ -118,7 +118,8 @@ static void name_everything(Header *h)
 	h->inputs = arena_alloc(arena, ((size_t)fn->nparam + 1) * sizeof *h->inputs);
 	h->outputs = arena_alloc(arena, ((size_t)fn->body.nyield + 1) * sizeof *h->outputs);
 	for (int i = 0; i < h->m->nsym; i++)
-		h->syms[i] = new_name(&fields, h->m->syms[i]->name);
+		if (h->m->syms[i]->kind == SymInput)
+			h->syms[i] = new_name(&fields, h->m->syms[i]->name);
 	for (int i = 0; i < fn->nparam; i++)
 		h->inputs[i] = new_name(&params, fn->params[i]->name);
 	for (int i = 0; i < fn->body.nyield; i++)
@@ -150,10 +151,11 @@ static void *c_binary(void *ctx, const char *op, void *a, void *b)
 	bug("no C for the operator '%s' of dims", op);
 }
 
+/* What the data decides has its upper bound. */
 static const char *c_dim(Header *h, const Dim *d)
 {
 	DimVisitor v = {c_constant, c_symbol, c_binary, h};
-	return dim_visit(d, &v);
+	return dim_visit(dim_most(h->m, d), &v);
 }
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
@@ -192,6 +194,8 @@ static void print_dims(Header *h)
 	fprintf(h->f, "typedef struct %s_dims {\n", h->m->name);
 	for (int i = 0; i < h->m->nsym; i++) {
 		const Sym *s = h->m->syms[i];
+		if (s->kind != SymInput)
+			continue;
 		fprintf(h->f, "\tint64_t %s; /* %s: %lld .. %lld */\n", h->syms[i], comment_text(h->m->arena, s->name),
 		        (long long)s->lo, (long long)s->hi);
 	}

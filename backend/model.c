@@ -57,8 +57,9 @@ static LLVMValueRef symbol_table(Emit *e)
 	LLVMValueRef *items = new_items(e, e->m->nsym);
 	for (int i = 0; i < e->m->nsym; i++) {
 		const Sym *s = e->m->syms[i];
-		LLVMValueRef f[] = {emit_string(e, s->name), int_const(e->i64, s->lo), int_const(e->i64, s->hi)};
-		items[i] = struct_of(e, "dcc_symbol", sizeof(dcc_symbol), 3, f);
+		LLVMValueRef f[] = {emit_string(e, s->name), int_const(e->i64, s->lo), int_const(e->i64, s->hi),
+		                    int_const(e->i32, s->kind == SymInput ? DCC_SYMBOL_INPUT : DCC_SYMBOL_DATA), int_const(e->i32, 0)};
+		items[i] = struct_of(e, "dcc_symbol", sizeof(dcc_symbol), 5, f);
 	}
 	return table_of(e, "symbols", e->m->nsym, items);
 }
@@ -117,8 +118,8 @@ static LLVMValueRef target_table(Emit *e)
 	LLVMValueRef *items = new_items(e, e->opt->ntarget);
 	for (int i = 0; i < e->opt->ntarget; i++) {
 		const Target *t = e->opt->target[i];
-		LLVMValueRef f[] = {emit_string(e, t->name), int_const(e->i64, (int64_t)t->need), e->programs[i]};
-		items[i] = struct_of(e, "dcc_target", sizeof(dcc_target), 3, f);
+		LLVMValueRef f[] = {emit_string(e, t->name), int_const(e->i64, (int64_t)t->need), e->programs[i], e->nexts[i]};
+		items[i] = struct_of(e, "dcc_target", sizeof(dcc_target), 4, f);
 	}
 	return table_of(e, "targets", e->opt->ntarget, items);
 }
@@ -228,6 +229,14 @@ static void bind_syms_from(Emit *e, LLVMValueRef syms)
 		bind_var(e->lm->syms[i], load_field(e, syms, (uint64_t)i * sizeof(int64_t), e->i64));
 }
 
+static void bind_symbol(Emit *e, int i)
+{
+	const LExpr *x = e->lm->bind[i];
+	LLVMValueRef v = x ? emit_expr(e, x) : const_i64_of(e, e->m->syms[i]->lo);
+	bind_var(e->lm->syms[i], v);
+	store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), v);
+}
+
 static LLVMValueRef emit_bind(Emit *e)
 {
 	LLVMTypeRef types[] = {e->ptr, e->ptr};
@@ -235,12 +244,8 @@ static LLVMValueRef emit_bind(Emit *e)
 	e->inputs = param(e, 0);
 	for (int i = 0; i < e->lm->nsym; i++)
 		bind_var(e->lm->syms[i], NULL);
-	for (int i = 0; i < e->lm->nsym - 1; i++) {
-		const LExpr *x = e->lm->bind[i];
-		LLVMValueRef v = x ? emit_expr(e, x) : const_i64_of(e, e->m->syms[i]->lo);
-		bind_var(e->lm->syms[i], v);
-		store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), v);
-	}
+	for (int i = 0; i < e->lm->nsym - 1; i++)
+		bind_symbol(e, i);
 	end_function(e, NULL);
 	return f;
 }
@@ -361,7 +366,8 @@ static LLVMValueRef is_between(Emit *e, LLVMValueRef v, int64_t lo, int64_t hi)
 	return LLVMBuildAnd(e->b, above, LLVMBuildICmp(e->b, LLVMIntSLE, v, const_i64_of(e, hi), ""), "");
 }
 
-/* NAME_dims holds the symbols, then threads: the layout of syms.  Outside of their bounds no run is possible: SIZE_MAX. */
+/* NAME_dims holds the symbols that inputs give, then threads; syms all symbols, of which sizes use no others.  Outside of their
+ * bounds no run is possible: SIZE_MAX. */
 static void emit_workspace_size(Emit *e, LLVMValueRef workspace)
 {
 	LLVMTypeRef types[] = {e->ptr};
@@ -369,8 +375,10 @@ static void emit_workspace_size(Emit *e, LLVMValueRef workspace)
 	LLVMTypeRef array = LLVMArrayType2(e->i64, (uint64_t)e->lm->nsym);
 	LLVMValueRef syms = LLVMBuildAlloca(e->allocas, array, "syms"), one = const_i64_of(e, 1);
 	LLVMValueRef good = LLVMConstInt(e->i1, 1, false);
-	for (int i = 0; i < e->lm->nsym; i++) {
-		LLVMValueRef v = load_field(e, param(e, 0), (uint64_t)i * sizeof(int64_t), e->i64);
+	for (int i = 0, field = 0; i < e->lm->nsym; i++) {
+		if (i < e->m->nsym && e->m->syms[i]->kind != SymInput)
+			continue;
+		LLVMValueRef v = load_field(e, param(e, 0), (uint64_t)field++ * sizeof(int64_t), e->i64);
 		bool threads = i == e->lm->nsym - 1;
 		int64_t lo = threads ? 0 : e->m->syms[i]->lo, hi = threads ? DCC_MAX_THREADS : e->m->syms[i]->hi;
 		good = LLVMBuildAnd(e->b, good, is_between(e, v, lo, hi), "");

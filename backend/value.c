@@ -507,6 +507,7 @@ static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)
 			bug("%s: %s is read before it is bound", function_name(e), x->var->name);
 		return x->var->scratch;
 	case LIota: return iota(elem_type(e, x->type.elem, false), is_float(x->type.elem));
+	case LFailed: return LLVMBuildIsNotNull(e->b, LLVMBuildLoad2(e->b, e->i64, e->status, ""), "");
 	case LLoad: return emit_load(e, x);
 	case LElem: return LLVMBuildLoad2(e->b, value_type(e, x->type), tile_cell(e, x->tile, x->a[0], x->a[1]), "");
 	default: return emit_tensor_dim(e, x);

@@ -301,7 +301,7 @@ SymPlan plan_symbols(Module *m)
 	solve_together(&p);
 	for (int i = 0; i < m->nsym && !plan.undecided; i++) {
 		const Sym *s = m->syms[i];
-		if (!p.cost[i] && s->lo != s->hi && is_used(m->main, s))
+		if (!p.cost[i] && s->kind == SymInput && s->lo != s->hi && is_used(m->main, s))
 			plan.undecided = s;
 	}
 	return plan;

@@ -316,7 +316,7 @@ const Dim *dim_sym(Module *m, const char *name)
 	Sym *s = find_sym(m, name);
 	if (!s) {
 		s = arena_alloc(m->arena, sizeof *s);
-		*s = (Sym){arena_strdup(m->arena, name), 0, DimMax, m->nsym};
+		*s = (Sym){.name = arena_strdup(m->arena, name), .hi = DimMax, .index = m->nsym};
 		PUSH(m->arena, m->syms, m->nsym, m->capsym, s);
 		table_add(m->arena, &m->dims->syms, hash_bytes(name, strlen(name), 0), s);
 	}

@@ -103,9 +103,41 @@ static Range range_of_terms(const Term *terms, int n)
 	return r;
 }
 
+/* The loop's counter that the term is a multiple of; NULL: it is something else. */
+static const Sym *counter_of(const Term *t)
+{
+	const Sym *s = t->mono->n == 1 ? t->mono->atoms[0]->sym : NULL;
+	return s && s->below ? s : NULL;
+}
+
+/* d with the largest value of a loop's counter in its place where that makes d smaller (larger), or NULL.  The counter must
+ * stand in one term, alone. */
+static const Dim *at_last_iteration(const Dim *d, bool smaller)
+{
+	for (int i = 0; i < d->n; i++) {
+		const Term *t = &d->terms[i];
+		const Sym *s = counter_of(t);
+		if (!s || (t->coef < 0) != smaller)
+			continue;
+		const Dim *it = dim_sym(s->module, s->name);
+		const Dim *rest = dim_sub(s->module, d, dim_mul_const(s->module, it, t->coef));
+		if (dim_uses_sym(rest, s))
+			continue;
+		const Dim *last = dim_sub(s->module, s->below, dim_const(s->module, 1));
+		return dim_add(s->module, rest, dim_mul_const(s->module, last, t->coef));
+	}
+	return NULL;
+}
+
 Range range_of(const Dim *d)
 {
-	return range_of_terms(d->terms, d->n);
+	Range r = range_of_terms(d->terms, d->n);
+	const Dim *low = at_last_iteration(d, true), *high = at_last_iteration(d, false);
+	if (low && range_of(low).lo > r.lo)
+		r.lo = range_of(low).lo;
+	if (high && range_of(high).hi < r.hi)
+		r.hi = range_of(high).hi;
+	return r;
 }
 
 void dim_range(const Dim *d, int64_t *lo, int64_t *hi)
@@ -115,6 +147,7 @@ void dim_range(const Dim *d, int64_t *lo, int64_t *hi)
 	*hi = r.hi;
 }
 
+
 /* Of a + factor * b; everything where that overflows. */
 Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
 {
@@ -122,6 +155,9 @@ Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
 	set_poly(&p, a);
 	if (add_scaled(m, &p, b, factor, m->dims->unit))
 		return (Range){INT64_MIN, INT64_MAX};
+	for (int i = 0; i < p.n; i++)
+		if (counter_of(&p.t[i]))
+			return range_of(intern_dim(m, &p));
 	return range_of_terms(p.t, p.n);
 }
 

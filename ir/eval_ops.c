@@ -245,6 +245,7 @@ static _Noreturn void no_meaning(Op op, const char *cls)
 #define EXPAND_Opaque(name, scalar)
 #define EXPAND_Extern(name, scalar)
 #define EXPAND_Group(name, scalar)
+#define EXPAND_Control(name, scalar)
 #define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning) EXPAND_##cls(name, meaning)
 
 enum { ChunkLen = 256 };
@@ -719,6 +720,7 @@ static const char *eval_norm(EvalNode *e)
 #define RUN_Opaque(name) eval_##name
 #define RUN_Extern(none) NULL /* by the engine */
 #define RUN_Group(none) NULL
+#define RUN_Control(meaning) NULL
 static EvalFn *const eval_fns[NOps] = {
 #undef OP
 #define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning) [Op##name] = RUN_##cls(meaning),

@@ -291,7 +291,7 @@ static bool are_const(int n, const Dim *const *dims)
 
 static bool computes_const(const Node *n)
 {
-	if (ops[n->op].cls == ClsGroup || ops[n->op].cls == ClsExtern)
+	if (ops[n->op].cls == ClsGroup || ops[n->op].cls == ClsExtern || ops[n->op].cls == ClsControl)
 		return false;
 	for (int i = 0; i < n->nin; i++)
 		if (n->in[i] && !n->in[i]->konst_expr)
@@ -373,6 +373,14 @@ void set_in(Module *m, Node *n, int i, Value *v)
 	update_const(m, n);
 }
 
+void append_in(Module *m, Node *n, Value *v)
+{
+	n->in = append(m, n->in, n->nin, sizeof *n->in);
+	n->in[n->nin] = v;
+	add_use(m, v, use_of(n, n->nin++));
+	update_const(m, n);
+}
+
 void set_yield(Module *m, Block *b, int i, Value *v)
 {
 	if (i < 0 || i >= b->nyield)
@@ -432,6 +440,24 @@ static void unlink_node(Node *n)
 	n->prev = n->next = NULL;
 }
 
+bool has_body(Op op)
+{
+	return op == OpGroup || op == OpIf || op == OpLoop;
+}
+
+Node *group_of(const Node *n)
+{
+	Node *owner = n->block->owner;
+	return owner && owner->op == OpGroup ? owner : NULL;
+}
+
+static Block *new_block(Module *m, Node *owner)
+{
+	Block *b = arena_alloc(m->arena, sizeof *b);
+	b->owner = owner;
+	return b;
+}
+
 Node *new_node(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin, Value *const *in)
 {
 	Node *n = arena_alloc(m->arena, sizeof *n);
@@ -444,10 +470,10 @@ Node *new_node(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin
 		if (in[i])
 			add_use(m, in[i], use_of(n, i));
 	}
-	if (op == OpGroup) {
-		n->body = arena_alloc(m->arena, sizeof *n->body);
-		n->body->owner = n;
-	}
+	if (has_body(op))
+		n->body = new_block(m, n);
+	if (op == OpIf)
+		n->other = new_block(m, n);
 	link_node(n, b, before);
 	return n;
 }
@@ -463,10 +489,56 @@ Value *add_result(Module *m, Node *n, Type type)
 	return v;
 }
 
+Value *add_block_param(Module *m, Block *b, Type type)
+{
+	Value *v = arena_alloc(m->arena, sizeof *v);
+	v->type = type;
+	v->block = b;
+	v->index = b->nparam;
+	b->params = append_pow2(m, b->params, b->nparam, sizeof *b->params);
+	b->params[b->nparam++] = v;
+	return v;
+}
+
+void define_sym(Module *m, Node *n, AttrId id, SymKind kind)
+{
+	Sym *s = find_sym(m, attr_text(n, id));
+	if (!s)
+		s = dim_as_sym(dim_sym(m, attr_text(n, id)));
+	s->kind = kind;
+	s->def = n;
+	if (kind == SymLoop) {
+		s->module = m;
+		s->below = attr_dim(m, n, Attr_trips);
+	}
+}
+
+Node *first_node(const Module *m)
+{
+	return m->main->body.first;
+}
+
+Node *next_node(const Node *n)
+{
+	if (n->op != OpGroup && n->body && n->body->first)
+		return n->body->first;
+	if (n->other && n->other->first)
+		return n->other->first;
+	while (!n->next) {
+		const Block *b = n->block;
+		if (!b->owner)
+			return NULL;
+		n = b->owner;
+		if (b == n->body && n->other && n->other->first)
+			return n->other->first;
+	}
+	return n->next;
+}
+
 static const char *check_operands(Module *m, const Node *n)
 {
 	const OpInfo *info = &ops[n->op];
-	if (info->nin < 0 && n->nin < 1)
+	if (info->nin < 0 && n->nin < 1 && n->op != OpLoop)
 		return arena_printf(m->arena, "needs at least one operand");
 	if (info->nin >= 0 && n->nin > info->nin)
 		return arena_printf(m->arena, "takes %d operands, not %d", info->nin, n->nin);
@@ -497,7 +569,7 @@ const char *set_type(Module *m, Node *n, const Type *given)
 	const char *wrong = check_operands(m, n);
 	if (!wrong)
 		wrong = check_attrs(m, n);
-	if (wrong || n->op == OpGroup)
+	if (wrong || has_body(n->op))
 		return wrong;
 	Type type = {0};
 	if (given)
@@ -556,6 +628,8 @@ void erase_node(Node *n)
 			bug("%s is erased while its result %d is in use", ops[n->op].text, i);
 	if (n->body)
 		erase_body(n->body);
+	if (n->other)
+		erase_body(n->other);
 	drop_operands(n);
 	unlink_node(n);
 	n->dead = true;

@@ -99,10 +99,22 @@ typedef struct Type {
  *   floordiv: exact factors of a divisor proved positive cancel: (12*seq)/(4*seq) needs seq >= 1, (12*seq)/4 does not;
  *             (4*a + b)/4 = a + b/4;  mod accordingly; min/max fold by ranges. */
 
+/* Where a symbol's value comes from. */
+typedef enum SymKind {
+	SymInput, /* dims of the inputs, before anything runs */
+	SymLoop, /* the number of the current iteration of a loop */
+	SymMeasured, /* the data: a node gives it while the function runs */
+} SymKind;
+
 typedef struct Sym {
 	const char *name;
 	int64_t lo, hi; /* inclusive; default 0 .. DimMax */
 	int index; /* place in module->syms */
+	SymKind kind;
+	struct Node *def; /* of loop and measured symbols: whose attribute names it; NULL before that is read */
+	struct Module *module; /* of loop symbols: where `below` lives */
+	const struct Dim *below; /* loop symbols: their value is less, where the body runs at all */
+	bool bounding; /* scratch of dim_most */
 } Sym;
 #define DimMax INT32_MAX /* largest extent of one dim; an element count may reach 2^47 */
 
@@ -149,6 +161,7 @@ int dim_compare(const Dim *, const Dim *); /* a total order independent of addre
 
 const Dim *type_numel(Module *, const Type *);
 bool type_equal(const Type *, const Type *);
+bool types_agree(const Module *, const Type *, const Type *); /* equal, or equal once the module's checks hold */
 char *type_text(Module *, const Type *); /* "f32[batch, seq, 512]" */
 int64_t const_numel(const Type *); /* of a type with constant dims; bug() otherwise */
 
@@ -180,7 +193,8 @@ typedef enum Op {
 } Op;
 
 typedef enum OpClass {
-	ClsSource, ClsEwise, ClsReduce, ClsGemm, ClsWindow, ClsAttention, ClsMove, ClsIndex, ClsOpaque, ClsExtern, ClsGroup
+	ClsSource, ClsEwise, ClsReduce, ClsGemm, ClsWindow, ClsAttention, ClsMove, ClsIndex, ClsOpaque, ClsExtern, ClsGroup,
+	ClsControl
 } OpClass;
 
 enum { MaxIn = 4, Commutes = 1 };
@@ -250,6 +264,7 @@ typedef struct Use {
 struct Value {
 	Type type;
 	Node *def; /* NULL: parameter or constant */
+	Block *block; /* set for parameters of a block inside of a node; NULL: def, constant, or parameter of the function */
 	int index; /* result number of def, or parameter number */
 	Const *konst; /* set for constants */
 	const char *name; /* parameters and results that have an ONNX name worth keeping; else NULL and printed %N */
@@ -263,7 +278,10 @@ struct Value {
 
 struct Block {
 	Node *first, *last;
-	Node *owner; /* the group, NULL for a function's body */
+	Node *owner; /* the node whose body it is, NULL for a function's body */
+	int end; /* scratch of passes */
+	int nparam; /* loop: the carried values */
+	Value **params;
 	Value **yields;
 	int nyield;
 };
@@ -276,7 +294,8 @@ struct Node {
 	int nattr;
 	Attr *attrs;
 	const Loc *loc;
-	Block *body; /* OpGroup: sees the values around it */
+	Block *body; /* group, if (then), loop: sees the values around it */
+	Block *other; /* if: else */
 	Block *block; /* where it stands */
 	Node *prev, *next;
 	bool dead;
@@ -335,7 +354,15 @@ bool is_const(const Value *); /* a constant, or computed from constants only (ev
 Node *new_node(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in);
 /* Runs the shape function.  `given`: result type for ops that state it (else NULL).  Returns NULL or what is wrong. */
 const char *set_type(Module *, Node *, const Type *given);
-Value *add_result(Module *, Node *, Type); /* for groups and custom, whose results their maker states */
+Value *add_result(Module *, Node *, Type); /* for nodes with several results, which their maker states */
+bool has_body(Op); /* group, if, loop */
+Node *group_of(const Node *); /* the group that it is a member of, or NULL */
+Value *add_block_param(Module *, Block *, Type);
+/* Binds the symbol `name` to the node that gives it its value. */
+void define_sym(Module *, Node *, AttrId, SymKind);
+/* All nodes, those of the bodies of if and loop behind the node itself; groups are not entered.  first_node(), then next_node() until NULL. */
+Node *first_node(const Module *);
+Node *next_node(const Node *);
 /* new_node + attributes + set_type; what is wrong is a fatal_at(loc).  attrs: array of n. */
 Value *build(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
 
@@ -359,6 +386,7 @@ Attr mk_dims(Module *, AttrId, int n, const Dim *const *);
 Attr mk_text(Module *, AttrId, const char *);
 
 void set_in(Module *, Node *, int i, Value *);
+void append_in(Module *, Node *, Value *); /* of an op with any number of them */
 void set_yield(Module *, Block *, int i, Value *);
 void add_yield(Module *, Block *, Value *);
 void replace_uses(Module *, Value *old, Value *by);
@@ -366,6 +394,25 @@ void erase_node(Node *); /* its results must have no uses */
 void move_before(Node *, Block *, Node *before);
 bool is_output(const Value *); /* some block yields it */
 Node *only_user(const Value *); /* the node of its only use (all uses in one node count as one), NULL otherwise */
+
+/* ---- control.c ----------------------------------------------------------------------------------------------------- */
+
+bool loop_has_cond(const Node *);
+int loop_carried(const Node *); /* number of carried values */
+const Dim *loop_count(Module *, const Node *); /* iterations, once it has ended */
+int body_results(const Node *); /* of group, if, loop: results that the bodies give */
+int node_sizes(const Node *, const Dim *const **sizes); /* of if and loop: number of triples */
+/* Their types; NULL or what is wrong with the bodies.  Of an if, *out holds the types that the results should have. */
+const char *body_types(Module *, const Node *, Type *out);
+/* Adds the results to a node that has none yet; `stated`: their types where an if has sizes, else NULL will do. */
+const char *add_body_results(Module *, Node *, const Type *stated);
+
+bool is_measured_dim(const Module *, const Dim *); /* uses a symbol that no input gives */
+Sym *fresh_sym(Module *, const char *stem); /* a new one, named `stem` or like it */
+/* An upper bound over symbols that inputs give; the dim itself if it uses no others. */
+const Dim *dim_most(Module *, const Dim *);
+int count_cells(const Module *); /* symbols that no input gives */
+int sym_cell(const Module *, const Sym *); /* which of those it is */
 
 /* ---- state.c ------------------------------------------------------------------------------------------------------- */
 

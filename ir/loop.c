@@ -531,6 +531,8 @@ static LExpr *fold_convert(LB *b, LType type, const LExpr *a)
 LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
 {
 	LExpr *e = NULL;
+	if (op == LFailed)
+		return new_expr(b, LFailed, type);
 	if (op == LIota) {
 		if (a || type.lanes != Lanes || type.elem == Bool)
 			bug("%s: iota of type %s<%d>", fn_name(b), dtypes[type.elem].text, type.lanes);
@@ -905,6 +907,14 @@ void lstep(LB *b)
 	if (!b->fn || !b->fn->program || b->at != &b->fn->body)
 		bug("%s: a step stands at the top of a program", fn_name(b));
 	open_block(b, &add_stmt(b, SStep)->body);
+}
+
+LStmt *ljump(LB *b, LExpr *cond, int step)
+{
+	LStmt *s = add_stmt(b, SJump);
+	s->e = cond;
+	s->code = step;
+	return s;
 }
 
 void lstep_cost(LB *b, LExpr *flop, LExpr *bytes, int nloc, const Loc *const *locs)

@@ -95,6 +95,8 @@ typedef enum LStmtKind {
 	/* Program only: body; all workers meet at its end.  e, idx: its FLOP and bytes over the symbols, NULL: not known; locs: the
 	 * ONNX nodes that it computes. */
 	SStep,
+	/* Program only, at its top: the workers go on with the step number `code` if e, which reads symbols and nothing else. */
+	SJump,
 } LStmtKind;
 
 typedef enum LForKind { ForSerial, ForUnroll, ForParallel } LForKind;
@@ -102,7 +104,7 @@ typedef enum LForKind { ForSerial, ForUnroll, ForParallel } LForKind;
 typedef struct LArg { /* of a call: a slice of a buffer, or a scalar */
 	LBuf *buf; /* NULL: scalar e */
 	DType elem; /* what the callee sees */
-	LExpr *offset; /* of a slice: in elements of `elem` (kernels: buf->elem == elem); 64-byte aligned in ws and weights */
+	LExpr *offset; /* of a slice: in elements of `elem` (kernels: buf->elem == elem) */
 	LExpr *len; /* elements that the callee may touch; for the interpreter and readers; NULL: to the end */
 	LExpr *e;
 	int rank; /* SExtern: of the tensor, which begins at `offset` */
@@ -149,7 +151,8 @@ typedef struct LFunc {
 } LFunc;
 
 /* A program's parameters are: in0.. (inputs), out0.. (outputs), ws, weights; and one scalar per symbol of the module, by
- * its name, and the scalar "threads". */
+ * its name, and the scalar "threads".  Symbols that the data gives (sym_cell) are i64 at the begin of ws, 8 bytes each: a step or jump
+ * reads them when it begins. */
 typedef struct LModule {
 	Module *m;
 	int nfunc, capfunc;
@@ -230,6 +233,7 @@ int lmessage(LModule *, const char *text); /* number of a text, shared */
 const char *message_name(Module *, const char *name); /* a name as part of it: safe to show, and {} is no value */
 void lcheck(LB *, LExpr *cond, int code, const char *text, LExpr *a, LExpr *b, LExpr *c);
 void lstep(LB *);
+LStmt *ljump(LB *, LExpr *cond, int step); /* before the next step; the caller may set `code` later */
 void lstep_cost(LB *, LExpr *flop, LExpr *bytes, int nloc, const Loc *const *locs); /* of the open step; locs are not copied */
 LArg arg_buf(LBuf *, DType, LExpr *offset, LExpr *len);
 LArg arg_e(LExpr *);

@@ -501,6 +501,7 @@ static void eval(Frame *fr, const LExpr *e, Val *r)
 	case LBitcast: bitcast(e->a[0]->type.elem, e->type.elem, e->type.lanes, r, get(fr, e->a[0], &tmp)); break;
 	case LSplat: splat(e->type.elem, r, get(fr, e->a[0], &tmp)); break;
 	case LIota: fill_iota(e->type.elem, r); break;
+	case LFailed: r->i[0] = fr->run->status[0] != 0; break;
 	case LHAdd: case LHMax: case LHMin: reduce(e->op, e->type.elem, r, get(fr, e->a[0], &tmp)); break;
 	case LInDim: case LOutDim: r->i[0] = tensor_dim(fr, e); break;
 	default: arithmetic(fr, e, r);
@@ -644,7 +645,7 @@ static void exec_extern(Frame *fr, const LStmt *s)
 		FAIL(fr, "node '%s': %s", node ? node : "", wrong);
 }
 
-/* The part of a buffer that a call passes, or an error: outside of it, or misaligned in a program's ws and weights.  A
+/* The part of a buffer that a call passes, or an error: outside of it.  A
  * part of no elements may begin anywhere: every access to it is an error. */
 static LMem slice(Frame *fr, const LStmt *call, int i)
 {
@@ -662,10 +663,6 @@ static LMem slice(Frame *fr, const LStmt *call, int i)
 		FAIL(fr, "%s: argument %d of %s is %lld elements at %lld of %%%s, which has %lld bytes",
 		     frame_name(fr), i, call->callee->name, (long long)len, (long long)offset, a->buf->name,
 		     (long long)bytes);
-	bool placed = !strcmp(a->buf->name, "ws") || !strcmp(a->buf->name, "weights");
-	if (fr->fn->program && placed && at % SliceAlign)
-		FAIL(fr, "%s: argument %d of %s is misaligned, at byte %lld of %%%s", frame_name(fr), i,
-		     call->callee->name, (long long)at, a->buf->name);
 	return (LMem){.data = m->data ? (char *)m->data + at : NULL, .elem = a->elem, .count = len};
 }
 
@@ -753,6 +750,7 @@ static void exec(Frame *fr, const LStmt *s)
 	case SFail: exec_fail(fr, s); break;
 	case SCheck: exec_check(fr, s); break;
 	case SStep: exec_step(fr, s); break;
+	case SJump: bug("a jump inside of a block"); /* run_steps follows those of programs */
 	}
 }
 
@@ -834,6 +832,15 @@ static void bind_symbols(Frame *fr, int threads)
 	fr->vars[lm->nsym - 1].i[0] = threads;
 }
 
+/* Where the data decides: bounds before the steps have run, true dims behind them. */
+static void set_output_dims(Frame *fr, Tensor *outputs)
+{
+	const LModule *lm = fr->run->lm;
+	for (int o = 0; o < lm->nout; o++)
+		for (int d = 0; d < outputs[o].rank; d++)
+			outputs[o].dims[d] = index_of(fr, lm->outdims[o * MaxRank + d]);
+}
+
 static void alloc_outputs(Frame *fr, Tensor *outputs)
 {
 	LModule *lm = fr->run->lm;
@@ -907,6 +914,42 @@ static LMem program_buffer(Frame *fr, const Program *p, const LBuf *buf)
 	FAIL(fr, "%s: no such buffer: %%%s", frame_name(fr), buf->name);
 }
 
+/* The statements before step `number`, jumps among them, else that step. */
+static const LStmt *find_jump(const LBlock *b, int number)
+{
+	const LStmt *s = b->first;
+	for (int n = 0; s && (n < number || s->kind == SLet); s = s->next)
+		n += s->kind == SStep;
+	return s;
+}
+
+/* Symbols that the data gives have the values that lie in their cells now. */
+static void read_cells(Frame *fr, const LMem *ws)
+{
+	const LModule *lm = fr->run->lm;
+	const int64_t *cells = ws->data;
+	int n = 0;
+	for (int i = 0; i < lm->nsym - 1; i++) {
+		if (lm->m->syms[i]->kind == SymInput)
+			continue;
+		if ((n + 1) * (int64_t)sizeof *cells > ws->count)
+			FAIL(fr, "the workspace has no room for symbol %s", lm->m->syms[i]->name);
+		fr->vars[lm->syms[i]->number].i[0] = cells[n++];
+	}
+}
+
+static void run_steps(Frame *fr, const Program *p)
+{
+	const LBlock *b = &p->fn->body;
+	for (const LStmt *s = b->first; s;) {
+		if (s->kind != SLet)
+			read_cells(fr, &p->ws);
+		if (s->kind != SJump)
+			exec(fr, s);
+		s = s->kind == SJump && index_of(fr, s->e) ? find_jump(b, s->code) : s->next;
+	}
+}
+
 static void run_program(Program *p, int threads)
 {
 	Run *run = &p->run;
@@ -926,7 +969,9 @@ static void run_program(Program *p, int threads)
 	for (int i = 0; i < p->fn->nparam; i++)
 		if (p->fn->params[i].buf)
 			fr.bufs[i] = program_buffer(&fr, p, p->fn->params[i].buf);
-	exec_block(&fr, &p->fn->body);
+	run_steps(&fr, p);
+	read_cells(&fr, &p->ws);
+	set_output_dims(&fr, p->outputs);
 	pop_frame(&fr);
 }
 

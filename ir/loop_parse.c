@@ -242,6 +242,8 @@ static Ex parse_call_form(LoopParser *p, int depth)
 	}
 	if (op == LSplat)
 		e->type = (LType){e->a[0]->type.elem, Lanes};
+	if (op == LFailed)
+		e->type = (LType){Bool, 1};
 	e->type = lop_type(e);
 	Ex ex = finish_expr(p, &at, e, height);
 	while ((op == LMin || op == LMax) && accept_tok(p->lx, ",")) {
@@ -606,6 +608,13 @@ static void parse_step(LoopParser *p, LStmt *s, int depth)
 	parse_braces(p, &s->body, depth);
 }
 
+static void parse_jump(LoopParser *p, LStmt *s)
+{
+	s->code = (int)take_int(p->lx, "the number of a step", 0, INT32_MAX);
+	expect_tok(p->lx, "if");
+	s->e = parse_expr(p, TopLevel, 0).e;
+}
+
 static void parse_stmt_kind(LoopParser *p, LStmt *s, int depth)
 {
 	switch (s->kind) {
@@ -622,6 +631,7 @@ static void parse_stmt_kind(LoopParser *p, LStmt *s, int depth)
 	case SFail: parse_fail(p, s); break;
 	case SCheck: parse_check(p, s); break;
 	case SStep: parse_step(p, s, depth); break;
+	case SJump: parse_jump(p, s); break;
 	}
 }
 
@@ -632,7 +642,7 @@ static void parse_lblock(LoopParser *p, LBlock *b, int depth)
 		LStmtKind kind;
 	} words[] = {{"let", SLet}, {"for", SFor}, {"unroll", SFor}, {"parallel", SFor}, {"if", SIf}, {"store", SStore},
 	             {"local", SLocal}, {"tile", STile}, {"set", SSetTile}, {"call", SCall}, {"prefetch", SPrefetch},
-	             {"extern", SExtern}, {"fail", SFail}, {"check", SCheck}, {"step", SStep}};
+	             {"extern", SExtern}, {"fail", SFail}, {"check", SCheck}, {"step", SStep}, {"jump", SJump}};
 	enum { NWord = sizeof words / sizeof *words };
 	while (!is_tok(p->lx, "}")) {
 		int i = 0;

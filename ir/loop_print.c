@@ -340,6 +340,10 @@ static void print_stmt_head(Printer *p, const LStmt *s)
 		}
 		break;
 	case SStep: print_step(p, s); break;
+	case SJump:
+		fprintf(f, "jump %d if ", s->code);
+		print_expr(p, s->e, TopLevel);
+		break;
 	}
 }
 

@@ -128,6 +128,7 @@ const char *lexpr_error(Arena *arena, const LExpr *e)
 			why = expect_ltype(arena, i ? "the column" : "the row", e->a[i], IndexType);
 		break;
 	case LConvert: case LBitcast: case LSplat: case LIota: why = cast_error(arena, e); break;
+	case LFailed: why = expect_ltype(arena, "failed", e, (LType){Bool, 1}); break;
 	default: why = operator_error(arena, e); break;
 	}
 	if (!why && !same_ltype(e->type, lop_type(e)))
@@ -251,6 +252,8 @@ static void check_expr(Verifier *v, const LExpr *e)
 		need_visible(v, e->tile, e->tile->name);
 	if (e->op == LInDim || e->op == LOutDim)
 		check_dim_query(v, e);
+	if (e->op == LFailed && v->fn->program)
+		fail(v, "failed stands in kernels only");
 }
 
 static void check_typed(Verifier *v, const char *what, const LExpr *e, LType want)
@@ -441,6 +444,18 @@ static void check_step(Verifier *v, const LStmt *s)
 	close_names(v, first);
 }
 
+static void check_jump(Verifier *v, const LStmt *s)
+{
+	int steps = 0, before = 0;
+	for (const LStmt *t = v->fn->body.first; t; t = t->next) {
+		before = t == s ? steps : before;
+		steps += t->kind == SStep;
+	}
+	if (s->code < 0 || s->code > steps || !before)
+		fail(v, "a jump stands behind a step and goes to one of the %d steps or behind the last", steps);
+	check_typed(v, "the condition", s->e, (LType){Bool, 1});
+}
+
 static void check_fail(Verifier *v, const LStmt *s)
 {
 	if (v->fn->program)
@@ -506,6 +521,7 @@ static void (*const stmt_checks[])(Verifier *, const LStmt *) = {
 	[SLet] = check_let, [SFor] = check_for, [SIf] = check_if, [SStore] = check_store, [SLocal] = check_local,
 	[STile] = check_tile, [SSetTile] = check_set, [SCall] = check_call, [SPrefetch] = check_prefetch,
 	[SExtern] = check_extern, [SFail] = check_fail, [SCheck] = check_check, [SStep] = check_step,
+	[SJump] = check_jump,
 };
 
 static void check_block(Verifier *v, const LBlock *b)
@@ -706,8 +722,8 @@ static void check_top_of_program(Verifier *v)
 {
 	for (const LStmt *s = v->fn->body.first; s; s = s->next) {
 		v->stmt = s;
-		if (s->kind != SStep && s->kind != SLet)
-			fail(v, "only let and step stand at the top of a program");
+		if (s->kind != SStep && s->kind != SLet && s->kind != SJump)
+			fail(v, "only let, step and jump stand at the top of a program");
 	}
 	v->stmt = NULL;
 }

@@ -407,7 +407,7 @@ static int parse_operands(Lexer *lx, Op op, const Loc *at, Value ***in)
 	Value **items = NULL;
 	int n = 0, cap = 0;
 	/* an op without operands is followed by the next line's result */
-	if (info->nin != 0) {
+	if (info->nin != 0 && (op != OpLoop || at_operand(lx))) {
 		do {
 			Loc here_at = here(lx);
 			if (!at_operand(lx))
@@ -510,6 +510,13 @@ static Attr parse_attr_value(Lexer *lx, const Node *n, AttrId id)
 	return parse_dims(lx, id);
 }
 
+/* An if may have attributes, which begin with a name and =, or none before its body. */
+static bool at_attrs(Lexer *lx)
+{
+	Lexer ahead = *lx;
+	return accept_tok(&ahead, "{") && (is_tok(&ahead, "sizes") || is_tok(&ahead, "flag"));
+}
+
 static void parse_attrs(Lexer *lx, Node *n)
 {
 	uint64_t seen = 0;
@@ -534,42 +541,92 @@ static void parse_attrs(Lexer *lx, Node *n)
 
 static void parse_nodes(Lexer *lx, Block *block, int depth);
 
-static void parse_group_body(Lexer *lx, Node *n, int nresult, int depth)
+/* %a: type, %b: type) */
+static void parse_block_params(Lexer *lx, Block *b)
 {
-	if (depth >= MaxBlocks)
-		fail_tok(lx, "fewer nested groups");
-	expect_tok(lx, "{");
+	for (int i = 0; !is_tok(lx, ")"); i++) {
+		if (i)
+			expect_tok(lx, ",");
+		Loc at = here(lx);
+		if (!is_tok(lx, "%"))
+			fail_tok(lx, "% and the name of a value");
+		const char *key = take_ref(lx);
+		check_free(lx, &at, key);
+		expect_tok(lx, ":");
+		Value *v = add_block_param(lx->m, b, parse_type(lx));
+		if (*key == '%')
+			v->name = key + 1;
+		define(lx, &at, key, v);
+	}
+	next_tok(lx);
+}
+
+static void parse_body(Lexer *lx, Block *b, int depth)
+{
 	int first = lx->nscope;
-	parse_nodes(lx, n->body, depth + 1);
-	Loc at = here(lx);
+	if (depth >= MaxBlocks)
+		fail_tok(lx, "fewer nested bodies");
+	if (b->owner->op == OpLoop) {
+		expect_tok(lx, "(");
+		parse_block_params(lx, b);
+	}
+	expect_tok(lx, "{");
+	parse_nodes(lx, b, depth + 1);
 	expect_tok(lx, "yield");
 	do
-		add_yield(lx->m, n->body, take_value(lx));
+		add_yield(lx->m, b, take_value(lx));
 	while (accept_tok(lx, ","));
-	if (n->body->nyield != nresult)
-		fatal_at(&at, "the group yields %d values for %d results", n->body->nyield, nresult);
 	expect_tok(lx, "}");
 	for (int i = first; i < lx->nscope; i++)
 		lx->scope[i]->hidden = true;
 	lx->nscope = first;
 }
 
-/* Equal, or equal once the module's checks hold: passes replace a dim by one that it is checked against. */
-static bool types_agree(const Module *m, const Type *a, const Type *b)
+/* A symbol has one definition. */
+static void parse_sym_def(Module *m, Node *n, Sym *s, SymKind kind, const Loc *at)
 {
-	if (a->dtype != b->dtype || a->rank != b->rank)
-		return false;
-	for (int i = 0; i < a->rank; i++) {
-		bool linked = a->dims[i] == b->dims[i];
-		for (int k = 0; k < m->ncheck && !linked; k++) {
-			const DimCheck *c = &m->checks[k];
-			linked = (c->a == a->dims[i] && c->b == b->dims[i]) ||
-			         (c->a == b->dims[i] && c->b == a->dims[i]);
-		}
-		if (!linked)
-			return false;
+	if (!s)
+		fatal_at(at, "sizes: a symbol is expected");
+	if (s->def)
+		fatal_at(at, "symbol '%s' has a value already", s->name);
+	s->kind = kind;
+	s->def = n;
+	if (kind == SymLoop) {
+		s->module = m;
+		s->below = attr_dim(m, n, Attr_trips);
 	}
-	return true;
+}
+
+static void parse_sym_use(Lexer *lx, Node *n, AttrId id, SymKind kind, const Loc *at)
+{
+	const char *name = attr_text(n, id);
+	if (!*name)
+		return;
+	Sym *s = find_sym(lx->m, name);
+	if (!s)
+		fatal_at(at, "symbol '%s' is not declared", name);
+	parse_sym_def(lx->m, n, s, kind, at);
+}
+
+static void parse_syms(Lexer *lx, Node *n, const Loc *at)
+{
+	parse_sym_use(lx, n, Attr_counter, SymLoop, at);
+	parse_sym_use(lx, n, Attr_count, SymMeasured, at);
+	parse_sym_use(lx, n, Attr_sym, SymMeasured, at);
+	parse_sym_use(lx, n, Attr_flag, SymMeasured, at);
+	const Dim *const *sizes;
+	int nsizes = attr_dims(n, Attr_sizes, &sizes);
+	for (int i = 0; i < nsizes; i += 3)
+		parse_sym_def(lx->m, n, dim_as_sym(sizes[i]), SymMeasured, at);
+}
+
+static void parse_bodies(Lexer *lx, Node *n, int depth)
+{
+	parse_body(lx, n->body, depth);
+	if (n->op == OpIf) {
+		expect_tok(lx, "else");
+		parse_body(lx, n->other, depth);
+	}
 }
 
 static void infer_result(Lexer *lx, Node *n, const Result *r, const Loc *at)
@@ -583,16 +640,34 @@ static void infer_result(Lexer *lx, Node *n, const Result *r, const Loc *at)
 	n->out[0]->type = r->type;
 }
 
+/* The types that the bodies give, which the text repeats. */
+static void infer_body_results(Lexer *lx, Node *n, const Results *r, const Loc *at)
+{
+	Type *stated = arena_alloc(lx->m->arena, (size_t)r->n * sizeof *stated);
+	for (int i = 0; i < r->n; i++)
+		stated[i] = r->items[i].type;
+	const char *why = body_results(n) == r->n ? add_body_results(lx->m, n, stated) : NULL;
+	if (why)
+		fatal_at(at, "%s: %s", ops[n->op].text, why);
+	if (n->nout != r->n)
+		fatal_at(at, "%s yields %d values for %d results", ops[n->op].text, n->nout, r->n);
+	for (int i = 0; i < r->n; i++) {
+		if (!types_agree(lx->m, &n->out[i]->type, &r->items[i].type))
+			fatal_at(&r->items[i].at, "%s yields %s here, the text says %s", ops[n->op].text,
+			         type_text(lx->m, &n->out[i]->type), type_text(lx->m, &r->items[i].type));
+		n->out[i]->type = r->items[i].type;
+	}
+}
+
 static void set_results(Lexer *lx, Node *n, const Results *r, const Loc *at)
 {
-	if (n->op != OpGroup)
+	if (has_body(n->op))
+		infer_body_results(lx, n, r, at);
+	else
 		infer_result(lx, n, &r->items[0], at);
 	for (int i = 0; i < r->n; i++) {
 		const Result *one = &r->items[i];
 		Value *v = i < n->nout ? n->out[i] : add_result(lx->m, n, one->type);
-		if (n->op == OpGroup && !types_agree(lx->m, &n->body->yields[i]->type, &one->type))
-			fatal_at(&one->at, "the group yields %s here, the text says %s",
-			         type_text(lx->m, &n->body->yields[i]->type), type_text(lx->m, &one->type));
 		if (*one->key == '%')
 			v->name = one->key + 1;
 		define(lx, &one->at, one->key, v);
@@ -604,15 +679,16 @@ static void parse_node(Lexer *lx, Block *block, int depth)
 	Results r = parse_results(lx);
 	Loc at = here(lx);
 	Op op = parse_op(lx);
-	if (r.n != 1 && op != OpGroup && op != OpCustom)
+	if (r.n != 1 && !has_body(op) && op != OpCustom)
 		fatal_at(&at, "%s has one result, the text names %d", ops[op].text, r.n);
 	Value **in;
 	int nin = parse_operands(lx, op, &at, &in);
 	Node *n = new_node(lx->m, block, NULL, op, new_loc(lx->m, at), nin, in);
-	if (op == OpGroup)
-		parse_group_body(lx, n, r.n, depth);
-	else
+	if (op != OpGroup && !(op == OpIf && !at_attrs(lx)))
 		parse_attrs(lx, n);
+	parse_syms(lx, n, &at);
+	if (has_body(op))
+		parse_bodies(lx, n, depth);
 	n->loc = take_loc(lx, at);
 	set_results(lx, n, &r, &at);
 }

@@ -42,6 +42,8 @@ static void use_value(Value *v)
 
 static void number_block(Numbering *nb, Block *b)
 {
+	for (int i = 0; i < b->nparam; i++)
+		number_value(nb, b->params[i]);
 	for (Node *n = b->first; n; n = n->next) {
 		for (int i = 0; i < n->nin; i++)
 			use_value(n->in[i]);
@@ -49,6 +51,8 @@ static void number_block(Numbering *nb, Block *b)
 			number_value(nb, n->out[i]);
 		if (n->body)
 			number_block(nb, n->body);
+		if (n->other)
+			number_block(nb, n->other);
 	}
 	for (int i = 0; i < b->nyield; i++)
 		use_value(b->yields[i]);
@@ -205,6 +209,15 @@ static void print_attrs(FILE *f, Module *m, const Node *n)
 		putc('}', f);
 }
 
+static void print_params(FILE *f, Module *m, int n, Value *const *params)
+{
+	for (int i = 0; i < n; i++) {
+		fputs(i ? ", " : "", f);
+		print_ref(f, params[i]);
+		fprintf(f, ": %s", type_text(m, &params[i]->type));
+	}
+}
+
 static void print_refs(FILE *f, const char *before, int n, Value *const *values)
 {
 	for (int i = 0; i < n; i++) {
@@ -214,6 +227,21 @@ static void print_refs(FILE *f, const char *before, int n, Value *const *values)
 		else
 			putc('_', f);
 	}
+}
+
+static void print_block(FILE *f, Module *m, const Block *b, int depth, const char *end);
+
+static void print_body(FILE *f, Module *m, const Block *b, int depth)
+{
+	if (b->owner->op == OpLoop) {
+		fputs(" (", f);
+		print_params(f, m, b->nparam, b->params);
+		putc(')', f);
+	}
+	fputs(" {\n", f);
+	print_block(f, m, b, depth + 1, "yield");
+	indent(f, depth);
+	putc('}', f);
 }
 
 static void print_block(FILE *f, Module *m, const Block *b, int depth, const char *end)
@@ -228,11 +256,11 @@ static void print_block(FILE *f, Module *m, const Block *b, int depth, const cha
 		fprintf(f, " = %s", ops[n->op].text);
 		print_refs(f, " ", n->nin, n->in);
 		print_attrs(f, m, n);
-		if (n->body) {
-			fputs(" {\n", f);
-			print_block(f, m, n->body, depth + 1, "yield");
-			indent(f, depth);
-			putc('}', f);
+		if (n->body)
+			print_body(f, m, n->body, depth);
+		if (n->other) {
+			fputs(" else", f);
+			print_body(f, m, n->other, depth);
 		}
 		print_loc(f, n->loc);
 		putc('\n', f);
@@ -248,11 +276,7 @@ static void print_func(FILE *f, Module *m, const Func *fn)
 	fputs("func @", f);
 	print_name(f, fn->name);
 	putc('(', f);
-	for (int i = 0; i < fn->nparam; i++) {
-		fputs(i ? ", " : "", f);
-		print_ref(f, fn->params[i]);
-		fprintf(f, ": %s", type_text(m, &fn->params[i]->type));
-	}
+	print_params(f, m, fn->nparam, fn->params);
 	fputs(") -> (", f);
 	for (int i = 0; i < fn->body.nyield; i++) {
 		fputs(i ? ", " : "", f);

@@ -21,6 +21,11 @@ typedef struct Verify {
 	Map seen; /* Value to Seen */
 	int nvalue, capvalue;
 	Value **values; /* all that are defined, in order */
+	int nspecial, capspecial;
+	const Sym **special; /* symbols that no input gives */
+	bool *in_scope; /* by Sym.index */
+	int nshown, capshown;
+	const Sym **shown; /* those in scope, in order */
 } Verify;
 
 #define FAIL(...) return arena_printf(vf->m->arena, __VA_ARGS__)
@@ -52,6 +57,17 @@ static const char *define_value(Verify *vf, Value *v)
 	return NULL;
 }
 
+/* Symbols of loops and of measure are visible from their definition on. */
+static const char *check_dim(Verify *vf, const Dim *d)
+{
+	for (int i = 0; i < vf->nspecial; i++) {
+		const Sym *s = vf->special[i];
+		if (!vf->in_scope[s->index] && dim_uses_sym(d, s))
+			FAIL("symbol %s has no value here", s->name);
+	}
+	return NULL;
+}
+
 static const char *check_type(Verify *vf, const Type *t)
 {
 	int64_t lo, hi;
@@ -65,28 +81,9 @@ static const char *check_type(Verify *vf, const Type *t)
 		dim_range(t->dims[i], &lo, &hi);
 		if (hi < 0)
 			FAIL("dim %d is negative: %s", i, type_text(vf->m, t));
+		TRY(check_dim(vf, t->dims[i]));
 	}
 	return NULL;
-}
-
-static bool dims_linked(const Module *m, const Dim *a, const Dim *b)
-{
-	for (int i = 0; i < m->ncheck; i++) {
-		const DimCheck *c = &m->checks[i];
-		if ((c->a == a && c->b == b) || (c->a == b && c->b == a))
-			return true;
-	}
-	return a == b;
-}
-
-static bool types_agree(const Module *m, const Type *a, const Type *b)
-{
-	if (a->dtype != b->dtype || a->rank != b->rank)
-		return false;
-	for (int i = 0; i < a->rank; i++)
-		if (!dims_linked(m, a->dims[i], b->dims[i]))
-			return false;
-	return true;
 }
 
 static const char *check_known(Verify *vf, const Value *v)
@@ -179,11 +176,15 @@ static const char *check_attr(Verify *vf, const Node *n, const Attr *a)
 	case AttrDim:
 		if (!a->dim)
 			FAIL("attribute %s has no dim", info->text);
-		break;
+		return check_dim(vf, a->dim);
 	case AttrDims:
 		for (int i = 0; i < a->n; i++)
 			if (!a->dims || !a->dims[i])
 				FAIL("attribute %s: dim %d is missing", info->text, i);
+		if (a->id == Attr_sizes)
+			break; /* check_bodies looks where its symbols are visible */
+		for (int i = 0; i < a->n; i++)
+			TRY(check_dim(vf, a->dims[i]));
 		break;
 	case AttrText:
 		if (!a->text)
@@ -219,7 +220,7 @@ static const char *check_operands(Verify *vf, const Node *n)
 		required = info->optional[i] ? required : i + 1;
 	if (info->nin >= 0 && (n->nin < required || n->nin > info->nin))
 		FAIL("has %d operands, expected %d to %d", n->nin, required, info->nin);
-	if (info->nin < 0 && n->nin < 1)
+	if (info->nin < 0 && n->nin < 1 && n->op != OpLoop)
 		FAIL("has no operands");
 	for (int i = 0; i < n->nin; i++) {
 		if (n->in[i])
@@ -264,7 +265,7 @@ static const char *check_inferred_known(Verify *vf, Node *n)
 
 static const char *check_results(Verify *vf, const Node *n)
 {
-	if (n->nout < 1 || (n->op != OpGroup && n->op != OpCustom && n->nout != 1))
+	if (n->nout < 1 || (!has_body(n->op) && n->op != OpCustom && n->nout != 1))
 		FAIL("has %d results", n->nout);
 	for (int i = 0; i < n->nout; i++) {
 		const Value *v = n->out[i];
@@ -278,35 +279,122 @@ static const char *check_results(Verify *vf, const Node *n)
 
 static const char *check_block(Verify *vf, const Block *b, int depth);
 
-static const char *check_group(Verify *vf, const Node *n, int depth)
+static void show_sym(Verify *vf, const Sym *s)
 {
-	const Block *b = n->body;
-	if (!b || b->owner != n)
-		FAIL("has no body");
-	if (depth >= MaxDepth)
-		FAIL("groups are nested more than %d deep", MaxDepth);
-	if (b->nyield != n->nout)
-		FAIL("yields %d values for %d results", b->nyield, n->nout);
-	int first = vf->nvalue;
-	TRY(check_block(vf, b, depth + 1));
-	for (int i = 0; i < n->nout; i++)
-		if (!types_agree(vf->m, &b->yields[i]->type, &n->out[i]->type))
-			FAIL("result %d is %s, the body yields %s", i, type_text(vf->m, &n->out[i]->type),
-			     type_text(vf->m, &b->yields[i]->type));
-	for (int i = first; i < vf->nvalue; i++)
-		((Seen *)*find_ptr(&vf->seen, vf->values[i]))->visible = false;
+	vf->in_scope[s->index] = true;
+	PUSH(vf->m->arena, vf->shown, vf->nshown, vf->capshown, s);
+}
+
+/* The node is the one that gives the symbol its value.  *s: NULL where the attribute names none. */
+static const char *find_defined(Verify *vf, const Node *n, AttrId id, SymKind kind, const Sym **s)
+{
+	const char *name = attr_text(n, id);
+	*s = *name ? find_sym(vf->m, name) : NULL;
+	if (*name && (!*s || (*s)->kind != kind || (*s)->def != n))
+		FAIL("symbol '%s' is not this node's", name);
 	return NULL;
 }
 
-/* Everything about a node but its place and, for a group, its body. */
+/* The sizes of n are its own symbols; the values that are read where the caller stands are visible there. */
+static const char *check_sizes(Verify *vf, const Node *n, int which)
+{
+	const Dim *const *sizes;
+	int count = node_sizes(n, &sizes);
+	for (int i = 0; i < count; i++) {
+		const Sym *s = dim_as_sym(sizes[3 * i]);
+		if (!s || s->kind != SymMeasured || s->def != n)
+			FAIL("sizes: %s is no symbol of this node", dim_text(vf->m, sizes[3 * i]));
+		TRY(check_dim(vf, sizes[3 * i + which]));
+	}
+	return NULL;
+}
+
+static void show_sizes(Verify *vf, const Node *n)
+{
+	const Dim *const *sizes;
+	int count = node_sizes(n, &sizes);
+	for (int i = 0; i < count; i++)
+		show_sym(vf, dim_as_sym(sizes[3 * i]));
+}
+
+static const char *check_body(Verify *vf, const Node *n, const Block *b, const Sym *counter, int depth)
+{
+	if (!b || b->owner != n)
+		FAIL("has no body");
+	if (depth >= MaxDepth)
+		FAIL("bodies are nested more than %d deep", MaxDepth);
+	int first = vf->nvalue, shown = vf->nshown;
+	if (counter) {
+		show_sym(vf, counter);
+		show_sizes(vf, n);
+	}
+	for (int i = 0; i < b->nparam; i++) {
+		Value *v = b->params[i];
+		if (!v || v->def || v->konst || v->block != b || v->index != i)
+			FAIL("parameter %d does not point back to its body", i);
+		TRY(check_type(vf, &v->type));
+		TRY(define_value(vf, v));
+	}
+	TRY(check_block(vf, b, depth + 1));
+	TRY(check_sizes(vf, n, b == n->other || counter ? 2 : 1));
+	for (int i = first; i < vf->nvalue; i++)
+		((Seen *)*find_ptr(&vf->seen, vf->values[i]))->visible = false;
+	while (vf->nshown > shown)
+		vf->in_scope[vf->shown[--vf->nshown]->index] = false;
+	return NULL;
+}
+
+static const char *check_bodies(Verify *vf, const Node *n, int depth)
+{
+	const Sym *counter = NULL;
+	const Dim *const *sizes;
+	if (attr_dims(n, Attr_sizes, &sizes) % 3)
+		FAIL("sizes is a list of triples");
+	if (n->op == OpLoop) {
+		TRY(find_defined(vf, n, Attr_counter, SymLoop, &counter));
+		TRY(check_sizes(vf, n, 1));
+	}
+	TRY(check_body(vf, n, n->body, counter, depth));
+	if (n->op == OpIf)
+		TRY(check_body(vf, n, n->other, NULL, depth));
+	if (body_results(n) != n->nout)
+		FAIL("yields %d values for %d results", n->body->nyield, n->nout);
+	Type *types = arena_alloc(vf->m->arena, (size_t)n->nout * sizeof *types);
+	for (int i = 0; i < n->nout; i++)
+		types[i] = n->out[i]->type;
+	TRY(body_types(vf->m, n, types));
+	for (int i = 0; i < n->nout; i++)
+		if (!types_agree(vf->m, &types[i], &n->out[i]->type))
+			FAIL("result %d is %s, the body yields %s", i, type_text(vf->m, &n->out[i]->type),
+			     type_text(vf->m, &types[i]));
+	return NULL;
+}
+
+/* Symbols that the node gives a value are visible behind it. */
+static const char *show_syms(Verify *vf, const Node *n)
+{
+	const Sym *s = NULL;
+	if (n->op == OpLoop)
+		TRY(find_defined(vf, n, Attr_count, SymMeasured, &s));
+	if (n->op == OpMeasure)
+		TRY(find_defined(vf, n, Attr_sym, SymMeasured, &s));
+	if (n->op == OpMeasure && !s)
+		FAIL("names no symbol");
+	if (s)
+		show_sym(vf, s);
+	show_sizes(vf, n);
+	return NULL;
+}
+
+/* Everything about a node but its place and its bodies. */
 static const char *check_parts(Verify *vf, Node *n)
 {
 	TRY(check_operands(vf, n));
 	TRY(check_attrs(vf, n));
-	TRY(check_results(vf, n));
-	if (n->op == OpGroup)
+	if (has_body(n->op))
 		return NULL;
-	if (n->body)
+	TRY(check_results(vf, n));
+	if (n->body || n->other)
 		FAIL("has a body");
 	TRY(check_inferred(vf, n));
 	return check_inferred_known(vf, n);
@@ -319,9 +407,13 @@ static const char *check_node(Verify *vf, Node *n, const Block *b, int depth)
 	if (n->block != b || n->dead)
 		FAIL_NODE(n, "stands in a block that %s", n->dead ? "it was erased from" : "it does not know");
 	const char *wrong = check_parts(vf, n);
+	if (!wrong && has_body(n->op))
+		wrong = check_bodies(vf, n, depth);
+	if (!wrong)
+		wrong = show_syms(vf, n);
+	if (!wrong && has_body(n->op))
+		wrong = check_results(vf, n);
 	if (wrong)
-		FAIL_NODE(n, "%s", wrong);
-	if (n->op == OpGroup && (wrong = check_group(vf, n, depth)))
 		FAIL_NODE(n, "%s", wrong);
 	for (int i = 0; i < n->nout; i++)
 		TRY(define_value(vf, n->out[i]));
@@ -385,7 +477,10 @@ static const char *check_syms(Verify *vf)
 		const Sym *s = m->syms[i];
 		if (!s->name || s->index != i || s->lo > s->hi)
 			FAIL("symbol %s: its range or place is wrong", s->name ? s->name : "?");
+		if (s->kind != SymInput)
+			PUSH(m->arena, vf->special, vf->nspecial, vf->capspecial, s);
 	}
+	vf->in_scope = arena_alloc(m->arena, (size_t)m->nsym + 1);
 	for (int i = 0; i < m->ncheck; i++)
 		if (!m->checks[i].a || !m->checks[i].b)
 			FAIL("dim check %d lacks a dim", i);

@@ -337,7 +337,7 @@ bool pass_canon(Module *m)
 
 	for (int round = 0; again; round++) {
 		again = false;
-		FOR_NODES(n, &m->main->body) {
+		FOR_ALL_NODES(n, m) {
 			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
 				continue;
 			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_past_pad(m, n) ||

@@ -100,25 +100,52 @@ static bool copy_strided_operands(Module *m, Node *n)
 	return changed;
 }
 
-/* Each output is the result of a node that computes it, so that it can be written in place. */
-static bool own_outputs(Module *m)
+/* Each yield is the result of a node of the block that computes it, so that it can be written in place. */
+static bool own_yields(Module *m, Block *b)
 {
-	Block *body = &m->main->body;
 	bool changed = false;
 
-	for (int i = 0; i < body->nyield; i++) {
-		Value *v = body->yields[i];
+	for (int i = b->owner && b->owner->op == OpLoop && loop_has_cond(b->owner); i < b->nyield; i++) {
+		Value *v = b->yields[i];
 		View w;
 		bool first = true;
 		State state;
-		if (state_of_output(m, v, &state))
+		if (!b->owner && state_of_output(m, v, &state))
 			continue;
 		view_of(m, v, &w);
 		for (int j = 0; j < i; j++)
-			first &= body->yields[j] != v;
-		if (v->def && !is_const(v) && w.root == v && first)
+			first &= b->yields[j] != v;
+		if (v->def && v->def->block == b && !has_body(v->def->op) && !is_const(v) && w.root == v && first)
 			continue;
-		set_yield(m, body, i, build(m, body, NULL, OpIdentity, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, NULL));
+		set_yield(m, b, i, build(m, b, NULL, OpIdentity, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, NULL));
+		changed = true;
+	}
+	return changed;
+}
+
+static bool own_outputs(Module *m)
+{
+	bool changed = own_yields(m, &m->main->body);
+
+	FOR_ALL_NODES(n, m) {
+		if (n->body && n->op != OpGroup)
+			changed |= own_yields(m, n->body);
+		if (n->other)
+			changed |= own_yields(m, n->other);
+	}
+	return changed;
+}
+
+/* Every if and loop has a symbol for its condition. */
+static bool name_flags(Module *m)
+{
+	bool changed = false;
+
+	FOR_ALL_NODES(n, m) {
+		if ((n->op != OpIf && n->op != OpLoop) || *attr_text(n, Attr_flag))
+			continue;
+		set_attr(m, n, mk_text(m, Attr_flag, fresh_sym(m, "go")->name));
+		define_sym(m, n, Attr_flag, SymMeasured);
 		changed = true;
 	}
 	return changed;
@@ -139,19 +166,20 @@ bool pass_expand(Module *m)
 {
 	bool changed = false;
 
-	FOR_NODES(n, &m->main->body)
+	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n);
 	changed |= pass_canon(m);
-	FOR_NODES(n, &m->main->body) {
+	FOR_ALL_NODES(n, m) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
 			changed |= copy_chained_move(m, n);
 		if (n->op == OpCustom)
 			changed |= copy_strided_operands(m, n);
 	}
 	changed |= own_outputs(m);
+	changed |= name_flags(m);
 	changed |= remove_dead(m);
-	for (const Node *n = m->main->body.first; n; n = n->next)
+	FOR_ALL_NODES(n, m)
 		if (!is_const(n->out[0]))
 			check_supported(m, n);
 	return changed;

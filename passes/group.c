@@ -183,30 +183,39 @@ static bool grow_ewise(Module *m, Node *root)
 	return true;
 }
 
-bool pass_group(Module *m)
+static bool group_block(Module *m, Block *b)
 {
 	bool changed = false;
 	int number = 0;
 
-	for (Node *n = m->main->body.first; n; n = n->next)
+	for (Node *n = b->first; n; n = n->next) {
+		changed |= n->body && group_block(m, n->body);
+		changed |= n->other && group_block(m, n->other);
+	}
+	for (Node *n = b->first; n; n = n->next)
 		n->mark = number++; /* program order */
-	for (Node *n = m->main->body.first, *next; n; n = next) {
+	for (Node *n = b->first, *next; n; n = next) {
 		Node *before = n->prev;
 		bool grown = n->op == OpLinear && grow_epilogue(m, n) != n;
 		/* the group stands at its last member: other products may lie in between */
-		next = !grown ? n->next : before ? before->next : m->main->body.first;
+		next = !grown ? n->next : before ? before->next : b->first;
 		changed |= grown;
 	}
-	for (Node *n = m->main->body.last, *prev; n; n = prev) {
+	for (Node *n = b->last, *prev; n; n = prev) {
 		prev = n->prev;
 		if (ops[n->op].cls != ClsEwise || is_const(n->out[0]))
 			continue;
 		if (grow_ewise(m, n)) {
 			changed = true;
-			prev = m->main->body.last; /* members have moved */
+			prev = b->last; /* members have moved */
 		}
 	}
 	return changed;
+}
+
+bool pass_group(Module *m)
+{
+	return group_block(m, &m->main->body);
 }
 
 /* ---- layout ------------------------------------------------------------------------------------------------------------------- */
@@ -235,8 +244,8 @@ static bool pack_linear(Module *m, Node *n)
 {
 	int inner;
 	Value *x = unmerged(m, n->in[0], &inner);
-	Node *next = n->next, *outer = n->block->owner ? n->block->owner : n;
-	bool glu = n->block->owner && next && next->op == OpGlu;
+	Node *next = n->next, *group = group_of(n), *outer = group ? group : n;
+	bool glu = group && next && next->op == OpGlu;
 	Type t = n->in[1]->type, panels = {.dtype = F32, .rank = 3};
 	const Dim *columns = glu ? dim_floordiv(m, t.dims[1], dim_const(m, 2)) : t.dims[1];
 	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, glu ? attr_int(next, Attr_gate) : 0), mk_int(Attr_inner, inner)};
@@ -256,7 +265,7 @@ bool pass_layout(Module *m)
 {
 	bool changed = false;
 
-	FOR_NODES(n, &m->main->body) {
+	FOR_ALL_NODES(n, m) {
 		if (n->op == OpLinear)
 			changed |= pack_linear(m, n);
 		if (n->op == OpGroup && n->body->first->op == OpLinear)

@@ -5,10 +5,10 @@ bool pass_idioms(Module *m)
 {
 	bool changed = false;
 
-	FOR_NODES(n, &m->main->body)
+	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= fuse_glu(m, n) || fuse_winconv(m, n) || fuse_attention(m, n);
-	FOR_NODES(n, &m->main->body) /* glu and winconv look at whole convolutions */
+	FOR_ALL_NODES(n, m) /* glu and winconv look at whole convolutions */
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= fuse_conv(m, n);
 	changed |= remove_dead(m);

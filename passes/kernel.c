@@ -137,6 +137,12 @@ static const Dim *bytes_of(Module *m, const Type *t)
 	return dim_mul_const(m, type_numel(m, t), dtypes[t->dtype].bytes);
 }
 
+LBuf *kcells(Kernel *k)
+{
+	LB *p = &k->l->prog;
+	return add_buffer(k, k->l, I64, true, arg_buf(k->l->ws, I64, li(p, 0), li(p, count_cells(k->l->m))));
+}
+
 LBuf *kbuf(Kernel *k, Value *root, bool write)
 {
 	LBuf *buf = value_buf(k, root, write);

@@ -21,6 +21,7 @@ typedef struct Slot { /* a place in the workspace */
 
 /* The left operand of linears, packed: those that read the same rows (queries, keys, values) share it. */
 typedef struct Packed {
+	const Block *block; /* where it is packed: another may run without this one */
 	const Dim *base;
 	int nrow, nfactor;
 	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
@@ -52,6 +53,8 @@ typedef struct Lower {
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
 	LExpr *scratch, *worker;
 	LFunc *tiles[MaxTileRows + 1], *streams[MaxTileRows + 1]; /* tile.c's kernels by rows; NULL: not yet made */
+	bool *ready; /* symbols that the data gives: do they have a value by now */
+	int nplan; /* indices given to nodes and to the ends of bodies */
 	Slot **ends; /* by index of the last node that uses them */
 } Lower;
 
@@ -92,9 +95,11 @@ typedef struct Access { /* a value, read or written through a view with at most 
 /* The view that code can use without a copy: one factor an axis; else v over itself. */
 void plain_view(Module *, Value *v, View *);
 Value *root_of(Module *, Value *v); /* of v for code: itself or what it views */
+Slot *new_slot(Lower *, const Dim *bytes, int last); /* until node number `last` is lowered */
+const Dim *slot_bytes(Lower *, const Type *); /* of a value of that type, at most, whatever the data gives */
 Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */
 /* Rows of x, whose last `inner` axes are the columns; the linears that share them are known from plan_uses() on. */
-Packed *packed_rows(Lower *, Value *x, int inner);
+Packed *packed_rows(Lower *, Node *linear);
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
@@ -115,6 +120,7 @@ void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementw
 void kreads(Kernel *, const LBuf *, const Dim *elements);
 LExpr *kdim(Kernel *, const Dim *);
 LBuf *kbuf(Kernel *, Value *root, bool write); /* all of root, which has a home */
+LBuf *kcells(Kernel *); /* the symbols that the data gives, i64: sym_cell() */
 LBuf *kslot(Kernel *, Slot *, bool write); /* f32 */
 LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins at w * kworker() */
 LExpr *kworker(Kernel *);

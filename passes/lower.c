@@ -18,14 +18,14 @@ static bool needs_code(Module *m, Node *n)
 static void use_value(Lower *l, Value *v, int at)
 {
 	Value *root = root_of(l->m, v);
-	if (!is_const(root))
+	if (!is_const(root) && new_home(l, root)->last < at)
 		new_home(l, root)->last = at;
 }
 
-/* The first linear to read rows packs them, the others read them packed. */
+/* The first linear to read rows packs them, the others of its block read them packed. */
 static void use_rows(Lower *l, Node *linear, int at)
 {
-	Packed *p = packed_rows(l, linear->in[0], attr_int(linear, Attr_inner));
+	Packed *p = packed_rows(l, linear);
 	if (p->last < 0)
 		use_value(l, linear->in[0], at);
 	p->last = at;
@@ -38,7 +38,7 @@ static void use_operands(Lower *l, Node *n, int at)
 			use_rows(l, n, at);
 		else if (n->in[i])
 			use_value(l, n->in[i], at);
-	if (n->body)
+	if (n->op == OpGroup)
 		for (Node *x = n->body->first; x; x = x->next)
 			use_operands(l, x, at);
 }
@@ -48,18 +48,50 @@ static bool is_used(const Node *n)
 	for (int i = 0; i < n->nout; i++)
 		if (n->out[i]->nuse)
 			return true;
-	return false;
+	return n->op == OpMeasure; /* by dims */
 }
 
-/* Finds the last use of every value, and of packed rows: what lowering places is freed then. */
-static void plan_uses(Lower *l)
+/* What a body reads of the values around it lives to its end, since it may run again; so does what it yields. */
+static void keep_to_end(Lower *l, const Node *n, Block *b, int end)
 {
-	int at = 0;
+	for (Node *x = b->first; x; x = x->next) {
+		for (int i = 0; i < x->nin; i++) {
+			Value *root = x->in[i] ? root_of(l->m, x->in[i]) : NULL;
+			if (root && !(root->def && root->def->mark > n->mark) && !is_const(root))
+				use_value(l, root, end);
+		}
+		if (x->body)
+			keep_to_end(l, n, x->body, end);
+		if (x->other)
+			keep_to_end(l, n, x->other, end);
+	}
+	for (int i = 0; i < b->nyield && b->owner == n; i++)
+		use_value(l, b->yields[i], end);
+}
 
-	for (Node *n = l->m->main->body.first; n; n = n->next, at++)
-		if (needs_code(l->m, n) && is_used(n))
-			use_operands(l, n, at);
-	l->ends = arena_alloc(l->m->arena, at * sizeof *l->ends);
+static void plan_block(Lower *l, Block *b);
+
+static void plan_body(Lower *l, Node *n, Block *b)
+{
+	plan_block(l, b);
+	b->end = l->nplan++;
+	keep_to_end(l, n, b, b->end);
+}
+
+/* Numbers the nodes in the order of their steps, and finds the last use of every value and of packed rows: what lowering
+ * places is freed then. */
+static void plan_block(Lower *l, Block *b)
+{
+	for (Node *n = b->first; n; n = n->next) {
+		n->mark = l->nplan++;
+		if (!needs_code(l->m, n) || !is_used(n))
+			continue;
+		use_operands(l, n, n->mark);
+		if (n->body && n->op != OpGroup)
+			plan_body(l, n, n->body);
+		if (n->other)
+			plan_body(l, n, n->other);
+	}
 }
 
 static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
@@ -87,26 +119,44 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	}
 }
 
-static void lower_node(Lower *l, Node *n)
+static void lower_kernels(Lower *l, Node *n)
 {
 	Value *v = n->out[0];
 
-	if (!needs_code(l->m, n) || !is_used(n))
-		return;
-	l->node = n;
 	for (int i = 0; i < n->nout; i++)
 		place_result(l, n->out[i]);
 	if (n->op == OpGroup)
 		lower_root(l, n->body->first, n->body->first->next, n->body->yields[0], v);
 	else
 		lower_root(l, n, NULL, v, v);
+}
+
+static void lower_node(Lower *l, Node *n)
+{
+	if (!needs_code(l->m, n) || !is_used(n))
+		return;
+	l->node = n;
+	l->at = n->mark;
+	if (ops[n->op].cls == ClsControl)
+		lower_control(l, n);
+	else
+		lower_kernels(l, n);
+	l->at = n->mark;
 	release_slots(l);
+}
+
+void lower_block(Lower *l, Block *b)
+{
+	for (Node *n = b->first; n; n = n->next)
+		lower_node(l, n);
 }
 
 static Lower lower_target(Module *m, LModule *lm, const Target *t)
 {
 	Lower l = {.m = m, .lm = lm, .t = t, .bytes = dim_const(m, 0), .worker_bytes = dim_const(m, 0)};
 
+	l.bytes = dim_const(m, (count_cells(m) * 8 + 63) / 64 * 64);
+	l.ready = arena_alloc(m->arena, (size_t)m->nsym + 1);
 	clear_homes(m, &m->main->body);
 	open_program(&l);
 	for (Node *n = m->main->body.first; n; n = n->next)
@@ -124,9 +174,9 @@ static Lower lower_target(Module *m, LModule *lm, const Target *t)
 		h->buf = l.out[i];
 		h->offset = dim_const(m, 0);
 	}
-	plan_uses(&l);
-	for (Node *n = m->main->body.first; n; n = n->next, l.at++)
-		lower_node(&l, n);
+	plan_block(&l, &m->main->body);
+	l.ends = arena_alloc(m->arena, ((size_t)l.nplan + 1) * sizeof *l.ends);
+	lower_block(&l, &m->main->body);
 	close_program(&l);
 	return l;
 }

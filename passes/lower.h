@@ -25,5 +25,8 @@ void lower_gather(Lower *, Node *, Value *home); /* gather, gather_elements, gat
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
 void lower_custom(Lower *, Node *);
+void lower_control(Lower *, Node *); /* if, loop, measure */
+
+void lower_block(Lower *, Block *); /* the nodes of a block in order: lower.c */
 
 #endif

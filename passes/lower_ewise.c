@@ -163,7 +163,7 @@ void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 {
 	bool copy = !first;
 	Kernel k = open_kernel(l, copy ? "copy" : "ewise", false);
-	Space s = {.k = &k, .first = first, .end = end ? end : first ? first->block->owner ? NULL : first->next : NULL, .result = result};
+	Space s = {.k = &k, .first = first, .end = end ? end : first ? group_of(first) ? NULL : first->next : NULL, .result = result};
 	const Type *t = &result->type;
 
 	for (Node *n = s.first; n != s.end; n = n->next)

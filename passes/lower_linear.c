@@ -249,7 +249,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	for (int d = 0; d < xt->rank - inner; d++)
 		rows = dim_mul(m, rows, xt->dims[d]);
 	const Dim *tiles = tiles_of(l, rows);
-	Packed *packed = packed_rows(l, root->in[0], inner);
+	Packed *packed = packed_rows(l, root);
 	if (!packed->slot)
 		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, depth)));
 

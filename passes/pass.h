@@ -22,6 +22,9 @@ bool uniform_value(Value *, double *); /* false where a double cannot hold it */
 /* Nodes in order; safe when the visitor erases or adds around the node visited. */
 #define FOR_NODES(n, block) for (Node *n = (block)->first, *n##_next; n && (n##_next = n->next, true); n = n##_next)
 
+/* The same for all nodes of the function, those of bodies of if and loop behind the node itself. */
+#define FOR_ALL_NODES(n, m) for (Node *n = first_node(m), *n##_next; n && (n##_next = next_node(n), true); n = n##_next)
+
 /* The passes: each returns true if it changed something. */
 #define PASS(name, help) bool pass_##name(Module *);
 #include "passes.def"

@@ -80,6 +80,9 @@ static void bind_symbols(Module *m, LB *b)
 		fatal_at(&(Loc){.file = m->path}, "no input decides the value of symbol %s", plan.undecided->name);
 	for (int i = 0; i < plan.n; i++)
 		b->lm->bind[plan.rows[i].sym->index] = bound_value(b, &plan.rows[i]);
+	for (int s = 0; s < m->nsym; s++)
+		if (m->syms[s]->kind != SymInput)
+			b->lm->bind[s] = ldim_bound(b, dim_most(m, dim_sym(m, m->syms[s]->name)));
 }
 
 static const char *dim_message(Module *m, const char *side, const char *name, int d, const Dim *dim)
@@ -113,6 +116,8 @@ static void check_dims(Module *m, LB *b)
 		}
 	}
 	for (int i = 0; i < m->ncheck; i++) {
+		if (is_measured_dim(m, m->checks[i].a) || is_measured_dim(m, m->checks[i].b))
+			continue; /* checked when those symbols have values */
 		LExpr *x = ldim(b, m->checks[i].a), *y = ldim(b, m->checks[i].b);
 		lcheck(b, lop(b, LEq, x, y, NULL), 3, check_message(m, &m->checks[i]), x, y, NULL);
 	}

@@ -266,7 +266,7 @@ static bool match_op(const Goal *g, Match *b, Where *where)
 	for (int i = 0; i < b->ninner; i++)
 		seen |= b->inner[i] == n;
 	if (!seen) {
-		if (b->ninner == MaxInner)
+		if (b->ninner == MaxInner || (b->ninner && n->block != b->inner[0]->block)) /* nothing moves into a loop */
 			return false;
 		b->inner[b->ninner++] = n;
 	}
@@ -507,7 +507,7 @@ bool apply_rules(Module *m, int only)
 		parse_pat(m->arena, rules[r].before, &parsed[r].before);
 		parse_pat(m->arena, rules[r].after, &parsed[r].after);
 	}
-	FOR_NODES(n, &m->main->body) {
+	FOR_ALL_NODES(n, m) {
 		for (int r = 0; r < nrules; r++)
 			if ((only < 0 || only == r) && n->nout == 1 && n->out[0]->nuse && apply_rule(m, r, &parsed[r], n)) {
 				changed = true;

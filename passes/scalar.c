@@ -75,6 +75,7 @@ LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)
 #define EMIT_Opaque(name, value)
 #define EMIT_Extern(name, value)
 #define EMIT_Group(name, value)
+#define EMIT_Control(name, meaning)
 #define OP(name, text, ins, cls, takes, code, shape, attrs, flags, meaning) EMIT_##cls(name, meaning)
 #include "../ir/ops.def"
 #undef OP

@@ -21,18 +21,28 @@ static bool is_unused(const Node *n)
 	return true;
 }
 
-bool remove_dead(Module *m)
+static bool remove_dead_in(Block *b)
 {
 	bool changed = false;
 
-	for (Node *n = m->main->body.last, *prev; n; n = prev) { /* backwards: users go first */
+	for (Node *n = b->last, *prev; n; n = prev) { /* backwards: users go first */
 		prev = n->prev;
-		if (is_unused(n)) {
+		if (is_unused(n) && n->op != OpMeasure) { /* a symbol's users are not counted */
 			erase_node(n);
 			changed = true;
+			continue;
 		}
+		if (n->body && n->op != OpGroup)
+			changed |= remove_dead_in(n->body);
+		if (n->other)
+			changed |= remove_dead_in(n->other);
 	}
 	return changed;
+}
+
+bool remove_dead(Module *m)
+{
+	return remove_dead_in(&m->main->body);
 }
 
 /* ---- constant folding --------------------------------------------------------------------------------------------------- */
@@ -196,7 +206,7 @@ static bool fold(Module *m)
 {
 	bool changed = false;
 
-	FOR_NODES(n, &m->main->body)
+	FOR_ALL_NODES(n, m)
 		if (!is_unused(n) &&
 		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) ||
 		     fold_choice(m, n) || fold_bool_choice(m, n)))
@@ -260,9 +270,9 @@ static bool merge_nodes(Module *m)
 	bool changed = false;
 	int number = 0;
 
-	for (Node *n = m->main->body.first; n; n = n->next)
+	FOR_ALL_NODES(n, m)
 		n->mark = number++;
-	FOR_NODES(n, &m->main->body) {
+	FOR_ALL_NODES(n, m) {
 		if (n->body || n->nout != 1 || !n->nin || !n->in[0])
 			continue;
 		const Value *x = n->in[0];
@@ -309,7 +319,7 @@ bool pass_tidy(Module *m)
 
 	for (int round = 0;; round++) {
 		bool again = sink_transposes(m);
-		FOR_NODES(n, &m->main->body) /* of linears that were convolutions */
+		FOR_ALL_NODES(n, m) /* of linears that were convolutions */
 			if (n->nout == 1 && n->out[0]->nuse)
 				again |= fuse_glu(m, n);
 		again |= pass_canon(m);

@@ -121,7 +121,7 @@ bool sink_transposes(Module *m)
 {
 	bool changed = false;
 
-	FOR_NODES(n, &m->main->body)
+	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse && !n->out[0]->known)
 			changed |= sink_node(m, n);
 	return changed;

@@ -30,12 +30,17 @@ static const char *value_name(const Node *n)
 	return last->loc && last->loc->node ? last->loc->node : ops[last->op].text;
 }
 
-/* Until node number `last` is lowered. */
-static Slot *new_slot(Lower *l, const Dim *bytes, int last)
+const Dim *slot_bytes(Lower *l, const Type *t)
+{
+	const Dim *bytes = dim_mul_const(l->m, type_numel(l->m, t), dtypes[t->dtype].bytes);
+	return aligned(l->m, dim_most(l->m, bytes));
+}
+
+Slot *new_slot(Lower *l, const Dim *bytes, int last)
 {
 	const Dim *need = bytes;
 	Slot *best = NULL;
-	bytes = aligned(l->m, bytes);
+	bytes = aligned(l->m, dim_most(l->m, bytes));
 	for (int i = 0; i < l->nslot; i++) {
 		Slot *s = l->slots[i];
 		if (s->used || !fits(l->m, bytes, s->bytes))
@@ -85,7 +90,7 @@ Slot *packed_slot(Lower *l, Packed *p, const Dim *elements)
 
 void need_scratch(Lower *l, const Dim *elements)
 {
-	l->worker_bytes = dim_max(l->m, l->worker_bytes, aligned(l->m, dim_mul_const(l->m, elements, 4)));
+	l->worker_bytes = dim_max(l->m, l->worker_bytes, aligned(l->m, dim_mul_const(l->m, dim_most(l->m, elements), 4)));
 }
 
 /* ---- homes ---------------------------------------------------------------------------------------------------------------- */
@@ -161,7 +166,7 @@ Home *find_home(Lower *l, Value *v)
 		h->offset = dim_const(l->m, l->lm->weight_off[w]);
 		return h;
 	}
-	if (!v->def && !v->konst) {
+	if (!v->def && !v->konst && !v->block) {
 		h = new_home(l, v);
 		h->buf = l->in[v->index];
 		h->offset = dim_const(l->m, 0);
@@ -176,14 +181,13 @@ void place_result(Lower *l, Value *v)
 
 	if (h->buf)
 		return; /* an output */
-	const Dim *bytes = dim_mul_const(l->m, type_numel(l->m, &v->type), dtypes[v->type.dtype].bytes);
 	h->buf = l->ws;
-	h->offset = new_slot(l, bytes, h->last > l->at ? h->last : l->at)->offset;
+	h->offset = new_slot(l, slot_bytes(l, &v->type), h->last > l->at ? h->last : l->at)->offset;
 }
 
 static bool same_rows(const Packed *a, const Packed *b)
 {
-	if (a->base != b->base || a->nrow != b->nrow || a->nfactor != b->nfactor)
+	if (a->block != b->block || a->base != b->base || a->nrow != b->nrow || a->nfactor != b->nfactor)
 		return false;
 	for (int i = 0; i < a->nfactor; i++)
 		if (a->f[i].extent != b->f[i].extent || a->f[i].stride != b->f[i].stride)
@@ -191,14 +195,17 @@ static bool same_rows(const Packed *a, const Packed *b)
 	return true;
 }
 
-Packed *packed_rows(Lower *l, Value *x, int inner)
+Packed *packed_rows(Lower *l, Node *linear)
 {
 	View w;
 	Module *m = l->m;
-	int outer = x->type.rank - inner;
+	Value *x = linear->in[0];
+	const Node *group = group_of(linear);
+	const Block *block = group ? group->block : linear->block;
+	int outer = x->type.rank - (int)attr_int(linear, Attr_inner);
 
 	plain_view(m, x, &w);
-	Packed key = {.base = w.base, .last = -1};
+	Packed key = {.block = block, .base = w.base, .last = -1};
 	key.nrow = merge_factors(m, &w, 0, outer, key.f);
 	key.nfactor = key.nrow + merge_factors(m, &w, outer, x->type.rank, key.f + key.nrow);
 	Home *h = new_home(l, w.root);
@@ -217,10 +224,14 @@ void clear_homes(Module *m, Block *block)
 		m->main->params[i]->scratch = NULL;
 	for (int i = 0; i < m->nconst; i++)
 		m->consts[i]->value->scratch = NULL;
+	for (int i = 0; i < block->nparam; i++)
+		block->params[i]->scratch = NULL;
 	for (Node *n = block->first; n; n = n->next) {
 		for (int i = 0; i < n->nout; i++)
 			n->out[i]->scratch = NULL;
 		if (n->body)
 			clear_homes(m, n->body);
+		if (n->other)
+			clear_homes(m, n->other);
 	}
 }

@@ -2,7 +2,7 @@
  *
  * `dcc -o m.o m.onnx` writes m.o and m.h.  The header declares, for a model called NAME:
  *     extern const dcc_model NAME_model;
- *     typedef struct NAME_dims { int64_t <one per symbolic dim>; int64_t threads; } NAME_dims;
+ *     typedef struct NAME_dims { int64_t <one per symbol of the inputs' dims>; int64_t threads; } NAME_dims;
  *     size_t NAME_workspace_size(const NAME_dims *);       bytes, for that many threads (0 counts as 1): a multiple of 64;
  *                                                          SIZE_MAX if a dim or threads is outside its bounds or the size overflows
  *     int NAME_run(const dcc_args *);                      a dcc_status
@@ -33,8 +33,8 @@ extern "C" {
 #endif
 
 #define DCC_VERSION "0.1.0"
-#define DCC_ABI 1
-#define DCC_ABI_OLDEST 1
+#define DCC_ABI 2
+#define DCC_ABI_OLDEST 2
 #define DCC_MAX_RANK 8
 #define DCC_MAX_THREADS 65536
 #define DCC_WORKSPACE_ALIGN 64 /* bytes */
@@ -51,7 +51,8 @@ extern "C" {
 	X(ERROR_WEIGHTS, 7, "weights missing or of another model")                                                     \
 	X(ERROR_CPU, 8, "the CPU lacks every instruction set that the model was compiled for")                         \
 	X(ERROR_VERSION, 9, "the model was compiled for another version of the library")                                  \
-	X(ERROR_CUSTOM, 10, "a custom operator failed")
+	X(ERROR_CUSTOM, 10, "a custom operator failed")                                                                      \
+	X(ERROR_CANCELLED, 11, "cancelled by the caller")
 
 typedef enum dcc_status {
 #define DCC_STATUS_ENUM(name, number, text) DCC_##name = number,
@@ -104,6 +105,12 @@ typedef struct dcc_args {
 	dcc_error *error; /* may be NULL */
 	uint32_t target; /* 0: the best that the CPU has; i: targets[i - 1] of the model */
 	uint32_t reserved[3];
+	/* May be NULL.  Receives the true dims of every output, DCC_MAX_RANK each, when the run succeeds.  They differ from those in
+	 * `outputs` only where the data decides (dim_text has a symbol of source DCC_SYMBOL_DATA): there the caller gives room for the
+	 * bound that dcc_plan tells, and the elements lie row-major in their true dims at the begin of it. */
+	int64_t *out_dims;
+	/* May be NULL.  A run that finds another value than 0 there ends before the next iteration of a loop with DCC_ERROR_CANCELLED. */
+	const volatile int32_t *cancel;
 } dcc_args;
 
 /* ---- custom operators (dcc --custom-op) ------------------------------------------------------------------------------ */
@@ -126,9 +133,16 @@ typedef int32_t dcc_custom_op(const dcc_custom_args *);
 
 /* ---- description of a model: constant data in the object ----------------------------------------------------------- */
 
+enum {
+	DCC_SYMBOL_INPUT = 0, /* dims of inputs */
+	DCC_SYMBOL_DATA = 1 /* the data, while the model runs: dims that use it are bounded before, known behind (dcc_args.out_dims) */
+};
+
 typedef struct dcc_symbol {
 	const char *name;
 	int64_t lo, hi; /* inclusive */
+	int32_t source; /* DCC_SYMBOL_... */
+	int32_t reserved;
 } dcc_symbol;
 
 typedef struct dcc_port { /* an input or output */
@@ -149,10 +163,11 @@ typedef struct dcc_frame { /* what the compiled program sees of a run */
 	const dcc_tensor *in, *out;
 	char *workspace;
 	const char *weights;
-	const int64_t *syms; /* symbol values, then threads */
+	const int64_t *syms; /* symbol values, then threads; those of source DCC_SYMBOL_DATA are in the workspace, 8 bytes each, in order */
 	int64_t *status; /* of the first failure: [0] message number + 1, plus the dcc_status << 32 (0: ERROR_INDEX), [1] its value */
 	dcc_exec *exec; /* NULL: one worker */
 	void (*barrier)(const struct dcc_frame *, int64_t worker); /* NULL: none wanted */
+	const volatile int32_t *cancel; /* NULL, or dcc_args.cancel */
 } dcc_frame;
 
 /* What the workers do between two barriers: one kernel.  For profilers; a run does not look at it. */
@@ -166,8 +181,11 @@ typedef struct dcc_step {
 typedef struct dcc_target {
 	const char *name; /* "avx2", "avx512" */
 	uint64_t features; /* bits of dcc_cpu_features() that it needs */
-	/* Runs steps first .. last - 1 as worker `worker` of `workers`, with a barrier after each. */
+	/* Runs steps first .. last - 1 as worker `worker` of `workers`, with a barrier after each, and follows the jumps that stand
+	 * between them. */
 	void (*program)(const dcc_frame *, int64_t worker, int64_t workers, int64_t first, int64_t last);
+	/* The step that comes after step - 1: `step`, unless a jump stands there.  NULL: the program has no jumps. */
+	int64_t (*next)(const dcc_frame *, int64_t step);
 } dcc_target;
 
 typedef struct dcc_model {

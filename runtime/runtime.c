@@ -518,6 +518,8 @@ static int32_t choose_target(const dcc_model *model, uint32_t wanted, const dcc_
 
 /* ---- the calls --------------------------------------------------------------------------------------------------- */
 
+#define Cancelled ((int64_t)DCC_ERROR_CANCELLED << 32) /* status of a run that the caller has cancelled */
+
 typedef struct Job { /* what the callees of exec->run share */
 	const dcc_frame *frame;
 	const dcc_target *target;
@@ -533,14 +535,29 @@ static void run_worker(void *ctx, int32_t worker)
 	job->target->program(job->frame, worker, job->workers, job->first, job->last);
 }
 
+static bool is_cancelled(const dcc_frame *frame)
+{
+	return frame->cancel && *frame->cancel;
+}
+
+/* A cancelled run has failed, so that its loops end. */
+static void record_cancel(const dcc_frame *frame)
+{
+	int64_t none = 0;
+	__atomic_compare_exchange_n(&frame->status[0], &none, Cancelled, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+}
+
 static void meet(const dcc_frame *frame, int64_t worker)
 {
+	if (worker == 0 && is_cancelled(frame))
+		record_cancel(frame);
 	frame->exec->barrier(frame->exec, (int32_t)worker);
 }
 
 /* An exec that calls too few workers must not look like a run: a pool does so in a forked child, which lacks its threads. */
-static int32_t fork_join(Job *job, dcc_exec *exec, int64_t first, int64_t last, dcc_error *err)
+static int32_t fork_join(Job *job, int64_t first, int64_t last, dcc_error *err)
 {
+	dcc_exec *exec = job->frame->exec;
 	job->first = first;
 	job->last = last;
 	job->calls = 0;
@@ -551,32 +568,66 @@ static int32_t fork_join(Job *job, dcc_exec *exec, int64_t first, int64_t last, 
 	                  job->calls, job->workers, 0);
 }
 
+/* What follows step - 1; a program begins with a step. */
+static int64_t next_step(const dcc_target *target, const dcc_frame *frame, int64_t step)
+{
+	return target->next ? target->next(frame, step) : step;
+}
+
+static int32_t run_steps(const dcc_model *model, Job *job, dcc_error *err)
+{
+	const dcc_frame *frame = job->frame;
+	int32_t code = 0;
+	for (int64_t step = 0; step < model->nsteps && !code; step = next_step(job->target, frame, step + 1)) {
+		if (is_cancelled(frame)) {
+			record_cancel(frame);
+			return 0;
+		}
+		job->first = step;
+		job->last = step + 1;
+		if (frame->exec)
+			code = fork_join(job, step, step + 1, err);
+		else
+			run_worker(job, 0);
+	}
+	return code;
+}
+
 static int32_t run_program(const dcc_model *model, const dcc_target *target, dcc_frame *frame, dcc_error *err)
 {
 	dcc_exec *exec = frame->exec;
 	Job job = {frame, target, exec ? exec->threads : 1, 0, model->nsteps, 0};
-	int32_t code = 0;
-	if (!exec) {
-		run_worker(&job, 0);
-	} else if (exec->barrier) {
+	if (exec && exec->barrier) {
 		frame->barrier = meet;
-		code = fork_join(&job, exec, 0, model->nsteps, err);
-	} else {
-		for (int step = 0; step < model->nsteps && !code; step++)
-			code = fork_join(&job, exec, step, step + 1, err);
+		return fork_join(&job, 0, model->nsteps, err);
 	}
-	return code;
+	if (exec || frame->cancel)
+		return run_steps(model, &job, err);
+	run_worker(&job, 0);
+	return 0;
 }
 
 static int32_t report_failure(const dcc_model *model, const int64_t *status, dcc_error *err)
 {
 	int64_t cell = __atomic_load_n(&status[0], __ATOMIC_ACQUIRE);
 	int32_t message = (int32_t)cell, code = (int32_t)(cell >> 32);
+	if (cell == Cancelled)
+		return dcc_report(err, DCC_ERROR_CANCELLED, "cancelled by the caller", 0, 0, 0);
 	if (!message)
 		return 0;
 	bool known = message > 0 && message <= model->nmessages;
 	return dcc_report(err, code ? code : DCC_ERROR_INDEX, known ? model->messages[message - 1] : "index {} is out of range",
 	                  __atomic_load_n(&status[1], __ATOMIC_ACQUIRE), 0, 0);
+}
+
+/* Symbols that the data gave are in the workspace. */
+static void tell_dims(const dcc_model *model, const dcc_frame *frame, int64_t *syms, int64_t *dims)
+{
+	const int64_t *cell = (const int64_t *)(const void *)frame->workspace;
+	for (int i = 0; i < model->nsymbols; i++)
+		if (model->symbols[i].source == DCC_SYMBOL_DATA)
+			syms[i] = *cell++;
+	model->output_dims(syms, dims);
 }
 
 static int32_t check_call(const dcc_model *model, const dcc_args *args, dcc_error *err)
@@ -605,7 +656,7 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 	int64_t syms[model->nsymbols + 1], status[2] = {0, 0};
 	const dcc_target *target = NULL;
 	dcc_frame frame = {.in = args->inputs, .out = args->outputs, .workspace = args->workspace, .syms = syms,
-	                   .status = status, .exec = args->exec};
+	                   .status = status, .exec = args->exec, .cancel = args->cancel};
 	const void *weights;
 	if ((code = bind_symbols(model, args->inputs, args->exec ? args->exec->threads : 1, syms, err)) ||
 	    (code = model->check(args->inputs, args->outputs, syms, err)) ||
@@ -614,8 +665,11 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 	    (code = choose_target(model, args->target, &target, err)))
 		return code;
 	frame.weights = weights;
-	code = run_program(model, target, &frame, err);
-	return code ? code : report_failure(model, status, err);
+	if ((code = run_program(model, target, &frame, err)) || (code = report_failure(model, status, err)))
+		return code;
+	if (args->out_dims)
+		tell_dims(model, &frame, syms, args->out_dims);
+	return DCC_OK;
 }
 
 /* The dims of the outputs, and the model's check of them and the inputs; the check wants outputs. */

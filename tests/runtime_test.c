@@ -86,7 +86,7 @@ static void best_program(const dcc_frame *f, int64_t worker, int64_t workers, in
 	program(f, worker, workers, first, last);
 }
 
-static const dcc_symbol symbols[] = {{"seq", 1, MaxSeq}, {"n", 0, 16}};
+static const dcc_symbol symbols[] = {{"seq", 1, MaxSeq, 0, 0}, {"n", 0, 16, 0, 0}};
 static const dcc_port inputs[] = {
 	{.name = "x", .dtype = DCC_F32, .rank = 2, .dims = {-1, Cols}, .dim_text = {"seq", "4"}},
 	{.name = "keep", .dtype = DCC_BOOL, .rank = 1, .dims = {-1}, .dim_text = {"seq"}},
@@ -94,7 +94,7 @@ static const dcc_port inputs[] = {
 };
 static const dcc_port outputs[] = {{.name = "y", .dtype = DCC_F32, .rank = 2, .dims = {-1, Cols}, .dim_text = {"seq", "4"}}};
 static const dcc_target targets[] = {
-    {"impossible", UINT64_C(1) << 63, program}, {"any", 0, best_program}, {"plain", 0, program}};
+    {"impossible", UINT64_C(1) << 63, program, NULL}, {"any", 0, best_program, NULL}, {"plain", 0, program, NULL}};
 static const char *const messages[] = {"unused", "input 'pick': {} is no row"};
 static const struct {
 	_Alignas(64) float scale;
@@ -191,7 +191,7 @@ static void test_arguments(void)
 	call.model.magic[0] = 'x';
 	EXPECT(DCC_ERROR_VERSION, "not a model that dcc compiled");
 	call.model.abi = DCC_ABI + 1;
-	EXPECT(DCC_ERROR_VERSION, "the model has ABI 2, this library runs 1 to 1");
+	EXPECT(DCC_ERROR_VERSION, "the model has ABI 3, this library runs 2 to 2");
 	call.model.size = 8;
 	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_VERSION);
 	reset_call(8, 2);
@@ -427,7 +427,7 @@ static void run_within(const dcc_frame *f, int64_t worker, int64_t workers, int6
 
 static void test_pool_misuse(void)
 {
-	static const dcc_target within = {"within", 0, run_within};
+	static const dcc_target within = {"within", 0, run_within, NULL};
 	dcc_exec few = {.size = sizeof few, .threads = 3, .run = run_too_few};
 	reset_call(8, 2);
 	call.args.exec = &few;

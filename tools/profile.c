@@ -57,6 +57,12 @@ static double time_step(Run *r)
 	return now_s() - start;
 }
 
+/* A loop comes back to its steps: their times add up. */
+static int64_t next_step(const Run *r)
+{
+	return r->target->next ? r->target->next(&r->frame, r->step + 1) : r->step + 1;
+}
+
 static int compare_doubles(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -78,8 +84,8 @@ static int time_steps(Arena *arena, Run *r, int nstep, double seconds, double **
 	*times = NULL;
 	while (n < LeastRuns || (n < MostRuns && now_s() < end)) {
 		double *row = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *row);
-		for (r->step = 0; r->step < nstep; r->step++)
-			row[r->step] = time_step(r);
+		for (r->step = 0; r->step < nstep; r->step = next_step(r))
+			row[r->step] += time_step(r);
 		PUSH(arena, *times, n, cap, row);
 	}
 	return n;

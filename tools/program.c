@@ -126,7 +126,8 @@ static void describe_module(Arena *arena, Program *p, Module *m)
 	for (int i = 0; i < f->body.nyield; i++)
 		ports[f->nparam + i] = port_of(m, f->results[i], &f->body.yields[i]->type);
 	for (int i = 0; i < m->nsym; i++)
-		symbols[i] = (dcc_symbol){m->syms[i]->name, m->syms[i]->lo, m->syms[i]->hi};
+		symbols[i] = (dcc_symbol){.name = m->syms[i]->name, .lo = m->syms[i]->lo, .hi = m->syms[i]->hi,
+		                          .source = m->syms[i]->kind == SymInput ? DCC_SYMBOL_INPUT : DCC_SYMBOL_DATA};
 	p->module = m;
 	p->ninputs = f->nparam;
 	p->noutputs = f->body.nyield;
@@ -363,7 +364,8 @@ void new_call(Arena *arena, const Program *p, const Tensor *in, int threads, dcc
 			     .weights_size = p->weights_bytes,
 			     .exec = exec,
 			     .error = &c->error,
-			     .target = p->target};
+			     .target = p->target,
+			     .out_dims = dims};
 }
 
 static void interpret(Call *c)
@@ -387,6 +389,8 @@ void run_call(Call *c)
 	int status = dcc_run(c->p->model, &c->args);
 	if (status)
 		fail_call(c, status);
+	for (int i = 0; i < c->p->noutputs; i++)
+		memcpy(c->out[i].dims, c->args.out_dims + (size_t)i * DCC_MAX_RANK, (size_t)c->out[i].rank * sizeof *c->out[i].dims);
 	fetch_state(c);
 }
 

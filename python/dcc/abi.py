@@ -9,7 +9,7 @@ from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int, c_int32, c_int64
 
 from .errors import Error
 
-ABI = 1
+ABI = 2
 MAX_RANK = 8
 WORKSPACE_ALIGN = 64  # bytes
 
@@ -43,11 +43,13 @@ class Args(ctypes.Structure):
         ("error", POINTER(Report)),
         ("target", c_uint32),
         ("reserved", c_uint32 * 3),
+        ("out_dims", POINTER(c_int64)),
+        ("cancel", c_void_p),
     ]
 
 
 class SymbolInfo(ctypes.Structure):
-    _fields_ = [("name", c_char_p), ("lo", c_int64), ("hi", c_int64)]
+    _fields_ = [("name", c_char_p), ("lo", c_int64), ("hi", c_int64), ("source", c_int32), ("reserved", c_int32)]
 
 
 class PortInfo(ctypes.Structure):
@@ -65,7 +67,7 @@ class PortInfo(ctypes.Structure):
 
 
 class Target(ctypes.Structure):
-    _fields_ = [("name", c_char_p), ("features", c_uint64), ("program", c_void_p)]
+    _fields_ = [("name", c_char_p), ("features", c_uint64), ("program", c_void_p), ("next", c_void_p)]
 
 
 class Descriptor(ctypes.Structure):  # dcc_model

@@ -79,6 +79,11 @@ def _tensor(array):
     return tensor
 
 
+def _true_part(array, shape):
+    """Where the data decides the shape, the elements lie at the begin of an array of the largest."""
+    return array if list(array.shape) == shape else array.reshape(-1)[:math.prod(shape)].reshape(shape)
+
+
 class StateBuffers:
     """Buffers of state: arrays of a port's shape with the capacity along its axis.
 
@@ -207,7 +212,7 @@ class Model:
         tensors = (abi.Tensor * max(1, len(arrays)))(*map(_tensor, arrays))
         shapes, bytes_needed = self._plan(tensors, len(arrays), threads)
         outputs = self._place(arrays, tensors, shapes)
-        self._run(tensors, len(arrays), outputs, bytes_needed, threads)
+        outputs = self._run(tensors, len(arrays), outputs, bytes_needed, threads)
         if len(outputs) == 1:
             return outputs[0]
         return {port.name: array for port, array in zip(self.outputs, outputs)}
@@ -274,12 +279,16 @@ class Model:
             args.weights_size = self._weights.size
         args.exec = pool
         args.error = ctypes.pointer(error)
+        dims = (ctypes.c_int64 * (max(1, len(outputs)) * abi.MAX_RANK))()
+        args.out_dims = dims
         try:
             status = self._library.run(self._model, args)
         finally:
             self._give_back(workspace, pool, threads)
         if status:
             self._fail(status, error)
+        starts = range(0, len(outputs) * abi.MAX_RANK, abi.MAX_RANK)
+        return [_true_part(array, dims[at:at + array.ndim]) for array, at in zip(outputs, starts)]
 
     # Lists pop and append atomically, so threads that run at once never get the same workspace or pool.
 

@@ -1,0 +1,341 @@
+/* lower_control.c - if and loop: steps of the program with jumps between them, and the symbols that the data gives.
+ *
+ *   loop:  start (counter 0, first sizes, go)          if:  read the condition
+ *          copy the first carried values                    jump else if it is 0
+ *          jump end if go is 0                              steps of then, its sizes
+ *   body:  steps of the body                                jump end if it is not 0
+ *          next (counter + 1, next sizes, go)         else: steps of else, its sizes
+ *          jump body if go is not 0                   end:
+ *   end:
+ *
+ * A jump goes to the place behind a step, where other jumps may stand: they are looked at in turn.
+ *
+ * Symbols live in cells at the begin of the workspace.  One worker writes them, in a step of its own; the others read them behind
+ * the barrier, and at least one more step lies between that and the next write.
+ *
+ * A carried value has room for two: iteration i reads half i mod 2 and writes the other; behind n iterations the result
+ * lies in half n mod 2.  Slices are written where they belong in the stacked result.
+ */
+#include "lower.h"
+
+/* ---- cells ---------------------------------------------------------------------------------------------------------- */
+
+static void store_cell(Kernel *k, LBuf *cells, const Sym *s, LExpr *value)
+{
+	lstore(&k->b, cells, li(&k->b, sym_cell(k->l->m, s)), NULL, NULL, value);
+}
+
+static Kernel open_cells(Lower *l, const char *name, LBuf **cells)
+{
+	Kernel k = open_kernel(l, name, false);
+	*cells = kcells(&k);
+	lfor(&k.b, ForParallel, li(&k.b, 0), li(&k.b, 1), NULL);
+	return k;
+}
+
+static void close_cells(Kernel *k)
+{
+	lend(&k->b);
+	kcall(k);
+}
+
+/* A value of one element, 0 or 1, or an integer. */
+static LExpr *load_one(Kernel *k, Value *v)
+{
+	Access a = kaccess(k, v);
+	LExpr *idx[MaxRank] = {0};
+	return llet(&k->b, lcast(&k->b, LConvert, (LType){I64, 1}, lload(&k->b, a.buf, 1, offset_of(k, &a, idx), NULL, NULL)));
+}
+
+static const Sym *flag_of(Lower *l, const Node *n)
+{
+	return find_sym(l->m, attr_text(n, Attr_flag));
+}
+
+static LExpr *cell_is_zero(Lower *l, const Sym *s, bool zero)
+{
+	LB *p = &l->prog;
+	return lop(p, zero ? LEq : LNe, ldim(p, dim_sym(l->m, s->name)), li(p, 0), NULL);
+}
+
+/* ---- checks of dims that the data gives --------------------------------------------------------------------------------- */
+
+static bool is_ready(const Lower *l, const Dim *d)
+{
+	for (int i = 0; i < l->m->nsym; i++)
+		if (l->m->syms[i]->kind != SymInput && !l->ready[i] && dim_uses_sym(d, l->m->syms[i]))
+			return false;
+	return true;
+}
+
+/* Checks whose last symbols are these; without any there is no step. */
+static void check_symbols(Lower *l, int n, const Sym *const *syms)
+{
+	Module *m = l->m;
+	Kernel k;
+	LBuf *cells;
+	bool open = false;
+
+	for (int i = 0; i < m->ncheck; i++) {
+		const DimCheck *c = &m->checks[i];
+		bool now = false;
+		for (int s = 0; s < n; s++)
+			now |= dim_uses_sym(c->a, syms[s]) || dim_uses_sym(c->b, syms[s]);
+		if (!now || !is_ready(l, c->a) || !is_ready(l, c->b))
+			continue;
+		if (!open)
+			k = open_cells(l, "check", &cells);
+		open = true;
+		LExpr *a = kdim(&k, c->a), *b = kdim(&k, c->b);
+		lif(&k.b, lop(&k.b, LNe, a, b, NULL));
+		lfail(&k.b, lmessage(l->lm, arena_printf(m->arena, "node '%s': %s is {}, expected %s",
+		                                         c->loc && c->loc->node ? c->loc->node : "", dim_text(m, c->a), dim_text(m, c->b))),
+		      a);
+		lend(&k.b);
+	}
+	if (open)
+		close_cells(&k);
+}
+
+static void define_symbols(Lower *l, int n, const Sym *const *syms)
+{
+	for (int i = 0; i < n; i++)
+		l->ready[syms[i]->index] = true;
+	check_symbols(l, n, syms);
+}
+
+/* Symbols that a body has defined have no value behind it. */
+static void lower_body(Lower *l, Block *b)
+{
+	bool *outer = l->ready;
+	l->ready = arena_alloc(l->m->arena, (size_t)l->m->nsym + 1);
+	for (int i = 0; i < l->m->nsym; i++)
+		l->ready[i] = outer[i];
+	lower_block(l, b);
+	l->at = b->end;
+	release_slots(l);
+	l->ready = outer;
+}
+
+/* ---- sizes ----------------------------------------------------------------------------------------------------------------- */
+
+static void store_sizes(Kernel *k, LBuf *cells, const Node *n, int which)
+{
+	const Dim *const *sizes;
+	int count = node_sizes(n, &sizes);
+	for (int i = 0; i < count; i++)
+		store_cell(k, cells, dim_as_sym(sizes[3 * i]), kdim(k, sizes[3 * i + which]));
+}
+
+static int size_symbols(Lower *l, const Node *n, const Sym ***syms)
+{
+	const Dim *const *sizes;
+	int count = node_sizes(n, &sizes);
+	*syms = arena_alloc(l->m->arena, (size_t)count * sizeof **syms);
+	for (int i = 0; i < count; i++)
+		(*syms)[i] = dim_as_sym(sizes[3 * i]);
+	return count;
+}
+
+static void set_home(Lower *l, Value *v, LBuf *buf, const Dim *offset)
+{
+	Home *h = new_home(l, v);
+	h->buf = buf;
+	h->offset = offset;
+}
+
+/* ---- if -------------------------------------------------------------------------------------------------------------------- */
+
+static void lower_branch(Lower *l, Node *n, Block *b, int which)
+{
+	const Dim *const *sizes;
+	LBuf *cells;
+
+	for (int i = 0; i < n->nout; i++)
+		set_home(l, b->yields[i], home_of(n->out[i])->buf, home_of(n->out[i])->offset);
+	lower_body(l, b);
+	l->node = n;
+	if (!node_sizes(n, &sizes))
+		return;
+	Kernel k = open_cells(l, "sizes", &cells);
+	store_sizes(&k, cells, n, which);
+	close_cells(&k);
+}
+
+static void lower_if(Lower *l, Node *n)
+{
+	const Sym **syms;
+	LBuf *cells;
+
+	l->node = n;
+	for (int i = 0; i < n->nout; i++)
+		place_result(l, n->out[i]);
+	Kernel k = open_cells(l, "if", &cells);
+	store_cell(&k, cells, flag_of(l, n), load_one(&k, n->in[0]));
+	close_cells(&k);
+	LStmt *to_else = ljump(&l->prog, cell_is_zero(l, flag_of(l, n), true), 0);
+	lower_branch(l, n, n->body, 1);
+	LStmt *to_end = ljump(&l->prog, cell_is_zero(l, flag_of(l, n), false), 0);
+	to_else->code = l->nstep;
+	lower_branch(l, n, n->other, 2);
+	to_end->code = l->nstep;
+	int nsyms = size_symbols(l, n, &syms);
+	define_symbols(l, nsyms, syms);
+}
+
+/* ---- loop ------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Looping {
+	Lower *l;
+	Node *n;
+	Block *body;
+	int cond, carried;
+	const Sym *counter, *count, *flag; /* count: NULL without a condition */
+	const Dim *it;
+} Looping;
+
+/* Where a carried value lies in iteration `at`. */
+static const Dim *half_at(Lower *l, const Slot *s, const Dim *half, const Dim *at)
+{
+	return dim_add(l->m, s->offset, dim_mul(l->m, dim_mod(l->m, at, dim_const(l->m, 2)), half));
+}
+
+static void place_carried(Looping *g, int i)
+{
+	Lower *l = g->l;
+	Module *m = l->m;
+	Value *now = g->body->params[i], *next = g->body->yields[g->cond + i], *result = g->n->out[i];
+	const Dim *half = slot_bytes(l, &now->type);
+	Home *h = new_home(l, result);
+	Slot *s = new_slot(l, dim_mul_const(m, half, 2), h->last > g->body->end ? h->last : g->body->end);
+	set_home(l, now, l->ws, half_at(l, s, half, g->it));
+	set_home(l, next, l->ws, half_at(l, s, half, dim_add(m, g->it, dim_const(m, 1))));
+	set_home(l, result, l->ws, half_at(l, s, half, loop_count(m, g->n)));
+}
+
+static void place_slices(Looping *g, int i)
+{
+	Lower *l = g->l;
+	Module *m = l->m;
+	Value *slice = g->body->yields[g->cond + i], *all = g->n->out[i];
+	const Dim *bytes = dim_mul_const(m, type_numel(m, &slice->type), dtypes[slice->type.dtype].bytes);
+	place_result(l, all);
+	const Home *h = home_of(all);
+	set_home(l, slice, h->buf, dim_add(m, h->offset, dim_mul(m, g->it, bytes)));
+}
+
+/* Is there an iteration number `it`, and does the value `cond` (if the loop has one) want it?  Not after a failure. */
+static LExpr *wants(Looping *g, Kernel *k, LExpr *it, Value *cond)
+{
+	LB *b = &k->b;
+	LExpr *go = llt(b, it, kdim(k, attr_dim(g->l->m, g->n, Attr_trips)));
+	go = lop(b, LAnd, go, lop(b, LNot, lcast(b, LFailed, (LType){Bool, 1}, NULL), NULL, NULL), NULL);
+	if (cond)
+		go = lop(b, LAnd, go, lop(b, LNe, load_one(k, cond), li(b, 0), NULL), NULL);
+	return lcast(b, LConvert, (LType){I64, 1}, llet(b, go));
+}
+
+static void store_iteration(Looping *g, Kernel *k, LBuf *cells, LExpr *it, Value *cond, int which)
+{
+	LExpr *go = llet(&k->b, wants(g, k, it, cond));
+	store_cell(k, cells, g->counter, it);
+	if (g->count)
+		store_cell(k, cells, g->count, it);
+	store_sizes(k, cells, g->n, which);
+	store_cell(k, cells, g->flag, go);
+}
+
+static void lower_start(Looping *g)
+{
+	LBuf *cells;
+	Kernel k = open_cells(g->l, "loop_start", &cells);
+	store_iteration(g, &k, cells, li(&k.b, 0), g->cond ? g->n->in[0] : NULL, 1);
+	close_cells(&k);
+	for (int i = 0; i < g->carried; i++)
+		lower_copy(g->l, g->n->in[g->cond + i], g->body->params[i]);
+}
+
+static void lower_next(Looping *g)
+{
+	LBuf *cells;
+	Kernel k = open_cells(g->l, "loop_next", &cells);
+	LExpr *it = llet(&k.b, ladd(&k.b, kdim(&k, g->it), li(&k.b, 1)));
+	store_iteration(g, &k, cells, it, g->cond ? g->body->yields[0] : NULL, 2);
+	close_cells(&k);
+}
+
+/* The workers read the cells behind one step, and one more lies between that and the step that writes them. */
+static void lower_pause(Lower *l)
+{
+	lstep(&l->prog);
+	lend(&l->prog);
+	l->nstep++;
+}
+
+static void lower_loop(Lower *l, Node *n)
+{
+	Looping g = {.l = l, .n = n, .body = n->body, .cond = loop_has_cond(n), .carried = loop_carried(n)};
+	const Sym **syms;
+
+	g.counter = find_sym(l->m, attr_text(n, Attr_counter));
+	g.count = g.cond ? find_sym(l->m, attr_text(n, Attr_count)) : NULL;
+	g.flag = flag_of(l, n);
+	g.it = dim_sym(l->m, g.counter->name);
+	l->node = n;
+	for (int i = 0; i < n->nout; i++)
+		if (i < g.carried)
+			place_carried(&g, i);
+		else
+			place_slices(&g, i);
+	lower_start(&g);
+	LStmt *to_end = ljump(&l->prog, cell_is_zero(l, g.flag, true), 0);
+	int body = l->nstep, nsyms = size_symbols(l, n, &syms);
+	bool *outer = l->ready;
+	define_symbols(l, nsyms, syms);
+	l->ready[g.counter->index] = true;
+	check_symbols(l, 1, &g.counter);
+	lower_body(l, n->body);
+	l->node = n;
+	if (l->nstep == body)
+		lower_pause(l);
+	lower_next(&g);
+	ljump(&l->prog, cell_is_zero(l, g.flag, false), body);
+	to_end->code = l->nstep;
+	l->ready = outer;
+	l->ready[g.counter->index] = false;
+	if (g.count)
+		define_symbols(l, 1, &g.count);
+}
+
+/* ---- measure ------------------------------------------------------------------------------------------------------------------ */
+
+static void lower_measure(Lower *l, Node *n)
+{
+	const Sym *s = find_sym(l->m, attr_text(n, Attr_sym));
+	LBuf *cells;
+
+	l->node = n;
+	place_result(l, n->out[0]);
+	Kernel k = open_cells(l, "measure", &cells);
+	LB *b = &k.b;
+	LExpr *v = load_one(&k, n->in[0]);
+	lif(b, lop(b, LOr, llt(b, v, li(b, s->lo)), llt(b, li(b, s->hi), v), NULL));
+	lfail(b, lmessage(l->lm, arena_printf(l->m->arena, "node '%s': %s is {}, allowed %lld..%lld", n->loc && n->loc->node ? n->loc->node : "",
+	                                      s->name, (long long)s->lo, (long long)s->hi)), v);
+	lend(b);
+	/* steps behind a failure still run: within the bounds */
+	store_cell(&k, cells, s, lop(b, LPMin, lop(b, LPMax, v, li(b, s->lo), NULL), li(b, s->hi), NULL));
+	close_cells(&k);
+	if (n->out[0]->nuse)
+		lower_copy(l, n->in[0], n->out[0]);
+	define_symbols(l, 1, &s);
+}
+
+void lower_control(Lower *l, Node *n)
+{
+	switch (n->op) {
+	case OpIf: lower_if(l, n); return;
+	case OpLoop: lower_loop(l, n); return;
+	default: lower_measure(l, n); return;
+	}
+}
