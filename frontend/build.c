@@ -66,7 +66,7 @@ Value *emit(Call *c, Op op, int nin, Value *const *in, int nattr, const Attr *at
 	Value *wide[MaxIn];
 	if (has_unit_dims(op, nin, in) && expand_units(c, op, nin, in, wide))
 		in = wide;
-	return build(c->m, &c->m->main->body, NULL, op, c->loc, nin, in, nattr, attrs, given);
+	return build(c->m, c->im->block, NULL, op, c->loc, nin, in, nattr, attrs, given);
 }
 
 Value *emit1(Call *c, Op op, Value *x)

@@ -40,6 +40,7 @@ typedef struct Import {
 	int ncut, capcut;
 	struct CutInput **cut_list;
 	const OnnxGraph *graph; /* after the cut */
+	Block *block; /* where nodes go: the function's body, or that of an if or loop */
 	CustomOp *customs;
 	int64_t ninlined, max_inlined; /* nodes, so that functions calling functions end */
 } Import;
@@ -68,7 +69,7 @@ typedef struct OnnxOp {
 	const char *text; /* expr.c */
 	void (*func)(Call *);
 } OnnxOp;
-enum { AnyNumber = 1 << 20, FirstOpset = 7, LastOpset = 26 };
+enum { AnyNumber = 1 << 20, FirstOpset = 7, LastOpset = 28 };
 
 const char *node_name(const OnnxNode *); /* or its first output */
 bool is_standard(const char *domain);

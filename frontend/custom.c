@@ -440,7 +440,7 @@ static void build_custom(Call *c, const CustomOp *op)
 	bind_dims(c, op, in, &symbols);
 	for (int i = 0; i < nin; i++)
 		in[i] = in[i] ? in[i] : absent_value(c);
-	Node *n = new_node(c->m, &c->m->main->body, NULL, OpCustom, c->loc, nin, in);
+	Node *n = new_node(c->m, c->im->block, NULL, OpCustom, c->loc, nin, in);
 	set_attr(c->m, n, mk_text(c->m, Attr_symbol, op->symbol));
 	for (int i = 0; i < nout; i++) {
 		const CustomTensor *r = &op->results[i];

@@ -377,28 +377,19 @@ static void import_nodes(Import *im, Scope *s, OnnxNode *const *nodes, size_t n)
 		import_node(im, s, nodes[i]);
 }
 
-/* The branch of an If that a known condition takes; its names live in their own scope. */
-void import_if(Call *c)
+void import_body(Call *c, const OnnxGraph *g, Block *b, int nin, Value *const *in, int nout, Value **out)
 {
-	int n;
-	const Dim *const *cond = known_dims(c, c->in[0], &n);
-	if (!cond || n != 1 || !dim_is_const(cond[0], NULL))
-		fatal_at(c->loc, "not supported: the condition depends on the data");
-	const OnnxAttr *a = onnx_attr(c, dim_equals(cond[0], 0) ? "else_branch" : "then_branch");
-	if (!a || !a->g)
-		fatal_at(c->loc, "a branch is missing");
-	if (c->scope->depth >= MaxCalls)
-		fatal_at(c->loc, "branches are nested too deeply");
-	check_graph(c->im, a->g, c->opset);
-	exit_if_errors();
-	Scope *s = new_scope(c->im, c->scope, c->opset, c->scope->depth + 1);
-	add_tensors(s, a->g->initializer, a->g->n_initializer, c->loc);
-	import_nodes(c->im, s, a->g->node, a->g->n_node);
-	if ((size_t)c->nout > a->g->n_output)
-		fatal_at(c->loc, "the branch has %zu outputs", a->g->n_output);
-	for (int i = 0; i < c->nout; i++)
-		if (c->wanted[i])
-			c->out[i] = need_value(c->im, s, a->g->output[i]->name ? a->g->output[i]->name : "", c->loc);
+	Import *im = c->im;
+	Block *outer = im->block;
+	Scope *s = new_scope(im, c->scope, c->opset, c->scope->depth + 1);
+	im->block = b;
+	add_tensors(s, g->initializer, g->n_initializer, c->loc);
+	for (int i = 0; i < nin; i++)
+		define(s, g->input[i]->name ? g->input[i]->name : "", in[i], c->loc);
+	import_nodes(im, s, g->node, g->n_node);
+	for (int i = 0; i < nout; i++)
+		out[i] = need_value(im, s, g->output[i]->name ? g->output[i]->name : "", c->loc);
+	im->block = outer;
 }
 
 /* ---- outputs -------------------------------------------------------------------------------------------------- */
@@ -443,13 +434,17 @@ static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *
 	}
 }
 
-static void remove_dead(Func *f)
+static void remove_dead(Block *b)
 {
-	for (Node *n = f->body.last, *prev; n; n = prev) {
-		bool used = false;
+	for (Node *n = b->last, *prev; n; n = prev) {
+		bool used = n->op == OpMeasure; /* by dims */
 		prev = n->prev;
 		for (int i = 0; i < n->nout; i++)
 			used |= n->out[i]->nuse > 0;
+		if (used && n->body)
+			remove_dead(n->body);
+		if (used && n->other)
+			remove_dead(n->other);
 		if (!used)
 			erase_node(n);
 	}
@@ -488,7 +483,7 @@ static Value *materialise(Module *m, Value *v)
 
 static void settle_known(Module *m)
 {
-	for (Node *n = m->main->body.first; n; n = n->next) {
+	for (Node *n = first_node(m); n; n = next_node(n)) {
 		n->mark = comes_from_iota(n);
 		if (n->mark || n->nout != 1)
 			continue;
@@ -540,6 +535,7 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	Import im = {.m = m, .file = file, .scratch = scratch, .opt = opt, .ndemand = ndemand, .demand = demand};
 	im.max_inlined = 1000 + (int64_t)file->size;
 	im.bind_used = arena_alloc(scratch, opt->nbind + 1);
+	im.block = &m->main->body;
 	index_names(&im);
 	read_customs(&im);
 	int opset = standard_opset(model->opset_import, model->n_opset_import);
@@ -555,9 +551,9 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	if (found_cut_types(&im))
 		return true;
 	import_outputs(&im, s, g, loc);
-	remove_dead(m->main);
+	remove_dead(&m->main->body);
 	settle_known(m);
-	remove_dead(m->main);
+	remove_dead(&m->main->body);
 	drop_unused_consts(m);
 	m->stage = "import";
 	return false;

@@ -14,7 +14,11 @@
 /* True: types of --inputs were found; the module is of no use, import again. */
 bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int ndemand, const Demand *);
 
-/* The functions of onnx_ops.def; those of one subject are in one import_*.c, import_if is in import.c. */
+/* Imports a graph inside of c's node into a block, with names of its own over those around it: its first nin inputs are `in`,
+ * out gets its first nout outputs. */
+void import_body(Call *, const OnnxGraph *, Block *, int nin, Value *const *in, int nout, Value **out);
+
+/* The functions of onnx_ops.def; those of one subject are in one import_*.c. */
 #define TEXT(t)
 #define FUNC(f) void f(Call *);
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) how

@@ -1,0 +1,397 @@
+/* import_control.c - If, Loop and Scan.
+ *
+ * A condition that is known takes its branch at once.  Everything else becomes the `if` and `loop` of the IR, with the
+ * bodies imported in place: they see the names around them, and an iteration number is a symbol, so that what a body
+ * cuts out of a sequence is a view.
+ */
+#include "build.h"
+#include "check.h"
+#include "import.h"
+
+#include <string.h>
+
+enum { MaxBodies = 32 };
+
+static const OnnxGraph *body_of(Call *c, const char *attr)
+{
+	const OnnxAttr *a = onnx_attr(c, attr);
+	if (!a || !a->g)
+		fatal_at(c->loc, "attribute '%s' is missing", attr);
+	if (c->scope->depth >= MaxBodies)
+		fatal_at(c->loc, "bodies are nested too deeply");
+	check_graph(c->im, a->g, c->opset);
+	exit_if_errors();
+	return a->g;
+}
+
+/* ---- sizes: dims that depend on the branch or the iteration ------------------------------------------------------ */
+
+typedef struct Sizes {
+	const Dim *triples[3 * MaxRank * 8];
+	int n; /* dims in triples */
+} Sizes;
+
+/* The symbol that is `a` here and `b` there. */
+static const Dim *size_symbol(Call *c, Sizes *s, const Dim *a, const Dim *b)
+{
+	int64_t alo, ahi, blo, bhi;
+	for (int i = 0; i < s->n; i += 3)
+		if (s->triples[i + 1] == a && s->triples[i + 2] == b)
+			return s->triples[i];
+	if (s->n == (int)(sizeof s->triples / sizeof *s->triples))
+		fatal_at(c->loc, "not supported: more than %d dims that depend on the data", s->n / 3);
+	const Dim *sym = dim_sym(c->m, fresh_sym(c->m, "size")->name);
+	dim_range(a, &alo, &ahi);
+	dim_range(b, &blo, &bhi);
+	int64_t hi = ahi > bhi ? ahi : bhi;
+	dim_as_sym(sym)->hi = hi < DimMax ? hi : DimMax;
+	s->triples[s->n++] = sym;
+	s->triples[s->n++] = a;
+	s->triples[s->n++] = b;
+	return sym;
+}
+
+static void set_sizes(Call *c, Node *n, const Sizes *s)
+{
+	set_attr(c->m, n, mk_dims(c->m, Attr_sizes, s->n, s->triples));
+	for (int i = 0; i < s->n; i += 3) {
+		Sym *sym = dim_as_sym(s->triples[i]);
+		sym->kind = SymMeasured;
+		sym->def = n;
+	}
+}
+
+/* ---- If ---------------------------------------------------------------------------------------------------------- */
+
+/* The outputs that somebody wants, in order. */
+static void import_branch(Call *c, const OnnxGraph *g, Block *b)
+{
+	Value **out = arena_alloc(c->im->scratch, (c->nout + 1) * sizeof *out);
+	if ((size_t)c->nout > g->n_output)
+		fatal_at(c->loc, "the branch has %zu outputs", g->n_output);
+	import_body(c, g, b, 0, NULL, c->nout, out);
+	for (int i = 0; i < c->nout; i++)
+		if (c->wanted[i])
+			add_yield(c->m, b, out[i]);
+}
+
+/* The type of a result that is a or b. */
+static Type joint_type(Call *c, Sizes *s, const Type *a, const Type *b)
+{
+	Type t = *a;
+	if (a->dtype != b->dtype)
+		fatal_at(c->loc, "the branches give %s and %s", type_text(c->m, a), type_text(c->m, b));
+	if (a->rank != b->rank)
+		fatal_at(c->loc, "not supported: the branches give results of ranks %d and %d", a->rank, b->rank);
+	for (int d = 0; d < t.rank; d++)
+		if (a->dims[d] != b->dims[d] || is_measured_dim(c->m, a->dims[d]))
+			t.dims[d] = size_symbol(c, s, a->dims[d], b->dims[d]);
+	return t;
+}
+
+static void import_open_if(Call *c)
+{
+	Value *cond = c->in[0];
+	Sizes sizes = {.n = 0};
+	if (cond->type.dtype != Bool || !dim_equals(type_numel(c->m, &cond->type), 1))
+		fatal_at(c->loc, "the condition is %s, expected one bool", type_text(c->m, &cond->type));
+	cond = emit_reshape(c, cond, 0, NULL);
+	Node *n = new_node(c->m, c->im->block, NULL, OpIf, c->loc, 1, &cond);
+	import_branch(c, body_of(c, "then_branch"), n->body);
+	import_branch(c, body_of(c, "else_branch"), n->other);
+	Type *types = arena_alloc(c->m->arena, (n->body->nyield + 1) * sizeof *types);
+	for (int i = 0; i < n->body->nyield; i++)
+		types[i] = joint_type(c, &sizes, &n->body->yields[i]->type, &n->other->yields[i]->type);
+	set_sizes(c, n, &sizes);
+	const char *wrong = add_body_results(c->m, n, types);
+	if (wrong)
+		fatal_at(c->loc, "%s", wrong);
+	for (int i = 0, k = 0; i < c->nout; i++)
+		if (c->wanted[i])
+			c->out[i] = n->out[k++];
+}
+
+void import_if(Call *c)
+{
+	int n;
+	const Dim *const *cond = known_dims(c, c->in[0], &n);
+	if (!cond || n != 1 || !dim_is_const(cond[0], NULL)) {
+		import_open_if(c);
+		return;
+	}
+	const OnnxGraph *g = body_of(c, dim_equals(cond[0], 0) ? "else_branch" : "then_branch");
+	if ((size_t)c->nout > g->n_output)
+		fatal_at(c->loc, "the branch has %zu outputs", g->n_output);
+	import_body(c, g, c->im->block, 0, NULL, c->nout, c->out);
+}
+
+/* ---- loops: what Loop and Scan share ----------------------------------------------------------------------------- */
+
+typedef struct LoopImport {
+	Call *c;
+	const OnnxGraph *g;
+	const Dim *trips; /* most iterations */
+	Value *cond; /* the first condition; NULL: the body's is not looked at */
+	bool yields_cond; /* output 0 of the body is one */
+	int ncarried;
+	Value **first; /* of the carried values */
+	const Dim *counter;
+	bool *grows; /* [carried][MaxRank]: the dim changes from one iteration to the next */
+	Node *n; /* being built */
+	/* The body's inputs, given its carried values; emits what cuts them out. */
+	void (*inputs)(struct LoopImport *, Value *const *carried, Value **in);
+	const void *ctx;
+	int nin; /* of the body */
+} LoopImport;
+
+static void start_body(LoopImport *l, const Dim **syms)
+{
+	Call *c = l->c;
+	l->n = new_node(c->m, c->im->block, NULL, OpLoop, c->loc, 0, NULL);
+	set_attr(c->m, l->n, mk_text(c->m, Attr_counter, dim_as_sym(l->counter)->name));
+	set_attr(c->m, l->n, mk_dim(Attr_trips, l->trips));
+	define_sym(c->m, l->n, Attr_counter, SymLoop);
+	for (int i = 0; i < l->ncarried; i++) {
+		Type t = l->first[i]->type;
+		for (int d = 0; d < t.rank; d++)
+			if (l->grows[i * MaxRank + d]) {
+				const Dim **sym = &syms[i * MaxRank + d];
+				*sym = *sym ? *sym : dim_sym(c->m, fresh_sym(c->m, "size")->name);
+				dim_as_sym(*sym)->kind = SymMeasured;
+				dim_as_sym(*sym)->def = l->n;
+				t.dims[d] = *sym;
+			}
+		add_block_param(c->m, l->n->body, t);
+	}
+}
+
+/* Imports the body into l->n; `out` gets its outputs. */
+static void fill_body(LoopImport *l, Value **out)
+{
+	Call *c = l->c;
+	Block *outer = c->im->block;
+	Value **in = arena_alloc(c->im->scratch, (l->nin + 1) * sizeof *in);
+	c->im->block = l->n->body;
+	l->inputs(l, l->n->body->params, in);
+	import_body(c, l->g, l->n->body, l->nin, in, l->g->n_output, out);
+	c->im->block = outer;
+}
+
+/* Whether a carried dim has turned out to change that was not expected to. */
+static bool find_growth(LoopImport *l, Value *const *next)
+{
+	bool found = false;
+	for (int i = 0; i < l->ncarried; i++) {
+		const Type *a = &l->n->body->params[i]->type, *b = &next[i]->type;
+		if (a->dtype != b->dtype || a->rank != b->rank)
+			fatal_at(l->c->loc, "not supported: carried value %d is %s before and %s behind an iteration", i,
+			         type_text(l->c->m, a), type_text(l->c->m, b));
+		for (int d = 0; d < a->rank; d++)
+			if (a->dims[d] != b->dims[d] && !l->grows[i * MaxRank + d])
+				found = l->grows[i * MaxRank + d] = true;
+	}
+	return found;
+}
+
+static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
+{
+	Call *c = l->c;
+	Node *n = l->n;
+	Sizes sizes = {.n = 0};
+	int from = l->yields_cond, nout = l->g->n_output;
+	if (l->cond) {
+		if (out[0]->type.dtype != Bool || !dim_equals(type_numel(c->m, &out[0]->type), 1))
+			fatal_at(c->loc, "the body's condition is %s, expected one bool", type_text(c->m, &out[0]->type));
+		Block *outer = c->im->block;
+		c->im->block = n->body;
+		add_yield(c->m, n->body, emit_reshape(c, out[0], 0, NULL));
+		c->im->block = outer;
+		append_in(c->m, n, l->cond);
+		set_attr(c->m, n, mk_int(Attr_cond, 1));
+		const Dim *count = dim_sym(c->m, fresh_sym(c->m, "count")->name);
+		set_attr(c->m, n, mk_text(c->m, Attr_count, dim_as_sym(count)->name));
+		define_sym(c->m, n, Attr_count, SymMeasured);
+	}
+	for (int i = from; i < nout; i++)
+		add_yield(c->m, n->body, out[i]);
+	for (int i = 0; i < l->ncarried; i++)
+		append_in(c->m, n, l->first[i]);
+	for (int i = 0; i < l->ncarried * MaxRank; i++) {
+		if (!syms[i])
+			continue;
+		if (sizes.n == (int)(sizeof sizes.triples / sizeof *sizes.triples))
+			fatal_at(c->loc, "not supported: more than %d dims that change in a loop", sizes.n / 3);
+		sizes.triples[sizes.n++] = syms[i];
+		sizes.triples[sizes.n++] = l->first[i / MaxRank]->type.dims[i % MaxRank];
+		sizes.triples[sizes.n++] = out[from + i / MaxRank]->type.dims[i % MaxRank];
+	}
+	set_sizes(c, n, &sizes);
+	const char *wrong = add_body_results(c->m, n, NULL);
+	if (wrong)
+		fatal_at(c->loc, "%s", wrong);
+}
+
+/* A body is imported again when a carried dim turns out to change, with a symbol in its place: once for each such dim
+ * at most. */
+static Node *import_iterations(LoopImport *l)
+{
+	Call *c = l->c;
+	int slots = l->ncarried * MaxRank;
+	const Dim **syms = arena_alloc(c->im->scratch, (slots + 1) * sizeof *syms);
+	Value **out = arena_alloc(c->im->scratch, (l->g->n_output + 1) * sizeof *out);
+	l->grows = arena_alloc(c->im->scratch, slots + 1);
+	l->counter = dim_sym(c->m, fresh_sym(c->m, "it")->name);
+	if (l->g->n_output < (size_t)l->yields_cond + l->ncarried)
+		fatal_at(c->loc, "the body has %zu outputs for %d carried values", l->g->n_output, l->ncarried);
+	for (;;) {
+		start_body(l, syms);
+		fill_body(l, out);
+		if (!find_growth(l, out + l->yields_cond))
+			break;
+		erase_node(l->n);
+	}
+	close_loop(l, syms, out);
+	return l->n;
+}
+
+/* ---- Loop -------------------------------------------------------------------------------------------------------- */
+
+/* The number of iterations that input 0 allows; what depends on the data is measured. */
+static const Dim *loop_trips(Call *c)
+{
+	int n;
+	Module *m = c->m;
+	Value *v = c->in[0];
+	const Dim *zero = dim_const(m, 0), *most = dim_const(m, DimMax);
+	if (!v)
+		return most;
+	const Dim *const *known = known_dims(c, v, &n);
+	if (!dim_equals(type_numel(m, &v->type), 1))
+		fatal_at(c->loc, "the trip count is %s, expected one integer", type_text(m, &v->type));
+	if (known)
+		return dim_min(m, dim_max(m, known[0], zero), most);
+	v = emit_reshape(c, emit_cast(c, v, I64), 0, NULL);
+	v = emit2(c, OpMin, emit2(c, OpMax, v, emit_const(c, I64, 0)), emit_const(c, I64, DimMax));
+	const Dim *trips = dim_sym(c->m, fresh_sym(c->m, "trips")->name);
+	Attr sym = mk_text(m, Attr_sym, dim_as_sym(trips)->name);
+	Value *measured = emit(c, OpMeasure, 1, &v, 1, &sym, NULL);
+	define_sym(m, measured->def, Attr_sym, SymMeasured);
+	return trips;
+}
+
+/* Iteration number, condition (which holds while the body runs), carried values. */
+static void loop_inputs(LoopImport *l, Value *const *carried, Value **in)
+{
+	in[0] = emit_dims(l->c, 0, 1, &l->counter);
+	in[1] = emit_const(l->c, Bool, 1);
+	memcpy(in + 2, carried, l->ncarried * sizeof *in);
+}
+
+void import_loop(Call *c)
+{
+	int n;
+	const OnnxGraph *g = body_of(c, "body");
+	LoopImport l = {.c = c, .g = g, .yields_cond = true, .ncarried = c->nin > 2 ? c->nin - 2 : 0, .first = c->in + 2,
+	                .inputs = loop_inputs};
+	l.nin = l.ncarried + 2;
+	if (g->n_input != (size_t)l.nin)
+		fatal_at(c->loc, "the body has %zu inputs, the loop gives it %d", g->n_input, l.nin);
+	for (int i = 0; i < l.ncarried; i++)
+		if (!l.first[i])
+			fatal_at(c->loc, "input %d is missing", i + 2);
+	l.trips = loop_trips(c);
+	if (c->nin > 1 && c->in[1]) {
+		const Dim *const *known = known_dims(c, c->in[1], &n);
+		if (!dim_equals(type_numel(c->m, &c->in[1]->type), 1))
+			fatal_at(c->loc, "the condition is %s, expected one bool", type_text(c->m, &c->in[1]->type));
+		l.cond = emit_reshape(c, c->in[1], 0, NULL);
+		if (known && dim_equals(known[0], 0))
+			l.trips = dim_const(c->m, 0);
+	}
+	Node *loop = import_iterations(&l);
+	for (int i = 0; i < c->nout && i < loop->nout; i++)
+		c->out[i] = loop->out[i];
+}
+
+/* ---- Scan -------------------------------------------------------------------------------------------------------- */
+
+typedef struct ScanInputs {
+	int n; /* scanned */
+	int axis[MaxBodies];
+	bool reverse[MaxBodies];
+	Value **in;
+} ScanInputs;
+
+static int64_t entry(const int64_t *list, int n, int i, int64_t dflt)
+{
+	return i < n ? list[i] : dflt;
+}
+
+/* Carried values, then the slice of each scanned input at the iteration's place. */
+static void scan_inputs(LoopImport *l, Value *const *carried, Value **in)
+{
+	Call *c = l->c;
+	const ScanInputs *s = l->ctx;
+	memcpy(in, carried, l->ncarried * sizeof *in);
+	for (int i = 0; i < s->n; i++) {
+		Value *x = s->in[i];
+		const Dim *last = dim_sub(c->m, l->trips, num(c, 1)), *dims[MaxRank];
+		const Dim *at = s->reverse[i] ? dim_sub(c->m, last, l->counter) : l->counter;
+		int rank = 0;
+		for (int d = 0; d < x->type.rank; d++)
+			if (d != s->axis[i])
+				dims[rank++] = x->type.dims[d];
+		in[l->ncarried + i] = emit_reshape(c, emit_range(c, x, s->axis[i], at, num(c, 1), 1), rank, dims);
+	}
+}
+
+static void read_scan_inputs(Call *c, ScanInputs *s, int ncarried, LoopImport *l)
+{
+	const int64_t *axes, *directions;
+	int naxis = onnx_ints(c, "scan_input_axes", &axes), ndirection = onnx_ints(c, "scan_input_directions", &directions);
+	s->in = c->in + ncarried;
+	for (int i = 0; i < s->n; i++) {
+		if (!s->in[i])
+			fatal_at(c->loc, "input %d is missing", ncarried + i);
+		s->axis[i] = norm_axis(c, entry(axes, naxis, i, 0), s->in[i]->type.rank);
+		s->reverse[i] = entry(directions, ndirection, i, 0) != 0;
+		const Dim *len = s->in[i]->type.dims[s->axis[i]];
+		if (l->trips)
+			require_equal(c, l->trips, len, "lengths of the scanned inputs");
+		else
+			l->trips = len;
+	}
+}
+
+/* A stacked result has the iterations as its first axis, in their order. */
+static Value *scan_output(Call *c, Value *v, int64_t axis, bool reverse)
+{
+	int perm[MaxRank], to = norm_axis(c, axis, v->type.rank);
+	const Dim *len = v->type.dims[0];
+	if (reverse)
+		v = emit_range(c, v, 0, dim_sub(c->m, len, num(c, 1)), len, -1);
+	for (int d = 0; d < v->type.rank; d++)
+		perm[d] = d < to ? d + 1 : d == to ? 0 : d;
+	return emit_transpose(c, v, perm);
+}
+
+void import_scan(Call *c)
+{
+	const int64_t *axes, *directions;
+	const OnnxGraph *g = body_of(c, "body");
+	ScanInputs s = {.n = onnx_int(c, "num_scan_inputs", 0)};
+	LoopImport l = {.c = c, .g = g, .ncarried = c->nin - s.n, .first = c->in, .inputs = scan_inputs, .ctx = &s, .nin = c->nin};
+	if (s.n < 1 || s.n > c->nin || s.n > MaxBodies || g->n_input != (size_t)c->nin)
+		fatal_at(c->loc, "%d inputs, of which %d are scanned, and a body with %zu inputs", c->nin, s.n, g->n_input);
+	for (int i = 0; i < l.ncarried; i++)
+		if (!l.first[i])
+			fatal_at(c->loc, "input %d is missing", i);
+	read_scan_inputs(c, &s, l.ncarried, &l);
+	Node *loop = import_iterations(&l);
+	int naxis = onnx_ints(c, "scan_output_axes", &axes), ndirection = onnx_ints(c, "scan_output_directions", &directions);
+	for (int i = 0; i < c->nout && i < loop->nout; i++) {
+		int k = i - l.ncarried;
+		c->out[i] = k < 0 ? loop->out[i]
+		                  : scan_output(c, loop->out[i], entry(axes, naxis, k, 0), entry(directions, ndirection, k, 0) != 0);
+	}
+}
