@@ -239,7 +239,7 @@ static const char *fill_pad_map(EvalNode *e, int d, const Dim *pad, int64_t *map
 	TRY(need_dim(e, pad, &before));
 	if (before < -MaxPad || before > MaxPad)
 		return eval_fail(e, "padding %lld is out of range", (long long)before);
-	if (mode != ModeZero && n == 0 && tensor_numel(e->out) > 0)
+	if (mode != ModeZero && n == 0 && e->out->dims[d] > 0)
 		return eval_fail(e, "axis %d is empty: nothing to pad with", d);
 	for (int64_t i = 0; i < e->out->dims[d]; i++)
 		map[i] = padded_index(i - before, n, mode);

@@ -736,6 +736,35 @@ static void check_bad_indices(void)
 	}
 }
 
+/* Padding by elements of an empty axis: an error, and nothing is read; also where another axis is empty. */
+static void check_empty_pads(void)
+{
+	static const char *const types[] = {"f32[a + 5, c]", "f32[a + 1, c]", "f32[a + p, c]"};
+	static const char *const nodes[] = {"pad %x {pads_dim=[2, 0, 3, 0], mode=edge}",
+	                                    "pad %x {pads_dim=[0, 0, 1, 0], mode=reflect}",
+	                                    "pad %x {pads_dim=[p, 0, 0, 0], mode=edge}"};
+	static const int64_t extents[] = {3, 0};
+
+	for (int i = 0; i < 3; i++) {
+		Family f = {.name = "empty_pads"};
+		symbol(&f, "a", 0);
+		symbol(&f, "c", 0);
+		symbol(&f, "p", 0);
+		param(&f, "x: f32[a, c]");
+		param(&f, "z: f32[p]");
+		add_row(&f, types[i], nodes[i]);
+		add_row(&f, "f32[p]", "identity %z");
+		compile_family(&f);
+		for (int k = 0; k < 2; k++) {
+			run_binding_for(&f, nodes[i], (int64_t[]){0, extents[k], 2}, DCC_ERROR_SHAPE);
+			run_binding_for(&f, nodes[i], (int64_t[]){1, extents[k], 2}, DCC_OK);
+		}
+		if (i == 2)
+			run_binding_for(&f, nodes[i], (int64_t[]){0, 3, 0}, DCC_OK);
+		free_family(&f);
+	}
+}
+
 static void make_conv(Family *f)
 {
 	symbol(f, "b", 0);
@@ -855,5 +884,6 @@ int main(int argc, char **argv)
 	if (argc < 2 || !strcmp(argv[1], "ewise"))
 		run_ewise();
 	check_bad_indices();
+	check_empty_pads();
 	return test_end("schedule");
 }

@@ -1,0 +1,227 @@
+/* bounds_test.c - label: full.  What a small file can cost: long chains, wide fans and long lists of every kind of thing in an
+ * ONNX file are imported and go through the passes within linear time and memory and a small stack, or are refused.
+ * Each case runs in a process of its own, whose limits end it. */
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../passes/passes.h"
+#include "onnx_build.h"
+#include "test.h"
+
+enum { Many = 20000, StackBytes = 1 << 20, Seconds = 10, MaxMegabytes = 1024 };
+
+static char *path;
+
+static const char *name(Builder *b, const char *stem, int i)
+{
+	return arena_printf(b->arena, "%s%d", stem, i);
+}
+
+static void chain(Builder *b, const char *op, const char *dims, const char *second)
+{
+	add_input(b, "x0", 1, dims);
+	for (int i = 0; i < Many; i++)
+		add_op(b, op, arena_printf(b->arena, "x%d%s", i, second), name(b, "x", i + 1));
+	add_output(b, name(b, "x", Many));
+}
+
+static void elementwise_chain(Builder *b)
+{
+	chain(b, "Exp", "N", "");
+}
+
+static void constant_chain(Builder *b)
+{
+	add_floats(b, "c", "1", 1);
+	chain(b, "Add", "N", ",c");
+}
+
+static void row_chain(Builder *b)
+{
+	chain(b, "Softmax", "N,4", "");
+}
+
+static void matmul_chain(Builder *b)
+{
+	add_floats(b, "w", "4,4", 16);
+	chain(b, "MatMul", "N,4", ",w");
+}
+
+static void squares(Builder *b)
+{
+	add_input(b, "x0", 1, "N");
+	for (int i = 0; i < Many; i++)
+		add_op(b, "Mul", arena_printf(b->arena, "x%d,x%d", i, i), name(b, "x", i + 1));
+	add_output(b, name(b, "x", Many));
+}
+
+static void shape_chain(Builder *b)
+{
+	add_input(b, "x", 1, "N");
+	add_ints(b, "one", 1, (int64_t[]){1});
+	add_op(b, "Shape", "x", "n0");
+	for (int i = 0; i < Many; i++)
+		add_op(b, "Add", arena_printf(b->arena, "n%d,one", i), name(b, "n", i + 1));
+	add_op(b, "ConstantOfShape", name(b, "n", Many), "y");
+	add_output(b, "y");
+}
+
+static void index_chain(Builder *b)
+{
+	add_input(b, "i0", 7, "T");
+	add_input(b, "t", 1, "M");
+	add_ints(b, "one", 1, (int64_t[]){1});
+	for (int i = 0; i < Many; i++)
+		add_op(b, i % 2 ? "Add" : "Mul", arena_printf(b->arena, "i%d,one", i), name(b, "i", i + 1));
+	add_op(b, "Gather", arena_printf(b->arena, "t,i%d", Many), "y");
+	add_output(b, "y");
+}
+
+/* Transposes and reshapes of which no two make one view. */
+static void move_chain(Builder *b)
+{
+	add_input(b, "x0", 1, "6,10,4");
+	add_ints(b, "shape", 3, (int64_t[]){6, 10, 4});
+	for (int i = 0; i < Many; i += 2) {
+		Onnx__NodeProto *n = add_op(b, "Transpose", name(b, "x", i), name(b, "x", i + 1));
+		set_ints(b->arena, n, "perm", 3, (int64_t[]){1, 2, 0});
+		add_op(b, "Reshape", arena_printf(b->arena, "x%d,shape", i + 1), name(b, "x", i + 2));
+	}
+	add_output(b, name(b, "x", Many));
+}
+
+static void fan(Builder *b)
+{
+	add_input(b, "x", 1, "N");
+	for (int i = 0; i < Many; i++) {
+		float *c = arena_alloc(b->arena, sizeof *c);
+		*c = (float)i;
+		add_tensor(b, name(b, "c", i), 1, "", c, sizeof *c);
+		add_op(b, "Mul", arena_printf(b->arena, "x,c%d", i), name(b, "y", i));
+		add_output(b, name(b, "y", i));
+	}
+}
+
+static void equal_nodes(Builder *b)
+{
+	add_input(b, "x", 1, "N");
+	for (int i = 0; i < Many; i++) {
+		add_op(b, "Exp", "x", name(b, "y", i));
+		add_output(b, name(b, "y", i));
+	}
+}
+
+static void dead_nodes(Builder *b)
+{
+	fan(b);
+	b->graph.n_output = 1;
+}
+
+static void many_inputs(Builder *b)
+{
+	add_input(b, "s0", 1, "4");
+	for (int i = 0; i < Many; i++) {
+		add_input(b, name(b, "x", i), 1, "4");
+		add_op(b, "Add", arena_printf(b->arena, "s%d,x%d", i, i), name(b, "s", i + 1));
+	}
+	add_output(b, name(b, "s", Many));
+}
+
+/* All become the identifier A______. */
+static void like_symbols(Builder *b)
+{
+	for (int i = 0; i < Many; i++) {
+		char dim[] = "A!!!!!!";
+		for (int k = 0; k < 6; k++)
+			dim[1 + k] = "!#$%&:;?"[i >> 3 * k & 7];
+		add_input(b, name(b, "x", i), 1, dim);
+	}
+	add_op(b, "Identity", "x0", "y");
+	add_output(b, "y");
+}
+
+static void many_attributes(Builder *b)
+{
+	add_input(b, "x", 1, "N");
+	Onnx__NodeProto *n = add_op(b, "Softmax", "x", "y");
+	for (int i = 0; i < Many; i++)
+		set_i(b->arena, n, "axis", 0);
+	add_output(b, "y");
+}
+
+static const struct {
+	const char *name;
+	void (*build)(Builder *);
+	const char *error; /* NULL: goes through all passes of tensor IR */
+} cases[] = {
+	{"elementwise chain", elementwise_chain, NULL},
+	{"chain with a constant", constant_chain, NULL},
+	{"chain of rows", row_chain, NULL},
+	{"chain of products", matmul_chain, NULL},
+	{"squares", squares, NULL},
+	{"shape arithmetic", shape_chain, NULL},
+	{"index arithmetic", index_chain, NULL},
+	{"movements", move_chain, NULL},
+	{"fan", fan, NULL},
+	{"equal nodes", equal_nodes, NULL},
+	{"dead nodes", dead_nodes, NULL},
+	{"inputs", many_inputs, NULL},
+	{"symbols of one spelling", like_symbols, NULL},
+	{"attributes", many_attributes, "attributes, at most"},
+};
+
+static int run_case(const char *error)
+{
+	char *said;
+	jmp_buf back;
+	Module *m = try_load_model(path, NULL, &said);
+	if (!m)
+		return !error || !strstr(said, error);
+	PassOptions options = {.stop_after = "layout", .bisect_limit = -1};
+	diag_recover = &back;
+	if (setjmp(back))
+		return 1;
+	run_passes(m, &options);
+	return error != NULL;
+}
+
+static void limit(int what, rlim_t most)
+{
+	setrlimit(what, &(struct rlimit){most, most});
+}
+
+static void check_case(int i)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 18);
+	cases[i].build(b);
+	write_built(b, path);
+	free_arena(a);
+	fflush(NULL);
+	pid_t child = fork();
+	if (!child) {
+		limit(RLIMIT_STACK, StackBytes);
+		limit(RLIMIT_CPU, Seconds);
+		_exit(run_case(cases[i].error));
+	}
+	int status = -1;
+	struct rusage used;
+	wait4(child, &status, 0, &used);
+	if (status || used.ru_maxrss >> 10 > MaxMegabytes)
+		fprintf(stderr, "%s: status %#x, %ld MB\n", cases[i].name, (unsigned)status, used.ru_maxrss >> 10);
+	CHECK(!status && used.ru_maxrss >> 10 <= MaxMegabytes);
+}
+
+int main(int argc, char **argv)
+{
+	char file[] = "/tmp/dcc-bounds-XXXXXX";
+	int fd = mkstemp(file);
+	path = file;
+	for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++)
+		if (argc < 2 || !strcmp(argv[1], cases[i].name))
+			check_case(i);
+	unlink(file);
+	close(fd);
+	return test_end("bounds");
+}
