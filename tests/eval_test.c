@@ -633,6 +633,9 @@ static void check_knowns(void)
 {
 	check_known(SHAPE "%y: i64[] = gather %d, @last", "i64[]", "s");
 	check_known(SHAPE "%y: i64[2] = mul %d, @two", "i64[2]", "2*b, 2*s");
+	check_known(SHAPE "%y: i64[] = sum %d {axes=[0]}", "i64[]", "b + s");
+	check_known(SHAPE "%y: i64[] = reduce_min %d {axes=[0]}", "i64[]", "min(b, s)");
+	check_known(SHAPE "%y: i64[] = reduce_max %d {axes=[0]}", "i64[]", "max(b, s)");
 	check_known(SHAPE "%c: bool[2] = eq %d, @none %y: i64[2] = where %c, @two, %d", "i64[2]", "b, s");
 	check_known(SHAPE "%c: bool[2] = lt %d, @two %y: bool[2] = not %c", "bool[2]", "");
 	check_known(SHAPE "%i: i64[] = dims {values=[9007199254740993]} %y: f64[] = cast %i", "f64[]", "");
