@@ -1,5 +1,6 @@
 /* expand.c - the pass expand: the last rewrites before grouping, so that every node that is left has a schedule.
  *
+ *   groups that no schedule takes                    -> their nodes
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
  *   a reduction along no axes                        -> its operand
@@ -7,7 +8,31 @@
  *   outputs                                          -> results of nodes of their own, one each
  * and the list of everything that has no schedule: all of it in one go.
  */
-#include "pass.h"
+#include "lower.h"
+
+/* The nodes of a group that no schedule takes, as a text may hold, stand for themselves. */
+static void dissolve(Module *m, Node *group)
+{
+	while (group->body->first)
+		move_before(group->body->first, group->block, group);
+	for (int i = 0; i < group->nout; i++)
+		replace_uses(m, group->out[i], group->body->yields[i]);
+	erase_node(group);
+}
+
+static bool dissolve_groups(Module *m)
+{
+	bool changed = false;
+
+	for (Node *n = first_node(m), *next; n; n = next) {
+		bool whole = n->op != OpGroup || is_lowered_whole(n);
+		next = !whole && n->body->first ? n->body->first : next_node(n); /* which may be a group too */
+		if (!whole)
+			dissolve(m, n);
+		changed |= !whole;
+	}
+	return changed;
+}
 
 static Value *half(Module *m, Node *glu, int which)
 {
@@ -115,7 +140,8 @@ static bool own_yields(Module *m, Block *b)
 		view_of(m, v, &w);
 		for (int j = 0; j < i; j++)
 			first &= b->yields[j] != v;
-		if (v->def && v->def->block == b && !has_body(v->def->op) && !is_const(v) && w.root == v && first)
+		bool own = v->def && v->def->block == b && (v->def->op == OpGroup || !has_body(v->def->op));
+		if (own && (!is_const(v) || v->def->op == OpIdentity) && w.root == v && first)
 			continue;
 		set_yield(m, b, i, build(m, b, NULL, OpIdentity, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, NULL));
 		changed = true;
@@ -156,6 +182,11 @@ static bool name_flags(Module *m)
 static void check_supported(Module *m, const Node *n)
 {
 	const Type *t = &n->out[0]->type;
+	if (n->op == OpGroup)
+		for (const Node *x = n->body->first; x; x = x->next)
+			check_supported(m, x);
+	if (n->op == OpLinearPacked && attr_int(n, Attr_glu) && !(n->block->owner && n->block->owner->op == OpGroup))
+		error_at(n->loc, "%s with glu=1 needs the glu behind it, in one group", ops[n->op].text);
 	if (ops[n->op].code == CodeF32 && t->dtype != F32)
 		error_at(n->loc, "%s of %s is not supported; only f32 is", ops[n->op].text, type_text(m, t));
 	if (ops[n->op].code == CodeFlt && !is_among(t->dtype, TypesFlt))
@@ -164,7 +195,7 @@ static void check_supported(Module *m, const Node *n)
 
 bool pass_expand(Module *m)
 {
-	bool changed = false;
+	bool changed = dissolve_groups(m);
 
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)

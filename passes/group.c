@@ -9,20 +9,7 @@
  * layout: the constant weight of a linear becomes `pack`ed panels; with a glu behind it, a panel holds 16 value columns and the 16
  * gate columns that belong to them.
  */
-#include "pass.h"
-
-enum { MaxMembers = 200, MaxEpilogue = 48 };
-enum { EpilogueLeaves = 16, EwiseLeaves = 20 }; /* lower_linear.c and lower_ewise.c have room for as many */
-
-static bool same_dims(const Type *a, const Type *b)
-{
-	if (a->rank != b->rank)
-		return false;
-	for (int d = 0; d < a->rank; d++)
-		if (a->dims[d] != b->dims[d])
-			return false;
-	return true;
-}
+#include "lower.h"
 
 /* May `user` compute on v, the value of a member of an epilogue, while it is in registers? */
 static bool can_join(const Value *v, const Node *user)
@@ -31,7 +18,7 @@ static bool can_join(const Value *v, const Node *user)
 		return false;
 	if (user->op == OpGlu) /* of the sums themselves: it takes their place */
 		return v->def->op == OpLinear && only_user(v) == user && attr_int(user, Attr_axis) == v->type.rank - 1;
-	return ops[user->op].cls == ClsEwise && same_dims(&v->type, &user->out[0]->type);
+	return ops[user->op].cls == ClsEwise && equal_dims(&v->type, &user->out[0]->type);
 }
 
 static Node *make_group(Module *m, const char *pattern, Node **members, int n)
@@ -51,38 +38,12 @@ static Node *make_group(Module *m, const char *pattern, Node **members, int n)
 	return group;
 }
 
-static bool is_member(const Node *node, Node *const *members, int n)
-{
-	for (int i = 0; i < n; i++)
-		if (members[i] == node)
-			return true;
-	return false;
-}
-
 static bool all_users_in(const Value *v, Node *const *members, int n)
 {
 	for (int u = 0; u < v->nuse; u++)
 		if (!is_member(v->uses[u].node, members, n))
 			return false;
 	return v->nuse > 0;
-}
-
-/* Distinct values that the members read from outside: what a kernel gets as buffers. */
-static int count_leaves(Node *const *members, int n)
-{
-	const Value *leaves[MaxMembers * MaxIn];
-	int count = 0;
-
-	for (int i = 0; i < n; i++)
-		for (int j = 0; j < members[i]->nin; j++) {
-			const Value *v = members[i]->in[j];
-			bool known = !v || is_member(v->def, members, n);
-			for (int k = 0; k < count && !known; k++)
-				known = leaves[k] == v;
-			if (!known)
-				leaves[count++] = v;
-		}
-	return count;
 }
 
 /* The first node outside that uses a member, and the value that it uses; NULL: none. */
@@ -107,9 +68,9 @@ static int close_epilogue(Node **members, int n)
 {
 	const Value *v;
 
-	for (Node *user; n < MaxEpilogue && (user = first_user(members, n, &v)) && can_join(v, user);) {
+	for (Node *user; n < MaxMembers && (user = first_user(members, n, &v)) && can_join(v, user);) {
 		members[n++] = user;
-		if (count_leaves(members, n) > EpilogueLeaves)
+		if (!linear_takes(members, n))
 			return 0;
 		bool whole = true;
 		for (int i = 0; i < n - 1; i++)
@@ -160,15 +121,13 @@ static bool grow_ewise(Module *m, Node *root)
 		for (int i = 0; i < members[at]->nin; i++) {
 			Node *p = members[at]->in[i]->def;
 			if (!p || is_member(p, members, n) || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block ||
-			    n == MaxMembers || !same_dims(&p->out[0]->type, &root->out[0]->type))
+			    n == MaxMembers || !equal_dims(&p->out[0]->type, &root->out[0]->type))
 				continue;
 			if (!all_users_in(p->out[0], members, n) || !allow("ewise"))
 				continue;
 			members[n++] = p;
-			if (count_leaves(members, n) > EwiseLeaves) {
+			if (!ewise_takes(members, n))
 				n--;
-				continue;
-			}
 		}
 	if (n == 1)
 		return false;

@@ -109,6 +109,12 @@ Home *new_home(Lower *, Value *); /* or the one that it has */
 Home *find_home(Lower *, Value *); /* inputs, constants and constant expressions find theirs when first used */
 void place_result(Lower *, Value *); /* in a slot, unless it has a home already */
 
+/* ---- operands.c ------------------------------------------------------------------------------------------------------ */
+
+bool equal_dims(const Type *, const Type *);
+bool is_member(const Node *, Node *const *members, int n);
+int count_operands(Node *const *members, int n); /* distinct values that they read from outside */
+
 /* ---- kernel.c -------------------------------------------------------------------------------------------------------- */
 
 Kernel open_kernel(Lower *, const char *name, bool per_target);

@@ -94,6 +94,23 @@ static void plan_block(Lower *l, Block *b)
 	}
 }
 
+bool is_lowered_whole(const Node *group)
+{
+	const Block *body = group->body;
+	Node *members[MaxMembers];
+	int n = 0;
+
+	for (Node *x = body->first; x; x = x->next) {
+		if (n == MaxMembers || x->nout != 1)
+			return false;
+		members[n++] = x;
+	}
+	if (!n || body->nyield != 1 || body->yields[0]->def != members[n - 1])
+		return false;
+	bool linear = members[0]->op == OpLinear || members[0]->op == OpLinearPacked;
+	return linear ? linear_takes(members, n) : ewise_takes(members, n);
+}
+
 static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
 {
 	switch (ops[root->op].cls) {

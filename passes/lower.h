@@ -11,6 +11,13 @@ void close_program(Lower *);
 LB open_checks(Module *, LModule *); /* symbols, checks and the outputs' dims */
 void close_checks(LB *, const Dim *bytes, const Dim *worker_bytes); /* the workspace's size, which suffices for all targets */
 
+/* ---- what a schedule computes as one kernel: what groups are made of --------------------------------------------------- */
+
+enum { MaxMembers = 200 };
+bool linear_takes(Node *const *members, int n); /* a linear, then what its epilogue computes, in program order */
+bool ewise_takes(Node *const *members, int n); /* in any order */
+bool is_lowered_whole(const Node *group);
+
 /* ---- the schedules ------------------------------------------------------------------------------------------------------ */
 
 /* Writes nodes first..end of a block over the iteration space of `result`'s type: the kernel of an elementwise group or copy. */

@@ -5,7 +5,7 @@
  */
 #include "lower.h"
 
-enum { MaxLeaves = 24, BlockLen = 4096 /* elements of the innermost loop that one worker takes at a time */ };
+enum { MaxOperands = 20, BlockLen = 4096 /* elements of the innermost loop that one worker takes at a time */ };
 
 /* ---- iteration space --------------------------------------------------------------------------------------------------------- */
 
@@ -15,10 +15,10 @@ typedef struct Space {
 	Value *result;
 	int rank, nleaf;
 	const Dim *extent[MaxRank];
-	Value *leaf[MaxLeaves];
-	Access access[MaxLeaves]; /* broadcast to the space */
+	Value *leaf[MaxOperands];
+	Access access[MaxOperands]; /* broadcast to the space */
 	Access out;
-	LExpr *base[MaxLeaves], *out_base; /* offsets at the current outer index */
+	LExpr *base[MaxOperands], *out_base; /* offsets at the current outer index */
 } Space;
 
 static void add_leaf(Space *s, Value *v)
@@ -29,8 +29,6 @@ static void add_leaf(Space *s, Value *v)
 	for (int i = 0; i < s->nleaf; i++)
 		if (s->leaf[i] == v)
 			return;
-	if (s->nleaf == MaxLeaves)
-		bug("an elementwise group has too many operands");
 	s->leaf[s->nleaf++] = v;
 }
 
@@ -83,8 +81,7 @@ static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 {
 	Space *s = ctx;
 	LB *b = &k->b;
-	enum { MaxNodes = 256 };
-	LExpr *leaves[MaxLeaves], *values[MaxNodes], *in[MaxIn];
+	LExpr *leaves[MaxOperands], *values[MaxMembers], *in[MaxIn];
 	int at = 0, last = s->rank - 1;
 
 	for (int j = 0; j < s->nleaf; j++) {
@@ -97,8 +94,6 @@ static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 	for (Node *n = s->first; n != s->end; n = n->next) {
 		for (int j = 0; j < n->nin; j++)
 			in[j] = value_in(s, n->in[j], leaves, values);
-		if (at == MaxNodes)
-			bug("an elementwise group has too many nodes");
 		values[at++] = emit_scalar(k, n, in);
 	}
 	LExpr *y = value_in(s, s->result, leaves, values);
@@ -156,6 +151,14 @@ static void emit_blocks(Space *s)
 	emit_vector(s, k, whole, lane_mask(k, lsub(b, hi, whole)));
 	lend(b);
 	lend(b);
+}
+
+bool ewise_takes(Node *const *members, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (ops[members[i]->op].cls != ClsEwise || !equal_dims(&members[i]->out[0]->type, &members[0]->out[0]->type))
+			return false;
+	return n <= MaxMembers && count_operands(members, n) <= MaxOperands;
 }
 
 /* The kernel of nodes first..end (exclusive) of one block whose last value is `result`, stored in `home`. */

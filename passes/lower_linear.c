@@ -14,15 +14,15 @@ enum {
 
 /* ---- epilogue ----------------------------------------------------------------------------------------------------------------- */
 
-enum { MaxLeaves = 16 };
+enum { MaxEpilogue = 47, MaxOperands = 16 /* the product's own included */ };
 
 typedef struct Epilogue {
 	Lower *l;
 	Node *root, *first; /* first node behind the root, or NULL */
 	Value *result, *home;
 	bool glu;
-	Access out, leaf[MaxLeaves];
-	Value *leaf_values[MaxLeaves];
+	Access out, leaf[MaxOperands];
+	Value *leaf_values[MaxOperands];
 	int nleaf;
 	Access bias; /* no buffer: none */
 } Epilogue;
@@ -39,8 +39,6 @@ static void add_epilogue_leaf(Epilogue *e, Kernel *k, Value *v)
 	for (int i = 0; i < e->nleaf; i++)
 		if (e->leaf_values[i] == v)
 			return;
-	if (e->nleaf == MaxLeaves)
-		bug("an epilogue has too many operands");
 	Access a = kaccess(k, v);
 	a = broadcast_access(e->l->m, &a, t->rank);
 	for (int d = 0; d < t->rank; d++)
@@ -100,8 +98,7 @@ static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr 
 {
 	LB *b = &k->b;
 	Module *m = e->l->m;
-	enum { MaxNodes = 64 };
-	LExpr *leaves[MaxLeaves], *values[MaxNodes], *in[MaxIn], *y = sum;
+	LExpr *leaves[MaxOperands], *values[MaxEpilogue], *in[MaxIn], *y = sum;
 	int last = e->out.rank - 1, at = 0;
 	bool second = e->glu && attr_int(e->root, Attr_gate) == 0;
 
@@ -121,8 +118,6 @@ static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr 
 		leaves[i] = llet(b, load_lanes(k, &e->leaf[i], offset, stride, mask));
 	}
 	for (Node *n = e->first; n; n = n->next) {
-		if (at == MaxNodes)
-			bug("an epilogue has too many nodes");
 		if (n->op == OpGlu) { /* the first node, by pass layout */
 			Node act = {.op = attr_int(n, Attr_act), .nin = 1, .nout = 1, .in = n->in, .out = n->out};
 			LExpr *g = emit_scalar(k, &act, &gate);
@@ -142,7 +137,7 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 	LB *b = &k->b;
 	const Type *t = &e->result->type;
 	const Dim *width = t->dims[t->rank - 1];
-	LExpr *rows[MaxLeaves], *n = kdim(k, width);
+	LExpr *rows[MaxOperands], *n = kdim(k, width);
 	int64_t known;
 	bool whole = dim_is_const(width, &known) && known % (e->glu ? Lanes : PanelWidth) == 0;
 
@@ -237,6 +232,26 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	LExpr *last = llet(b, tile_begin(b, t1, nr, nt));
 	emit_epilogue(e, k, row0, last, acc, li(b, 0), panel);
 	lend(b);
+}
+
+bool linear_takes(Node *const *members, int n)
+{
+	const Node *root = members[0];
+	const Value *v = root->out[0]; /* whose dims the rest has */
+
+	if (n > MaxEpilogue + 1 || count_operands(members, n) > MaxOperands)
+		return false;
+	for (int i = 1; i < n; i++) {
+		const Node *x = members[i];
+		if (x->op == OpGlu) {
+			if (i > 1 || x->in[0] != v || attr_int(x, Attr_axis) != v->type.rank - 1)
+				return false;
+			v = x->out[0];
+		} else if (ops[x->op].cls != ClsEwise || !equal_dims(&x->out[0]->type, &v->type)) {
+			return false;
+		}
+	}
+	return root->op == OpLinear || attr_int(root, Attr_glu) == (n > 1 && members[1]->op == OpGlu);
 }
 
 void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)

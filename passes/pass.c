@@ -306,6 +306,16 @@ static void run_listed(Module *m, const Oracle *oracle)
 	}
 }
 
+/* lower relies on what expand and layout do, and a text may say any stage: where it is true they change nothing. */
+static void bring_about(Module *m)
+{
+	if (pass_index(m->stage) >= pass_index("expand"))
+		pass_expand(m);
+	if (pass_index(m->stage) >= pass_index("layout"))
+		pass_layout(m);
+	exit_if_errors();
+}
+
 void run_passes(Module *m, const PassOptions *o)
 {
 	Oracle oracle, *check = NULL;
@@ -320,6 +330,7 @@ void run_passes(Module *m, const PassOptions *o)
 	if (o->only) {
 		run_listed(m, check);
 	} else if (!m->loops) {
+		bring_about(m);
 		int from = pass_index(m->stage) + 1, to = o->stop_after ? pass_index(o->stop_after) : NPasses - 1;
 		for (int i = from; i <= to; i++)
 			run_pass(m, &passes[i], check);
