@@ -69,7 +69,7 @@ typedef struct OnnxOp {
 	const char *text; /* expr.c */
 	void (*func)(Call *);
 } OnnxOp;
-enum { AnyNumber = 1 << 20, FirstOpset = 7, LastOpset = 28 };
+enum { AnyNumber = 1 << 20, FirstOpset = 1, LastOpset = 28 };
 
 const char *node_name(const OnnxNode *); /* or its first output */
 bool is_standard(const char *domain);

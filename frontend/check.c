@@ -91,9 +91,17 @@ static bool among(const char *values, size_t n, const char *text)
 	return false;
 }
 
-const char *check_attr(const Import *im, const OnnxOp *row, const OnnxAttr *a, const OnnxAttr *value)
+/* Below opset 6 any operator may say which operands it may overwrite. */
+static bool is_memory_hint(const OnnxAttr *a, int opset)
+{
+	return opset < 6 && a->name && !strcmp(a->name, "consumed_inputs");
+}
+
+const char *check_attr(const Import *im, const OnnxOp *row, int opset, const OnnxAttr *a, const OnnxAttr *value)
 {
 	size_t n;
+	if (is_memory_hint(a, opset))
+		return NULL;
 	const char *rest = find_item(row->attrs, a->name ? a->name : "", &n);
 	if (!rest)
 		return arena_printf(im->scratch, "attribute '%s' is not supported", a->name ? a->name : "");
@@ -160,12 +168,12 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 	for (size_t i = 0; i < node->n_attribute; i++) {
 		const OnnxAttr *attr = node->attribute[i];
 		bool refers = attr->ref_attr_name && *attr->ref_attr_name;
-		const char *wrong = check_attr(k->im, row, attr, refers ? NULL : attr);
+		const char *wrong = check_attr(k->im, row, opset, attr, refers ? NULL : attr);
 		if (wrong)
 			note(k, node, opset, "operator '%s': %s", row->name, wrong);
 		else if (attr->t)
 			check_dtype(k, node, opset, attr->t->data_type, row->name);
-		else if (!refers && !strcmp(attr->name, "to"))
+		else if (!refers && !strcmp(attr->name, "to") && attr->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT)
 			check_dtype(k, node, opset, attr->i, row->name);
 	}
 }

@@ -8,6 +8,6 @@
 void check_graph(Import *, const OnnxGraph *, int opset);
 bool is_supported(const Import *, const OnnxNode *, int opset); /* by --custom-op, a function of the model or a row */
 /* NULL, or what about this attribute is not supported (scratch). */
-const char *check_attr(const Import *, const OnnxOp *, const OnnxAttr *, const OnnxAttr *resolved);
+const char *check_attr(const Import *, const OnnxOp *, int opset, const OnnxAttr *, const OnnxAttr *resolved);
 
 #endif

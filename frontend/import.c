@@ -279,7 +279,7 @@ static void check_arguments(Call *c)
 		fatal_at(c->loc, "the node has no outputs");
 	for (size_t i = 0; i < c->node->n_attribute; i++) {
 		const char *name = c->node->attribute[i]->name;
-		const char *wrong = check_attr(c->im, row, c->node->attribute[i], onnx_attr(c, name ? name : ""));
+		const char *wrong = check_attr(c->im, row, c->opset, c->node->attribute[i], onnx_attr(c, name ? name : ""));
 		if (wrong)
 			fatal_at(c->loc, "%s", wrong);
 	}

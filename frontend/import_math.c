@@ -103,12 +103,26 @@ void import_gelu(Call *c)
 	c->out[0] = emit1(c, onnx_word(c, "approximate", "tanh") ? OpGeluTanh : OpGelu, c->in[0]);
 }
 
+/* Does the node keep every element?  In inference, or if it drops none. */
+static bool keeps_all(Call *c)
+{
+	double training = 0, ratio = 0.5;
+	if (c->opset < 7)
+		return onnx_int(c, "is_test", 0) || onnx_float(c, "ratio", 0.5) == 0;
+	if (c->nin < 3 || !c->in[2] || (constant_fill(c->in[2], &training) && training == 0))
+		return true;
+	return (!c->in[1] || constant_fill(c->in[1], &ratio)) && ratio == 0;
+}
+
+/* The mask says of each element that it was kept. */
 void import_dropout(Call *c)
 {
-	double training = 0;
-	if (c->nin > 2 && c->in[2] && (!constant_fill(c->in[2], &training) || training != 0))
+	Value *x = c->in[0];
+	if (!keeps_all(c))
 		fatal_at(c->loc, "not supported: training mode");
-	c->out[0] = c->in[0];
+	c->out[0] = x;
+	if (c->nout > 1 && c->wanted[1])
+		c->out[1] = emit_expand(c, emit_const(c, c->opset < 10 ? x->type.dtype : Bool, 1), x->type.rank, x->type.dims);
 }
 
 static void fold_inputs(Call *c, Op op)

@@ -54,9 +54,12 @@ void import_rms_norm(Call *c)
 	import_norm(c, OpRmsNorm);
 }
 
+/* Statistics of channels; of single elements where, in early opsets, spatial = 0. */
 static Value *per_channel(Call *c, Value *v, int rank)
 {
 	const Dim *dims[MaxRank];
+	if (v->type.rank == rank - 1 && !onnx_int(c, "spatial", 1))
+		return v;
 	if (v->type.rank != 1)
 		fatal_at(c->loc, "a statistic has rank %d, expected 1", v->type.rank);
 	for (int i = 0; i < rank; i++)
@@ -71,6 +74,8 @@ void import_batch_norm(Call *c)
 	Value *eps = emit_const(c, var->type.dtype, onnx_float(c, "epsilon", 1e-5));
 	if (x->type.rank < 2)
 		fatal_at(c->loc, "the operand has rank %d", x->type.rank);
+	if (c->opset < 7 && !onnx_int(c, "is_test", 0))
+		fatal_at(c->loc, "not supported: training mode (attribute 'is_test' is 0)");
 	Value *s = emit2(c, OpDiv, scale, emit1(c, OpSqrt, emit2(c, OpAdd, var, eps)));
 	Value *shift = emit2(c, OpSub, bias, emit2(c, OpMul, mean, s));
 	Value *y = emit2(c, OpMul, x, per_channel(c, s, x->type.rank));

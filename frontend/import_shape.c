@@ -145,11 +145,25 @@ static void copy_zeros(Call *c, const Dim **dims, int rank)
 	memcpy(dims, copied, (size_t)rank * sizeof *dims);
 }
 
+/* Sizes from an attribute, which only early opsets have, or from an input. */
+static int read_sizes(Call *c, const char *what, int input, const Dim **dims)
+{
+	const int64_t *listed;
+	int n = onnx_ints(c, what, &listed);
+	if (n < 0)
+		return need_dims(c, input, what, dims, MaxRank);
+	if (n > MaxRank)
+		fatal_at(c->loc, "attribute '%s' has %d elements, at most %d make sense", what, n, MaxRank);
+	for (int i = 0; i < n; i++)
+		dims[i] = num(c, listed[i]);
+	return n;
+}
+
 void import_reshape(Call *c)
 {
 	const Type *x = &c->in[0]->type;
 	const Dim *dims[MaxRank], *rest = dim_const(c->m, 1);
-	int rank = need_dims(c, 1, "shape", dims, MaxRank), hole = -1;
+	int rank = read_sizes(c, "shape", 1, dims), hole = -1;
 	bool zero_copies = !onnx_int(c, "allowzero", 0);
 	for (int i = 0; i < rank; i++) {
 		if (dim_equals(dims[i], -1)) {
@@ -281,8 +295,8 @@ void import_concat(Call *c)
 	for (int i = 0; i < c->nin; i++)
 		if (!c->in[i])
 			fatal_at(c->loc, "input %d is missing", i);
-	int axis = norm_axis(c, onnx_int(c, "axis", c->opset < 4 ? 1 : 0), c->in[0]->type.rank);
-	if (!has_attr(c, "axis"))
+	int axis = norm_axis(c, onnx_int(c, "axis", 1), c->in[0]->type.rank);
+	if (c->opset >= 4 && !has_attr(c, "axis"))
 		fatal_at(c->loc, "attribute 'axis' is missing");
 	Attr a = mk_int(Attr_axis, axis);
 	c->out[0] = c->nin == 1 ? c->in[0] : emit(c, OpConcat, c->nin, c->in, 1, &a, NULL);
@@ -449,7 +463,7 @@ static void read_pad_dims(Call *c, const Dim **pads)
 	const Dim *given[2 * MaxRank];
 	const int64_t *listed;
 	int64_t axes[MaxRank];
-	int rank = c->in[0]->type.rank, n = onnx_ints(c, "pads", &listed), naxes = -1;
+	int rank = c->in[0]->type.rank, n = onnx_ints(c, c->opset < 2 ? "paddings" : "pads", &listed), naxes = -1;
 	if (n > 2 * MaxRank)
 		fatal_at(c->loc, "attribute 'pads' does not fit rank %d", rank);
 	for (int i = 0; i < n; i++)

@@ -201,6 +201,14 @@ bool onnx_dtype(int onnx, DType *dtype)
 	return false;
 }
 
+int onnx_dtype_named(const char *name)
+{
+	for (size_t i = 0; i < sizeof onnx_dtypes / sizeof *onnx_dtypes; i++)
+		if (!strcmp(onnx_dtypes[i], name))
+			return i;
+	return 0;
+}
+
 const char *onnx_dtype_text(int onnx)
 {
 	static _Thread_local char text[32];

@@ -32,6 +32,7 @@ OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t si
 
 /* The element type, or false where the IR has none. */
 bool onnx_dtype(int onnx, DType *);
+int onnx_dtype_named(const char *); /* "FLOAT16": its number; 0: there is none */
 const char *onnx_dtype_text(int onnx); /* "FLOAT16"; "99" where ONNX has none; static storage per thread */
 
 /* A tensor as a constant of the module: bytes above 1 KB are not copied and may be unaligned.  Wrong is a fatal_at. */
