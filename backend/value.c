@@ -303,9 +303,9 @@ static LLVMValueRef emit_horizontal(Emit *e, LOp op, DType t, LLVMValueRef v)
 
 static LLVMValueRef float_to_int(Emit *e, LLVMValueRef a, LType to)
 {
-	DType via = dtypes[to.elem].bytes < 4 ? I32 : to.elem;
+	DType via = saturating_type(to.elem);
 	LLVMTypeRef types[] = {value_type(e, (LType){via, to.lanes}), LLVMTypeOf(a)};
-	LLVMValueRef r = call_intrinsic(e, "llvm.fptosi.sat", 2, types, 1, &a);
+	LLVMValueRef r = call_intrinsic(e, is_signed(via) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", 2, types, 1, &a);
 	return via == to.elem ? r : LLVMBuildTrunc(e->b, r, value_type(e, to), "");
 }
 

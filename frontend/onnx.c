@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "typed_data.h"
+
 enum {
 	MaxNesting = 24, /* graphs inside attributes inside graphs, in messages */
 	CopyBelow = 1024, /* bytes: smaller tensors are copied, and so aligned and printed inline */
@@ -335,23 +337,12 @@ static Payload raw_payload(Module *m, OnnxFile *f, const OnnxTensor *t)
 static Payload typed_payload(Module *m, const OnnxTensor *t, DType dtype, int64_t numel, const Loc *loc)
 {
 	size_t bytes = dtypes[dtype].bytes;
-	size_t have = dtype == F32 ? t->n_float_data : dtype == F64 ? t->n_double_data : dtype == I64 ? t->n_int64_data
-	                                                                                              : t->n_int32_data;
+	size_t have = count_typed(t, dtype);
 	if (have != (uint64_t)numel)
 		fatal_at(loc, "tensor '%s': expected %lld elements of data for its dims, got %zu", name_of(t), (long long)numel,
 		         have);
 	uint8_t *data = arena_alloc(m->arena, numel * bytes);
-	if (dtype == F32 && numel)
-		memcpy(data, t->float_data, numel * bytes);
-	else if (dtype == F64 && numel)
-		memcpy(data, t->double_data, numel * bytes);
-	else if (dtype == I64 && numel)
-		memcpy(data, t->int64_data, numel * bytes);
-	else
-		for (int64_t i = 0; i < numel; i++) {
-			int32_t v = dtype == Bool ? t->int32_data[i] != 0 : t->int32_data[i];
-			memcpy(data + i * bytes, &v, bytes); /* little-endian: the low bytes */
-		}
+	read_typed(t, dtype, data);
 	return (Payload){data, numel * bytes, NULL, 0};
 }
 

@@ -219,17 +219,6 @@ bool walk_add(Walk *w, const Tensor *t)
 REAL_SCALARS(f32, float)
 REAL_SCALARS(f64, double)
 
-static int64_t pow_int(int64_t a, int64_t b)
-{
-	int64_t r = 1;
-	if (b < 0)
-		return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
-	for (; b; b >>= 1, a = mul_int(a, a))
-		if (b & 1)
-			r = mul_int(r, a);
-	return r;
-}
-
 static _Noreturn void no_meaning(Op op, const char *cls)
 {
 	bug("%s has no meaning for %s", ops[op].text, cls);
@@ -262,7 +251,7 @@ typedef struct IntChunk {
 	Op op;
 	int n;
 	int64_t lo, hi;
-	bool logical; /* bool arithmetic */
+	DType type; /* of what is computed with */
 	int64_t x[3][ChunkLen], y[ChunkLen];
 } IntChunk;
 
@@ -271,15 +260,15 @@ typedef struct IntChunk {
 #define MUL(x, y) SCALAR(mul)(x, y)
 #define MIN(x, y) SCALAR(min)(x, y)
 #define MAX(x, y) SCALAR(max)(x, y)
-#define POW(x, y) SCALAR(pow)(x, y)
 #define SELECT(c, a, b) ((c) != 0 ? (a) : (b))
 #define EQ(x, y) ((x) == (y))
-#define LT(x, y) ((x) < (y))
-#define LE(x, y) ((x) <= (y))
 #define CAST(x) (x)
 #define LO ((REAL_TYPE)c->lo)
 #define HI ((REAL_TYPE)c->hi)
 
+#define LT(x, y) ((x) < (y))
+#define LE(x, y) ((x) <= (y))
+#define POW(x, y) SCALAR(pow)(x, y)
 #define DIV(x, y) SCALAR(div)(x, y)
 #define NEG(x) (-(x))
 #define ABS(x) REAL(fabs(x))
@@ -338,6 +327,9 @@ static void run_f64(RealChunk *c)
 #undef REAL_TYPE
 #undef SCALAR
 
+#undef LT
+#undef LE
+#undef POW
 #undef DIV
 #undef NEG
 #undef ABS
@@ -365,8 +357,11 @@ static void run_f64(RealChunk *c)
 
 #define SCALAR(f) f##_int
 #define REAL_TYPE int64_t
-#define MIN(x, y) ((x) < (y) ? (x) : (y))
-#define MAX(x, y) ((x) > (y) ? (x) : (y))
+#define LT(x, y) less_int(c->type, x, y)
+#define LE(x, y) !less_int(c->type, y, x)
+#define MIN(x, y) (less_int(c->type, x, y) ? (x) : (y))
+#define MAX(x, y) (less_int(c->type, y, x) ? (x) : (y))
+#define POW(x, y) pow_int(c->type, x, y)
 #define DIV(x, y) (no_meaning(c->op, "integers"), (x))
 #define SQRT(x) DIV(x, x)
 #define EXP(x) DIV(x, x)
@@ -377,17 +372,17 @@ static void run_f64(RealChunk *c)
 #define COS(x) DIV(x, x)
 #define ISNAN(x) DIV(x, x)
 #define NEG(x) sub_int(0, x)
-#define ABS(x) ((x) < 0 ? sub_int(0, x) : (x))
+#define ABS(x) (less_int(c->type, x, 0) ? sub_int(0, x) : (x))
 #define FLOOR(x) (x)
 #define CEIL(x) (x)
 #define ROUND(x) (x)
 #define K(x) ((int64_t)(x))
-#define IDIV(x, y) floor_div(x, y)
-#define IMOD(x, y) floor_mod(x, y)
+#define IDIV(x, y) divide_int(c->type, x, y)
+#define IMOD(x, y) modulo_int(c->type, x, y)
 #define AND(x, y) ((x) & (y))
 #define OR(x, y) ((x) | (y))
 #define XOR(x, y) ((x) ^ (y))
-#define NOT(x) (c->logical ? !(x) : ~(x))
+#define NOT(x) (c->type == Bool ? !(x) : ~(x))
 #define EXPAND_Ewise(name, scalar)                                                                                     \
 	case Op##name:                                                                                                 \
 		for (int i = 0; i < c->n; i++) {                                                                       \
@@ -423,10 +418,10 @@ static void ewise_reals(EvalNode *e, const Walk *w, DType dtype, int64_t first, 
 	store_reals(e->out, w->off[0] + first, c.y, n);
 }
 
-static void ewise_ints(EvalNode *e, const Walk *w, int64_t first, int n)
+static void ewise_ints(EvalNode *e, const Walk *w, DType dtype, int64_t first, int n)
 {
 	IntChunk c = {.op = e->n->op, .n = n, .lo = attr_scalar(e->n, Attr_lo).i, .hi = attr_scalar(e->n, Attr_hi).i,
-	              .logical = e->out->dtype == Bool};
+	              .type = dtype};
 	int inner = w->rank - 1;
 	for (int i = 0; i < 3; i++) {
 		int from = i < e->n->nin ? i : 0;
@@ -439,25 +434,11 @@ static void ewise_ints(EvalNode *e, const Walk *w, int64_t first, int n)
 
 static void cast_chunk(EvalNode *e, const Walk *w, int64_t first, int n)
 {
-	double reals[ChunkLen];
-	int64_t ints[ChunkLen], at = w->off[1] + first;
 	const Tensor *x = e->in[0];
-	DType to = e->out->dtype;
-	if (is_real(x)) {
-		load_reals(reals, x, at, 1, n);
-		for (int i = 0; i < n; i++)
-			ints[i] = to == Bool ? reals[i] != 0 : real_to_int(reals[i], to);
-	} else {
-		load_ints(ints, x, at, 1, n);
-		for (int i = 0; i < n; i++) {
-			reals[i] = to == F32 ? (double)(float)ints[i] : (double)ints[i];
-			ints[i] = to == Bool ? ints[i] != 0 : ints[i];
-		}
-	}
-	if (is_real(e->out))
-		store_reals(e->out, w->off[0] + first, reals, n);
-	else
-		store_ints(e->out, w->off[0] + first, ints, n);
+	Tensor *y = e->out;
+	char *to = (char *)y->data + (w->off[0] + first) * dtypes[y->dtype].bytes;
+	for (int i = 0; i < n; i++, to += dtypes[y->dtype].bytes)
+		put_scalar(to, cast_scalar(scalar_at(x->dtype, x->data, w->off[1] + first + i), y->dtype));
 }
 
 static const char *eval_ewise(EvalNode *e)
@@ -480,7 +461,7 @@ static const char *eval_ewise(EvalNode *e)
 			else if (is_real(last))
 				ewise_reals(e, &w, last->dtype, i, n);
 			else
-				ewise_ints(e, &w, i, n);
+				ewise_ints(e, &w, last->dtype, i, n);
 		}
 	} while (walk_next(&w));
 	return NULL;
@@ -589,12 +570,16 @@ static const char *reduce_ints(EvalNode *e)
 			for (int64_t i = 0; i < w.dims[w.rank - 1]; i++) {
 				int64_t v = x[w.off[0] + i * w.stride[0][w.rank - 1]];
 				int64_t *s = &sum[w.off[1] + i * w.stride[1][w.rank - 1]];
-				*s = op == OpReduceMax ? MAX(v, *s) : op == OpReduceMin ? MIN(v, *s) : add_int(*s, v);
+				*s = op == OpReduceMax   ? (less_int(begin.dtype, *s, v) ? v : *s)
+				     : op == OpReduceMin ? (less_int(begin.dtype, v, *s) ? v : *s)
+				                         : add_int(*s, v);
 			}
 		} while (walk_next(&w));
 	}
 	for (int64_t i = 0; i < n && op == OpMean; i++)
-		sum[i] = reduced ? sum[i] / reduced : 0;
+		sum[i] = !reduced                    ? 0
+		         : less_int(begin.dtype, sum[i], 0) ? sum[i] / reduced
+		                                            : (int64_t)((uint64_t)sum[i] / (uint64_t)reduced);
 	store_ints(e->out, 0, sum, n);
 	return NULL;
 }

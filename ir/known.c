@@ -136,6 +136,13 @@ static const Dim *known_power(Module *m, const Dim *a, const Dim *b)
 	return p;
 }
 
+static const Dim *known_product(Module *m, const Dim *a, const Dim *b)
+{
+	int64_t x, y, product;
+	bool overflows = dim_is_const(a, &x) && dim_is_const(b, &y) && __builtin_mul_overflow(x, y, &product);
+	return overflows || is_huge(a) || is_huge(b) ? NULL : dim_mul(m, a, b);
+}
+
 /* One element of a binary op; NULL: unknown. */
 static const Dim *known_binary(Module *m, const Node *n, bool scalar, const Dim *a, const Dim *b)
 {
@@ -147,7 +154,7 @@ static const Dim *known_binary(Module *m, const Node *n, bool scalar, const Dim 
 	case OpMax: return dim_max(m, a, b);
 	case OpAdd: return huge ? NULL : dim_add(m, a, b);
 	case OpSub: return huge ? NULL : dim_sub(m, a, b);
-	case OpMul: return huge ? NULL : dim_mul(m, a, b);
+	case OpMul: return known_product(m, a, b);
 	case OpDiv: return !huge && dim_exact_div(m, a, b, &q) ? q : NULL;
 	case OpIDiv: case OpIMod: return huge ? NULL : known_divide(m, n->op, a, b);
 	case OpPow: return known_power(m, a, b);
@@ -187,7 +194,7 @@ static bool fits_dtype(const Dim *d, DType dtype)
 	bool constant = dim_is_const(d, &v);
 	if (is_among(dtype, TypesFlt))
 		return !constant || (scalar_as_int(scalar_of_int(dtype, v), &held) && held == v);
-	if (!constant && dtypes[dtype].bytes >= 4)
+	if (!constant && dtypes[dtype].bytes >= 4 && dtypes[dtype].cls == ClassSigned)
 		return true;
 	dim_range(d, &lo, &hi);
 	return lo >= lowest_scalar(dtype).i && (hi < 0 || (uint64_t)hi <= highest_scalar(dtype).u);

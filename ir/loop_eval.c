@@ -144,9 +144,12 @@ static int64_t shift_left(int64_t x, int64_t n, int bits)
 	return n < 0 || n >= bits ? 0 : (int64_t)((uint64_t)x << n);
 }
 
-static int64_t shift_right(int64_t x, int64_t n, int bits)
+static int64_t shift_right(DType t, int64_t x, int64_t n)
 {
-	return x >> (n < 0 || n >= bits ? 63 : n);
+	bool outside = n < 0 || n >= 8 * dtypes[t].bytes;
+	if (dtypes[t].cls == ClassUnsigned)
+		return outside ? 0 : (int64_t)((uint64_t)x >> n);
+	return x >> (outside ? 63 : n);
 }
 
 #define EACH(field, value)                                                                                             \
@@ -164,18 +167,18 @@ static void int_op(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y
 	case LAdd: EACH(i, WRAPPED(+));
 	case LSub: EACH(i, WRAPPED(-));
 	case LMul: EACH(i, WRAPPED(*));
-	case LFloorDiv: EACH(i, floor_div(X(i), Y(i)));
-	case LMod: EACH(i, floor_mod(X(i), Y(i)));
-	case LMin: case LPMin: EACH(i, X(i) < Y(i) ? X(i) : Y(i));
-	case LMax: case LPMax: EACH(i, X(i) > Y(i) ? X(i) : Y(i));
+	case LFloorDiv: EACH(i, divide_int(elem, X(i), Y(i)));
+	case LMod: EACH(i, modulo_int(elem, X(i), Y(i)));
+	case LMin: case LPMin: EACH(i, less_int(elem, X(i), Y(i)) ? X(i) : Y(i));
+	case LMax: case LPMax: EACH(i, less_int(elem, Y(i), X(i)) ? X(i) : Y(i));
 	case LNeg: EACH(i, (int64_t)(0 - (uint64_t)X(i)));
-	case LAbs: EACH(i, X(i) < 0 ? (int64_t)(0 - (uint64_t)X(i)) : X(i));
+	case LAbs: EACH(i, less_int(elem, X(i), 0) ? (int64_t)(0 - (uint64_t)X(i)) : X(i));
 	case LAnd: EACH(i, X(i) & Y(i));
 	case LOr: EACH(i, X(i) | Y(i));
 	case LXor: EACH(i, X(i) ^ Y(i));
 	case LNot: EACH(i, elem == Bool ? !X(i) : ~X(i));
 	case LShl: EACH(i, shift_left(X(i), Y(i), bits));
-	case LShr: EACH(i, shift_right(X(i), Y(i), bits));
+	case LShr: EACH(i, shift_right(elem, X(i), Y(i)));
 	default: bug("integer operation %d", (int)op);
 	}
 	if (elem != I64 && elem != Bool)
@@ -183,13 +186,13 @@ static void int_op(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y
 			r->i[l] = wrap_int(elem, r->i[l]);
 }
 
-static bool int_compare(LOp op, int n, Val *r, const Val *x, const Val *y)
+static bool int_compare(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y)
 {
 	switch (op) {
 	case LEq: EACH(i, X(i) == Y(i));
 	case LNe: EACH(i, X(i) != Y(i));
-	case LLt: EACH(i, X(i) < Y(i));
-	case LLe: EACH(i, X(i) <= Y(i));
+	case LLt: EACH(i, less_int(elem, X(i), Y(i)));
+	case LLe: EACH(i, !less_int(elem, Y(i), X(i)));
 	default: return false;
 	}
 	return true;
@@ -238,30 +241,24 @@ FLOAT_OPS(f64, d, fma, fabs, sqrt, floor, ceil, nearbyint)
 
 /* ---- conversions ------------------------------------------------------------------------------------------------- */
 
+static Scalar lane_scalar(DType t, const Val *v, int l)
+{
+	return scalar_at(t, t == F32 ? (const void *)&v->f[l] : &v->i[l], 0);
+}
+
+static void set_lane(Val *v, int l, Scalar s)
+{
+	if (s.dtype == F32)
+		put_scalar(&v->f[l], s);
+	else
+		v->i[l] = s.i; /* the same bytes as d */
+}
+
 static void convert(DType from, DType to, int n, Val *r, const Val *x)
 {
 	Val t;
-	if (from == F32 || from == F64) {
-		for (int l = 0; l < n; l++) {
-			double v = from == F32 ? (double)x->f[l] : x->d[l];
-			if (to == F32)
-				t.f[l] = (float)v;
-			else if (to == F64)
-				t.d[l] = v;
-			else
-				t.i[l] = to == Bool ? v != 0 : real_to_int(v, to);
-		}
-	} else {
-		for (int l = 0; l < n; l++) {
-			int64_t v = x->i[l];
-			if (to == F32)
-				t.f[l] = (float)v;
-			else if (to == F64)
-				t.d[l] = (double)v;
-			else
-				t.i[l] = to == Bool ? v != 0 : wrap_int(to, v);
-		}
-	}
+	for (int l = 0; l < n; l++)
+		set_lane(&t, l, cast_scalar(lane_scalar(from, x, l), to));
 	memcpy(r, &t, sizeof t);
 }
 
@@ -269,18 +266,9 @@ static void bitcast(DType from, DType to, int n, Val *r, const Val *x)
 {
 	Val t;
 	for (int l = 0; l < n; l++) {
-		int32_t narrow;
-		if (from == F32 && to == I32) {
-			memcpy(&narrow, &x->f[l], sizeof narrow);
-			t.i[l] = narrow;
-		} else if (from == I32 && to == F32) {
-			narrow = (int32_t)x->i[l];
-			memcpy(&t.f[l], &narrow, sizeof narrow);
-		} else if (from == F64 || to == F64) {
-			t.i[l] = x->i[l]; /* same bytes in the union */
-		} else {
-			t.i[l] = wrap_int(to, x->i[l]);
-		}
+		uint64_t bits;
+		put_scalar(&bits, lane_scalar(from, x, l));
+		set_lane(&t, l, scalar_at(to, &bits, 0));
 	}
 	memcpy(r, &t, sizeof t);
 }
@@ -422,14 +410,8 @@ static int64_t tensor_dim(Frame *fr, const LExpr *e)
 
 static void fill_const(const LExpr *e, Val *r)
 {
-	for (int l = 0; l < e->type.lanes; l++) {
-		if (e->type.elem == F32)
-			r->f[l] = (float)e->value.f;
-		else if (e->type.elem == F64)
-			r->d[l] = e->value.f;
-		else
-			r->i[l] = e->value.i;
-	}
+	for (int l = 0; l < e->type.lanes; l++)
+		set_lane(r, l, e->value);
 }
 
 static void splat(DType elem, Val *r, const Val *x)
@@ -484,7 +466,7 @@ static void arithmetic(Frame *fr, const LExpr *e, Val *r)
 	} else if (elem == F64) {
 		if (!f64_compare(e->op, n, r, x, y))
 			f64_op(e->op, n, r, x, y, z);
-	} else if (!int_compare(e->op, n, r, x, y)) {
+	} else if (!int_compare(e->op, elem, n, r, x, y)) {
 		int_op(e->op, elem, n, r, x, y);
 	}
 }

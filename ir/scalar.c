@@ -51,6 +51,34 @@ static bool is_unsigned(DType t)
 	return dtypes[t].cls == ClassUnsigned;
 }
 
+bool less_int(DType t, int64_t a, int64_t b)
+{
+	return is_unsigned(t) ? (uint64_t)a < (uint64_t)b : a < b;
+}
+
+int64_t divide_int(DType t, int64_t a, int64_t b)
+{
+	if (!is_unsigned(t))
+		return floor_div(a, b);
+	return b ? (int64_t)((uint64_t)a / (uint64_t)b) : 0;
+}
+
+int64_t modulo_int(DType t, int64_t a, int64_t b)
+{
+	return b ? sub_int(a, mul_int(b, divide_int(t, a, b))) : 0;
+}
+
+int64_t pow_int(DType t, int64_t a, int64_t b)
+{
+	int64_t r = 1;
+	if (less_int(t, b, 0))
+		return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
+	for (uint64_t n = (uint64_t)b; n; n >>= 1, a = mul_int(a, a))
+		if (n & 1)
+			r = mul_int(r, a);
+	return r;
+}
+
 static double real_of_int(Scalar s)
 {
 	return is_unsigned(s.dtype) ? (double)s.u : (double)s.i;
@@ -169,10 +197,14 @@ Scalar scalar_of_real(DType t, double x)
 	return s;
 }
 
+DType saturating_type(DType t)
+{
+	return dtypes[t].bytes < 4 ? I32 : t;
+}
+
 int64_t real_to_int(double x, DType t)
 {
-	DType via = dtypes[t].bytes == 8 ? t : I32;
-	return wrap_int(t, scalar_of_real(via, x).i);
+	return wrap_int(t, scalar_of_real(saturating_type(t), x).i);
 }
 
 Scalar cast_scalar(Scalar s, DType t)

@@ -60,6 +60,12 @@ int64_t floor_div(int64_t a, int64_t b);
 int64_t floor_mod(int64_t a, int64_t b);
 int64_t wrap_int(DType, int64_t); /* to an integer type: its low bits; to bool: is not 0 */
 
+/* Of two elements of the type, as wrap_int() leaves them: from 2^63 on a u64 is negative here. */
+bool less_int(DType, int64_t a, int64_t b);
+int64_t divide_int(DType, int64_t a, int64_t b);
+int64_t modulo_int(DType, int64_t a, int64_t b);
+int64_t pow_int(DType, int64_t a, int64_t b); /* not wrapped; a negative power is what is left of the reciprocal, 0 for 0 */
+
 /* ---- one element of any type, exactly ---------------------------------------------------------------------------- */
 
 typedef struct Scalar {
@@ -81,6 +87,8 @@ Scalar cast_scalar(Scalar, DType); /* as the operator cast */
 bool same_scalar(Scalar, Scalar); /* type and bits: -0 is not 0, a NaN is itself */
 bool scalar_as_int(Scalar, int64_t *); /* false where it has a fraction or does not fit */
 bool scalar_as_real(Scalar, double *); /* false where a double cannot hold it */
-int64_t real_to_int(double, DType); /* as cast: truncates, saturates at 64 or 32 bits, keeps the low bits of what is narrower; NaN gives 0 */
+/* What a floating number becomes on its way to the integer type t, which then keeps the low bits: t, or i32 where t is narrower. */
+DType saturating_type(DType t);
+int64_t real_to_int(double, DType); /* as cast: truncates, saturates at saturating_type(), keeps the low bits; NaN gives 0 */
 
 #endif

@@ -62,7 +62,8 @@ typedef enum dcc_status {
 
 /* Numbers of ONNX TensorProto.DataType. */
 typedef enum dcc_dtype {
-	DCC_F32 = 1, DCC_U8 = 2, DCC_I8 = 3, DCC_I16 = 5, DCC_I32 = 6, DCC_I64 = 7, DCC_BOOL = 9, DCC_F64 = 11
+	DCC_F32 = 1, DCC_U8 = 2, DCC_I8 = 3, DCC_U16 = 4, DCC_I16 = 5, DCC_I32 = 6, DCC_I64 = 7, DCC_BOOL = 9, DCC_F64 = 11,
+	DCC_U32 = 12, DCC_U64 = 13
 } dcc_dtype;
 
 typedef struct dcc_error {

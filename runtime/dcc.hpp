@@ -54,6 +54,9 @@ template <> struct dtype_of<int16_t> { static constexpr int value = DCC_I16; };
 template <> struct dtype_of<int32_t> { static constexpr int value = DCC_I32; };
 template <> struct dtype_of<int64_t> { static constexpr int value = DCC_I64; };
 template <> struct dtype_of<uint8_t> { static constexpr int value = DCC_U8; };
+template <> struct dtype_of<uint16_t> { static constexpr int value = DCC_U16; };
+template <> struct dtype_of<uint32_t> { static constexpr int value = DCC_U32; };
+template <> struct dtype_of<uint64_t> { static constexpr int value = DCC_U64; };
 template <> struct dtype_of<bool> { static constexpr int value = DCC_BOOL; };
 
 // Elements in a row that somebody else owns.

@@ -240,14 +240,16 @@ static void add_cases(void)
 		if (t != Bool)
 			reduce_case((DType)t);
 	}
-	static const DType ints[] = {I8, I16, I32, I64, U8};
-	for (int t = 0; t < 5; t++)
+	static const DType ints[] = {I8, I16, I32, I64, U8, U16, U32, U64};
+	for (int t = 0; t < 8; t++)
 		for (int by = -7; by <= 12; by++)
-			if (by > 0 || ints[t] != U8)
+			if (by > 0 || dtypes[ints[t]].cls == ClassSigned)
 				division_case(ints[t], by, by % 2 ? Lanes : 1);
 	convert_case(F32, I32, Lanes, LBitcast);
 	convert_case(I32, F32, Lanes, LBitcast);
 	convert_case(F64, I64, Lanes, LBitcast);
+	convert_case(F32, U32, Lanes, LBitcast);
+	convert_case(U64, F64, Lanes, LBitcast);
 	convert_case(I8, U8, 1, LBitcast);
 	for (int workers = 1; workers <= 5; workers += 2) {
 		parallel_case(0, 100, 1, workers);

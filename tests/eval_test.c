@@ -663,6 +663,8 @@ static void check_knowns(void)
 	check_known(SHAPE "%y: i64[2] = cumsum %d {exclusive=1, reverse=1}", "i64[2]", "s, 0");
 	check_known(SHAPE "%y: i64[2] = pow %d, @two", "i64[2]", "b*b, s*s");
 	check_known("%y: i64[3] = iota {start=s, step=b}", "i64[3]", "s, b + s, 2*b + s");
+	check_known("%m: i64[1] = dims {values=[100000000000]} %y: i64[1] = mul %m, %m", "i64[1]", "");
+	check_known(SHAPE "%u: u32[2] = cast %d %v: u32[1] = cast @two %y: u32[2] = sub %u, %v", "u32[2]", "");
 	check_known("%m: i64[1] = dims {values=[9223372036854775807]} %y: i64[1] = add %m, @two", "i64[1]", "");
 }
 

@@ -435,6 +435,14 @@ static Val as_dtype(Gen *g, Val x, DType dtype)
 	return finish(g, emit(g, OpCast, 1, &x.v, 0, NULL, &t), x.bound, x.noise, x.exact);
 }
 
+/* What an unsigned type holds as it is. */
+static Val magnitude(Gen *g, Val x)
+{
+	if (x.v->type.dtype == Bool)
+		return x;
+	return finish(g, emit(g, OpAbs, 1, &x.v, 0, NULL, NULL), x.bound, x.noise, x.exact);
+}
+
 /* ---- steps: elementwise ----------------------------------------------------------------------------------------- */
 
 static Val step_unary(Gen *g)
@@ -509,22 +517,27 @@ static Val step_where(Gen *g)
 
 static Val step_int(Gen *g)
 {
-	static const Op ops_[] = {OpAdd, OpSub, OpMul, OpMin, OpMax, OpIDiv, OpIMod};
+	static const Op ops_[] = {OpAdd, OpMul, OpMin, OpMax, OpIDiv, OpIMod, OpSub};
 	DType dtype = once(g, 4) ? I32 : I64;
 	Val x = pick_value(g, dtype, 0, 3), y = pick_partner(g, &x.v->type);
 	need(g, y.v->type.dtype == dtype);
-	Value *v = emit(g, ops_[pick(g, 7)], 2, (Value *[]){x.v, y.v}, 0, NULL, NULL);
 	double b = (x.bound + 1) * (y.bound + 1);
 	need(g, b < 1e5);
-	return finish(g, v, b, 0, true);
+	bool natural = once(g, 3); /* as an unsigned type that holds the result */
+	DType through = natural ? (DType[]){U32, U64}[pick(g, 2)] : dtype;
+	x = natural ? as_dtype(g, magnitude(g, x), through) : x;
+	y = natural ? as_dtype(g, magnitude(g, y), through) : y;
+	Val r = finish(g, emit(g, ops_[pick(g, natural ? 6 : 7)], 2, (Value *[]){x.v, y.v}, 0, NULL, NULL), b, 0, true);
+	return natural ? as_dtype(g, r, dtype) : r;
 }
 
 static Val step_cast(Gen *g)
 {
-	static const DType to[] = {F32, I64, I32, Bool, F32, U8, I8, I16, F64};
 	Val x = pick_value(g, (DType[]){F32, I64, Bool}[pick(g, 3)], 0, 3);
-	DType dtype = to[pick(g, 9)];
+	DType dtype = (DType)pick(g, NDTypes);
 	need(g, x.exact || (dtype == F64 && x.v->type.dtype == F32));
+	if (dtypes[dtype].cls == ClassUnsigned)
+		x = magnitude(g, x);
 	Val y = as_dtype(g, x, dtype);
 	return once(g, 2) && dtype != F32 ? as_dtype(g, y, F32) : y;
 }

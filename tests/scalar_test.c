@@ -60,6 +60,30 @@ static void test_casts(void)
 	CHECK_EQ(cast_scalar(scalar_of_int(I32, 256), Bool).i, 1);
 	CHECK(cast_scalar(scalar_of_int(U8, 200), F32).f == 200);
 	CHECK(signbit(cast_scalar(scalar_of_real(F64, -0.0), F32).f));
+	CHECK_EQ(cast_scalar(scalar_of_real(F32, 3e9), U32).i, 3000000000);
+	CHECK_EQ(cast_scalar(scalar_of_real(F32, -1), U32).i, 0); /* saturates where it is as wide as what it goes through */
+	CHECK_EQ(cast_scalar(scalar_of_real(F32, -1), U16).i, UINT16_MAX);
+	CHECK_EQ(cast_scalar(scalar_of_real(F64, 70000), U16).i, 70000 - 65536);
+	CHECK_EQ(cast_scalar(scalar_of_real(F64, 0x1p63), U64).i, INT64_MIN);
+	CHECK_EQ(cast_scalar(scalar_of_real(F64, 1e30), U64).i, -1);
+	CHECK_EQ(cast_scalar(scalar_of_int(I8, -1), U64).i, -1);
+	CHECK_EQ(cast_scalar(scalar_of_int(U32, -1), I64).i, UINT32_MAX);
+	CHECK(cast_scalar(scalar_of_int(U64, -1), F32).f == 0x1p64);
+	CHECK(cast_scalar(scalar_of_int(U64, INT64_MIN + 1), F64).f == 0x1p63);
+	CHECK(cast_scalar(scalar_of_int(U64, INT64_MIN + 1), F32).f == 0x1p63);
+}
+
+/* From 2^63 on the bits of a u64 are those of a negative number. */
+static void test_unsigned(void)
+{
+	CHECK(less_int(U64, 1, -1) && less_int(I64, -1, 1) && !less_int(U64, -1, 1));
+	CHECK_EQ(divide_int(U64, -1, 10), INT64_C(1844674407370955161));
+	CHECK_EQ(modulo_int(U64, -1, 10), 5);
+	CHECK_EQ(divide_int(U64, -1, 0), 0);
+	CHECK_EQ(modulo_int(U64, -1, 0), 0);
+	CHECK_EQ(divide_int(I64, -1, 10), -1);
+	CHECK_EQ(pow_int(U64, -1, -1), -1); /* (2^64 - 1)^odd */
+	CHECK_EQ(pow_int(I64, 2, -1), 0);
 }
 
 static void test_extremes(void)
@@ -110,7 +134,7 @@ static void test_text(void)
 {
 	static const char *const elements[][2] = {
 		{"i64", "9007199254740993"}, {"i64", "-9223372036854775808"}, {"i64", "9223372036854775807"}, {"i8", "-128"},
-		{"u8", "255"}, {"bool", "1"}, {"f32", "nan"}, {"f32", "-inf"}, {"f32", "-0"}, {"f32", "0.1"}, {"f32", "0x7f800001"},
+		{"u8", "255"}, {"u16", "65535"}, {"u32", "4294967295"}, {"u64", "18446744073709551615"}, {"bool", "1"}, {"f32", "nan"}, {"f32", "-inf"}, {"f32", "-0"}, {"f32", "0.1"}, {"f32", "0x7f800001"},
 		{"f32", "0xffc00000"}, {"f64", "nan"}, {"f64", "0.1"}, {"f64", "-0"}, {"f64", "0x7ff0000000000001"},
 		{"f64", "1.0000000000000002"}, {"f32", "1.4013e-45"}};
 	for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
@@ -144,6 +168,23 @@ static void check_operator(const char *result, const char *line, int at, int64_t
 	free_module(m);
 }
 
+/* The same as u64: the second is 2^64 - 2^53 - 1, and m the larger one, b %u < 2^63, f %u as a float but at most 2^63. */
+static void check_u64(const char *line, int at, int64_t want)
+{
+	char text[512];
+	snprintf(text, sizeof text, "dcc-ir 1 stage import\nmodel net\nconst @c: i64[2] = [9007199254740993, -9007199254740993]\n"
+	         "const @three: u64[] = [3]\nconst @half: f32[] = [9.223372e18]\n"
+	         "func @main() -> (y: u64[2]) {\n  %%u: u64[2] = cast @c\n  %%m: u64[] = reduce_max %%u {axes=[0]}\n"
+	         "  %%b: bool[2] = lt %%u, @three\n  %%g: f32[2] = cast %%u\n  %%f: f32[2] = min %%g, @half\n"
+	         "  %%y: u64[2] = %s\n  return %%y\n}\n", line);
+	Module *m = parse_module("t.ir", text);
+	Tensor y = {0};
+	CHECK(!eval_module(m, NULL, &y));
+	CHECK_EQ(((const int64_t *)y.data)[at], want);
+	free_tensor(&y);
+	free_module(m);
+}
+
 static void test_operators(void)
 {
 	check_operator("i64[3]", "pad @c {pads_dim=[0, 1], value=-9007199254740993}", 2, -Big);
@@ -152,6 +193,16 @@ static void test_operators(void)
 	check_operator("i64[2]", "clip @c {hi=9223372036854775807}", 0, Big);
 	check_operator("i64[]", "reduce_max @c {axes=[0]}", 0, Big);
 	check_operator("i64[]", "reduce_min @c {axes=[0]}", 0, -Big);
+	check_u64("idiv %u, @three", 1, (int64_t)((0 - (uint64_t)Big) / 3));
+	check_u64("imod %u, @three", 1, (int64_t)((0 - (uint64_t)Big) % 3));
+	check_u64("max %u, @three", 1, -Big);
+	check_u64("min %u, @three", 1, 3);
+	check_u64("clip %u {hi=9223372036854775808}", 1, INT64_MIN);
+	check_u64("relu %u", 1, -Big);
+	check_u64("abs %u", 1, -Big);
+	check_u64("expand %m", 0, -Big);
+	check_u64("where %b, %u, @three", 1, 3); /* three is less than the second */
+	check_u64("cast %f", 1, INT64_MIN);
 	CHECK_EQ(reduce_identity(OpReduceMin, I16).i, INT16_MAX);
 	CHECK_EQ(reduce_identity(OpReduceMax, U8).i, 0);
 	CHECK(reduce_identity(OpReduceMax, F32).f == -INFINITY && reduce_identity(OpSum, F64).f == 0);
@@ -162,6 +213,7 @@ int main(void)
 	test_bytes();
 	test_numbers();
 	test_casts();
+	test_unsigned();
 	test_extremes();
 	test_exactness();
 	test_text();

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "onnx.pb-c.h"
+#include "../frontend/typed_data.h"
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
@@ -55,43 +55,6 @@ static bool find_onnx_dtype(int onnx, DType *found)
 
 /* ---- .pb --------------------------------------------------------------------------------------------------------- */
 
-/* The typed fields of TensorProto; which one is used depends on the element type. */
-static double proto_element(const Onnx__TensorProto *p, DType type, size_t i, int64_t *integer)
-{
-	*integer = 0;
-	switch (type) {
-	case F32: return p->float_data[i];
-	case F64: return p->double_data[i];
-	case I64: *integer = p->int64_data[i]; return 0;
-	default: *integer = p->int32_data[i]; return 0;
-	}
-}
-
-static void store_element(Tensor *t, size_t i, double f, int64_t integer)
-{
-	switch (t->dtype) {
-#define DTYPE(name, text, size, ctype, cls, onnx)                                                                      \
-	case name:                                                                                                     \
-		((ctype *)t->data)[i] = cls == ClassFloat  ? (ctype)f                                                  \
-					: cls == ClassBool ? integer != 0                                              \
-							   : (ctype)integer;                                           \
-		break;
-#include "../ir/dtypes.def"
-#undef DTYPE
-	default: bug("element type %d", t->dtype);
-	}
-}
-
-static size_t proto_count(const Onnx__TensorProto *p, DType type)
-{
-	switch (type) {
-	case F32: return p->n_float_data;
-	case F64: return p->n_double_data;
-	case I64: return p->n_int64_data;
-	default: return p->n_int32_data;
-	}
-}
-
 /* What is wrong with the message, or NULL: then out has its type and dims. */
 static const char *check_proto(Arena *arena, const Onnx__TensorProto *p, Tensor *out)
 {
@@ -105,7 +68,7 @@ static const char *check_proto(Arena *arena, const Onnx__TensorProto *p, Tensor 
 	for (int d = 0; d < out->rank; d++)
 		out->dims[d] = p->dims[d];
 	int64_t n = count_elements(out);
-	size_t bytes = n < 0 ? 0 : (size_t)n * dtypes[out->dtype].bytes, have = proto_count(p, out->dtype);
+	size_t bytes = n < 0 ? 0 : (size_t)n * dtypes[out->dtype].bytes, have = count_typed(p, out->dtype);
 	if (n < 0)
 		return "its dims are negative or too large";
 	if (p->has_raw_data && p->raw_data.len != bytes)
@@ -118,13 +81,10 @@ static const char *check_proto(Arena *arena, const Onnx__TensorProto *p, Tensor 
 static void fill_from_proto(Tensor *t, const Onnx__TensorProto *p)
 {
 	int64_t n = tensor_numel(t);
-	if (p->has_raw_data && n)
+	if (!p->has_raw_data)
+		read_typed(p, t->dtype, t->data);
+	else if (n)
 		memcpy(t->data, p->raw_data.data, p->raw_data.len);
-	for (int64_t i = 0; !p->has_raw_data && i < n; i++) {
-		int64_t integer;
-		double f = proto_element(p, t->dtype, i, &integer);
-		store_element(t, i, f, integer);
-	}
 	for (int64_t i = 0; t->dtype == Bool && i < n; i++)
 		((uint8_t *)t->data)[i] = ((uint8_t *)t->data)[i] != 0;
 }
@@ -214,21 +174,18 @@ static uint64_t next_random(uint64_t *seed) /* splitmix64 (Steele, Lea, Flood 20
 
 void fill_random(Tensor *t, uint64_t *seed)
 {
-	for (int64_t i = 0, n = tensor_numel(t); i < n; i++) {
+	bool real = is_among(t->dtype, TypesFlt);
+	char *to = t->data;
+	for (int64_t i = 0, n = tensor_numel(t); i < n; i++, to += dtypes[t->dtype].bytes) {
 		uint64_t r = next_random(seed);
-		store_element(t, i, (double)(r >> 40) / (1 << 23) - 1, (int64_t)(r >> 63));
+		put_scalar(to, real ? scalar_of_real(t->dtype, (double)(r >> 40) / (1 << 23) - 1)
+		                    : scalar_of_int(t->dtype, (int64_t)(r >> 63)));
 	}
 }
 
 double tensor_element(const Tensor *t, int64_t i)
 {
-	switch (t->dtype) {
-#define DTYPE(name, text, size, ctype, cls, onnx)                                                                      \
-	case name: return (double)((const ctype *)t->data)[i];
-#include "../ir/dtypes.def"
-#undef DTYPE
-	default: bug("element type %d", t->dtype);
-	}
+	return cast_scalar(scalar_at(t->dtype, t->data, i), F64).f;
 }
 
 static bool same_type(const Tensor *a, const Tensor *b)
