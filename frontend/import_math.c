@@ -98,6 +98,13 @@ void import_clip(Call *c)
 	c->out[0] = x;
 }
 
+void import_bit_shift(Call *c)
+{
+	if (!has_attr(c, "direction"))
+		fatal_at(c->loc, "attribute 'direction' is missing");
+	c->out[0] = emit2(c, onnx_word(c, "direction", "LEFT") ? OpShl : OpShr, c->in[0], c->in[1]);
+}
+
 void import_gelu(Call *c)
 {
 	c->out[0] = emit1(c, onnx_word(c, "approximate", "tanh") ? OpGeluTanh : OpGelu, c->in[0]);

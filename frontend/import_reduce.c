@@ -1,4 +1,4 @@
-/* import_reduce.c - what makes one element of many: reductions, ArgMax, sums so far, Softmax. */
+/* import_reduce.c - what makes one element of many: reductions, ArgMax, sums and products so far, Softmax, Hardmax. */
 #include "build.h"
 #include "import.h"
 
@@ -177,11 +177,8 @@ void import_log_softmax(Call *c)
 /* ---- searching and summing ------------------------------------------------------------------------------------ */
 
 /* The first (or last) place of the extreme element: the least (largest) index where x equals it, or is NaN as it is. */
-static void import_arg(Call *c, Op extreme)
+static Value *place_of(Call *c, Op extreme, Value *x, int axis, bool last, bool keepdims)
 {
-	Value *x = c->in[0];
-	int axis = norm_axis(c, onnx_int(c, "axis", 0), x->type.rank);
-	bool last = onnx_int(c, "select_last_index", 0);
 	const Dim *n = x->type.dims[axis], *none = last ? num(c, 0) : dim_sub(c->m, n, num(c, 1));
 	int64_t axes[1] = {axis};
 	require_at_least(c, n, 1);
@@ -189,7 +186,25 @@ static void import_arg(Call *c, Op extreme)
 	if (is_among(x->type.dtype, TypesFlt))
 		hit = emit2(c, OpOr, hit, emit1(c, OpIsNaN, x));
 	Value *at = emit3(c, OpWhere, hit, count_along(c, n, x->type.rank, axis), emit_dims(c, 0, 1, &none));
-	c->out[0] = emit_reduce(c, last ? OpReduceMax : OpReduceMin, at, 1, axes, onnx_int(c, "keepdims", 1));
+	return emit_reduce(c, last ? OpReduceMax : OpReduceMin, at, 1, axes, keepdims);
+}
+
+static void import_arg(Call *c, Op extreme)
+{
+	int axis = norm_axis(c, onnx_int(c, "axis", 0), c->in[0]->type.rank);
+	bool last = onnx_int(c, "select_last_index", 0);
+	c->out[0] = place_of(c, extreme, c->in[0], axis, last, onnx_int(c, "keepdims", 1));
+}
+
+static Value *hardmax_row(Call *c, Value *x, int axis)
+{
+	Value *at = place_of(c, OpReduceMax, x, axis, false, true);
+	return emit_cast(c, emit2(c, OpEq, at, count_along(c, x->type.dims[axis], x->type.rank, axis)), x->type.dtype);
+}
+
+void import_hardmax(Call *c)
+{
+	c->out[0] = rowwise(c, hardmax_row);
 }
 
 void import_arg_max(Call *c)
@@ -202,13 +217,24 @@ void import_arg_min(Call *c)
 	import_arg(c, OpReduceMin);
 }
 
-void import_cum_sum(Call *c)
+static void import_cumulative(Call *c, bool product)
 {
 	int64_t at;
 	if (need_ints(c, 1, "axis", &at, 1) != 1)
 		fatal_at(c->loc, "input 'axis' is not a scalar");
-	Attr attrs[3] = {mk_int(Attr_axis, norm_axis(c, at, c->in[0]->type.rank))};
+	Attr attrs[4] = {mk_int(Attr_axis, norm_axis(c, at, c->in[0]->type.rank))};
 	attrs[1] = mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0));
 	attrs[2] = mk_int(Attr_reverse, onnx_int(c, "reverse", 0));
-	c->out[0] = emit(c, OpCumSum, 1, c->in, 3, attrs, NULL);
+	attrs[3] = mk_int(Attr_product, product);
+	c->out[0] = emit(c, OpCumSum, 1, c->in, 4, attrs, NULL);
+}
+
+void import_cum_sum(Call *c)
+{
+	import_cumulative(c, false);
+}
+
+void import_cum_prod(Call *c)
+{
+	import_cumulative(c, true);
 }

@@ -279,6 +279,7 @@ typedef struct IntChunk {
 #define ERF(x) REAL(erf(x))
 #define SIN(x) REAL(sin(x))
 #define COS(x) REAL(cos(x))
+#define ATAN(x) REAL(atan(x))
 #define FLOOR(x) REAL(floor(x))
 #define CEIL(x) REAL(ceil(x))
 #define ROUND(x) REAL(nearbyint(x))
@@ -289,6 +290,8 @@ typedef struct IntChunk {
 #define AND(x, y) IDIV(x, y)
 #define OR(x, y) IDIV(x, y)
 #define XOR(x, y) IDIV(x, y)
+#define SHL(x, y) IDIV(x, y)
+#define SHR(x, y) IDIV(x, y)
 #define NOT(x) IDIV(x, x)
 #define EXPAND_Ewise(name, scalar)                                                                                     \
 	case Op##name:                                                                                                 \
@@ -340,6 +343,7 @@ static void run_f64(RealChunk *c)
 #undef ERF
 #undef SIN
 #undef COS
+#undef ATAN
 #undef FLOOR
 #undef CEIL
 #undef ROUND
@@ -350,6 +354,8 @@ static void run_f64(RealChunk *c)
 #undef AND
 #undef OR
 #undef XOR
+#undef SHL
+#undef SHR
 #undef NOT
 #undef EXPAND_Ewise
 #undef MIN
@@ -370,6 +376,7 @@ static void run_f64(RealChunk *c)
 #define ERF(x) DIV(x, x)
 #define SIN(x) DIV(x, x)
 #define COS(x) DIV(x, x)
+#define ATAN(x) DIV(x, x)
 #define ISNAN(x) DIV(x, x)
 #define NEG(x) sub_int(0, x)
 #define ABS(x) (less_int(c->type, x, 0) ? sub_int(0, x) : (x))
@@ -382,6 +389,8 @@ static void run_f64(RealChunk *c)
 #define AND(x, y) ((x) & (y))
 #define OR(x, y) ((x) | (y))
 #define XOR(x, y) ((x) ^ (y))
+#define SHL(x, y) shift_left(c->type, x, y)
+#define SHR(x, y) shift_right(c->type, x, y)
 #define NOT(x) (c->type == Bool ? !(x) : ~(x))
 #define EXPAND_Ewise(name, scalar)                                                                                     \
 	case Op##name:                                                                                                 \
@@ -590,22 +599,22 @@ static const char *eval_reduce(EvalNode *e)
 }
 
 /* In place; `stride` elements apart. */
-static void accumulate_reals(double *x, int64_t n, int64_t stride, bool exclusive)
+static void accumulate_reals(double *x, int64_t n, int64_t stride, bool exclusive, bool product)
 {
-	double sum = 0;
+	double sum = product;
 	for (int64_t i = 0; i < n; i++) {
 		double before = sum;
-		sum += x[i * stride];
+		sum = product ? sum * x[i * stride] : sum + x[i * stride];
 		x[i * stride] = exclusive ? before : sum;
 	}
 }
 
-static void accumulate_ints(int64_t *x, int64_t n, int64_t stride, bool exclusive)
+static void accumulate_ints(int64_t *x, int64_t n, int64_t stride, bool exclusive, bool product)
 {
-	int64_t sum = 0;
+	int64_t sum = product;
 	for (int64_t i = 0; i < n; i++) {
 		int64_t before = sum;
-		sum = add_int(sum, x[i * stride]);
+		sum = product ? mul_int(sum, x[i * stride]) : add_int(sum, x[i * stride]);
 		x[i * stride] = exclusive ? before : sum;
 	}
 }
@@ -616,6 +625,7 @@ static const char *eval_cumsum(EvalNode *e)
 	int axis = (int)attr_int(e->n, Attr_axis);
 	int64_t n = tensor_numel(x), len = x->dims[axis], inner = count_dims(x, axis + 1, x->rank);
 	bool exclusive = attr_int(e->n, Attr_exclusive), reverse = attr_int(e->n, Attr_reverse);
+	bool product = attr_int(e->n, Attr_product);
 	int64_t stride = reverse ? -inner : inner, first = reverse ? (len - 1) * inner : 0;
 	double *reals = is_real(x) ? alloc_temp(e, n, sizeof *reals) : NULL;
 	int64_t *ints = is_real(x) ? NULL : alloc_temp(e, n, sizeof *ints);
@@ -628,9 +638,9 @@ static const char *eval_cumsum(EvalNode *e)
 	for (int64_t row = 0; row < n; row += len * inner)
 		for (int64_t i = 0; i < inner; i++)
 			if (reals)
-				accumulate_reals(reals + row + first + i, len, stride, exclusive);
+				accumulate_reals(reals + row + first + i, len, stride, exclusive, product);
 			else
-				accumulate_ints(ints + row + first + i, len, stride, exclusive);
+				accumulate_ints(ints + row + first + i, len, stride, exclusive, product);
 	if (reals)
 		store_reals(e->out, 0, reals, n);
 	else

@@ -403,15 +403,16 @@ static bool fill_reduce(Module *m, Node *n, const Box *to, const Dim **out)
 static bool fill_cumsum(Module *m, Node *n, const Box *to, const Dim **out)
 {
 	Box box;
-	const Dim **x = known_of(m, n->in[0], &box), *sum = dim_const(m, 0);
-	bool back = attr_int(n, Attr_reverse), before = attr_int(n, Attr_exclusive);
+	const Dim **x = known_of(m, n->in[0], &box), *sum;
+	bool product = attr_int(n, Attr_product), back = attr_int(n, Attr_reverse), before = attr_int(n, Attr_exclusive);
 	if (!x || to->rank != 1)
 		return false;
+	sum = dim_const(m, product);
 	for (int64_t i = 0; i < to->numel; i++) {
 		int64_t at = back ? to->numel - 1 - i : i;
 		if (is_huge(x[at]) || is_huge(sum))
 			return false;
-		const Dim *next = dim_add(m, sum, x[at]);
+		const Dim *next = product ? dim_mul(m, sum, x[at]) : dim_add(m, sum, x[at]);
 		out[at] = before ? sum : next;
 		sum = next;
 	}

@@ -138,20 +138,6 @@ static void resolve(Run *run, const LFunc *fn)
 
 /* ---- integers ---------------------------------------------------------------------------------------------------- */
 
-/* A count beyond the width has no meaning in machine code; here it shifts everything out. */
-static int64_t shift_left(int64_t x, int64_t n, int bits)
-{
-	return n < 0 || n >= bits ? 0 : (int64_t)((uint64_t)x << n);
-}
-
-static int64_t shift_right(DType t, int64_t x, int64_t n)
-{
-	bool outside = n < 0 || n >= 8 * dtypes[t].bytes;
-	if (dtypes[t].cls == ClassUnsigned)
-		return outside ? 0 : (int64_t)((uint64_t)x >> n);
-	return x >> (outside ? 63 : n);
-}
-
 #define EACH(field, value)                                                                                             \
 	for (int l = 0; l < n; l++)                                                                                    \
 		r->field[l] = (value);                                                                                 \
@@ -162,7 +148,6 @@ static int64_t shift_right(DType t, int64_t x, int64_t n)
 
 static void int_op(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y)
 {
-	int bits = dtypes[elem].bytes * 8;
 	switch (op) {
 	case LAdd: EACH(i, WRAPPED(+));
 	case LSub: EACH(i, WRAPPED(-));
@@ -177,7 +162,7 @@ static void int_op(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y
 	case LOr: EACH(i, X(i) | Y(i));
 	case LXor: EACH(i, X(i) ^ Y(i));
 	case LNot: EACH(i, elem == Bool ? !X(i) : ~X(i));
-	case LShl: EACH(i, shift_left(X(i), Y(i), bits));
+	case LShl: EACH(i, shift_left(elem, X(i), Y(i)));
 	case LShr: EACH(i, shift_right(elem, X(i), Y(i)));
 	default: bug("integer operation %d", (int)op);
 	}

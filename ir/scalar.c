@@ -37,6 +37,19 @@ int64_t floor_mod(int64_t a, int64_t b)
 	return b ? sub_int(a, mul_int(b, floor_div(a, b))) : 0;
 }
 
+int64_t shift_left(DType t, int64_t x, int64_t n)
+{
+	return n < 0 || n >= 8 * dtypes[t].bytes ? 0 : (int64_t)((uint64_t)x << n);
+}
+
+int64_t shift_right(DType t, int64_t x, int64_t n)
+{
+	bool outside = n < 0 || n >= 8 * dtypes[t].bytes;
+	if (dtypes[t].cls == ClassUnsigned)
+		return outside ? 0 : (int64_t)((uint64_t)x >> n);
+	return x >> (outside ? 63 : n);
+}
+
 int64_t wrap_int(DType t, int64_t v)
 {
 	int unused = 64 - 8 * dtypes[t].bytes;

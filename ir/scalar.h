@@ -57,6 +57,9 @@ static inline int64_t mul_int(int64_t a, int64_t b)
 }
 
 int64_t floor_div(int64_t a, int64_t b);
+/* A count that is negative or not below the width shifts all bits out; to the right the sign comes in. */
+int64_t shift_left(DType, int64_t x, int64_t n);
+int64_t shift_right(DType, int64_t x, int64_t n);
 int64_t floor_mod(int64_t a, int64_t b);
 int64_t wrap_int(DType, int64_t); /* to an integer type: its low bits; to bool: is not 0 */
 

@@ -255,26 +255,26 @@ static void emit_reduction(Rows *r)
 
 /* ---- cumsum ------------------------------------------------------------------------------------------------------------------------ */
 
-/* The sums along the axis of one element of x_row, or of 16 from `lane` on along the last axis. */
+/* The sums or products along the axis of one element of x_row, or of 16 from `lane` on along the last axis. */
 static void emit_sums(void *ctx, Kernel *k, LExpr *lane, LExpr *mask)
 {
 	Rows *r = ctx;
 	LB *b = &k->b;
-	int axis = attr_int(r->n, Attr_axis);
+	int axis = attr_int(r->n, Attr_axis), product = attr_int(r->n, Attr_product);
 	LExpr *x = r->x_row, *y = r->y_row, *len = kdim(k, r->x.extent[axis]);
 
 	if (lane) {
 		x = llet(b, ladd(b, x, lmul(b, lane, kdim(k, r->x.stride[r->last]))));
 		y = llet(b, ladd(b, y, lmul(b, lane, kdim(k, r->y.stride[r->last]))));
 	}
-	set(r, lconst(b, r->acc->type, 0));
+	set(r, lconst(b, r->acc->type, product));
 	LExpr *i = lfor(b, ForSerial, li(b, 0), len, NULL);
 	if (attr_int(r->n, Attr_reverse))
 		i = llet(b, lsub(b, lsub(b, len, li(b, 1)), i));
 	x = ladd(b, x, lmul(b, i, kdim(k, r->x.stride[axis])));
 	y = ladd(b, y, lmul(b, i, kdim(k, r->y.stride[axis])));
 	LExpr *before = llet(b, get(r)), *v = lane ? load_x(r, x, mask) : lload(b, r->x.buf, 1, x, NULL, NULL);
-	LExpr *sum = llet(b, ladd(b, before, v)), *result = attr_int(r->n, Attr_exclusive) ? before : sum;
+	LExpr *sum = llet(b, lop(b, product ? LMul : LAdd, before, v, NULL)), *result = attr_int(r->n, Attr_exclusive) ? before : sum;
 	if (lane)
 		store_y(r, y, mask, result);
 	else

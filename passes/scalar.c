@@ -36,6 +36,7 @@ static LExpr *TANH(LExpr *x) { return llet(at.b, vm_tanh(at.b, x)); }
 static LExpr *ERF(LExpr *x) { return llet(at.b, vm_erf(at.b, x)); }
 static LExpr *SIN(LExpr *x) { return llet(at.b, vm_sin(at.b, x)); }
 static LExpr *COS(LExpr *x) { return llet(at.b, vm_cos(at.b, x)); }
+static LExpr *ATAN(LExpr *x) { return llet(at.b, vm_atan(at.b, x)); }
 static LExpr *ISNAN(LExpr *x) { return binary(LNe, x, x); }
 static LExpr *ADD(LExpr *x, LExpr *y) { return binary(LAdd, x, y); }
 static LExpr *SUB(LExpr *x, LExpr *y) { return binary(LSub, x, y); }
@@ -48,6 +49,8 @@ static LExpr *MAX(LExpr *x, LExpr *y) { return binary(LMax, x, y); }
 static LExpr *AND(LExpr *x, LExpr *y) { return binary(LAnd, x, y); }
 static LExpr *OR(LExpr *x, LExpr *y) { return binary(LOr, x, y); }
 static LExpr *XOR(LExpr *x, LExpr *y) { return binary(LXor, x, y); }
+static LExpr *SHL(LExpr *x, LExpr *y) { return binary(LShl, x, y); }
+static LExpr *SHR(LExpr *x, LExpr *y) { return binary(LShr, x, y); }
 static LExpr *EQ(LExpr *x, LExpr *y) { return binary(LEq, x, y); }
 static LExpr *LT(LExpr *x, LExpr *y) { return binary(LLt, x, y); }
 static LExpr *LE(LExpr *x, LExpr *y) { return binary(LLe, x, y); }

@@ -1,4 +1,4 @@
-/* vmath.c - exp, log, tanh, erf, sin, cos, pow and sigmoid as loop IR over f32 values of any number of lanes.
+/* vmath.c - exp, log, tanh, erf, sin, cos, atan, pow and sigmoid as loop IR over f32 values of any number of lanes.
  *
  * Only add, mul, fma, div, integer operations and selections are used, so the bits are the same on every target.
  * Coefficients are minimax fits (Remez exchange in 40 digits, rounded to f32 one after the other with the rest fitted
@@ -272,6 +272,22 @@ LExpr *vm_sin(LB *b, LExpr *x)
 LExpr *vm_cos(LB *b, LExpr *x)
 {
 	return sine(b, x, 1);
+}
+
+/* Bound: 1.7 ULP; odd; pi/2 for infinity.  17 operations.
+ * atan a = t + t^3 * polynomial(t^2) for t = a <= 1, and pi/2 less that for t = 1/a beyond. */
+LExpr *vm_atan(LB *b, LExpr *x)
+{
+	static const double c[] = {-0x1.5554dcp-2, 0x1.9978ecp-3, -0x1.230a96p-3, 0x1.b4deep-4, -0x1.35519ep-4, 0x1.61f18p-5,
+	                           -0x1.0c1c9ep-6, 0x1.7eb2e4p-9};
+	x = llet(b, check_f32(x));
+	LExpr *a = llet(b, lop(b, LAbs, x, NULL, NULL)), *one = k(b, x, 1);
+	LExpr *beyond = llet(b, lop(b, LLt, one, a, NULL));
+	LExpr *t = llet(b, select_if(b, beyond, lop(b, LDiv, one, a, NULL), a));
+	LExpr *z = llet(b, lmul(b, t, t));
+	LExpr *p = llet(b, lfma(b, POLY(b, z, c), lmul(b, z, t), t));
+	LExpr *rest = lsub(b, k(b, x, 0x1.921fb6p+0), ladd(b, p, k(b, x, 0x1.777a5cp-25)));
+	return with_sign_of(b, select_if(b, beyond, rest, p), x);
 }
 
 /* x^n for n = 1 .. 4 by products. */

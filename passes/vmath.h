@@ -10,6 +10,7 @@ LExpr *vm_tanh(LB *, LExpr *);
 LExpr *vm_erf(LB *, LExpr *);
 LExpr *vm_sin(LB *, LExpr *);
 LExpr *vm_cos(LB *, LExpr *);
+LExpr *vm_atan(LB *, LExpr *);
 LExpr *vm_pow(LB *, LExpr *, LExpr *);
 LExpr *vm_sigmoid(LB *, LExpr *);
 

@@ -93,6 +93,14 @@ static const Case cases[] = {
 	 {4, 3, 1}},
 	{"cumsum both", "const @a: i32[3] = [1, 2, 3]", "i32[3]", "%y: i32[3] = cumsum @a {axis=0, exclusive=1, reverse=1}", 3,
 	 {5, 3, 0}},
+	{"cumsum product", "const @a: i8[4] = [2, 3, 5, 7]", "i8[4]", "%y: i8[4] = cumsum @a {axis=0, product=1, reverse=1}", 4,
+	 {-46, 105, 35, 7}},
+	{"cumsum product before", "const @a: f32[4] = [2, 3, 0.5, 7]", "f32[4]",
+	 "%y: f32[4] = cumsum @a {axis=0, exclusive=1, product=1}", 4, {1, 2, 6, 3}},
+	{"shl", "const @a: i8[6] = [1, -1, 64, 3, 3, 3]\nconst @b: i8[6] = [3, 1, 1, 8, -1, 0]", "i8[6]", "%y: i8[6] = shl @a, @b", 6,
+	 {8, -2, -128, 0, 0, 3}},
+	{"shr", "const @a: i8[4] = [-8, -8, 8, -8]\nconst @b: i8[4] = [1, 8, 1, -1]", "i8[4]", "%y: i8[4] = shr @a, @b", 4,
+	 {-4, -1, 4, -1}},
 	{"cumsum empty", "const @a: i32[0, 3] = []", "i32[0, 3]", "%y: i32[0, 3] = cumsum @a {axis=0}", 0, {0}},
 	{"softmax", "const @a: f32[2, 2] = [0, 0, 1, -inf]", "f32[2, 2]", "%y: f32[2, 2] = softmax @a {axis=1}", 4,
 	 {0.5, 0.5, 1, 0}},
@@ -661,6 +669,7 @@ static void check_knowns(void)
 	check_known(SHAPE "%y: i64[] = reduce_max %d {axes=[0]}", "i64[]", "max(b, s)");
 	check_known(SHAPE "%y: i64[2] = cumsum %d", "i64[2]", "b, b + s");
 	check_known(SHAPE "%y: i64[2] = cumsum %d {exclusive=1, reverse=1}", "i64[2]", "s, 0");
+	check_known(SHAPE "%y: i64[2] = cumsum %d {product=1}", "i64[2]", "b, b*s");
 	check_known(SHAPE "%y: i64[2] = pow %d, @two", "i64[2]", "b*b, s*s");
 	check_known("%y: i64[3] = iota {start=s, step=b}", "i64[3]", "s, b + s, 2*b + s");
 	check_known("%m: i64[1] = dims {values=[100000000000]} %y: i64[1] = mul %m, %m", "i64[1]", "");

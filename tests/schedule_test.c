@@ -488,6 +488,8 @@ static void make_cumsum(Family *f)
 			add_row(f, type, node);
 		}
 	}
+	add_row(f, "i32[a, 3, c]", "cumsum %i32.x {axis=0, product=1}");
+	add_row(f, "u8[a, 3, c]", "cumsum %u8.x {axis=2, exclusive=1, product=1}");
 	line(f, "%%xt: f32[c, 3, a] = transpose %%f32.x {perm=[2, 1, 0]}");
 	add_row(f, "f32[c, 3, a]", "cumsum %xt {axis=0, reverse=1}");
 	add_row(f, "f32[c, 3, a]", "cumsum %xt {axis=2, exclusive=1}");

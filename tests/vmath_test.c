@@ -126,6 +126,10 @@ static const Sweep sweeps[] = {
 	{"cos", vm_cos, cos, -1, -1e5f, 1.6},
 	{"cos", vm_cos, cos, 1e5f, 3.4e38f, 1.6},
 	{"cos", vm_cos, cos, -1e5f, -3.4e38f, 1.6},
+	{"atan", vm_atan, atan, 1e-37f, 0.1f, 1.7},
+	{"atan", vm_atan, atan, 0.1f, 2, 1.7},
+	{"atan", vm_atan, atan, 2, 3.4e38f, 1.7},
+	{"atan", vm_atan, atan, -0.1f, -9, 1.7},
 	{"sigmoid", vm_sigmoid, sigmoid, 1e-9f, 100, 2.5},
 	{"sigmoid", vm_sigmoid, sigmoid, -1e-9f, -87.3f, 2.5},
 };
@@ -167,6 +171,8 @@ static void test_special_values(void)
 		{vm_erf, NAN, NAN}, {vm_erf, 4, 1}, {vm_erf, -1e30f, -1},
 		{vm_sin, 0, 0}, {vm_sin, -0.0f, 0}, {vm_sin, INFINITY, NAN}, {vm_sin, NAN, NAN},
 		{vm_cos, 0, 1}, {vm_cos, -INFINITY, NAN}, {vm_cos, NAN, NAN},
+		{vm_atan, 0, 0}, {vm_atan, -0.0f, -0.0f}, {vm_atan, INFINITY, 0x1.921fb6p+0f}, {vm_atan, -INFINITY, -0x1.921fb6p+0f},
+		{vm_atan, NAN, NAN},
 		{vm_sigmoid, 0, 0.5f}, {vm_sigmoid, INFINITY, 1}, {vm_sigmoid, -INFINITY, 0}, {vm_sigmoid, 40, 1},
 		{vm_sigmoid, -200, 0}, {vm_sigmoid, NAN, NAN},
 	};
@@ -188,8 +194,8 @@ static void test_symmetry_and_lanes(void)
 	static float x[1024], y[1024], z[1024];
 	for (int i = 0; i < 1024; i++)
 		x[i] = (float)(i - 512) * 0.0371f;
-	Builder *odd[] = {vm_tanh, vm_erf, vm_sin};
-	Builder *all[] = {vm_exp, vm_log, vm_tanh, vm_erf, vm_sin, vm_cos, vm_sigmoid};
+	Builder *odd[] = {vm_tanh, vm_erf, vm_sin, vm_atan};
+	Builder *all[] = {vm_exp, vm_log, vm_tanh, vm_erf, vm_sin, vm_cos, vm_atan, vm_sigmoid};
 	for (size_t f = 0; f < sizeof odd / sizeof *odd; f++) {
 		run(unary_kernel("odd", odd[f], Lanes), x, y, 1024);
 		for (int i = 1; i < 1024; i++)
