@@ -11,6 +11,8 @@
  */
 #include "lower.h"
 
+#include <stdlib.h>
+
 /* May `user` compute on v, the value of a member of an epilogue, while it is in registers? */
 static bool can_join(const Value *v, const Node *user)
 {
@@ -111,7 +113,14 @@ static Node *grow_epilogue(Module *m, Node *root)
 	return n > 1 ? make_group(m, "epilogue", members, n) : root;
 }
 
-static bool grow_ewise(Module *m, Node *root)
+static int compare_marks(const void *a, const void *b)
+{
+	const Node *x = *(Node *const *)a, *y = *(Node *const *)b;
+	return (x->mark > y->mark) - (x->mark < y->mark);
+}
+
+/* Returns the group, in the root's place; NULL if it stays alone. */
+static Node *grow_ewise(Module *m, Node *root)
 {
 	Node *members[MaxMembers]; /* users before producers */
 	int n = 1;
@@ -130,16 +139,9 @@ static bool grow_ewise(Module *m, Node *root)
 				n--;
 		}
 	if (n == 1)
-		return false;
-	/* in program order */
-	Node *ordered[MaxMembers];
-	int k = 0;
-	for (Node *x = root->block->first; x; x = x->next)
-		for (int i = 0; i < n; i++)
-			if (members[i] == x)
-				ordered[k++] = x;
-	make_group(m, "ewise", ordered, n);
-	return true;
+		return NULL;
+	qsort(members, (size_t)n, sizeof *members, compare_marks);
+	return make_group(m, "ewise", members, n);
 }
 
 static bool group_block(Module *m, Block *b)
@@ -148,7 +150,7 @@ static bool group_block(Module *m, Block *b)
 	int number = 0;
 
 	for (Node *n = b->first; n; n = n->next) {
-		changed |= n->body && group_block(m, n->body);
+		changed |= n->op != OpGroup && n->body && group_block(m, n->body);
 		changed |= n->other && group_block(m, n->other);
 	}
 	for (Node *n = b->first; n; n = n->next)
@@ -160,15 +162,11 @@ static bool group_block(Module *m, Block *b)
 		next = !grown ? n->next : before ? before->next : b->first;
 		changed |= grown;
 	}
-	for (Node *n = b->last, *prev; n; n = prev) {
-		prev = n->prev;
-		if (ops[n->op].cls != ClsEwise || is_const(n->out[0]))
-			continue;
-		if (grow_ewise(m, n)) {
+	for (Node *n = b->last, *group; n; n = n->prev)
+		if (ops[n->op].cls == ClsEwise && !is_const(n->out[0]) && (group = grow_ewise(m, n))) {
 			changed = true;
-			prev = b->last; /* members have moved */
+			n = group;
 		}
-	}
 	return changed;
 }
 
