@@ -1,6 +1,7 @@
 /* bounds_test.c - label: full.  What a small file can cost: long chains, wide fans and long lists of every kind of thing in an
  * ONNX file are imported and go through the passes within linear time and memory and a small stack, or are refused.
  * Each case runs in a process of its own, whose limits end it. */
+#include <math.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@
 #include "onnx_build.h"
 #include "test.h"
 
-enum { Many = 20000, StackBytes = 1 << 20, Seconds = 10, MaxMegabytes = 1024 };
+enum { Many = 20000, Levels = 60, StackBytes = 1 << 20, Seconds = 10, MaxMegabytes = 1024 };
 
 static char *path;
 
@@ -75,6 +76,45 @@ static void index_chain(Builder *b)
 	for (int i = 0; i < Many; i++)
 		add_op(b, i % 2 ? "Add" : "Mul", arena_printf(b->arena, "i%d,one", i), name(b, "i", i + 1));
 	add_op(b, "Gather", arena_printf(b->arena, "t,i%d", Many), "y");
+	add_output(b, "y");
+}
+
+/* Every value is both operands of the next: as a tree, 2^60 of them. */
+static void shared_indices(Builder *b)
+{
+	static const int64_t ends[] = {0, 1};
+	add_input(b, "t", 1, "M");
+	add_tensor(b, "zero", 7, "", &ends[0], sizeof ends[0]);
+	add_tensor(b, "one", 7, "", &ends[1], sizeof ends[1]);
+	add_op(b, "Shape", "t", "s");
+	add_op(b, "Squeeze", "s", "n");
+	add_op(b, "Range", "zero,n,one", "i0");
+	for (int i = 0; i < Levels; i++)
+		add_op(b, "Add", arena_printf(b->arena, "i%d,i%d", i, i), name(b, "i", i + 1));
+	add_op(b, "Gather", arena_printf(b->arena, "t,i%d", Levels), "y");
+	add_output(b, "y");
+}
+
+/* The mask of an attention, made of conditions that share their operands. */
+static void shared_conditions(Builder *b)
+{
+	static const float minus_infinity = -INFINITY;
+	add_input(b, "q", 1, "T,8");
+	add_input(b, "k", 1, "8,S");
+	add_input(b, "v", 1, "S,8");
+	add_input(b, "m0", 9, "T,S");
+	add_input(b, "c", 9, "T,S");
+	add_input(b, "d", 9, "T,S");
+	for (int i = 0; i < Levels; i++) {
+		add_op(b, "And", arena_printf(b->arena, "m%d,c", i), name(b, "c", i));
+		add_op(b, "And", arena_printf(b->arena, "m%d,d", i), name(b, "d", i));
+		add_op(b, "And", arena_printf(b->arena, "c%d,d%d", i, i), name(b, "m", i + 1));
+	}
+	add_tensor(b, "none", 1, "", &minus_infinity, sizeof minus_infinity);
+	add_op(b, "MatMul", "q,k", "s");
+	add_op(b, "Where", arena_printf(b->arena, "m%d,s,none", Levels), "w");
+	set_i(b->arena, add_op(b, "Softmax", "w", "p"), "axis", -1);
+	add_op(b, "MatMul", "p,v", "y");
 	add_output(b, "y");
 }
 
@@ -162,6 +202,8 @@ static const struct {
 	{"squares", squares, NULL},
 	{"shape arithmetic", shape_chain, NULL},
 	{"index arithmetic", index_chain, NULL},
+	{"shared indices", shared_indices, NULL},
+	{"shared conditions", shared_conditions, NULL},
 	{"movements", move_chain, NULL},
 	{"fan", fan, NULL},
 	{"equal nodes", equal_nodes, NULL},

@@ -64,7 +64,7 @@ typedef struct Family {
 
 /* ---- text -------------------------------------------------------------------------------------------------------- */
 
-static __attribute__((format(printf, 2, 0))) void append_v(Text *t, const char *fmt, va_list ap)
+static inline __attribute__((format(printf, 2, 0))) void add_text_v(Text *t, const char *fmt, va_list ap)
 {
 	va_list again;
 	va_copy(again, ap);
@@ -75,51 +75,51 @@ static __attribute__((format(printf, 2, 0))) void append_v(Text *t, const char *
 	t->n += (size_t)vsnprintf(t->s + t->n, need, fmt, ap);
 }
 
-static __attribute__((format(printf, 2, 3))) void append(Text *t, const char *fmt, ...)
+static inline __attribute__((format(printf, 2, 3))) void add_text(Text *t, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	append_v(t, fmt, ap);
+	add_text_v(t, fmt, ap);
 	va_end(ap);
 }
 
 /* "sym m in 0.." */
 static inline void symbol(Family *f, const char *name, int lo)
 {
-	append(&f->syms, "sym %s in %d..\n", name, lo);
+	add_text(&f->syms, "sym %s in %d..\n", name, lo);
 }
 
 /* "x: f32[m, 4]" */
-static __attribute__((format(printf, 2, 3))) void param(Family *f, const char *fmt, ...)
+static inline __attribute__((format(printf, 2, 3))) void param(Family *f, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	append(&f->params, "%s%%", f->params.n ? ", " : "");
-	append_v(&f->params, fmt, ap);
+	add_text(&f->params, "%s%%", f->params.n ? ", " : "");
+	add_text_v(&f->params, fmt, ap);
 	va_end(ap);
 }
 
-static __attribute__((format(printf, 2, 3))) void line(Family *f, const char *fmt, ...)
+static inline __attribute__((format(printf, 2, 3))) void line(Family *f, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
-	append_v(&f->body, fmt, ap);
-	append(&f->body, "\n");
+	add_text_v(&f->body, fmt, ap);
+	add_text(&f->body, "\n");
 	va_end(ap);
 }
 
 /* The value of the given type: `%` and its name, then the type. */
 static inline void result(Family *f, const char *value, const char *type)
 {
-	append(&f->results, "%sy%d: %s", f->nresult ? ", " : "", f->nresult, type);
-	append(&f->yields, "%s%s", f->nresult ? ", " : "", value);
+	add_text(&f->results, "%sy%d: %s", f->nresult ? ", " : "", f->nresult, type);
+	add_text(&f->yields, "%s%s", f->nresult ? ", " : "", value);
 	f->nresult++;
 }
 
 /* Constant weights %NAME of `dims` ("4, 8"; n elements) without a table: sin(step * i). */
 static inline void weights(Family *f, const char *name, const char *dims, int n)
 {
-	append(&f->consts, "const @%s.step: f32[] = [%g]\n", name, 0.37 + 0.01 * f->nline++);
+	add_text(&f->consts, "const @%s.step: f32[] = [%g]\n", name, 0.37 + 0.01 * f->nline++);
 	line(f, "%%%s.0: i64[%d] = iota {start=1}", name, n);
 	line(f, "%%%s.1: f32[%d] = cast %%%s.0", name, n, name);
 	line(f, "%%%s.2: f32[%d] = mul %%%s.1, @%s.step", name, n, name, name);
@@ -146,9 +146,9 @@ static inline char *fix_symbols(char *text, const char *fixed)
 		bool word = (isalpha((unsigned char)*s) && !isalnum((unsigned char)s[1]) && !strchr("_.:", s[1]));
 		long value = word && !isalnum((unsigned char)before) && !strchr("_.%@", before) ? fixed_value(fixed, *s) : -1;
 		if (value < 0)
-			append(&t, "%c", *s);
+			add_text(&t, "%c", *s);
 		else
-			append(&t, "%ld", value);
+			add_text(&t, "%ld", value);
 	}
 	free(text);
 	return t.s;
@@ -157,9 +157,9 @@ static inline char *fix_symbols(char *text, const char *fixed)
 static inline char *family_text(const Family *f)
 {
 	Text t = {0};
-	append(&t, "dcc-ir 1 stage import\nmodel %s #0000000000000000\n%s%s", f->name, f->syms.n && !f->fixed ? f->syms.s : "",
+	add_text(&t, "dcc-ir 1 stage import\nmodel %s #0000000000000000\n%s%s", f->name, f->syms.n && !f->fixed ? f->syms.s : "",
 	       f->consts.n ? f->consts.s : "");
-	append(&t, "func @main(%s) -> (%s) {\n%sreturn %s\n}\n", f->params.n ? f->params.s : "", f->results.s,
+	add_text(&t, "func @main(%s) -> (%s) {\n%sreturn %s\n}\n", f->params.n ? f->params.s : "", f->results.s,
 	       f->body.n ? f->body.s : "", f->yields.s);
 	return f->fixed ? fix_symbols(t.s, f->fixed) : t.s;
 }
@@ -198,12 +198,13 @@ static inline const void *link_object(Family *f, const void *bytes, size_t size)
 	must(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(f->jit), NULL, NULL));
 	LLVMOrcJITDylibAddGenerator(lib, process);
 	must(LLVMOrcLLJITAddObjectFile(f->jit, lib, LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, f->name)));
-	snprintf(symbol_name, sizeof symbol_name, "%s_model", f->name);
+	snprintf(symbol_name, sizeof symbol_name, "%s_model", f->lowered->name);
 	must(LLVMOrcLLJITLookup(f->jit, &address, symbol_name));
 	return (const void *)(uintptr_t)address;
 }
 
-static inline void compile_family(Family *f)
+/* f->lowered becomes loop IR and code. */
+static inline void compile_modules(Family *f)
 {
 	const Target *all[MaxTargets], *usable[MaxTargets];
 	EmitOptions emit = {.target = usable};
@@ -213,20 +214,26 @@ static inline void compile_family(Family *f)
 			usable[emit.ntarget++] = all[i];
 	}
 	PassOptions passes = {.bisect_limit = -1, .ntarget = ntargets, .target = all};
-	char *text = family_text(f);
 	void *bytes;
 	size_t size;
+
+	run_passes(f->lowered, &passes);
+	emit_object_memory(f->lowered->loops, &emit, &bytes, &size);
+	emit_weights_memory(f->lowered->loops, &f->weights, &f->weights_bytes);
+	f->model = link_object(f, bytes, size);
+	free(bytes);
+}
+
+static inline void compile_family(Family *f)
+{
+	char *text = family_text(f);
 
 	if (getenv("DCC_TEST_TEXT"))
 		fputs(text, stderr);
 	f->oracle = parse_module(f->name, text);
 	f->lowered = parse_module(f->name, text);
 	free(text);
-	run_passes(f->lowered, &passes);
-	emit_object_memory(f->lowered->loops, &emit, &bytes, &size);
-	emit_weights_memory(f->lowered->loops, &f->weights, &f->weights_bytes);
-	f->model = link_object(f, bytes, size);
-	free(bytes);
+	compile_modules(f);
 }
 
 static inline void free_family(Family *f)

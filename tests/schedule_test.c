@@ -98,7 +98,7 @@ static void add_linear(Family *f, int id, int k, int n, Epilogue e)
 		break;
 	case Masked:
 		param(f, "k%d: bool[m, 1]", id);
-		append(&f->consts, "const @zero%d: f32[] = [0]\n", id);
+		add_text(&f->consts, "const @zero%d: f32[] = [0]\n", id);
 		line(f, "%%e%d: f32[m, %d] = where %%k%d, %s, @zero%d", id, n, id, value, id);
 		break;
 	default: line(f, "%%e%d: f32[m, %d] = identity %s", id, n, value);
@@ -253,7 +253,7 @@ static void make_plain_matmul(Family *f)
 	add_row(f, "i32[]", "matmul %v, %v");
 	line(f, "%%xp: i32[m, b, k] = transpose %%i32.x {perm=[1, 0, 2]}");
 	add_row(f, "i32[m, b, n]", "linear %xp, %w, _");
-	append(&f->consts, "const @w3: i32[3, 2] = [1, -2, 3, 4, -5, 6]\nconst @b2: i32[2] = [7, 8]\n");
+	add_text(&f->consts, "const @w3: i32[3, 2] = [1, -2, 3, 4, -5, 6]\nconst @b2: i32[2] = [7, 8]\n");
 	param(f, "x3: i32[b, m, 3]");
 	add_row(f, "i32[b, m, 2]", "linear %x3, @w3, @b2");
 }
