@@ -164,8 +164,8 @@ Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
 /* ---- proofs ------------------------------------------------------------------------------------------------------- */
 
 /* A range counts each atom of a sum on its own.  A proof looks into min, max and floordiv: it puts an operand in the place of one
- * atom of one term.  Where the atom is the least of two sums either will do, where it is the largest both must be proved.  The
- * sums are not interned: most are seen once. */
+ * atom of one term, and the last iteration in that of a loop's counter.  Where the atom is the least of two sums either will do,
+ * where it is the largest both must be proved.  The sums are not interned: most are seen once. */
 typedef struct Proof {
 	Module *m;
 	int steps; /* left; what takes more is not proved */
@@ -219,17 +219,19 @@ static bool prove_quotient(Proof *p, const Poly *d, Place at, const Atom *x)
 	return replace_atom(p->m, d, at, x->a, by, &sum) && !add_term(&sum, slack, p->m->dims->unit) && prove(p, &sum);
 }
 
-/* The kind of replacement: 0 none, 1 either operand will do, 2 both must be proved. */
+/* The kind of replacement: 0 none, 1 either operand (the only one) will do, 2 both must be proved. */
 static int replacement(const Poly *d, Place at)
 {
 	const Mono *mono = d->t[at.term].mono;
+	const Sym *s = mono->atoms[at.atom]->sym;
 	AtomKind kind = mono->atoms[at.atom]->kind;
-	if (kind != AtomMin && kind != AtomMax && kind != AtomDiv)
+	bool counts_down = s && s->below && d->t[at.term].coef < 0;
+	if (kind != AtomMin && kind != AtomMax && kind != AtomDiv && !counts_down)
 		return 0;
 	for (int i = 0; i < mono->n; i++)
 		if (i != at.atom && range_of_atom(mono->atoms[i]).lo < 0)
 			return 0; /* the sign of the factor is not known */
-	return (kind == AtomMin) == (d->t[at.term].coef > 0) && kind != AtomDiv ? 2 : 1;
+	return (kind == AtomMin) == (d->t[at.term].coef > 0) && kind != AtomDiv && !counts_down ? 2 : 1;
 }
 
 static bool prove_either(Proof *p, const Poly *d, Place at)
@@ -237,6 +239,8 @@ static bool prove_either(Proof *p, const Poly *d, Place at)
 	const Atom *x = d->t[at.term].mono->atoms[at.atom];
 	if (x->kind == AtomDiv)
 		return prove_quotient(p, d, at, x);
+	if (x->sym) /* a counter: the term is least in the last iteration */
+		return prove_with(p, d, at, dim_sub(p->m, x->sym->below, dim_const(p->m, 1)), 1);
 	return prove_with(p, d, at, x->a, 1) || prove_with(p, d, at, x->b, 1);
 }
 

@@ -232,6 +232,21 @@ static void test_queries(void)
 	free_module(m);
 }
 
+/* The counter of a loop over T beside other factors. */
+static void test_counter(void)
+{
+	begin();
+	Sym *it = dim_as_sym(dim_sym(m, "it"));
+	it->module = m;
+	it->below = parse("T");
+	CHECK(dim_proves_nonneg(m, parse("batch*T - batch - batch*it")));
+	CHECK(dim_proves_nonneg(m, parse("batch*seq*T - batch*seq - batch*seq*it + T")));
+	CHECK(!dim_proves_nonneg(m, parse("batch*T - 2*batch - batch*it")));
+	CHECK(!dim_proves_nonneg(m, parse("any*T - any - any*it")));
+	CHECK(!dim_proves_nonneg(m, parse("batch*it - batch*T + batch")));
+	free_module(m);
+}
+
 /* ---- errors ----------------------------------------------------------------------------------------------------- */
 
 static void check_error(const char *want, void (*act)(void))
@@ -467,6 +482,7 @@ int main(void)
 	test_identities();
 	test_exact_div();
 	test_queries();
+	test_counter();
 	test_errors();
 	test_random(400, 3);
 	test_random(100, 4);
