@@ -206,6 +206,20 @@ Value *emit_reduce(Call *c, Op op, Value *x, int naxis, const int64_t *axes, boo
 	return emit(c, op, 1, &x, keepdims ? 2 : 1, attrs, NULL);
 }
 
+Value *import_as(Call *c, void (*import)(Call *), int nin, Value *const *in)
+{
+	Value *out = NULL;
+	bool wanted = true;
+	Call call = *c;
+	call.nin = nin;
+	call.in = (Value **)in;
+	call.nout = 1;
+	call.out = &out;
+	call.wanted = &wanted;
+	import(&call);
+	return out;
+}
+
 /* ---- axes ------------------------------------------------------------------------------------------------------ */
 
 int norm_axis(const Call *c, int64_t axis, int rank)

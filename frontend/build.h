@@ -22,6 +22,9 @@ Value *emit_swap(Call *, Value *); /* the last two axes */
 Value *emit_range(Call *, Value *, int axis, const Dim *start, const Dim *n, int64_t step); /* slice of one axis */
 Value *emit_reduce(Call *, Op, Value *, int naxis, const int64_t *axes, bool keepdims);
 
+/* What an importer makes of these inputs with the node's attributes: its first output. */
+Value *import_as(Call *, void (*import)(Call *), int nin, Value *const *in);
+
 int norm_axis(const Call *, int64_t axis, int rank); /* out of range: fatal */
 /* Sorted distinct non-negative axes from an attribute or a known input; -1: neither is there. */
 int norm_axes(Call *, const char *attr, int input, int rank, int64_t *axes);

@@ -18,6 +18,8 @@ bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int
  * out gets its first nout outputs. */
 void import_body(Call *, const OnnxGraph *, Block *, int nin, Value *const *in, int nout, Value **out);
 
+Value *log_softmax(Call *, Value *, int axis);
+
 /* The functions of onnx_ops.def; those of one subject are in one import_*.c. */
 #define TEXT(t)
 #define FUNC(f) void f(Call *);

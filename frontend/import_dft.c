@@ -1,23 +1,24 @@
-/* import_dft.c - the discrete Fourier transform, as a product with waves. */
+/* import_dft.c - the discrete Fourier transform as a product with waves, of a tensor or of its frames, and window functions. */
 #include "build.h"
 #include "import.h"
 
 #include <math.h>
 #include <string.h>
 
-/* cos or sin of 2 pi k n / N for n < N, k < bins, as [N, bins].  The product is reduced to (-N/2, N/2] before it
- * is scaled, which keeps the angle's rounding error small. */
-static Value *wave(Call *c, Op op, const Dim *n, const Dim *bins, DType dtype)
+/* 2 pi k / n for integers k, which are reduced to (-n/2, n/2] before they are scaled: that keeps the rounding error small. */
+static Value *angles(Call *c, Value *k, const Dim *n, DType dtype)
 {
-	Module *m = c->m;
-	const Dim *half = dim_floordiv(m, n, num(c, 2));
-	Value *row = emit_reshape(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), 2, (const Dim *[]){n, num(c, 1)});
-	Value *k = emit2(c, OpMul, row, emit_iota(c, I64, bins, num(c, 0), num(c, 1)));
+	const Dim *half = dim_floordiv(c->m, n, num(c, 2));
 	Value *size = emit_dims(c, 0, 1, &n), *shift = emit_dims(c, 0, 1, &half);
 	k = emit2(c, OpSub, emit2(c, OpIMod, emit2(c, OpAdd, k, shift), size), shift);
-	Value *angle = emit2(c, OpDiv, emit2(c, OpMul, emit_cast(c, k, dtype), emit_const(c, dtype, 2 * M_PI)),
-	                     emit_cast(c, size, dtype));
-	return emit1(c, op, angle);
+	return emit2(c, OpDiv, emit2(c, OpMul, emit_cast(c, k, dtype), emit_const(c, dtype, 2 * M_PI)), emit_cast(c, size, dtype));
+}
+
+/* cos or sin of 2 pi k j / n for j < n, k < bins, as [n, bins]. */
+static Value *wave(Call *c, Op op, const Dim *n, const Dim *bins, DType dtype)
+{
+	Value *row = emit_reshape(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), 2, (const Dim *[]){n, num(c, 1)});
+	return emit1(c, op, angles(c, emit2(c, OpMul, row, emit_iota(c, I64, bins, num(c, 0), num(c, 1))), n, dtype));
 }
 
 /* One part of the complex pairs, [.., N], with the transformed axis last; a vector becomes a row. */
@@ -63,10 +64,10 @@ static void read_dft(Call *c, Dft *d)
 }
 
 /* One part of the result with its axes back in place and an axis of extent 1 behind them. */
-static Value *finish_part(Call *c, const Dft *d, Value *v)
+static Value *finish_part(Call *c, const Dft *d, Value *v, int rank)
 {
 	const Dim *dims[MaxRank];
-	int rank = c->in[0]->type.rank - 1, perm[MaxRank];
+	int perm[MaxRank];
 	for (int i = 0; i < rank; i++)
 		perm[i] = i == d->axis ? rank - 1 : i == rank - 1 ? d->axis : i;
 	v = rank == 1 ? emit_reshape(c, v, 1, &d->bins) : emit_transpose(c, v, perm);
@@ -78,25 +79,118 @@ static Value *finish_part(Call *c, const Dft *d, Value *v)
 }
 
 /* (re + i im) (cos - i sin), and + i sin for the inverse. */
+static Value *transform(Call *c, const Dft *d, Value *x)
+{
+	Value *out[2];
+	int rank = x->type.rank - 1;
+	DType dtype = x->type.dtype;
+	Value *cosine = wave(c, OpCos, d->n, d->bins, dtype), *sine = wave(c, OpSin, d->n, d->bins, dtype);
+	if (!d->inverse)
+		sine = emit1(c, OpNeg, sine);
+	Value *re = take_part(c, x, d->axis, 0);
+	out[0] = emit2(c, OpMatMul, re, cosine);
+	out[1] = emit2(c, OpMatMul, re, sine);
+	if (d->complex) {
+		Value *im = take_part(c, x, d->axis, 1);
+		out[0] = emit2(c, OpSub, out[0], emit2(c, OpMatMul, im, sine));
+		out[1] = emit2(c, OpAdd, out[1], emit2(c, OpMatMul, im, cosine));
+	}
+	out[0] = finish_part(c, d, out[0], rank);
+	out[1] = finish_part(c, d, out[1], rank);
+	Attr a = mk_int(Attr_axis, rank);
+	return emit(c, OpConcat, 2, out, 1, &a, NULL);
+}
+
 void import_dft(Call *c)
 {
 	Dft d;
 	read_dft(c, &d);
-	Value *x = c->in[0], *out[2];
-	DType dtype = x->type.dtype;
-	Value *cosine = wave(c, OpCos, d.n, d.bins, dtype), *sine = wave(c, OpSin, d.n, d.bins, dtype);
-	if (!d.inverse)
-		sine = emit1(c, OpNeg, sine);
-	Value *re = take_part(c, x, d.axis, 0);
-	out[0] = emit2(c, OpMatMul, re, cosine);
-	out[1] = emit2(c, OpMatMul, re, sine);
-	if (d.complex) {
-		Value *im = take_part(c, x, d.axis, 1);
-		out[0] = emit2(c, OpSub, out[0], emit2(c, OpMatMul, im, sine));
-		out[1] = emit2(c, OpAdd, out[1], emit2(c, OpMatMul, im, cosine));
+	c->out[0] = transform(c, &d, c->in[0]);
+}
+
+/* ---- frames ----------------------------------------------------------------------------------------------------- */
+
+static const Dim *known_count(Call *c, int input, const char *what)
+{
+	const Dim *d;
+	if (need_dims(c, input, what, &d, 1) != 1)
+		fatal_at(c->loc, "input '%s' is not a scalar", what);
+	require_at_least(c, d, 1);
+	return d;
+}
+
+/* [B, frames, length, parts]: frame f starts at f * step. */
+static Value *cut_frames(Call *c, Value *x, const Dim *length, const Dim *step)
+{
+	Module *m = c->m;
+	const Dim *room = dim_sub(m, x->type.dims[1], length);
+	require_at_least(c, room, 0);
+	const Dim *frames = dim_add(m, dim_floordiv(m, room, step), num(c, 1)), *column[2] = {frames, num(c, 1)};
+	Value *start = emit_reshape(c, emit_iota(c, I64, frames, num(c, 0), step), 2, column);
+	Value *at = emit2(c, OpAdd, start, emit_iota(c, I64, length, num(c, 0), num(c, 1)));
+	Attr axis = mk_int(Attr_axis, 1);
+	return emit(c, OpGather, 2, (Value *[]){x, at}, 1, &axis, NULL);
+}
+
+void import_stft(Call *c)
+{
+	Value *x = c->in[0], *window = c->nin > 2 ? c->in[2] : NULL;
+	int64_t parts;
+	if (x->type.rank != 3 || !dim_is_const(x->type.dims[2], &parts) || parts < 1 || parts > 2 || (window && window->type.rank != 1))
+		fatal_at(c->loc, "the signal is %s", type_text(c->m, &x->type));
+	bool onesided = onnx_int(c, "onesided", 1);
+	if (onesided && parts == 2)
+		fatal_at(c->loc, "onesided is not possible for a complex signal");
+	const Dim *step = known_count(c, 1, "frame_step"), *n = window ? window->type.dims[0] : x->type.dims[1];
+	if (c->nin > 3 && c->in[3])
+		n = known_count(c, 3, "frame_length");
+	Value *frames = cut_frames(c, x, n, step);
+	if (window) {
+		require_equal(c, window->type.dims[0], n, "the lengths of window and frame");
+		frames = emit2(c, OpMul, frames, emit_reshape(c, window, 2, (const Dim *[]){n, num(c, 1)}));
 	}
-	out[0] = finish_part(c, &d, out[0]);
-	out[1] = finish_part(c, &d, out[1]);
-	Attr a = mk_int(Attr_axis, x->type.rank - 1);
-	c->out[0] = emit(c, OpConcat, 2, out, 1, &a, NULL);
+	Dft d = {.axis = 2, .n = n, .bins = n, .complex = parts == 2};
+	if (onesided)
+		d.bins = dim_add(c->m, dim_floordiv(c->m, n, num(c, 2)), num(c, 1));
+	c->out[0] = transform(c, &d, frames);
+}
+
+/* ---- windows ---------------------------------------------------------------------------------------------------- */
+
+/* a - b cos(2 pi k / N) + e cos(4 pi k / N) for k = 0 .. size - 1; N is size, or size - 1 if both ends are to be the same. */
+static void import_cosines(Call *c, double a, double b, double e)
+{
+	Module *m = c->m;
+	DType dtype, real;
+	const Dim *size;
+	int64_t stated = onnx_int(c, "output_datatype", 1);
+	if (!onnx_dtype(stated, &dtype))
+		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
+	if (need_dims(c, 0, "size", &size, 1) != 1)
+		fatal_at(c->loc, "input 'size' is not a scalar");
+	require_at_least(c, size, 0);
+	real = dtype == F64 ? F64 : F32;
+	const Dim *n = onnx_int(c, "periodic", 1) ? size : dim_sub(m, size, num(c, 1));
+	n = dim_max(m, n, num(c, 1));
+	Value *once = angles(c, emit_iota(c, I64, size, num(c, 0), num(c, 1)), n, real);
+	Value *twice = angles(c, emit_iota(c, I64, size, num(c, 0), num(c, 2)), n, real);
+	Value *v = emit2(c, OpSub, emit_const(c, real, a), emit2(c, OpMul, emit_const(c, real, b), emit1(c, OpCos, once)));
+	if (e != 0)
+		v = emit2(c, OpAdd, v, emit2(c, OpMul, emit_const(c, real, e), emit1(c, OpCos, twice)));
+	c->out[0] = emit_cast(c, v, dtype);
+}
+
+void import_hann_window(Call *c)
+{
+	import_cosines(c, 0.5, 0.5, 0);
+}
+
+void import_hamming_window(Call *c)
+{
+	import_cosines(c, 25.0 / 46, 21.0 / 46, 0);
+}
+
+void import_blackman_window(Call *c)
+{
+	import_cosines(c, 0.42, 0.5, 0.08);
 }

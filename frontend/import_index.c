@@ -192,3 +192,23 @@ void import_eye_like(Call *c)
 	                   emit_iota(c, I64, x->dims[1], num(c, 0), num(c, 1)));
 	c->out[0] = emit_cast(c, hit, dtype);
 }
+
+/* The first lens[b] elements of sequence b, in reverse order; the rest stays. */
+void import_reverse_sequence(Call *c)
+{
+	Value *x = c->in[0], *lens = c->in[1];
+	int rank = x->type.rank;
+	int64_t batch = onnx_int(c, "batch_axis", 1), time = onnx_int(c, "time_axis", 0);
+	const Dim *dims[MaxRank];
+	if (rank < 2 || batch < 0 || batch > 1 || time != 1 - batch || lens->type.rank != 1)
+		fatal_at(c->loc, "operands of ranks %d and %d, batch_axis %lld, time_axis %lld", rank, lens->type.rank, (long long)batch,
+		         (long long)time);
+	require_equal(c, lens->type.dims[0], x->type.dims[batch], "the number of sequences");
+	for (int i = 0; i < rank; i++)
+		dims[i] = i == batch ? x->type.dims[i] : num(c, 1);
+	Value *len = emit_reshape(c, emit_cast(c, lens, I64), rank, dims), *t = count_along(c, x->type.dims[time], rank, time);
+	Value *back = emit2(c, OpSub, emit2(c, OpSub, len, emit_const(c, I64, 1)), t);
+	Value *at = emit_expand(c, emit3(c, OpWhere, emit2(c, OpLt, t, len), back, t), rank, x->type.dims);
+	Attr a = mk_int(Attr_axis, time);
+	c->out[0] = emit(c, OpGatherElem, 2, (Value *[]){x, at}, 1, &a, NULL);
+}

@@ -156,7 +156,7 @@ static Value *softmax_row(Call *c, Value *x, int axis)
 	return emit(c, OpSoftmax, 1, &x, 1, &a, NULL);
 }
 
-static Value *log_softmax_row(Call *c, Value *x, int axis)
+Value *log_softmax(Call *c, Value *x, int axis)
 {
 	int64_t axes[1] = {axis};
 	Value *centred = emit2(c, OpSub, x, emit_reduce(c, OpReduceMax, x, 1, axes, true));
@@ -171,7 +171,7 @@ void import_softmax(Call *c)
 
 void import_log_softmax(Call *c)
 {
-	c->out[0] = rowwise(c, log_softmax_row);
+	c->out[0] = rowwise(c, log_softmax);
 }
 
 /* ---- searching and summing ------------------------------------------------------------------------------------ */

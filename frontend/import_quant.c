@@ -1,0 +1,301 @@
+/* import_quant.c - quantisation: a real value is (element - zero point) * scale.
+ *
+ * Products of centred 8-bit integers are summed in f32 where no partial sum can reach 2^24, so that every one is exact: long sums are cut
+ * into parts that are joined in i32.  What cannot be cut is summed in i32 from the start.
+ */
+#include "build.h"
+#include "import.h"
+
+#include <string.h>
+
+/* ---- scales and zero points ------------------------------------------------------------------------------------- */
+
+/* Each element of v stands for `block` neighbours along the axis of x, the last one perhaps for fewer. */
+static Value *spread_blocks(Call *c, Value *v, const Type *x, int axis, int64_t block)
+{
+	const Dim *dims[MaxRank + 1], *size = num(c, block);
+	if (block > DimMax || v->type.rank != x->rank || x->rank == MaxRank)
+		fatal_at(c->loc, "blocks of %lld and a scale %s do not fit %s", (long long)block, type_text(c->m, &v->type), type_text(c->m, x));
+	for (int i = 0; i < x->rank; i++)
+		require_equal(c, v->type.dims[i], i == axis ? dim_ceildiv(c->m, x->dims[i], size) : x->dims[i], "dims of the scale");
+	for (int i = 0; i <= x->rank; i++)
+		dims[i] = v->type.dims[i > axis ? i - 1 : i];
+	dims[axis + 1] = num(c, 1);
+	v = emit_reshape(c, v, x->rank + 1, dims);
+	dims[axis + 1] = size;
+	v = emit_expand(c, v, x->rank + 1, dims);
+	memmove(dims + axis + 1, dims + axis + 2, (x->rank - axis - 1) * sizeof *dims);
+	dims[axis] = dim_mul(c->m, dims[axis], size);
+	return emit_range(c, emit_reshape(c, v, x->rank, dims), axis, num(c, 0), x->dims[axis], 1);
+}
+
+/* A vector along one axis of a tensor of that rank. */
+static Value *along(Call *c, Value *v, int rank, int axis)
+{
+	const Dim *dims[MaxRank];
+	for (int i = 0; i < rank; i++)
+		dims[i] = i == axis ? v->type.dims[0] : num(c, 1);
+	return emit_reshape(c, v, rank, dims);
+}
+
+static bool is_single(const Value *v)
+{
+	return v->type.rank == 0 || (v->type.rank == 1 && dim_equals(v->type.dims[0], 1));
+}
+
+/* A scale or zero point as it broadcasts to x: of the tensor, of each index of the axis, or of blocks along it. */
+static Value *spread(Call *c, Value *v, const Type *x)
+{
+	int64_t block = onnx_int(c, "block_size", 0);
+	if (!v || (is_single(v) && !block))
+		return v ? emit_reshape(c, v, 0, NULL) : NULL;
+	int axis = norm_axis(c, onnx_int(c, "axis", 1), x->rank);
+	if (block > 0)
+		return spread_blocks(c, v, x, axis, block);
+	if (block < 0 || v->type.rank != 1)
+		fatal_at(c->loc, "a scale or zero point %s for %s", type_text(c->m, &v->type), type_text(c->m, x));
+	require_equal(c, v->type.dims[0], x->dims[axis], "extent of the scale");
+	return along(c, v, x->rank, axis);
+}
+
+static Value *input(const Call *c, int i)
+{
+	return i < c->nin ? c->in[i] : NULL;
+}
+
+static DType stated_dtype(Call *c, const char *attr, DType dflt)
+{
+	int64_t stated = onnx_int(c, attr, 0);
+	if (stated && !onnx_dtype(stated, &dflt))
+		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
+	return dflt;
+}
+
+static void need_scale(Call *c, const Value *scale)
+{
+	if (!is_among(scale->type.dtype, TypesFlt))
+		fatal_at(c->loc, "a scale of element type %s", dtypes[scale->type.dtype].text);
+}
+
+/* round(x) + zero, saturated. */
+static Value *saturate(Call *c, Value *x, Value *zero, DType to)
+{
+	DType real = x->type.dtype;
+	if (!is_among(to, TypesInt) || dtypes[to].bytes > 2)
+		fatal_at(c->loc, "not supported: quantised elements of type %s", dtypes[to].text);
+	x = emit1(c, OpRound, x);
+	if (zero)
+		x = emit2(c, OpAdd, x, emit_cast(c, zero, real));
+	Attr bounds[2] = {mk_scalar(Attr_lo, cast_scalar(lowest_scalar(to), real)), mk_scalar(Attr_hi, cast_scalar(highest_scalar(to), real))};
+	return emit_cast(c, emit(c, OpClip, 1, &x, 2, bounds, NULL), to);
+}
+
+void import_quantize_linear(Call *c)
+{
+	Value *x = c->in[0], *scale = c->in[1], *zero = input(c, 2);
+	need_scale(c, scale);
+	DType real = stated_dtype(c, "precision", scale->type.dtype), to = stated_dtype(c, "output_dtype", zero ? zero->type.dtype : U8);
+	if (!is_among(real, TypesFlt) || (zero && zero->type.dtype != to))
+		fatal_at(c->loc, "the zero point's type is not the result's, or the precision is not a floating type");
+	scale = emit_cast(c, spread(c, scale, &x->type), real);
+	c->out[0] = saturate(c, emit2(c, OpDiv, emit_cast(c, x, real), scale), spread(c, zero, &x->type), to);
+}
+
+/* x - zero: exact in floating point for elements of up to 16 bits. */
+static Value *centred(Call *c, Value *x, Value *zero, DType to)
+{
+	bool narrow = dtypes[x->type.dtype].bytes <= 2;
+	if (zero && zero->type.dtype != x->type.dtype)
+		fatal_at(c->loc, "a zero point of type %s for elements of type %s", dtypes[zero->type.dtype].text, dtypes[x->type.dtype].text);
+	if (zero && !narrow)
+		return emit_cast(c, emit2(c, OpSub, x, zero), to);
+	x = emit_cast(c, x, to);
+	return zero ? emit2(c, OpSub, x, emit_cast(c, zero, to)) : x;
+}
+
+void import_dequantize_linear(Call *c)
+{
+	Value *x = c->in[0], *scale = c->in[1];
+	need_scale(c, scale);
+	DType real = stated_dtype(c, "output_dtype", scale->type.dtype);
+	if (!is_among(real, TypesFlt) || !is_among(x->type.dtype, TypesInt))
+		fatal_at(c->loc, "from %s to %s", dtypes[x->type.dtype].text, dtypes[real].text);
+	Value *v = centred(c, x, spread(c, input(c, 2), &x->type), real);
+	c->out[0] = emit2(c, OpMul, v, emit_cast(c, spread(c, scale, &x->type), real));
+}
+
+/* The standard's body of the function; a tensor of zeros has scale 0. */
+static void dynamic_quantize(Call *c, Value *x, Value **out)
+{
+	int64_t axes[MaxRank];
+	int rank = x->type.rank;
+	DType real = x->type.dtype;
+	if (!is_among(real, TypesFlt))
+		fatal_at(c->loc, "an operand of element type %s", dtypes[real].text);
+	for (int i = 0; i < rank; i++)
+		axes[i] = i;
+	Value *none = emit_const(c, real, 0), *steps = emit_const(c, real, 255);
+	Value *lo = emit2(c, OpMin, emit_reduce(c, OpReduceMin, x, rank, axes, false), none);
+	Value *hi = emit2(c, OpMax, emit_reduce(c, OpReduceMax, x, rank, axes, false), none);
+	out[1] = emit2(c, OpDiv, emit2(c, OpSub, hi, lo), steps);
+	out[2] = saturate(c, emit1(c, OpNeg, emit2(c, OpDiv, lo, out[1])), NULL, U8);
+	out[0] = saturate(c, emit2(c, OpDiv, x, out[1]), out[2], U8);
+}
+
+void import_dynamic_quantize(Call *c)
+{
+	Value *out[3];
+	dynamic_quantize(c, c->in[0], out);
+	for (int i = 0; i < c->nout; i++)
+		c->out[i] = out[i];
+}
+
+/* ---- sums of products ------------------------------------------------------------------------------------------- */
+
+/* The largest magnitude of element - zero. */
+static int64_t reach(const Value *x, const Value *zero)
+{
+	int64_t lo = lowest_scalar(x->type.dtype).i, hi = highest_scalar(x->type.dtype).i;
+	double z = 0;
+	if (zero && !constant_fill(zero, &z))
+		return hi - lo;
+	return hi - (int64_t)z > (int64_t)z - lo ? hi - (int64_t)z : (int64_t)z - lo;
+}
+
+/* How many products of elements of a and b an f32 sums exactly. */
+static int64_t exact_terms(Call *c, const Value *a, const Value *zero_a, const Value *b, const Value *zero_b)
+{
+	if (dtypes[a->type.dtype].bytes != 1 || dtypes[b->type.dtype].bytes != 1 || !is_among(a->type.dtype, TypesInt) ||
+	    !is_among(b->type.dtype, TypesInt))
+		fatal_at(c->loc, "operands of element types %s and %s, expected integers of 8 bits", dtypes[a->type.dtype].text,
+		         dtypes[b->type.dtype].text);
+	return (INT64_C(1) << 24) / (reach(a, zero_a) * reach(b, zero_b));
+}
+
+/* A zero point or scale of the rows (axis rank - 2) or columns (rank - 1) of x. */
+static Value *of_lines(Call *c, Value *v, const Type *x, int from_end)
+{
+	if (!v || v->type.rank != 1 || x->rank < 2)
+		return v && is_single(v) ? emit_reshape(c, v, 0, NULL) : v;
+	return is_single(v) ? emit_reshape(c, v, 0, NULL) : along(c, v, from_end, 0);
+}
+
+static Value *sum_up(Call *c, Value *sum, Value *part)
+{
+	part = emit_cast(c, part, I32);
+	return sum ? emit2(c, OpAdd, sum, part) : part;
+}
+
+enum { MaxParts = 64 };
+
+/* (a - zero_a) * (b - zero_b) as a matrix product in i32. */
+static Value *integer_matmul(Call *c, Value *a, Value *zero_a, Value *b, Value *zero_b)
+{
+	int64_t terms = exact_terms(c, a, zero_a, b, zero_b), n;
+	zero_a = of_lines(c, zero_a, &a->type, 2);
+	zero_b = of_lines(c, zero_b, &b->type, 1);
+	if (!a->type.rank || !b->type.rank)
+		fatal_at(c->loc, "an operand is a scalar");
+	bool cut = dim_is_const(a->type.dims[a->type.rank - 1], &n) && n > 0 && n <= terms * MaxParts;
+	DType via = cut ? F32 : I32;
+	Value *in[2] = {centred(c, a, zero_a, via), centred(c, b, zero_b, via)}, *sum = NULL;
+	if (!cut)
+		return import_as(c, import_matmul, 2, in);
+	int row = b->type.rank < 2 ? 0 : b->type.rank - 2;
+	require_equal(c, b->type.dims[row], num(c, n), "the axes that are summed over");
+	for (int64_t i = 0; i < n; i += terms) {
+		const Dim *start = num(c, i), *size = num(c, n - i < terms ? n - i : terms);
+		Value *part[2] = {emit_range(c, in[0], a->type.rank - 1, start, size, 1), emit_range(c, in[1], row, start, size, 1)};
+		sum = sum_up(c, sum, import_as(c, import_matmul, 2, part));
+	}
+	return sum;
+}
+
+void import_matmul_integer(Call *c)
+{
+	c->out[0] = integer_matmul(c, c->in[0], input(c, 2), c->in[1], input(c, 3));
+}
+
+/* sum * (scale_a * scale_b) / scale, rounded and saturated. */
+static Value *requantize(Call *c, Value *sum, Value *scales, Value *scale, Value *zero)
+{
+	need_scale(c, scales);
+	need_scale(c, scale);
+	Value *x = emit2(c, OpMul, emit_cast(c, sum, scales->type.dtype), scales);
+	return saturate(c, emit2(c, OpDiv, x, emit_cast(c, emit_reshape(c, scale, 0, NULL), x->type.dtype)), emit_reshape(c, zero, 0, NULL),
+	                zero->type.dtype);
+}
+
+void import_qlinear_matmul(Call *c)
+{
+	Value *a = c->in[0], *b = c->in[3];
+	Value *sum = integer_matmul(c, a, c->in[2], b, c->in[5]);
+	Value *scales = emit2(c, OpMul, of_lines(c, c->in[1], &a->type, 2), of_lines(c, c->in[4], &b->type, 1));
+	c->out[0] = requantize(c, sum, scales, c->in[6], c->in[7]);
+}
+
+/* Channels start .. start + n of each group of x. */
+static Value *channels(Call *c, Value *x, int64_t group, int64_t start, int64_t n)
+{
+	const Dim *dims[MaxRank + 1];
+	int rank = x->type.rank;
+	if (group == 1)
+		return emit_range(c, x, 1, num(c, start), num(c, n), 1);
+	if (rank == MaxRank)
+		fatal_at(c->loc, "not supported: groups of channels of a tensor of rank %d", rank);
+	memcpy(dims + 1, x->type.dims, rank * sizeof *dims);
+	dims[0] = x->type.dims[0];
+	dims[1] = num(c, group);
+	dims[2] = divide_dims(c, x->type.dims[1], num(c, group));
+	Value *v = emit_range(c, emit_reshape(c, x, rank + 1, dims), 2, num(c, start), num(c, n), 1);
+	memcpy(dims, x->type.dims, rank * sizeof *dims);
+	dims[1] = num(c, group * n);
+	return emit_reshape(c, v, rank, dims);
+}
+
+/* The convolution of x - zero_x with w - zero_w in i32: a part for as many channels as f32 sums exactly. */
+static Value *integer_conv(Call *c, Value *x, Value *zero_x, Value *w, Value *zero_w)
+{
+	int64_t terms = exact_terms(c, x, zero_x, w, zero_w), taps = 1, inner, group = onnx_int(c, "group", 1), n;
+	int rank = x->type.rank;
+	if (rank < 3 || w->type.rank != rank || group < 1 || group > DimMax)
+		fatal_at(c->loc, "operands of ranks %d and %d, group %lld", rank, w->type.rank, (long long)group);
+	for (int i = 2; i < rank; i++)
+		if (!dim_is_const(w->type.dims[i], &n) || __builtin_mul_overflow(taps, n, &taps) || taps > terms || !taps)
+			fatal_at(c->loc, "not supported: the weight %s", type_text(c->m, &w->type));
+	if (!dim_is_const(w->type.dims[1], &inner))
+		fatal_at(c->loc, "not supported: the weight %s", type_text(c->m, &w->type));
+	require_equal(c, x->type.dims[1], num(c, inner * group), "channels");
+	if (zero_w)
+		zero_w = is_single(zero_w) ? emit_reshape(c, zero_w, 0, NULL) : along(c, zero_w, rank, 0);
+	Value *in[2] = {centred(c, x, zero_x ? emit_reshape(c, zero_x, 0, NULL) : NULL, F32), centred(c, w, zero_w, F32)}, *sum = NULL;
+	int64_t step = terms / taps;
+	for (int64_t i = 0; i < inner || !sum; i += step) {
+		int64_t size = inner - i < step ? inner - i : step;
+		Value *part[2] = {channels(c, in[0], group, i, size), emit_range(c, in[1], 1, num(c, i), num(c, size), 1)};
+		sum = sum_up(c, sum, import_as(c, import_conv, 2, part));
+	}
+	return sum;
+}
+
+void import_conv_integer(Call *c)
+{
+	c->out[0] = integer_conv(c, c->in[0], input(c, 2), c->in[1], input(c, 3));
+}
+
+static Value *of_channels(Call *c, Value *v, int rank)
+{
+	return is_single(v) ? emit_reshape(c, v, 0, NULL) : along(c, v, rank - 1, 0);
+}
+
+void import_qlinear_conv(Call *c)
+{
+	int rank = c->in[0]->type.rank;
+	Value *sum = integer_conv(c, c->in[0], c->in[2], c->in[3], c->in[5]), *bias = input(c, 8);
+	if (c->in[4]->type.rank > 1 || (bias && (bias->type.rank != 1 || bias->type.dtype != I32)))
+		fatal_at(c->loc, "a weight scale of rank %d, or a bias that is not a vector of i32", c->in[4]->type.rank);
+	if (bias)
+		sum = emit2(c, OpAdd, sum, along(c, bias, rank - 1, 0));
+	Value *scales = emit2(c, OpMul, emit_reshape(c, c->in[1], 0, NULL), of_channels(c, c->in[4], rank));
+	c->out[0] = requantize(c, sum, scales, c->in[6], c->in[7]);
+}

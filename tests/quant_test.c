@@ -1,0 +1,105 @@
+/* quant_test.c - quantised operators, imported and evaluated: rounding, saturation, sums that an f32 could not hold. */
+#include "onnx_build.h"
+#include "test.h"
+
+#include <math.h>
+
+enum { F = 1, U = 2, S = 3, I = 6, MaxElems = 8, MaxOperands = 9 }; /* ONNX's numbers of element types */
+
+typedef struct Operand {
+	int elem;
+	const char *dims;
+	int n;
+	double v[MaxElems]; /* n less than the elements: v[0] everywhere */
+} Operand;
+
+typedef struct Case {
+	const char *op, *attr; /* one attribute, name=value; or "" */
+	Operand in[MaxOperands]; /* elem 0 ends the list */
+	int nwant;
+	double want[MaxElems];
+} Case;
+
+static const Case cases[] = {
+	{"QuantizeLinear", "", {{F, "6", 6, {-0.5, 0.5, 1.5, 300, -300, 2.5}}, {F, "", 1, {1}}, {U, "", 1, {1}}}, 6, {1, 1, 3, 255, 0, 3}},
+	{"QuantizeLinear", "", {{F, "3", 3, {127.5, NAN, -5}}, {F, "", 1, {0.5}}}, 3, {255, 0, 0}},
+	{"QuantizeLinear", "axis=0", {{F, "2,2", 4, {1, 2, 3, -4}}, {F, "2", 2, {1, 2}}, {S, "2", 2, {-1, 127}}}, 4, {0, 1, 127, 125}},
+	{"DequantizeLinear", "", {{U, "3", 3, {0, 128, 255}}, {F, "", 1, {0.5}}, {U, "", 1, {128}}}, 3, {-64, 0, 63.5}},
+	{"DequantizeLinear", "axis=1", {{S, "2,2", 4, {1, 2, -3, 4}}, {F, "2", 2, {1, 10}}}, 4, {1, 20, -3, 40}},
+	{"DequantizeLinear", "block_size=2", {{S, "1,3", 3, {1, 2, 3}}, {F, "1,2", 2, {1, 10}}, {S, "1,2", 2, {0, 1}}}, 3, {1, 2, 20}},
+	{"DequantizeLinear", "", {{I, "2", 2, {16777217, -3}}, {F, "", 1, {1}}, {I, "", 1, {1}}}, 2, {16777216, -4}},
+	{"DynamicQuantizeLinear", "", {{F, "3", 3, {0, -63.75, 191.25}}}, 3, {64, 0, 255}},
+	{"DynamicQuantizeLinear", "", {{F, "2", 2, {0, 0}}}, 2, {0, 0}},
+	{"MatMulInteger", "", {{U, "1,600", 1, {255}}, {S, "600,1", 1, {127}}}, 1, {19431000}},
+	{"MatMulInteger", "", {{U, "1,600", 1, {255}}, {S, "600", 1, {-128}}, {U, "", 1, {0}}, {S, "", 1, {127}}}, 1, {-39015000}},
+	{"MatMulInteger", "", {{S, "2,1", 2, {3, 4}}, {S, "1,2", 2, {5, 6}}, {S, "2", 2, {1, 2}}, {S, "2", 2, {-1, -2}}}, 4, {12, 16, 12, 16}},
+	{"QLinearMatMul", "", {{U, "1,2", 2, {130, 128}}, {F, "", 1, {0.5}}, {U, "", 1, {128}}, {S, "2,2", 4, {1, 3, 9, 9}},
+	 {F, "2", 2, {0.25, 0.5}}, {S, "2", 2, {0, 0}}, {F, "", 1, {0.5}}, {U, "", 1, {10}}}, 2, {10, 13}},
+	{"ConvInteger", "", {{U, "1,1,3", 3, {1, 2, 3}}, {S, "1,1,2", 2, {1, -1}}, {U, "", 1, {1}}}, 2, {-1, -1}},
+	{"ConvInteger", "group=2", {{U, "1,1200,1", 1, {255}}, {S, "2,600,1", 1, {127}}}, 2, {19431000, 19431000}},
+	{"QLinearConv", "", {{U, "1,1,2", 2, {3, 5}}, {F, "", 1, {1}}, {U, "", 1, {1}}, {S, "2,1,1", 2, {1, 2}}, {F, "2", 2, {0.5, 1}},
+	 {S, "", 1, {0}}, {F, "", 1, {2}}, {U, "", 1, {7}}, {I, "2", 2, {1, -100}}}, 4, {8, 8, 0, 0}},
+};
+
+static int put(Arena *a, const Operand *o, void **data)
+{
+	static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [I] = I32};
+	char **dims;
+	int n = 1, rank = split_text(a, o->dims, &dims), bytes = dtypes[types[o->elem]].bytes;
+	for (int i = 0; i < rank; i++)
+		n *= atoi(dims[i]);
+	char *p = *data = arena_alloc(a, (size_t)n * (size_t)bytes);
+	for (int i = 0; i < n; i++)
+		put_scalar(p + i * bytes, scalar_of_real(types[o->elem], o->v[o->n == n ? i : 0]));
+	return n * bytes;
+}
+
+static void check(const Case *k, const char *path)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 21);
+	char *said, *names = arena_strdup(a, "");
+	for (int i = 0; i < MaxOperands && k->in[i].elem; i++) {
+		void *data;
+		int bytes = put(a, &k->in[i], &data);
+		add_tensor(b, arena_printf(a, "c%d", i), k->in[i].elem, k->in[i].dims, data, (size_t)bytes);
+		names = arena_printf(a, "%s%sc%d", names, i ? "," : "", i);
+	}
+	Onnx__NodeProto *node = add_op(b, k->op, names, "y");
+	const char *value = strchr(k->attr, '=');
+	if (value)
+		set_i(a, node, arena_printf(a, "%.*s", (int)(value - k->attr), k->attr), atoi(value + 1));
+	add_output(b, "y");
+	write_built(b, path);
+	Module *m = try_load_model(path, NULL, &said);
+	Tensor out = {0};
+	const char *wrong = !m ? said : verify_module(m);
+	wrong = wrong ? wrong : eval_module(m, NULL, &out);
+	CHECK(!wrong && tensor_numel(&out) == k->nwant);
+	if (wrong)
+		fprintf(stderr, "%s: %s\n", k->op, wrong);
+	for (int i = 0; !wrong && i < k->nwant && i < tensor_numel(&out); i++) {
+		Scalar s = scalar_at(out.dtype, out.data, i);
+		double v = is_among(out.dtype, TypesFlt) ? s.f : (double)s.i;
+		CHECK(v == k->want[i]);
+		if (v != k->want[i])
+			fprintf(stderr, "%s {%s}: element %d is %g, expected %g\n", k->op, k->attr, i, v, k->want[i]);
+	}
+	free_tensor(&out);
+	free_module(m);
+	free(said);
+	free_arena(a);
+}
+
+int main(void)
+{
+	char path[] = "/tmp/dcc-quant-XXXXXX.onnx";
+	int fd = mkstemps(path, 5);
+	if (fd < 0)
+		return 2;
+	close(fd);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		check(&cases[i], path);
+	unlink(path);
+	return test_end("quant");
+}
