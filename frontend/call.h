@@ -16,6 +16,7 @@ typedef struct Scope {
 	struct Scope *outer;
 	const Call *caller; /* functions: the call, whose attributes the body may refer to */
 	const OnnxFunction *function;
+	Names absent; /* its inputs that the call leaves out */
 	int opset, depth;
 } Scope;
 
@@ -33,7 +34,7 @@ typedef struct Import {
 	int ndemand;
 	const Demand *demand;
 	Names syms; /* dim_param as the model spells it -> Dim */
-	Names taken; /* identifiers of symbols */
+	Names taken; /* identifiers of symbols -> number of the last that was made from it */
 	Names ops, functions; /* first row of an operator; functions of the model by domain, name and overload */
 	bool *bind_used; /* by -D */
 	Names cuts; /* --inputs: CutInput by name, and in order */
@@ -42,7 +43,7 @@ typedef struct Import {
 	const OnnxGraph *graph; /* after the cut */
 	Block *block; /* where nodes go: the function's body, or that of an if or loop */
 	CustomOp *customs;
-	int64_t ninlined, max_inlined; /* nodes, so that functions calling functions end */
+	int64_t ninlined, max_inlined; /* nodes, inputs, outputs and attributes, so that functions calling functions end */
 } Import;
 
 struct Call {

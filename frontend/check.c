@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+enum { MaxAttrs = 200 }; /* of a node */
+
 typedef struct Finding {
 	const char *text;
 	Loc loc;
@@ -64,6 +66,11 @@ static const char *find_item(const char *attrs, const char *name, size_t *rest)
 	return NULL;
 }
 
+static const char *attr_name(const OnnxAttr *a)
+{
+	return a->name ? a->name : "";
+}
+
 static const char *attr_value_text(const Import *im, const OnnxAttr *a)
 {
 	switch (a->type) {
@@ -102,9 +109,9 @@ const char *check_attr(const Import *im, const OnnxOp *row, int opset, const Onn
 	size_t n;
 	if (is_memory_hint(a, opset))
 		return NULL;
-	const char *rest = find_item(row->attrs, a->name ? a->name : "", &n);
+	const char *rest = find_item(row->attrs, attr_name(a), &n);
 	if (!rest)
-		return arena_printf(im->scratch, "attribute '%s' is not supported", a->name ? a->name : "");
+		return arena_printf(im->scratch, "attribute '%s' is not supported", attr_name(a));
 	if (!value || !n || *rest != '=')
 		return NULL;
 	const char *text = attr_value_text(im, value);
@@ -138,11 +145,27 @@ static void check_arity(Check *k, const OnnxNode *node, int opset, const OnnxOp 
 			note(k, node, opset, "operator '%s': output %zu is not supported", row->name, i);
 }
 
+/* Each name once, and few enough to look for them one by one. */
+static void check_attrs(Check *k, const OnnxNode *node, int opset)
+{
+	if (node->n_attribute > MaxAttrs) {
+		note(k, node, opset, "%zu attributes, at most %d are supported", node->n_attribute, MaxAttrs);
+		return;
+	}
+	for (size_t i = 0; i < node->n_attribute; i++)
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(attr_name(node->attribute[i]), attr_name(node->attribute[j]))) {
+				note(k, node, opset, "attribute '%s' is there twice", attr_name(node->attribute[i]));
+				return;
+			}
+}
+
 static void check_node(Check *k, const OnnxNode *node, int opset)
 {
 	Arena *a = k->im->scratch;
 	const char *type = node->op_type ? node->op_type : "";
 	const OnnxFunction *f = find_function(k->im, node);
+	check_attrs(k, node, opset);
 	if (find_custom(k->im, node))
 		return;
 	if (f) {
@@ -228,7 +251,8 @@ void check_graph(Import *im, const OnnxGraph *g, int opset)
 {
 	Check k = {.im = im, .by_text.arena = im->scratch, .queued.arena = im->scratch};
 	check_types(&k, g);
-	check_imports(&k, im->file->model->opset_import, im->file->model->n_opset_import);
+	if (g == im->graph)
+		check_imports(&k, im->file->model->opset_import, im->file->model->n_opset_import);
 	check_nodes(&k, g->node, g->n_node, check_opset(&k, opset, "the model"));
 	for (int i = 0; i < k.nqueue; i++) {
 		const OnnxFunction *f = k.queue[i];
@@ -237,6 +261,9 @@ void check_graph(Import *im, const OnnxGraph *g, int opset)
 			continue;
 		if (own < 0)
 			own = opset; /* a body that only calls other functions need not state one */
+		if (f->n_attribute_proto > MaxAttrs)
+			note(&k, NULL, 0, "function '%s': %zu attributes, at most %d are supported", f->name ? f->name : "",
+			     f->n_attribute_proto, MaxAttrs);
 		own = check_opset(&k, own, arena_printf(im->scratch, "function '%s'", f->name ? f->name : ""));
 		check_nodes(&k, f->node, f->n_node, own);
 	}

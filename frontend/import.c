@@ -18,7 +18,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { MaxCalls = 32 };
+enum { MaxCalls = 32, MaxListed = 50 /* names in a message */ };
 
 #define TEXT(t) (t), NULL
 #define FUNC(f) NULL, (f)
@@ -160,9 +160,10 @@ static const Dim *symbol_of(Import *im, const char *raw)
 	for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
 		if (!strcmp(base, reserved[i]))
 			name = base = arena_printf(im->m->arena, "%s_", base);
-	for (int k = 1; get_name(&im->taken, name); k++)
-		name = arena_printf(im->m->arena, "%s_%d", base, k);
-	put_name(&im->taken, name, name);
+	int *last = get_name(&im->taken, base); /* number of the last symbol that got this name with a number */
+	while (get_name(&im->taken, name))
+		name = arena_printf(im->m->arena, "%s_%d", base, ++*last);
+	put_name(&im->taken, name, arena_alloc(im->scratch, sizeof *last));
 	d = bound_symbol(im, raw, name);
 	put_name(&im->syms, arena_strdup(im->scratch, raw), (void *)d);
 	return d;
@@ -259,7 +260,7 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 	for (int i = 0; i < im->opt->nbind; i++)
 		if (!im->bind_used[i] && !again) {
 			const char *have = "";
-			for (int j = 0; j < im->m->nsym; j++)
+			for (int j = 0; j < im->m->nsym && j < MaxListed; j++)
 				have = arena_printf(im->scratch, "%s%s%s", have, j ? ", " : "", im->m->syms[j]->name);
 			error_at(loc, "-D %s: no dimension of an input has this name%s%s", im->opt->bind[i].sym,
 			         *have ? "; there are: " : "", have);
@@ -301,9 +302,12 @@ static void import_call(Call *c, const OnnxFunction *f)
 		fatal_at(c->loc, "function '%s' has %zu inputs and %zu outputs, the call %d and %d", f->name,
 		         f->n_input,
 		         f->n_output, c->nin, c->nout);
-	for (int i = 0; i < c->nin; i++)
-		if (c->in[i])
+	s->absent.arena = im->scratch;
+	for (size_t i = 0; i < f->n_input; i++)
+		if (i < (size_t)c->nin && c->in[i])
 			define(s, f->input[i], c->in[i], c->loc);
+		else
+			put_name(&s->absent, f->input[i], f->input[i]);
 	import_nodes(im, s, f->node, f->n_node);
 	for (int i = 0; i < c->nout; i++)
 		if (c->wanted[i])
@@ -314,9 +318,8 @@ static void import_call(Call *c, const OnnxFunction *f)
 static bool is_absent_parameter(const Scope *s, const char *name)
 {
 	for (; s; s = s->outer)
-		for (size_t i = 0; s->function && i < s->function->n_input; i++)
-			if (!strcmp(s->function->input[i], name))
-				return true;
+		if (get_name(&s->absent, name))
+			return true;
 	return false;
 }
 
@@ -326,7 +329,8 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	where.op = arena_strdup(im->m->arena, node->op_type ? node->op_type : "");
 	const Loc *loc = new_loc(im->m, where), *outer = diag_place;
 	diag_place = loc;
-	if (++im->ninlined > im->max_inlined)
+	im->ninlined += 1 + (int64_t)(node->n_input + node->n_output + node->n_attribute);
+	if (im->ninlined > im->max_inlined)
 		fatal_at(loc, "the functions of the model expand to too many nodes");
 	bool custom = find_custom(im, node);
 	const OnnxFunction *f = custom ? NULL : find_function(im, node);

@@ -15,7 +15,7 @@ static bool has_key(const void *entry, const void *key)
 
 static uint64_t hash_key(const char *key)
 {
-	return hash_bytes(key, strlen(key), 0);
+	return table_hash(key, strlen(key), 0);
 }
 
 void *get_name(const Names *n, const char *key)

@@ -157,14 +157,41 @@ static void compact_message(Skim *s, Message kind, size_t at, size_t end, int de
 
 /* ---- messages -------------------------------------------------------------------------------------------------- */
 
-static void *alloc_message(void *arena, size_t n)
+/* An empty message takes two bytes of the file and some 300 of memory.  Repeats of a field that stands once are merged
+ * by copying, which nothing but this budget ends. */
+enum { MemoryPerByte = 256, MemoryForAll = 1 << 20 };
+
+typedef struct Budget {
+	Arena *arena;
+	size_t left;
+	bool exceeded;
+} Budget;
+
+static void *alloc_message(void *budget, size_t n)
 {
-	return arena_alloc(arena, n);
+	Budget *b = budget;
+	b->exceeded |= n > b->left;
+	if (b->exceeded)
+		return NULL;
+	b->left -= n;
+	return arena_alloc(b->arena, n);
 }
 
-static void free_message(void *arena, void *p)
+static void free_message(void *budget, void *p)
 {
-	(void)arena, (void)p; /* freed with the arena */
+	(void)budget, (void)p; /* freed with the arena */
+}
+
+static OnnxModel *unpack(const Skim *s)
+{
+	Budget budget = {s->arena, MemoryForAll + MemoryPerByte * s->nout, false};
+	ProtobufCAllocator allocator = {alloc_message, free_message, &budget};
+	OnnxModel *model = onnx__model_proto__unpack(&allocator, s->nout, s->out);
+	if (budget.exceeded)
+		fatal_at(s->loc, "not a valid ONNX file: its messages take more than %d times its size", MemoryPerByte);
+	if (!model)
+		fatal_at(s->loc, "not a valid ONNX file: a protobuf message is malformed");
+	return model;
 }
 
 OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t size)
@@ -175,13 +202,10 @@ OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t si
 	if (!size)
 		fatal_at(loc, "the file is empty");
 	compact_message(&s, MsgModel, 0, size, 0);
-	ProtobufCAllocator allocator = {alloc_message, free_message, arena};
 	OnnxFile *f = arena_alloc(arena, sizeof *f);
 	const char *slash = strrchr(path, '/');
 	*f = (OnnxFile){.arena = arena, .path = path, .base = slash ? slash + 1 : path, .bytes = bytes, .size = size};
-	f->model = onnx__model_proto__unpack(&allocator, s.nout, s.out);
-	if (!f->model)
-		fatal_at(loc, "not a valid ONNX file: a protobuf message is malformed");
+	f->model = unpack(&s);
 	f->sparse = s.sparse;
 	return f;
 }

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -195,6 +196,64 @@ uint64_t hash_bytes(const void *data, size_t bytes, uint64_t seed)
 	}
 	h = mix(h, h >> 32);
 	return h ^ (h >> 32);
+}
+
+/* ---- keyed hashing ---------------------------------------------------------------------------------------------- */
+
+/* The kernel draws these bytes for every process: who writes a model cannot choose names that collide. */
+static uint64_t table_key[2];
+
+__attribute__((constructor)) static void draw_table_key(void)
+{
+	const void *random = (const void *)getauxval(AT_RANDOM);
+	if (random)
+		memcpy(table_key, random, sizeof table_key);
+}
+
+static uint64_t rotate(uint64_t x, int by)
+{
+	return x << by | x >> (64 - by);
+}
+
+static void sip_round(uint64_t v[4])
+{
+	v[0] += v[1];
+	v[2] += v[3];
+	v[1] = rotate(v[1], 13) ^ v[0];
+	v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] = rotate(v[0], 32) + v[3];
+	v[2] += v[1];
+	v[3] = rotate(v[3], 21) ^ v[0];
+	v[1] = rotate(v[1], 17) ^ v[2];
+	v[2] = rotate(v[2], 32);
+}
+
+static void sip_word(uint64_t v[4], uint64_t word)
+{
+	v[3] ^= word;
+	sip_round(v);
+	v[0] ^= word;
+}
+
+/* SipHash-1-3 (Aumasson and Bernstein, 2012); the seed is part of the key. */
+uint64_t table_hash(const void *data, size_t bytes, uint64_t seed)
+{
+	uint64_t k0 = table_key[0] ^ seed, k1 = table_key[1], word;
+	uint64_t v[4] = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du, k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u};
+	const char *p = data;
+	size_t left = bytes;
+	for (; left >= sizeof word; p += sizeof word, left -= sizeof word) {
+		memcpy(&word, p, sizeof word);
+		sip_word(v, word);
+	}
+	word = (uint64_t)bytes << 56;
+	if (left) /* little-endian */
+		memcpy(&word, p, left);
+	sip_word(v, word);
+	v[2] ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */

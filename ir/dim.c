@@ -20,7 +20,7 @@ static void check(const Module *m, const char *what)
 
 static uint64_t join_hash(uint64_t h, uint64_t word)
 {
-	return hash_bytes(&word, sizeof word, h);
+	return table_hash(&word, sizeof word, h);
 }
 
 static int max_int(int a, int b)
@@ -307,7 +307,7 @@ static bool same_sym(const void *item, const void *key)
 
 Sym *find_sym(const Module *m, const char *name)
 {
-	return m->dims ? table_find(&m->dims->syms, hash_bytes(name, strlen(name), 0), same_sym, name) : NULL;
+	return m->dims ? table_find(&m->dims->syms, table_hash(name, strlen(name), 0), same_sym, name) : NULL;
 }
 
 const Dim *dim_sym(Module *m, const char *name)
@@ -318,7 +318,7 @@ const Dim *dim_sym(Module *m, const char *name)
 		s = arena_alloc(m->arena, sizeof *s);
 		*s = (Sym){.name = arena_strdup(m->arena, name), .hi = DimMax, .index = m->nsym};
 		PUSH(m->arena, m->syms, m->nsym, m->capsym, s);
-		table_add(m->arena, &m->dims->syms, hash_bytes(name, strlen(name), 0), s);
+		table_add(m->arena, &m->dims->syms, table_hash(name, strlen(name), 0), s);
 	}
 	return dim_of_atom(m, intern_atom(m, AtomSym, s, NULL, NULL));
 }

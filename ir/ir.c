@@ -81,14 +81,14 @@ static bool same_name(const void *item, const void *key)
 
 static NameEntry *find_entry(const struct NameSet *s, const char *text)
 {
-	return table_find(&s->table, hash_bytes(text, strlen(text), 0), same_name, text);
+	return table_find(&s->table, table_hash(text, strlen(text), 0), same_name, text);
 }
 
 static const char *add_name(Module *m, struct NameSet *s, const char *text)
 {
 	NameEntry *e = arena_alloc(m->arena, sizeof *e);
 	*e = (NameEntry){text, 1};
-	table_add(m->arena, &s->table, hash_bytes(text, strlen(text), 0), e);
+	table_add(m->arena, &s->table, table_hash(text, strlen(text), 0), e);
 	return text;
 }
 

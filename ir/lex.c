@@ -15,7 +15,7 @@ typedef struct MapSlot {
 
 static uint64_t hash_name(const char *name)
 {
-	return hash_bytes(name, strlen(name), 0);
+	return table_hash(name, strlen(name), 0);
 }
 
 static uint64_t hash_ptr(const void *p)

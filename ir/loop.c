@@ -21,12 +21,16 @@ static const LType BoolType = {Bool, 1};
 
 /* ---- modules and functions --------------------------------------------------------------------------------------- */
 
-typedef struct KernelKey {
-	uint64_t hash;
-	size_t size;
+typedef struct KernelText {
 	const void *bytes;
+	size_t size;
 	LFunc *fn;
-} KernelKey;
+} KernelText;
+
+typedef struct KernelName {
+	LFunc *fn;
+	int last; /* number of the last kernel that got this name with a number */
+} KernelName;
 
 static LVar *new_lvar(Module *m, const char *name, LType type)
 {
@@ -137,12 +141,28 @@ static const char *fresh_name(LB *b, const char *prefix)
 	return name;
 }
 
+static bool has_kernel_name(const void *item, const void *name)
+{
+	return !strcmp(((const KernelName *)item)->fn->name, name);
+}
+
+static KernelName *kernel_name(const LModule *lm, const char *name)
+{
+	return table_find(&lm->names, table_hash(name, strlen(name), 0), has_kernel_name, name);
+}
+
 LFunc *find_kernel(LModule *lm, const char *name)
 {
-	for (int i = 0; i < lm->nfunc; i++)
-		if (!strcmp(lm->funcs[i]->name, name))
-			return lm->funcs[i];
-	return NULL;
+	const KernelName *k = kernel_name(lm, name);
+	return k ? k->fn : NULL;
+}
+
+void list_kernel(LModule *lm, LFunc *fn)
+{
+	KernelName *k = arena_alloc(lm->m->arena, sizeof *k);
+	*k = (KernelName){fn, 1};
+	table_add(lm->m->arena, &lm->names, table_hash(fn->name, strlen(fn->name), 0), k);
+	PUSH(lm->m->arena, lm->funcs, lm->nfunc, lm->capfunc, fn);
 }
 
 /* ---- canonical form of a kernel ---------------------------------------------------------------------------------- */
@@ -296,21 +316,21 @@ static void put_kernel(Writer *w, const LFunc *fn)
 /* "gemm.avx2" that is taken becomes "gemm.2.avx2", "gemm.3.avx2", ... */
 static const char *unique_name(LModule *lm, const LFunc *fn)
 {
-	if (!find_kernel(lm, fn->name))
+	KernelName *taken = kernel_name(lm, fn->name);
+	if (!taken)
 		return fn->name;
-	size_t n = strlen(fn->name) - (fn->target ? strlen(fn->target) + 1 : 0);
-	const char *end = fn->name + n;
-	long last = 1;
-	for (int i = 0; i < lm->nfunc; i++) {
-		const char *s = lm->funcs[i]->name;
-		if (strncmp(s, fn->name, n) || s[n] != '.')
-			continue;
-		char *rest;
-		long k = strtol(s + n + 1, &rest, 10);
-		if (!strcmp(rest, end) && k > last)
-			last = k;
-	}
-	return arena_printf(lm->m->arena, "%.*s.%ld%s", (int)n, fn->name, last + 1, end);
+	int stem = (int)(strlen(fn->name) - (fn->target ? strlen(fn->target) + 1 : 0));
+	const char *name;
+	do
+		name = arena_printf(lm->m->arena, "%.*s.%d%s", stem, fn->name, ++taken->last, fn->name + stem);
+	while (kernel_name(lm, name));
+	return name;
+}
+
+static bool same_text(const void *item, const void *key)
+{
+	const KernelText *a = item, *b = key;
+	return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
 }
 
 LFunc *finish_kernel(LB *b)
@@ -320,21 +340,19 @@ LFunc *finish_kernel(LB *b)
 		bug("kernel %s: a block is still open", b->fn->name);
 	Writer w = {0};
 	put_kernel(&w, b->fn);
-	uint64_t hash = hash_bytes(w.bytes, w.n, 0);
-	for (int i = 0; i < lm->nkey; i++) {
-		const KernelKey *k = &lm->keys[i];
-		if (k->hash == hash && k->size == w.n && !memcmp(k->bytes, w.bytes, w.n)) {
-			free(w.bytes);
-			return k->fn;
-		}
+	uint64_t hash = table_hash(w.bytes, w.n, 0);
+	const KernelText *known = table_find(&lm->texts, hash, same_text, &(KernelText){w.bytes, w.n, NULL});
+	if (known) {
+		free(w.bytes);
+		return known->fn;
 	}
-	void *bytes = arena_alloc(lm->m->arena, w.n);
-	memcpy(bytes, w.bytes, w.n);
+	KernelText *text = arena_alloc(lm->m->arena, sizeof *text);
+	*text = (KernelText){arena_alloc(lm->m->arena, w.n), w.n, b->fn};
+	memcpy((void *)text->bytes, w.bytes, w.n);
 	free(w.bytes);
 	b->fn->name = unique_name(lm, b->fn);
-	KernelKey key = {.hash = hash, .size = w.n, .bytes = bytes, .fn = b->fn};
-	PUSH(lm->m->arena, lm->keys, lm->nkey, lm->capkey, key);
-	PUSH(lm->m->arena, lm->funcs, lm->nfunc, lm->capfunc, b->fn);
+	table_add(lm->m->arena, &lm->texts, hash, text);
+	list_kernel(lm, b->fn);
 	return b->fn;
 }
 

@@ -157,8 +157,7 @@ typedef struct LModule {
 	Module *m;
 	int nfunc, capfunc;
 	LFunc **funcs; /* callees before callers */
-	int nkey, capkey;
-	struct KernelKey *keys; /* finish_kernel's: contents of the kernels that it added */
+	Table names, texts; /* of the kernels: find_kernel's and finish_kernel's */
 	int nprog, capprog;
 	LFunc **programs; /* one per target, named main.TARGET */
 	/* Shared by all targets, over the symbols' variables: */
@@ -197,6 +196,7 @@ LExpr *lparam(LB *, const char *name); /* an i64 scalar */
 /* Adds the kernel, or returns the one already there with equal text (name apart). */
 LFunc *finish_kernel(LB *);
 LFunc *find_kernel(LModule *, const char *name); /* NULL: none */
+void list_kernel(LModule *, LFunc *); /* its name must be new */
 
 LExpr *li(LB *, int64_t); /* i64 constant */
 LExpr *lconst(LB *, LType, double); /* a number of any element type, all lanes equal; integers keep its low bits */

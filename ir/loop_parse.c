@@ -824,8 +824,7 @@ LModule *parse_loops(Module *m, Lexer *lx)
 	parse_module_parts(&p);
 	for (;;) {
 		if (accept_tok(lx, "kernel")) {
-			LFunc *fn = parse_function(&p, false);
-			PUSH(p.arena, p.lm->funcs, p.lm->nfunc, p.lm->capfunc, fn);
+			list_kernel(p.lm, parse_function(&p, false));
 		} else if (accept_tok(lx, "program")) {
 			LFunc *fn = parse_function(&p, true);
 			PUSH(p.arena, p.lm->programs, p.lm->nprog, p.lm->capprog, fn);

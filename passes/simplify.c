@@ -264,25 +264,49 @@ static bool merge_consts(Module *m)
 	return changed;
 }
 
-/* An earlier equal node is found through the users of the first operand. */
+static uint64_t hash_attr(const Attr *a, uint64_t h)
+{
+	int64_t parts[] = {(int64_t)(uintptr_t)a->dim, a->i};
+	h = table_hash(parts, sizeof parts, h + a->id);
+	h = table_hash(&a->f, sizeof a->f, h);
+	if (a->text)
+		h = table_hash(a->text, strlen(a->text), h);
+	if (a->ints)
+		h = table_hash(a->ints, a->n * sizeof *a->ints, h);
+	return a->dims ? table_hash(a->dims, a->n * sizeof *a->dims, h) : h;
+}
+
+static uint64_t hash_node(const Node *n)
+{
+	const Type *t = &n->out[0]->type;
+	uint64_t h = table_hash(n->in, n->nin * sizeof *n->in, n->op);
+	for (int i = 0; i < n->nattr; i++)
+		h = hash_attr(&n->attrs[i], h);
+	return table_hash(t->dims, t->rank * sizeof *t->dims, h);
+}
+
+static bool is_same_node(const void *item, const void *key)
+{
+	const Node *a = item, *b = key;
+	return a->block == b->block && same_node(a, b);
+}
+
+/* A node is looked up once its operands are merged. */
 static bool merge_nodes(Module *m)
 {
 	bool changed = false;
-	int number = 0;
+	Table seen = {0};
 
-	FOR_ALL_NODES(n, m)
-		n->mark = number++;
 	FOR_ALL_NODES(n, m) {
-		if (n->body || n->nout != 1 || !n->nin || !n->in[0])
+		if (n->body || n->nout != 1 || !n->nin || !n->in[0] || is_unused(n))
 			continue;
-		const Value *x = n->in[0];
-		for (int u = 0; u < x->nuse; u++) {
-			Node *o = x->uses[u].node;
-			if (!o || o == n || o->block != n->block || o->mark >= n->mark || is_unused(o) || !same_node(o, n))
-				continue;
-			replace_uses(m, n->out[0], o->out[0]);
+		uint64_t hash = hash_node(n);
+		const Node *same = table_find(&seen, hash, is_same_node, n);
+		if (same) {
+			replace_uses(m, n->out[0], same->out[0]);
 			changed = true;
-			break;
+		} else {
+			table_add(m->arena, &seen, hash, n);
 		}
 	}
 	return changed;
