@@ -137,7 +137,7 @@ static void emit_tile(Emit *e, LTile *t)
 static LLVMValueRef slice_address(Emit *e, const LArg *a)
 {
 	LLVMValueRef at = a->offset ? emit_expr(e, a->offset) : const_i64_of(e, 0);
-	return LLVMBuildGEP2(e->b, elem_type(e, a->elem, true), a->buf->scratch, &at, 1, "");
+	return LLVMBuildGEP2(e->b, elem_type(e, a->elem, true), buffer_address(e, a->buf), &at, 1, "");
 }
 
 static void emit_call(Emit *e, const LStmt *s)
@@ -347,7 +347,7 @@ static void emit_stmt(Emit *e, const LStmt *s)
 	}
 }
 
-static void emit_statements(Emit *e, const LStmt *from, const LStmt *end)
+void emit_stmts(Emit *e, const LStmt *from, const LStmt *end)
 {
 	for (const LStmt *s = from; s != end; s = s->next) {
 		if (++e->work > MaxWork)
@@ -360,7 +360,7 @@ static void emit_statements(Emit *e, const LStmt *from, const LStmt *end)
 
 void emit_block(Emit *e, const LBlock *block)
 {
-	emit_statements(e, block->first, NULL);
+	emit_stmts(e, block->first, NULL);
 }
 
 /* ---- functions ------------------------------------------------------------------------------------------------- */
@@ -398,7 +398,7 @@ static LLVMValueRef new_function(Emit *e, const char *name, LLVMTypeRef ret, int
 static void open_function(Emit *e, LLVMValueRef f)
 {
 	e->f = f;
-	e->spill = e->inputs = e->outputs = e->error = e->frame = NULL;
+	e->spill = e->inputs = e->outputs = e->error = e->frame = e->syms = NULL;
 	e->work = 0;
 	LLVMPositionBuilderAtEnd(e->allocas, LLVMAppendBasicBlockInContext(e->cx, f, "entry"));
 	e->body = new_label(e, "body");
@@ -490,7 +490,7 @@ static void emit_kernel(Emit *e, LFunc *fn)
 }
 
 /* "in3", "out0", "ws", "weights" */
-static LLVMValueRef program_buffer(Emit *e, const char *name)
+LLVMValueRef program_buffer(Emit *e, const char *name)
 {
 	int number;
 	if (!strcmp(name, "ws"))
@@ -504,12 +504,41 @@ static LLVMValueRef program_buffer(Emit *e, const char *name)
 	bug("%s: parameter %s", e->fn->name, name);
 }
 
-static LLVMValueRef program_scalar(Emit *e, const char *name)
+void bind_syms_from(Emit *e, LLVMValueRef syms)
 {
+	bool late = e->syms || e->lm->nsym > PieceSize;
+	for (int i = 0; i < e->lm->nsym; i++) {
+		LVar *v = e->lm->syms[i];
+		v->number = i;
+		bind_var(v, late ? NULL : load_field(e, syms, (uint64_t)i * sizeof(int64_t), e->i64));
+	}
+	e->syms = late ? syms : NULL;
+}
+
+/* A program's scalars are the symbols, as a rule in their order. */
+static const LVar *program_symbol(Emit *e, const char *name, int guess)
+{
+	if (guess < e->lm->nsym && !strcmp(name, e->lm->syms[guess]->name))
+		return e->lm->syms[guess];
 	for (int i = 0; i < e->lm->nsym; i++)
 		if (!strcmp(name, e->lm->syms[i]->name))
-			return e->lm->syms[i]->scratch;
+			return e->lm->syms[i];
 	bug("%s: parameter %s", e->fn->name, name);
+}
+
+static void bind_program(Emit *e, LFunc *fn)
+{
+	int nscalar = 0;
+	for (int i = 0; i < fn->nparam; i++) {
+		LArg *p = &fn->params[i];
+		if (p->buf) {
+			p->buf->scratch = e->syms ? NULL : program_buffer(e, p->buf->name);
+			continue;
+		}
+		const LVar *s = program_symbol(e, p->e->var->name, nscalar++);
+		p->e->var->number = s->number;
+		bind_var(p->e->var, s->scratch);
+	}
 }
 
 /* ---- programs --------------------------------------------------------------------------------------------------- */
@@ -574,36 +603,32 @@ static LLVMValueRef begin_part(Emit *e, const LFunc *fn, const char *name)
 	return f;
 }
 
-static void bind_frame(Emit *e, const LFunc *fn)
+/* late: symbols and buffers are read where they are needed.  A value that lives from the start to a far use costs LLVM more
+ * than a second read, and a part uses few of them. */
+static void bind_frame(Emit *e, LFunc *fn, bool late)
 {
 	e->inputs = load_field(e, e->frame, offsetof(dcc_frame, in), e->ptr);
 	e->outputs = load_field(e, e->frame, offsetof(dcc_frame, out), e->ptr);
 	e->status = load_field(e, e->frame, offsetof(dcc_frame, status), e->ptr);
 	LLVMValueRef syms = load_field(e, e->frame, offsetof(dcc_frame, syms), e->ptr);
-	for (int i = 0; i < e->lm->nsym; i++)
-		bind_symbol(e, i, syms, i);
-	for (int i = 0; i < fn->nparam; i++) {
-		LArg *p = &fn->params[i];
-		if (p->buf)
-			p->buf->scratch = program_buffer(e, p->buf->name);
-		else
-			bind_var(p->e->var, program_scalar(e, p->e->var->name));
-	}
+	e->syms = late ? syms : NULL;
+	bind_syms_from(e, syms);
+	bind_program(e, fn);
 }
 
 /* The steps of one part; what is let before them is let here again. */
-static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name)
+static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name, bool whole)
 {
 	p->f = begin_part(e, fn, name);
-	bind_frame(e, fn);
+	bind_frame(e, fn, !whole);
 	e->step = p->first;
 	for (const LStmt *s = fn->body.first; s != p->end; s = s->next) {
 		if (s == p->from) {
-			emit_statements(e, s, p->end);
+			emit_stmts(e, s, p->end);
 			break;
 		}
 		if (s->kind == SLet)
-			emit_statements(e, s, s->next);
+			emit_stmts(e, s, s->next);
 	}
 	end_function(e, NULL);
 }
@@ -643,7 +668,7 @@ static LLVMValueRef emit_entry(Emit *e, LFunc *fn, const char *name, Parts *part
 	LLVMBasicBlockRef end = new_label(e, "end");
 	LLVMValueRef from = LLVMBuildAlloca(e->allocas, e->i64, "from");
 	LLVMValueRef args[] = {e->frame, e->worker, e->workers, NULL, e->last};
-	bind_frame(e, fn);
+	bind_frame(e, fn, true);
 	LLVMBuildStore(e->b, e->first, from);
 	for (int i = 0; i < parts->n; i++) { /* before the jumps that name them */
 		parts->items[i].label = new_label(e, "part");
@@ -670,7 +695,7 @@ static LLVMValueRef emit_entry(Emit *e, LFunc *fn, const char *name, Parts *part
 }
 
 /* The step that follows from position `step` on, once the jumps there are taken. */
-static LLVMValueRef emit_next(Emit *e, const LFunc *fn, const char *name)
+static LLVMValueRef emit_next(Emit *e, LFunc *fn, const char *name)
 {
 	LLVMTypeRef types[] = {e->ptr, e->i64};
 	LLVMValueRef f = new_function(e, name, e->i64, 2, types, false);
@@ -678,7 +703,7 @@ static LLVMValueRef emit_next(Emit *e, const LFunc *fn, const char *name)
 	open_function(e, f);
 	no_debug(e);
 	e->frame = LLVMGetParam(f, 0);
-	bind_frame(e, fn);
+	bind_frame(e, fn, true);
 	LLVMValueRef from = LLVMBuildAlloca(e->allocas, e->i64, "from");
 	LLVMBasicBlockRef again = new_label(e, "again"), done = new_label(e, "done");
 	LLVMBuildStore(e->b, LLVMGetParam(f, 1), from);
@@ -708,7 +733,7 @@ static void emit_program(Emit *e, LFunc *fn, int target)
 	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
 	bool whole = parts.n == 1 && !parts.jumps;
 	for (int i = 0; i < parts.n; i++)
-		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i));
+		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i), whole);
 	e->programs[target] = whole ? parts.items[0].f : emit_entry(e, fn, name, &parts);
 	e->nexts[target] = parts.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : LLVMConstNull(e->ptr);
 	int steps = parts.n ? parts.items[parts.n - 1].last : 0;

@@ -28,6 +28,7 @@ typedef struct Emit {
 	LLVMValueRef inputs, outputs; /* dcc_tensor arrays, where indim and outdim look */
 	LLVMValueRef error; /* check() only: its dcc_error */
 	LLVMValueRef frame, first, last; /* programs only */
+	LLVMValueRef syms; /* not NULL: symbols and a program's buffers are read where they are needed, see emit_program */
 	int step; /* steps seen in this program */
 	int nstep; /* steps of the longest program */
 	int work; /* statements emitted in this function: unrolling must end */
@@ -59,12 +60,18 @@ void bind_var(LVar *, LLVMValueRef);
 LLVMBasicBlockRef new_label(Emit *, const char *name);
 void place_label(Emit *, LLVMBasicBlockRef); /* code goes there from now on */
 const char *function_name(const Emit *); /* for messages */
+LLVMValueRef buffer_address(Emit *, const LBuf *);
 
 /* emit.c */
 void emit_functions(Emit *); /* kernels and programs for every target */
+/* LLVM takes more than linear time for a function: long ones are emitted in pieces of this size. */
+enum { PieceSize = 256 }; /* statements, symbols, dims */
+LLVMValueRef program_buffer(Emit *, const char *name); /* its address, read from the frame */
+void bind_syms_from(Emit *, LLVMValueRef syms); /* the module's symbols as an array in memory */
 LLVMValueRef begin_function(Emit *, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *, bool exported);
 void end_function(Emit *, LLVMValueRef result); /* NULL: void */
 void emit_block(Emit *, const LBlock *);
+void emit_stmts(Emit *, const LStmt *from, const LStmt *to);
 LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
 const char *kernel_name(Emit *, const LFunc *, const Target *); /* of its symbol, behind the model's name and a dot */
 

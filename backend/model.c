@@ -88,16 +88,15 @@ static LLVMValueRef input_table(Emit *e)
 {
 	const Func *fn = e->m->main;
 	LLVMValueRef *items = new_items(e, fn->nparam);
-	for (int i = 0; i < fn->nparam; i++) {
-		State state = {0}, s;
-		int other = -1;
-		for (int o = 0; o < fn->body.nyield; o++)
-			if (state_of_output(e->m, fn->body.yields[o], &s) && s.input == i) {
-				state = s;
-				other = o;
-			}
-		items[i] = port(e, fn->params[i]->name, &fn->params[i]->type, other, &state);
-	}
+	State *states = arena_alloc(e->m->arena, (size_t)fn->nparam * sizeof *states), s;
+	int *partner = arena_alloc(e->m->arena, (size_t)fn->nparam * sizeof *partner); /* its number plus one */
+	for (int o = 0; o < fn->body.nyield; o++)
+		if (state_of_output(e->m, fn->body.yields[o], &s)) {
+			states[s.input] = s;
+			partner[s.input] = o + 1;
+		}
+	for (int i = 0; i < fn->nparam; i++)
+		items[i] = port(e, fn->params[i]->name, &fn->params[i]->type, partner[i] - 1, &states[i]);
 	return table_of(e, "inputs", fn->nparam, items);
 }
 
@@ -222,59 +221,118 @@ static LLVMValueRef param(Emit *e, unsigned i)
 	return LLVMGetParam(e->f, i);
 }
 
-/* Symbols as the function's `syms` array holds them. */
-static void bind_syms_from(Emit *e, LLVMValueRef syms)
+/* A function over n items, which may be emitted as several: emit() does [from, to). */
+typedef struct Piece {
+	const char *name;
+	LLVMTypeRef ret;
+	int nparam;
+	LLVMTypeRef params[4];
+	int n, size; /* items in all, and of a piece at most */
+	void (*emit)(Emit *, int from, int to);
+	LLVMValueRef result; /* NULL: void; else what a function returns that found nothing wrong */
+} Piece;
+
+static LLVMValueRef emit_piece(Emit *e, const Piece *p, const char *name, int from, int to)
 {
-	for (int i = 0; i < e->lm->nsym; i++)
-		bind_var(e->lm->syms[i], load_field(e, syms, (uint64_t)i * sizeof(int64_t), e->i64));
+	LLVMValueRef f = begin_function(e, name, p->ret, p->nparam, p->params, false);
+	p->emit(e, from, to);
+	end_function(e, p->result);
+	return f;
 }
 
-static void bind_symbol(Emit *e, int i)
+/* Returns what the piece returns, if that is not p->result. */
+static void call_piece(Emit *e, const Piece *p, LLVMValueRef piece)
 {
-	const LExpr *x = e->lm->bind[i];
-	LLVMValueRef v = x ? emit_expr(e, x) : const_i64_of(e, e->m->syms[i]->lo);
-	bind_var(e->lm->syms[i], v);
-	store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), v);
+	LLVMValueRef args[4];
+	LLVMGetParams(e->f, args);
+	LLVMValueRef got = LLVMBuildCall2(e->b, LLVMGlobalGetValueType(piece), piece, args, (unsigned)p->nparam, "");
+	if (!p->result)
+		return;
+	LLVMBasicBlockRef fail = new_label(e, "fail"), pass = new_label(e, "pass");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, got, p->result, ""), pass, fail);
+	place_label(e, fail);
+	LLVMBuildRet(e->b, got);
+	place_label(e, pass);
+}
+
+/* One function, or one that calls pieces. */
+static LLVMValueRef emit_in_pieces(Emit *e, const Piece *p)
+{
+	LLVMValueRef *pieces = NULL;
+	int n = 0, cap = 0;
+	if (p->n <= p->size)
+		return emit_piece(e, p, p->name, 0, p->n);
+	for (int from = 0; from < p->n; from += p->size) {
+		int to = p->n - from < p->size ? p->n : from + p->size;
+		LLVMValueRef f = emit_piece(e, p, arena_printf(e->m->arena, "%s.%d", p->name, n), from, to);
+		PUSH(e->m->arena, pieces, n, cap, f);
+	}
+	LLVMValueRef f = begin_function(e, p->name, p->ret, p->nparam, p->params, false);
+	for (int i = 0; i < n; i++)
+		call_piece(e, p, pieces[i]);
+	end_function(e, p->result);
+	return f;
+}
+
+static void bind_some(Emit *e, int from, int to)
+{
+	e->inputs = param(e, 0);
+	for (int i = from; i < to; i++) {
+		const LExpr *x = e->lm->bind[i];
+		LLVMValueRef v = x ? emit_expr(e, x) : const_i64_of(e, e->m->syms[i]->lo);
+		bind_var(e->lm->syms[i], v);
+		store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), v);
+	}
 }
 
 static LLVMValueRef emit_bind(Emit *e)
 {
-	LLVMTypeRef types[] = {e->ptr, e->ptr};
-	LLVMValueRef f = begin_function(e, arena_printf(e->m->arena, "%s.bind", e->m->name), e->void_type, 2, types, false);
-	e->inputs = param(e, 0);
 	for (int i = 0; i < e->lm->nsym; i++)
 		bind_var(e->lm->syms[i], NULL);
-	for (int i = 0; i < e->lm->nsym - 1; i++)
-		bind_symbol(e, i);
-	end_function(e, NULL);
-	return f;
+	return emit_in_pieces(e, &(Piece){.name = arena_printf(e->m->arena, "%s.bind", e->m->name), .ret = e->void_type,
+	                                  .nparam = 2, .params = {e->ptr, e->ptr}, .n = e->lm->nsym - 1, .size = PieceSize,
+	                                  .emit = bind_some});
 }
 
-static LLVMValueRef emit_check_function(Emit *e)
+static void check_some(Emit *e, int from, int to)
 {
-	LLVMTypeRef types[] = {e->ptr, e->ptr, e->ptr, e->ptr};
-	LLVMValueRef f = begin_function(e, arena_printf(e->m->arena, "%s.check", e->m->name), e->i32, 4, types, false);
+	const LStmt *first = e->lm->checks.first, *end;
 	e->inputs = param(e, 0);
 	e->outputs = param(e, 1);
 	e->error = param(e, 3);
 	bind_syms_from(e, param(e, 2));
-	emit_block(e, &e->lm->checks);
-	end_function(e, int_const(e->i32, DCC_OK));
-	return f;
+	for (int i = 0; i < from; i++)
+		first = first->next;
+	end = first;
+	for (int i = from; i < to; i++)
+		end = end->next;
+	emit_stmts(e, first, end);
+}
+
+static LLVMValueRef emit_check_function(Emit *e)
+{
+	int n = 0;
+	for (const LStmt *s = e->lm->checks.first; s; s = s->next)
+		n++;
+	return emit_in_pieces(e, &(Piece){.name = arena_printf(e->m->arena, "%s.check", e->m->name), .ret = e->i32, .nparam = 4,
+	                                  .params = {e->ptr, e->ptr, e->ptr, e->ptr}, .n = n, .size = PieceSize,
+	                                  .emit = check_some, .result = int_const(e->i32, DCC_OK)});
+}
+
+static void output_dims_of_some(Emit *e, int from, int to)
+{
+	bind_syms_from(e, param(e, 0));
+	for (int i = from * MaxRank; i < to * MaxRank; i++) {
+		const LExpr *x = e->lm->outdims[i];
+		store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), x ? emit_expr(e, x) : const_i64_of(e, 0));
+	}
 }
 
 static LLVMValueRef emit_output_dims(Emit *e)
 {
-	LLVMTypeRef types[] = {e->ptr, e->ptr};
-	const char *name = arena_printf(e->m->arena, "%s.output_dims", e->m->name);
-	LLVMValueRef f = begin_function(e, name, e->void_type, 2, types, false);
-	bind_syms_from(e, param(e, 0));
-	for (int i = 0; i < e->lm->nout * MaxRank; i++) {
-		const LExpr *x = e->lm->outdims[i];
-		store_field(e, param(e, 1), (uint64_t)i * sizeof(int64_t), x ? emit_expr(e, x) : const_i64_of(e, 0));
-	}
-	end_function(e, NULL);
-	return f;
+	return emit_in_pieces(e, &(Piece){.name = arena_printf(e->m->arena, "%s.output_dims", e->m->name), .ret = e->void_type,
+	                                  .nparam = 2, .params = {e->ptr, e->ptr}, .n = e->lm->nout,
+	                                  .size = PieceSize / MaxRank, .emit = output_dims_of_some});
 }
 
 /* The value of a size as a double, divisions unrounded; *wraps where a part of it may leave the range of an i64. */

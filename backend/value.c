@@ -361,9 +361,14 @@ static LLVMValueRef emit_const(Emit *e, const LExpr *x)
 
 /* ---- memory ---------------------------------------------------------------------------------------------------- */
 
+LLVMValueRef buffer_address(Emit *e, const LBuf *buf)
+{
+	return buf->scratch ? buf->scratch : program_buffer(e, buf->name);
+}
+
 LLVMValueRef emit_address(Emit *e, const LBuf *buf, LLVMValueRef idx)
 {
-	return LLVMBuildGEP2(e->b, elem_type(e, buf->elem, true), buf->scratch, &idx, 1, "");
+	return LLVMBuildGEP2(e->b, elem_type(e, buf->elem, true), buffer_address(e, buf), &idx, 1, "");
 }
 
 static LLVMValueRef from_memory(Emit *e, DType t, LLVMValueRef v)
@@ -498,14 +503,18 @@ static LLVMValueRef emit_tensor_dim(Emit *e, const LExpr *x)
 
 /* ---- expressions ----------------------------------------------------------------------------------------------- */
 
+static LLVMValueRef emit_ref(Emit *e, const LVar *v)
+{
+	if (!v->scratch && !e->syms)
+		bug("%s: %s is read before it is bound", function_name(e), v->name);
+	return v->scratch ? v->scratch : load_field(e, e->syms, (uint64_t)v->number * sizeof(int64_t), e->i64);
+}
+
 static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)
 {
 	switch (x->op) {
 	case LConst: return emit_const(e, x);
-	case LRef:
-		if (!x->var->scratch)
-			bug("%s: %s is read before it is bound", function_name(e), x->var->name);
-		return x->var->scratch;
+	case LRef: return emit_ref(e, x->var);
 	case LIota: return iota(elem_type(e, x->type.elem, false), is_float(x->type.elem));
 	case LFailed: return LLVMBuildIsNotNull(e->b, LLVMBuildLoad2(e->b, e->i64, e->status, ""), "");
 	case LLoad: return emit_load(e, x);

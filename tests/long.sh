@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# A program of more steps, inputs, outputs and symbols than one function of the object holds: the pieces compute what the
+# evaluator does.
+# usage: long.sh BUILD
+set -u
+build=$(cd "$1" && pwd)
+source "$PWD/tests/expect.bash"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 1
+many=300
+
+params='' results='' returned=''
+for ((i = 0; i < many; i++)); do
+	params+="%x$i: i64[s$i], %z$i: i64[s$i], "
+	results+="y$i: i64[2*s$i], "
+	returned+="%o$i, "
+done
+{
+	printf 'dcc-ir 1 stage import\nmodel long\n'
+	for ((i = 0; i < many; i++)); do
+		printf 'sym s%d in 0..9\nconst @c%d: i64[] = [%d]\n' $i $i $((i * 7))
+	done
+	printf 'func @main(%s) -> (%s) {\n' "${params%, }" "${results%, }"
+	for ((i = 0; i < many; i++)); do
+		printf '%%a%d: i64[s%d] = add %%x%d, @c%d\n%%b%d: i64[s%d] = mul %%a%d, %%z%d\n' $i $i $i $i $i $i $i $i
+		printf '%%o%d: i64[2*s%d] = concat %%b%d, %%a%d\n' $i $i $i $i
+	done
+	printf 'return %s\n}\n' "${returned%, }"
+} >long.ir
+
+sizes=()
+for ((i = 0; i < many; i++)); do sizes+=(-D "s$i=$((i % 10))"); done
+mkdir code oracle
+expect 0 '' "$build/dcc-run" long.ir --random 1 "${sizes[@]}" --save code
+expect 0 '' "$build/dcc-run" long.ir --random 1 "${sizes[@]}" --save oracle --oracle
+expect 0 '' diff -r code oracle
+[ "$(find code -name 'output_*' | wc -l)" = $many ] || failed=$((failed + 1))
+
+echo "long: $checks checks, $failed failed"
+[ $failed = 0 ]
