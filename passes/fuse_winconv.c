@@ -29,23 +29,33 @@ static bool is_add(const Node *n)
 	return n && n->op == OpAdd;
 }
 
-static int collect_products(Module *m, Value *v, const Type *type, Node **products, int n)
+/* The products that `sum` adds up, from left to right; -1: something else is added, or there are too many. */
+static int collect_products(Module *m, const Node *sum, Node **products)
 {
-	Node *d = v->def;
-	double start;
+	const Type *type = &sum->out[0]->type;
+	Value *left[2 * MaxTaps + 1]; /* of the sum, the next one last */
+	int nleft = 0, n = 0;
 
-	if (n >= 0 && uniform_value(v, &start) && start == 0) /* what the sum begins with */
-		return n;
-	if (!d || !type_equal(&v->type, type) || n < 0)
-		return -1;
-	if (is_add(d) && v->nuse == 1) {
-		n = collect_products(m, d->in[0], type, products, n);
-		return n < 0 ? n : collect_products(m, d->in[1], type, products, n);
+	left[nleft++] = sum->in[1];
+	left[nleft++] = sum->in[0];
+	while (nleft) {
+		Value *v = left[--nleft];
+		Node *d = v->def;
+		double start;
+		if (uniform_value(v, &start) && start == 0) /* what the sum begins with */
+			continue;
+		if (!d || !type_equal(&v->type, type) || v->nuse != 1)
+			return -1;
+		if (is_add(d) && nleft <= 2 * MaxTaps - 1) {
+			left[nleft++] = d->in[1];
+			left[nleft++] = d->in[0];
+		} else if (d->op == OpMul && n < MaxTaps) {
+			products[n++] = d;
+		} else {
+			return -1;
+		}
 	}
-	if (d->op != OpMul || v->nuse != 1 || n == MaxTaps)
-		return -1;
-	products[n] = d;
-	return n + 1;
+	return n;
 }
 
 /* Operand i of every product as a view, with a k axis: the bases must be in arithmetic progression. */
@@ -100,9 +110,7 @@ static bool contraction_of_taps(Module *m, Node *n, Contraction *c)
 	if (!is_add(n) || is_add(only_user(n->out[0])))
 		return false;
 	p = arena_alloc(m->arena, MaxTaps * sizeof *p);
-	count = collect_products(m, n->in[0], &n->out[0]->type, p, 0);
-	if (count >= 0)
-		count = collect_products(m, n->in[1], &n->out[0]->type, p, count);
+	count = collect_products(m, n, p);
 	if (count < 2)
 		return false;
 	View a;
