@@ -27,6 +27,8 @@ void write_text(Module *, const char *path, const void *text, size_t n); /* like
 /* In two steps, for files that appear together or not at all: written beside its place, then put there. */
 typedef struct Out Out;
 Out *hold_header(LModule *, const EmitOptions *, const char *path);
+Out *begin_text(Module *, const char *path); /* fails before anything else is written */
+void end_text(Out *, const void *text, size_t n); /* writes and publishes it */
 Out *hold_text(Module *, const char *path, const void *text, size_t n);
 void publish_output(Out *);
 /* The object without weights in memory (for dcc-run), malloc'ed; and the weights alone, malloc'ed, aligned to 64. */

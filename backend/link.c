@@ -2,8 +2,8 @@
  *
  * The result holds the model and all of libdcc.a, so it needs nothing but libc, and exports NAME_model, NAME_run,
  * NAME_workspace_size and the dcc_ functions.  -Bsymbolic: the model calls the library inside, also in a program
- * that has its own.  Object and result are temporary files next to the output, removed on every error, and the
- * result is renamed.
+ * that has its own.  Object and result lie in a temporary folder of the user's own next to the output, removed on
+ * every error, and the result is renamed.
  */
 #include <errno.h>
 #include <limits.h>
@@ -98,8 +98,11 @@ void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, int nl
 	const Loc loc = {.file = arena_strdup(arena, path)};
 	check_writable(arena, path, &loc);
 	const char *library = find_library(arena), *plain = plain_path(arena, path);
-	const char *object = arena_printf(arena, "%s.%ld.o", plain, (long)getpid());
-	const char *linked = arena_printf(arena, "%s.%ld.so", plain, (long)getpid());
+	const char *folder = make_temporary_folder(arena, plain);
+	if (!folder)
+		fatal_at(&loc, "cannot write: %s", strerror(errno));
+	const char *object = arena_printf(arena, "%s/model.o", folder);
+	const char *linked = arena_printf(arena, "%s/model.so", folder);
 	const char *const first[] = {
 		linker ? linker : "cc", "-shared", "-o", linked, "-Xlinker", "-Bsymbolic", "-Xlinker",
 		arena_printf(arena, "-soname=%s", file_name(plain)), object, "-Xlinker", "--whole-archive", library, "-Xlinker", "--no-whole-archive", "-pthread",
@@ -117,7 +120,9 @@ void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, int nl
 	run_linker(argv, &loc);
 	if (rename(linked, path))
 		fatal_at(&loc, "cannot write: %s", strerror(errno));
+	unlink(object);
+	rmdir(folder);
 	diag_keep(linked);
 	diag_keep(object);
-	unlink(object);
+	diag_keep(folder);
 }

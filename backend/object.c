@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
+#include <llvm-c/ErrorHandling.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
@@ -42,8 +43,15 @@ static const char pipeline[] =
 
 /* ---- LLVM ------------------------------------------------------------------------------------------------------ */
 
+static void llvm_gives_up(const char *reason)
+{
+	fatal_at(NULL, "LLVM: %s", reason);
+}
+
 static LLVMTargetMachineRef new_machine(void)
 {
+	diag_abort_means("out of memory"); /* of an operator new in LLVM, which nobody catches */
+	LLVMInstallFatalErrorHandler(llvm_gives_up);
 	LLVMInitializeX86TargetInfo();
 	LLVMInitializeX86Target();
 	LLVMInitializeX86TargetMC();
@@ -103,12 +111,15 @@ static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetM
 	verify_llvm(e->mod, "after optimisation");
 }
 
-static void free_llvm(Emit *e)
+static void free_llvm(Emit *e, LLVMTargetMachineRef machine)
 {
 	LLVMDisposeBuilder(e->b);
 	LLVMDisposeBuilder(e->allocas);
 	LLVMDisposeModule(e->mod);
 	LLVMContextDispose(e->cx);
+	LLVMDisposeTargetMachine(machine);
+	LLVMResetFatalErrorHandler();
+	diag_abort_means(NULL);
 }
 
 static void *copy_bytes(Arena *arena, const void *bytes, size_t size)
@@ -131,8 +142,7 @@ static uint8_t *generate(LModule *lm, const EmitOptions *opt, LLVMCodeGenFileTyp
 	*size = LLVMGetBufferSize(buffer);
 	uint8_t *bytes = copy_bytes(lm->m->arena, LLVMGetBufferStart(buffer), *size);
 	LLVMDisposeMemoryBuffer(buffer);
-	free_llvm(&e);
-	LLVMDisposeTargetMachine(machine);
+	free_llvm(&e, machine);
 	return bytes;
 }
 
@@ -164,12 +174,7 @@ static Out open_output(Arena *arena, const char *path)
 	if (arena_maps(arena, path))
 		fatal_at(&(Loc){.file = o.path}, "cannot write: the model's data are in this file");
 	bool special = !stat(path, &st) && !S_ISREG(st.st_mode);
-	if (!special) {
-		o.temp = arena_printf(arena, "%s.%ld.tmp", path, (long)getpid());
-		diag_remove_on_error(o.temp);
-	}
-	int fd = special ? open(path, O_WRONLY | O_CLOEXEC)
-	                 : open(o.temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int fd = special ? open(path, O_WRONLY | O_CLOEXEC) : open_temporary(arena, path, &o.temp);
 	o.f = fd < 0 ? NULL : fdopen(fd, "wb");
 	if (!o.f)
 		output_failed(&o, errno);
@@ -432,10 +437,22 @@ void emit_object_memory(LModule *lm, const EmitOptions *opt, void **bytes, size_
 	memcpy(*bytes, obj, *size);
 }
 
-Out *hold_text(Module *m, const char *path, const void *text, size_t n)
+Out *begin_text(Module *m, const char *path)
 {
 	Out *o = arena_alloc(m->arena, sizeof *o);
 	*o = open_output(m->arena, path);
+	return o;
+}
+
+void end_text(Out *o, const void *text, size_t n)
+{
+	write_output(o, text, n);
+	close_output(o);
+}
+
+Out *hold_text(Module *m, const char *path, const void *text, size_t n)
+{
+	Out *o = begin_text(m, path);
 	write_output(o, text, n);
 	flush_output(o);
 	return o;
@@ -462,7 +479,6 @@ void emit_llvm(LModule *lm, const EmitOptions *opt, const char *path)
 	size_t size = strlen(printed);
 	void *text = copy_bytes(lm->m->arena, printed, size);
 	LLVMDisposeMessage(printed);
-	free_llvm(&e);
-	LLVMDisposeTargetMachine(machine);
+	free_llvm(&e, machine);
 	write_text(lm->m, path, text, size);
 }

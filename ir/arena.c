@@ -24,8 +24,9 @@ typedef struct Chunk {
 } Chunk;
 
 typedef struct Mapping {
-	struct Mapping *next;
-	void *base;
+	struct Mapping *next; /* of the arena */
+	struct Mapping *older; /* of all mappings of the thread */
+	char *base;
 	size_t bytes;
 	dev_t device; /* of the file */
 	ino_t inode;
@@ -37,6 +38,8 @@ struct Arena {
 	size_t next_bytes;
 	Mapping *mappings;
 };
+
+static _Thread_local Mapping *newest; /* whose older ones are all that there are */
 
 static Chunk *new_chunk(size_t bytes)
 {
@@ -56,12 +59,30 @@ Arena *new_arena(void)
 	return a;
 }
 
+static void unmap(Mapping *m)
+{
+	Mapping **at = &newest;
+	while (*at && *at != m)
+		at = &(*at)->older;
+	if (*at)
+		*at = m->older;
+	munmap(m->base, m->bytes);
+}
+
+const char *mapped_file_at(const void *p)
+{
+	for (const Mapping *m = newest; m; m = m->older)
+		if ((const char *)p >= m->base && (const char *)p < m->base + m->bytes)
+			return m->path;
+	return NULL;
+}
+
 void free_arena(Arena *a)
 {
 	if (!a)
 		return;
 	for (Mapping *m = a->mappings; m; m = m->next)
-		munmap(m->base, m->bytes);
+		unmap(m);
 	for (Chunk *c = a->head, *next; c; c = next) {
 		next = c->next;
 		free(c);
@@ -273,8 +294,8 @@ static void *map_descriptor(Arena *a, int fd, const char *path, const struct sta
 		return NULL;
 	}
 	Mapping *m = arena_alloc(a, sizeof *m);
-	*m = (Mapping){a->mappings, base, whole, st->st_dev, st->st_ino, arena_strdup(a, path)};
-	a->mappings = m;
+	*m = (Mapping){a->mappings, newest, base, whole, st->st_dev, st->st_ino, arena_strdup(a, path)};
+	a->mappings = newest = m;
 	return base;
 }
 

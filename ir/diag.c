@@ -4,9 +4,12 @@
  */
 #include "ir.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MaxRemoved = 8, MaxMessage = 4096 };
@@ -15,7 +18,8 @@ _Thread_local jmp_buf *diag_recover;
 _Thread_local FILE *diag_stream;
 _Thread_local const Loc *diag_place;
 static _Thread_local int errors;
-static _Thread_local char *volatile removed[MaxRemoved];
+static _Thread_local char *volatile removed[MaxRemoved]; /* in the order of their creation */
+static const char *volatile abort_means;
 
 static FILE *stream(void)
 {
@@ -75,17 +79,30 @@ static void report(const Loc *l, const char *word, bool always, const char *fmt,
 static void forget(int i)
 {
 	char *name = removed[i];
+	for (; i < MaxRemoved - 1; i++)
+		removed[i] = removed[i + 1];
 	removed[i] = NULL;
 	free(name);
 }
 
+static void forget_all(void)
+{
+	while (removed[0])
+		forget(0);
+}
+
+/* The last first: a folder after what lies in it. */
+static void remove_files(void)
+{
+	for (int i = MaxRemoved - 1; i >= 0; i--)
+		if (removed[i] && unlink(removed[i]))
+			rmdir(removed[i]);
+}
+
 static void clean_up(void)
 {
-	for (int i = 0; i < MaxRemoved; i++) {
-		if (removed[i])
-			unlink(removed[i]);
-		forget(i);
-	}
+	remove_files();
+	forget_all();
 }
 
 static _Noreturn void leave(void)
@@ -140,6 +157,7 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 {
 	char text[MaxMessage];
 	va_list args;
+	abort_means = NULL;
 	fflush(stdout);
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
@@ -152,49 +170,117 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 	abort();
 }
 
+/* Takes the name. */
+static void remember(char *name)
+{
+	int i = 0;
+	if (!name)
+		fatal_at(NULL, "out of memory");
+	while (i < MaxRemoved && removed[i])
+		i++;
+	if (i == MaxRemoved)
+		bug("more than %d files to remove on error", MaxRemoved);
+	removed[i] = name;
+}
+
 void diag_remove_on_error(const char *path)
 {
-	if (!path) {
-		for (int i = 0; i < MaxRemoved; i++)
-			forget(i);
-		return;
-	}
-	for (int i = 0; i < MaxRemoved; i++) {
-		if (removed[i])
-			continue;
-		removed[i] = strdup(path);
-		if (!removed[i])
-			fatal_at(NULL, "out of memory");
-		return;
-	}
-	bug("more than %d files to remove on error", MaxRemoved);
+	if (path)
+		remember(strdup(path));
+	else
+		forget_all();
 }
 
 void diag_keep(const char *path)
 {
-	for (int i = 0; i < MaxRemoved; i++) {
-		if (!removed[i] || strcmp(removed[i], path))
-			continue;
-		forget(i);
-		return;
-	}
+	for (int i = 0; i < MaxRemoved && removed[i]; i++)
+		if (!strcmp(removed[i], path)) {
+			forget(i);
+			return;
+		}
 }
 
-static void on_signal(int number)
+/* ---- temporary files ---------------------------------------------------------------------------------------------- */
+
+/* No signal comes between the creation and the note that the file must go. */
+static int make_temporary(Arena *a, const char *path, bool folder, const char **name)
 {
-	for (int i = 0; i < MaxRemoved; i++)
-		if (removed[i])
-			unlink(removed[i]);
+	char *text = strdup(arena_printf(a, "%s.XXXXXX", path));
+	sigset_t all, old;
+	if (!text)
+		fatal_at(NULL, "out of memory");
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	int fd = folder ? -!mkdtemp(text) : mkostemp(text, O_CLOEXEC), why = errno;
+	*name = arena_strdup(a, text);
+	if (fd >= 0)
+		remember(text);
+	else
+		free(text);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	errno = why;
+	return fd;
+}
+
+int open_temporary(Arena *a, const char *path, const char **name)
+{
+	int fd = make_temporary(a, path, false, name);
+	mode_t mask = umask(0);
+	umask(mask);
+	if (fd >= 0)
+		fchmod(fd, 0666 & ~mask);
+	return fd;
+}
+
+const char *make_temporary_folder(Arena *a, const char *path)
+{
+	const char *name;
+	return make_temporary(a, path, true, &name) < 0 ? NULL : name;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------------ */
+
+void diag_abort_means(const char *message)
+{
+	abort_means = message;
+}
+
+/* In a signal handler: nothing but system calls. */
+static _Noreturn void leave_with(const char *file, const char *message)
+{
+	const char *const parts[] = {file, file ? ": " : "error: ", message, "\n"};
+	remove_files();
+	for (size_t i = file ? 0 : 1; i < sizeof parts / sizeof *parts; i++)
+		if (write(2, parts[i], strlen(parts[i])) < 0)
+			break;
+	_exit(1);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	const char *file = number == SIGBUS ? mapped_file_at(info->si_addr) : NULL;
+	if (file)
+		leave_with(file, "the file got shorter while it was read");
+	if (number == SIGABRT && abort_means)
+		leave_with(NULL, abort_means);
+	remove_files();
 	raise(number); /* SA_RESETHAND: the default action, once this returns */
 }
 
+/* All that end a process, also by a stack that is full. */
 void diag_catch_signals(void)
 {
-	static const int ends[] = {SIGHUP, SIGINT, SIGTERM, SIGPIPE};
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-		struct sigaction old, act = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
-		if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN)
-			sigaction(ends[i], &act, NULL);
+	static const int others[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH, SIGXFSZ};
+	static char stack[1 << 16];
+	sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+	for (int number = 1; number <= SIGRTMAX; number++) {
+		struct sigaction old, act = {.sa_sigaction = on_signal, .sa_flags = SA_RESETHAND | SA_SIGINFO | SA_ONSTACK};
+		bool ends = true;
+		for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+			ends &= number != others[i];
+		if (ends && !sigaction(number, NULL, &old) && old.sa_handler == SIG_DFL)
+			sigaction(number, &act, NULL);
 	}
 	signal(SIGXFSZ, SIG_IGN); /* a file that gets too large is an error of its write */
 }

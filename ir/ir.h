@@ -74,8 +74,15 @@ extern _Thread_local const Loc *diag_place;
 /* A file to be removed when the process leaves by an error; NULL forgets it.  At most 8. */
 void diag_remove_on_error(const char *path);
 void diag_keep(const char *path);
-/* Signals that end the program remove those files first.  Called by programs, once. */
+/* A new file or folder of a name that nobody can guess, beside `path`; removed on error unless diag_keep()s it.  Negative
+ * or NULL: errno. */
+int open_temporary(Arena *, const char *path, const char **name);
+const char *make_temporary_folder(Arena *, const char *path);
+/* Signals that end the program remove those files first; a mapped file that got shorter is an error.  Called by programs,
+ * once. */
 void diag_catch_signals(void);
+/* What an abort of a library that cannot say more means, while it runs; NULL: a bug. */
+void diag_abort_means(const char *message);
 void diag_reset(void); /* forgets the count; for tests */
 
 /* ---- types -------------------------------------------------------------------------------------------------------- */
@@ -520,6 +527,7 @@ void table_add(Arena *, Table *, uint64_t hash, void *item); /* the item must be
 /* Reads or maps a whole regular file; size limit; NUL follows the bytes.  NULL: message in errno. */
 const void *map_file(Arena *, const char *path, size_t *bytes);
 bool arena_maps(const Arena *, const char *path); /* is this one of its mapped files */
+const char *mapped_file_at(const void *); /* of any arena; NULL: there is none.  May be called by a signal handler */
 const char *arena_mapped(const Arena *, int i); /* its mapped files, each path once; NULL: no more */
 
 #endif

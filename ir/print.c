@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -342,11 +343,9 @@ static OutFile open_out(Module *m, const char *path)
 {
 	struct stat st;
 	OutFile o = {.path = path, .part = path};
-	if (stat(path, &st) || S_ISREG(st.st_mode)) {
-		o.part = arena_printf(m->arena, "%s.%ld.part", path, (long)getpid());
-		diag_remove_on_error(o.part);
-	}
-	o.f = fopen(o.part, "wb");
+	bool special = !stat(path, &st) && !S_ISREG(st.st_mode);
+	int fd = special ? open(path, O_WRONLY | O_CLOEXEC) : open_temporary(m->arena, path, &o.part);
+	o.f = fd < 0 ? NULL : fdopen(fd, "wb");
 	if (!o.f)
 		fail_write(path);
 	return o;

@@ -30,7 +30,7 @@ static bool is_add(const Node *n)
 }
 
 /* The products that `sum` adds up, from left to right; -1: something else is added, or there are too many. */
-static int collect_products(Module *m, const Node *sum, Node **products)
+static int collect_products(const Node *sum, Node **products)
 {
 	const Type *type = &sum->out[0]->type;
 	Value *left[2 * MaxTaps + 1]; /* of the sum, the next one last */
@@ -110,7 +110,7 @@ static bool contraction_of_taps(Module *m, Node *n, Contraction *c)
 	if (!is_add(n) || is_add(only_user(n->out[0])))
 		return false;
 	p = arena_alloc(m->arena, MaxTaps * sizeof *p);
-	count = collect_products(m, n, p);
+	count = collect_products(n, p);
 	if (count < 2)
 		return false;
 	View a;

@@ -556,20 +556,18 @@ static Out *hold_depend(const Options *o, Module *m, const char *output, const c
 }
 
 /* Once it is whole. */
-static void write_report_file(const Options *o, Module *m)
+static void write_report_file(const Options *o, Out *out)
 {
 	char *text = NULL;
-	size_t n = 0, length = o->report ? strlen(o->report) : 0;
-	FILE *f = o->report ? open_memstream(&text, &n) : NULL;
+	size_t n = 0, length = strlen(o->report);
+	FILE *f = open_memstream(&text, &n);
 
-	if (!o->report)
-		return;
 	if (!f)
 		fatal_at(NULL, "out of memory");
 	write_report(o->pass.report, f, length > 5 && !strcmp(o->report + length - 5, ".json"));
 	if (fclose(f))
 		fatal_at(NULL, "out of memory");
-	write_text(m, o->report, text, n);
+	end_text(out, text, n);
 	free(text);
 }
 
@@ -613,12 +611,12 @@ static void compile(Options *o, Module *m)
 	run_passes(m, &o->pass);
 	if (o->mode != EmitIr && !m->loops)
 		usage_error("--passes=%s does not end in loop IR: add --emit=ir", o->pass.only ? o->pass.only : "");
-	Out *held = rule ? hold_depend(o, m, path, rule) : NULL;
-	if (text)
-		write_report_file(o, m);
+	Out *held = rule ? hold_depend(o, m, path, rule) : NULL, *report = o->report ? begin_text(m, o->report) : NULL;
+	if (report && text)
+		write_report_file(o, report);
 	write_output(o, m);
-	if (!text) /* the size of the code is known now */
-		write_report_file(o, m);
+	if (report && !text) /* the size of the code is known now */
+		write_report_file(o, report);
 	if (held)
 		publish_output(held);
 	free_module(m);
