@@ -934,6 +934,22 @@ static const char *run_needed(Env *env, const NodeList *order, Value *v, Tensor 
 	return take_value(env, v, out);
 }
 
+/* Constants may share long expressions that are evaluated anew for each: what all may take is bounded by what they are made of. */
+static const char *charge(Module *m, const NodeList *order)
+{
+	enum { PerByte = 64, ForAll = 8 }; /* ForAll: gigabytes */
+	double limit = (double)ForAll * (1 << 30) + (double)PerByte * (double)m->const_bytes;
+	for (int64_t i = 0; i < order->count; i++)
+		for (int k = 0; k < order->items[i]->nout; k++) {
+			const Type *t = &order->items[i]->out[k]->type;
+			m->evaluated += (double)const_numel(t) * dtypes[t->dtype].bytes;
+		}
+	if (m->evaluated > limit)
+		return arena_printf(m->arena, "constant expressions take more than %d times the constants' bytes and %d GB", PerByte,
+		                    ForAll);
+	return NULL;
+}
+
 const char *eval_const(Module *m, Value *v, Tensor *out)
 {
 	Env env = {.m = m};
@@ -942,7 +958,7 @@ const char *eval_const(Module *m, Value *v, Tensor *out)
 	memset(out, 0, sizeof *out);
 	if (v->def && !list_needed(&env, v->def, &order))
 		wrong = arena_printf(m->arena, "the constant expression cannot be ordered");
-	else
+	else if (!(wrong = charge(m, &order)))
 		wrong = run_needed(&env, &order, v, out);
 	free(order.items);
 	free_env(&env);

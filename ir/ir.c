@@ -207,6 +207,7 @@ Const *new_const(Module *m, const char *name, Type type, const void *data, size_
 	c->value->type = type;
 	c->value->konst = c;
 	c->value->konst_expr = true;
+	m->const_bytes += (int64_t)bytes;
 	PUSH(m->arena, m->consts, m->nconst, m->capconst, c);
 	return c;
 }
@@ -289,6 +290,31 @@ static bool are_const(int n, const Dim *const *dims)
 	return true;
 }
 
+enum { GrowFreely = 32 << 20 }; /* bytes */
+
+static double bytes_of(const Value *v)
+{
+	double bytes = dtypes[v->type.dtype].bytes;
+	for (int d = 0; d < v->type.rank; d++) {
+		int64_t extent = 0;
+		dim_is_const(v->type.dims[d], &extent);
+		bytes *= (double)extent;
+	}
+	return bytes;
+}
+
+/* A few bytes of a file can ask for a constant of gigabytes: what is large, and larger than what it is computed from, is left
+ * to the run.  Packing is ours, and pads. */
+static bool grows(const Node *n)
+{
+	double from = GrowFreely, to = 0;
+	for (int i = 0; i < n->nin; i++)
+		from += n->in[i] ? bytes_of(n->in[i]) : 0;
+	for (int i = 0; i < n->nout; i++)
+		to += bytes_of(n->out[i]);
+	return n->op != OpPack && to > from;
+}
+
 static bool computes_const(const Node *n)
 {
 	if (ops[n->op].cls == ClsGroup || ops[n->op].cls == ClsExtern || ops[n->op].cls == ClsControl)
@@ -304,7 +330,7 @@ static bool computes_const(const Node *n)
 	for (int i = 0; i < n->nout; i++)
 		if (!are_const(n->out[i]->type.rank, n->out[i]->type.dims))
 			return false;
-	return true;
+	return !grows(n);
 }
 
 /* Whether the results of n changed. */

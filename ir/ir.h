@@ -335,6 +335,8 @@ struct Module {
 	int nsym, capsym;
 	Sym **syms;
 	int nconst, capconst;
+	int64_t const_bytes; /* of all constants: what a model may cost is measured by it */
+	double evaluated; /* bytes of constant expressions so far; see eval_const */
 	Const **consts;
 	int ncheck, capcheck;
 	DimCheck *checks;

@@ -139,6 +139,8 @@ Value *root_of(Module *m, Value *v)
 	return w.root;
 }
 
+enum { WeightsPerByte = 4, WeightsForAll = 192 << 20 };
+
 static int add_weight(Lower *l, Value *v)
 {
 	LModule *lm = l->lm;
@@ -151,6 +153,9 @@ static int add_weight(Lower *l, Value *v)
 	PUSH(l->m->arena, lm->weight_off, lm->nweight_off, lm->capweight_off, lm->weight_bytes);
 	if (__builtin_add_overflow(lm->weight_bytes, (bytes + 63) / 64 * 64, &lm->weight_bytes))
 		fatal_at(&(Loc){.file = l->m->path}, "the weights are too large");
+	if (lm->weight_bytes / WeightsPerByte > l->m->const_bytes + WeightsForAll / WeightsPerByte)
+		fatal_at(&(Loc){.file = l->m->path}, "computed constants make the weights larger than %d times the model's and %d MB",
+		         WeightsPerByte, WeightsForAll >> 20);
 	return lm->nweight - 1;
 }
 

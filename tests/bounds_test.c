@@ -190,6 +190,22 @@ static void many_attributes(Builder *b)
 	add_output(b, "y");
 }
 
+/* Five constants of 512 MB each, if they were computed. */
+static void growing_constants(Builder *b)
+{
+	add_input(b, "y0", 1, "134217728");
+	add_ints(b, "times", 1, (int64_t[]){1 << 26});
+	for (int i = 0; i < 5; i++) {
+		float *c = arena_alloc(b->arena, 2 * sizeof *c);
+		c[1] = (float)i;
+		add_tensor(b, name(b, "c", i), 1, "2", c, 2 * sizeof *c);
+		add_op(b, "Tile", arena_printf(b->arena, "c%d,times", i), name(b, "t", i));
+		add_op(b, "Exp", name(b, "t", i), name(b, "e", i));
+		add_op(b, "Mul", arena_printf(b->arena, "y%d,e%d", i, i), name(b, "y", i + 1));
+	}
+	add_output(b, "y5");
+}
+
 static const struct {
 	const char *name;
 	void (*build)(Builder *);
@@ -210,6 +226,7 @@ static const struct {
 	{"dead nodes", dead_nodes, NULL},
 	{"inputs", many_inputs, NULL},
 	{"symbols of one spelling", like_symbols, NULL},
+	{"constants that grow", growing_constants, NULL},
 	{"attributes", many_attributes, "attributes, at most"},
 };
 
@@ -225,6 +242,10 @@ static int run_case(const char *error)
 	if (setjmp(back))
 		return 1;
 	run_passes(m, &options);
+	for (const Node *n = m->main->body.first; n; n = n->next)
+		for (int i = 0; i < n->nout; i++)
+			if (is_const(n->out[i]) && const_numel(&n->out[i]->type) > 1 << 24)
+				return 1;
 	return error != NULL;
 }
 
