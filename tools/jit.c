@@ -7,6 +7,7 @@
 #include "jit.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 
 #include <llvm-c/Core.h>
@@ -32,12 +33,18 @@ void load_library(Arena *arena, const char *path)
 	PUSH(arena, libraries.handles, libraries.n, libraries.cap, handle);
 }
 
+/* What a library defines itself: dlsym looks into those that it depends on as well, and libc is one. */
 void *find_loaded(const char *function)
 {
-	void *found = NULL;
-	for (int i = 0; i < libraries.n && !found; i++)
-		found = dlsym(libraries.handles[i], function);
-	return found;
+	for (int i = 0; i < libraries.n; i++) {
+		struct link_map *library, *owner;
+		Dl_info info;
+		void *found = dlsym(libraries.handles[i], function);
+		if (found && !dlinfo(libraries.handles[i], RTLD_DI_LINKMAP, &library) &&
+		    dladdr1(found, &info, (void **)&owner, RTLD_DL_LINKMAP) && owner == library)
+			return found;
+	}
+	return NULL;
 }
 
 static const struct {
