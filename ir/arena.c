@@ -277,6 +277,14 @@ uint64_t table_hash(const void *data, size_t bytes, uint64_t seed)
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
+/* Both halves of a product with a secret factor. */
+uint64_t table_join(uint64_t hash, uint64_t word)
+{
+	unsigned __int128 product = (unsigned __int128)(hash ^ table_key[0]) * (table_key[1] | 1);
+	product = (unsigned __int128)((uint64_t)product ^ (uint64_t)(product >> 64) ^ word) * 0x9e3779b97f4a7c15u;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
 /* Reserves zero pages for the bytes and at least one more, then lays the file over them: the NUL is in a zero page, or

@@ -18,11 +18,6 @@ static void check(const Module *m, const char *what)
 
 /* ---- interning -------------------------------------------------------------------------------------------------- */
 
-static uint64_t join_hash(uint64_t h, uint64_t word)
-{
-	return table_hash(&word, sizeof word, h);
-}
-
 static int max_int(int a, int b)
 {
 	return a > b ? a : b;
@@ -36,9 +31,9 @@ static bool same_atom(const void *item, const void *key)
 
 const Atom *intern_atom(Module *m, AtomKind kind, const Sym *sym, const Dim *a, const Dim *b)
 {
-	Atom key = {kind, sym, a, b, join_hash(kind, sym ? (uint64_t)sym->index : 0), 1, 1};
+	Atom key = {kind, sym, a, b, table_join(kind, sym ? (uint64_t)sym->index : 0), 1, 1};
 	if (a) {
-		key.hash = join_hash(join_hash(key.hash, a->hash), b->hash);
+		key.hash = table_join(table_join(key.hash, a->hash), b->hash);
 		key.size = 1 + a->size + b->size;
 		key.depth = 1 + max_int(a->depth, b->depth);
 	}
@@ -68,9 +63,9 @@ static bool same_mono(const void *item, const void *key)
 const Mono *intern_mono(Module *m, int n, const Atom *const *atoms)
 {
 	MonoKey key = {n, atoms};
-	uint64_t hash = join_hash(n, 1);
+	uint64_t hash = table_join(n, 1);
 	for (int i = 0; i < n; i++)
-		hash = join_hash(hash, atoms[i]->hash);
+		hash = table_join(hash, atoms[i]->hash);
 	Mono *found = table_find(&m->dims->monos, hash, same_mono, &key);
 	if (found)
 		return found;
@@ -110,10 +105,10 @@ static bool same_dim(const void *item, const void *key)
 
 const Dim *intern_dim(Module *m, const Poly *p)
 {
-	uint64_t hash = join_hash(p->n, 2);
+	uint64_t hash = table_join(p->n, 2);
 	int size = 1, depth = 0;
 	for (int i = 0; i < p->n; i++) {
-		hash = join_hash(join_hash(hash, (uint64_t)p->t[i].coef), p->t[i].mono->hash);
+		hash = table_join(table_join(hash, (uint64_t)p->t[i].coef), p->t[i].mono->hash);
 		size += p->t[i].mono->size;
 		depth = max_int(depth, p->t[i].mono->depth);
 	}

@@ -515,6 +515,7 @@ SymPlan plan_symbols(Module *);
 uint64_t hash_bytes(const void *, size_t, uint64_t seed); /* the same in every process: for what is written to files */
 /* Another in every process, so that no file can hold keys that collide: for tables. */
 uint64_t table_hash(const void *, size_t, uint64_t seed);
+uint64_t table_join(uint64_t hash, uint64_t word); /* quicker: for numbers that are hashes or small */
 /* A hash table of pointers by table_hash; nothing is removed, and nobody walks it, so no order leaks out.  Zeroed: empty. */
 typedef struct TableSlot {
 	uint64_t hash;

@@ -302,9 +302,10 @@ static bool view_view(Module *m, const View *a, const Node *n, View *out)
  * them.  Passes go from the inputs to the outputs, so what they have been through is short. */
 typedef struct Walk {
 	int steps; /* left */
+	int moves; /* on the way from the value that was asked for */
 } Walk;
 
-enum { MaxSteps = 200 };
+enum { MaxSteps = 200, MaxMoves = 12 };
 
 static void view_in(Walk *, Module *, Value *, View *);
 static bool affine_in(Walk *, Module *, Value *, Affine *);
@@ -458,14 +459,16 @@ static bool view_step(Walk *walk, Module *m, const View *a, const Node *n, View 
 static void view_in(Walk *walk, Module *m, Value *v, View *out)
 {
 	View a;
-	Node *n = --walk->steps < 0 ? NULL : v->def;
+	Node *n = --walk->steps < 0 || walk->moves == MaxMoves ? NULL : v->def;
 
 	if (n && n->op == OpConcat && view_concat(walk, m, n, out))
 		return;
 
 	if (n && (n->op == OpTranspose || n->op == OpReshape || n->op == OpExpand || n->op == OpSlice || n->op == OpView ||
 	          n->op == OpGather || n->op == OpGatherND)) {
+		walk->moves++;
 		view_in(walk, m, n->in[0], &a);
+		walk->moves--;
 		if (view_step(walk, m, &a, n, out))
 			return;
 		if (a.root != n->in[0]) { /* perhaps over the operand as it is */
@@ -479,7 +482,7 @@ static void view_in(Walk *walk, Module *m, Value *v, View *out)
 
 void view_of(Module *m, Value *v, View *out)
 {
-	Walk walk = {MaxSteps};
+	Walk walk = {.steps = MaxSteps};
 	view_in(&walk, m, v, out);
 }
 
@@ -757,7 +760,7 @@ static bool affine_in(Walk *walk, Module *m, Value *v, Affine *a)
 
 bool affine_of(Module *m, Value *v, Affine *a)
 {
-	Walk walk = {MaxSteps};
+	Walk walk = {.steps = MaxSteps};
 	return affine_in(&walk, m, v, a);
 }
 
