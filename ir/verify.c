@@ -19,6 +19,7 @@ typedef struct Seen {
 typedef struct Verify {
 	Module *m;
 	Map seen; /* Value to Seen */
+	Table uses; /* UseKey */
 	int nvalue, capvalue;
 	Value **values; /* all that are defined, in order */
 	int nspecial, capspecial;
@@ -100,18 +101,43 @@ static const char *check_known(Verify *vf, const Value *v)
 	return NULL;
 }
 
-static bool is_use(const Use *u, const Node *n, const Block *b, int index)
+typedef struct UseKey {
+	const Value *v;
+	Use use;
+} UseKey;
+
+static bool same_use(const void *item, const void *key)
 {
-	return u->index == index && u->node == n && (n || u->block == b);
+	const UseKey *a = item, *b = key;
+	return a->v == b->v && a->use.index == b->use.index && a->use.node == b->use.node && a->use.block == b->use.block;
 }
 
-/* The use list of v has an entry for this reference, most likely at `likely`. */
-static bool has_use(const Value *v, const Node *n, const Block *b, int index, int likely)
+static uint64_t hash_use(const UseKey *k)
 {
-	if (likely < v->nuse && is_use(&v->uses[likely], n, b, index))
-		return true;
+	const void *place = k->use.node ? (const void *)k->use.node : (const void *)k->use.block;
+	return table_join(table_join((uintptr_t)k->v, (uintptr_t)place), (uint64_t)k->use.index);
+}
+
+/* Values of many users have their uses in a table, once they are asked for. */
+static bool has_use_in_table(Verify *vf, const Value *v, Seen *s, Use use)
+{
+	UseKey *all = s->refs ? NULL : arena_alloc(vf->m->arena, (size_t)v->nuse * sizeof *all);
+	for (int i = 0; all && i < v->nuse; i++) {
+		all[i] = (UseKey){v, v->uses[i]};
+		table_add(vf->m->arena, &vf->uses, hash_use(&all[i]), &all[i]);
+	}
+	UseKey key = {v, use};
+	return table_find(&vf->uses, hash_use(&key), same_use, &key);
+}
+
+/* The use list of v has an entry for this reference. */
+static bool has_use(Verify *vf, const Value *v, Seen *s, Use use)
+{
+	enum { Few = 32 };
+	if (v->nuse > Few)
+		return has_use_in_table(vf, v, s, use);
 	for (int i = 0; i < v->nuse; i++)
-		if (is_use(&v->uses[i], n, b, index))
+		if (same_use(&(UseKey){v, v->uses[i]}, &(UseKey){v, use}))
 			return true;
 	return false;
 }
@@ -124,7 +150,7 @@ static const char *check_ref(Verify *vf, const Value *v, const Node *n, const Bl
 	Seen *s = *found;
 	if (!s->visible)
 		FAIL("value %d is defined in a group that does not enclose its use", index);
-	if (!has_use(v, n, b, index, s->refs))
+	if (!has_use(vf, v, s, (Use){(Node *)n, n ? NULL : (Block *)b, index}))
 		FAIL("value %d lacks this use in its use list", index);
 	s->refs++;
 	return NULL;
