@@ -1,14 +1,12 @@
-/* import_window.c - operators that slide a window: convolutions and pools; global pools have one that covers all. */
-#include "build.h"
+/* import_window.c - convolutions, and what they share with pools: strides, dilations, padding. */
 #include "import.h"
+#include "window.h"
 
-#include <math.h>
 #include <string.h>
 
-/* ---- convolution ----------------------------------------------------------------------------------------------- */
+/* ---- windows --------------------------------------------------------------------------------------------------- */
 
-/* One entry per spatial axis from an attribute, `dflt` if it is absent. */
-static void read_windows(Call *c, const char *name, int want, int64_t dflt, int64_t least, int64_t *out)
+void read_ints(Call *c, const char *name, int want, int64_t dflt, int64_t least, int64_t *out)
 {
 	const int64_t *given;
 	int n = onnx_ints(c, name, &given);
@@ -21,213 +19,302 @@ static void read_windows(Call *c, const char *name, int want, int64_t dflt, int6
 	}
 }
 
-/* What SAME_UPPER and SAME_LOWER pad: output extent = ceil(extent / stride). */
-static void same_pads(Call *c, int axis, int spatial, int64_t span, int64_t stride, int64_t *pads)
+int64_t window_span(const Window *w, int axis)
 {
-	const Dim *dim = c->in[0]->type.dims[axis + 2];
-	int64_t extent, total = span - 1;
-	bool lower = onnx_word(c, "auto_pad", "SAME_LOWER");
-	if (stride != 1) {
-		if (!dim_is_const(dim, &extent))
-			fatal_at(c->loc, "not supported: auto_pad with a stride over the symbolic extent %s",
-			         dim_text(c->m, dim));
-		total = ((extent + stride - 1) / stride - 1) * stride + span - extent;
-	}
-	total = total < 0 ? 0 : total;
-	pads[axis] = lower ? total - total / 2 : total / 2;
-	pads[spatial + axis] = total - pads[axis];
+	return (w->kernel[axis] - 1) * w->dilations[axis] + 1;
 }
 
-static void read_pads(Call *c, int spatial, const int64_t *kernel, const int64_t *strides, const int64_t *dilations,
-               int64_t *pads)
+void read_window(Call *c, Window *w)
+{
+	read_ints(c, "strides", w->spatial, 1, 1, w->strides);
+	read_ints(c, "dilations", w->spatial, 1, 1, w->dilations);
+	for (int i = 0; i < w->spatial; i++)
+		if (window_span(w, i) > DimMax)
+			fatal_at(c->loc, "a window spans %lld elements", (long long)window_span(w, i));
+}
+
+/* What SAME_UPPER and SAME_LOWER pad: output extent = ceil(extent / stride). */
+static void same_pads(Call *c, Window *w, int axis)
+{
+	Module *m = c->m;
+	const Dim *extent = c->in[0]->type.dims[axis + 2], *stride = num(c, w->strides[axis]);
+	const Dim *last = dim_sub(m, dim_ceildiv(m, extent, stride), num(c, 1));
+	const Dim *end = dim_add(m, dim_mul(m, last, stride), num(c, window_span(w, axis)));
+	const Dim *total = dim_max(m, dim_sub(m, end, extent), num(c, 0)), *less = dim_floordiv(m, total, num(c, 2));
+	bool lower = onnx_word(c, "auto_pad", "SAME_LOWER");
+	w->pads[axis] = lower ? dim_sub(m, total, less) : less;
+	w->pads[w->spatial + axis] = dim_sub(m, total, w->pads[axis]);
+}
+
+void read_pads(Call *c, Window *w)
 {
 	const char *how = onnx_text(c, "auto_pad");
-	read_windows(c, "pads", 2 * spatial, 0, 0, pads);
-	if (!how || !*how || !strcmp(how, "NOTSET"))
-		return;
-	memset(pads, 0, 2 * spatial * sizeof *pads);
-	if (!strcmp(how, "VALID"))
+	int64_t pads[2 * MaxRank];
+	bool stated = !how || !*how || !strcmp(how, "NOTSET");
+	read_ints(c, "pads", 2 * w->spatial, 0, 0, pads);
+	for (int i = 0; i < 2 * w->spatial; i++)
+		w->pads[i] = num(c, stated ? pads[i] : 0);
+	w->same = !stated && strcmp(how, "VALID");
+	if (!w->same)
 		return;
 	if (strcmp(how, "SAME_UPPER") && strcmp(how, "SAME_LOWER"))
 		fatal_at(c->loc, "attribute 'auto_pad' = %s is not supported", how);
-	for (int i = 0; i < spatial; i++)
-		same_pads(c, i, spatial, (kernel[i] - 1) * dilations[i] + 1, strides[i], pads);
+	for (int i = 0; i < w->spatial; i++)
+		same_pads(c, w, i);
 }
 
-void import_conv(Call *c)
-{
-	Module *m = c->m;
-	const Type *x = &c->in[0]->type, *w = &c->in[1]->type;
-	int spatial = x->rank - 2;
-	int64_t kernel[MaxRank], strides[MaxRank], dilations[MaxRank], pads[2 * MaxRank];
-	if (spatial < 1 || w->rank != x->rank)
-		fatal_at(c->loc, "operands have ranks %d and %d", x->rank, w->rank);
-	read_windows(c, "strides", spatial, 1, 1, strides);
-	read_windows(c, "dilations", spatial, 1, 1, dilations);
-	for (int i = 0; i < spatial; i++)
-		if (!dim_is_const(w->dims[i + 2], &kernel[i]) || kernel[i] < 1)
-			fatal_at(c->loc, "not supported: the kernel extent %s", dim_text(m, w->dims[i + 2]));
-	const int64_t *stated;
-	int n = onnx_ints(c, "kernel_shape", &stated);
-	if (n >= 0 && (n != spatial || memcmp(stated, kernel, n * sizeof *kernel)))
-		fatal_at(c->loc, "attribute 'kernel_shape' does not agree with the weight %s", type_text(m, w));
-	read_pads(c, spatial, kernel, strides, dilations, pads);
-	Attr attrs[4] = {mk_ints(m, Attr_pads, 2 * spatial, pads), mk_ints(m, Attr_strides, spatial, strides),
-	                 mk_ints(m, Attr_dilations, spatial, dilations), mk_int(Attr_group, onnx_int(c, "group", 1))};
-	c->out[0] = emit(c, OpConv, c->nin > 2 && c->in[2] ? 3 : 2, c->in, 4, attrs, NULL);
-}
-
-/* ---- pooling --------------------------------------------------------------------------------------------------- */
-
-enum { MaxTaps = 128 };
-
-typedef struct Pool {
-	int spatial;
-	int64_t kernel[MaxRank], strides[MaxRank], dilations[MaxRank], pads[2 * MaxRank];
-	const Dim *out[MaxRank]; /* extents */
-	const Dim *extra[MaxRank]; /* beyond the pads, for windows that ceil_mode lets hang over the end */
-	bool hangs;
-} Pool;
-
-/* ceil_mode rounds up, but a window must start inside of the tensor or the padding before it. */
-static void pool_extent(Call *c, Pool *p, int i, bool ceil_mode)
-{
-	Module *m = c->m;
-	int64_t span = (p->kernel[i] - 1) * p->dilations[i] + 1;
-	const Dim *x = c->in[0]->type.dims[i + 2], *stride = num(c, p->strides[i]);
-	const Dim *padded = dim_add(m, x, num(c, p->pads[i] + p->pads[p->spatial + i]));
-	const Dim *room = dim_sub(m, padded, num(c, span)), *n;
-	require_at_least(c, room, 0);
-	if (ceil_mode) {
-		n = dim_add(m, dim_ceildiv(m, room, stride), num(c, 1));
-		n = dim_min(m, n, dim_ceildiv(m, dim_add(m, x, num(c, p->pads[i])), stride));
-	} else {
-		n = dim_add(m, dim_floordiv(m, room, stride), num(c, 1));
-	}
-	const Dim *end = dim_add(m, dim_mul_const(m, dim_sub(m, n, num(c, 1)), p->strides[i]), num(c, span));
-	p->out[i] = n;
-	p->extra[i] = dim_max(m, dim_sub(m, end, padded), num(c, 0));
-	p->hangs |= !dim_equals(p->extra[i], 0);
-}
-
-static void read_pool(Call *c, Pool *p)
-{
-	int64_t taps = 1;
-	p->spatial = c->in[0]->type.rank - 2;
-	p->hangs = false;
-	if (p->spatial < 1)
-		fatal_at(c->loc, "the operand has rank %d", c->in[0]->type.rank);
-	if (!has_attr(c, "kernel_shape"))
-		fatal_at(c->loc, "attribute 'kernel_shape' is missing");
-	read_windows(c, "kernel_shape", p->spatial, 1, 1, p->kernel);
-	read_windows(c, "strides", p->spatial, 1, 1, p->strides);
-	read_windows(c, "dilations", p->spatial, 1, 1, p->dilations);
-	read_pads(c, p->spatial, p->kernel, p->strides, p->dilations, p->pads);
-	for (int i = 0; i < p->spatial; i++) {
-		taps *= p->kernel[i];
-		if (taps > MaxTaps)
-			fatal_at(c->loc, "not supported: a pooling window of more than %d elements", MaxTaps);
-		pool_extent(c, p, i, onnx_int(c, "ceil_mode", 0));
-	}
-}
-
-static Value *pad_spatial(Call *c, const Pool *p, Value *x, bool stated, Scalar with)
+Value *pad_spatial(Call *c, Value *x, const Dim *const *spatial, Scalar with)
 {
 	const Dim *pads[2 * MaxRank] = {NULL};
 	int rank = x->type.rank;
 	bool grows = false;
 	for (int i = 0; i < rank; i++) {
-		bool spatial = i >= 2;
-		pads[i] = num(c, spatial && stated ? p->pads[i - 2] : 0);
-		pads[rank + i] = num(c, spatial && stated ? p->pads[p->spatial + i - 2] : 0);
-		if (spatial && !stated)
-			pads[rank + i] = p->extra[i - 2];
+		pads[i] = i < 2 ? num(c, 0) : spatial[i - 2];
+		pads[rank + i] = i < 2 ? num(c, 0) : spatial[rank - 2 + i - 2];
 		grows |= !dim_equals(pads[i], 0) || !dim_equals(pads[rank + i], 0);
 	}
 	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, with)};
 	return grows ? emit(c, OpPad, 1, &x, 2, attrs, NULL) : x;
 }
 
-/* Joins the taps of every window with `op`; x is padded already. */
-static Value *pool_taps(Call *c, const Pool *p, Op op, Value *x)
+/* ---- convolution ----------------------------------------------------------------------------------------------- */
+
+/* The weight [.., .., k..] with constant taps, which the attribute states or repeats. */
+static Value *read_kernel(Call *c, Window *w)
 {
-	int64_t at[MaxRank] = {0}, steps[MaxRank];
+	const Type *x = &c->in[0]->type, *weight = &c->in[1]->type;
+	w->spatial = x->rank - 2;
+	if (w->spatial < 1 || weight->rank != x->rank)
+		fatal_at(c->loc, "operands have ranks %d and %d", x->rank, weight->rank);
+	bool stated = has_attr(c, "kernel_shape");
+	read_ints(c, "kernel_shape", w->spatial, 1, 1, w->kernel);
+	for (int i = 0; i < w->spatial; i++) {
+		const Dim *extent = weight->dims[i + 2];
+		if (stated)
+			require_equal(c, extent, num(c, w->kernel[i]), "extent of the weight and attribute 'kernel_shape'");
+		else if (!dim_is_const(extent, &w->kernel[i]) || w->kernel[i] < 1)
+			fatal_at(c->loc, "not supported: the kernel extent %s", dim_text(c->m, extent));
+	}
+	read_window(c, w);
+	const Dim *dims[MaxRank] = {weight->dims[0], weight->dims[1]};
+	for (int i = 0; i < w->spatial; i++)
+		dims[i + 2] = num(c, w->kernel[i]);
+	return emit_reshape(c, c->in[1], w->spatial + 2, dims);
+}
+
+/* Pads that are numbers belong to the operator, others are elements of the operand. */
+static Value *emit_conv(Call *c, const Window *w, Value *x, Value *weight, Value *bias, int64_t group)
+{
+	Module *m = c->m;
+	int64_t pads[2 * MaxRank] = {0};
+	bool known = true;
+	for (int i = 0; i < 2 * w->spatial; i++)
+		known &= dim_is_const(w->pads[i], &pads[i]);
+	if (!known)
+		x = pad_spatial(c, x, w->pads, scalar_of_int(x->type.dtype, 0));
+	Attr attrs[4] = {mk_ints(m, Attr_strides, w->spatial, w->strides), mk_ints(m, Attr_dilations, w->spatial, w->dilations),
+	                 mk_int(Attr_group, group), mk_ints(m, Attr_pads, 2 * w->spatial, pads)};
+	return emit(c, OpConv, bias ? 3 : 2, (Value *[]){x, weight, bias}, known ? 4 : 3, attrs, NULL);
+}
+
+void import_conv(Call *c)
+{
+	Window w;
+	Value *weight = read_kernel(c, &w);
+	read_pads(c, &w);
+	c->out[0] = emit_conv(c, &w, c->in[0], weight, c->nin > 2 ? c->in[2] : NULL, onnx_int(c, "group", 1));
+}
+
+/* ---- transposed convolution ------------------------------------------------------------------------------------ */
+
+/* Element q of an output axis sums x[i] * w[k] over i * stride + k * dilation = q.  Written as k = stride * t + phase, that is
+ * for each phase a convolution with the taps t, backwards: all phases are channels of one convolution, and then elements
+ * side by side.  With constant weights all of this but the convolution and the last transpose is done at compile time.
+ * Along an axis whose phases would not share taps evenly (a dilation, a wide stride) zeros go between the elements of x. */
+enum { MaxPhases = 64 };
+
+typedef struct Transposed {
+	Call *c;
+	Window w; /* of the operator */
+	Window conv; /* of the convolution: stride 1 */
+	int64_t group, split[MaxRank], phases; /* of an axis, and of all */
+	int64_t lead[MaxRank]; /* blocks of `split` elements that the convolution makes before element 0 */
+	const Dim *start[MaxRank], *out[MaxRank]; /* which elements are the result */
+	int nsplit; /* axes with more than one phase */
+} Transposed;
+
+/* `after` zeros behind an axis */
+static Value *pad_axis(Call *c, Value *x, int axis, int64_t after)
+{
+	const Dim *pads[2 * MaxRank];
 	int rank = x->type.rank;
-	Type type = x->type;
-	Value *all = NULL;
+	for (int i = 0; i < 2 * rank; i++)
+		pads[i] = num(c, i == rank + axis ? after : 0);
+	Attr a = mk_dims(c->m, Attr_pads_dim, 2 * rank, pads);
+	return after ? emit(c, OpPad, 1, &x, 1, &a, NULL) : x;
+}
+
+/* by - 1 zeros behind each element of an axis */
+static Value *spread_axis(Call *c, Value *x, int axis, int64_t by)
+{
+	const Dim *dims[MaxRank], *const *d = x->type.dims;
+	int rank = x->type.rank;
 	for (int i = 0; i < rank; i++)
-		steps[i] = i < 2 ? 1 : p->strides[i - 2];
-	for (int i = 0; i < p->spatial; i++)
-		type.dims[i + 2] = p->out[i];
-	for (;;) {
-		const Dim *starts[MaxRank];
-		for (int i = 0; i < rank; i++)
-			starts[i] = num(c, i < 2 ? 0 : at[i - 2] * p->dilations[i - 2]);
-		Attr attrs[2] = {mk_dims(c->m, Attr_starts, rank, starts), mk_ints(c->m, Attr_steps, rank, steps)};
-		Value *tap = emit(c, OpSlice, 1, &x, 2, attrs, &type);
-		all = all ? emit2(c, op, all, tap) : tap;
-		int i = p->spatial - 1;
-		while (i >= 0 && ++at[i] == p->kernel[i])
-			at[i--] = 0;
-		if (i < 0)
-			return all;
+		dims[i] = i == axis ? dim_mul_const(c->m, d[i], by) : d[i];
+	const Dim *apart[4] = {product(c->m, d, axis), d[axis], num(c, 1), product(c->m, d + axis + 1, rank - axis - 1)};
+	return emit_reshape(c, pad_axis(c, emit_reshape(c, x, 4, apart), 2, by - 1), rank, dims);
+}
+
+/* [groups * C, M, k..] -> [groups * M, C, k..] */
+static Value *swap_channels(Transposed *t, Value *w)
+{
+	Call *c = t->c;
+	const Dim *const *d = w->type.dims, *g = num(c, t->group), *dims[MaxRank];
+	int rank = w->type.rank;
+	const Dim *depth = divide_dims(c, d[0], g), *taps = product(c->m, d + 2, rank - 2);
+	require_equal(c, dim_mul(c->m, depth, g), d[0], "channels and groups");
+	memcpy(dims, d, sizeof dims);
+	dims[0] = dim_mul(c->m, g, d[1]);
+	dims[1] = depth;
+	w = emit_reshape(c, w, 4, (const Dim *[]){g, depth, d[1], taps});
+	return emit_reshape(c, emit_transpose(c, w, (const int[]){0, 2, 1, 3}), rank, dims);
+}
+
+/* [M, C, k..] -> [M * phases, C, taps..], taps backwards */
+static Value *split_phases(Transposed *t, Value *w)
+{
+	Call *c = t->c;
+	int spatial = t->w.spatial, perm[MaxRank] = {0}, at = 2, phase = 1, tap = t->nsplit + 2;
+	const Dim *apart[MaxRank] = {w->type.dims[0], w->type.dims[1]}, *dims[MaxRank];
+	perm[t->nsplit + 1] = 1;
+	dims[0] = dim_mul_const(c->m, w->type.dims[0], t->phases);
+	dims[1] = w->type.dims[1];
+	for (int i = 0; i < spatial; i++) {
+		int64_t split = t->split[i], taps = t->conv.kernel[i];
+		w = pad_axis(c, w, i + 2, taps * split - t->w.kernel[i]);
+		perm[tap++] = at;
+		apart[at++] = dims[i + 2] = num(c, taps);
+		if (split > 1) {
+			perm[phase++] = at;
+			apart[at++] = num(c, split);
+		}
+	}
+	w = emit_reshape(c, emit_transpose(c, emit_reshape(c, w, at, apart), perm), spatial + 2, dims);
+	for (int i = 0; i < spatial; i++)
+		if (t->conv.kernel[i] > 1)
+			w = emit_range(c, w, i + 2, num(c, t->conv.kernel[i] - 1), dims[i + 2], -1);
+	return w;
+}
+
+/* [N, M * phases, n..] -> [N, M, n * stride..] */
+static Value *join_phases(Transposed *t, Value *y, const Dim *channels)
+{
+	Call *c = t->c;
+	int spatial = t->w.spatial, perm[MaxRank] = {0, 1}, at = 2, phase = 2;
+	const Dim *apart[MaxRank] = {y->type.dims[0], channels}, *dims[MaxRank] = {y->type.dims[0], channels};
+	for (int i = 0; i < spatial; i++) {
+		int64_t split = t->split[i];
+		const Dim *n = y->type.dims[i + 2];
+		dims[i + 2] = dim_mul_const(c->m, n, split);
+		apart[t->nsplit + 2 + i] = n;
+		perm[at++] = t->nsplit + 2 + i;
+		if (split > 1) {
+			apart[phase] = num(c, split);
+			perm[at++] = phase++;
+		}
+	}
+	return emit_reshape(c, emit_transpose(c, emit_reshape(c, y, at, apart), perm), spatial + 2, dims);
+}
+
+/* The result's extents, and where it begins among all elements that the taps reach. */
+static void transposed_extents(Transposed *t)
+{
+	Call *c = t->c;
+	Module *m = c->m;
+	const Window *w = &t->w;
+	int spatial = w->spatial;
+	int64_t more[MaxRank], shape[MaxRank];
+	bool stated = has_attr(c, "output_shape"), upper = onnx_word(c, "auto_pad", "SAME_UPPER");
+	read_ints(c, "output_padding", spatial, 0, 0, more);
+	read_ints(c, "output_shape", spatial, 0, 0, shape);
+	for (int i = 0; i < spatial; i++) {
+		const Dim *extent = c->in[0]->type.dims[i + 2], *stride = num(c, w->strides[i]);
+		const Dim *all = dim_mul(m, dim_sub(m, extent, num(c, 1)), stride);
+		all = dim_add(m, all, num(c, more[i] + window_span(w, i)));
+		t->out[i] = stated ? num(c, shape[i]) : dim_mul(m, extent, stride);
+		const Dim *total = dim_sub(m, all, t->out[i]), *half = dim_floordiv(m, total, num(c, 2)); /* may be negative */
+		t->start[i] = upper ? half : dim_sub(m, total, half);
+		if (stated || w->same)
+			continue;
+		t->start[i] = w->pads[i];
+		t->out[i] = dim_sub(m, dim_sub(m, all, w->pads[i]), w->pads[spatial + i]);
 	}
 }
 
-void import_max_pool(Call *c)
+/* The convolution of x gives the blocks that hold the result; those without any tap are padding. */
+static void transposed_window(Transposed *t, const Value *x)
 {
-	Pool p;
-	read_pool(c, &p);
-	DType dtype = c->in[0]->type.dtype;
-	Scalar least = lowest_scalar(dtype);
-	Value *x = pad_spatial(c, &p, pad_spatial(c, &p, c->in[0], true, least), false, least);
-	c->out[0] = pool_taps(c, &p, OpMax, x);
-}
-
-/* The sum over the number of elements that count: those of the tensor, or of the tensor and its pads. */
-void import_average_pool(Call *c)
-{
-	Pool p;
-	read_pool(c, &p);
-	bool include = onnx_int(c, "count_include_pad", 0), uneven = p.hangs;
-	double taps = 1;
-	for (int i = 0; i < p.spatial; i++) {
-		taps *= p.kernel[i];
-		uneven |= !include && (p.pads[i] || p.pads[p.spatial + i]);
+	Call *c = t->c;
+	Module *m = c->m;
+	t->conv = (Window){.spatial = t->w.spatial};
+	for (int i = 0; i < t->w.spatial; i++) {
+		int64_t split = t->split[i], start;
+		bool before = dim_is_const(t->start[i], &start) && start < 0;
+		t->lead[i] = before ? (split - 1 - start) / split : 0;
+		t->conv.kernel[i] = (t->w.kernel[i] - 1) / split + 1;
+		t->conv.strides[i] = 1;
+		t->conv.dilations[i] = split > 1 ? 1 : t->w.dilations[i];
+		const Dim *reach = num(c, window_span(&t->conv, i) - 1);
+		const Dim *end = dim_ceildiv(m, dim_add(m, t->start[i], t->out[i]), num(c, split));
+		const Dim *tail = dim_max(m, dim_sub(m, end, dim_add(m, x->type.dims[i + 2], reach)), num(c, 0));
+		t->conv.pads[i] = dim_add(m, reach, num(c, t->lead[i]));
+		t->conv.pads[t->w.spatial + i] = dim_add(m, reach, tail);
 	}
-	Value *x = c->in[0];
-	DType dtype = x->type.dtype;
-	Scalar zero = scalar_of_int(dtype, 0);
-	Value *sum = pool_taps(c, &p, OpAdd, pad_spatial(c, &p, pad_spatial(c, &p, x, true, zero), false, zero));
-	Value *count = emit_const(c, dtype, taps);
-	if (uneven) {
-		const Dim *dims[MaxRank];
-		for (int i = 0; i < x->type.rank; i++)
-			dims[i] = i < 2 ? num(c, 1) : x->type.dims[i];
-		Value *ones = emit_expand(c, emit_const(c, dtype, 1), x->type.rank, dims);
-		ones = pad_spatial(c, &p, pad_spatial(c, &p, ones, true, scalar_of_int(dtype, include)), false, zero);
-		count = pool_taps(c, &p, OpAdd, ones);
+}
+
+/* Chooses between phases and zeros for each axis; x with the zeros. */
+static Value *split_axes(Transposed *t, Value *x)
+{
+	for (int i = 0; i < t->w.spatial; i++) {
+		int64_t stride = t->w.strides[i];
+		bool phases = stride <= MaxPhases && (t->w.dilations[i] == 1 || t->w.kernel[i] == 1);
+		t->split[i] = phases ? stride : 1;
+		t->phases *= t->split[i];
+		t->nsplit += t->split[i] > 1;
+		if (!phases)
+			x = spread_axis(t->c, x, i + 2, stride);
 	}
-	c->out[0] = emit2(c, OpDiv, sum, count);
+	if (t->w.spatial + t->nsplit + 2 > MaxRank)
+		fatal_at(t->c->loc, "not supported: strides along %d axes", t->nsplit);
+	return x;
 }
 
-/* ---- global pools ---------------------------------------------------------------------------------------------- */
-
-static void pool_space(Call *c, Op op)
+static Value *repeat_bias(Transposed *t, Value *bias)
 {
-	int64_t axes[MaxRank];
-	int n = 0;
-	for (int i = 2; i < c->in[0]->type.rank; i++)
-		axes[n++] = i;
-	c->out[0] = emit_reduce(c, op, c->in[0], n, axes, true);
+	Call *c = t->c;
+	if (!bias || t->phases == 1)
+		return bias;
+	if (bias->type.rank != 1)
+		fatal_at(c->loc, "the bias has rank %d", bias->type.rank);
+	const Dim *n = bias->type.dims[0], *wide[2] = {n, num(c, t->phases)}, *flat = dim_mul(c->m, n, wide[1]);
+	return emit_reshape(c, emit_expand(c, emit_reshape(c, bias, 2, (const Dim *[]){n, num(c, 1)}), 2, wide), 1, &flat);
 }
 
-void import_global_average_pool(Call *c)
+void import_conv_transpose(Call *c)
 {
-	pool_space(c, OpMean);
-}
-
-void import_global_max_pool(Call *c)
-{
-	pool_space(c, OpReduceMax);
+	Transposed t = {.c = c, .group = onnx_int(c, "group", 1), .phases = 1};
+	Value *w = read_kernel(c, &t.w);
+	read_pads(c, &t.w);
+	if (t.group < 1 || t.group > DimMax)
+		fatal_at(c->loc, "group %lld is out of range", (long long)t.group);
+	transposed_extents(&t);
+	Value *x = split_axes(&t, c->in[0]);
+	w = swap_channels(&t, w);
+	transposed_window(&t, x);
+	const Dim *channels = w->type.dims[0];
+	Value *y = emit_conv(c, &t.conv, x, split_phases(&t, w), repeat_bias(&t, c->nin > 2 ? c->in[2] : NULL), t.group);
+	y = join_phases(&t, y, channels);
+	for (int i = 0; i < t.w.spatial; i++)
+		y = emit_range(c, y, i + 2, dim_add(c->m, t.start[i], num(c, t.lead[i] * t.split[i])), t.out[i], 1);
+	c->out[0] = y;
 }

@@ -1,4 +1,4 @@
-/* eval_contract.c - what contractions mean: matrix products, convolutions, attention, and products of packed panels.
+/* eval_contract.c - what contractions mean: matrix products, convolutions, pools, attention, and products of packed panels.
  *
  * As plain loops; sums are in double, or int64_t for integers.  Operands become arrays of those first, so that the loops do
  * not depend on the element type.  Dims that must agree are checked here again: a wrong type is a message, never a wild access.
@@ -256,6 +256,115 @@ const char *eval_winconv(EvalNode *e)
 	}
 	return NULL;
 }
+
+/* ---- pools ------------------------------------------------------------------------------------------------------- */
+
+typedef struct PoolShape {
+	int spatial, join;
+	int64_t in[MaxRank], out[MaxRank], taps[MaxRank], stride[MaxRank], dilation[MaxRank], before[MaxRank];
+} PoolShape;
+
+static const char *read_pool(EvalNode *e, PoolShape *s)
+{
+	const int64_t *kernel, *strides, *dilations;
+	const Dim *const *before;
+	int nstrides = attr_ints(e->n, Attr_strides, &strides), ndilations = attr_ints(e->n, Attr_dilations, &dilations);
+	attr_ints(e->n, Attr_kernel, &kernel);
+	attr_dims(e->n, Attr_pads_dim, &before);
+	s->join = (int)attr_int(e->n, Attr_join);
+	s->spatial = e->out->rank - 2;
+	for (int i = 0; i < s->spatial; i++) {
+		s->in[i] = e->in[0]->dims[i + 2];
+		s->out[i] = e->out->dims[i + 2];
+		s->taps[i] = kernel[i];
+		s->stride[i] = nstrides ? strides[i] : 1;
+		s->dilation[i] = ndilations ? dilations[i] : 1;
+		if (!eval_dim(e->syms, before[i], &s->before[i]) || s->before[i] < -DimMax || s->before[i] > DimMax)
+			return eval_fail(e, "pads_dim has no value");
+	}
+	return NULL;
+}
+
+/* The taps from *k on, below the returned end, that meet elements of axis d in window number o. */
+static int64_t taps_inside(const PoolShape *s, int d, int64_t o, int64_t *k)
+{
+	int64_t first = o * s->stride[d] - s->before[d], step = s->dilation[d], room = s->in[d] - first;
+	int64_t end = room <= 0 ? 0 : (room - 1) / step + 1;
+	*k = first < 0 ? (step - 1 - first) / step : 0;
+	return end < s->taps[d] ? end : s->taps[d];
+}
+
+/* The tap behind k[] inside of x, and its place in the plane; false: there is none. */
+static bool next_tap(const PoolShape *s, const int64_t *o, int64_t *k, int64_t *place)
+{
+	int64_t first;
+	int d = s->spatial - 1;
+	while (d >= 0 && ++k[d] >= taps_inside(s, d, o[d], &first))
+		k[d--] = first;
+	*place = 0;
+	for (int i = 0; i < s->spatial; i++)
+		*place = *place * s->in[i] + o[i] * s->stride[i] - s->before[i] + k[i] * s->dilation[i];
+	return d >= 0;
+}
+
+static void join_window(const PoolShape *s, const int64_t *o, const double *reals, const int64_t *ints, double *real,
+                        int64_t *integer, int64_t *where)
+{
+	int64_t k[MaxRank], place;
+	*where = -1;
+	for (int d = 0; d < s->spatial; d++)
+		if (taps_inside(s, d, o[d], &k[d]) <= k[d])
+			return;
+	k[s->spatial - 1]--; /* so that the first step comes to the first tap */
+	while (next_tap(s, o, k, &place)) {
+		bool first = *where < 0;
+		bool more = reals ? reals[place] > *real || (isnan(reals[place]) && !isnan(*real)) : ints[place] > *integer;
+		if (first || more)
+			*where = place;
+		if (s->join == JoinSum && reals)
+			*real += reals[place];
+		else if (s->join == JoinSum)
+			*integer = add_int(*integer, ints[place]);
+		else if ((first || more) && reals)
+			*real = reals[place];
+		else if (first || more)
+			*integer = ints[place];
+	}
+}
+
+const char *eval_pool(EvalNode *e)
+{
+	const Tensor *x = e->in[0];
+	PoolShape s;
+	TRY(read_pool(e, &s));
+	TRY(need_agree(e, x->dims[0] == e->out->dims[0] && x->dims[1] == e->out->dims[1]));
+	const double *reals = is_real(x) ? as_reals(e, x) : NULL;
+	const int64_t *ints = is_real(x) ? NULL : as_ints(e, x);
+	if (!reals && !ints)
+		return OUT_OF_MEMORY(e);
+	Scalar none = s.join == JoinSum ? scalar_of_int(x->dtype, 0) : lowest_scalar(x->dtype);
+	int64_t plane = count_dims(x, 2, x->rank), windows = count_dims(e->out, 2, x->rank), n = tensor_numel(e->out);
+	for (int64_t i = 0; i < n; i++) {
+		int64_t o[MaxRank], rest = i % windows, at = i / windows * plane, integer = 0, where;
+		double real = 0;
+		for (int d = s.spatial - 1; d >= 0; rest /= s.out[d--])
+			o[d] = rest % s.out[d];
+		if (reals)
+			scalar_as_real(none, &real);
+		else
+			scalar_as_int(none, &integer);
+		join_window(&s, o, reals ? reals + at : NULL, ints ? ints + at : NULL, &real, &integer, &where);
+		if (s.join == JoinWhere)
+			store_ints(e->out, i, &where, 1);
+		else if (reals)
+			store_reals(e->out, i, &real, 1);
+		else
+			store_ints(e->out, i, &integer, 1);
+	}
+	return NULL;
+}
+
+/* ---- attention --------------------------------------------------------------------------------------------------- */
 
 /* Adds the mask (f32) or its -inf (bool) to a row of scores; mask streams over [B, H, T, S]. */
 static void add_mask(double *scores, int64_t keys, const Tensor *mask, double fill, const double *values, int64_t at,

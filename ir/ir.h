@@ -88,6 +88,7 @@ void diag_reset(void); /* forgets the count; for tests */
 /* ---- types -------------------------------------------------------------------------------------------------------- */
 
 enum { MaxRank = 8 };
+enum { JoinMax, JoinSum, JoinWhere }; /* words of the attribute `join` */
 enum { PanelWidth = 32 }; /* columns of a panel of packed weights */
 
 typedef struct Dim Dim;

@@ -843,6 +843,34 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+/* Taps outside of x do not count, so the extents are whatever the result says. */
+const char *shape_given_pool(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0);
+	const int64_t *kernel;
+	const Dim *const *pads;
+	int spatial = x ? x->rank - 2 : 0;
+	bool where = attr_int(n, Attr_join) == JoinWhere;
+	TRY(shape_given(m, n, out));
+	if (spatial < 1)
+		FAIL("x has no spatial axis: %s", type_text(m, x));
+	TRY(need_rank(m, out, x->rank, "the result"));
+	if (out->dtype != (where ? I64 : x->dtype))
+		FAIL("the result has type %s", dtypes[out->dtype].text);
+	for (int i = 0; i < 2; i++)
+		TRY(need_equal(m, n, x->dims[i], out->dims[i], "batch and channels of x and the result"));
+	if (attr_ints(n, Attr_kernel, &kernel) != spatial || attr_dims(n, Attr_pads_dim, &pads) != spatial)
+		FAIL("kernel or pads_dim does not have one entry per spatial axis");
+	for (int i = 0; i < spatial; i++) {
+		Window win = {1, 1, 0, 0};
+		int64_t span;
+		TRY(read_window(m, n, i, spatial, &win));
+		if (kernel[i] < 1 || __builtin_mul_overflow(kernel[i] - 1, win.dilation, &span) || span > DimMax)
+			FAIL("a window of %lld elements is out of range", (long long)kernel[i]);
+	}
+	return NULL;
+}
+
 /* The linker finds the function by this name. */
 const char *shape_given_custom(Module *m, const Node *n, Type *out)
 {

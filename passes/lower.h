@@ -31,6 +31,7 @@ void lower_rows(Lower *, Node *, Value *home); /* softmax, norm, rmsnorm, cumsum
 void lower_gather(Lower *, Node *, Value *home); /* gather, gather_elements, gather_nd */
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
+void lower_pool(Lower *, Node *, Value *home);
 void lower_custom(Lower *, Node *);
 void lower_control(Lower *, Node *); /* if, loop, measure */
 

@@ -1,4 +1,4 @@
-/* lower_window.c - window contractions: winconv, and the plain convolution.
+/* lower_window.c - window contractions: winconv and the plain convolution; pools.
  *
  * winconv: y[b,t,c] = sum over k of w[..,h(c),k] * x[b,t+k-pad_left,c].  A task is a block of tokens by a chunk of up to 64 channels
  * that share a head.  Its input rows are first copied to a slab [tokens + K - 1][chunk], with zeros outside the sequence: rows
@@ -273,6 +273,130 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	for (int d = 0; d < sp; d++)
 		depth = dim_mul(m, depth, w.extent[2 + d]);
 	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
+
+/* ---- pools --------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Pool {
+	Kernel *k;
+	Node *n;
+	Access x;
+	int sp, join;
+	LType type; /* of x, 16 lanes */
+	LExpr *base; /* offset of the plane */
+	LExpr *first[MaxRank]; /* where the window's first tap lies, which may be outside of x; of lane 0 along the last axis */
+	LExpr *tap[MaxRank]; /* the tap's place along the axes before the last one */
+	LTile *best, *where;
+} Pool;
+
+static const LType I64x16 = {I64, Lanes};
+
+/* Taps k from *lo below *hi meet elements of axis d when the window begins anywhere from `from` to `to`. */
+static void tap_range(Pool *p, int d, LExpr *from, LExpr *to, LExpr **lo, LExpr **hi)
+{
+	LB *b = &p->k->b;
+	const int64_t *kernel;
+	int64_t dilation = int_of(p->n, Attr_dilations, d, 1);
+	attr_ints(p->n, Attr_kernel, &kernel);
+	LExpr *step = li(b, dilation), *least = li(b, dilation - 1), *extent = kdim(p->k, p->x.extent[2 + d]);
+	*lo = lop(b, LPMax, lop(b, LFloorDiv, lsub(b, least, to), step, NULL), li(b, 0), NULL);
+	*hi = lop(b, LPMin, lop(b, LFloorDiv, ladd(b, lsub(b, extent, from), least), step, NULL), li(b, kernel[d]), NULL);
+}
+
+/* Joins the elements at `from`, one for each lane in `inside`; pos: their places along the last axis. */
+static void join_tap(Pool *p, LExpr *from, LExpr *pos, LExpr *inside)
+{
+	LB *b = &p->k->b;
+	int last = p->sp - 1;
+	const Dim *step = dim_mul_const(p->k->l->m, p->x.stride[2 + last], int_of(p->n, Attr_strides, last, 1));
+	LExpr *zero = li(b, 0), *best = lelem(b, p->best, zero, zero);
+	LExpr *v = llet(b, lload(b, p->x.buf, Lanes, from, dim_equals(step, 1) ? NULL : kdim(p->k, step), inside));
+	if (p->join == JoinSum) {
+		lset_tile(b, p->best, zero, zero, ladd(b, best, v)); /* masked lanes load 0 */
+		return;
+	}
+	if (p->join == JoinMax) {
+		lset_tile(b, p->best, zero, zero, lop(b, LSelect, inside, lmax(b, best, v), best));
+		return;
+	}
+	LExpr *where = lelem(b, p->where, zero, zero), *place = zero;
+	for (int d = 0; d < last; d++)
+		place = lmul(b, ladd(b, place, p->tap[d]), kdim(p->k, p->x.extent[3 + d]));
+	LExpr *more = lop(b, LOr, llt(b, best, v), llt(b, where, lconst(b, I64x16, 0)), NULL);
+	if (dtypes[p->x.dtype].cls == ClassFloat) /* a NaN is larger than all numbers */
+		more = lop(b, LOr, more, lop(b, LAnd, lop(b, LNe, v, v, NULL), lop(b, LEq, best, best, NULL), NULL), NULL);
+	more = llet(b, lop(b, LAnd, inside, more, NULL));
+	place = llet(b, ladd(b, pos, lcast(b, LSplat, I64x16, place)));
+	lset_tile(b, p->where, zero, zero, lop(b, LSelect, more, place, where));
+	lset_tile(b, p->best, zero, zero, lop(b, LSelect, more, v, best));
+}
+
+/* All taps of 16 windows side by side along the last axis; `last_start`: where the last one of them begins. */
+static void emit_windows(Pool *p, LExpr *last_start)
+{
+	LB *b = &p->k->b;
+	LExpr *from = p->base, *lo, *hi;
+	int last = p->sp - 1;
+	int64_t stride = int_of(p->n, Attr_strides, last, 1);
+	for (int d = 0; d <= last; d++) {
+		tap_range(p, d, p->first[d], d == last ? last_start : p->first[d], &lo, &hi);
+		LExpr *k = lfor(b, ForSerial, llet(b, lo), llet(b, hi), NULL);
+		p->tap[d] = llet(b, ladd(b, p->first[d], lmul(b, k, li(b, int_of(p->n, Attr_dilations, d, 1)))));
+		from = llet(b, ladd(b, from, lmul(b, p->tap[d], kdim(p->k, p->x.stride[2 + d]))));
+	}
+	LExpr *lanes = lmul(b, lcast(b, LIota, I64x16, NULL), lconst(b, I64x16, (double)stride));
+	LExpr *pos = llet(b, ladd(b, lanes, lcast(b, LSplat, I64x16, p->tap[last])));
+	LExpr *extent = lcast(b, LSplat, I64x16, kdim(p->k, p->x.extent[2 + last]));
+	LExpr *inside = lop(b, LAnd, lop(b, LLe, lconst(b, I64x16, 0), pos, NULL), llt(b, pos, extent), NULL);
+	join_tap(p, from, pos, llet(b, inside));
+	for (int d = 0; d <= last; d++)
+		lend(b);
+}
+
+/* y[n,c,o..] = join over k of x[n,c,o*stride + k*dilation - before], of those taps that lie inside of x: 16 windows of the last axis
+ * at a time, taps ascending. */
+void lower_pool(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "pool", false);
+	LB *b = &k.b;
+	const Type *t = &n->out[0]->type;
+	const Dim *const *before, *rows = dim_const(m, 1);
+	int rank = t->rank, last = rank - 3;
+	Pool p = {.k = &k, .n = n, .x = kaccess(&k, n->in[0]), .sp = rank - 2, .join = (int)attr_int(n, Attr_join)};
+	LBuf *y = kbuf(&k, home, true);
+	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0), *len = kdim(&k, t->dims[rank - 1]);
+
+	p.type = (LType){p.x.dtype, Lanes};
+	attr_dims(n, Attr_pads_dim, &before);
+	for (int d = 0; d < rank - 1; d++)
+		rows = dim_mul(m, rows, t->dims[d]);
+	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, rows), NULL);
+	split_index(&k, row, t->dims, rank - 1, idx);
+	LExpr *plane[MaxRank] = {idx[0], idx[1]};
+	p.base = llet(b, offset_of(&k, &p.x, plane));
+	for (int d = 0; d < last; d++)
+		p.first[d] = llet(b, lsub(b, lmul(b, idx[2 + d], li(b, int_of(n, Attr_strides, d, 1))), kdim(&k, before[d])));
+	p.best = lnew_tile(b, "best", p.type, 1, 1);
+	p.where = p.join == JoinWhere ? lnew_tile(b, "where", I64x16, 1, 1) : NULL;
+	LExpr *o = lfor(b, ForSerial, zero, len, li(b, Lanes)), *stride = li(b, int_of(n, Attr_strides, last, 1));
+	Scalar none = p.join == JoinSum ? scalar_of_int(p.x.dtype, 0) : lowest_scalar(p.x.dtype);
+	lset_tile(b, p.best, zero, zero, lscalar(b, Lanes, none));
+	if (p.where)
+		lset_tile(b, p.where, zero, zero, lconst(b, I64x16, -1));
+	p.first[last] = llet(b, lsub(b, lmul(b, o, stride), kdim(&k, before[last])));
+	emit_windows(&p, llet(b, ladd(b, p.first[last], lmul(b, stride, li(b, Lanes - 1)))));
+	lstore(b, y, ladd(b, lmul(b, row, len), o), NULL, lane_mask(&k, lsub(b, len, o)), lelem(b, p.where ? p.where : p.best, zero, zero));
+	lend(b);
+	lend(b);
+	const int64_t *kernel;
+	const Dim *flop = type_numel(m, t);
+	attr_ints(n, Attr_kernel, &kernel);
+	for (int d = 0; d < p.sp; d++)
+		flop = dim_mul(m, flop, dim_min(m, dim_const(m, kernel[d]), p.x.extent[2 + d]));
+	kflop(&k, flop);
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -602,6 +602,14 @@ static const Case cases[] = {
 	{"MaxPool", 12, "x", "1,1,3", {3, {1, 5, 2}}, "kernel_shape=2;auto_pad:VALID", {{0}}, {2, {5, 5}}},
 	{"AveragePool", 11, "x", "1,1,5", {5, {1, 2, 3, 4, 5}}, "kernel_shape=3;strides=2;auto_pad:SAME_UPPER", {{0}},
          {3, {1.5, 3, 4.5}}},
+	{"MaxPool", 12, "x", "1,1,3", {3, {1, 5, 2}}, "kernel_shape=200;pads=199,199;strides=199", {{0}}, {2, {1, 5}}},
+	{"AveragePool", 11, "x", "1,1,3", {3, {1, 5, 3}}, "kernel_shape=200;pads=198,198;strides=198", {{0}}, {2, {3, 3}}},
+	{"AveragePool", 11, "x", "1,1,2", {2, {100, 300}}, "kernel_shape=200;pads=99,99;count_include_pad=1", {{0}}, {1, {2}}},
+	{"AveragePool", 19, "x", "1,1,3", {3, {129 * 130, 0, 0}}, "kernel_shape=130;pads=64,64;strides=2;ceil_mode=1;count_include_pad=1",
+         {{0}}, {2, {129, 130}}},
+	{"LpPool", 11, "x", "1,1,4", {4, {3, -4, 6, 8}}, "kernel_shape=2;strides=2", {{0}}, {2, {5, 10}}},
+	{"LpPool", 18, "x", "1,1,3", {3, {1, -1, 3}}, "kernel_shape=3;p=3;pads=1,0", {{0}}, {2, {1.25992105, 3.07231683}}},
+	{"GlobalLpPool", 11, "x", "1,1,1,2", {2, {3, -4}}, "p=1", {{0}}, {1, {7}}},
 	{"Attention", 23, "x,x,x", "1,1,2,2", {4, {1, 0, 0, 1}}, "", {{0}}, {4, {0.66976155, 0.33023845, 0.33023845, 0.66976155}}},
 	{"Attention", 23, "x,x,x", "1,1,2,2", {4, {1, 0, 0, 1}}, "scale~1;is_causal=1", {{0}}, {4, {1, 0, 0.26894142, 0.73105858}}},
 	{"Attention", 23, "x,x,x", "1,1,2,2", {4, {1, 0, 0, 1}}, "scale~1;softcap~0.5", {{0}}, {4, {0.61822329, 0.38177671, 0.38177671, 0.61822329}}},
@@ -641,6 +649,18 @@ static const RealCase real_cases[] = {
          {{2, {1, 10}, "1,1,2"}}},
 	{{"NegativeLogLikelihoodLoss", 13, "x,a,p", "2,3", {6, {1, 2, 3, 4, 5, 6}}, "", {{2, {2, 0}}}, {1, {-3.25}}},
          {{3, {3, 7, 9}, "3"}}},
+	{{"ConvTranspose", 11, "x,p", "1,1,2", {2, {1, 2}}, "strides=2;output_padding=1", {{0}}, {6, {1, 10, 102, 20, 200, 0}}},
+         {{3, {1, 10, 100}, "1,1,3"}}},
+	{{"ConvTranspose", 11, "x,p,q", "1,1,2", {2, {1, 2}}, "strides=2;pads=1,1;output_padding=4", {{0}}, {7, {11, 103, 21, 201, 1, 1, 1}}},
+         {{3, {1, 10, 100}, "1,1,3"}, {1, {1}, "1"}}},
+	{{"ConvTranspose", 11, "x,p", "1,1,2", {2, {1, 2}}, "strides=2;dilations=2", {{0}}, {5, {1, 0, 12, 0, 20}}},
+         {{2, {1, 10}, "1,1,2"}}},
+	{{"ConvTranspose", 11, "x,p", "1,1,2", {2, {1, 2}}, "strides=3;auto_pad:SAME_UPPER", {{0}}, {6, {0, 1, 10, 0, 2, 20}}},
+         {{2, {1, 10}, "1,1,2"}}},
+	{{"ConvTranspose", 11, "x,p", "1,1,2", {2, {1, 2}}, "output_shape=2;auto_pad:SAME_LOWER", {{0}}, {2, {12, 20}}},
+         {{2, {1, 10}, "1,1,2"}}},
+	{{"ConvTranspose", 11, "x,p,q", "1,2,1,1", {2, {1, 2}}, "group=2;strides=1,2", {{0}}, {8, {1, 2, 3, 4, 25, 27, 6, 8}}},
+         {{8, {1, 2, 3, 4, 2, 3, 3, 4}, "2,2,1,2"}, {4, {0, 0, 21, 0}, "4"}}},
 	{{"RotaryEmbedding", 23, "x,p,q", "1,1,1,4", {4, {1, 2, 3, 4}}, "", {{0}}, {4, {-1.8, 2, 2.6, 4}}},
          {{2, {0.6, 1}, "1,1,2"}, {2, {0.8, 0}, "1,1,2"}}},
 	{{"RotaryEmbedding", 23, "x,p,q", "1,1,1,4", {4, {1, 2, 3, 4}}, "interleaved=1", {{0}}, {4, {-1, 2, 3, 4}}},
@@ -658,7 +678,9 @@ static void put_attrs(Arena *a, Onnx__NodeProto *n, const char *text)
 		int count = kind == '=' ? split_text(a, value, &parts) : 0;
 		for (int i = 0; i < count; i++)
 			ints[i] = atoll(parts[i]);
-		bool list = strstr("starts ends axes kernel_shape strides pads shape paddings consumed_inputs", item);
+		static const char *const lists = " starts ends axes kernel_shape strides pads dilations output_padding output_shape shape paddings "
+						 "consumed_inputs ";
+		bool list = strstr(lists, arena_printf(a, " %s ", item));
 		if (kind == '~')
 			set_f(a, n, item, atof(value));
 		else if (kind == ':')

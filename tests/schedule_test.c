@@ -788,6 +788,26 @@ static void make_conv(Family *f)
 	add_row(f, "f32[b, 2, t, t]", "conv %i, %k3, _ {group=2}");
 }
 
+/* Windows that are larger than the tensor, that begin or end outside of it, that hold nothing; NaN and infinities. */
+static void make_pool(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "s: f32[b, 2, t]");
+	param(f, "i: f32[b, 2, t, t]");
+	param(f, "n: i8[b, 2, t]");
+	add_row(f, "f32[b, 2, t]", "pool %s {kernel=[300], pads_dim=[7]}");
+	add_row(f, "f32[b, 2, t + 20]", "pool %s {kernel=[3], pads_dim=[2*t]}");
+	add_row(f, "i64[b, 2, t]", "pool %s {kernel=[3], pads_dim=[1], join=where}");
+	add_row(f, "f32[b, 2, (t + 1)/2]", "pool %s {kernel=[4], strides=[2], dilations=[3], pads_dim=[4]}");
+	add_row(f, "f32[b, 2, t, t]", "pool %i {kernel=[3, 5], pads_dim=[1, 2], join=sum}");
+	add_row(f, "f32[b, 2, t/2, t/3]", "pool %i {kernel=[13, 17], strides=[2, 3], dilations=[2, 1], pads_dim=[0, t], join=sum}");
+	add_row(f, "i64[b, 2, t, t/2]", "pool %i {kernel=[2, 3], strides=[1, 2], pads_dim=[0, 1], join=where}");
+	add_row(f, "i8[b, 2, t]", "pool %n {kernel=[40], pads_dim=[20], join=sum}");
+	add_row(f, "i8[b, 2, t]", "pool %n {kernel=[2], pads_dim=[1]}");
+	add_row(f, "i64[b, 2, 17]", "pool %n {kernel=[5], strides=[3], pads_dim=[1], join=where}");
+}
+
 /* ---- what reuses the workspace ----------------------------------------------------------------------------------- */
 
 /* A small layer: slots are reused, epilogues read what other steps wrote. */
@@ -864,6 +884,7 @@ static const struct {
 	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
+	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
 };
 

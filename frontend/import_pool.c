@@ -1,0 +1,241 @@
+/* import_pool.c - operators that join the elements of windows: maxima, averages, norms; global pools have one window. */
+#include "import.h"
+#include "window.h"
+
+#include <math.h>
+
+/* ---- windows --------------------------------------------------------------------------------------------------- */
+
+enum { MaxTaps = 128 }; /* of windows that are written as slices, which join the elementwise groups around them */
+
+typedef struct Pool {
+	Window w;
+	int64_t taps; /* at most MaxTaps + 1 */
+	const Dim *out[MaxRank]; /* extents */
+	const Dim *extra[2 * MaxRank]; /* beyond the pads, for windows that ceil_mode lets hang over the end */
+	bool hangs;
+} Pool;
+
+/* ceil_mode rounds up, but a window must start inside of the tensor or the padding before it. */
+static void pool_extent(Call *c, Pool *p, int i, bool ceil_mode)
+{
+	Module *m = c->m;
+	const Window *w = &p->w;
+	const Dim *x = c->in[0]->type.dims[i + 2], *stride = num(c, w->strides[i]), *span = num(c, window_span(w, i)), *n;
+	const Dim *padded = dim_add(m, x, dim_add(m, w->pads[i], w->pads[w->spatial + i]));
+	const Dim *room = dim_sub(m, padded, span);
+	if (w->same) {
+		n = dim_ceildiv(m, x, stride);
+	} else if (ceil_mode) {
+		n = dim_add(m, dim_ceildiv(m, room, stride), num(c, 1));
+		n = dim_min(m, n, dim_ceildiv(m, dim_add(m, x, w->pads[i]), stride));
+	} else {
+		n = dim_add(m, dim_floordiv(m, room, stride), num(c, 1));
+	}
+	if (!w->same)
+		require_at_least(c, room, 0);
+	const Dim *end = dim_add(m, dim_mul(m, dim_sub(m, n, num(c, 1)), stride), span);
+	p->out[i] = n;
+	p->extra[i] = num(c, 0);
+	p->extra[w->spatial + i] = dim_max(m, dim_sub(m, end, padded), num(c, 0));
+	p->hangs |= !w->same && !dim_equals(p->extra[w->spatial + i], 0);
+}
+
+static void read_pool(Call *c, Pool *p)
+{
+	Window *w = &p->w;
+	*p = (Pool){.taps = 1, .w.spatial = c->in[0]->type.rank - 2};
+	if (w->spatial < 1)
+		fatal_at(c->loc, "the operand has rank %d", c->in[0]->type.rank);
+	if (!has_attr(c, "kernel_shape"))
+		fatal_at(c->loc, "attribute 'kernel_shape' is missing");
+	read_ints(c, "kernel_shape", w->spatial, 1, 1, w->kernel);
+	read_window(c, w);
+	read_pads(c, w);
+	for (int i = 0; i < w->spatial; i++) {
+		p->taps = p->taps * w->kernel[i] > MaxTaps ? MaxTaps + 1 : p->taps * w->kernel[i];
+		pool_extent(c, p, i, onnx_int(c, "ceil_mode", 0));
+	}
+}
+
+static Type pooled_type(const Pool *p, const Value *x, DType dtype)
+{
+	Type type = x->type;
+	type.dtype = dtype;
+	for (int i = 0; i < p->w.spatial; i++)
+		type.dims[i + 2] = p->out[i];
+	return type;
+}
+
+/* The operator; windows begin `before` elements before x. */
+static Value *emit_pool(Call *c, const Pool *p, int join, Value *x, const Dim *const *before)
+{
+	const Window *w = &p->w;
+	int n = w->spatial;
+	Type type = pooled_type(p, x, join == JoinWhere ? I64 : x->type.dtype);
+	Attr attrs[5] = {mk_ints(c->m, Attr_kernel, n, w->kernel), mk_ints(c->m, Attr_strides, n, w->strides),
+	                 mk_ints(c->m, Attr_dilations, n, w->dilations), mk_dims(c->m, Attr_pads_dim, n, before),
+	                 mk_int(Attr_join, join)};
+	return emit(c, OpPool, 1, &x, 5, attrs, &type);
+}
+
+/* Joins the taps of every window; x is padded already. */
+static Value *slice_taps(Call *c, const Pool *p, int join, Value *x)
+{
+	int64_t at[MaxRank] = {0}, steps[MaxRank];
+	int rank = x->type.rank, spatial = p->w.spatial;
+	Type type = pooled_type(p, x, x->type.dtype);
+	Value *all = NULL;
+	for (int i = 0; i < rank; i++)
+		steps[i] = i < 2 ? 1 : p->w.strides[i - 2];
+	for (;;) {
+		const Dim *starts[MaxRank];
+		for (int i = 0; i < rank; i++)
+			starts[i] = num(c, i < 2 ? 0 : at[i - 2] * p->w.dilations[i - 2]);
+		Attr attrs[2] = {mk_dims(c->m, Attr_starts, rank, starts), mk_ints(c->m, Attr_steps, rank, steps)};
+		Value *tap = emit(c, OpSlice, 1, &x, 2, attrs, &type);
+		all = all ? emit2(c, join == JoinMax ? OpMax : OpAdd, all, tap) : tap;
+		int i = spatial - 1;
+		while (i >= 0 && ++at[i] == p->w.kernel[i])
+			at[i--] = 0;
+		if (i < 0)
+			return all;
+	}
+}
+
+/* Largest elements or sums of all windows; what is outside of x and its pads does not count. */
+static Value *pool(Call *c, const Pool *p, int join, Value *x)
+{
+	DType dtype = x->type.dtype;
+	Scalar none = join == JoinMax ? lowest_scalar(dtype) : scalar_of_int(dtype, 0);
+	if (p->taps > MaxTaps)
+		return emit_pool(c, p, join, x, p->w.pads);
+	return slice_taps(c, p, join, pad_spatial(c, pad_spatial(c, x, p->w.pads, none), p->extra, none));
+}
+
+/* ---- maxima ---------------------------------------------------------------------------------------------------- */
+
+/* Place of an element in its plane, row-major, -> its place in the tensor; the plane may be stored by columns (the first
+ * spatial axis is the fastest). */
+static Value *place_in_tensor(Call *c, Value *at, const Type *x, bool columns)
+{
+	Module *m = c->m;
+	int rank = x->rank;
+	const Dim *plane = product(m, x->dims + 2, rank - 2), *planes = dim_mul(m, x->dims[0], x->dims[1]), *dims[MaxRank];
+	const Dim *rows = num(c, 1), *cols = plane;
+	Value *turned = emit_const(c, I64, 0);
+	for (int i = 2; i < rank && columns; i++) {
+		cols = divide_dims(c, cols, x->dims[i]);
+		Value *index = emit2(c, OpIMod, emit2(c, OpIDiv, at, emit_dims(c, 0, 1, &cols)), emit_dims(c, 0, 1, &x->dims[i]));
+		turned = emit2(c, OpAdd, turned, emit2(c, OpMul, index, emit_dims(c, 0, 1, &rows)));
+		rows = dim_mul(m, rows, x->dims[i]);
+	}
+	for (int i = 0; i < rank; i++)
+		dims[i] = i < 2 ? x->dims[i] : num(c, 1);
+	Value *first = emit_reshape(c, emit_iota(c, I64, planes, num(c, 0), plane), rank, dims);
+	return emit2(c, OpAdd, columns ? turned : at, first);
+}
+
+void import_max_pool(Call *c)
+{
+	Pool p;
+	read_pool(c, &p);
+	c->out[0] = pool(c, &p, JoinMax, c->in[0]);
+	if (c->nout > 1 && c->wanted[1])
+		c->out[1] = place_in_tensor(c, emit_pool(c, &p, JoinWhere, c->in[0], p.w.pads), &c->in[0]->type,
+		                            onnx_int(c, "storage_order", 0));
+}
+
+/* ---- sums ------------------------------------------------------------------------------------------------------ */
+
+/* How many elements of each window count: those of the tensor, or of the tensor and its pads. */
+static Value *count_taps(Call *c, const Pool *p, bool include)
+{
+	const Type *x = &c->in[0]->type;
+	const Dim *dims[MaxRank];
+	double taps = 1;
+	bool uneven = p->hangs;
+	for (int i = 0; i < p->w.spatial; i++) {
+		taps *= p->w.kernel[i];
+		uneven |= !include && !(dim_equals(p->w.pads[i], 0) && dim_equals(p->w.pads[p->w.spatial + i], 0));
+	}
+	if (!uneven)
+		return emit_const(c, x->dtype, taps);
+	for (int i = 0; i < x->rank; i++)
+		dims[i] = i < 2 ? num(c, 1) : x->dims[i];
+	Value *ones = emit_expand(c, emit_const(c, x->dtype, 1), x->rank, dims);
+	Scalar zero = scalar_of_int(x->dtype, 0);
+	if (p->taps > MaxTaps && !include)
+		return emit_pool(c, p, JoinSum, ones, p->w.pads);
+	ones = pad_spatial(c, ones, p->w.pads, scalar_of_int(x->dtype, include));
+	if (p->taps > MaxTaps)
+		return emit_pool(c, p, JoinSum, ones, p->extra);
+	return slice_taps(c, p, JoinSum, pad_spatial(c, ones, p->extra, zero));
+}
+
+void import_average_pool(Call *c)
+{
+	Pool p;
+	read_pool(c, &p);
+	Value *sum = pool(c, &p, JoinSum, c->in[0]);
+	c->out[0] = emit2(c, OpDiv, sum, count_taps(c, &p, onnx_int(c, "count_include_pad", 0)));
+}
+
+/* |x|^p, and the root of sums of them */
+static double lp_order(Call *c)
+{
+	double p = c->opset < 2 ? onnx_float(c, "p", 2) : (double)onnx_int(c, "p", 2);
+	if (!(p > 0) || !isfinite(p))
+		fatal_at(c->loc, "attribute 'p' = %g is out of range", p);
+	return p;
+}
+
+static Value *lp_powers(Call *c, Value *x, double p)
+{
+	if (p == 2)
+		return emit2(c, OpMul, x, x);
+	Value *size = emit1(c, OpAbs, x);
+	return p == 1 ? size : emit2(c, OpPow, size, emit_const(c, x->type.dtype, p));
+}
+
+static Value *lp_root(Call *c, Value *sum, double p)
+{
+	if (p == 1)
+		return sum;
+	return p == 2 ? emit1(c, OpSqrt, sum) : emit2(c, OpPow, sum, emit_const(c, sum->type.dtype, 1 / p));
+}
+
+void import_lp_pool(Call *c)
+{
+	Pool p;
+	double order = lp_order(c);
+	read_pool(c, &p);
+	c->out[0] = lp_root(c, pool(c, &p, JoinSum, lp_powers(c, c->in[0], order)), order);
+}
+
+/* ---- global pools ---------------------------------------------------------------------------------------------- */
+
+static Value *pool_space(Call *c, Op op, Value *x)
+{
+	int64_t axes[MaxRank];
+	int n = 0;
+	for (int i = 2; i < x->type.rank; i++)
+		axes[n++] = i;
+	return emit_reduce(c, op, x, n, axes, true);
+}
+
+void import_global_average_pool(Call *c)
+{
+	c->out[0] = pool_space(c, OpMean, c->in[0]);
+}
+
+void import_global_max_pool(Call *c)
+{
+	c->out[0] = pool_space(c, OpReduceMax, c->in[0]);
+}
+
+void import_global_lp_pool(Call *c)
+{
+	double order = lp_order(c);
+	c->out[0] = lp_root(c, pool_space(c, OpSum, lp_powers(c, c->in[0], order)), order);
+}
