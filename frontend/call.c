@@ -102,10 +102,15 @@ int onnx_ints(const Call *c, const char *name, const int64_t **ints)
 
 /* ---- rows and functions ---------------------------------------------------------------------------------------- */
 
-const OnnxOp *find_row(const Import *im, const char *op_type, int opset)
+const char *row_key(Arena *a, const char *domain, const char *op_type)
 {
-	const OnnxOp *row = op_type ? get_name(&im->ops, op_type) : NULL;
-	for (; row && row->name && !strcmp(row->name, op_type); row++)
+	return is_standard(domain) ? op_type : arena_printf(a, "%s:%s", domain, op_type);
+}
+
+const OnnxOp *find_row(const Import *im, const char *domain, const char *op_type, int opset)
+{
+	const OnnxOp *first = op_type ? get_name(&im->ops, row_key(im->scratch, domain, op_type)) : NULL;
+	for (const OnnxOp *row = first; row && row->name && !strcmp(row->name, op_type) && !strcmp(row->domain, first->domain); row++)
 		if (row->since <= opset && opset <= row->until)
 			return row;
 	return NULL;

@@ -63,12 +63,13 @@ struct Call {
 /* One row of onnx_ops.def. */
 typedef struct OnnxOp {
 	const char *name;
-	int since, until; /* opsets */
+	int since, until; /* opsets of the standard */
 	int min_in, max_in, max_out; /* inputs and outputs beyond are not supported */
 	/* "name", "name:default" for text rows, "name=value|value": other values are not supported */
 	const char *attrs;
 	const char *text; /* expr.c */
 	void (*func)(Call *);
+	const char *domain; /* "": the standard's */
 } OnnxOp;
 enum { AnyNumber = 1 << 20, FirstOpset = 1, LastOpset = 28 };
 
@@ -76,8 +77,9 @@ const char *node_name(const OnnxNode *); /* or its first output */
 bool is_standard(const char *domain);
 int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n); /* -1: none */
 
-/* The row for a node of the standard domain, or NULL. */
-const OnnxOp *find_row(const Import *, const char *op_type, int opset);
+/* The row for an operator, or NULL. */
+const OnnxOp *find_row(const Import *, const char *domain, const char *op_type, int opset);
+const char *row_key(Arena *, const char *domain, const char *op_type); /* of Import.ops */
 const OnnxFunction *find_function(const Import *, const OnnxNode *);
 
 const OnnxAttr *onnx_attr(const Call *, const char *name); /* resolves the caller's attributes in functions; or NULL */

@@ -131,8 +131,7 @@ static void check_dtype(Check *k, const OnnxNode *node, int opset, int onnx, con
 
 bool is_supported(const Import *im, const OnnxNode *node, int opset)
 {
-	return find_custom(im, node) || find_function(im, node) ||
-	       (is_standard(node->domain) && find_row(im, node->op_type, opset));
+	return find_custom(im, node) || find_function(im, node) || find_row(im, node->domain, node->op_type, opset);
 }
 
 static void check_arity(Check *k, const OnnxNode *node, int opset, const OnnxOp *row)
@@ -176,12 +175,12 @@ static void check_node(Check *k, const OnnxNode *node, int opset)
 		}
 		return;
 	}
-	if (!is_standard(node->domain)) {
+	const OnnxOp *row = find_row(k->im, node->domain, type, opset);
+	if (!row && !is_standard(node->domain)) {
 		note(k, node, opset, "operator '%s' of domain '%s' is not supported (--custom-op names a C function for it)", type,
 		     node->domain);
 		return;
 	}
-	const OnnxOp *row = find_row(k->im, type, opset);
 	if (!row) {
 		bool other = get_name(&k->im->ops, type) != NULL;
 		note(k, node, opset, "operator '%s' is not supported%s", type, other ? " at this opset" : "");

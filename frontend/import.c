@@ -23,7 +23,9 @@ enum { MaxCalls = 32, MaxListed = 50 /* names in a message */ };
 #define TEXT(t) (t), NULL
 #define FUNC(f) NULL, (f)
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how)                                               \
-	{#name, since, until, min_in, max_in, max_out, attrs, how},
+	{#name, since, until, min_in, max_in, max_out, attrs, how, ""},
+#define ORT_OP(name, min_in, max_in, max_out, attrs, how)                                                              \
+	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, "com.microsoft"},
 static const OnnxOp onnx_ops[] = {
 #include "onnx_ops.def"
 	{0}, /* ends the table */
@@ -37,7 +39,10 @@ void print_onnx_ops(FILE *out)
 {
 	for (int i = 0; i < nonnx_ops; i++) {
 		const OnnxOp *r = &onnx_ops[i];
-		fprintf(out, "%-24s %2d..%-2d  %s\n", r->name, r->since, r->until, r->attrs);
+		if (*r->domain)
+			fprintf(out, "%s.%s  %s\n", r->domain, r->name, r->attrs);
+		else
+			fprintf(out, "%-24s %2d..%-2d  %s\n", r->name, r->since, r->until, r->attrs);
 	}
 }
 
@@ -334,7 +339,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 		fatal_at(loc, "the functions of the model expand to too many nodes");
 	bool custom = find_custom(im, node);
 	const OnnxFunction *f = custom ? NULL : find_function(im, node);
-	const OnnxOp *row = custom || f || !is_standard(node->domain) ? NULL : find_row(im, node->op_type, s->opset);
+	const OnnxOp *row = custom || f ? NULL : find_row(im, node->domain, node->op_type, s->opset);
 	if (!custom && !f && !row)
 		fatal_at(loc, "the operator is not supported at this opset");
 	Call c = {.im = im, .m = im->m, .row = row, .node = node, .loc = loc, .opset = s->opset, .scope = s};
@@ -516,7 +521,7 @@ static void index_names(Import *im)
 {
 	im->syms.arena = im->taken.arena = im->ops.arena = im->functions.arena = im->scratch;
 	for (int i = nonnx_ops - 1; i >= 0; i--)
-		put_name(&im->ops, onnx_ops[i].name, (void *)&onnx_ops[i]);
+		put_name(&im->ops, row_key(im->scratch, onnx_ops[i].domain, onnx_ops[i].name), (void *)&onnx_ops[i]);
 	const OnnxModel *model = im->file->model;
 	for (size_t i = 0; i < model->n_functions; i++) {
 		const OnnxFunction *f = model->functions[i];

@@ -29,7 +29,7 @@ void import_aligned(Call *c)
 		require_equal(c, a->type.dims[i], b->type.dims[i], "dims of the operands");
 	if (broadcast)
 		c->in[1] = align(c, b, at < 0 ? at + a->type.rank : at, a->type.rank);
-	const OnnxOp *now = find_row(c->im, c->row->name, c->row->until + 1);
+	const OnnxOp *now = find_row(c->im, c->row->domain, c->row->name, c->row->until + 1);
 	if (now->text)
 		c->out[0] = expand_text(c, now->text);
 	else
@@ -45,7 +45,7 @@ void import_prelu_per_channel(Call *c)
 		fatal_at(c->loc, "the slope has rank %d, expected at most 1", slope->type.rank);
 	if (slope->type.rank && rank > 1 && !dim_equals(slope->type.dims[0], 1))
 		c->in[1] = align(c, slope, 1, rank);
-	c->out[0] = expand_text(c, find_row(c->im, c->row->name, c->row->until + 1)->text);
+	c->out[0] = expand_text(c, find_row(c->im, c->row->domain, c->row->name, c->row->until + 1)->text);
 }
 
 /* The dtype is spelled out. */

@@ -26,9 +26,9 @@ typedef struct Direction Direction;
 /* Those that are operators of ONNX mean the same, and have the same defaults. */
 static const char *const operators[] = {"Relu", "Tanh", "Sigmoid", "LeakyRelu", "HardSigmoid", "Elu", "Softsign", "Softplus"};
 static const OnnxOp own_rows[] = {
-	{"Affine", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:0", "add(mul(%0, $alpha), $beta)", NULL},
-	{"ScaledTanh", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:1", "mul(tanh(mul(%0, $beta)), $alpha)", NULL},
-	{"ThresholdedRelu", FirstOpset, LastOpset, 1, 1, 1, "alpha:1", "where(le($alpha, %0), %0, 0)", NULL},
+	{"Affine", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:0", "add(mul(%0, $alpha), $beta)", NULL, ""},
+	{"ScaledTanh", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:1", "mul(tanh(mul(%0, $beta)), $alpha)", NULL, ""},
+	{"ThresholdedRelu", FirstOpset, LastOpset, 1, 1, 1, "alpha:1", "where(le($alpha, %0), %0, 0)", NULL, ""},
 };
 
 typedef struct Activation {
@@ -43,7 +43,7 @@ static const OnnxOp *find_activation(const Call *c, const char *name)
 			return &own_rows[i];
 	for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
 		if (!strcasecmp(name, operators[i]))
-			return find_row(c->im, operators[i], LastOpset);
+			return find_row(c->im, "", operators[i], LastOpset);
 	fatal_at(c->loc, "activation '%s' is not one of the standard's", name);
 }
 

@@ -478,6 +478,7 @@ static void test_row_texts(void)
 #define TEXT(t) t
 #define FUNC(f) NULL
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) {#name, since, until, min_in, how},
+#define ORT_OP(name, min_in, max_in, max_out, attrs, how) /* of another domain */
 #include "../frontend/onnx_ops.def"
 #undef ONNX_OP
 #undef TEXT
@@ -514,7 +515,7 @@ typedef struct Reals {
 
 /* One node on a float input x (and an integer input i) with constant operands, evaluated. */
 typedef struct Case {
-	const char *op;
+	const char *op; /* or domain.op */
 	int opset;
 	const char *in, *dims; /* of x, or of i if that is the first input */
 	List x;
@@ -567,6 +568,10 @@ static const Case cases[] = {
 	{"NegativeLogLikelihoodLoss", 13, "x,a", "2,3", {6, {1, 2, 3, 4, 5, 6}}, "reduction:none", {{2, {2, 0}}}, {2, {-3, -4}}},
 	{"NegativeLogLikelihoodLoss", 13, "x,a", "2,3", {6, {1, 2, -INFINITY, 4, 5, 6}}, "ignore_index=-1", {{2, {-1, 0}}}, {1, {-4}}},
 	{"SoftmaxCrossEntropyLoss", 13, "x,a", "2,2", {4, {0, 0, 3, 3}}, "", {{2, {1, 0}}}, {1, {0.69314718}}},
+	{"com.microsoft.FusedMatMul", 17, "x,x", "2,2", {4, {1, 2, 3, 4}}, "transA=1;alpha~0.5", {{0}}, {4, {5, 7, 7, 10}}},
+	{"com.microsoft.QuickGelu", 17, "x", "2", {2, {0, 1}}, "", {{0}}, {2, {0, 0.84579575}}},
+	{"com.microsoft.FastGelu", 17, "x,x", "1", {1, {0.5}}, "", {{0}}, {1, {0.84119199}}},
+	{"com.microsoft.MultiHeadAttention", 17, "x,x,x", "1,2,1", {2, {1, 2}}, "num_heads=1;scale~1", {{0}}, {2, {1.7310586, 1.8807971}}},
 	{"Trilu", 14, "x,a", "2,3", {6, {1, 2, 3, 4, 5, 6}}, "upper=0", {{1, {1}}}, {6, {1, 2, 0, 4, 5, 6}}},
 	{"Tile", 13, "x,a", "1,2", {2, {1, 2}}, "", {{2, {2, 2}}}, {8, {1, 2, 1, 2, 1, 2, 1, 2}}},
 	{"Einsum", 12, "x,x", "2,2", {4, {1, 2, 3, 4}}, "equation:ij,jk->ki", {{0}}, {4, {7, 15, 10, 22}}},
@@ -661,6 +666,14 @@ static const RealCase real_cases[] = {
          {{2, {1, 10}, "1,1,2"}}},
 	{{"ConvTranspose", 11, "x,p,q", "1,2,1,1", {2, {1, 2}}, "group=2;strides=1,2", {{0}}, {8, {1, 2, 3, 4, 25, 27, 6, 8}}},
          {{8, {1, 2, 3, 4, 2, 3, 3, 4}, "2,2,1,2"}, {4, {0, 0, 21, 0}, "4"}}},
+	{{"com.microsoft.FusedConv", 17, "x,p", "1,1,3", {3, {1, 3, 2}}, "activation:Relu", {{0}}, {2, {0, 1}}}, {{2, {1, -1}, "1,1,2"}}},
+	{{"com.microsoft.SkipLayerNormalization", 17, "x,x,p", "1,1,2", {2, {1, 3}}, "epsilon~0", {{0}}, {2, {-2, 3}}}, {{2, {2, 3}, "2"}}},
+	{{"com.microsoft.SkipSimplifiedLayerNormalization", 17, "x,x,p", "1,1,2", {2, {0, 2}}, "epsilon~0", {{0}}, {2, {0, 4.2426407}}},
+         {{2, {2, 3}, "2"}}},
+	{{"com.microsoft.Attention", 17, "x,p,,a", "1,2,1", {2, {1, 2}}, "num_heads=1", {{1, {1}}}, {2, {1, 1}}}, {{3, {0, 0, 1}, "1,3"}}},
+	{{"com.microsoft.RotaryEmbedding", 17, "x,a,p,q", "1,1,1,2", {2, {3, 4}}, "", {{1, {1}}}, {2, {-1.4, 4.8}}},
+         {{2, {1, 0.6}, "2,1"}, {2, {0, 0.8}, "2,1"}}},
+	{{"SimplifiedLayerNormalization", 13, "x,p", "1,2", {2, {3, 4}}, "epsilon~0", {{0}}, {2, {0.84852814, 2.2627417}}}, {{2, {1, 2}, "2"}}},
 	{{"RotaryEmbedding", 23, "x,p,q", "1,1,1,4", {4, {1, 2, 3, 4}}, "", {{0}}, {4, {-1.8, 2, 2.6, 4}}},
          {{2, {0.6, 1}, "1,1,2"}, {2, {0.8, 0}, "1,1,2"}}},
 	{{"RotaryEmbedding", 23, "x,p,q", "1,1,1,4", {4, {1, 2, 3, 4}}, "interleaved=1", {{0}}, {4, {-1, 2, 3, 4}}},
@@ -726,7 +739,11 @@ static void test_case(const Case *k, const Reals *operands)
 			v[j] = (float)r->v[j];
 		add_tensor(b, (const char *[]){"p", "q", "r", "s"}[i], 1, r->dims, v, (size_t)r->n * sizeof *v);
 	}
-	put_attrs(arena, add_op(b, k->op, k->in, "y"), k->attr);
+	const char *dot = strrchr(k->op, '.');
+	Onnx__NodeProto *node = add_op(b, dot ? dot + 1 : k->op, k->in, "y");
+	if (dot)
+		node->domain = arena_printf(arena, "%.*s", (int)(dot - k->op), k->op);
+	put_attrs(arena, node, k->attr);
 	add_output(b, "y");
 	Module *m = must_load(b, NULL, __LINE__);
 	Tensor in = {.dtype = integer ? I64 : F32, .data = integer ? (void *)ints : reals}, out = {0};

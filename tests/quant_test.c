@@ -37,6 +37,7 @@ static const Case cases[] = {
 	 {F, "2", 2, {0.25, 0.5}}, {S, "2", 2, {0, 0}}, {F, "", 1, {0.5}}, {U, "", 1, {10}}}, 2, {10, 13}},
 	{"ConvInteger", "", {{U, "1,1,3", 3, {1, 2, 3}}, {S, "1,1,2", 2, {1, -1}}, {U, "", 1, {1}}}, 2, {-1, -1}},
 	{"ConvInteger", "group=2", {{U, "1,1200,1", 1, {255}}, {S, "2,600,1", 1, {127}}}, 2, {19431000, 19431000}},
+	{"com.microsoft.DynamicQuantizeMatMul", "", {{F, "1,300", 1, {255}}, {S, "300,1", 1, {127}}, {F, "", 1, {1}}}, 1, {9715500}},
 	{"QLinearConv", "", {{U, "1,1,2", 2, {3, 5}}, {F, "", 1, {1}}, {U, "", 1, {1}}, {S, "2,1,1", 2, {1, 2}}, {F, "2", 2, {0.5, 1}},
 	 {S, "", 1, {0}}, {F, "", 1, {2}}, {U, "", 1, {7}}, {I, "2", 2, {1, -100}}}, 4, {8, 8, 0, 0}},
 };
@@ -65,7 +66,10 @@ static void check(const Case *k, const char *path)
 		add_tensor(b, arena_printf(a, "c%d", i), k->in[i].elem, k->in[i].dims, data, (size_t)bytes);
 		names = arena_printf(a, "%s%sc%d", names, i ? "," : "", i);
 	}
-	Onnx__NodeProto *node = add_op(b, k->op, names, "y");
+	const char *dot = strrchr(k->op, '.');
+	Onnx__NodeProto *node = add_op(b, dot ? dot + 1 : k->op, names, "y");
+	if (dot)
+		node->domain = arena_printf(a, "%.*s", (int)(dot - k->op), k->op);
 	const char *value = strchr(k->attr, '=');
 	if (value)
 		set_i(a, node, arena_printf(a, "%.*s", (int)(value - k->attr), k->attr), atoi(value + 1));
