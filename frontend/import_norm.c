@@ -110,11 +110,25 @@ void import_instance_norm(Call *c)
 	norm_groups(c, c->in[0]->type.dims[1]);
 }
 
+/* Before opset 21 scale and bias belong to groups. */
+static void widen_to_channels(Call *c, int64_t groups)
+{
+	const Dim *n = num(c, groups), *channels = c->in[0]->type.rank > 1 ? c->in[0]->type.dims[1] : n;
+	const Dim *wide[2] = {n, divide_dims(c, channels, n)};
+	for (int i = 1; i < 3; i++) {
+		require_equal(c, type_numel(c->m, &c->in[i]->type), n, "groups and elements of scale and bias");
+		Value *v = emit_expand(c, emit_reshape(c, c->in[i], 2, (const Dim *[]){n, num(c, 1)}), 2, wide);
+		c->in[i] = emit_reshape(c, v, 1, &channels);
+	}
+}
+
 void import_group_norm(Call *c)
 {
 	int64_t groups = onnx_int(c, "num_groups", 0);
 	if (groups < 1 || groups > DimMax)
 		fatal_at(c->loc, "num_groups %lld is out of range", (long long)groups);
+	if (c->opset < 21)
+		widen_to_channels(c, groups);
 	norm_groups(c, num(c, groups));
 }
 
@@ -129,4 +143,39 @@ void import_lp_norm(Call *c)
 	size = p == 1 ? size : emit1(c, OpSqrt, size);
 	Value *y = emit2(c, OpDiv, x, size);
 	c->out[0] = emit3(c, OpWhere, emit2(c, OpEq, size, zero), zero, y);
+}
+
+/* ---- normalisation by neighbours, and over any axes ------------------------------------------------------------- */
+
+/* Sums of squares over windows of channels: a pool of [N, 1, channels, rest]. */
+void import_lrn(Call *c)
+{
+	Module *m = c->m;
+	Value *x = c->in[0];
+	const Type *t = &x->type;
+	int64_t size = onnx_int(c, "size", 0), kernel[2] = {size, 1};
+	if (t->rank < 2 || size < 1 || size > DimMax)
+		fatal_at(c->loc, "an operand of rank %d and a size of %lld", t->rank, (long long)size);
+	Type planes = {.dtype = t->dtype, .rank = 4, .dims = {t->dims[0], num(c, 1), t->dims[1], product(m, t->dims + 2, t->rank - 2)}};
+	const Dim *before[2] = {num(c, (size - 1) / 2), num(c, 0)};
+	Value *sum = emit_reshape(c, emit2(c, OpMul, x, x), 4, planes.dims);
+	Attr attrs[3] = {mk_ints(m, Attr_kernel, 2, kernel), mk_dims(m, Attr_pads_dim, 2, before), mk_int(Attr_join, JoinSum)};
+	sum = emit_reshape(c, emit(c, OpPool, 1, &sum, 3, attrs, &planes), t->rank, t->dims);
+	sum = emit2(c, OpMul, sum, emit_const(c, t->dtype, onnx_float(c, "alpha", 1e-4) / (double)size));
+	sum = emit2(c, OpAdd, sum, emit_const(c, t->dtype, onnx_float(c, "bias", 1)));
+	c->out[0] = emit2(c, OpDiv, x, emit2(c, OpPow, sum, emit_const(c, t->dtype, onnx_float(c, "beta", 0.75))));
+}
+
+/* (x - mean) / (deviation + 1e-9), as the standard's function body says */
+void import_mean_variance_norm(Call *c)
+{
+	Value *x = c->in[0];
+	int64_t axes[MaxRank] = {0, 2, 3};
+	int n = norm_axes(c, "axes", -1, x->type.rank, axes);
+	if (n < 0 && x->type.rank != 4)
+		fatal_at(c->loc, "an operand of rank %d without the attribute 'axes'", x->type.rank);
+	n = n < 0 ? 3 : n;
+	Value *centred = emit2(c, OpSub, x, emit_reduce(c, OpMean, x, n, axes, true));
+	Value *var = emit_reduce(c, OpMean, emit2(c, OpMul, centred, centred), n, axes, true);
+	c->out[0] = emit2(c, OpDiv, centred, emit2(c, OpAdd, emit1(c, OpSqrt, var), emit_const(c, x->type.dtype, 1e-9)));
 }

@@ -80,7 +80,7 @@ Value *pad_spatial(Call *c, Value *x, const Dim *const *spatial, Scalar with)
 /* ---- convolution ----------------------------------------------------------------------------------------------- */
 
 /* The weight [.., .., k..] with constant taps, which the attribute states or repeats. */
-static Value *read_kernel(Call *c, Window *w)
+Value *read_kernel(Call *c, Window *w)
 {
 	const Type *x = &c->in[0]->type, *weight = &c->in[1]->type;
 	w->spatial = x->rank - 2;
@@ -300,6 +300,21 @@ static Value *repeat_bias(Transposed *t, Value *bias)
 	return emit_reshape(c, emit_expand(c, emit_reshape(c, bias, 2, (const Dim *[]){n, num(c, 1)}), 2, wide), 1, &flat);
 }
 
+/* With start and out set. */
+static Value *transpose_conv(Transposed *t, Value *x, Value *w, Value *bias)
+{
+	Call *c = t->c;
+	x = split_axes(t, x);
+	w = swap_channels(t, w);
+	transposed_window(t, x);
+	const Dim *channels = w->type.dims[0];
+	Value *y = emit_conv(c, &t->conv, x, split_phases(t, w), repeat_bias(t, bias), t->group);
+	y = join_phases(t, y, channels);
+	for (int i = 0; i < t->w.spatial; i++)
+		y = emit_range(c, y, i + 2, dim_add(c->m, t->start[i], num(c, t->lead[i] * t->split[i])), t->out[i], 1);
+	return y;
+}
+
 void import_conv_transpose(Call *c)
 {
 	Transposed t = {.c = c, .group = onnx_int(c, "group", 1), .phases = 1};
@@ -308,13 +323,49 @@ void import_conv_transpose(Call *c)
 	if (t.group < 1 || t.group > DimMax)
 		fatal_at(c->loc, "group %lld is out of range", (long long)t.group);
 	transposed_extents(&t);
-	Value *x = split_axes(&t, c->in[0]);
-	w = swap_channels(&t, w);
-	transposed_window(&t, x);
-	const Dim *channels = w->type.dims[0];
-	Value *y = emit_conv(c, &t.conv, x, split_phases(&t, w), repeat_bias(&t, c->nin > 2 ? c->in[2] : NULL), t.group);
-	y = join_phases(&t, y, channels);
-	for (int i = 0; i < t.w.spatial; i++)
-		y = emit_range(c, y, i + 2, dim_add(c->m, t.start[i], num(c, t.lead[i] * t.split[i])), t.out[i], 1);
-	c->out[0] = y;
+	c->out[0] = transpose_conv(&t, c->in[0], w, c->nin > 2 ? c->in[2] : NULL);
+}
+
+/* ---- columns to an image --------------------------------------------------------------------------------------- */
+
+/* Blocks are summed where they overlap: a transposed convolution in which tap k takes channel k. */
+void import_col2im(Call *c)
+{
+	Module *m = c->m;
+	Transposed t = {.c = c, .group = 1, .phases = 1};
+	Window *w = &t.w;
+	Value *x = c->in[0];
+	const Dim *image[MaxRank], *taps = num(c, 1), *dims[MaxRank], *shape[MaxRank];
+	w->spatial = need_dims(c, 1, "image_shape", image, MaxRank - 2);
+	if (need_ints(c, 2, "block_shape", w->kernel, MaxRank - 2) != w->spatial || w->spatial < 1 || x->type.rank != 3)
+		fatal_at(c->loc, "an operand of rank %d, and shapes of %d axes", x->type.rank, w->spatial);
+	for (int i = 0; i < w->spatial; i++) {
+		if (w->kernel[i] < 1 || w->kernel[i] > MaxPhases)
+			fatal_at(c->loc, "not supported: a block of %lld elements", (long long)w->kernel[i]);
+		taps = dim_mul_const(m, taps, w->kernel[i]);
+		shape[i + 2] = num(c, w->kernel[i]);
+	}
+	read_window(c, w);
+	read_pads(c, w);
+	const Dim *channels = divide_dims(c, x->type.dims[1], taps), *planes = dim_mul(m, x->type.dims[0], channels);
+	require_equal(c, dim_mul(m, channels, taps), x->type.dims[1], "channels and elements of a block");
+	dims[0] = planes;
+	dims[1] = shape[0] = taps;
+	shape[1] = num(c, 1);
+	for (int i = 0; i < w->spatial; i++) {
+		const Dim *room = dim_add(m, image[i], dim_add(m, w->pads[i], w->pads[w->spatial + i]));
+		room = dim_floordiv(m, dim_sub(m, room, num(c, window_span(w, i))), num(c, w->strides[i]));
+		dims[i + 2] = dim_add(m, room, num(c, 1));
+		require_at_least(c, dims[i + 2], 0);
+		t.start[i] = w->pads[i];
+		t.out[i] = image[i];
+	}
+	Value *unit = emit2(c, OpEq, count_along(c, taps, 2, 0), count_along(c, taps, 2, 1));
+	unit = emit_reshape(c, emit_cast(c, unit, x->type.dtype), w->spatial + 2, shape);
+	Value *y = transpose_conv(&t, emit_reshape(c, x, w->spatial + 2, dims), unit, NULL);
+	dims[0] = x->type.dims[0];
+	dims[1] = channels;
+	for (int i = 0; i < w->spatial; i++)
+		dims[i + 2] = image[i];
+	c->out[0] = emit_reshape(c, y, w->spatial + 2, dims);
 }

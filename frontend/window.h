@@ -16,6 +16,7 @@ void read_ints(Call *, const char *name, int want, int64_t dflt, int64_t least, 
 /* strides and dilations; each span fits a dim.  The kernel is set already. */
 void read_window(Call *, Window *);
 void read_pads(Call *, Window *); /* pads, or auto_pad */
+Value *read_kernel(Call *, Window *); /* spatial, kernel, strides, dilations; returns the weight with constant taps */
 int64_t window_span(const Window *, int axis); /* elements from the first tap to the last */
 /* x with pads before and after its spatial axes; x itself if they are 0. */
 Value *pad_spatial(Call *, Value *x, const Dim *const *pads, Scalar with);
