@@ -35,4 +35,7 @@ void publish_output(Out *);
 void emit_object_memory(LModule *, const EmitOptions *, void **bytes, size_t *size);
 void emit_weights_memory(LModule *, void **bytes, size_t *size);
 
+
+int symbol_source(const Sym *); /* DCC_SYMBOL_... of runtime/dcc.h */
+
 #endif

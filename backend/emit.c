@@ -288,7 +288,7 @@ static void read_cells(Emit *e)
 {
 	int cell = 0;
 	for (int i = 0; i < e->lm->nsym - 1; i++)
-		if (e->m->syms[i]->kind != SymInput)
+		if (!is_given(e->m->syms[i]))
 			bind_symbol(e, i, load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr), cell++);
 }
 

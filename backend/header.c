@@ -109,6 +109,11 @@ static const char *new_name(Names *names, const char *from)
 	return unique;
 }
 
+static bool is_field(const Sym *s)
+{
+	return s->kind == SymInput || s->kind == SymValue;
+}
+
 static void name_everything(Header *h)
 {
 	Arena *arena = h->m->arena;
@@ -118,7 +123,7 @@ static void name_everything(Header *h)
 	h->inputs = arena_alloc(arena, ((size_t)fn->nparam + 1) * sizeof *h->inputs);
 	h->outputs = arena_alloc(arena, ((size_t)fn->body.nyield + 1) * sizeof *h->outputs);
 	for (int i = 0; i < h->m->nsym; i++)
-		if (h->m->syms[i]->kind == SymInput)
+		if (is_field(h->m->syms[i]))
 			h->syms[i] = new_name(&fields, h->m->syms[i]->name);
 	for (int i = 0; i < fn->nparam; i++)
 		h->inputs[i] = new_name(&params, fn->params[i]->name);
@@ -137,6 +142,8 @@ static void *c_constant(void *ctx, int64_t v)
 static void *c_symbol(void *ctx, const Sym *s)
 {
 	Header *h = ctx;
+	if (s->kind == SymDerived)
+		return arena_printf(h->m->arena, "%s_%s_(dims)", h->m->name, s->name);
 	return arena_printf(h->m->arena, "dims->%s", h->syms[s->index]);
 }
 
@@ -195,7 +202,7 @@ static void print_dims(Header *h)
 	fprintf(h->f, "typedef struct %s_dims {\n", h->m->name);
 	for (int i = 0; i < h->m->nsym; i++) {
 		const Sym *s = h->m->syms[i];
-		if (s->kind != SymInput)
+		if (!is_field(s))
 			continue;
 		fprintf(h->f, "\tint64_t %s; /* %s: %lld .. %lld */\n", h->syms[i], comment_text(h->m->arena, s->name),
 		        (long long)s->lo, (long long)s->hi);
@@ -262,9 +269,21 @@ static void print_output_sizes(Header *h, int o)
 	              whole.dims + s.axis + 1);
 }
 
+/* Symbols by a formula over others. */
+static void print_derived(Header *h)
+{
+	for (int i = 0; i < h->m->nsym; i++) {
+		const Sym *s = h->m->syms[i];
+		if (s->kind == SymDerived)
+			fprintf(h->f, "static inline int64_t %s_%s_(const %s_dims *dims)\n{\n\treturn %s;\n}\n", h->m->name, s->name,
+			        h->m->name, c_dim(h, s->is));
+	}
+}
+
 static void print_sizes(Header *h)
 {
 	const Func *fn = h->m->main;
+	print_derived(h);
 	fprintf(h->f, "/* Elements and bytes of each tensor; -1 and SIZE_MAX where no run can have these dims. */\n\n");
 	for (int i = 0; i < fn->nparam; i++)
 		print_input_sizes(h, i);

@@ -52,14 +52,21 @@ static LLVMValueRef *new_items(Emit *e, int n)
 
 /* ---- descriptor ------------------------------------------------------------------------------------------------ */
 
+int symbol_source(const Sym *s)
+{
+	return s->kind == SymInput ? DCC_SYMBOL_INPUT : s->kind == SymValue ? DCC_SYMBOL_VALUE
+	     : s->kind == SymDerived ? DCC_SYMBOL_DERIVED : DCC_SYMBOL_DATA;
+}
+
 static LLVMValueRef symbol_table(Emit *e)
 {
 	LLVMValueRef *items = new_items(e, e->m->nsym);
 	for (int i = 0; i < e->m->nsym; i++) {
 		const Sym *s = e->m->syms[i];
 		LLVMValueRef f[] = {emit_string(e, s->name), int_const(e->i64, s->lo), int_const(e->i64, s->hi),
-		                    int_const(e->i32, s->kind == SymInput ? DCC_SYMBOL_INPUT : DCC_SYMBOL_DATA), int_const(e->i32, 0)};
-		items[i] = struct_of(e, "dcc_symbol", sizeof(dcc_symbol), 5, f);
+		                    int_const(e->i32, symbol_source(s)), int_const(e->i32, s->input), int_const(e->i32, s->element),
+		                    int_const(e->i32, 0)};
+		items[i] = struct_of(e, "dcc_symbol", sizeof(dcc_symbol), 7, f);
 	}
 	return table_of(e, "symbols", e->m->nsym, items);
 }
@@ -434,10 +441,12 @@ static void emit_workspace_size(Emit *e, LLVMValueRef workspace)
 	LLVMValueRef syms = LLVMBuildAlloca(e->allocas, array, "syms"), one = const_i64_of(e, 1);
 	LLVMValueRef good = LLVMConstInt(e->i1, 1, false);
 	for (int i = 0, field = 0; i < e->lm->nsym; i++) {
-		if (i < e->m->nsym && e->m->syms[i]->kind != SymInput)
+		if (i < e->m->nsym && !is_given(e->m->syms[i]))
 			continue;
-		LLVMValueRef v = load_field(e, param(e, 0), (uint64_t)field++ * sizeof(int64_t), e->i64);
-		bool threads = i == e->lm->nsym - 1;
+		bool threads = i == e->lm->nsym - 1, derived = !threads && e->m->syms[i]->kind == SymDerived;
+		LLVMValueRef v = derived ? emit_expr(e, e->lm->bind[i])
+		                         : load_field(e, param(e, 0), (uint64_t)field++ * sizeof(int64_t), e->i64);
+		bind_var(e->lm->syms[i], v);
 		int64_t lo = threads ? 0 : e->m->syms[i]->lo, hi = threads ? DCC_MAX_THREADS : e->m->syms[i]->hi;
 		good = LLVMBuildAnd(e->b, good, is_between(e, v, lo, hi), "");
 		if (threads)

@@ -501,6 +501,18 @@ static LLVMValueRef emit_tensor_dim(Emit *e, const LExpr *x)
 	return load_field(e, base, t * sizeof(dcc_tensor) + offsetof(dcc_tensor, dims) + d * sizeof(int64_t), e->i64);
 }
 
+static LLVMValueRef emit_tensor_element(Emit *e, const LExpr *x)
+{
+	uint64_t t = (uint64_t)need_const(e, x->a[0], "a tensor's number");
+	uint64_t i = (uint64_t)need_const(e, x->a[1], "an element");
+	if (!e->inputs || t >= (uint64_t)e->m->main->nparam)
+		bug("indata out of place");
+	DType dtype = e->m->main->params[t]->type.dtype;
+	LLVMValueRef data = load_field(e, e->inputs, t * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+	LLVMValueRef v = load_field(e, data, i * (uint64_t)dtypes[dtype].bytes, elem_type(e, dtype, true));
+	return LLVMBuildIntCast2(e->b, v, e->i64, dtypes[dtype].cls == ClassSigned, "");
+}
+
 /* ---- expressions ----------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef emit_ref(Emit *e, const LVar *v)
@@ -519,6 +531,7 @@ static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)
 	case LFailed: return LLVMBuildIsNotNull(e->b, LLVMBuildLoad2(e->b, e->i64, e->status, ""), "");
 	case LLoad: return emit_load(e, x);
 	case LElem: return LLVMBuildLoad2(e->b, value_type(e, x->type), tile_cell(e, x->tile, x->a[0], x->a[1]), "");
+	case LInData: return emit_tensor_element(e, x);
 	default: return emit_tensor_dim(e, x);
 	}
 }
@@ -568,7 +581,7 @@ static bool is_prefix_mask(const LExpr *x)
 static LLVMValueRef emit_op(Emit *e, const LExpr *x)
 {
 	LLVMValueRef a[3];
-	if (lops[x->op].nargs == 0 || x->op == LLoad || x->op == LElem || x->op == LInDim || x->op == LOutDim)
+	if (lops[x->op].nargs == 0 || x->op == LLoad || x->op == LElem || x->op == LInDim || x->op == LOutDim || x->op == LInData)
 		return emit_leaf(e, x);
 	if (is_prefix_mask(x))
 		return emit_prefix_mask(e, x->a[1]->a[0]);

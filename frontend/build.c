@@ -281,12 +281,48 @@ const Dim *const *known_dims(Call *c, Value *v, int *n)
 	return known;
 }
 
+static bool may_be_symbols(const Value *v)
+{
+	int64_t n = 1, extent;
+	DClass cls = dtypes[v->type.dtype].cls;
+	for (int d = 0; d < v->type.rank; d++)
+		n = dim_is_const(v->type.dims[d], &extent) && extent <= MaxKnown ? n * extent : MaxKnown + 1;
+	return !v->def && !v->konst && !v->block && !v->known && n <= MaxKnown && (cls == ClassSigned || cls == ClassUnsigned);
+}
+
+void ask_values(Call *c, const Value *v)
+{
+	enum { MaxWalk = 256 };
+	const Value *walk[MaxWalk];
+	int n = 1;
+	bool found = false;
+	walk[0] = v;
+	for (int at = 0; at < n; at++) {
+		v = walk[at];
+		if (may_be_symbols(v) && !get_name(&c->im->file->values, v->name)) {
+			put_name(&c->im->file->values, arena_strdup(c->im->scratch, v->name), c->im->file);
+			found = true;
+		}
+		for (int i = 0; v->def && !v->known && i < v->def->nin; i++) {
+			bool seen = !v->def->in[i];
+			for (int k = 0; k < n && !seen; k++)
+				seen = walk[k] == v->def->in[i];
+			if (!seen && n < MaxWalk)
+				walk[n++] = v->def->in[i];
+		}
+	}
+	if (found)
+		longjmp(*c->im->again, 1);
+}
+
 int need_dims(Call *c, int input, const char *what, const Dim **dims, int max)
 {
 	int n;
 	if (input >= c->nin || !c->in[input])
 		fatal_at(c->loc, "input '%s' is missing", what);
 	const Dim *const *known = known_dims(c, c->in[input], &n);
+	if (!known)
+		ask_values(c, c->in[input]);
 	if (!known)
 		fatal_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes", what);
 	if (n > max)

@@ -30,6 +30,8 @@ int norm_axis(const Call *, int64_t axis, int rank); /* out of range: fatal */
 int norm_axes(Call *, const char *attr, int input, int rank, int64_t *axes);
 /* Elements of a small integer value as dims; NULL if they depend on data. */
 const Dim *const *known_dims(Call *, Value *, int *n);
+/* v decides a shape: if it is computed from small integer inputs, imports again with their elements as symbols. */
+void ask_values(Call *, const Value *v);
 /* The same, but fatal unless there are at most `max`; `what` names the operand in the message. */
 int need_dims(Call *, int input, const char *what, const Dim **dims, int max);
 int need_ints(Call *, int input, const char *what, int64_t *ints, int max);

@@ -44,6 +44,7 @@ typedef struct Import {
 	Block *block; /* where nodes go: the function's body, or that of an if or loop */
 	CustomOp *customs;
 	int64_t ninlined, max_inlined; /* nodes, inputs, outputs and attributes, so that functions calling functions end */
+	jmp_buf *again; /* ends this import, for another one that knows more */
 } Import;
 
 struct Call {

@@ -259,7 +259,10 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 		onnx_dtype(v->type->tensor_type->elem_type, &t.dtype);
 		for (int d = 0; d < t.rank; d++)
 			t.dims[d] = declared_dim(im, shape->dim[d], v->name, d, loc);
-		define(s, v->name, new_param(im->m, arena_strdup(im->m->arena, v->name), t), loc);
+		Value *param = new_param(im->m, arena_strdup(im->m->arena, v->name), t);
+		if (get_name(&im->file->values, v->name))
+			know_param(im->m, param);
+		define(s, v->name, param, loc);
 	}
 	bool again = im->file->found_types.table.count; /* -D has done its part on inputs that are cut off now */
 	for (int i = 0; i < im->opt->nbind; i++)
@@ -533,6 +536,20 @@ static void index_names(Import *im)
 	}
 }
 
+/* False: inputs have been found whose elements must be symbols. */
+static bool import_graph_nodes(Import *im, Scope *s, const OnnxGraph *g)
+{
+	jmp_buf again;
+	const Loc *place = diag_place;
+	im->again = &again;
+	if (setjmp(again)) {
+		diag_place = place;
+		return false;
+	}
+	import_nodes(im, s, g->node, g->n_node);
+	return true;
+}
+
 bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *opt, int ndemand, const Demand *demand)
 {
 	Loc *loc = arena_alloc(m->arena, sizeof *loc);
@@ -556,8 +573,7 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	Scope *s = new_scope(&im, NULL, opset, 0);
 	add_tensors(s, g->initializer, g->n_initializer, loc);
 	import_inputs(&im, s, g, loc);
-	import_nodes(&im, s, g->node, g->n_node);
-	if (found_cut_types(&im))
+	if (!import_graph_nodes(&im, s, g) || found_cut_types(&im))
 		return true;
 	import_outputs(&im, s, g, loc);
 	remove_dead(&m->main->body);

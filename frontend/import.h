@@ -11,7 +11,7 @@
 
 #include "call.h"
 
-/* True: types of --inputs were found; the module is of no use, import again. */
+/* True: types of --inputs, or inputs whose elements must be symbols, were found; the module is of no use, import again. */
 bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int ndemand, const Demand *);
 
 /* Imports a graph inside of c's node into a block, with names of its own over those around it: its first nin inputs are `in`,

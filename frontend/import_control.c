@@ -268,6 +268,8 @@ static const Dim *loop_trips(Call *c)
 	const Dim *const *known = known_dims(c, v, &n);
 	if (!dim_equals(type_numel(m, &v->type), 1))
 		fatal_at(c->loc, "the trip count is %s, expected one integer", type_text(m, &v->type));
+	if (!known)
+		ask_values(c, v);
 	if (known)
 		return dim_min(m, dim_max(m, known[0], zero), most);
 	v = emit_reshape(c, emit_cast(c, v, I64), 0, NULL);

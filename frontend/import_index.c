@@ -95,15 +95,19 @@ void import_range(Call *c)
 	const int64_t parts = real ? 256 : 1;
 	const Dim *start = scalar_in_parts(c, 0, "start", parts), *limit = scalar_in_parts(c, 1, "limit", parts);
 	const Dim *delta = scalar_in_parts(c, 2, "delta", parts), *span = dim_sub(m, limit, start);
-	const Dim *unit = dim_const(m, parts), *first, *step;
+	const Dim *unit = dim_const(m, parts), *one = dim_const(m, 1), *first, *step, *n;
 	int64_t lo, hi;
 	dim_range(delta, &lo, &hi);
-	if (lo <= 0 && hi >= 0)
-		fatal_at(c->loc, "input 'delta' may be 0");
-	if (hi < 0)
-		span = dim_mul_const(m, span, -1);
-	const Dim *n = dim_ceildiv(m, span, hi < 0 ? dim_mul_const(m, delta, -1) : delta);
-	n = dim_max(m, n, dim_const(m, 0));
+	if (dim_equals(delta, 0))
+		fatal_at(c->loc, "input 'delta' is 0");
+	if (lo > 0 || hi < 0) {
+		n = dim_ceildiv(m, hi < 0 ? dim_mul_const(m, span, -1) : span, hi < 0 ? dim_mul_const(m, delta, -1) : delta);
+	} else { /* the sign is known at run time only */
+		const Dim *size = dim_max(m, delta, dim_mul_const(m, delta, -1)), *sign = dim_max(m, dim_min(m, delta, one), dim_const(m, -1));
+		require_at_least(c, size, 1);
+		n = dim_ceildiv(m, dim_mul(m, span, sign), dim_max(m, size, one));
+	}
+	n = name_dim(m, dim_max(m, n, dim_const(m, 0)));
 	bool whole = dim_exact_div(m, start, unit, &first) && dim_exact_div(m, delta, unit, &step);
 	Value *count = emit_iota(c, real ? I64 : dtype, n, whole ? first : start, whole ? step : delta);
 	c->out[0] = emit_cast(c, count, dtype);

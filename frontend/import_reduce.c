@@ -1,5 +1,5 @@
 /* import_reduce.c - what makes one element of many: reductions, ArgMax, sums and products so far, Softmax, Hardmax. */
-#include "build.h"
+#include "axes.h"
 #include "import.h"
 
 #include <math.h>
@@ -15,6 +15,32 @@ static int reduced_axes(Call *c, int64_t *axes)
 	for (int i = 0; i < rank; i++)
 		axes[i] = i;
 	return rank;
+}
+
+/* Axes that arrive at run time: reduces along constant axes of x with each axis split in two.  False: they are constant. */
+static bool over_run_time_axes(Call *c, void (*reduce)(Call *))
+{
+	Axes axes;
+	Value *x = c->in[0], *out = NULL;
+	const Dim *dims[MaxRank];
+	int64_t odd[MaxRank];
+	int rank = x->type.rank;
+	if (!run_time_axes(c, 1, rank, &axes))
+		return false;
+	for (int i = 0; i < rank; i++) {
+		const Dim *named = is_named(c, &axes, i);
+		dims[i] = name_dim(c->m, dim_add(c->m, x->type.dims[i], dim_mul(c->m, named, dim_sub(c->m, num(c, 1), x->type.dims[i]))));
+		odd[i] = 2 * i + 1;
+	}
+	Call inner = *c;
+	inner.in = (Value *[]){split_named(c, &axes, x), const_i64(c->m, rank, odd)->value};
+	inner.nin = 2;
+	inner.out = &out;
+	reduce(&inner);
+	if (!onnx_int(c, "keepdims", 1))
+		rank = drop_named(c, &axes, &x->type, dims);
+	c->out[0] = emit_reshape(c, out, rank, dims);
+	return true;
 }
 
 static const Dim *fold_dims(Module *m, Op op, const Dim *a, const Dim *b)
@@ -58,26 +84,36 @@ static void import_reduce(Call *c, Op op)
 
 void import_reduce_sum(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_sum))
+		return;
 	import_reduce(c, OpSum);
 }
 
 void import_reduce_mean(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_mean))
+		return;
 	import_reduce(c, OpMean);
 }
 
 void import_reduce_max(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_max))
+		return;
 	import_reduce(c, OpReduceMax);
 }
 
 void import_reduce_min(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_min))
+		return;
 	import_reduce(c, OpReduceMin);
 }
 
 void import_reduce_prod(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_prod))
+		return;
 	import_reduce(c, OpMul);
 }
 
@@ -91,28 +127,38 @@ static Value *reduce_sum_of(Call *c, Value *prepared)
 
 void import_reduce_l1(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_l1))
+		return;
 	c->out[0] = reduce_sum_of(c, emit1(c, OpAbs, c->in[0]));
 }
 
 void import_reduce_sum_square(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_sum_square))
+		return;
 	c->out[0] = reduce_sum_of(c, emit2(c, OpMul, c->in[0], c->in[0]));
 }
 
 void import_reduce_l2(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_l2))
+		return;
 	import_reduce_sum_square(c);
 	c->out[0] = emit1(c, OpSqrt, c->out[0]);
 }
 
 void import_reduce_log_sum(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_log_sum))
+		return;
 	c->out[0] = emit1(c, OpLog, reduce_sum_of(c, c->in[0]));
 }
 
 /* log(sum(exp(x - m))) + m with m the maximum, or 0 where that is infinite. */
 void import_reduce_log_sum_exp(Call *c)
 {
+	if (over_run_time_axes(c, import_reduce_log_sum_exp))
+		return;
 	int64_t axes[MaxRank];
 	int n = reduced_axes(c, axes);
 	Value *x = c->in[0], *zero = emit_const(c, x->type.dtype, 0), *inf = emit_const(c, x->type.dtype, INFINITY);
@@ -217,9 +263,37 @@ void import_arg_min(Call *c)
 	import_arg(c, OpReduceMin);
 }
 
+/* Along the middle axis of [axes before, the axis, axes behind]. */
+static void cumulative_at_run_time(Call *c, const Axes *axes, bool product)
+{
+	Value *x = c->in[0];
+	const Dim *dims[3] = {num(c, 1), num(c, 1), num(c, 1)}, *behind = num(c, 0), *one = num(c, 1);
+	if (axes->n != 1)
+		fatal_at(c->loc, "input 'axis' is not a scalar");
+	for (int i = 0; i < x->type.rank; i++) {
+		const Dim *named = is_named(c, axes, i), *more = dim_sub(c->m, x->type.dims[i], one);
+		const Dim *before = dim_sub(c->m, one, dim_add(c->m, named, behind));
+		dims[0] = dim_mul(c->m, dims[0], dim_add(c->m, one, dim_mul(c->m, before, more)));
+		dims[1] = dim_mul(c->m, dims[1], dim_add(c->m, one, dim_mul(c->m, named, more)));
+		dims[2] = dim_mul(c->m, dims[2], dim_add(c->m, one, dim_mul(c->m, behind, more)));
+		behind = dim_add(c->m, behind, named);
+		for (int k = 0; k < 3; k++)
+			dims[k] = name_dim(c->m, dims[k]);
+	}
+	Value *three = emit_reshape(c, x, 3, dims);
+	Attr attrs[4] = {mk_int(Attr_axis, 1), mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0)),
+	                 mk_int(Attr_reverse, onnx_int(c, "reverse", 0)), mk_int(Attr_product, product)};
+	c->out[0] = emit_reshape(c, emit(c, OpCumSum, 1, &three, 4, attrs, NULL), x->type.rank, x->type.dims);
+}
+
 static void import_cumulative(Call *c, bool product)
 {
+	Axes axes;
 	int64_t at;
+	if (run_time_axes(c, 1, c->in[0]->type.rank, &axes)) {
+		cumulative_at_run_time(c, &axes, product);
+		return;
+	}
 	if (need_ints(c, 1, "axis", &at, 1) != 1)
 		fatal_at(c->loc, "input 'axis' is not a scalar");
 	Attr attrs[4] = {mk_int(Attr_axis, norm_axis(c, at, c->in[0]->type.rank))};

@@ -3,7 +3,7 @@
  * Shape operands must be known as dims; nothing here reads data.  Where ONNX clamps or counts from the end, the dims do
  * the same symbolically, so that a result is right for every size that its symbols allow.
  */
-#include "build.h"
+#include "axes.h"
 #include "import.h"
 
 #include <string.h>
@@ -159,12 +159,42 @@ static int read_sizes(Call *c, const char *what, int input, const Dim **dims)
 	return n;
 }
 
+/* Entries that arrive at run time may be -1, or 0 for a copy: the extents that they mean then. */
+static void resolve_values(Call *c, const Dim **dims, int rank, bool zero_copies)
+{
+	Module *m = c->m;
+	const Type *x = &c->in[0]->type;
+	const Dim *holes[MaxRank], *zero = dim_const(m, 0), *one = dim_const(m, 1), *rest = one;
+	int64_t lo, hi;
+	bool open = false;
+	for (int i = 0; i < rank; i++) {
+		dim_range(dims[i], &lo, &hi);
+		bool value = lo < -1 && hi > 0;
+		open |= value;
+		holes[i] = value ? dim_min(m, dim_max(m, dim_sub(m, zero, dims[i]), zero), one) : dim_equals(dims[i], -1) ? one : zero;
+		if (!value)
+			continue;
+		require_at_least(c, dims[i], -1);
+		const Dim *is_zero = dim_max(m, zero, dim_sub(m, one, dim_max(m, dims[i], dim_sub(m, zero, dims[i]))));
+		dims[i] = dim_max(m, dims[i], zero);
+		if (zero_copies && i < x->rank)
+			dims[i] = name_dim(m, dim_add(m, dims[i], dim_mul(m, is_zero, x->dims[i])));
+	}
+	for (int i = 0; i < rank && open; i++)
+		rest = name_dim(m, dim_mul(m, rest, dim_max(m, dims[i], holes[i])));
+	for (int i = 0; i < rank && open; i++)
+		if (!dim_equals(holes[i], 0))
+			dims[i] = name_dim(m, dim_add(m, dim_max(m, dims[i], zero),
+			                              dim_mul(m, holes[i], dim_floordiv(m, type_numel(m, x), dim_max(m, rest, one)))));
+}
+
 void import_reshape(Call *c)
 {
 	const Type *x = &c->in[0]->type;
 	const Dim *dims[MaxRank], *rest = dim_const(c->m, 1);
 	int rank = read_sizes(c, "shape", 1, dims), hole = -1;
 	bool zero_copies = !onnx_int(c, "allowzero", 0);
+	resolve_values(c, dims, rank, zero_copies);
 	for (int i = 0; i < rank; i++) {
 		if (dim_equals(dims[i], -1)) {
 			if (hole >= 0)
@@ -208,8 +238,14 @@ void import_squeeze(Call *c)
 {
 	const Type *x = &c->in[0]->type;
 	int64_t axes[MaxRank];
-	int n = norm_axes(c, "axes", 1, x->rank, axes), rank = 0;
+	Axes named;
 	const Dim *dims[MaxRank];
+	if (run_time_axes(c, 1, x->rank, &named)) {
+		int left = drop_named(c, &named, x, dims);
+		c->out[0] = emit_reshape(c, c->in[0], left, dims);
+		return;
+	}
+	int n = norm_axes(c, "axes", 1, x->rank, axes), rank = 0;
 	bool drop[MaxRank] = {false};
 	for (int i = 0; i < n; i++) {
 		drop[axes[i]] = true;
@@ -227,13 +263,20 @@ void import_unsqueeze(Call *c)
 	int64_t axes[MaxRank], raw[MaxRank];
 	const int64_t *listed;
 	int n = onnx_ints(c, "axes", &listed), next = 0;
+	const Dim *dims[MaxRank];
+	Axes named;
+	if (n < 0 && c->nin > 1 && c->in[1] && dim_is_const(type_numel(c->m, &c->in[1]->type), &raw[0]) && raw[0] + x->rank <= MaxRank &&
+	    run_time_axes(c, 1, (int)raw[0] + x->rank, &named)) {
+		int wide = add_named(c, &named, x, dims);
+		c->out[0] = emit_reshape(c, c->in[0], wide, dims);
+		return;
+	}
 	if (n < 0)
 		n = need_ints(c, 1, "axes", raw, MaxRank);
 	if (n + x->rank > MaxRank)
 		fatal_at(c->loc, "the result has rank %d; at most %d is supported", n + x->rank, MaxRank);
 	int rank = n + x->rank;
 	n = norm_axes(c, "axes", 1, rank, axes);
-	const Dim *dims[MaxRank];
 	for (int i = 0, from = 0; i < rank; i++) {
 		bool is_new = next < n && axes[next] == i;
 		dims[i] = is_new ? dim_const(c->m, 1) : x->dims[from++];
@@ -242,12 +285,27 @@ void import_unsqueeze(Call *c)
 	c->out[0] = emit_reshape(c, c->in[0], rank, dims);
 }
 
+/* A target extent that arrives at run time beside an extent of several is that extent or 1. */
+static const Dim *open_extent(Call *c, const Dim *d, int from_end)
+{
+	Module *m = c->m;
+	const Type *x = &c->in[0]->type;
+	int64_t extent;
+	if (dim_is_const(d, NULL) || x->rank + from_end < 0 || !dim_is_const(x->dims[x->rank + from_end], &extent) || extent < 2)
+		return d;
+	const Dim *one = dim_const(m, 1), *have = dim_const(m, extent);
+	require_equal(c, dim_mul(m, dim_sub(m, d, one), dim_sub(m, d, have)), dim_const(m, 0), "extents to broadcast");
+	return have;
+}
+
 void import_expand(Call *c)
 {
 	const Dim *dims[MaxRank];
 	int rank = need_dims(c, 1, "shape", dims, MaxRank);
-	for (int i = 0; i < rank; i++)
+	for (int i = 0; i < rank; i++) {
 		require_at_least(c, dims[i], 0);
+		dims[i] = open_extent(c, dims[i], i - rank);
+	}
 	c->out[0] = emit_expand(c, c->in[0], rank, dims);
 }
 
@@ -368,6 +426,69 @@ static Value *slice_axis(Call *c, Value *x, int axis, const Dim *start, const Di
 	return emit_range(c, x, axis, first, dim_ceildiv(m, n, dim_const(m, step > 0 ? step : -step)), step);
 }
 
+/* 1 where d is negative, else 0. */
+static const Dim *is_below_0(Module *m, const Dim *d)
+{
+	const Dim *zero = dim_const(m, 0);
+	return dim_min(m, dim_max(m, dim_sub(m, zero, d), zero), dim_const(m, 1));
+}
+
+/* By gathering start, start + step, ...: the step's sign is known at run time only. */
+static Value *slice_with_step(Call *c, Value *x, int axis, const Dim *start, const Dim *end, const Dim *step)
+{
+	Module *m = c->m;
+	const Dim *extent = x->type.dims[axis], *zero = dim_const(m, 0), *back = is_below_0(m, step);
+	const Dim *last = dim_sub(m, extent, back), *before = dim_sub(m, zero, back);
+	start = dim_add(m, start, dim_mul(m, extent, is_below_0(m, start)));
+	end = dim_add(m, end, dim_mul(m, extent, is_below_0(m, end)));
+	start = name_dim(m, dim_max(m, dim_min(m, start, last), zero));
+	end = name_dim(m, dim_max(m, dim_min(m, end, last), before));
+	const Dim *forward = dim_sub(m, dim_const(m, 1), dim_mul_const(m, back, 2)); /* 1 or -1 */
+	const Dim *size = name_dim(m, dim_mul(m, forward, step)), *way = name_dim(m, dim_mul(m, forward, dim_sub(m, end, start)));
+	require_at_least(c, size, 1);
+	const Dim *n = name_dim(m, dim_max(m, dim_ceildiv(m, way, dim_max(m, size, dim_const(m, 1))), zero));
+	Value *in[2] = {x, emit_iota(c, I64, n, start, step)};
+	Attr attr = mk_int(Attr_axis, axis);
+	return emit(c, OpGather, 2, in, 1, &attr, NULL);
+}
+
+/* Where axes or steps arrive at run time, every axis is cut by what the entry says that names it.  False: they are constant. */
+static bool slice_at_run_time(Call *c, int n, const Dim *const *starts, const Dim *const *ends)
+{
+	Module *m = c->m;
+	Value *x = c->in[0];
+	const Dim *steps[MaxRank], *zero = dim_const(m, 0), *one = dim_const(m, 1);
+	int rank = x->type.rank, nsteps = c->nin > 4 && c->in[4] ? need_dims(c, 4, "steps", steps, MaxRank) : -1;
+	bool constant = true;
+	Axes axes;
+	for (int i = 0; i < nsteps; i++)
+		constant &= dim_is_const(steps[i], NULL);
+	bool named = run_time_axes(c, 3, rank, &axes);
+	if ((constant && !named) || (nsteps >= 0 && nsteps != n) || (named && axes.n != n))
+		return false;
+	if (!named) {
+		int64_t at[MaxRank];
+		int naxes = c->nin > 3 && c->in[3] ? need_ints(c, 3, "axes", at, MaxRank) : -1;
+		axes = (Axes){.n = n, .rank = rank};
+		for (int i = 0; i < n && (naxes < 0 || naxes == n); i++)
+			axes.at[i] = dim_const(m, naxes < 0 ? i : norm_axis(c, at[i], rank));
+		if (naxes >= 0 && naxes != n)
+			return false;
+	}
+	for (int i = 0; i < n && nsteps < 0; i++)
+		steps[i] = one;
+	for (int axis = 0; axis < rank; axis++) {
+		const Dim *start = named_value(c, &axes, axis, starts, zero), *end = named_value(c, &axes, axis, ends, x->type.dims[axis]);
+		const Dim *step = named_value(c, &axes, axis, steps, one);
+		int64_t by;
+		if (dim_equals(start, 0) && end == x->type.dims[axis] && dim_equals(step, 1))
+			continue;
+		x = dim_is_const(step, &by) ? slice_axis(c, x, axis, start, end, by) : slice_with_step(c, x, axis, start, end, step);
+	}
+	c->out[0] = x;
+	return true;
+}
+
 void import_slice(Call *c)
 {
 	const Dim *starts[MaxRank], *ends[MaxRank];
@@ -389,6 +510,8 @@ void import_slice(Call *c)
 		n = need_dims(c, 1, "starts", starts, MaxRank);
 		if (n > rank || n != need_dims(c, 2, "ends", ends, MaxRank))
 			fatal_at(c->loc, "inputs 'starts' and 'ends' do not fit rank %d", rank);
+		if (slice_at_run_time(c, n, starts, ends))
+			return;
 		if (c->nin > 3 && c->in[3])
 			naxes = need_ints(c, 3, "axes", axes, MaxRank);
 		if (c->nin > 4 && c->in[4])
@@ -470,6 +593,14 @@ static void read_pad_dims(Call *c, const Dim **pads)
 		given[i] = dim_const(c->m, listed[i]);
 	if (c->opset >= 11)
 		n = need_dims(c, 1, "pads", given, 2 * MaxRank);
+	Axes named;
+	if (run_time_axes(c, 3, rank, &named) && n == 2 * named.n) {
+		for (int i = 0; i < rank; i++) {
+			pads[i] = named_value(c, &named, i, given, dim_const(c->m, 0));
+			pads[rank + i] = named_value(c, &named, i, given + named.n, dim_const(c->m, 0));
+		}
+		return;
+	}
 	if (c->nin > 3 && c->in[3])
 		naxes = need_ints(c, 3, "axes", axes, MaxRank);
 	int half = naxes < 0 ? rank : naxes;
@@ -493,7 +624,7 @@ static Value *cut_negative_pads(Call *c, Value *x, const Dim **pads)
 	for (int i = 0; i < rank; i++) {
 		const Dim *before = dim_sub(m, zero, dim_min(m, pads[i], zero));
 		const Dim *after = dim_sub(m, zero, dim_min(m, pads[rank + i], zero));
-		x = emit_range(c, x, i, before, dim_sub(m, dim_sub(m, x->type.dims[i], before), after), 1);
+		x = emit_range(c, x, i, before, name_dim(m, dim_sub(m, dim_sub(m, x->type.dims[i], before), after)), 1);
 		pads[i] = dim_max(m, pads[i], zero);
 		pads[rank + i] = dim_max(m, pads[rank + i], zero);
 	}
@@ -507,6 +638,11 @@ void import_pad(Call *c)
 	bool grows = false;
 	read_pad_dims(c, pads);
 	Value *x = cut_negative_pads(c, c->in[0], pads);
+	for (int i = 0; i < rank; i++) /* pads that arrive at run time: the extent of the result is one symbol */
+		if (!dim_is_const(pads[i], NULL) && !dim_is_const(pads[rank + i], NULL)) {
+			const Dim *inside = dim_add(c->m, x->type.dims[i], pads[i]);
+			pads[rank + i] = dim_sub(c->m, derive_sym(c->m, dim_add(c->m, inside, pads[rank + i])), inside);
+		}
 	for (int i = 0; i < 2 * rank; i++)
 		grows |= !dim_equals(pads[i], 0);
 	int mode = onnx_word(c, "mode", "edge") ? 1 : onnx_word(c, "mode", "reflect") ? 2 : 0;

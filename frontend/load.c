@@ -104,6 +104,9 @@ static void subst_module(Module *m, const Dim *const *by)
 	for (int i = 0; i < m->main->nparam; i++)
 		subst_value(m, m->main->params[i], by);
 	subst_block(m, &m->main->body, by);
+	for (int i = 0; i < m->nsym; i++)
+		if (m->syms[i]->kind == SymDerived)
+			m->syms[i]->is = dim_subst(m, m->syms[i]->is, by);
 	int kept = 0;
 	for (int i = 0; i < m->ncheck; i++) {
 		DimCheck *k = &m->checks[i];
@@ -224,7 +227,7 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 	enum { MaxRounds = 5 };
 	const char *name = opt->name ? opt->name : name_of_path(l->scratch, path);
 	OnnxFile *file = read_onnx(l->scratch, path, bytes, size);
-	file->found_types.arena = l->scratch;
+	file->found_types.arena = file->values.arena = l->scratch;
 	uint64_t hash = hash_file(bytes, size);
 	Demand *demands = NULL;
 	int n = 0;
@@ -238,8 +241,10 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 		if (!file->bytes || file->size != size)
 			fatal_at(&(Loc){.file = path}, "%s",
 			         file->bytes ? "the file changes while it is read" : strerror(errno));
-		if (!import_model(m, file, l->scratch, opt, n, demands) &&
-		    !learn_demands(l->scratch, m, &demands, &n))
+		uint64_t values = file->values.table.count;
+		bool again = import_model(m, file, l->scratch, opt, n, demands);
+		round -= file->values.table.count > values; /* there are only so many inputs */
+		if (!again && !learn_demands(l->scratch, m, &demands, &n))
 			break;
 	}
 }

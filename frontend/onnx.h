@@ -24,6 +24,7 @@ typedef struct OnnxFile {
 	OnnxModel *model;
 	bool sparse; /* has sparse initializers */
 	External *external; /* files of external data that are mapped so far */
+	Names values; /* inputs whose elements are symbols, since shapes depend on them */
 	Names found_types; /* OnnxValueInfo of values whose type the file does not state; see cut.c */
 } OnnxFile;
 

@@ -83,8 +83,20 @@ static bool add_binding(Planner *p, SymBinding b)
 static bool bind_dim(Planner *p, const Sym *s, const Equation *e, int64_t sign, const Dim *rest, const Dim *divisor)
 {
 	DimSource *from = arena_alloc(p->m->arena, sizeof *from);
-	*from = (DimSource){e->input, e->axis, sign};
+	*from = (DimSource){e->input, e->axis, sign, false};
 	return add_binding(p, (SymBinding){s, 1, from, rest, divisor});
+}
+
+static void bind_values(Planner *p)
+{
+	for (int i = 0; i < p->m->nsym; i++) {
+		const Sym *s = p->m->syms[i];
+		if (s->kind != SymValue)
+			continue;
+		DimSource *from = arena_alloc(p->m->arena, sizeof *from);
+		*from = (DimSource){s->input, s->element, 1, true};
+		add_binding(p, (SymBinding){s, 1, from, dim_const(p->m, 0), dim_const(p->m, 1)});
+	}
 }
 
 static void bind_plain_dims(Planner *p)
@@ -247,7 +259,7 @@ static void bind_row(Planner *p, const System *y, const Row *row)
 	for (int e = 0; e < y->nrow; e++) {
 		if (!row->of[e])
 			continue;
-		from[n++] = (DimSource){y->eqs[e]->input, y->eqs[e]->axis, sign * row->of[e]};
+		from[n++] = (DimSource){y->eqs[e]->input, y->eqs[e]->axis, sign * row->of[e], false};
 		rest = dim_add(p->m, rest, dim_mul_const(p->m, y->rest[e], sign * row->of[e]));
 	}
 	add_binding(p, (SymBinding){y->unknowns[only], n, from, rest, dim_const(p->m, sign * row->unknown[only])});
@@ -265,6 +277,18 @@ static void solve_together(Planner *p)
 		return;
 	for (int r = 0; r < y.nrow; r++)
 		bind_row(p, &y, &y.rows[r]);
+}
+
+/* Symbols of smaller index, which have values by then. */
+static void bind_derived(Planner *p)
+{
+	for (int i = 0; i < p->m->nsym; i++) {
+		const Sym *s = p->m->syms[i];
+		if (s->kind != SymDerived)
+			continue;
+		p->plan->rows[p->plan->n++] = (SymBinding){s, 0, NULL, dim_mul_const(p->m, s->is, -1), dim_const(p->m, 1)};
+		p->cost[i] = 1;
+	}
 }
 
 /* ---- the plan --------------------------------------------------------------------------------------------------- */
@@ -296,12 +320,14 @@ SymPlan plan_symbols(Module *m)
 	Planner p = {.m = m, .plan = &plan};
 	p.by = arena_alloc(m->arena, (m->nsym + 1) * sizeof *p.by);
 	p.cost = arena_alloc(m->arena, (m->nsym + 1) * sizeof *p.cost);
+	bind_values(&p);
 	bind_plain_dims(&p);
 	solve_one_by_one(&p);
 	solve_together(&p);
+	bind_derived(&p);
 	for (int i = 0; i < m->nsym && !plan.undecided; i++) {
 		const Sym *s = m->syms[i];
-		if (!p.cost[i] && s->kind == SymInput && s->lo != s->hi && is_used(m->main, s))
+		if (!p.cost[i] && is_given(s) && s->lo != s->hi && is_used(m->main, s))
 			plan.undecided = s;
 	}
 	return plan;

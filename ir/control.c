@@ -73,11 +73,16 @@ static const char *check_sizes(Module *m, const Node *n)
 
 /* ---- symbols --------------------------------------------------------------------------------------------------------- */
 
+bool is_given(const Sym *s)
+{
+	return s->kind == SymInput || s->kind == SymValue || s->kind == SymDerived;
+}
+
 int sym_cell(const Module *m, const Sym *s)
 {
 	int n = 0;
 	for (int i = 0; i < s->index; i++)
-		n += m->syms[i]->kind != SymInput;
+		n += !is_given(m->syms[i]);
 	return n;
 }
 
@@ -85,7 +90,7 @@ int count_cells(const Module *m)
 {
 	int n = 0;
 	for (int i = 0; i < m->nsym; i++)
-		n += m->syms[i]->kind != SymInput;
+		n += !is_given(m->syms[i]);
 	return n;
 }
 
@@ -97,10 +102,46 @@ Sym *fresh_sym(Module *m, const char *stem)
 	return dim_as_sym(dim_sym(m, name));
 }
 
+const Dim *name_dim(Module *m, const Dim *d)
+{
+	enum { Short = 12 };
+	return dim_size(d) <= Short ? d : derive_sym(m, d);
+}
+
+const Dim *derive_sym(Module *m, const Dim *d)
+{
+	if (dim_is_const(d, NULL) || is_measured_dim(m, d))
+		return d;
+	for (int i = 0; i < m->nsym; i++)
+		if (m->syms[i]->kind == SymDerived && m->syms[i]->is == d)
+			return dim_sym(m, m->syms[i]->name);
+	Sym *s = fresh_sym(m, "n");
+	s->kind = SymDerived;
+	s->is = d;
+	dim_range(d, &s->lo, &s->hi);
+	s->lo = s->lo < -DimMax ? -DimMax : s->lo;
+	s->hi = s->hi > DimMax ? DimMax : s->hi;
+	return dim_sym(m, s->name);
+}
+
+void know_param(Module *m, Value *v)
+{
+	int64_t n = const_numel(&v->type);
+	v->known = arena_alloc(m->arena, ((size_t)n + 1) * sizeof *v->known);
+	for (int64_t i = 0; i < n; i++) {
+		Sym *s = fresh_sym(m, arena_printf(m->arena, "%s_%lld", is_c_name(v->name) ? v->name : "value", (long long)i));
+		s->kind = SymValue;
+		s->lo = -DimMax;
+		s->input = v->index;
+		s->element = (int)i;
+		v->known[i] = dim_sym(m, s->name);
+	}
+}
+
 bool is_measured_dim(const Module *m, const Dim *d)
 {
 	for (int i = 0; i < m->nsym; i++)
-		if (m->syms[i]->kind != SymInput && dim_uses_sym(d, m->syms[i]))
+		if (!is_given(m->syms[i]) && dim_uses_sym(d, m->syms[i]))
 			return true;
 	return false;
 }
@@ -162,7 +203,7 @@ static void *bound_symbol(void *ctx, const Sym *symbol)
 	Module *m = ctx;
 	Sym *s = (Sym *)symbol;
 	const Dim *d = dim_sym(m, s->name), *most = NULL, *hi = dim_const(m, s->hi);
-	if (s->kind == SymInput)
+	if (is_given(s))
 		return new_bounds(m, d, d);
 	if (!s->bounding) { /* else its bound depends on itself */
 		s->bounding = true;

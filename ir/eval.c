@@ -373,7 +373,7 @@ static const char *need_syms(Env *env, const Node *n)
 static bool has_value(const Env *env, const Dim *d)
 {
 	for (int i = 0; i < env->m->nsym; i++)
-		if (env->m->syms[i]->kind != SymInput && !env->measured[i] && dim_uses_sym(d, env->m->syms[i]))
+		if (!is_given(env->m->syms[i]) && !env->measured[i] && dim_uses_sym(d, env->m->syms[i]))
 			return false;
 	return true;
 }
@@ -699,6 +699,18 @@ static const char *check_input(Module *m, const Tensor *t, int i)
 	return NULL;
 }
 
+/* The data is there: check_input has looked. */
+static int64_t source_value(const Binding *b, const DimSource *from)
+{
+	const Tensor *t = &b->inputs[from->input];
+	int64_t value = 0;
+	if (!from->data)
+		return t->dims[from->axis];
+	if (from->axis < tensor_numel(t) && t->data)
+		value = tensor_int(t, from->axis);
+	return value > DimMax ? DimMax : value < -DimMax ? -DimMax : value;
+}
+
 /* Wraps where no input of a legal size does; the dims are compared afterwards. */
 static const char *bind_row(Binding *b, const SymBinding *row)
 {
@@ -706,7 +718,7 @@ static const char *bind_row(Binding *b, const SymBinding *row)
 	if (!dim_eval(row->rest, b->values, &rest) || !dim_eval(row->divisor, b->values, &divisor) || divisor < 1)
 		return arena_printf(b->m->arena, "the value of symbol %s cannot be evaluated", row->sym->name);
 	for (int i = 0; i < row->n; i++)
-		sum = add_int(sum, mul_int(row->from[i].coef, b->inputs[row->from[i].input].dims[row->from[i].axis]));
+		sum = add_int(sum, mul_int(row->from[i].coef, source_value(b, &row->from[i])));
 	sum = sub_int(sum, rest);
 	b->values[row->sym->index] = floor_div(sum, divisor);
 	b->bound[row->sym->index] = true;

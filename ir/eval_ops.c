@@ -55,6 +55,13 @@ void load_ints(int64_t *to, const Tensor *t, int64_t at, int64_t stride, int64_t
 	}
 }
 
+int64_t tensor_int(const Tensor *t, int64_t i)
+{
+	int64_t value = 0;
+	load_ints(&value, t, i, 1, 1);
+	return value;
+}
+
 void store_reals(Tensor *t, int64_t at, const double *from, int64_t n)
 {
 	float *f = t->data;

@@ -110,6 +110,8 @@ typedef struct Type {
 /* Where a symbol's value comes from. */
 typedef enum SymKind {
 	SymInput, /* dims of the inputs, before anything runs */
+	SymValue, /* an element of an integer input, saturated to +-DimMax, before anything runs */
+	SymDerived, /* symbols of smaller index, by a formula too long to be written out in every dim */
 	SymLoop, /* the number of the current iteration of a loop */
 	SymMeasured, /* the data: a node gives it while the function runs */
 } SymKind;
@@ -119,6 +121,8 @@ typedef struct Sym {
 	int64_t lo, hi; /* inclusive; default 0 .. DimMax */
 	int index; /* place in module->syms */
 	SymKind kind;
+	int input, element; /* of a value: which element of which input */
+	const struct Dim *is; /* of a derived symbol */
 	struct Node *def; /* of loop and measured symbols: whose attribute names it; NULL before that is read */
 	struct Module *module; /* of loop symbols: where `below` lives */
 	const struct Dim *below; /* loop symbols: their value is less, where the body runs at all */
@@ -417,7 +421,13 @@ const char *body_types(Module *, const Node *, Type *out);
 /* Adds the results to a node that has none yet; `stated`: their types where an if has sizes, else NULL will do. */
 const char *add_body_results(Module *, Node *, const Type *stated);
 
+bool is_given(const Sym *); /* by the inputs, before anything runs */
 bool is_measured_dim(const Module *, const Dim *); /* uses a symbol that no input gives */
+/* d, or a derived symbol for it where it is long and its symbols are given. */
+const Dim *name_dim(Module *, const Dim *d);
+const Dim *derive_sym(Module *, const Dim *d); /* however short; constants and what the data gives stay as they are */
+/* Makes the elements of a parameter symbols; its dims are constant, its type an integer's. */
+void know_param(Module *, Value *param);
 Sym *fresh_sym(Module *, const char *stem); /* a new one, named `stem` or like it */
 /* An upper bound over symbols that inputs give; the dim itself if it uses no others. */
 const Dim *dim_most(Module *, const Dim *);
@@ -476,6 +486,7 @@ typedef struct Tensor {
 Scalar reduce_identity(Op, DType); /* what reduce_max, reduce_min and sums give of no elements */
 void free_tensor(Tensor *);
 int64_t tensor_numel(const Tensor *);
+int64_t tensor_int(const Tensor *, int64_t i); /* element i, of no floating type */
 /* Runs the function on inputs (one per parameter); fills outputs[nyield].  sym_values are bound from the input dims.
  * Data errors (a bad index, dims that disagree) are returned as a message, NULL otherwise.  Plain loops; sums in double. */
 const char *eval_module(Module *, const Tensor *inputs, Tensor *outputs);
@@ -491,9 +502,10 @@ const char *bind_syms(Module *, const Tensor *inputs, int64_t *sym_values);
 
 /* ---- bind.c --------------------------------------------------------------------------------------------------------- */
 
-typedef struct DimSource { /* coef * the extent of an input's axis */
+typedef struct DimSource { /* coef * the extent of an input's axis, or (data) its element number `axis` */
 	int input, axis;
 	int64_t coef;
+	bool data;
 } DimSource;
 
 typedef struct SymBinding { /* sym = (sum of from - rest) / divisor, rounded down */

@@ -509,7 +509,7 @@ static LType result_type(LOp op, LExpr *const *a)
 static LExpr *fold(LB *b, LOp op, LType type, LExpr **a, int n)
 {
 	int64_t x, y = 0, r;
-	if (op == LInDim || op == LOutDim || lops[op].result == ResultScalar)
+	if (op == LInDim || op == LOutDim || op == LInData || lops[op].result == ResultScalar)
 		return NULL;
 	if (op == LSelect)
 		return is_int_const(a[0], &x) ? a[x ? 1 : 2] : NULL;

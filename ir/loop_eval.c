@@ -381,6 +381,15 @@ static Val *tile_element(Frame *fr, const LTile *t, const LExpr *row, const LExp
 	return &fr->tiles[t->number + i * t->cols + j];
 }
 
+/* check_inputs has compared the dims, which are constant. */
+static int64_t tensor_element(Frame *fr, const LExpr *e)
+{
+	int64_t t = index_of(fr, e->a[0]), d = index_of(fr, e->a[1]);
+	if (!fr->run->inputs || d >= tensor_numel(&fr->run->inputs[t]))
+		FAIL(fr, "%s: indata(%lld, %lld) does not exist", frame_name(fr), (long long)t, (long long)d);
+	return tensor_int(&fr->run->inputs[t], d);
+}
+
 static int64_t tensor_dim(Frame *fr, const LExpr *e)
 {
 	bool in = e->op == LInDim;
@@ -471,6 +480,7 @@ static void eval(Frame *fr, const LExpr *e, Val *r)
 	case LFailed: r->i[0] = fr->run->status[0] != 0; break;
 	case LHAdd: case LHMax: case LHMin: reduce(e->op, e->type.elem, r, get(fr, e->a[0], &tmp)); break;
 	case LInDim: case LOutDim: r->i[0] = tensor_dim(fr, e); break;
+	case LInData: r->i[0] = tensor_element(fr, e); break;
 	default: arithmetic(fr, e, r);
 	}
 }
@@ -897,7 +907,7 @@ static void read_cells(Frame *fr, const LMem *ws)
 	const int64_t *cells = ws->data;
 	int n = 0;
 	for (int i = 0; i < lm->nsym - 1; i++) {
-		if (lm->m->syms[i]->kind == SymInput)
+		if (is_given(lm->m->syms[i]))
 			continue;
 		if ((n + 1) * (int64_t)sizeof *cells > ws->count)
 			FAIL(fr, "the workspace has no room for symbol %s", lm->m->syms[i]->name);

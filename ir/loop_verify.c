@@ -33,7 +33,7 @@ LType lop_type(const LExpr *e)
 	case ResultSame: return e->a[0]->type;
 	case ResultGiven: break;
 	}
-	return e->op == LInDim || e->op == LOutDim ? IndexType : e->type;
+	return e->op == LInDim || e->op == LOutDim || e->op == LInData ? IndexType : e->type;
 }
 
 #define SAY(...) return arena_printf(arena, __VA_ARGS__)
@@ -98,7 +98,7 @@ static const char *operator_error(Arena *arena, const LExpr *e)
 		SAY("%s does not take %s", info->text, ltype_text(arena, want));
 	if (info->result == ResultScalar && want.lanes != Lanes)
 		SAY("%s takes 16 lanes, got %s", info->text, ltype_text(arena, want));
-	if (e->op == LInDim || e->op == LOutDim)
+	if (e->op == LInDim || e->op == LOutDim || e->op == LInData)
 		for (int i = 0; i < 2; i++)
 			if (!same_ltype(want, IndexType) || e->a[i]->op != LConst)
 				SAY("%s takes two constants", info->text);
@@ -224,13 +224,20 @@ static bool is_sym(const Verifier *v, const LVar *var)
 static void check_dim_query(Verifier *v, const LExpr *e)
 {
 	const Func *f = v->lm->m->main;
-	bool in = e->op == LInDim;
+	bool in = e->op != LOutDim;
 	int64_t t = e->a[0]->value.i, d = e->a[1]->value.i;
 	if (in ? !v->may_indim : !v->may_outdim)
 		fail(v, "%s is not available here", lops[e->op].text);
 	if (t < 0 || t >= (in ? f->nparam : f->body.nyield))
 		fail(v, "%s of tensor %lld: there is none", lops[e->op].text, (long long)t);
 	const Value *value = in ? f->params[t] : f->body.yields[t];
+	if (e->op == LInData) {
+		bool ints = dtypes[value->type.dtype].cls == ClassSigned || dtypes[value->type.dtype].cls == ClassUnsigned;
+		int64_t numel;
+		if (!ints || !dim_is_const(type_numel(v->lm->m, &value->type), &numel) || d < 0 || d >= numel)
+			fail(v, "indata: input %lld has no integer element %lld", (long long)t, (long long)d);
+		return;
+	}
 	if (d < 0 || d >= value->type.rank)
 		fail(v, "%s: tensor %lld has no dim %lld", lops[e->op].text, (long long)t, (long long)d);
 }
@@ -250,7 +257,7 @@ static void check_expr(Verifier *v, const LExpr *e)
 		need_visible(v, e->buf, e->buf->name);
 	if (e->op == LElem)
 		need_visible(v, e->tile, e->tile->name);
-	if (e->op == LInDim || e->op == LOutDim)
+	if (e->op == LInDim || e->op == LOutDim || e->op == LInData)
 		check_dim_query(v, e);
 	if (e->op == LFailed && v->fn->program)
 		fail(v, "failed stands in kernels only");

@@ -701,6 +701,31 @@ static void parse_nodes(Lexer *lx, Block *block, int depth)
 
 /* ---- the function ----------------------------------------------------------------------------------------------- */
 
+/* [s0, s1, ..]: the elements of a parameter, each a symbol of its own. */
+static void parse_values(Lexer *lx, Value *v, const Loc *at)
+{
+	int64_t n = 1, extent;
+	bool ints = dtypes[v->type.dtype].cls == ClassSigned || dtypes[v->type.dtype].cls == ClassUnsigned;
+	for (int d = 0; d < v->type.rank; d++)
+		n = dim_is_const(v->type.dims[d], &extent) && extent <= MaxKnown ? n * extent : MaxKnown + 1;
+	if (!ints || n > MaxKnown)
+		fatal_at(at, "elements of %s cannot be symbols", type_text(lx->m, &v->type));
+	v->known = arena_alloc(lx->m->arena, ((size_t)n + 1) * sizeof *v->known);
+	expect_tok(lx, "[");
+	for (int64_t i = 0; i < n; i++) {
+		if (i)
+			expect_tok(lx, ",");
+		Loc here_at = here(lx);
+		Sym *s = dim_as_sym(v->known[i] = parse_dim(lx));
+		if (!s || s->kind != SymInput)
+			fatal_at(&here_at, "a symbol of its own is expected");
+		s->kind = SymValue;
+		s->input = v->index;
+		s->element = (int)i;
+	}
+	expect_tok(lx, "]");
+}
+
 static void parse_params(Lexer *lx)
 {
 	expect_tok(lx, "(");
@@ -717,6 +742,8 @@ static void parse_params(Lexer *lx)
 		expect_tok(lx, ":");
 		Value *v = new_param(lx->m, key + 1, parse_type(lx));
 		v->name = key + 1;
+		if (accept_tok(lx, "="))
+			parse_values(lx, v, &at);
 		define(lx, &at, key, v);
 	}
 	next_tok(lx);
@@ -832,9 +859,13 @@ static void parse_sym(Lexer *lx)
 	expect_tok(lx, "in");
 	const Dim *d = dim_sym(lx->m, name);
 	Sym *s = dim_as_sym(d);
-	s->lo = take_int(lx, "the lower bound", 0, MaxExtent);
+	s->lo = take_int(lx, "the lower bound", -(int64_t)MaxExtent, MaxExtent);
 	expect_tok(lx, "..");
 	s->hi = lx->tok.kind == TokInt ? take_int(lx, "the upper bound", s->lo, MaxExtent) : DimMax;
+	if (accept_tok(lx, "=")) { /* over the symbols before it */
+		s->is = parse_dim(lx);
+		s->kind = SymDerived;
+	}
 	add_name(&lx->values, key, (void *)(uintptr_t)d);
 }
 

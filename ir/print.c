@@ -210,12 +210,24 @@ static void print_attrs(FILE *f, Module *m, const Node *n)
 		putc('}', f);
 }
 
+/* Elements of a parameter that are symbols. */
+static void print_values(FILE *f, Module *m, const Value *v)
+{
+	if (v->block || !v->known)
+		return;
+	fputs(" = [", f);
+	for (int64_t i = 0, n = const_numel(&v->type); i < n; i++)
+		fprintf(f, "%s%s", i ? ", " : "", dim_text(m, v->known[i]));
+	putc(']', f);
+}
+
 static void print_params(FILE *f, Module *m, int n, Value *const *params)
 {
 	for (int i = 0; i < n; i++) {
 		fputs(i ? ", " : "", f);
 		print_ref(f, params[i]);
 		fprintf(f, ": %s", type_text(m, &params[i]->type));
+		print_values(f, m, params[i]);
 	}
 }
 
@@ -294,9 +306,11 @@ static void print_head(FILE *f, Module *m, const Place *places)
 	fprintf(f, "dcc-ir 1 stage %s\nmodel ", m->stage);
 	print_name(f, m->name);
 	fprintf(f, " #%016llx\n", (unsigned long long)m->model_hash);
-	for (int i = 0; i < m->nsym; i++)
-		fprintf(f, "sym %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo,
-		        (long long)m->syms[i]->hi);
+	for (int i = 0; i < m->nsym; i++) {
+		const Sym *s = m->syms[i];
+		fprintf(f, "sym %s in %lld..%lld", s->name, (long long)s->lo, (long long)s->hi);
+		fprintf(f, s->kind == SymDerived ? " = %s\n" : "\n", s->kind == SymDerived ? dim_text(m, s->is) : "");
+	}
 	for (int i = 0; i < m->nconst; i++)
 		if (m->consts[i]->value->number)
 			print_const(f, m, m->consts[i], &places[i]);

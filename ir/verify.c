@@ -503,7 +503,11 @@ static const char *check_syms(Verify *vf)
 		const Sym *s = m->syms[i];
 		if (!s->name || s->index != i || s->lo > s->hi)
 			FAIL("symbol %s: its range or place is wrong", s->name ? s->name : "?");
-		if (s->kind != SymInput)
+		if (s->kind == SymDerived)
+			for (int k = 0; k < m->nsym; k++)
+				if (!s->is || ((k >= i || !is_given(m->syms[k])) && dim_uses_sym(s->is, m->syms[k])))
+					FAIL("symbol %s: its formula uses a symbol that comes later", s->name);
+		if (!is_given(s))
 			PUSH(m->arena, vf->special, vf->nspecial, vf->capspecial, s);
 	}
 	vf->in_scope = arena_alloc(m->arena, (size_t)m->nsym + 1);

@@ -63,7 +63,7 @@ static LExpr *cell_is_zero(Lower *l, const Sym *s, bool zero)
 static bool is_ready(const Lower *l, const Dim *d)
 {
 	for (int i = 0; i < l->m->nsym; i++)
-		if (l->m->syms[i]->kind != SymInput && !l->ready[i] && dim_uses_sym(d, l->m->syms[i]))
+		if (!is_given(l->m->syms[i]) && !l->ready[i] && dim_uses_sym(d, l->m->syms[i]))
 			return false;
 	return true;
 }

@@ -56,11 +56,19 @@ static LExpr *in_dim(LB *b, int input, int d)
 	return lop(b, LInDim, li(b, input), li(b, d), NULL);
 }
 
+/* An element of an input, saturated. */
+static LExpr *in_data(LB *b, int input, int element)
+{
+	LExpr *v = lop(b, LInData, li(b, input), li(b, element), NULL);
+	return lop(b, LPMin, lop(b, LPMax, v, li(b, -DimMax), NULL), li(b, DimMax), NULL);
+}
+
 static LExpr *bound_value(LB *b, const SymBinding *row)
 {
 	LExpr *x = NULL;
 	for (int i = 0; i < row->n; i++) {
-		LExpr *dim = lmul(b, in_dim(b, row->from[i].input, row->from[i].axis), li(b, row->from[i].coef));
+		const DimSource *from = &row->from[i];
+		LExpr *dim = lmul(b, from->data ? in_data(b, from->input, from->axis) : in_dim(b, from->input, from->axis), li(b, from->coef));
 		x = x ? ladd(b, x, dim) : dim;
 	}
 	x = lsub(b, x, ldim_bound(b, row->rest));
@@ -79,9 +87,10 @@ static void bind_symbols(Module *m, LB *b)
 	if (plan.undecided)
 		fatal_at(&(Loc){.file = m->path}, "no input decides the value of symbol %s", plan.undecided->name);
 	for (int i = 0; i < plan.n; i++)
-		b->lm->bind[plan.rows[i].sym->index] = bound_value(b, &plan.rows[i]);
+		b->lm->bind[plan.rows[i].sym->index] = plan.rows[i].sym->kind == SymDerived ? ldim(b, plan.rows[i].sym->is)
+		                                                                            : bound_value(b, &plan.rows[i]);
 	for (int s = 0; s < m->nsym; s++)
-		if (m->syms[s]->kind != SymInput)
+		if (!is_given(m->syms[s]))
 			b->lm->bind[s] = ldim_bound(b, dim_most(m, dim_sym(m, m->syms[s]->name)));
 }
 

@@ -2,7 +2,7 @@
  *
  * `dcc -o m.o m.onnx` writes m.o and m.h.  The header declares, for a model called NAME:
  *     extern const dcc_model NAME_model;
- *     typedef struct NAME_dims { int64_t <one per symbol of the inputs' dims>; int64_t threads; } NAME_dims;
+ *     typedef struct NAME_dims { int64_t <one per symbol that inputs give>; int64_t threads; } NAME_dims;
  *     size_t NAME_workspace_size(const NAME_dims *);       bytes, for that many threads (0 counts as 1): a multiple of 64;
  *                                                          SIZE_MAX if a dim or threads is outside its bounds or the size overflows
  *     int NAME_run(const dcc_args *);                      a dcc_status
@@ -136,13 +136,16 @@ typedef int32_t dcc_custom_op(const dcc_custom_args *);
 
 enum {
 	DCC_SYMBOL_INPUT = 0, /* dims of inputs */
+	DCC_SYMBOL_VALUE = 2, /* an element of an integer input, saturated to +-(2^31 - 1): dcc_plan needs that input's data */
+	DCC_SYMBOL_DERIVED = 3, /* a formula over the symbols before it */
 	DCC_SYMBOL_DATA = 1 /* the data, while the model runs: dims that use it are bounded before, known behind (dcc_args.out_dims) */
 };
 
 typedef struct dcc_symbol {
 	const char *name;
 	int64_t lo, hi; /* inclusive */
-	int32_t source; /* DCC_SYMBOL_... */
+	int32_t source; /* DCC_SYMBOL_...; NAME_dims has fields for inputs and values */
+	int32_t input, element; /* of a value */
 	int32_t reserved;
 } dcc_symbol;
 
@@ -218,7 +221,7 @@ typedef struct dcc_model {
 
 /* Runs a model.  Returns a dcc_status; details in args->error. */
 int dcc_run(const dcc_model *, const dcc_args *);
-/* Binds the symbols from the dims of `inputs` (data may be NULL) and gives each output's dims and the workspace bytes for
+/* Binds the symbols from the dims of `inputs` (data may be NULL, but of inputs whose elements are symbols) and gives each output's dims and the workspace bytes for
  * `threads` (0 counts as 1).  Any of dims (DCC_MAX_RANK per output), workspace and error may be NULL; they are written if it succeeds.
  * Allocates and frees a little memory. */
 int dcc_plan(const dcc_model *, const dcc_tensor *inputs, int ninputs, int threads, int64_t *dims, uint64_t *workspace, dcc_error *);

@@ -409,10 +409,21 @@ static int32_t fail_symbol(const dcc_model *model, const dcc_symbol *sym, int64_
 	return fail_range(err, DCC_ERROR_RANGE, sym->lo, sym->hi);
 }
 
+static int32_t fail_values(const dcc_port *port, dcc_error *err)
+{
+	const Checker k = {err, "input"};
+	start_about(&k, port, DCC_ERROR_ARGUMENT);
+	put_text(err, "data is NULL, but its elements decide dims");
+	return DCC_ERROR_ARGUMENT;
+}
+
 /* Fills syms[nsymbols] and the number of threads behind them. */
 static int32_t bind_symbols(const dcc_model *model, const dcc_tensor *inputs, int threads, int64_t *syms,
 			    dcc_error *err)
 {
+	for (int i = 0; i < model->nsymbols; i++)
+		if (model->symbols[i].source == DCC_SYMBOL_VALUE && !inputs[model->symbols[i].input].data)
+			return fail_values(&model->inputs[model->symbols[i].input], err);
 	model->bind(inputs, syms);
 	syms[model->nsymbols] = threads;
 	for (int i = 0; i < model->nsymbols; i++)

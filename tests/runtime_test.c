@@ -86,7 +86,7 @@ static void best_program(const dcc_frame *f, int64_t worker, int64_t workers, in
 	program(f, worker, workers, first, last);
 }
 
-static const dcc_symbol symbols[] = {{"seq", 1, MaxSeq, 0, 0}, {"n", 0, 16, 0, 0}};
+static const dcc_symbol symbols[] = {{.name = "seq", .lo = 1, .hi = MaxSeq}, {.name = "n", .hi = 16}};
 static const dcc_port inputs[] = {
 	{.name = "x", .dtype = DCC_F32, .rank = 2, .dims = {-1, Cols}, .dim_text = {"seq", "4"}},
 	{.name = "keep", .dtype = DCC_BOOL, .rank = 1, .dims = {-1}, .dim_text = {"seq"}},

@@ -227,5 +227,8 @@ void make_inputs(const Program *p, int nbind, const DimBinding *bind, uint64_t s
 		alloc_tensor(t, &loc);
 		fill_random(t, &seed);
 	}
+	for (int i = 0; i < p->nsymbols; i++)
+		if (p->symbols[i].source == DCC_SYMBOL_VALUE)
+			set_element(&out[p->symbols[i].input], p->symbols[i].element, values[i]);
 	free(values);
 }

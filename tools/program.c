@@ -127,7 +127,7 @@ static void describe_module(Arena *arena, Program *p, Module *m)
 		ports[f->nparam + i] = port_of(m, f->results[i], &f->body.yields[i]->type);
 	for (int i = 0; i < m->nsym; i++)
 		symbols[i] = (dcc_symbol){.name = m->syms[i]->name, .lo = m->syms[i]->lo, .hi = m->syms[i]->hi,
-		                          .source = m->syms[i]->kind == SymInput ? DCC_SYMBOL_INPUT : DCC_SYMBOL_DATA};
+		                          .source = symbol_source(m->syms[i]), .input = m->syms[i]->input, .element = m->syms[i]->element};
 	p->module = m;
 	p->ninputs = f->nparam;
 	p->noutputs = f->body.nyield;

@@ -49,7 +49,8 @@ class Args(ctypes.Structure):
 
 
 class SymbolInfo(ctypes.Structure):
-    _fields_ = [("name", c_char_p), ("lo", c_int64), ("hi", c_int64), ("source", c_int32), ("reserved", c_int32)]
+    _fields_ = [("name", c_char_p), ("lo", c_int64), ("hi", c_int64), ("source", c_int32), ("input", c_int32),
+                ("element", c_int32), ("reserved", c_int32)]
 
 
 class PortInfo(ctypes.Structure):
