@@ -179,9 +179,9 @@ static void step_gru(const Direction *d, Value *x, Value *const *state, Value **
 	const Recurrence *r = d->r;
 	Value *h = state[0], *update, *reset, *fresh;
 	if (r->late_reset) {
-		Value *y = recur(d, h, 0, 3), *both = emit2(c, OpAdd, gates(r, x, 0, 2), gates(r, y, 0, 2));
-		update = activate(d, 0, gates(r, both, 0, 1));
-		reset = activate(d, 0, gates(r, both, 1, 1));
+		Value *y = recur(d, h, 0, 3);
+		update = activate(d, 0, emit2(c, OpAdd, gates(r, x, 0, 1), gates(r, y, 0, 1)));
+		reset = activate(d, 0, emit2(c, OpAdd, gates(r, x, 1, 1), gates(r, y, 1, 1)));
 		fresh = emit2(c, OpMul, reset, gates(r, y, 2, 1));
 	} else {
 		Value *both = activate(d, 0, emit2(c, OpAdd, gates(r, x, 0, 2), recur(d, h, 0, 2)));

@@ -1,10 +1,12 @@
 /* group.c - the passes group and layout.
  *
  * group: a Gemm root takes into its epilogue the elementwise nodes that follow (glu first), as far as
- *   - one value leaves: all others are used only inside, and are no outputs,
+ *   - one value leaves, and what the body of a loop or if yields: all others are used only inside, and are no outputs,
  *   - results have the same dims (they are computed where the root's element lies in a register), and
  *   - other operands are known before the group, which stands where its last node stood.
  * The remaining elementwise nodes group with the elementwise producers that only they use.  A node that stays alone needs no group.
+ * What a body yields is stored in any case, and each kernel less is one less in every iteration: such values leave a group
+ * beside its last one, and elementwise values that are only yielded share a kernel.
  *
  * layout: the constant weight of a linear becomes `pack`ed panels; with a glu behind it, a panel holds 16 value columns and the 16
  * gate columns that belong to them.
@@ -12,15 +14,27 @@
 #include "lower.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* May `user` compute on v, the value of a member of an epilogue, while it is in registers? */
 static bool can_join(const Value *v, const Node *user)
 {
-	if (is_output(v) || user->nout != 1 || user->block != v->def->block)
+	if ((is_output(v) && !v->def->block->owner) || user->nout != 1 || user->block != v->def->block)
 		return false;
 	if (user->op == OpGlu) /* of the sums themselves: it takes their place */
-		return v->def->op == OpLinear && only_user(v) == user && attr_int(user, Attr_axis) == v->type.rank - 1;
+		return !is_output(v) && v->def->op == OpLinear && only_user(v) == user && attr_int(user, Attr_axis) == v->type.rank - 1;
 	return ops[user->op].cls == ClsEwise && equal_dims(&v->type, &user->out[0]->type);
+}
+
+/* The group yields a member's value, and its block the result in its place. */
+static void yield_by_group(Module *m, Node *group, Value *v)
+{
+	Value *result = add_result(m, group, v->type);
+
+	result->scratch = v;
+	for (int u = v->nuse - 1; u >= 0; u--)
+		if (!v->uses[u].node)
+			set_yield(m, v->uses[u].block, v->uses[u].index, result);
 }
 
 static Node *make_group(Module *m, const char *pattern, Node **members, int n)
@@ -34,18 +48,33 @@ static Node *make_group(Module *m, const char *pattern, Node **members, int n)
 	group->mark = last->mark;
 
 	replace_uses(m, old, result);
+	for (int i = 0; i < n - 1; i++)
+		if (is_output(members[i]->out[0]))
+			yield_by_group(m, group, members[i]->out[0]);
 	for (int i = 0; i < n; i++)
 		move_before(members[i], group->body, NULL);
 	add_yield(m, group->body, old);
+	for (int i = 1; i < group->nout; i++)
+		add_yield(m, group->body, group->out[i]->scratch);
 	return group;
 }
 
 static bool all_users_in(const Value *v, Node *const *members, int n)
 {
+	const Block *b = v->def->block;
 	for (int u = 0; u < v->nuse; u++)
-		if (!is_member(v->uses[u].node, members, n))
+		if (v->uses[u].node ? !is_member(v->uses[u].node, members, n) : !b->owner || v->uses[u].block != b)
 			return false;
 	return v->nuse > 0;
+}
+
+/* Values that leave a group of these besides its last one. */
+static int count_yielded(Node *const *members, int n)
+{
+	int count = 0;
+	for (int i = 0; i < n; i++)
+		count += is_output(members[i]->out[0]);
+	return count;
 }
 
 /* The first node outside that uses a member, and the value that it uses; NULL: none. */
@@ -72,7 +101,7 @@ static int close_epilogue(Node **members, int n)
 
 	for (Node *user; n < MaxMembers && (user = first_user(members, n, &v)) && can_join(v, user);) {
 		members[n++] = user;
-		if (!linear_takes(members, n))
+		if (!linear_takes(members, n) || count_yielded(members, n) >= MaxResults)
 			return 0;
 		bool whole = true;
 		for (int i = 0; i < n - 1; i++)
@@ -99,6 +128,43 @@ static void report_end(const Value *v)
 	}
 }
 
+static bool is_operand(const Node *n, const Value *v)
+{
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i] == v)
+			return true;
+	return false;
+}
+
+/* May the epilogue compute v, which only it reads, before it needs it? */
+static bool can_precede(const Value *v, Node *const *members, int n)
+{
+	const Node *p = v ? v->def : NULL, *root = members[0];
+
+	return p && p->block == root->block && ops[p->op].cls == ClsEwise && !is_const(v) && !is_member(p, members, n) && !is_output(v) &&
+	       equal_dims(&v->type, &members[n - 1]->out[0]->type) && all_users_in(v, members, n) && !is_operand(root, v);
+}
+
+/* In a body, what else the epilogue needs of elementwise values joins it: behind the root, before what reads it. */
+static int add_operands(Node **members, int n)
+{
+	for (int at = 1; at < n && members[0]->block->owner; at++)
+		for (int i = 0; i < members[at]->nin && n < MaxMembers && members[1]->op != OpGlu; i++) {
+			Node *p = members[at]->in[i] ? members[at]->in[i]->def : NULL;
+			if (!can_precede(members[at]->in[i], members, n) || !allow("epilogue"))
+				continue;
+			memmove(members + 2, members + 1, (size_t)(n - 1) * sizeof *members);
+			members[1] = p;
+			if (linear_takes(members, n + 1)) {
+				n++;
+				at = 0; /* its own operands next */
+				break;
+			}
+			memmove(members + 1, members + 2, (size_t)(n - 1) * sizeof *members);
+		}
+	return n;
+}
+
 /* Returns the group, or the root if it stays alone. */
 static Node *grow_epilogue(Module *m, Node *root)
 {
@@ -110,6 +176,7 @@ static Node *grow_epilogue(Module *m, Node *root)
 		if (members[n]->op != OpGlu && !allow("epilogue"))
 			break;
 	report_end(members[n - 1]->out[0]);
+	n = add_operands(members, n);
 	return n > 1 ? make_group(m, "epilogue", members, n) : root;
 }
 
@@ -119,25 +186,37 @@ static int compare_marks(const void *a, const void *b)
 	return (x->mark > y->mark) - (x->mark < y->mark);
 }
 
+/* Adds what computes v to a group that begins with its last node, if it can join; returns the number of members. */
+static int add_producer(Node **members, int n, const Value *v)
+{
+	const Node *root = members[0];
+	Node *p = v->def;
+
+	if (!p || is_member(p, members, n) || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block ||
+	    n == MaxMembers || p->mark > root->mark || !equal_dims(&p->out[0]->type, &root->out[0]->type))
+		return n;
+	if (!all_users_in(p->out[0], members, n) || !allow("ewise"))
+		return n;
+	members[n] = p;
+	return ewise_takes(members, n + 1) && count_yielded(members, n + 1) <= MaxResults - !is_output(root->out[0]) ? n + 1 : n;
+}
+
 /* Returns the group, in the root's place; NULL if it stays alone. */
 static Node *grow_ewise(Module *m, Node *root)
 {
 	Node *members[MaxMembers]; /* users before producers */
-	int n = 1;
+	const Block *b = root->block;
+	int n = 1, at = 0, before;
 
 	members[0] = root;
-	for (int at = 0; at < n; at++)
-		for (int i = 0; i < members[at]->nin; i++) {
-			Node *p = members[at]->in[i]->def;
-			if (!p || is_member(p, members, n) || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block ||
-			    n == MaxMembers || !equal_dims(&p->out[0]->type, &root->out[0]->type))
-				continue;
-			if (!all_users_in(p->out[0], members, n) || !allow("ewise"))
-				continue;
-			members[n++] = p;
-			if (!ewise_takes(members, n))
-				n--;
-		}
+	do {
+		for (; at < n; at++)
+			for (int i = 0; i < members[at]->nin; i++)
+				n = add_producer(members, n, members[at]->in[i]);
+		before = n;
+		for (int i = 0; i < b->nyield && b->owner; i++)
+			n = add_producer(members, n, b->yields[i]);
+	} while (n > before);
 	if (n == 1)
 		return NULL;
 	qsort(members, (size_t)n, sizeof *members, compare_marks);

@@ -105,8 +105,11 @@ bool is_lowered_whole(const Node *group)
 			return false;
 		members[n++] = x;
 	}
-	if (!n || body->nyield != 1 || body->yields[0]->def != members[n - 1])
+	if (!n || body->nyield < 1 || body->nyield > MaxResults || body->yields[0]->def != members[n - 1])
 		return false;
+	for (int i = 1; i < body->nyield; i++)
+		if (!is_member(body->yields[i]->def, members, n) || !equal_dims(&body->yields[i]->type, &body->yields[0]->type))
+			return false;
 	bool linear = members[0]->op == OpLinear || members[0]->op == OpLinearPacked;
 	return linear ? linear_takes(members, n) : ewise_takes(members, n);
 }

@@ -13,7 +13,7 @@ void close_checks(LB *, const Dim *bytes, const Dim *worker_bytes); /* the works
 
 /* ---- what a schedule computes as one kernel: what groups are made of --------------------------------------------------- */
 
-enum { MaxMembers = 200 };
+enum { MaxMembers = 200, MaxResults = 8 }; /* of a group */
 bool linear_takes(Node *const *members, int n); /* a linear, then what its epilogue computes, in program order */
 bool ewise_takes(Node *const *members, int n); /* in any order */
 bool is_lowered_whole(const Node *group);

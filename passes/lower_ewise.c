@@ -17,7 +17,10 @@ typedef struct Space {
 	const Dim *extent[MaxRank];
 	Value *leaf[MaxOperands];
 	Access access[MaxOperands]; /* broadcast to the space */
-	Access out;
+	Access out; /* the results' common strides; the buffers: */
+	int nresult;
+	Value *results[MaxResults];
+	LBuf *stores[MaxResults];
 	LExpr *base[MaxOperands], *out_base; /* offsets at the current outer index */
 } Space;
 
@@ -96,8 +99,8 @@ static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 			in[j] = value_in(s, n->in[j], leaves, values);
 		values[at++] = emit_scalar(k, n, in);
 	}
-	LExpr *y = value_in(s, s->result, leaves, values);
-	lstore(b, s->out.buf, ladd(b, s->out_base, i), NULL, mask, y);
+	for (int j = 0; j < s->nresult; j++)
+		lstore(b, s->stores[j], ladd(b, s->out_base, i), NULL, mask, value_in(s, s->results[j], leaves, values));
 }
 
 /* Index of each outer axis from the flat index `at`; sets the bases. */
@@ -161,6 +164,18 @@ bool ewise_takes(Node *const *members, int n)
 	return n <= MaxMembers && count_operands(members, n) <= MaxOperands;
 }
 
+/* A group stores all that it yields: those values have the same dims. */
+static void open_results(Space *s, Node *first, Value *home)
+{
+	const Node *group = first ? group_of(first) : NULL;
+
+	s->nresult = group ? group->nout : 1;
+	for (int i = 0; i < s->nresult; i++) {
+		s->results[i] = group ? group->body->yields[i] : s->result;
+		s->stores[i] = kbuf(s->k, group ? group->out[i] : home, true);
+	}
+}
+
 /* The kernel of nodes first..end (exclusive) of one block whose last value is `result`, stored in `home`. */
 void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 {
@@ -189,7 +204,7 @@ void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 			if (dim_equals(s.access[i].extent[d], 1))
 				s.access[i].stride[d] = dim_const(l->m, 0);
 	}
-	s.out.buf = kbuf(&k, home, true);
+	open_results(&s, first, home);
 	collapse(l->m, &s);
 	if (s.rank == 0) {
 		set_bases(&s, NULL);

@@ -21,7 +21,11 @@ typedef struct Epilogue {
 	Node *root, *first; /* first node behind the root, or NULL */
 	Value *result, *home;
 	bool glu;
-	Access out, leaf[MaxOperands];
+	Access out; /* the results' common strides; the buffers: */
+	int nresult;
+	Value *results[MaxResults];
+	LBuf *stores[MaxResults];
+	Access leaf[MaxOperands];
 	Value *leaf_values[MaxOperands];
 	int nleaf;
 	Access bias; /* no buffer: none */
@@ -62,7 +66,13 @@ static void open_epilogue(Epilogue *e, Kernel *k)
 	for (Node *n = e->first; n; n = n->next)
 		for (int i = 0; i < n->nin; i++)
 			add_epilogue_leaf(e, k, n->in[i]);
-	e->out = (Access){.buf = kbuf(k, e->home, true), .rank = t->rank, .base = dim_const(e->l->m, 0)};
+	const Node *group = group_of(e->root);
+	e->nresult = group ? group->nout : 1;
+	for (int i = 0; i < e->nresult; i++) {
+		e->results[i] = group ? group->body->yields[i] : e->result;
+		e->stores[i] = kbuf(k, group ? group->out[i] : e->home, true);
+	}
+	e->out = (Access){.rank = t->rank, .base = dim_const(e->l->m, 0)};
 	for (int d = t->rank - 1; d >= 0; d--) {
 		e->out.extent[d] = t->dims[d];
 		e->out.stride[d] = stride;
@@ -128,7 +138,8 @@ static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr 
 			in[i] = epilogue_operand(e, n->in[i], y, leaves, values);
 		values[at++] = emit_scalar(k, n, in);
 	}
-	lstore(b, e->out.buf, ladd(b, out_row, col), NULL, mask, epilogue_operand(e, e->result, y, leaves, values));
+	for (int i = 0; i < e->nresult; i++)
+		lstore(b, e->stores[i], ladd(b, out_row, col), NULL, mask, epilogue_operand(e, e->results[i], y, leaves, values));
 }
 
 /* Rows from .. to of panel `panel`; acc holds them from acc_row on. */
