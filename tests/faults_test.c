@@ -114,7 +114,7 @@ static const struct {
 } elsewhere[] = {
 	{"dim_param_minus_one", "sizes_test.c", "test_dim_names"},
 	{"gb", "golden/glu-overlap-not.ir", "one that overlaps"},
-	{"kdims", "schedule_test.c", "make_many_dims"},
+	{"kdims kd6 ke8 kf4", "schedule_test.c", "make_many_dims"},
 	{"pad_edge pad_reflect pad2_edge padleak padedge", "schedule_test.c", "check_empty_pads"},
 	{"overflow workspace_wraps wsx", "runtime_errors.sh", "more bytes than 64 bits count"},
 	{"outx", "runtime_test.c", "test_overflow"},
@@ -129,10 +129,15 @@ static const struct {
 	{"attrq30000", "bounds_test.c", "many_attributes"},
 	{"inputs8000", "bounds_test.c", "many_inputs"},
 	{"reshapes8000", "bounds_test.c", "move_chain"},
+	{"big5", "bounds_test.c", "growing_constants"},
+	{"merge60k", "import_test.c", "60000 pieces"},
+	{"flood80000", "ir_test.c", "test_table_key"},
 	{"fan1000", "bounds_test.c", "static void fan"},
 	{"files that a linker reads as options", "names.sh", "the linker reads @FILE"},
 	{"the folder of --reduce", "reduce.sh", "The folder of candidates goes"},
 	{"characters that drive a terminal", "names.sh", "drives a terminal"},
+	{"temporaries, data that shrinks", "leave.sh", "shrinks while it is read"},
+	{"symbols of the process for custom operators", "custom.sh", "--load"},
 	{"a forked child with the parent's pool", "runtime_test.c", "test_pool_misuse"},
 };
 

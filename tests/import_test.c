@@ -1037,6 +1037,13 @@ static void test_bytes(void)
 	CHECK(!try_load_model(path, NULL, &said));
 	CHECK(said && strstr(said, "nested too deeply"));
 	free(said);
+	/* One graph in 60000 pieces, which protobuf-c merges by copying. */
+	for (size_t i = 0; i < 240000; i += 4)
+		memcpy(deep + i, "\x3a\x02\x0a\x00", 4);
+	write_bytes(path, deep, 240000);
+	CHECK(!try_load_model(path, NULL, &said));
+	CHECK(said && strstr(said, "times its size"));
+	free(said);
 	free_arena(a);
 }
 

@@ -505,8 +505,27 @@ static void test_scale(void)
 	free_module(NULL);
 }
 
-int main(void)
+/* Another process hashes in another way, so names cannot be made to collide. */
+static void test_table_key(const char *self)
 {
+	char command[4096], hash[2][32] = {"", ""};
+	snprintf(command, sizeof command, "'%s' hash", self);
+	for (int i = 0; i < 2; i++) {
+		FILE *out = popen(command, "r");
+		CHECK(out && fgets(hash[i], sizeof hash[i], out));
+		CHECK(out && !pclose(out));
+	}
+	CHECK(strcmp(hash[0], hash[1]) != 0);
+}
+
+/* ir_test; ir_test hash: what test_table_key reads */
+int main(int argc, char **argv)
+{
+	if (argc > 1) {
+		printf("%llx\n", (unsigned long long)table_hash("name", 4, 0));
+		return 0;
+	}
+	test_table_key(argv[0]);
 	test_uses();
 	test_group();
 	test_random_edits();
