@@ -14,10 +14,10 @@ static Value *angles(Call *c, Value *k, const Dim *n, DType dtype)
 	return emit2(c, OpDiv, emit2(c, OpMul, emit_cast(c, k, dtype), emit_const(c, dtype, 2 * M_PI)), emit_cast(c, size, dtype));
 }
 
-/* cos or sin of 2 pi k j / n for j < n, k < bins, as [n, bins]. */
-static Value *wave(Call *c, Op op, const Dim *n, const Dim *bins, DType dtype)
+/* cos or sin of 2 pi k j / n for j < rows, k < bins, as [rows, bins]. */
+static Value *wave(Call *c, Op op, const Dim *n, const Dim *rows, const Dim *bins, DType dtype)
 {
-	Value *row = emit_reshape(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), 2, (const Dim *[]){n, num(c, 1)});
+	Value *row = emit_reshape(c, emit_iota(c, I64, rows, num(c, 0), num(c, 1)), 2, (const Dim *[]){rows, num(c, 1)});
 	return emit1(c, op, angles(c, emit2(c, OpMul, row, emit_iota(c, I64, bins, num(c, 0), num(c, 1))), n, dtype));
 }
 
@@ -35,32 +35,84 @@ static Value *take_part(Call *c, Value *x, int axis, int part)
 
 typedef struct Dft {
 	int axis; /* the one transformed */
-	const Dim *n, *bins;
+	const Dim *n, *rows, *bins; /* length of the transform, extents of the axis before and after */
 	bool complex, inverse;
+	bool half; /* the operand is the first half of a spectrum whose other half mirrors it: the result is real */
 } Dft;
 
-static void read_dft(Call *c, Dft *d)
+static const Dim *half_of(Call *c, const Dim *n)
+{
+	return dim_add(c->m, dim_floordiv(c->m, n, num(c, 2)), num(c, 1));
+}
+
+/* The axis cut or continued with zeros to n elements. */
+static Value *fit_axis(Call *c, Value *x, int axis, const Dim *n)
+{
+	const Dim *pads[2 * MaxRank], *have = x->type.dims[axis];
+	int rank = x->type.rank;
+	if (have == n)
+		return x;
+	for (int i = 0; i < 2 * rank; i++)
+		pads[i] = num(c, 0);
+	pads[rank + axis] = dim_max(c->m, dim_sub(c->m, n, have), num(c, 0));
+	Attr a = mk_dims(c->m, Attr_pads_dim, 2 * rank, pads);
+	if (!dim_equals(pads[rank + axis], 0))
+		x = emit(c, OpPad, 1, &x, 1, &a, NULL);
+	return emit_range(c, x, axis, num(c, 0), n, 1);
+}
+
+/* The last axis holds real parts, or real and imaginary ones; where sizes decide which, imaginary parts are added. */
+static Value *with_parts(Call *c, Value *x, bool real, bool *complex)
+{
+	const Dim *two = num(c, 2);
+	int last = x->type.rank - 1;
+	int64_t parts;
+	bool known = last > 0 && dim_is_const(x->type.dims[last], &parts);
+	if (last < 1 || (known && (parts < 1 || parts > 2 || (real && parts == 2))))
+		fatal_at(c->loc, "the last axis of %s does not hold %s", type_text(c->m, &x->type), real ? "real parts" : "real and imaginary parts");
+	*complex = !real && !(known && parts == 1);
+	if (known)
+		return x;
+	require_at_least(c, x->type.dims[last], 1);
+	require_at_most(c, x->type.dims[last], real ? num(c, 1) : two);
+	return fit_axis(c, x, last, real ? num(c, 1) : two);
+}
+
+/* Returns the operand. */
+static Value *read_dft(Call *c, Dft *d)
 {
 	const Type *x = &c->in[0]->type;
 	const Dim *length;
-	int64_t at = c->opset < 20 ? onnx_int(c, "axis", 1) : -2, parts;
+	int64_t at = c->opset < 20 ? onnx_int(c, "axis", 1) : -2;
 	bool onesided = onnx_int(c, "onesided", 0);
 	if (c->opset >= 20 && c->nin > 2 && c->in[2] && need_ints(c, 2, "axis", &at, 1) != 1)
 		fatal_at(c->loc, "input 'axis' is not a scalar");
 	d->axis = norm_axis(c, at, x->rank);
-	bool pairs = x->rank > 1 && d->axis < x->rank - 1 && dim_is_const(x->dims[x->rank - 1], &parts);
-	if (!pairs || parts < 1 || parts > 2)
-		fatal_at(c->loc, "the last axis of %s does not hold real and imaginary parts", type_text(c->m, x));
-	d->complex = parts == 2;
+	if (d->axis == x->rank - 1)
+		fatal_at(c->loc, "the last axis of %s holds the parts of its elements", type_text(c->m, x));
 	d->inverse = onnx_int(c, "inverse", 0);
-	d->n = d->bins = x->dims[d->axis];
+	d->half = onesided && d->inverse;
+	Value *v = with_parts(c, c->in[0], onesided && !d->inverse, &d->complex);
+	d->n = x->dims[d->axis];
+	if (d->half)
+		d->n = dim_mul_const(c->m, dim_sub(c->m, d->n, num(c, 1)), 2);
+	if (c->nin > 1 && c->in[1] && need_dims(c, 1, "dft_length", &length, 1) != 1)
+		fatal_at(c->loc, "input 'dft_length' is not a scalar");
+	if (c->nin > 1 && c->in[1])
+		d->n = length;
 	require_at_least(c, d->n, 1);
-	if (c->nin > 1 && c->in[1] && (need_dims(c, 1, "dft_length", &length, 1) != 1 || length != d->n))
-		fatal_at(c->loc, "not supported: a dft_length that is not the extent %s", dim_text(c->m, d->n));
-	if (onesided && (d->inverse || d->complex))
-		fatal_at(c->loc, "not supported: onesided with inverse or complex input");
-	if (onesided)
-		d->bins = dim_add(c->m, dim_floordiv(c->m, d->n, num(c, 2)), num(c, 1));
+	d->rows = d->half ? half_of(c, d->n) : d->n;
+	d->bins = onesided && !d->half ? half_of(c, d->n) : d->n;
+	return fit_axis(c, v, d->axis, d->rows);
+}
+
+/* Each element of a half spectrum stands for itself and its mirror image, but the first and, for even n, the last have none. */
+static Value *with_mirror(Call *c, const Dft *d, Value *v)
+{
+	Value *k = emit_iota(c, I64, d->rows, num(c, 0), num(c, 2)), *alone;
+	alone = emit2(c, OpOr, emit2(c, OpEq, k, emit_const(c, I64, 0)), emit2(c, OpEq, k, emit_dims(c, 0, 1, &d->n)));
+	DType t = v->type.dtype;
+	return emit2(c, OpMul, v, emit3(c, OpWhere, alone, emit_const(c, t, 1), emit_const(c, t, 2)));
 }
 
 /* One part of the result with its axes back in place and an axis of extent 1 behind them. */
@@ -84,18 +136,24 @@ static Value *transform(Call *c, const Dft *d, Value *x)
 	Value *out[2];
 	int rank = x->type.rank - 1;
 	DType dtype = x->type.dtype;
-	Value *cosine = wave(c, OpCos, d->n, d->bins, dtype), *sine = wave(c, OpSin, d->n, d->bins, dtype);
+	Value *cosine = wave(c, OpCos, d->n, d->rows, d->bins, dtype), *sine = wave(c, OpSin, d->n, d->rows, d->bins, dtype);
 	if (!d->inverse)
 		sine = emit1(c, OpNeg, sine);
 	Value *re = take_part(c, x, d->axis, 0);
+	if (d->half)
+		re = with_mirror(c, d, re);
 	out[0] = emit2(c, OpMatMul, re, cosine);
 	out[1] = emit2(c, OpMatMul, re, sine);
 	if (d->complex) {
 		Value *im = take_part(c, x, d->axis, 1);
+		if (d->half)
+			im = with_mirror(c, d, im);
 		out[0] = emit2(c, OpSub, out[0], emit2(c, OpMatMul, im, sine));
 		out[1] = emit2(c, OpAdd, out[1], emit2(c, OpMatMul, im, cosine));
 	}
 	out[0] = finish_part(c, d, out[0], rank);
+	if (d->half)
+		return out[0];
 	out[1] = finish_part(c, d, out[1], rank);
 	Attr a = mk_int(Attr_axis, rank);
 	return emit(c, OpConcat, 2, out, 1, &a, NULL);
@@ -104,8 +162,8 @@ static Value *transform(Call *c, const Dft *d, Value *x)
 void import_dft(Call *c)
 {
 	Dft d;
-	read_dft(c, &d);
-	c->out[0] = transform(c, &d, c->in[0]);
+	Value *x = read_dft(c, &d);
+	c->out[0] = transform(c, &d, x);
 }
 
 /* ---- frames ----------------------------------------------------------------------------------------------------- */
@@ -135,12 +193,10 @@ static Value *cut_frames(Call *c, Value *x, const Dim *length, const Dim *step)
 void import_stft(Call *c)
 {
 	Value *x = c->in[0], *window = c->nin > 2 ? c->in[2] : NULL;
-	int64_t parts;
-	if (x->type.rank != 3 || !dim_is_const(x->type.dims[2], &parts) || parts < 1 || parts > 2 || (window && window->type.rank != 1))
+	bool onesided = onnx_int(c, "onesided", 1), complex;
+	if (x->type.rank != 3 || (window && window->type.rank != 1))
 		fatal_at(c->loc, "the signal is %s", type_text(c->m, &x->type));
-	bool onesided = onnx_int(c, "onesided", 1);
-	if (onesided && parts == 2)
-		fatal_at(c->loc, "onesided is not possible for a complex signal");
+	x = with_parts(c, x, onesided, &complex);
 	const Dim *step = known_count(c, 1, "frame_step"), *n = window ? window->type.dims[0] : x->type.dims[1];
 	if (c->nin > 3 && c->in[3])
 		n = known_count(c, 3, "frame_length");
@@ -149,9 +205,7 @@ void import_stft(Call *c)
 		require_equal(c, window->type.dims[0], n, "the lengths of window and frame");
 		frames = emit2(c, OpMul, frames, emit_reshape(c, window, 2, (const Dim *[]){n, num(c, 1)}));
 	}
-	Dft d = {.axis = 2, .n = n, .bins = n, .complex = parts == 2};
-	if (onesided)
-		d.bins = dim_add(c->m, dim_floordiv(c->m, n, num(c, 2)), num(c, 1));
+	Dft d = {.axis = 2, .n = n, .rows = n, .bins = onesided ? half_of(c, n) : n, .complex = complex};
 	c->out[0] = transform(c, &d, frames);
 }
 
