@@ -125,6 +125,33 @@ void import_conv(Call *c)
 	c->out[0] = emit_conv(c, &w, c->in[0], weight, c->nin > 2 ? c->in[2] : NULL, onnx_int(c, "group", 1));
 }
 
+/* A convolution of each channel over the past and the operand; the last elements of both are the next call's past. */
+void import_causal_conv(Call *c)
+{
+	Window w;
+	Value *weight = read_kernel(c, &w), *x = c->in[0], *past = c->nin > 3 ? c->in[3] : NULL;
+	const Dim *len = x->type.dims[x->type.rank - 1], *reach = num(c, w.kernel[0] - 1);
+	int64_t channels;
+	Attr axis = mk_int(Attr_axis, 2);
+	if (w.spatial != 1 || !dim_is_const(weight->type.dims[0], &channels))
+		fatal_at(c->loc, "an operand of rank %d, and %s channels", x->type.rank, dim_text(c->m, weight->type.dims[0]));
+	read_pads(c, &w);
+	if (past && past->type.rank == 3)
+		require_equal(c, past->type.dims[2], reach, "length of the past and taps before the current one");
+	if (past)
+		x = emit(c, OpConcat, 2, (Value *[]){past, x}, 1, &axis, NULL);
+	else
+		x = pad_spatial(c, x, (const Dim *[]){reach, num(c, 0)}, scalar_of_int(x->type.dtype, 0));
+	Value *y = emit_conv(c, &w, x, weight, c->nin > 2 ? c->in[2] : NULL, channels);
+	const char *act = onnx_text(c, "activation");
+	bool plain = !act || !strcmp(act, "none");
+	if (!plain && strcmp(act, "silu") && strcmp(act, "swish"))
+		fatal_at(c->loc, "attribute 'activation' = %s is not supported", act);
+	c->out[0] = plain ? y : emit1(c, OpSilu, y);
+	if (c->nout > 1)
+		c->out[1] = emit_range(c, x, 2, len, reach, 1);
+}
+
 /* ---- transposed convolution ------------------------------------------------------------------------------------ */
 
 /* Element q of an output axis sums x[i] * w[k] over i * stride + k * dilation = q.  Written as k = stride * t + phase, that is

@@ -1,0 +1,122 @@
+/* import_linear_attention.c - LinearAttention: a loop over the tokens that carries the state [batch, heads, key width, value width]. */
+#include "build.h"
+#include "import.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct Tokens { /* operands as [batch, tokens, heads, ..] */
+	Call *c;
+	Value *q, *k, *v, *decay, *beta; /* q: [.., heads, queries a head, width]; decay and beta: NULL where the rule has none */
+	const Dim *counter;
+} Tokens;
+
+/* [batch, tokens, heads * w..] -> [batch, tokens, heads, w..] with one or two axes behind heads */
+static Value *split(Call *c, int input, const Dim *heads, const Dim *inner)
+{
+	Value *x = input < c->nin ? c->in[input] : NULL;
+	if (!x || x->type.rank != 3)
+		fatal_at(c->loc, "input %d is missing or has another rank than 3", input);
+	const Dim *const *d = x->type.dims, *all = inner ? dim_mul(c->m, heads, inner) : heads;
+	const Dim *width = divide_dims(c, d[2], all);
+	require_equal(c, dim_mul(c->m, width, all), d[2], "channels and heads");
+	if (inner)
+		return emit_reshape(c, x, 5, (const Dim *[]){d[0], d[1], heads, inner, width});
+	return emit_reshape(c, x, 4, (const Dim *[]){d[0], d[1], heads, width});
+}
+
+/* What belongs to the token of this iteration. */
+static Value *at_token(const Tokens *t, Value *x)
+{
+	const Dim *dims[MaxRank];
+	for (int i = 0; i < x->type.rank - 1; i++)
+		dims[i] = x->type.dims[i ? i + 1 : 0];
+	x = emit_range(t->c, x, 1, t->counter, num(t->c, 1), 1);
+	return emit_reshape(t->c, x, x->type.rank - 1, dims);
+}
+
+static Value *with_axis(Call *c, Value *x, int axis) /* of extent 1 */
+{
+	const Dim *dims[MaxRank];
+	for (int i = 0; i <= x->type.rank; i++)
+		dims[i] = i == axis ? num(c, 1) : x->type.dims[i < axis ? i : i - 1];
+	return emit_reshape(c, x, x->type.rank + 1, dims);
+}
+
+/* The state behind the token: e^decay * state + key x value, where the delta rules take from the value what the state has for the key and
+ * write it at the rate beta. */
+static Value *next_state(const Tokens *t, Value *state)
+{
+	Call *c = t->c;
+	Value *key = with_axis(c, at_token(t, t->k), 3), *value = at_token(t, t->v);
+	if (t->decay)
+		state = emit2(c, OpMul, state, emit1(c, OpExp, with_axis(c, at_token(t, t->decay), 3)));
+	if (t->beta) {
+		Value *has = emit_reduce(c, OpSum, emit2(c, OpMul, state, key), 1, (const int64_t[]){2}, false);
+		value = emit2(c, OpMul, emit2(c, OpSub, value, has), at_token(t, t->beta));
+	}
+	return emit2(c, OpAdd, state, emit2(c, OpMul, key, with_axis(c, value, 2)));
+}
+
+static Node *token_loop(Tokens *t, const Dim *tokens, Value *first, double scale)
+{
+	Call *c = t->c;
+	Module *m = c->m;
+	Block *outer = c->im->block;
+	t->counter = dim_sym(m, fresh_sym(m, "it")->name);
+	Node *n = new_node(m, outer, NULL, OpLoop, c->loc, 0, NULL);
+	set_attr(m, n, mk_text(m, Attr_counter, dim_as_sym(t->counter)->name));
+	set_attr(m, n, mk_dim(Attr_trips, tokens));
+	define_sym(m, n, Attr_counter, SymLoop);
+	Value *state = add_block_param(m, n->body, first->type);
+	c->im->block = n->body;
+	state = next_state(t, state);
+	add_yield(m, n->body, state);
+	Value *y = emit2(c, OpMatMul, at_token(t, t->q), state);
+	add_yield(m, n->body, emit2(c, OpMul, y, emit_const(c, y->type.dtype, scale)));
+	c->im->block = outer;
+	append_in(m, n, first);
+	const char *wrong = add_body_results(m, n, NULL);
+	if (wrong)
+		fatal_at(c->loc, "%s", wrong);
+	return n;
+}
+
+void import_linear_attention(Call *c)
+{
+	static const struct {
+		const char *name;
+		bool decays, delta;
+	} rules[] = {{"linear", false, false}, {"gated", true, false}, {"delta", false, true}, {"gated_delta", true, true}};
+	int64_t q_heads = onnx_int(c, "q_num_heads", 0), kv_heads = onnx_int(c, "kv_num_heads", 0), width;
+	const char *name = has_attr(c, "update_rule") ? onnx_text(c, "update_rule") : "gated_delta";
+	size_t rule = 0;
+	while (rule < sizeof rules / sizeof *rules && strcmp(rules[rule].name, name))
+		rule++;
+	if (rule == sizeof rules / sizeof *rules)
+		fatal_at(c->loc, "attribute 'update_rule' = %s is not supported", name);
+	if (kv_heads < 1 || q_heads < 1 || q_heads > DimMax || q_heads % kv_heads)
+		fatal_at(c->loc, "%lld query heads and %lld key heads", (long long)q_heads, (long long)kv_heads);
+	const Dim *heads = num(c, kv_heads);
+	Tokens t = {.c = c, .q = split(c, 0, heads, num(c, q_heads / kv_heads)), .k = split(c, 1, heads, NULL), .v = split(c, 2, heads, NULL)};
+	t.decay = rules[rule].decays ? split(c, 4, heads, NULL) : NULL;
+	if (rules[rule].delta)
+		t.beta = c->nin > 5 && c->in[5] && c->in[5]->type.rank == 3 && dim_equals(c->in[5]->type.dims[2], 1) ? with_axis(c, c->in[5], 3)
+		                                                                                                : split(c, 5, heads, NULL);
+	const Dim *const *k = t.k->type.dims, *state[4] = {k[0], heads, k[3], t.v->type.dims[3]};
+	Value *first = c->nin > 3 ? c->in[3] : NULL;
+	if (first && first->type.rank != 4)
+		fatal_at(c->loc, "the state has rank %d", first->type.rank);
+	for (int i = 0; first && i < 4; i++)
+		require_equal(c, first->type.dims[i], state[i], "dims of the state");
+	first = first ? emit_reshape(c, first, 4, state) : emit_expand(c, emit_const(c, t.v->type.dtype, 0), 4, state);
+	double scale = onnx_float(c, "scale", 0);
+	if (scale == 0 && !dim_is_const(k[3], &width))
+		fatal_at(c->loc, "not supported: a symbolic head width without the attribute 'scale'");
+	Node *loop = token_loop(&t, k[1], first, scale == 0 ? 1 / sqrt((double)width) : scale);
+	Value *y = emit_transpose(c, loop->out[1], (const int[]){1, 0, 2, 3, 4});
+	const Dim *const *d = y->type.dims;
+	c->out[0] = emit_reshape(c, y, 3, (const Dim *[]){d[0], d[1], product(c->m, d + 2, 3)});
+	if (c->nout > 1)
+		c->out[1] = loop->out[0];
+}
