@@ -25,6 +25,8 @@ static void read_labels(Call *c, Labels *l, DType dtype)
 	if (weights && weights->type.rank != 1)
 		fatal_at(c->loc, "weights of rank %d", weights->type.rank);
 	if (weights)
+		require_equal(c, weights->type.dims[0], c->in[0]->type.dims[1], "the number of classes");
+	if (weights)
 		l->weight = emit(c, OpGather, 2, (Value *[]){weights, l->at}, 1, &axis, NULL);
 	if (l->ignored)
 		l->weight = emit3(c, OpWhere, l->ignored, emit_const(c, dtype, 0), l->weight ? l->weight : emit_const(c, dtype, 1));

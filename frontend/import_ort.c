@@ -192,6 +192,8 @@ void import_multi_head_attention(Call *c)
 {
 	Value *in[4], *bias = operand(c, 3);
 	const Dim *start = num(c, 0);
+	if (bias && bias->type.rank != 1)
+		fatal_at(c->loc, "the bias has rank %d, expected 1", bias->type.rank);
 	for (int i = 0; i < 3; i++) {
 		Value *v = operand(c, i);
 		if (!v || v->type.rank != 3)
