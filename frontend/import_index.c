@@ -64,6 +64,54 @@ void import_gather_nd(Call *c)
 	c->out[0] = emit(c, OpGatherND, 2, c->in, 1, &a, NULL);
 }
 
+/* ---- scatters -------------------------------------------------------------------------------------------------- */
+
+static Attr reduction_attr(Call *c)
+{
+	static const char *const words[] = {[ReduceNone] = "none", [ReduceAdd] = "add", [ReduceMul] = "mul", [ReduceLeast] = "min",
+	                                    [ReduceMost] = "max"};
+	int how = ReduceMost;
+	while (how > ReduceNone && !onnx_word(c, "reduction", words[how]))
+		how--;
+	return mk_int(Attr_reduction, how);
+}
+
+void import_scatter_elements(Call *c)
+{
+	int axis = norm_axis(c, onnx_int(c, "axis", 0), c->in[0]->type.rank);
+	c->out[0] = emit(c, OpScatterElem, 3, c->in, 2, (Attr[]){mk_int(Attr_axis, axis), reduction_attr(c)}, NULL);
+}
+
+void import_scatter_nd(Call *c)
+{
+	Attr a = reduction_attr(c);
+	c->out[0] = emit(c, OpScatterND, 3, c->in, 1, &a, NULL);
+}
+
+/* Sequence b of the cache is written from write_indices[b] on: at that index plus 0, 1, 2 ..., around the end if it is circular. */
+void import_tensor_scatter(Call *c)
+{
+	Value *cache = c->in[0], *update = c->in[1], *start = c->nin > 2 ? c->in[2] : NULL;
+	int rank = cache->type.rank, axis = norm_axis(c, onnx_int(c, "axis", -2), rank);
+	if (axis == 0 || update->type.rank != rank)
+		fatal_at(c->loc, "axis %d and an update of rank %d for a cache of rank %d", axis, update->type.rank, rank);
+	const Dim *capacity = cache->type.dims[axis], *dims[MaxRank];
+	Value *at = count_along(c, update->type.dims[axis], rank, axis);
+	for (int i = 0; i < rank; i++)
+		dims[i] = i ? num(c, 1) : cache->type.dims[0];
+	if (start && start->type.rank != 1)
+		fatal_at(c->loc, "input 'write_indices' has rank %d", start->type.rank);
+	if (start)
+		at = emit2(c, OpAdd, at, emit_reshape(c, emit_cast(c, start, I64), rank, dims));
+	if (onnx_word(c, "mode", "circular"))
+		at = emit2(c, OpIMod, at, emit_dims(c, 0, 1, &capacity));
+	else /* what is negative does not count from the end */
+		at = emit3(c, OpWhere, emit2(c, OpLt, at, emit_const(c, I64, 0)), emit_dims(c, 0, 1, &capacity), at);
+	at = emit_expand(c, at, rank, update->type.dims);
+	Attr a = mk_int(Attr_axis, axis);
+	c->out[0] = emit(c, OpScatterElem, 3, (Value *[]){cache, at, update}, 1, &a, NULL);
+}
+
 /* ---- counting -------------------------------------------------------------------------------------------------- */
 
 static const Dim *known_scalar(Call *c, int input, const char *what)

@@ -392,3 +392,96 @@ const char *eval_gather_nd(EvalNode *e)
 	}
 	return NULL;
 }
+
+/* One element of the result, and the update that it takes. */
+static void combine_ints(EvalNode *e, int64_t to, int64_t from)
+{
+	int64_t v, u;
+	load_ints(&v, e->out, to, 1, 1);
+	load_ints(&u, e->in[2], from, 1, 1);
+	switch (attr_int(e->n, Attr_reduction)) {
+	case ReduceAdd: v = add_int(v, u); break;
+	case ReduceMul: v = mul_int(v, u); break;
+	case ReduceLeast: v = v < u ? v : u; break;
+	default: v = v > u ? v : u; break;
+	}
+	store_ints(e->out, to, &v, 1);
+}
+
+/* NaN stays.  Sums and products of two numbers, rounded twice, are as if rounded once. */
+static void combine_reals(EvalNode *e, int64_t to, int64_t from)
+{
+	double v, u;
+	load_reals(&v, e->out, to, 1, 1);
+	load_reals(&u, e->in[2], from, 1, 1);
+	switch (attr_int(e->n, Attr_reduction)) {
+	case ReduceAdd: v += u; break;
+	case ReduceMul: v *= u; break;
+	case ReduceLeast: v = v != v || v < u ? v : u; break;
+	default: v = v != v || v > u ? v : u; break;
+	}
+	store_reals(e->out, to, &v, 1);
+}
+
+static void combine(EvalNode *e, int64_t to, int64_t from, int64_t n)
+{
+	int bytes = dtypes[e->out->dtype].bytes;
+	if (attr_int(e->n, Attr_reduction) == ReduceNone) {
+		if (n)
+			memcpy((char *)e->out->data + to * bytes, (const char *)e->in[2]->data + from * bytes, n * bytes);
+		return;
+	}
+	for (int64_t i = 0; i < n; i++)
+		if (is_real(e->out))
+			combine_reals(e, to + i, from + i);
+		else
+			combine_ints(e, to + i, from + i);
+}
+
+const char *eval_scatter_elements(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *t = e->in[1];
+	int axis = (int)attr_int(e->n, Attr_axis);
+	int64_t strides[MaxRank], at[MaxRank] = {0}, n = tensor_numel(t);
+	const int64_t *idx = as_ints(e, t);
+	if (!idx)
+		return OUT_OF_MEMORY(e);
+	contiguous_strides(x, strides);
+	for (int d = 0; d < x->rank; d++)
+		TRY(need_agree(e, t->dims[d] == e->in[2]->dims[d] && (d == axis || t->dims[d] <= x->dims[d])));
+	TRY(eval_reshape(e));
+	for (int64_t i = 0; i < n; i++) {
+		int64_t to = 0;
+		for (int d = 0; d < x->rank; d++) {
+			int64_t own = d == axis ? idx[i] : at[d];
+			TRY(resolve_index(e, &own, x->dims[d]));
+			to += own * strides[d];
+		}
+		combine(e, to, i, 1);
+		for (int d = x->rank - 1; d >= 0 && ++at[d] == t->dims[d]; d--)
+			at[d] = 0;
+	}
+	return NULL;
+}
+
+const char *eval_scatter_nd(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *t = e->in[1];
+	int len = (int)t->dims[t->rank - 1];
+	int64_t rows = count_dims(t, 0, t->rank - 1), block = count_dims(x, len, x->rank);
+	const int64_t *idx = as_ints(e, t);
+	if (!idx)
+		return OUT_OF_MEMORY(e);
+	TRY(need_agree(e, rows * block == tensor_numel(e->in[2])));
+	TRY(eval_reshape(e));
+	for (int64_t row = 0; row < rows; row++) {
+		int64_t at = 0;
+		for (int d = 0; d < len; d++) {
+			int64_t i = idx[row * len + d];
+			TRY(resolve_index(e, &i, x->dims[d]));
+			at = at * x->dims[d] + i;
+		}
+		combine(e, at * block, row * block, block);
+	}
+	return NULL;
+}

@@ -382,6 +382,8 @@ Value *build(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *c
 
 void set_attr(Module *, Node *, Attr); /* replaces; copies nothing */
 const Attr *find_attr(const Node *, AttrId); /* NULL: has its default */
+int scatter_depth(const Node *); /* scatter_nd: how many axes of x an index addresses, which the ranks say */
+enum { ReduceNone, ReduceAdd, ReduceMul, ReduceLeast, ReduceMost }; /* words of the attribute `reduction` */
 int64_t attr_int(const Node *, AttrId); /* Int, Op, Word */
 double attr_float(const Node *, AttrId);
 Scalar attr_scalar(const Node *, AttrId);

@@ -686,6 +686,57 @@ const char *shape_gather_nd(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+/* The updates, of the operand's type; what reduces them is arithmetic. */
+static const char *need_updates(Module *m, const Node *n)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_index(m, n, 1));
+	TRY(need_operand(m, n, 2, 0));
+	if (attr_int(n, Attr_reduction) != ReduceNone && !is_among(type_in(n, 0)->dtype, TypesNum))
+		FAIL("%s has no arithmetic", type_text(m, type_in(n, 0)));
+	return NULL;
+}
+
+const char *shape_scatter_elements(Module *m, const Node *n, Type *out)
+{
+	int axis = 0;
+	TRY(need_updates(m, n));
+	const Type *x = type_in(n, 0), *idx = type_in(n, 1), *upd = type_in(n, 2);
+	TRY(need_axis(m, n, x, &axis));
+	TRY(need_rank(m, idx, x->rank, "idx"));
+	TRY(need_rank(m, upd, x->rank, "upd"));
+	for (int i = 0; i < x->rank; i++) {
+		TRY(need_equal(m, n, idx->dims[i], upd->dims[i], "dims of idx and upd"));
+		if (i != axis && idx->dims[i] != x->dims[i])
+			TRY(need_nonneg(m, n, dim_sub(m, x->dims[i], idx->dims[i]), "extent of x less that of idx"));
+	}
+	*out = *x;
+	return NULL;
+}
+
+int scatter_depth(const Node *n)
+{
+	return n->in[0]->type.rank + n->in[1]->type.rank - 1 - n->in[2]->type.rank;
+}
+
+const char *shape_scatter_nd(Module *m, const Node *n, Type *out)
+{
+	TRY(need_updates(m, n));
+	const Type *x = type_in(n, 0), *idx = type_in(n, 1), *upd = type_in(n, 2);
+	int len = scatter_depth(n);
+	if (!idx->rank || len < 1 || len > x->rank)
+		FAIL("the ranks of x, idx and upd do not fit: %d, %d and %d", x->rank, idx->rank, upd->rank);
+	TRY(need_equal(m, n, idx->dims[idx->rank - 1], dim_const(m, len), "last axis of idx and the axes of x that it addresses"));
+	Type want = {.dtype = x->dtype};
+	TRY(append_dims(m, &want, idx, 0, idx->rank - 1));
+	TRY(append_dims(m, &want, x, len, x->rank));
+	for (int i = 0; i < want.rank; i++)
+		TRY(need_equal(m, n, want.dims[i], upd->dims[i], "dims of upd"));
+	*out = *x;
+	return NULL;
+}
+
 /* ---- stated result types ---------------------------------------------------------------------------------------- */
 
 const char *shape_given(Module *m, const Node *n, Type *out)

@@ -132,6 +132,7 @@ LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins 
 LExpr *kworker(Kernel *);
 LExpr *kthreads(Kernel *);
 Access kaccess(Kernel *, Value *);
+const Dim *dims_product(Module *, const Dim *const *extent, int n);
 /* Element offset of index idx[0..rank) (NULL counts as 0). */
 LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);
 /* Splits the flat number `at` into an index of each of the first n axes. */

@@ -119,7 +119,7 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	switch (ops[root->op].cls) {
 	case ClsEwise: lower_ewise(l, root, NULL, result, home); return;
 	case ClsReduce: lower_rows(l, root, home); return;
-	case ClsIndex: lower_gather(l, root, home); return;
+	case ClsIndex: lower_index(l, root, home); return;
 	case ClsSource: case ClsMove: lower_move(l, root, home); return;
 	case ClsExtern: lower_custom(l, root); return;
 	case ClsAttention: lower_attention(l, root, home); return;

@@ -1,16 +1,5 @@
-/* lower_move.c - data movement that no view explains, and gathers by data-dependent indices.
- *
- * Indices are untrusted: each is checked, a bad one is recorded by `fail`, and nothing is read for it.
- */
+/* lower_move.c - data movement that no view explains. */
 #include "lower.h"
-
-static const Dim *product(Module *m, const Dim *const *extent, int n)
-{
-	const Dim *p = dim_const(m, 1);
-	for (int d = 0; d < n; d++)
-		p = dim_mul(m, p, extent[d]);
-	return p;
-}
 
 /* ---- iota, dims ------------------------------------------------------------------------------------------------------------------ */
 
@@ -108,7 +97,7 @@ static void lower_concat(Lower *l, Node *n, Value *home)
 		int last = merge_tail(m, &x, axis);
 		LExpr *idx[MaxRank] = {0}, *to = kdim(&k, dim_mul(m, start, stride[axis])), *run = li(b, RunLen);
 		LExpr *len = kdim(&k, x.extent[last]), *runs = kdim(&k, dim_ceildiv(m, x.extent[last], dim_const(m, RunLen)));
-		LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, product(m, x.extent, last)), runs), NULL);
+		LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, dims_product(m, x.extent, last)), runs), NULL);
 		LExpr *row = llet(b, lop(b, LFloorDiv, p, runs, NULL)), *lo = llet(b, lmul(b, lop(b, LMod, p, runs, NULL), run));
 		split_index(&k, row, x.extent, last, idx);
 		for (int d = 0; d < last; d++)
@@ -188,7 +177,7 @@ static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const D
 	LExpr *idx[MaxRank] = {0}, *in = NULL;
 	PadRow r = {.x = x, .y = y, .before = pads[last], .len = x->extent[last], .value = attr_scalar(n, Attr_value)};
 
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, product(m, t->dims, last)), NULL);
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, dims_product(m, t->dims, last)), NULL);
 	split_index(k, row, t->dims, last, idx);
 	for (int d = 0; d < last; d++) {
 		if (pads[d] == dim_const(m, 0) && x->extent[d] == t->dims[d])
@@ -239,144 +228,4 @@ void lower_move(Lower *l, Node *n, Value *home)
 	case OpReshape: lower_copy(l, n->in[0], home); return; /* of a view that has no plain form */
 	default: error_at(n->loc, "%s: no schedule for this data movement", ops[n->op].text);
 	}
-}
-
-/* ---- gathers ----------------------------------------------------------------------------------------------------------------------- */
-
-/* The index read at `offset`, wrapped if negative; opens an `if` that holds for good indices (the caller closes it after use). */
-static LExpr *checked_index(Kernel *k, Node *n, const Access *idx, LExpr *offset, LExpr *extent)
-{
-	LB *b = &k->b;
-	const char *name = n->in[1]->name ? n->in[1]->name : "indices";
-	LExpr *raw = llet(b, lcast(b, LConvert, (LType){I64, 1}, lload(b, idx->buf, 1, offset, NULL, NULL))), *zero = li(b, 0);
-	LExpr *i = llet(b, lop(b, LSelect, llt(b, raw, zero), ladd(b, raw, extent), raw));
-	LExpr *bad = lop(b, LOr, llt(b, i, zero), lop(b, LLe, extent, i, NULL), NULL);
-
-	lif(b, bad);
-	const char *node = message_name(k->l->m, n->loc && n->loc->node ? n->loc->node : "");
-	lfail(b, lmessage(k->l->lm, arena_printf(k->l->m->arena, "node '%s' (%s): tensor '%s': index {} out of range",
-	                                         node, ops[n->op].text, message_name(k->l->m, name))), raw);
-	lelse(b);
-	return i;
-}
-
-/* Copies the trailing axes from..rank of x, whose leading offset is `at`, to y from `to` on. */
-static void copy_tail(Kernel *k, const Access *x, int from, LExpr *at, LBuf *y, LExpr *to)
-{
-	LB *b = &k->b;
-	Module *m = k->l->m;
-	int last = x->rank - 1, loops = 0;
-	const Dim *inner = dim_const(m, 1);
-
-	if (from > last) {
-		lstore(b, y, to, NULL, NULL, lload(b, x->buf, 1, at, NULL, NULL));
-		return;
-	}
-	for (int d = last; d > from; d--)
-		inner = dim_mul(m, inner, x->extent[d]);
-	for (int d = from; d < last; d++) {
-		LExpr *i = lfor(b, ForSerial, li(b, 0), kdim(k, x->extent[d]), NULL);
-		at = llet(b, ladd(b, at, lmul(b, i, kdim(k, x->stride[d]))));
-		to = llet(b, ladd(b, to, lmul(b, i, kdim(k, inner))));
-		const Dim *next = dim_const(m, 1);
-		for (int e = last; e > d + 1; e--)
-			next = dim_mul(m, next, x->extent[e]);
-		inner = next;
-		loops++;
-	}
-	LExpr *n = kdim(k, x->extent[last]), *j = lfor(b, ForSerial, li(b, 0), n, li(b, Lanes));
-	LExpr *mask = lane_mask(k, lsub(b, n, j));
-	LExpr *v = load_lanes(k, x, ladd(b, at, lmul(b, j, kdim(k, x->stride[last]))), x->stride[last], mask);
-	lstore(b, y, ladd(b, to, j), NULL, mask, v);
-	for (int i = 0; i <= loops; i++)
-		lend(b);
-}
-
-/* out[pre.., i.., post..] = x[pre.., idx[i..], post..] */
-static void lower_take(Lower *l, Node *n, Value *home)
-{
-	Module *m = l->m;
-	Kernel k = open_kernel(l, "gather", false);
-	LB *b = &k.b;
-	Access x = kaccess(&k, n->in[0]), idx = kaccess(&k, n->in[1]);
-	int axis = attr_int(n, Attr_axis), lead = axis + idx.rank;
-	const Type *t = &n->out[0]->type;
-	LBuf *y = kbuf(&k, home, true);
-	LExpr *at[MaxRank] = {0}, *xi[MaxRank] = {0};
-	const Dim *tail = product(m, t->dims + lead, t->rank - lead);
-
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, product(m, t->dims, lead)), NULL);
-	split_index(&k, row, t->dims, lead, at);
-	for (int d = 0; d < axis; d++)
-		xi[d] = at[d];
-	xi[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at + axis), kdim(&k, x.extent[axis]));
-	copy_tail(&k, &x, axis + 1, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
-	lend(b);
-	lend(b);
-	kreads(&k, x.buf, type_numel(m, t));
-	kcall(&k);
-}
-
-/* out[i..] = x[i.. with idx[i..] at axis] */
-static void lower_take_elements(Lower *l, Node *n, Value *home)
-{
-	Kernel k = open_kernel(l, "gather_elements", false);
-	LB *b = &k.b;
-	Access x = kaccess(&k, n->in[0]), idx = kaccess(&k, n->in[1]);
-	int axis = attr_int(n, Attr_axis);
-	const Type *t = &n->out[0]->type;
-	LBuf *y = kbuf(&k, home, true);
-	LExpr *at[MaxRank] = {0};
-
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, type_numel(l->m, t)), NULL);
-	split_index(&k, row, t->dims, t->rank, at);
-	at[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[axis]));
-	lstore(b, y, row, NULL, NULL, lload(b, x.buf, 1, offset_of(&k, &x, at), NULL, NULL));
-	lend(b);
-	lend(b);
-	kreads(&k, x.buf, type_numel(l->m, t));
-	kcall(&k);
-}
-
-/* out[batch.., i.., post..] = x[batch.., idx[batch.., i.., :].., post..] */
-static void lower_take_nd(Lower *l, Node *n, Value *home)
-{
-	Module *m = l->m;
-	Kernel k = open_kernel(l, "gather_nd", false);
-	LB *b = &k.b;
-	Access x = kaccess(&k, n->in[0]), idx = kaccess(&k, n->in[1]);
-	int batch = attr_int(n, Attr_batch_dims), lead = idx.rank - 1;
-	int64_t depth;
-	const Type *t = &n->out[0]->type;
-	LBuf *y = kbuf(&k, home, true);
-	LExpr *at[MaxRank] = {0}, *xi[MaxRank] = {0};
-
-	if (!dim_is_const(idx.extent[lead], &depth)) {
-		error_at(n->loc, "gather_nd: the last axis of the indices must be constant, got %s", dim_text(m, idx.extent[lead]));
-		return;
-	}
-	const Dim *tail = product(m, t->dims + lead, t->rank - lead);
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, product(m, t->dims, lead)), NULL);
-	split_index(&k, row, t->dims, lead, at);
-	for (int d = 0; d < batch; d++)
-		xi[d] = at[d];
-	for (int64_t d = 0; d < depth; d++) {
-		at[lead] = li(b, d);
-		xi[batch + d] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[batch + d]));
-	}
-	copy_tail(&k, &x, batch + depth, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
-	for (int64_t d = 0; d <= depth; d++)
-		lend(b);
-	kreads(&k, x.buf, type_numel(m, t));
-	kcall(&k);
-}
-
-void lower_gather(Lower *l, Node *n, Value *home)
-{
-	if (n->op == OpGather)
-		lower_take(l, n, home);
-	else if (n->op == OpGatherElem)
-		lower_take_elements(l, n, home);
-	else
-		lower_take_nd(l, n, home);
 }

@@ -235,6 +235,12 @@ static const Case cases[] = {
 	{"gather_nd", "const @a: f32[2, 2, 2] = [1, 2, 3, 4, 5, 6, 7, 8] const @i: i64[2, 2] = [0, 1, -1, 0]",
 	 "f32[2, 2]",
 	 "%y: f32[2, 2] = gather_nd @a, @i", 4, {3, 4, 5, 6}},
+	{"scatter_elements", "const @a: f32[2, 3] = [1, 2, 3, 4, 5, 6] const @i: i64[2, 2] = [0, -1, 1, 1] const @u: f32[2, 2] = [10, 20, 30, 40]",
+	 "f32[2, 3]", "%y: f32[2, 3] = scatter_elements @a, @i, @u {axis=1}", 6, {10, 2, 20, 4, 40, 6}},
+	{"scatter_elements twice", "const @a: i8[3] = [100, 2, 3] const @i: i64[3] = [0, 0, 1] const @u: i8[3] = [20, 10, 5]",
+	 "i8[3]", "%y: i8[3] = scatter_elements @a, @i, @u {reduction=add}", 3, {-126, 7, 3}},
+	{"scatter_nd", "const @a: f32[2, 2] = [1, 2, nan, 4] const @i: i64[2, 1] = [1, 1] const @u: f32[2, 2] = [5, 6, 7, 3]",
+	 "f32[2, 2]", "%y: f32[2, 2] = scatter_nd @a, @i, @u {reduction=max}", 4, {1, 2, NAN, 6}},
 	{"gather_nd batch", "const @a: f32[2, 3] = [1, 2, 3, 4, 5, 6] const @i: i64[2, 1] = [2, 0]", "f32[2]",
 	 "%y: f32[2] = gather_nd @a, @i {batch_dims=1}", 2, {3, 4}},
 	/* groups */
@@ -417,6 +423,10 @@ static const Wrong wrong_data[] = {
 	{A23 "const @i: i64[1] = [-3]", "f32[1, 3]", "%y: f32[1, 3] = gather @a, @i", "index -3 is out of range"},
 	{A23 "const @i: i64[1, 1] = [3]", "f32[1, 1]", "%y: f32[1, 1] = gather_elements @a, @i {axis=1}",
 	 "index 3 is out of range"},
+	{A23 "const @i: i64[1, 3] = [0, 3, 0] const @u: f32[1, 3] = [0, 0, 0]", "f32[2, 3]",
+	 "%y: f32[2, 3] = scatter_elements @a, @i, @u {axis=1}", "index 3 is out of range"},
+	{A23 "const @i: i64[1, 1] = [-3] const @u: f32[1, 3] = [0, 0, 0]", "f32[2, 3]", "%y: f32[2, 3] = scatter_nd @a, @i, @u",
+	 "index -3 is out of range"},
 	{A23 "const @i: i64[1, 2] = [1, 9223372036854775807]", "f32[1]", "%y: f32[1] = gather_nd @a, @i",
 	 "index 9223372036854775807 is out of range"},
 };

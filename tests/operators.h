@@ -109,6 +109,13 @@ static const OperatorRow operator_rows[] = {
 	{"f32", "%x: T[c, a], %i: i32[3, a]", "T[3, a]", "gather_elements %x, %i"},
 	{"f32 u8", "%x: T[a, c, 5], %i: i64[4, 2]", "T[4, 5]", "gather_nd %x, %i"},
 	{"f32 i64", "%x: T[a, 7, c], %i: i64[a, 2, 1]", "T[a, 2, c]", "gather_nd %x, %i {batch_dims=1}"},
+	{ALL, "%x: T[7, c], %i: i64[a, c], %u: T[a, c]", "T[7, c]", "scatter_elements %x, %i, %u"},
+	{NUMBERS, "%x: T[a, 7], %i: i32[a, c], %u: T[a, c]", "T[a, 7]", "scatter_elements %x, %i, %u {axis=1, reduction=add}"},
+	{"f32 f64 u8 i32", "%x: T[a + 1, c], %i: i64[a, 3], %u: T[a, 3]", "T[a + 1, c]",
+	 "scatter_elements %x, %i, %u {axis=1, reduction=mul}"},
+	{NUMBERS, "%x: T[7, 5], %i: i64[a, 2], %u: T[a]", "T[7, 5]", "scatter_nd %x, %i, %u {reduction=max}"},
+	{ALL, "%x: T[7, c], %i: i64[a, 1], %u: T[a, c]", "T[7, c]", "scatter_nd %x, %i, %u"},
+	{"f32 i16", "%x: T[7, 3, c], %i: i64[a, 2, 1], %u: T[a, 2, 3, c]", "T[7, 3, c]", "scatter_nd %x, %i, %u {reduction=min}"},
 };
 
 #undef REAL

@@ -717,20 +717,27 @@ static void make_gathers(Family *f)
 	add_row(f, "f32[a, 3, c]", "gather_elements %y, %i7e {axis=1}");
 	add_row(f, "f32[a, 2, c]", "gather_nd %y, %u7n {batch_dims=1}");
 	add_row(f, "f32[c, a]", "gather_nd %z, %i3n");
+	param(f, "v: f32[a, 3, c]");
+	param(f, "n: f32[c, a]");
+	add_row(f, "f32[a, 7, c]", "scatter_elements %y, %i7e, %v {axis=1, reduction=add}");
+	add_row(f, "f32[7, 5, a]", "scatter_nd %z, %i3n, %n");
+	add_row(f, "f32[7, 5, a]", "scatter_nd %z, %i3n, %n {reduction=mul}");
 }
 
 /* Indices outside of the tensor: an error, and nothing is read for them. */
 static void check_bad_indices(void)
 {
-	static const char *const types[] = {"f32[a, 3]", "f32[a, 3]", "f32[a]"};
-	static const char *const nodes[] = {"gather %x, %i99", "gather_elements %x, %i99", "gather_nd %x, %i99"};
-	static const char *const indices[] = {"a", "a, 3", "a, 2"};
+	static const char *const types[] = {"f32[a, 3]", "f32[a, 3]", "f32[a]", "f32[7, 3]", "f32[7, 3]"};
+	static const char *const nodes[] = {"gather %x, %i99", "gather_elements %x, %i99", "gather_nd %x, %i99",
+	                                    "scatter_elements %x, %i99, %u", "scatter_nd %x, %i99, %u"};
+	static const char *const indices[] = {"a", "a, 3", "a, 2", "a, 3", "a, 1"};
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 5; i++) {
 		Family f = {.name = "bad_indices"};
 		symbol(&f, "a", 0);
 		param(&f, "x: f32[7, 3]");
 		param(&f, "i99: i64[%s]", indices[i]);
+		param(&f, "u: f32[a, 3]");
 		add_row(&f, types[i], nodes[i]);
 		compile_family(&f);
 		run_binding_for(&f, nodes[i], (int64_t[]){50}, DCC_ERROR_INDEX);
