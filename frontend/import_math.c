@@ -105,6 +105,14 @@ void import_bit_shift(Call *c)
 	c->out[0] = emit2(c, onnx_word(c, "direction", "LEFT") ? OpShl : OpShr, c->in[0], c->in[1]);
 }
 
+void import_is_inf(Call *c)
+{
+	Value *x = c->in[0], *up = emit2(c, OpEq, x, emit_const(c, x->type.dtype, INFINITY));
+	Value *down = emit2(c, OpEq, x, emit_const(c, x->type.dtype, -INFINITY));
+	bool positive = onnx_int(c, "detect_positive", 1), negative = onnx_int(c, "detect_negative", 1);
+	c->out[0] = positive == negative ? emit2(c, positive ? OpOr : OpAnd, up, down) : positive ? up : down;
+}
+
 void import_gelu(Call *c)
 {
 	c->out[0] = emit1(c, onnx_word(c, "approximate", "tanh") ? OpGeluTanh : OpGelu, c->in[0]);

@@ -53,7 +53,7 @@ static const Dim *fold_dims(Module *m, Op op, const Dim *a, const Dim *b)
 	}
 }
 
-/* A reduction of known elements to one; OpMul stands for the product, which the IR lacks.  NULL: not that simple. */
+/* A reduction of known elements to one; OpMul stands for the product.  NULL: not that simple. */
 static Value *reduce_known(Call *c, Op op, int naxis, bool keepdims)
 {
 	Value *x = c->in[0];
@@ -69,6 +69,41 @@ static Value *reduce_known(Call *c, Op op, int naxis, bool keepdims)
 	return emit_reshape(c, emit_dims(c, 0, 1, &d), keepdims ? x->type.rank : 0, ones);
 }
 
+/* v, whose listed axes have extent 1, without them. */
+static Value *without_axes(Call *c, Value *v, int naxis, const int64_t *axes)
+{
+	const Dim *dims[MaxRank];
+	int rank = 0;
+	for (int i = 0, next = 0; i < v->type.rank; i++) {
+		bool gone = next < naxis && axes[next] == i;
+		next += gone;
+		if (!gone)
+			dims[rank++] = v->type.dims[i];
+	}
+	return emit_reshape(c, v, rank, dims);
+}
+
+/* The last product so far, of the elements and a 1 behind them: the product of none is 1. */
+static Value *multiply_along(Call *c, Value *x, int axis)
+{
+	const Dim *pads[2 * MaxRank], *n = x->type.dims[axis];
+	int rank = x->type.rank;
+	for (int i = 0; i < 2 * rank; i++)
+		pads[i] = num(c, i == rank + axis);
+	Attr more[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, scalar_of_int(x->type.dtype, 1))};
+	Attr so_far[2] = {mk_int(Attr_axis, axis), mk_int(Attr_product, 1)};
+	x = emit(c, OpPad, 1, &x, 2, more, NULL);
+	return emit_range(c, emit(c, OpCumSum, 1, &x, 2, so_far, NULL), axis, n, num(c, 1), 1);
+}
+
+static Value *multiply_axes(Call *c, int naxis, const int64_t *axes, bool keepdims)
+{
+	Value *v = c->in[0];
+	for (int i = 0; i < naxis; i++)
+		v = multiply_along(c, v, axes[i]);
+	return keepdims ? v : without_axes(c, v, naxis, axes);
+}
+
 static void import_reduce(Call *c, Op op)
 {
 	int64_t axes[MaxRank];
@@ -77,7 +112,7 @@ static void import_reduce(Call *c, Op op)
 	if (op != OpMean)
 		c->out[0] = reduce_known(c, op, n, keepdims);
 	if (!c->out[0] && op == OpMul)
-		fatal_at(c->loc, "not supported: a product of elements that depend on the data");
+		c->out[0] = multiply_axes(c, n, axes, keepdims);
 	if (!c->out[0])
 		c->out[0] = emit_reduce(c, op, c->in[0], n, axes, keepdims);
 }
@@ -166,15 +201,7 @@ void import_reduce_log_sum_exp(Call *c)
 	Value *m = emit3(c, OpWhere, emit2(c, OpEq, emit1(c, OpAbs, most), inf), zero, most);
 	Value *sum = emit_reduce(c, OpSum, emit1(c, OpExp, emit2(c, OpSub, x, m)), n, axes, true);
 	Value *v = emit2(c, OpAdd, emit1(c, OpLog, sum), m);
-	const Dim *dims[MaxRank];
-	int rank = 0;
-	for (int i = 0, next = 0; i < x->type.rank; i++) {
-		bool gone = next < n && axes[next] == i;
-		next += gone;
-		if (!gone)
-			dims[rank++] = x->type.dims[i];
-	}
-	c->out[0] = onnx_int(c, "keepdims", 1) ? v : emit_reshape(c, v, rank, dims);
+	c->out[0] = onnx_int(c, "keepdims", 1) ? v : without_axes(c, v, n, axes);
 }
 
 /* ---- softmax --------------------------------------------------------------------------------------------------- */
