@@ -406,6 +406,8 @@ static const char *show_syms(Verify *vf, const Node *n)
 		TRY(find_defined(vf, n, Attr_sym, SymMeasured, &s));
 	if (n->op == OpMeasure && !s)
 		FAIL("names no symbol");
+	if (n->op == OpMeasure && n->in[0]->type.rank != 0)
+		FAIL("the value of symbol %s: expected a scalar, got %s", s->name, type_text(vf->m, &n->in[0]->type));
 	if (s)
 		show_sym(vf, s);
 	show_sizes(vf, n);

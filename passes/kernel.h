@@ -107,6 +107,7 @@ void clear_homes(Module *, Block *); /* no value has a home yet, whatever other 
 Home *home_of(Value *); /* NULL: none yet */
 Home *new_home(Lower *, Value *); /* or the one that it has */
 Home *find_home(Lower *, Value *); /* inputs, constants and constant expressions find theirs when first used */
+void place_bytes(Lower *, Value *, const Dim *bytes); /* in a slot of that size, unless it has a home already */
 void place_result(Lower *, Value *); /* in a slot, unless it has a home already */
 
 /* ---- operands.c ------------------------------------------------------------------------------------------------------ */

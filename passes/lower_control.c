@@ -58,6 +58,20 @@ static LExpr *cell_is_zero(Lower *l, const Sym *s, bool zero)
 	return lop(p, zero ? LEq : LNe, ldim(p, dim_sym(l->m, s->name)), li(p, 0), NULL);
 }
 
+/* v, or the nearest bound of the symbol and a failure: steps behind a failure still run, in buffers planned at the bounds. */
+static LExpr *within_bounds(Kernel *k, const Sym *s, LExpr *v)
+{
+	LB *b = &k->b;
+	Lower *l = k->l;
+	const Node *n = l->node;
+
+	lif(b, lop(b, LOr, llt(b, v, li(b, s->lo)), llt(b, li(b, s->hi), v), NULL));
+	lfail(b, lmessage(l->lm, arena_printf(l->m->arena, "node '%s': %s is {}, allowed %lld..%lld", n->loc && n->loc->node ? n->loc->node : "",
+	                                      s->name, (long long)s->lo, (long long)s->hi)), v);
+	lend(b);
+	return llet(b, lop(b, LPMin, lop(b, LPMax, v, li(b, s->lo), NULL), li(b, s->hi), NULL));
+}
+
 /* ---- checks of dims that the data gives --------------------------------------------------------------------------------- */
 
 static bool is_ready(const Lower *l, const Dim *d)
@@ -123,8 +137,10 @@ static void store_sizes(Kernel *k, LBuf *cells, const Node *n, int which)
 {
 	const Dim *const *sizes;
 	int count = node_sizes(n, &sizes);
-	for (int i = 0; i < count; i++)
-		store_cell(k, cells, dim_as_sym(sizes[3 * i]), kdim(k, sizes[3 * i + which]));
+	for (int i = 0; i < count; i++) {
+		const Sym *s = dim_as_sym(sizes[3 * i]);
+		store_cell(k, cells, s, within_bounds(k, s, kdim(k, sizes[3 * i + which])));
+	}
 }
 
 static int size_symbols(Lower *l, const Node *n, const Sym ***syms)
@@ -168,8 +184,10 @@ static void lower_if(Lower *l, Node *n)
 	LBuf *cells;
 
 	l->node = n;
-	for (int i = 0; i < n->nout; i++)
-		place_result(l, n->out[i]);
+	for (int i = 0; i < n->nout; i++) { /* a branch may be just too large for the result */
+		const Dim *bytes = dim_max(l->m, slot_bytes(l, &n->body->yields[i]->type), slot_bytes(l, &n->other->yields[i]->type));
+		place_bytes(l, n->out[i], dim_max(l->m, bytes, slot_bytes(l, &n->out[i]->type)));
+	}
 	Kernel k = open_cells(l, "if", &cells);
 	store_cell(&k, cells, flag_of(l, n), load_one(&k, n->in[0]));
 	close_cells(&k);
@@ -205,7 +223,7 @@ static void place_carried(Looping *g, int i)
 	Lower *l = g->l;
 	Module *m = l->m;
 	Value *now = g->body->params[i], *next = g->body->yields[g->cond + i], *result = g->n->out[i];
-	const Dim *half = slot_bytes(l, &now->type);
+	const Dim *half = dim_max(m, slot_bytes(l, &now->type), slot_bytes(l, &next->type)); /* the next one may be just too large */
 	Home *h = new_home(l, result);
 	Slot *s = new_slot(l, dim_mul_const(m, half, 2), h->last > g->body->end ? h->last : g->body->end);
 	set_home(l, now, l->ws, half_at(l, s, half, g->it));
@@ -235,9 +253,26 @@ static LExpr *wants(Looping *g, Kernel *k, LExpr *it, Value *cond)
 	return lcast(b, LConvert, (LType){I64, 1}, llet(b, go));
 }
 
+/* go, unless iteration `it` is beyond the declared bounds of the loop's symbols, which buffers are planned at. */
+static LExpr *within_limit(Looping *g, Kernel *k, LExpr *it, LExpr *go)
+{
+	LB *b = &k->b;
+	int64_t limit = g->counter->hi + 1;
+	if (g->count && g->count->hi < limit)
+		limit = g->count->hi;
+	if (limit >= DimMax)
+		return go;
+	LExpr *over = lop(b, LLe, li(b, limit), it, NULL);
+	lif(b, lop(b, LAnd, over, lop(b, LNe, go, li(b, 0), NULL), NULL));
+	lfail(b, lmessage(g->l->lm, arena_printf(g->l->m->arena, "node '%s': iteration {} is beyond the bound of %lld",
+	                                         g->n->loc && g->n->loc->node ? g->n->loc->node : "", (long long)limit)), it);
+	lend(b);
+	return llet(b, lop(b, LSelect, over, li(b, 0), go));
+}
+
 static void store_iteration(Looping *g, Kernel *k, LBuf *cells, LExpr *it, Value *cond, int which)
 {
-	LExpr *go = llet(&k->b, wants(g, k, it, cond));
+	LExpr *go = within_limit(g, k, it, llet(&k->b, wants(g, k, it, cond)));
 	store_cell(k, cells, g->counter, it);
 	if (g->count)
 		store_cell(k, cells, g->count, it);
@@ -317,14 +352,7 @@ static void lower_measure(Lower *l, Node *n)
 	l->node = n;
 	place_result(l, n->out[0]);
 	Kernel k = open_cells(l, "measure", &cells);
-	LB *b = &k.b;
-	LExpr *v = load_one(&k, n->in[0]);
-	lif(b, lop(b, LOr, llt(b, v, li(b, s->lo)), llt(b, li(b, s->hi), v), NULL));
-	lfail(b, lmessage(l->lm, arena_printf(l->m->arena, "node '%s': %s is {}, allowed %lld..%lld", n->loc && n->loc->node ? n->loc->node : "",
-	                                      s->name, (long long)s->lo, (long long)s->hi)), v);
-	lend(b);
-	/* steps behind a failure still run: within the bounds */
-	store_cell(&k, cells, s, lop(b, LPMin, lop(b, LPMax, v, li(b, s->lo), NULL), li(b, s->hi), NULL));
+	store_cell(&k, cells, s, within_bounds(&k, s, load_one(&k, n->in[0])));
 	close_cells(&k);
 	if (n->out[0]->nuse)
 		lower_copy(l, n->in[0], n->out[0]);

@@ -180,14 +180,19 @@ Home *find_home(Lower *l, Value *v)
 	bug("a value of %s has no place", v->def ? ops[v->def->op].text : "a parameter");
 }
 
-void place_result(Lower *l, Value *v)
+void place_bytes(Lower *l, Value *v, const Dim *bytes)
 {
 	Home *h = new_home(l, v);
 
 	if (h->buf)
 		return; /* an output */
 	h->buf = l->ws;
-	h->offset = new_slot(l, slot_bytes(l, &v->type), h->last > l->at ? h->last : l->at)->offset;
+	h->offset = new_slot(l, bytes, h->last > l->at ? h->last : l->at)->offset;
+}
+
+void place_result(Lower *l, Value *v)
+{
+	place_bytes(l, v, slot_bytes(l, &v->type));
 }
 
 static bool same_rows(const Packed *a, const Packed *b)

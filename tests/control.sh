@@ -41,5 +41,41 @@ for text in *.ir; do
 		same 1 oracle "$text: T = $size, evaluator"
 	done
 done
+
+# refused WHAT [ARGUMENTS]: the text on standard input is wrong, or its run goes past a bound that the text declares.
+refused() {
+	local what=$1
+	shift
+	checks=$((checks + 1))
+	cat > "$tmp/refused.ir"
+	"$build/dcc-run" "$tmp/refused.ir" --random 7 "$@" > /dev/null 2> "$tmp/message"
+	[ $? = 1 ] && grep -q "$what" "$tmp/message" || { failed=$((failed + 1)); echo "expected '$what':"; cat "$tmp/message"; }
+}
+
+for way in "" --interp --oracle; do
+	refused "L" -D T=2 $way << 'END'
+dcc-ir 1 stage import
+model rows_past_the_bound
+sym T in 0..2147483647
+sym L in 0..6
+func @main(%x: f32[T, 4]) -> (y: f32[L, 4]) {
+  %y: f32[L, 4] = loop %x {sizes=[L, T, L + 2], trips=5} (%h: f32[L, 4]) {
+    %h1: f32[L + 2, 4] = pad %h {pads_dim=[0, 0, 2, 0], value=3.0}
+    yield %h1
+  }
+  return %y
+}
+END
+done
+refused "expected a scalar" -D T=2 << 'END'
+dcc-ir 1 stage import
+model measured_vector
+sym T in 0..2147483647
+sym n in 0..2
+func @main(%x: i64[T]) -> (y: i64[T]) {
+  %y: i64[T] = measure %x {sym="n"}
+  return %y
+}
+END
 echo "$checks checks, $failed failed"
 [ $failed = 0 ]
