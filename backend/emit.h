@@ -48,7 +48,8 @@ LLVMValueRef emit_address(Emit *, const LBuf *, LLVMValueRef idx);
 LLVMValueRef emit_pick(Emit *, bool max, DType, LLVMValueRef a, LLVMValueRef b); /* a < b ? a : b, a > b ? a : b */
 LLVMValueRef tile_cell(Emit *, const LTile *, const LExpr *i, const LExpr *j);
 LLVMValueRef call_intrinsic(Emit *, const char *name, int ntype, LLVMTypeRef *, int narg, LLVMValueRef *args);
-LLVMTypeRef elem_type(Emit *, DType, bool memory); /* in registers a Bool is one bit, in memory a byte */
+LLVMTypeRef elem_type(Emit *, DType, bool memory); /* in registers a Bool is one bit, in memory a byte; f16 and bf16 are their bits */
+LLVMTypeRef with_lanes(LLVMTypeRef elem, int lanes);
 LLVMTypeRef value_type(Emit *, LType);
 LLVMValueRef const_i64_of(Emit *, int64_t);
 LLVMValueRef const_i32_of(Emit *, int);
@@ -61,6 +62,9 @@ LLVMBasicBlockRef new_label(Emit *, const char *name);
 void place_label(Emit *, LLVMBasicBlockRef); /* code goes there from now on */
 const char *function_name(const Emit *); /* for messages */
 LLVMValueRef buffer_address(Emit *, const LBuf *);
+
+/* convert.c */
+LLVMValueRef emit_convert(Emit *, LLVMValueRef, LType from, LType to);
 
 /* emit.c */
 void emit_functions(Emit *); /* kernels and programs for every target */

@@ -182,7 +182,7 @@ static const char *dcc_dtype_name(DType t)
 	static const char *const names[NDTypes] = {
 		[F32] = "DCC_F32", [F64] = "DCC_F64", [I8] = "DCC_I8", [I16] = "DCC_I16",
 		[I32] = "DCC_I32", [I64] = "DCC_I64", [U8] = "DCC_U8", [U16] = "DCC_U16",
-		[U32] = "DCC_U32", [U64] = "DCC_U64", [Bool] = "DCC_BOOL",
+		[U32] = "DCC_U32", [F16] = "DCC_F16", [BF16] = "DCC_BF16", [U64] = "DCC_U64", [Bool] = "DCC_BOOL",
 	};
 	return names[t];
 }

@@ -33,7 +33,7 @@ const char *function_name(const Emit *e)
 
 static bool is_float(DType t)
 {
-	return dtypes[t].cls == ClassFloat;
+	return dtypes[t].cls == ClassFloat && !is_narrow(t);
 }
 
 static bool is_signed(DType t)
@@ -52,7 +52,7 @@ LLVMTypeRef elem_type(Emit *e, DType t, bool memory)
 	return LLVMIntTypeInContext(e->cx, (unsigned)dtypes[t].bytes * 8);
 }
 
-static LLVMTypeRef with_lanes(LLVMTypeRef elem, int lanes)
+LLVMTypeRef with_lanes(LLVMTypeRef elem, int lanes)
 {
 	return lanes == 1 ? elem : LLVMVectorType(elem, (unsigned)lanes);
 }
@@ -301,32 +301,6 @@ static LLVMValueRef emit_horizontal(Emit *e, LOp op, DType t, LLVMValueRef v)
 	return v;
 }
 
-static LLVMValueRef float_to_int(Emit *e, LLVMValueRef a, LType to)
-{
-	DType via = saturating_type(to.elem);
-	LLVMTypeRef types[] = {value_type(e, (LType){via, to.lanes}), LLVMTypeOf(a)};
-	LLVMValueRef r = call_intrinsic(e, is_signed(via) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", 2, types, 1, &a);
-	return via == to.elem ? r : LLVMBuildTrunc(e->b, r, value_type(e, to), "");
-}
-
-static LLVMValueRef emit_convert(Emit *e, LLVMValueRef a, LType from, LType to)
-{
-	LLVMTypeRef type = value_type(e, to);
-	LLVMValueRef zero = LLVMConstNull(LLVMTypeOf(a));
-	if (from.elem == to.elem)
-		return a;
-	if (to.elem == Bool)
-		return is_float(from.elem) ? LLVMBuildFCmp(e->b, LLVMRealUNE, a, zero, "")
-		                           : LLVMBuildICmp(e->b, LLVMIntNE, a, zero, "");
-	if (is_float(from.elem) && is_float(to.elem))
-		return LLVMBuildFPCast(e->b, a, type, "");
-	if (is_float(from.elem))
-		return float_to_int(e, a, to);
-	if (is_float(to.elem))
-		return is_signed(from.elem) ? LLVMBuildSIToFP(e->b, a, type, "") : LLVMBuildUIToFP(e->b, a, type, "");
-	return LLVMBuildIntCast2(e->b, a, type, is_signed(from.elem), "");
-}
-
 /* A count beyond the width shifts everything out; in LLVM it would be undefined. */
 static LLVMValueRef emit_shift(Emit *e, const LExpr *x, LLVMValueRef a, LLVMValueRef n)
 {
@@ -356,7 +330,9 @@ static LLVMValueRef emit_const(Emit *e, const LExpr *x)
 	LLVMTypeRef type = elem_type(e, x->type.elem, false);
 	if (is_float(x->type.elem))
 		return splat_const(LLVMConstReal(type, x->value.f), x->type.lanes);
-	return splat_const(LLVMConstInt(type, x->value.u, true), x->type.lanes);
+	uint64_t bits = 0;
+	put_scalar(&bits, x->value);
+	return splat_const(LLVMConstInt(type, bits, false), x->type.lanes);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------------------- */

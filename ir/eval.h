@@ -33,7 +33,7 @@ void *alloc_temp(EvalNode *, int64_t count, size_t bytes); /* zeroed; the engine
 /* n elements of t from element `at` on, `stride` apart; load_ints takes no floats. */
 void load_reals(double *to, const Tensor *t, int64_t at, int64_t stride, int64_t n);
 void load_ints(int64_t *to, const Tensor *t, int64_t at, int64_t stride, int64_t n);
-void store_reals(Tensor *t, int64_t at, const double *from, int64_t n); /* takes f32, f64 and bool tensors */
+void store_reals(Tensor *t, int64_t at, const double *from, int64_t n); /* takes floating and bool tensors */
 void store_ints(Tensor *t, int64_t at, const int64_t *from, int64_t n); /* keeps the low bits */
 /* All elements: the tensor's own, or a temporary; NULL: out of memory. */
 const double *as_reals(EvalNode *, const Tensor *);

@@ -2,7 +2,7 @@
  * Here: what the evaluator's other files need too, elementwise operators, reductions, and the table of all operators.
  * Contractions are in eval_contract.c, sources and data movement in eval_move.c.
  *
- * Elementwise ops expand the scalar column of ops.def three times: in float for f32, in double for f64, in int64_t for
+ * Elementwise ops expand the scalar column of ops.def three times: in float for f32 and what is narrower, in double for f64, in int64_t for
  * integers and bool (results are truncated to the element type, so arithmetic wraps).  Everything that sums does so in
  * double, or int64_t for integers.  Dims that must agree are checked here again, so that a wrong type is a message and
  * never a wild access.
@@ -29,6 +29,11 @@ void *alloc_temp(EvalNode *e, int64_t count, size_t bytes)
 
 void load_reals(double *to, const Tensor *t, int64_t at, int64_t stride, int64_t n)
 {
+	if (is_narrow(t->dtype)) {
+		for (int64_t i = 0; i < n; i++)
+			to[i] = scalar_at(t->dtype, t->data, at + i * stride).f;
+		return;
+	}
 	switch (t->dtype) {
 #define DTYPE(name, text, bytes, ctype, cls, onnx)                                                                     \
 	case name:                                                                                                     \
@@ -72,6 +77,8 @@ void store_reals(Tensor *t, int64_t at, const double *from, int64_t n)
 			f[at + i] = (float)from[i];
 		else if (t->dtype == F64)
 			d[at + i] = from[i];
+		else if (is_narrow(t->dtype))
+			put_scalar((char *)t->data + (at + i) * dtypes[t->dtype].bytes, scalar_of_real(t->dtype, from[i]));
 		else
 			b[at + i] = from[i] != 0;
 	}
@@ -427,10 +434,10 @@ static void ewise_reals(EvalNode *e, const Walk *w, DType dtype, int64_t first, 
 		load_reals(c.x[i], e->in[from], w->off[1 + from] + first * w->stride[1 + from][inner],
 		           w->stride[1 + from][inner], n);
 	}
-	if (dtype == F32)
-		run_f32(&c);
-	else
+	if (dtype == F64)
 		run_f64(&c);
+	else
+		run_f32(&c);
 	store_reals(e->out, w->off[0] + first, c.y, n);
 }
 
@@ -489,7 +496,7 @@ static const char *eval_glu(EvalNode *e)
 	int axis = (int)attr_int(e->n, Attr_axis);
 	int64_t outer = count_dims(x, 0, axis), half = count_dims(e->out, axis, e->out->rank);
 	bool gate_first = attr_int(e->n, Attr_gate);
-	void (*run)(RealChunk *) = x->dtype == F32 ? run_f32 : run_f64;
+	void (*run)(RealChunk *) = x->dtype == F64 ? run_f64 : run_f32;
 	RealChunk c = {.lo = -INFINITY, .hi = INFINITY};
 	TRY(need_agree(e, count_dims(x, axis, x->rank) == 2 * half));
 	for (int64_t o = 0; o < outer; o++) {

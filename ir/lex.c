@@ -341,7 +341,7 @@ int64_t take_int(Lexer *lx, const char *what, int64_t lo, int64_t hi)
 /* Rounded once. */
 static double read_real(DType type, const char *text)
 {
-	return type == F32 ? (double)strtof(text, NULL) : strtod(text, NULL);
+	return type == F32 ? (double)strtof(text, NULL) : scalar_of_real(type, strtod(text, NULL)).f;
 }
 
 /* Written as its bits, for NaNs. */
@@ -476,7 +476,7 @@ static void print_real(FILE *f, Scalar s)
 			fprintf(f, "0x%llx", (unsigned long long)bits);
 		return;
 	}
-	for (int digits = s.dtype == F32 ? 6 : 15; digits <= 17; digits++) {
+	for (int digits = s.dtype == F64 ? 15 : s.dtype == F32 ? 6 : 1; digits <= 17; digits++) {
 		snprintf(text, sizeof text, "%.*g", digits, s.f);
 		if (same_scalar(s, (Scalar){s.dtype, .f = read_real(s.dtype, text)}))
 			break;

@@ -470,6 +470,11 @@ static LExpr *splat(LB *b, LExpr *e)
 	return lcast(b, LSplat, (LType){e->type.elem, Lanes}, e);
 }
 
+bool loop_takes(LOp op, DType t)
+{
+	return is_among(t, lops[op].args) && (op == LSelect || !is_narrow(t));
+}
+
 /* Brings all arguments to the same number of lanes and checks their types. */
 static void check_args(LB *b, LOp op, LExpr **a, int n)
 {
@@ -485,7 +490,7 @@ static void check_args(LB *b, LOp op, LExpr **a, int n)
 		if (lanes == Lanes)
 			a[i] = splat(b, a[i]);
 		LType want = {i < first ? Bool : a[first]->type.elem, lanes};
-		if (!same_ltype(a[i]->type, want) || !is_among(want.elem, i < first ? TypesAny : lops[op].args))
+		if (!same_ltype(a[i]->type, want) || (i >= first && !loop_takes(op, want.elem)))
 			bug("%s: argument %d of %s is %s<%d>, expected %s<%d>%s", fn_name(b), i, lops[op].text,
 			    dtypes[a[i]->type.elem].text, a[i]->type.lanes, dtypes[want.elem].text, lanes,
 			    same_ltype(a[i]->type, want) ? " of another class" : "");
@@ -552,7 +557,7 @@ LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
 	if (op == LFailed)
 		return new_expr(b, LFailed, type);
 	if (op == LIota) {
-		if (a || type.lanes != Lanes || type.elem == Bool)
+		if (a || type.lanes != Lanes || type.elem == Bool || is_narrow(type.elem))
 			bug("%s: iota of type %s<%d>", fn_name(b), dtypes[type.elem].text, type.lanes);
 		return new_expr(b, LIota, type);
 	}

@@ -36,6 +36,7 @@ typedef struct LOpInfo {
 } LOpInfo;
 extern const LOpInfo lops[NLOps];
 
+bool loop_takes(LOp, DType); /* as an argument of lop() beyond the mask of a select */
 static const LType IndexType = {I64, 1};
 bool same_ltype(LType, LType);
 /* The value of an operation on integers or bools, before it is wrapped to their type; false: not known. */

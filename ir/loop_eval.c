@@ -23,6 +23,7 @@ typedef union Val {
 	float f[Lanes];
 	double d[Lanes];
 	int64_t i[Lanes];
+	uint64_t u[Lanes]; /* the same; a type that is only stored: its bits */
 } Val;
 
 typedef struct FnInfo {
@@ -233,10 +234,12 @@ static Scalar lane_scalar(DType t, const Val *v, int l)
 
 static void set_lane(Val *v, int l, Scalar s)
 {
+	uint64_t bits = 0;
+	put_scalar(&bits, s);
 	if (s.dtype == F32)
-		put_scalar(&v->f[l], s);
+		memcpy(&v->f[l], &bits, sizeof v->f[l]);
 	else
-		v->i[l] = s.i; /* the same bytes as d */
+		v->u[l] = is_among(s.dtype, TypesFlt) ? bits : s.u;
 }
 
 static void convert(DType from, DType to, int n, Val *r, const Val *x)
@@ -288,7 +291,7 @@ static void load_lane(const LMem *m, int64_t at, Val *r, int l)
 	else if (m->elem == F64)
 		memcpy(&r->d[l], p, 8);
 	else
-		r->i[l] = scalar_at(m->elem, p, 0).i;
+		set_lane(r, l, scalar_at(m->elem, p, 0));
 }
 
 static void store_lane(const LMem *m, int64_t at, const Val *v, int l)

@@ -71,7 +71,7 @@ static const char *cast_error(Arena *arena, const LExpr *e)
 {
 	LType to = e->type, from = e->op == LIota ? to : e->a[0]->type;
 	bool same_lanes = to.lanes == from.lanes;
-	if (e->op == LIota && (to.lanes != Lanes || to.elem == Bool))
+	if (e->op == LIota && (to.lanes != Lanes || to.elem == Bool || is_narrow(to.elem)))
 		SAY("iota of %s", ltype_text(arena, to));
 	if (e->op == LSplat && (from.lanes != 1 || to.lanes != Lanes || to.elem != from.elem))
 		SAY("splat of %s to %s", ltype_text(arena, from), ltype_text(arena, to));
@@ -94,7 +94,7 @@ static const char *operator_error(Arena *arena, const LExpr *e)
 			SAY("argument %d of %s is %s, expected %s", i + 1, info->text, ltype_text(arena, e->a[i]->type),
 			    ltype_text(arena, w));
 	}
-	if (!is_among(want.elem, info->args))
+	if (!loop_takes(e->op, want.elem))
 		SAY("%s does not take %s", info->text, ltype_text(arena, want));
 	if (info->result == ResultScalar && want.lanes != Lanes)
 		SAY("%s takes 16 lanes, got %s", info->text, ltype_text(arena, want));

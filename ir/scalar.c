@@ -99,40 +99,109 @@ static double real_of_int(Scalar s)
 
 /* ---- floating types --------------------------------------------------------------------------------------------- */
 
-enum { NarrowShift = 52 - 23 }; /* between the fractions of f32 and f64 */
+/* Sign, exponent, fraction.  C converts f32 and f64, but makes NaNs quiet: here they keep their bits, as many as there is room for. */
+typedef struct Format {
+	int exponent, fraction; /* bits */
+} Format;
 
-/* C's conversions make NaNs quiet, these move the bits. */
-static double widen(uint32_t bits)
+static const Format formats[NDTypes] = {[F32] = {8, 23}, [F16] = {5, 10}, [BF16] = {8, 7}};
+enum { WideFraction = 52 }; /* of f64 */
+
+static int exponent_bias(Format f)
 {
-	float f;
+	return (1 << (f.exponent - 1)) - 1;
+}
+
+static double widen_nan(Format f, uint64_t bits)
+{
+	uint64_t sign = bits >> (f.exponent + f.fraction), fraction = bits & ((UINT64_C(1) << f.fraction) - 1);
+	uint64_t wide = sign << 63 | UINT64_C(0x7ff) << WideFraction | fraction << (WideFraction - f.fraction);
 	double d;
-	memcpy(&f, &bits, sizeof f);
-	d = (double)f;
-	if (f != f) {
-		uint64_t wide = (uint64_t)(bits >> 31) << 63 | UINT64_C(0x7ff) << 52
-		                | (uint64_t)(bits & 0x7fffff) << NarrowShift;
-		memcpy(&d, &wide, sizeof d);
-	}
+	memcpy(&d, &wide, sizeof d);
 	return d;
 }
 
-static uint32_t narrow(double d)
+static uint64_t narrow_nan(Format f, double d)
+{
+	uint64_t wide, all = (UINT64_C(1) << f.exponent) - 1;
+	memcpy(&wide, &d, sizeof wide);
+	uint64_t fraction = wide >> (WideFraction - f.fraction) & ((UINT64_C(1) << f.fraction) - 1);
+	return wide >> 63 << (f.exponent + f.fraction) | all << f.fraction | (fraction ? fraction : 1);
+}
+
+static double widen_f32(uint32_t bits)
+{
+	float f;
+	memcpy(&f, &bits, sizeof f);
+	return f != f ? widen_nan(formats[F32], bits) : (double)f;
+}
+
+static uint32_t narrow_f32(double d)
 {
 	float f = (float)d;
 	uint32_t bits;
-	uint64_t wide;
 	memcpy(&bits, &f, sizeof bits);
-	memcpy(&wide, &d, sizeof wide);
-	if (d != d) {
-		uint32_t fraction = (uint32_t)(wide >> NarrowShift & 0x7fffff);
-		bits = (uint32_t)(wide >> 63) << 31 | UINT32_C(0xff) << 23 | (fraction ? fraction : 1);
-	}
-	return bits;
+	return d != d ? (uint32_t)narrow_nan(formats[F32], d) : bits;
+}
+
+static double widen_small(Format f, uint64_t bits)
+{
+	int bias = exponent_bias(f), exponent = (int)(bits >> f.fraction) & ((1 << f.exponent) - 1);
+	uint64_t fraction = bits & ((UINT64_C(1) << f.fraction) - 1);
+	double d;
+	if (exponent == 2 * bias + 1 && fraction)
+		return widen_nan(f, bits);
+	if (exponent == 2 * bias + 1)
+		d = INFINITY;
+	else if (exponent)
+		d = ldexp((double)(fraction | UINT64_C(1) << f.fraction), exponent - bias - f.fraction);
+	else
+		d = ldexp((double)fraction, 1 - bias - f.fraction);
+	return bits >> (f.exponent + f.fraction) & 1 ? -d : d;
+}
+
+/* Rounded once; what is beyond the largest number by half of its last place or more is infinite. */
+static uint64_t narrow_small(Format f, double d)
+{
+	int bias = exponent_bias(f), exponent;
+	uint64_t sign = (uint64_t)(signbit(d) != 0) << (f.exponent + f.fraction), inf = ((UINT64_C(1) << f.exponent) - 1) << f.fraction;
+	if (d != d)
+		return narrow_nan(f, d);
+	if (isinf(d))
+		return sign | inf;
+	frexp(d, &exponent); /* 2^(exponent - 1) <= |d| */
+	exponent = exponent - 1 < 1 - bias || d == 0 ? 1 - bias : exponent - 1;
+	/* in units of the last place: a carry beyond the fraction increments the exponent, as it should */
+	uint64_t units = (uint64_t)nearbyint(ldexp(fabs(d), f.fraction - exponent));
+	uint64_t bits = units + ((uint64_t)(exponent + bias - 1) << f.fraction);
+	return sign | (exponent > bias || bits > inf ? inf : bits);
+}
+
+static double real_of_bits(DType t, uint64_t bits)
+{
+	double d;
+	memcpy(&d, &bits, sizeof d);
+	return t == F64 ? d : t == F32 ? widen_f32((uint32_t)bits) : widen_small(formats[t], bits);
+}
+
+static uint64_t bits_of_real(DType t, double d)
+{
+	uint64_t bits;
+	memcpy(&bits, &d, sizeof bits);
+	return t == F64 ? bits : t == F32 ? narrow_f32(d) : narrow_small(formats[t], d);
 }
 
 static double round_real(DType t, double d)
 {
-	return t == F32 ? widen(narrow(d)) : d;
+	return t == F64 ? d : real_of_bits(t, bits_of_real(t, d));
+}
+
+/* Integers reach the narrow types through f32. */
+static double round_int(DType t, bool sign, uint64_t v)
+{
+	double wide = sign ? (double)(int64_t)v : (double)v;
+	float single = sign ? (float)(int64_t)v : (float)v; /* rounded once */
+	return t == F64 ? wide : round_real(t, (double)single);
 }
 
 /* ---- scalars ---------------------------------------------------------------------------------------------------- */
@@ -142,26 +211,24 @@ Scalar scalar_at(DType t, const void *data, int64_t index)
 	int bytes = dtypes[t].bytes;
 	Scalar s = {.dtype = t};
 	memcpy(&s.u, (const char *)data + index * bytes, (size_t)bytes); /* little-endian, as the targets are */
-	if (t == F32)
-		s.f = widen((uint32_t)s.u);
-	else if (!is_among(t, TypesFlt))
+	if (is_among(t, TypesFlt))
+		s.f = real_of_bits(t, s.u);
+	else
 		s.i = wrap_int(t, s.i);
 	return s;
 }
 
 void put_scalar(void *to, Scalar s)
 {
-	uint64_t bits = s.dtype == F32 ? narrow(s.f) : s.u;
+	uint64_t bits = is_among(s.dtype, TypesFlt) ? bits_of_real(s.dtype, s.f) : s.u;
 	memcpy(to, &bits, (size_t)dtypes[s.dtype].bytes);
 }
 
 Scalar scalar_of_int(DType t, int64_t v)
 {
 	Scalar s = {.dtype = t};
-	if (t == F32)
-		s.f = (double)(float)v; /* rounded once */
-	else if (is_among(t, TypesFlt))
-		s.f = (double)v;
+	if (is_among(t, TypesFlt))
+		s.f = round_int(t, true, (uint64_t)v);
 	else
 		s.i = wrap_int(t, v);
 	return s;
@@ -229,7 +296,7 @@ Scalar cast_scalar(Scalar s, DType t)
 	else if (from_real)
 		r.i = dtypes[t].cls == ClassBool ? s.f != 0 : real_to_int(s.f, t);
 	else if (to_real && is_unsigned(s.dtype))
-		r.f = t == F32 ? (double)(float)s.u : (double)s.u;
+		r.f = round_int(t, false, s.u);
 	else
 		r = scalar_of_int(t, s.i);
 	return r;

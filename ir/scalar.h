@@ -39,6 +39,12 @@ static inline bool is_among(DType t, int types)
 	return types >> dtypes[t].cls & 1;
 }
 
+/* A floating type that is only stored: arithmetic is f32's. */
+static inline bool is_narrow(DType t)
+{
+	return dtypes[t].cls == ClassFloat && dtypes[t].bytes < 4;
+}
+
 /* ---- integers: they wrap; a quotient is rounded down, a remainder has the sign of the divisor; both are 0 by 0 ------- */
 
 static inline int64_t add_int(int64_t a, int64_t b)

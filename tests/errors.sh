@@ -104,13 +104,13 @@ fails '.: error: Is a directory' .
 fails '/dev/null: error: not a regular file' /dev/null
 
 model unsupported.onnx 29 "$(part 1 "$(node Frob f x a)")$(part 1 "$(node Softmax s x b "$(attr_int frob 3)")")$(
-	part 1 "$(node Cast c x d "$(attr_int to 10)")")$(part 1 "$(node Gelu g x y "$(text 7 com.example)")")$(
-	part 11 "$(value h 10 4)")$in_x$out_y"
-fails "unsupported.onnx: error: input 'h': element type FLOAT16 is not supported
+	part 1 "$(node Cast c x d "$(attr_int to 14)")")$(part 1 "$(node Gelu g x y "$(text 7 com.example)")")$(
+	part 11 "$(value h 14 4)")$in_x$out_y"
+fails "unsupported.onnx: error: input 'h': element type COMPLEX64 is not supported
 unsupported.onnx: error: the model: opset 29 is not supported; 1 to 28 are
 unsupported.onnx: node 'f' (Frob): operator 'Frob' is not supported
 unsupported.onnx: node 's' (Softmax): operator 'Softmax': attribute 'frob' is not supported
-unsupported.onnx: node 'c' (Cast): Cast: element type FLOAT16 is not supported
+unsupported.onnx: node 'c' (Cast): Cast: element type COMPLEX64 is not supported
 unsupported.onnx: node 'g' (Gelu): operator 'Gelu' of domain 'com.example' is not supported (--custom-op names a C function for it)" --check unsupported.onnx
 model opset0.onnx 0 "$(part 1 "$(node Relu r x y)")$in_x$out_y"
 fails 'opset0.onnx: error: the model: opset 0 is not supported; 1 to 28 are' opset0.onnx

@@ -307,7 +307,7 @@ static void test_tables(void)
 		for (int k = 0; k < ops[i].nin; k++)
 			CHECK(ops[i].in[k] && strncmp(ops[i].in[k], "OPT_", 4));
 	}
-	CHECK(!find_op("none", &op) && !find_dtype("f16", &dtype));
+	CHECK(!find_op("none", &op) && !find_dtype("f8", &dtype));
 	CHECK(find_dtype("i64", &dtype) && dtype == I64 && dtypes[I64].bytes == 8 && dtypes[I64].onnx == 7);
 	CHECK(ops[OpConcat].nin == -1 && ops[OpReshape].given && !ops[OpAdd].given);
 	CHECK_STR(ops[OpNorm].in[1], "scale");

@@ -8,7 +8,7 @@
 static Module *m;
 static LModule *lm;
 
-static const LType F16 = {F32, Lanes}, F1 = {F32, 1}, I16x = {I32, Lanes}, B16 = {Bool, Lanes};
+static const LType V32 = {F32, Lanes}, F1 = {F32, 1}, I16x = {I32, Lanes}, B16 = {Bool, Lanes};
 
 static bool is_li(const LExpr *e, int64_t v)
 {
@@ -40,7 +40,7 @@ static void test_folding(void)
 	CHECK(lop(&b, LSelect, e, x, zero) == x);
 	CHECK(llet(&b, x) == x && llet(&b, one) == one && !b.fn->body.first);
 
-	LExpr *v = llet(&b, lcast(&b, LConvert, F16, x)), *f = lconst(&b, F1, 2);
+	LExpr *v = llet(&b, lcast(&b, LConvert, V32, x)), *f = lconst(&b, F1, 2);
 	CHECK(v->op == LRef && v->type.lanes == Lanes && b.fn->body.first->kind == SLet);
 	e = lmul(&b, v, f);
 	CHECK(e->type.lanes == Lanes && e->a[1]->op == LConst && e->a[1]->type.lanes == Lanes && e->a[1]->value.f == 2);
@@ -141,7 +141,7 @@ static void test_tiles(void)
 	LB b = new_kernel(lm, "tile", NULL);
 	LBuf *a = lparam_buf(&b, "a", F32, false), *w = lparam_buf(&b, "w", F32, false);
 	LBuf *y = lparam_buf(&b, "y", F32, true);
-	LTile *t = lnew_tile(&b, "acc", F16, R, 2);
+	LTile *t = lnew_tile(&b, "acc", V32, R, 2);
 	LExpr *i, *j, *k;
 	i = lfor(&b, ForUnroll, li(&b, 0), li(&b, R), NULL);
 	j = lfor(&b, ForUnroll, li(&b, 0), li(&b, 2), NULL);
@@ -251,37 +251,37 @@ static void test_conversions(void)
 	                  256, 0.5f};
 	int32_t i32[Lanes], want32[Lanes] = {0, 0, 1, -1, INT32_MAX, INT32_MIN, 0, INT32_MAX, INT32_MIN, 300, -129,
 	                                     INT32_MAX, INT32_MAX, 255, 256, 0};
-	run_op(LConvert, F16, I16x, x, NULL, i32);
+	run_op(LConvert, V32, I16x, x, NULL, i32);
 	CHECK(!memcmp(i32, want32, sizeof i32));
 	int64_t i64[Lanes];
-	run_op(LConvert, F16, (LType){I64, Lanes}, x, NULL, i64);
+	run_op(LConvert, V32, (LType){I64, Lanes}, x, NULL, i64);
 	CHECK(i64[4] == 3000000000 && i64[6] == 0 && i64[7] == INT64_MAX && i64[8] == INT64_MIN);
 	CHECK(i64[11] == INT64_MAX);
 	uint8_t u8[Lanes], flags[Lanes];
-	run_op(LConvert, F16, (LType){U8, Lanes}, x, NULL, u8);
+	run_op(LConvert, V32, (LType){U8, Lanes}, x, NULL, u8);
 	CHECK(u8[9] == 44 && u8[10] == 127 && u8[13] == 255 && u8[14] == 0 && u8[3] == 255);
-	run_op(LConvert, F16, B16, x, NULL, flags);
+	run_op(LConvert, V32, B16, x, NULL, flags);
 	CHECK(flags[0] == 0 && flags[1] == 0 && flags[2] == 1 && flags[6] == 1 && flags[15] == 1);
-	run_op(LBitcast, F16, I16x, x, NULL, i32);
+	run_op(LBitcast, V32, I16x, x, NULL, i32);
 	CHECK(!memcmp(i32, x, sizeof i32));
-	run_op(LConvert, B16, F16, flags, NULL, x);
+	run_op(LConvert, B16, V32, flags, NULL, x);
 	CHECK(x[0] == 0 && x[2] == 1);
 }
 
 static void test_arithmetic(void)
 {
 	float a[Lanes] = {1, NAN, 3, -0.0f}, b[Lanes] = {NAN, 2, 2, 0}, y[Lanes];
-	run_op(LMax, F16, F16, a, b, y);
+	run_op(LMax, V32, V32, a, b, y);
 	CHECK(isnan(y[0]) && isnan(y[1]) && y[2] == 3);
-	run_op(LPMax, F16, F16, a, b, y);
+	run_op(LPMax, V32, V32, a, b, y);
 	CHECK(isnan(y[0]) && y[1] == 2 && y[2] == 3);
-	run_op(LPMin, F16, F16, b, a, y);
+	run_op(LPMin, V32, V32, b, a, y);
 	CHECK(y[0] == 1 && isnan(y[1]) && y[2] == 2);
 	float r[Lanes] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f};
-	run_op(LRound, F16, F16, r, NULL, y);
+	run_op(LRound, V32, V32, r, NULL, y);
 	CHECK(y[0] == 0 && y[1] == 2 && y[2] == 2 && y[3] == 0 && signbit(y[3]) && y[4] == -2);
 	uint8_t flags[Lanes];
-	run_op(LNe, F16, B16, a, b, flags);
+	run_op(LNe, V32, B16, a, b, flags);
 	CHECK(flags[0] && flags[1] && flags[2] && !flags[3]);
 	int32_t i[Lanes] = {-7, 7, -7, 7, 5, INT32_MIN, INT32_MAX}, j[Lanes] = {2, 2, -2, -2, 0, -1, 1}, k[Lanes];
 	run_op(LFloorDiv, I16x, I16x, i, j, k);
@@ -296,7 +296,7 @@ static void test_arithmetic(void)
 	for (int n = Lanes / 2; n; n /= 2)
 		for (int l = 0; l < n; l++)
 			tree[l] += tree[l + n];
-	run_op(LHAdd, F16, F1, a, NULL, sum);
+	run_op(LHAdd, V32, F1, a, NULL, sum);
 	CHECK(sum[0] == tree[0]);
 }
 

@@ -102,12 +102,10 @@ static void fill_slot(char *p, int slot, DType t, Fill fill)
 	for (int i = 0; i < SlotBytes / dtypes[t].bytes; i++) {
 		char *at = p + i * dtypes[t].bytes;
 		double d = fill_float(fill, slot, i);
-		float f = (float)d;
-		int64_t v = t == Bool ? (int64_t)(next_random() & 1) : wild_int();
-		if (t == F32)
-			memcpy(at, &f, sizeof f);
-		else
-			memcpy(at, t == F64 ? (void *)&d : (void *)&v, (size_t)dtypes[t].bytes);
+		Scalar v = dtypes[t].cls == ClassFloat ? scalar_of_real(t, d)
+		           : t == Bool                 ? scalar_of_int(t, (int64_t)(next_random() & 1))
+		                                       : scalar_of_int(t, wild_int());
+		put_scalar(at, v);
 	}
 }
 
@@ -127,18 +125,12 @@ static bool same_slot(const char *a, const char *b, DType t)
 {
 	for (int i = 0; i < SlotBytes / dtypes[t].bytes; i++) {
 		const char *p = a + i * dtypes[t].bytes, *q = b + i * dtypes[t].bytes;
-		float f, g;
-		double d, h;
 		if (!memcmp(p, q, (size_t)dtypes[t].bytes))
 			continue;
-		memcpy(&f, p, sizeof f);
-		memcpy(&g, q, sizeof g);
-		if (t == F32 && f != f && g != g)
+		double d = cast_scalar(scalar_at(t, p, 0), F64).f, h = cast_scalar(scalar_at(t, q, 0), F64).f;
+		if (d != d && h != h)
 			continue;
-		if (t == F64 && (memcpy(&d, p, sizeof d), memcpy(&h, q, sizeof h), d != d && h != h))
-			continue;
-		fprintf(stderr, "element %d: %g (machine) %g (interpreter)\n", i, t == F64 ? d : t == F32 ? f : (double)*p,
-		        t == F64 ? h : t == F32 ? g : (double)*q);
+		fprintf(stderr, "element %d: %g (machine) %g (interpreter)\n", i, d, h);
 		return false;
 	}
 	return true;

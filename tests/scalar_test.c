@@ -26,6 +26,10 @@ static void test_bytes(void)
 			uint64_t kept = dtypes[t].bytes == 8 ? bits[i] : bits[i] & ((UINT64_C(1) << 8 * dtypes[t].bytes) - 1);
 			check_bytes(t, dtypes[t].cls == ClassBool ? kept != 0 : kept);
 		}
+	for (uint64_t b = 0; b < 65536; b++) {
+		check_bytes(F16, b);
+		check_bytes(BF16, b);
+	}
 	uint8_t two = 2;
 	CHECK_EQ(scalar_at(Bool, &two, 0).i, 1);
 	int16_t row[3] = {1, -2, 3};
@@ -71,6 +75,33 @@ static void test_casts(void)
 	CHECK(cast_scalar(scalar_of_int(U64, -1), F32).f == 0x1p64);
 	CHECK(cast_scalar(scalar_of_int(U64, INT64_MIN + 1), F64).f == 0x1p63);
 	CHECK(cast_scalar(scalar_of_int(U64, INT64_MIN + 1), F32).f == 0x1p63);
+}
+
+/* What NumPy and ml_dtypes give. */
+static void test_narrow(void)
+{
+	static const struct {
+		DType type;
+		double x;
+		uint64_t bits;
+	} rounded[] = {
+		{F16, 1, 0x3c00}, {F16, -2, 0xc000}, {F16, 65504, 0x7bff}, {F16, 65519.99, 0x7bff}, {F16, 65520, 0x7c00},
+		{F16, 1e300, 0x7c00}, {F16, -INFINITY, 0xfc00}, {F16, 0x1p-24, 1}, {F16, 0x1p-25, 0}, {F16, 0x1.001p-25, 1},
+		{F16, 0x1.8p-24, 2}, {F16, -0.0, 0x8000}, {F16, 0x1.ff8p-15, 0x3ff}, {F16, 0x1.ffcp-15, 0x400},
+		{F16, 1 + 0x1p-11, 0x3c00}, {F16, 1 + 0x1p-11 + 0x1p-40, 0x3c01}, /* rounded once: f32 would lose 2^-40 */
+		{F16, 1 + 0x3p-11, 0x3c02}, {BF16, 1, 0x3f80}, {BF16, 1 + 0x1p-8, 0x3f80}, {BF16, 1 + 0x1p-8 + 0x1p-40, 0x3f81},
+		{BF16, 3.39e38, 0x7f7f}, {BF16, 3.4e38, 0x7f80}, {BF16, 0x1p-133, 1}, {BF16, 0x1p-134, 0},
+	};
+	for (size_t i = 0; i < sizeof rounded / sizeof *rounded; i++) {
+		uint64_t bits = 0;
+		put_scalar(&bits, scalar_of_real(rounded[i].type, rounded[i].x));
+		CHECK_EQ(bits, rounded[i].bits);
+	}
+	CHECK(scalar_of_int(F16, 2049).f == 2048 && scalar_of_int(F16, 70000).f == INFINITY);
+	CHECK(cast_scalar(scalar_of_int(U64, -1), BF16).f == 0x1p64);
+	CHECK_EQ(cast_scalar(scalar_of_real(F16, -1.5), I32).i, -1);
+	CHECK_EQ(cast_scalar(scalar_of_real(BF16, INFINITY), I32).i, INT32_MAX);
+	CHECK(cast_scalar(scalar_of_real(F16, 65504), BF16).f == 65536);
 }
 
 /* From 2^63 on the bits of a u64 are those of a negative number. */
@@ -134,7 +165,8 @@ static void test_text(void)
 {
 	static const char *const elements[][2] = {
 		{"i64", "9007199254740993"}, {"i64", "-9223372036854775808"}, {"i64", "9223372036854775807"}, {"i8", "-128"},
-		{"u8", "255"}, {"u16", "65535"}, {"u32", "4294967295"}, {"u64", "18446744073709551615"}, {"bool", "1"}, {"f32", "nan"}, {"f32", "-inf"}, {"f32", "-0"}, {"f32", "0.1"}, {"f32", "0x7f800001"},
+		{"u8", "255"}, {"f16", "0.1"}, {"f16", "6.55e+04"},
+		{"f16", "6e-08"}, {"f16", "-inf"}, {"f16", "0x7c01"}, {"bf16", "nan"}, {"bf16", "9e-41"}, {"bf16", "3.39e+38"}, {"u16", "65535"}, {"u32", "4294967295"}, {"u64", "18446744073709551615"}, {"bool", "1"}, {"f32", "nan"}, {"f32", "-inf"}, {"f32", "-0"}, {"f32", "0.1"}, {"f32", "0x7f800001"},
 		{"f32", "0xffc00000"}, {"f64", "nan"}, {"f64", "0.1"}, {"f64", "-0"}, {"f64", "0x7ff0000000000001"},
 		{"f64", "1.0000000000000002"}, {"f32", "1.4013e-45"}};
 	for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
@@ -213,6 +245,7 @@ int main(void)
 	test_bytes();
 	test_numbers();
 	test_casts();
+	test_narrow();
 	test_unsigned();
 	test_extremes();
 	test_exactness();

@@ -16,7 +16,7 @@ static const struct {
 	DType dtype;
 } npy_types[] = {
 	{"f4", F32}, {"f8", F64}, {"i1", I8}, {"i2", I16}, {"i4", I32}, {"i8", I64}, {"u1", U8},
-	{"u2", U16}, {"u4", U32}, {"u8", U64}, {"b1", Bool},
+	{"f2", F16}, {"u2", U16}, {"u4", U32}, {"u8", U64}, {"b1", Bool},
 };
 
 /* What follows 'key': in the header's dictionary. */
@@ -54,7 +54,7 @@ static DType npy_dtype(const char *descr, bool *swapped, const Loc *loc)
 	for (size_t i = 0; known && i < sizeof npy_types / sizeof *npy_types; i++)
 		if (!strncmp(descr + 2, npy_types[i].descr, 2) && descr[4] == '\'')
 			return npy_types[i].dtype;
-	fatal_at(loc, "its element type is none of float32, float64, int8 to int64, uint8 to uint64 and bool");
+	fatal_at(loc, "its element type is none of float16 to float64, int8 to int64, uint8 to uint64 and bool");
 }
 
 static void copy_element(uint8_t *to, const uint8_t *from, size_t size, bool swapped)

@@ -17,7 +17,7 @@ from .model import Model, Port, Symbol
 
 IR_DTYPES = {
     "f32": "float32", "f64": "float64", "i8": "int8", "u8": "uint8", "i16": "int16", "i32": "int32", "i64": "int64",
-    "u16": "uint16", "u32": "uint32", "u64": "uint64", "bool": "bool",
+    "f16": "float16", "u16": "uint16", "u32": "uint32", "u64": "uint64", "bool": "bool",
 }  # fmt: skip
 
 

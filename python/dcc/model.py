@@ -18,7 +18,7 @@ from .errors import Error
 
 # ONNX TensorProto.DataType of NumPy's types.
 DTYPES = {"float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "float64": 11,
-          "uint32": 12, "uint64": 13}
+          "float16": 10, "uint32": 12, "uint64": 13}
 NAMES = {number: name for name, number in DTYPES.items()}
 
 WRONG_DTYPE = 2  # DCC_ERROR_DTYPE

@@ -1,0 +1,69 @@
+/* widen.c - the pass widen: types that are only stored (f16, bf16) are computed with in f32.
+ *
+ *   %y: f16[n] = add %a, %b   ->   %c: f32[n] = cast %a  %d: f32[n] = cast %b  %e: f32[n] = add %c, %d  %y: f16[n] = cast %e
+ *
+ * Every result is rounded to its type by the cast behind it, and no rule drops a cast to a narrower type, so that the values are
+ * the same however the nodes are grouped.  Movement, `where` and control flow carry the elements as they are.
+ */
+#include "pass.h"
+
+static bool computes(const Node *n)
+{
+	bool moves = ops[n->op].cls != ClsEwise || n->op == OpIdentity || n->op == OpCast || n->op == OpWhere;
+	return ops[n->op].takes != TypesAny || !moves;
+}
+
+bool computes_in_narrow(const Node *n)
+{
+	bool narrow = false;
+	for (int i = 0; i < n->nin; i++)
+		narrow |= n->in[i] && is_narrow(n->in[i]->type.dtype);
+	for (int i = 0; i < n->nout; i++)
+		narrow |= is_narrow(n->out[i]->type.dtype);
+	return narrow && computes(n);
+}
+
+static Value *cast_before(Module *m, Node *at, Block *block, const Loc *loc, Value *v, DType to)
+{
+	Type t = v->type;
+	t.dtype = to;
+	return build(m, block, at, OpCast, loc, 1, &v, 0, NULL, &t);
+}
+
+static void widen_attrs(Module *m, Node *n)
+{
+	for (int i = 0; i < n->nattr; i++)
+		if (attr_infos[n->attrs[i].id].kind == AttrScalar && is_narrow(n->attrs[i].s.dtype))
+			set_attr(m, n, mk_scalar(n->attrs[i].id, cast_scalar(n->attrs[i].s, F32)));
+}
+
+static void widen_node(Module *m, Node *n)
+{
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i] && is_narrow(n->in[i]->type.dtype))
+			set_in(m, n, i, cast_before(m, n, n->block, n->loc, n->in[i], F32));
+	widen_attrs(m, n);
+	for (int i = 0; i < n->nout; i++) {
+		Value *v = n->out[i];
+		DType stored = v->type.dtype;
+		if (!is_narrow(stored))
+			continue;
+		v->type.dtype = F32;
+		Value *rounded = cast_before(m, n->next, n->block, n->loc, v, stored);
+		replace_uses(m, v, rounded);
+		set_in(m, rounded->def, 0, v);
+	}
+}
+
+bool pass_widen(Module *m)
+{
+	bool changed = false;
+
+	FOR_ALL_NODES(n, m) {
+		if (!computes_in_narrow(n))
+			continue;
+		widen_node(m, n);
+		changed = true;
+	}
+	return changed;
+}
