@@ -234,6 +234,11 @@ Scalar scalar_of_int(DType t, int64_t v)
 	return s;
 }
 
+double unit_of(DType t)
+{
+	return ldexp(1, t == F64 ? -WideFraction : -formats[t].fraction);
+}
+
 Scalar lowest_scalar(DType t)
 {
 	Scalar s = {.dtype = t};

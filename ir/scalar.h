@@ -90,6 +90,7 @@ Scalar scalar_at(DType, const void *data, int64_t index); /* need not be aligned
 void put_scalar(void *to, Scalar);
 Scalar scalar_of_int(DType, int64_t); /* integers wrap, floating types round */
 Scalar scalar_of_real(DType, double); /* the nearest value towards 0; to a floating type rounded; NaN gives 0, to bool: is not 0 */
+double unit_of(DType); /* floating types: from 1 to the next number */
 Scalar lowest_scalar(DType); /* -inf, the least integer, false */
 Scalar highest_scalar(DType);
 Scalar cast_scalar(Scalar, DType); /* as the operator cast */

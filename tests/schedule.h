@@ -396,7 +396,7 @@ static inline void check_outputs(Run *r, const char *how, Tensor *got)
 			continue;
 		}
 		double error = largest_error(&r->want[i], &got[i]);
-		double unit = r->want[i].dtype == F16 ? 0x1p-10 : r->want[i].dtype == BF16 ? 0x1p-7 : 0; /* sums in another order */
+		double unit = is_narrow(r->want[i].dtype) ? unit_of(r->want[i].dtype) : 0; /* sums in another order */
 		if (!(error <= fmax(TOLERANCE, unit))) {
 			char text[80];
 			snprintf(text, sizeof text, "error %g against the evaluator", error);

@@ -23,7 +23,7 @@ typedef struct Options {
 	uint64_t seed;
 	double seconds;
 	int threads;
-	Tolerance tol;
+	Tolerance tol; /* tol.tol: 0: by the type of the output */
 	ProgramOptions program;
 } Options;
 
@@ -182,7 +182,7 @@ static void check_options(const Options *o)
 
 static void read_options(Options *o, int argc, char **argv)
 {
-	*o = (Options){.seconds = 2, .threads = 1, .tol = {.tol = 2e-5}};
+	*o = (Options){.seconds = 2, .threads = 1};
 	words = new_arena();
 	parse_arguments(&command, o, argc, argv);
 	o->program.nbind = o->nbind;
@@ -283,7 +283,10 @@ static const char *index_text(Arena *arena, const Tensor *t, int64_t i)
 static bool check_output(Arena *arena, const char *set, const char *name, const Tensor *got, const Tensor *expected,
 			 const Tolerance *tol)
 {
-	Difference d = compare_tensors(got, expected, tol);
+	Tolerance by_type = *tol;
+	if (!by_type.tol)
+		by_type.tol = is_narrow(got->dtype) ? 2 * unit_of(got->dtype) : 2e-5;
+	Difference d = compare_tensors(got, expected, &by_type);
 	bool is_float = dtypes[got->dtype].cls == ClassFloat;
 	printf("%s: output '%s' %s: ", safe_name(arena, set), safe_name(arena, name), tensor_text(arena, got));
 	if (!d.same_type)

@@ -13,11 +13,11 @@ from typing import NamedTuple, Tuple
 import numpy as np
 
 from .errors import CompileError, Error
-from .model import Model, Port, Symbol
+from .model import Model, Port, Symbol, numpy_dtype
 
 IR_DTYPES = {
     "f32": "float32", "f64": "float64", "i8": "int8", "u8": "uint8", "i16": "int16", "i32": "int32", "i64": "int64",
-    "f16": "float16", "u16": "uint16", "u32": "uint32", "u64": "uint64", "bool": "bool",
+    "f16": "float16", "bf16": "bfloat16", "u16": "uint16", "u32": "uint32", "u64": "uint64", "bool": "bool",
 }  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _parse_port(text):
     name, _, type_text = text.rpartition(": ")
     dtype, dims = re.fullmatch(r"(\w+)(?:\[(.*)\])?", type_text).groups()
     shape = _split_dims(dims or "")
-    return Port(name, np.dtype(IR_DTYPES[dtype]), tuple(int(d) if d.lstrip("-").isdigit() else d for d in shape))
+    return Port(name, numpy_dtype(IR_DTYPES[dtype]), tuple(int(d) if d.lstrip("-").isdigit() else d for d in shape))
 
 
 def _split_dims(text):

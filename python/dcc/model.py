@@ -18,7 +18,7 @@ from .errors import Error
 
 # ONNX TensorProto.DataType of NumPy's types.
 DTYPES = {"float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "float64": 11,
-          "float16": 10, "uint32": 12, "uint64": 13}
+          "float16": 10, "uint32": 12, "uint64": 13, "bfloat16": 16}
 NAMES = {number: name for name, number in DTYPES.items()}
 
 WRONG_DTYPE = 2  # DCC_ERROR_DTYPE
@@ -42,9 +42,21 @@ class Symbol(NamedTuple):
     hi: int
 
 
+def numpy_dtype(name):
+    """NumPy's type; what it lacks is that of the package ml_dtypes."""
+    try:
+        return np.dtype(name)
+    except TypeError:
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise Error(f"{name} needs the package ml_dtypes") from None
+        return np.dtype(getattr(ml_dtypes, name))
+
+
 def _port(info):
     dims = (info.dims[i] if info.dims[i] >= 0 else info.dim_text[i].decode() for i in range(info.rank))
-    return Port(info.name.decode(), np.dtype(NAMES[info.dtype]), tuple(dims))
+    return Port(info.name.decode(), numpy_dtype(NAMES[info.dtype]), tuple(dims))
 
 
 def _symbol(info):
