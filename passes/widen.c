@@ -10,7 +10,8 @@
 static bool computes(const Node *n)
 {
 	bool moves = ops[n->op].cls != ClsEwise || n->op == OpIdentity || n->op == OpCast || n->op == OpWhere;
-	return ops[n->op].takes != TypesAny || !moves;
+	bool reduces = ops[n->op].attrs >> Attr_reduction & 1 && attr_int(n, Attr_reduction); /* scatter */
+	return ops[n->op].takes != TypesAny || !moves || reduces;
 }
 
 bool computes_in_narrow(const Node *n)
