@@ -23,7 +23,7 @@ typedef struct Options {
 	uint64_t seed;
 	double seconds;
 	int threads;
-	Tolerance tol; /* tol.tol: 0: by the type of the output */
+	Tolerance tol; /* tol.tol: -1: by the type of the output */
 	ProgramOptions program;
 } Options;
 
@@ -182,7 +182,7 @@ static void check_options(const Options *o)
 
 static void read_options(Options *o, int argc, char **argv)
 {
-	*o = (Options){.seconds = 2, .threads = 1};
+	*o = (Options){.seconds = 2, .threads = 1, .tol = {.tol = -1}};
 	words = new_arena();
 	parse_arguments(&command, o, argc, argv);
 	o->program.nbind = o->nbind;
@@ -284,7 +284,7 @@ static bool check_output(Arena *arena, const char *set, const char *name, const 
 			 const Tolerance *tol)
 {
 	Tolerance by_type = *tol;
-	if (!by_type.tol)
+	if (by_type.tol < 0)
 		by_type.tol = is_narrow(got->dtype) ? 2 * unit_of(got->dtype) : 2e-5;
 	Difference d = compare_tensors(got, expected, &by_type);
 	bool is_float = dtypes[got->dtype].cls == ClassFloat;
