@@ -97,6 +97,10 @@ void import_linear_attention(Call *c)
 		fatal_at(c->loc, "attribute 'update_rule' = %s is not supported", name);
 	if (kv_heads < 1 || q_heads < 1 || q_heads > DimMax || q_heads % kv_heads)
 		fatal_at(c->loc, "%lld query heads and %lld key heads", (long long)q_heads, (long long)kv_heads);
+	/* Half floats are what is stored: the recurrence and the state of a call are f32. */
+	DType dtype = c->in[0]->type.dtype, wide = dtypes[dtype].bytes < dtypes[F32].bytes ? F32 : dtype;
+	for (int i = 0; i < c->nin; i++)
+		c->in[i] = c->in[i] ? emit_cast(c, c->in[i], wide) : NULL;
 	const Dim *heads = num(c, kv_heads);
 	Tokens t = {.c = c, .q = split(c, 0, heads, num(c, q_heads / kv_heads)), .k = split(c, 1, heads, NULL), .v = split(c, 2, heads, NULL)};
 	t.decay = rules[rule].decays ? split(c, 4, heads, NULL) : NULL;
@@ -116,7 +120,7 @@ void import_linear_attention(Call *c)
 	Node *loop = token_loop(&t, k[1], first, scale == 0 ? 1 / sqrt((double)width) : scale);
 	Value *y = emit_transpose(c, loop->out[1], (const int[]){1, 0, 2, 3, 4});
 	const Dim *const *d = y->type.dims;
-	c->out[0] = emit_reshape(c, y, 3, (const Dim *[]){d[0], d[1], product(c->m, d + 2, 3)});
+	c->out[0] = emit_cast(c, emit_reshape(c, y, 3, (const Dim *[]){d[0], d[1], product(c->m, d + 2, 3)}), dtype);
 	if (c->nout > 1)
-		c->out[1] = loop->out[0];
+		c->out[1] = emit_cast(c, loop->out[0], dtype);
 }

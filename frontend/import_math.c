@@ -61,6 +61,15 @@ void import_div(Call *c)
 	c->out[0] = emit3(c, OpWhere, emit2(c, OpAnd, rounded, negative), above, floor);
 }
 
+/* With the sign of the divisor, for integers: of floats, a quotient that does not fit the mantissa has no exact remainder in
+ * one step. */
+void import_mod(Call *c)
+{
+	if (dtypes[c->in[0]->type.dtype].cls == ClassFloat)
+		fatal_at(c->loc, "not supported: the remainder of floating-point numbers");
+	c->out[0] = emit2(c, OpIMod, c->in[0], c->in[1]);
+}
+
 /* The result has the type of the base; a fractional exponent of an integer base is computed in floating point. */
 void import_pow(Call *c)
 {
