@@ -193,6 +193,20 @@ static bool find_growth(LoopImport *l, Value *const *next)
 	return found;
 }
 
+/* What iterations give is stacked, so it has the same size in each. */
+static void check_stacked(LoopImport *l, const Dim *const *syms, const Value *out, int which)
+{
+	for (int d = 0; d < out->type.rank; d++) {
+		const Dim *dim = out->type.dims[d];
+		bool changes = dim_uses_sym(dim, dim_as_sym(l->counter));
+		for (int i = 0; !changes && i < l->ncarried * MaxRank; i++)
+			changes = syms[i] && dim_uses_sym(dim, dim_as_sym(syms[i]));
+		if (changes)
+			fatal_at(l->c->loc, "not supported: output %d of the body has another size in each iteration: %s", which,
+			         type_text(l->c->m, &out->type));
+	}
+}
+
 static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
 {
 	Call *c = l->c;
@@ -212,6 +226,8 @@ static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
 		set_attr(c->m, n, mk_text(c->m, Attr_count, dim_as_sym(count)->name));
 		define_sym(c->m, n, Attr_count, SymMeasured);
 	}
+	for (int i = from + l->ncarried; i < nout; i++)
+		check_stacked(l, syms, out[i], i);
 	for (int i = from; i < nout; i++)
 		add_yield(c->m, n->body, out[i]);
 	for (int i = 0; i < l->ncarried; i++)

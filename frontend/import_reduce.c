@@ -131,18 +131,29 @@ void import_reduce_mean(Call *c)
 	import_reduce(c, OpMean);
 }
 
+/* Of booleans through u8: the greatest of none is false, the least true. */
+static void reduce_extremum(Call *c, Op op)
+{
+	bool truth = c->in[0]->type.dtype == Bool;
+	if (truth)
+		c->in[0] = emit_cast(c, c->in[0], U8);
+	import_reduce(c, op);
+	if (truth)
+		c->out[0] = emit_cast(c, c->out[0], Bool);
+}
+
 void import_reduce_max(Call *c)
 {
 	if (over_run_time_axes(c, import_reduce_max))
 		return;
-	import_reduce(c, OpReduceMax);
+	reduce_extremum(c, OpReduceMax);
 }
 
 void import_reduce_min(Call *c)
 {
 	if (over_run_time_axes(c, import_reduce_min))
 		return;
-	import_reduce(c, OpReduceMin);
+	reduce_extremum(c, OpReduceMin);
 }
 
 void import_reduce_prod(Call *c)

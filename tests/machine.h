@@ -152,7 +152,7 @@ static void add_program(const Target *t)
 	LExpr *one = lparam(&b, "threads"); /* keeps scalars unknown to LLVM */
 	for (int i = 0; i < ncase; i++) {
 		const Case *c = &cases[i];
-		LArg args[Slots];
+		LArg args[Slots + MaxScalars];
 		int slot = 0, scalar = 0;
 		lstep(&b);
 		for (int p = 0; p < c->fn->nparam; p++) {
