@@ -10,9 +10,12 @@ if [ ! -d "$data" ]; then
 	echo "debian: skipped: no package libonnx-testdata"
 	exit 77
 fi
-least=480 # so many were right when this was written; refusing more of them is a fault
+least=850 # so many were right when this was written; refusing more of them is a fault
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+
+# Recorded by this version of the package with pi = 3.1415; and bfloat16 as the bits of an uint16 tensor.
+excepted='/test_(blackman|hamming|hann)window[a-z_]*$|/test_cast_FLOAT_to_BFLOAT16$'
 
 # Exit status 1 is a refusal or a wrong value; only the runner's verdict of values names FAIL.
 check() {
@@ -21,6 +24,8 @@ check() {
 	status=$?
 	if [ $status = 0 ]; then
 		echo right
+	elif [ $status = 1 ] && [[ $1 =~ $excepted ]]; then
+		echo excepted
 	elif [ $status = 1 ] && [ -n "$out" ] && ! grep -qE '^FAIL|WRONG' <<<"$out"; then
 		echo refused
 	else
@@ -28,7 +33,7 @@ check() {
 	fi
 }
 export -f check
-export build
+export build excepted
 
 printf '%s\n' "$data"/{node,simple,pytorch-*}/*/ | xargs -P 2 -I{} bash -c 'check "${1%/}"' _ {} >"$tmp/all"
 grep '^wrong' "$tmp/all"

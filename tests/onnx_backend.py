@@ -49,15 +49,15 @@ class Recorder(dcc.backend.DccBackend):
 
 class Runner(onnx.backend.test.BackendTest):
     @classmethod
-    def assert_similar_outputs(cls, ref_outputs, outputs, rtol, atol, model_dir=None):
+    def assert_similar_outputs(cls, ref_outputs, outputs, rtol, atol, *model_dir):
         same = super().assert_similar_outputs
         if len(outputs) != len(ref_outputs):
-            same(ref_outputs, outputs, rtol, atol, model_dir)
+            same(ref_outputs, outputs, rtol, atol, *model_dir)
         for ref, out in zip(ref_outputs, outputs):
             largest = 0.0
             if isinstance(ref, np.ndarray) and ref.dtype == np.float32:
                 largest = float(np.abs(ref[np.isfinite(ref)]).max(initial=0))
-            same([ref], [out], rtol, max(atol, largest * 2**-22), model_dir)
+            same([ref], [out], rtol, max(atol, largest * 2**-22), *model_dir)
 
 
 class Result(unittest.TestResult):

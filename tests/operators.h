@@ -85,7 +85,7 @@ static const OperatorRow operator_rows[] = {
 
 	{"f32 u8 i64", "%x: T[a, c, 6]", "T[a, 2*c, 3]", "reshape %x"},
 	{"f32 bool i16", "%x: T[a, 1, c]", "T[a, 3, c]", "expand %x"},
-	{"f32 i64", "%x: T[c]", "T[a, c]", "expand %x"},
+	{"f32 i64", "%x: T[c]", "T[3, c]", "expand %x"},
 	{"f32 f64 u8", "%x: T[a, c]", "T[c, a]", "transpose %x {perm=[1, 0]}"},
 	{"f32 i16", "%x: T[a, 3, c]", "T[c, a, 3]", "transpose %x {perm=[2, 0, 1]}"},
 	{"f32 i64 bool", "%x: T[a + 3, c]", "T[a, c]", "slice %x {starts=[2, 0]}"},

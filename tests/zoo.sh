@@ -11,7 +11,7 @@ if [ ! -d "$zoo" ]; then
 	echo "zoo: skipped: no folder $zoo"
 	exit 77
 fi
-must_refuse=(lightconv-enc-band) may_refuse=(lstm-tagger reformer-lsh)
+must_refuse=(lightconv-enc-band) may_refuse=(reformer-lsh)
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
