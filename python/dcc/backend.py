@@ -3,7 +3,9 @@
     onnx.backend.test.BackendTest(dcc.backend, __name__)
 """
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 from onnx.backend.base import Backend, BackendRep, namedtupledict
 
 from .compiler import check
@@ -79,7 +81,7 @@ def _opset_of(node):
 
 
 def _value_info(name, dtype, shape):
-    return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(dtype), shape)
+    return onnx.helper.make_tensor_value_info(name, onnx.numpy_helper.from_array(np.empty(0, dtype)).data_type, shape)
 
 
 is_compatible = DccBackend.is_compatible
