@@ -265,18 +265,21 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	if (number == SIGABRT && abort_means)
 		leave_with(NULL, abort_means);
 	remove_files();
-	raise(number); /* SA_RESETHAND: the default action, once this returns */
+	signal(number, SIG_DFL);
+	raise(number); /* it is blocked: the default action, once this returns */
 }
 
-/* All that end a process, also by a stack that is full. */
+/* All that end a process, also by a stack that is full.  Not with SA_RESETHAND: a second signal that comes just after the
+ * first, as timeout(1) sends it, would find the default action before the first has blocked it. */
 void diag_catch_signals(void)
 {
 	static const int others[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH, SIGXFSZ};
 	static char stack[1 << 16];
 	sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
 	for (int number = 1; number <= SIGRTMAX; number++) {
-		struct sigaction old, act = {.sa_sigaction = on_signal, .sa_flags = SA_RESETHAND | SA_SIGINFO | SA_ONSTACK};
+		struct sigaction old, act = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 		bool ends = true;
+		sigfillset(&act.sa_mask);
 		for (size_t i = 0; i < sizeof others / sizeof *others; i++)
 			ends &= number != others[i];
 		if (ends && !sigaction(number, NULL, &old) && old.sa_handler == SIG_DFL)
