@@ -19,7 +19,7 @@
 #include "typed_data.h"
 
 enum {
-	MaxNesting = 24, /* graphs inside attributes inside graphs, in messages */
+	MaxNesting = 100, /* graphs inside attributes inside graphs, in messages: what protobuf itself reads */
 	CopyBelow = 1024, /* bytes: smaller tensors are copied, and so aligned and printed inline */
 };
 
