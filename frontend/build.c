@@ -16,10 +16,13 @@ static Type broadcast_part(Op op, const Type *t)
 	return part;
 }
 
-static bool has_unit_dims(Op op, int nin, Value *const *in)
+/* Whether some operand has dims of which only the run says whether they broadcast. */
+static bool has_open_dims(const Module *m, Op op, int nin, Value *const *in)
 {
 	if ((ops[op].cls != ClsEwise && op != OpMatMul) || nin < 2)
 		return false;
+	if (m->broadcast_symbols)
+		return true;
 	for (int i = 0; i < nin; i++) {
 		Type t = in[i] ? broadcast_part(op, &in[i]->type) : (Type){.rank = 0};
 		for (int d = 0; d < t.rank; d++)
@@ -27,6 +30,28 @@ static bool has_unit_dims(Op op, int nin, Value *const *in)
 				return true;
 	}
 	return false;
+}
+
+/* x with the `rank` axes from its first on as wide as the last of `joint`, where only the run says which of them have an extent of 1:
+ * those get the stride 0 then. */
+static Value *meet_symbols(Call *c, Value *x, int rank, const Type *joint)
+{
+	Module *m = c->m;
+	Type wide = x->type;
+	const Dim *strides[MaxRank], *stride = dim_const(m, 1);
+	for (int d = x->type.rank - 1; d >= 0; d--) {
+		const Dim *have = x->type.dims[d], *want = d < rank ? joint->dims[joint->rank - rank + d] : have;
+		strides[d] = stride;
+		stride = dim_mul(m, stride, have);
+		if (!dim_may_broadcast(m, have, want))
+			continue;
+		strides[d] = dim_mul(m, strides[d], dim_differs(m, have, dim_const(m, 1)));
+		wide.dims[d] = want;
+	}
+	if (type_equal(&wide, &x->type))
+		return x;
+	Attr attrs[2] = {mk_dim(Attr_base, dim_const(m, 0)), mk_dims(m, Attr_strides_dim, wide.rank, strides)};
+	return emit(c, OpView, 1, &x, 2, attrs, &wide);
 }
 
 /* One operand to the joint dims: what is 1 for some sizes only is expanded; beside what is 0 for some, others have no elements then. */
@@ -43,10 +68,10 @@ static Value *meet_units(Call *c, Value *x, const Type *part, const Type *joint)
 		if (wide.dims[d] != want && dim_poly_div(c->m, want, wide.dims[d], &q) && dim_is_unit(q))
 			x = emit_range(c, x, d, dim_const(c->m, 0), want, 1);
 	}
-	return x;
+	return meet_symbols(c, x, part->rank, joint);
 }
 
-static bool expand_units(Call *c, Op op, int nin, Value *const *in, Value **wide)
+static bool expand_open(Call *c, Op op, int nin, Value *const *in, Value **wide)
 {
 	Type joint = {.rank = 0};
 	for (int i = 0; i < nin; i++) {
@@ -64,7 +89,7 @@ static bool expand_units(Call *c, Op op, int nin, Value *const *in, Value **wide
 Value *emit(Call *c, Op op, int nin, Value *const *in, int nattr, const Attr *attrs, const Type *given)
 {
 	Value *wide[MaxIn];
-	if (has_unit_dims(op, nin, in) && expand_units(c, op, nin, in, wide))
+	if (has_open_dims(c->m, op, nin, in) && expand_open(c, op, nin, in, wide))
 		in = wide;
 	return build(c->m, c->im->block, NULL, op, c->loc, nin, in, nattr, attrs, given);
 }
@@ -157,6 +182,7 @@ Value *emit_expand(Call *c, Value *x, int rank, const Dim *const *dims)
 	if (!broadcast_types(c->m, &x->type, &want, &out, c->loc))
 		fatal_at(c->loc, "cannot broadcast %s to %s", type_text(c->m, &x->type), type_text(c->m, &want));
 	out.dtype = x->type.dtype;
+	x = meet_symbols(c, x, x->type.rank, &out);
 	return same_dims(&x->type, out.rank, out.dims) ? x : emit(c, OpExpand, 1, &x, 0, NULL, &out);
 }
 
@@ -366,7 +392,7 @@ void require_equal(Call *c, const Dim *a, const Dim *b, const char *what)
 	dim_range(dim_sub(c->m, a, b), &lo, &hi);
 	if (lo > 0 || hi < 0)
 		fatal_at(c->loc, "%s: %s and %s differ", what, dim_text(c->m, a), dim_text(c->m, b));
-	PUSH(c->m->arena, c->m->checks, c->m->ncheck, c->m->capcheck, ((DimCheck){a, b, c->loc}));
+	PUSH(c->m->arena, c->m->checks, c->m->ncheck, c->m->capcheck, ((DimCheck){.a = a, .b = b, .loc = c->loc}));
 }
 
 /* a <= b; in the form that says most to load.c */

@@ -16,6 +16,7 @@ typedef struct LoadOptions {
 	const char *name; /* C identifier of the model; NULL: made from the file name */
 	/* Names of ONNX values, comma separated: only the part of the graph between them is imported.  NULL: the graph's. */
 	const char *inputs, *outputs;
+	bool broadcast_symbols; /* dims that are not proved equal may be 1 at run time, and broadcast then */
 	int ncustom;
 	const char *const *custom; /* operators that the application computes: --custom-op, see custom.c */
 } LoadOptions;

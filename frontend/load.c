@@ -235,6 +235,7 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 		free_module(l->module);
 		l->module = NULL;
 		Module *m = l->module = new_module(name, path);
+		m->broadcast_symbols = opt->broadcast_symbols;
 		m->model_hash = hash;
 		file->external = NULL;
 		file->bytes = map_file(m->arena, path, &file->size); /* constants point into it */

@@ -326,7 +326,13 @@ typedef struct Func {
 typedef struct DimCheck {
 	const Dim *a, *b; /* a == b */
 	const Loc *loc;
+	bool broadcast; /* ONNX lets one of them be 1: broadcast_symbols would */
 } DimCheck;
+
+/* The extent of two axes that broadcast by the sizes of the run. */
+typedef struct JointDim {
+	const Dim *a, *b, *joint;
+} JointDim;
 
 typedef struct DimTable DimTable;
 struct LModule;
@@ -347,6 +353,9 @@ struct Module {
 	DimCheck *checks;
 	Func *main;
 	struct LModule *loops; /* loop IR, once lowered */
+	bool broadcast_symbols; /* two dims that are not proved equal: either may be 1 at run time; else they are taken as equal, and checked */
+	int njoint, capjoint;
+	JointDim *joints; /* of broadcast_symbols */
 	struct NameSet *const_names, *param_names;
 	uint64_t model_hash; /* of the ONNX file's bytes, 0 for text */
 };
@@ -460,6 +469,8 @@ void infer_known(Module *, Node *);
  * alone: an extent that is 1 for some sizes only has to be expanded first. */
 bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, const Loc *);
 bool dim_is_unit(const Dim *); /* 0, or 1 for some sizes only */
+bool dim_may_broadcast(const Module *, const Dim *d, const Dim *to); /* only the run decides whether d is `to`, or 1 */
+const Dim *dim_differs(Module *, const Dim *a, const Dim *b); /* 1 if they do, else 0 */
 /* inside.c: NULL where it is proved that base + sum of index * stride, for all indices below the n extents (at most MaxViewAxes), is
  * one of numel elements; else a dim that must be 0 for that. */
 enum { MaxViewAxes = 16 };

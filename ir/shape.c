@@ -17,17 +17,21 @@ static const Type *type_in(const Node *n, int i)
 	return i < n->nin && n->in[i] ? &n->in[i]->type : NULL;
 }
 
-static void add_check(Module *m, const Dim *a, const Dim *b, const Loc *loc)
+static void add_check_of(Module *m, DimCheck check)
 {
-	if (a == b)
+	if (check.a == check.b)
 		return;
 	for (int i = 0; i < m->ncheck; i++) {
 		const DimCheck *c = &m->checks[i];
-		if ((c->a == a && c->b == b) || (c->a == b && c->b == a))
+		if ((c->a == check.a && c->b == check.b) || (c->a == check.b && c->b == check.a))
 			return;
 	}
-	DimCheck check = {a, b, loc};
 	PUSH(m->arena, m->checks, m->ncheck, m->capcheck, check);
+}
+
+static void add_check(Module *m, const Dim *a, const Dim *b, const Loc *loc)
+{
+	add_check_of(m, (DimCheck){a, b, loc, false});
 }
 
 static bool provably_differ(Module *m, const Dim *a, const Dim *b)
@@ -43,13 +47,18 @@ static bool provably_differ(Module *m, const Dim *a, const Dim *b)
 	return lo > 0 || hi < 0;
 }
 
+static const Dim *simpler_of(const Dim *a, const Dim *b)
+{
+	return dim_is_const(b, NULL) || dim_size(b) < dim_size(a) ? b : a;
+}
+
 /* Two dims that must be equal become one, the simpler: a constant if one of them is. */
 static bool merge_dims(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
 {
 	if (provably_differ(m, a, b))
 		return false;
 	add_check(m, a, b, loc);
-	*out = dim_is_const(b, NULL) || dim_size(b) < dim_size(a) ? b : a;
+	*out = simpler_of(a, b);
 	return true;
 }
 
@@ -92,8 +101,12 @@ static bool broadcast_dim(Module *m, const Dim *a, const Dim *b, const Dim **out
 		*out = b;
 	else if (dim_equals(b, 1))
 		*out = a;
-	else
-		return merge_dims(m, a, b, out, loc);
+	else if (provably_differ(m, a, b))
+		return false;
+	else {
+		add_check_of(m, (DimCheck){a, b, loc, true});
+		*out = simpler_of(a, b);
+	}
 	return true;
 }
 
@@ -151,6 +164,47 @@ static bool join_types(Module *m, const Type *a, const Type *b, Type *out, const
 	return true;
 }
 
+bool dim_may_broadcast(const Module *m, const Dim *d, const Dim *to)
+{
+	int64_t lo, hi;
+	dim_range(d, &lo, &hi);
+	return m->broadcast_symbols && d != to && lo <= 1 && hi > 1;
+}
+
+const Dim *dim_differs(Module *m, const Dim *a, const Dim *b)
+{
+	return dim_min(m, dim_max(m, dim_sub(m, a, b), dim_sub(m, b, a)), dim_const(m, 1));
+}
+
+/* Whether d has gone into `joint`, so that it is equal to it or 1. */
+static bool is_part_of(const Module *m, const Dim *d, const Dim *joint)
+{
+	for (int i = 0; i < m->njoint; i++)
+		if (m->joints[i].joint == joint && (is_part_of(m, d, m->joints[i].a) || is_part_of(m, d, m->joints[i].b)))
+			return true;
+	return d == joint;
+}
+
+/* Two extents of which one or either may be 1: their larger, or nothing beside nothing. */
+static bool broadcast_symbols(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+{
+	if (is_part_of(m, a, b) || is_part_of(m, b, a)) {
+		*out = is_part_of(m, a, b) ? b : a;
+		return true;
+	}
+	const Dim *one = dim_const(m, 1), *wrong = dim_differs(m, a, b);
+	bool a_may = dim_may_broadcast(m, a, b), b_may = dim_may_broadcast(m, b, a);
+	if (a_may)
+		wrong = dim_mul(m, wrong, dim_differs(m, a, one));
+	if (b_may)
+		wrong = dim_mul(m, wrong, dim_differs(m, b, one));
+	add_check(m, wrong, dim_const(m, 0), loc);
+	*out = !b_may ? b : !a_may ? a : dim_mul(m, dim_max(m, a, b), dim_min(m, dim_min(m, a, b), one));
+	JointDim joint = {a, b, *out};
+	PUSH(m->arena, m->joints, m->njoint, m->capjoint, joint);
+	return true;
+}
+
 /* By range: what is at most 1 broadcasts. */
 static bool broadcast_by_range(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
 {
@@ -161,6 +215,8 @@ static bool broadcast_by_range(Module *m, const Dim *a, const Dim *b, const Dim 
 		return broadcast_unit(m, a, b, out, loc);
 	if (dim_is_unit(b) && !dim_equals(a, 1))
 		return broadcast_unit(m, b, a, out, loc);
+	if (!dim_equals(a, 1) && !dim_equals(b, 1) && (dim_may_broadcast(m, a, b) || dim_may_broadcast(m, b, a)))
+		return broadcast_symbols(m, a, b, out, loc);
 	return broadcast_dim(m, a, b, out, loc);
 }
 

@@ -6,7 +6,7 @@
 Every case is made from the installed onnx package, compiled and run by BUILD/dcc-run, and its outputs are compared here.
 FORM says how a case is put to the compiler (default: all three):
     plain     as it is
-    symbolic  all input dims symbolic, one symbol for each extent; shapes stated elsewhere are removed.  Lengths of
+    symbolic  all input dims symbolic, one symbol for each extent, with --broadcast-symbols; shapes stated elsewhere are removed.  Lengths of
               one-dimensional inputs that decide a rank stay
     bound     inputs whose values decide shapes are constants; only the cases that have such inputs
 Prints passed, wrong, refused (exit 1 with a message before anything ran), crashed and late (no end within 60 s) by class,
@@ -311,12 +311,14 @@ def last_line(text):
     return lines[-1][:300] if lines else ""
 
 
-def run_case(build, case, isa, folder):
+def run_case(build, case, form, isa, folder):
     """(result, reason)"""
     write(os.path.join(folder, "model.onnx"), case.model)
     for i, value in enumerate(case.inputs):
         write(os.path.join(folder, f"input_{i}.pb"), value)
     command = [os.path.join(build, "dcc-run"), "model.onnx", "--save", "out"] + (["--isa", isa] if isa else [])
+    if form == "symbolic":
+        command.append("--broadcast-symbols")
     if case.inputs:
         command += ["--inputs", "."]
     try:
@@ -359,7 +361,7 @@ def run_share(build, forms, isa, classes, pattern, share, shares):
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 os.mkdir(os.path.join(folder, "out"))
-                rows.append((form, cls, case.name, *run_case(build, put, isa, folder)))
+                rows.append((form, cls, case.name, *run_case(build, put, form, isa, folder)))
     return rows
 
 

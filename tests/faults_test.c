@@ -1,7 +1,7 @@
 /* faults_test.c - small models that once went wrong, with the values that are right.
  *
  * A model is IR text or the statements of an ONNX graph:
- *   opset 23 (else 18) | in NAME TYPE DIMS | out NAME | ints NAME 1,2 | int NAME 1 | real NAME 0.5 | zeros NAME DIMS
+ *   opset 23 (else 18) | broadcast (with --broadcast-symbols) | in NAME TYPE DIMS | out NAME | ints NAME 1,2 | int NAME 1 | real NAME 0.5 | zeros NAME DIMS
  *   | OPERATOR INPUTS OUTPUTS [NAME=INTEGER...]
  * The evaluator, the interpreter of loop IR and the code of every target must give what a run says: "INPUTS -> OUTPUTS" with
  * tensors as in IR text, or "INPUTS -> refused" for the status DCC_ERROR_SHAPE.
@@ -11,7 +11,7 @@
 #include "onnx_build.h"
 #include "schedule.h"
 
-enum { MaxRuns = 3 };
+enum { MaxRuns = 7 };
 
 typedef struct Fault {
 	const char *name, *model, *runs[MaxRuns];
@@ -82,6 +82,36 @@ static const Fault faults[] = {
 	{"reshape_zero_at_run_time", "in x f32 2,t,t; ints one 1; ints two 2; Shape x s; Gather s,one T; Mul T,two d; Concat d,T r axis=0; "
 	                             "Reshape x,r y; out y",
 	 {"f32[2, 0, 0] = [] -> f32[2, 0] = []", "f32[2, 1, 1] = [3, 4] -> f32[2, 1] = [3, 4]"}},
+	/* sizes that differ, of which one is 1 at run time */
+	{"symbols_equal", "in x f32 a; in y f32 b; Add x,y z; out z",
+	 {"f32[2] = [1, 2]; f32[2] = [10, 20] -> f32[2] = [11, 22]", "f32[2] = [1, 2]; f32[1] = [10] -> refused"}},
+	{"broadcast_add", "broadcast; in x f32 a,b; in y f32 c,d; Add x,y z; out z",
+	 {"f32[1, 2] = [1, 2]; f32[1, 2] = [10, 20] -> f32[1, 2] = [11, 22]",
+	  "f32[1, 2] = [1, 2]; f32[3, 1] = [10, 20, 30] -> f32[3, 2] = [11, 12, 21, 22, 31, 32]",
+	  "f32[2, 1] = [1, 2]; f32[2, 3] = [10, 20, 30, 40, 50, 60] -> f32[2, 3] = [11, 21, 31, 42, 52, 62]",
+	  "f32[1, 1] = [1]; f32[2, 3] = [10, 20, 30, 40, 50, 60] -> f32[2, 3] = [11, 21, 31, 41, 51, 61]",
+	  "f32[0, 2] = []; f32[1, 1] = [10] -> f32[0, 2] = []",
+	  "f32[0, 2] = []; f32[2, 1] = [10, 20] -> refused", "f32[1, 2] = [1, 2]; f32[1, 3] = [1, 2, 3] -> refused"}},
+	{"broadcast_again", "broadcast; in x f32 a; in y f32 b; Add x,y s; Mul s,x p; Sub y,p d; Sub d,s z; ReduceSum z r; out z; out r",
+	 {"f32[1] = [2]; f32[3] = [1, 2, 3] -> f32[3] = [-8, -10, -12]; f32[1] = [-30]",
+	  "f32[3] = [1, 2, 3]; f32[1] = [2] -> f32[3] = [-4, -10, -18]; f32[1] = [-32]",
+	  "f32[2] = [1, 2]; f32[2] = [3, 4] -> f32[2] = [-5, -14]; f32[1] = [-19]",
+	  "f32[1] = [2]; f32[0] = [] -> f32[0] = []; f32[1] = [0]", "f32[2] = [1, 2]; f32[0] = [] -> refused"}},
+	{"broadcast_three", "broadcast; in c bool a; in x f32 b; in y f32 d,1; Where c,x,y z; out z",
+	 {"bool[2] = [1, 0]; f32[1] = [5]; f32[2, 1] = [8, 9] -> f32[2, 2] = [5, 8, 5, 9]",
+	  "bool[1] = [1]; f32[3] = [5, 6, 7]; f32[1, 1] = [8] -> f32[1, 3] = [5, 6, 7]",
+	  "bool[2] = [1, 0]; f32[3] = [5, 6, 7]; f32[1, 1] = [8] -> refused"}},
+	{"broadcast_constant", "broadcast; in x f32 n; ints k 1,2,3; Cast k f to=1; Mul x,f z; out z",
+	 {"f32[1] = [2] -> f32[3] = [2, 4, 6]", "f32[3] = [2, 3, 4] -> f32[3] = [2, 6, 12]", "f32[2] = [2, 3] -> refused"}},
+	{"broadcast_matmul", "broadcast; in x f32 a,2,k; in y f32 b,k,1; MatMul x,y z; out z",
+	 {"f32[1, 2, 1] = [1, 2]; f32[2, 1, 1] = [3, 4] -> f32[2, 2, 1] = [3, 6, 4, 8]",
+	  "f32[2, 2, 1] = [1, 2, 3, 4]; f32[1, 1, 1] = [5] -> f32[2, 2, 1] = [5, 10, 15, 20]",
+	  "f32[2, 2, 1] = [1, 2, 3, 4]; f32[2, 1, 1] = [3, 4] -> f32[2, 2, 1] = [3, 6, 12, 16]",
+	  "f32[2, 2, 1] = [1, 2, 3, 4]; f32[3, 1, 1] = [3, 4, 5] -> refused"}},
+	{"broadcast_expand", "broadcast; in x f32 a,b; in y f32 c; Shape y s; Expand x,s z; out z",
+	 {"f32[2, 1] = [1, 2]; f32[3] = [0, 0, 0] -> f32[2, 3] = [1, 1, 1, 2, 2, 2]",
+	  "f32[1, 2] = [1, 2]; f32[1] = [0] -> f32[1, 2] = [1, 2]", "f32[1, 1] = [1]; f32[0] = [] -> f32[1, 0] = []",
+	  "f32[1, 2] = [1, 2]; f32[3] = [0, 0, 0] -> refused"}},
 	/* views and slices that leave their operand */
 	{"oob", SYM_N "func @main(%x: f32[n, 4]) -> (y: f32[n, 4]) {\n  %y: f32[n, 4] = slice %x {starts=[5, 0]}\n  return %y\n}",
 	 {"f32[1, 4] = [1, 2, 3, 4] -> refused", "f32[0, 4] = [] -> f32[0, 4] = []"}},
@@ -181,6 +211,8 @@ static void add_statement(Builder *b, char *text)
 	DType type;
 	if (!strcmp(word[0], "in") && find_dtype(word[2], &type)) {
 		add_input(b, word[1], dtypes[type].onnx, word[3]);
+	} else if (!strcmp(word[0], "broadcast")) {
+		; /* load() has seen it */
 	} else if (!strcmp(word[0], "opset")) {
 		b->model.opset_import[0]->version = atoi(word[1]);
 	} else if (!strcmp(word[0], "out")) {
@@ -227,7 +259,7 @@ static void write_model(const Fault *fault)
 static Module *load(const Fault *fault)
 {
 	char *said;
-	Module *m = try_load_model(path, &(LoadOptions){.name = "fault"}, &said);
+	Module *m = try_load_model(path, &(LoadOptions){.name = "fault", .broadcast_symbols = !strncmp(fault->model, "broadcast;", 10)}, &said);
 	if (!m)
 		fprintf(stderr, "%s: %s\n", fault->name, said ? said : "");
 	CHECK(m != NULL);

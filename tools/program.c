@@ -140,7 +140,7 @@ static void describe_module(Arena *arena, Program *p, Module *m)
 static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, const Loc *loc)
 {
 	const Target *target = choose_target(opt, loc);
-	LoadOptions load = {.nbind = opt->nbind, .bind = opt->bind, .ncustom = opt->ncustom, .custom = opt->custom};
+	LoadOptions load = {.nbind = opt->nbind, .bind = opt->bind, .broadcast_symbols = opt->broadcast_symbols, .ncustom = opt->ncustom, .custom = opt->custom};
 	p->compile_s = now_s();
 	Module *m = load_model(p->path, &load);
 	if (opt->how == HowCode) {

@@ -16,6 +16,7 @@ typedef struct ProgramOptions {
 	const DimBinding *bind; /* -D */
 	int ncustom, nload;
 	const char *const *custom; /* --custom-op */
+	bool broadcast_symbols; /* --broadcast-symbols */
 	const char *const *load; /* shared objects whose functions the model may call */
 } ProgramOptions;
 

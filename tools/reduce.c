@@ -391,7 +391,7 @@ static void rebuild_checks(Rebuild *rb)
 	int built = m->ncheck;
 	for (int i = 0; i < rb->from->ncheck; i++) {
 		const DimCheck *c = &rb->from->checks[i];
-		DimCheck copy = {map_dim(rb, c->a), map_dim(rb, c->b), map_loc(rb, c->loc)};
+		DimCheck copy = {map_dim(rb, c->a), map_dim(rb, c->b), map_loc(rb, c->loc), c->broadcast};
 		bool given = copy.a == copy.b || in_plan(rb, DropCheck, i);
 		for (int k = 0; k < built; k++)
 			given |= m->checks[k].a == copy.a && m->checks[k].b == copy.b;
