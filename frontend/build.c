@@ -341,12 +341,30 @@ void ask_values(Call *c, const Value *v)
 		longjmp(*c->im->again, 1);
 }
 
+/* v must hold one element; if symbols say otherwise, imports again with 1 in their place. */
+static void ask_single(Call *c, const Value *v)
+{
+	Names *units = &c->im->file->units;
+	bool found = false;
+	for (int d = 0; d < v->type.rank; d++) {
+		const Sym *s = dim_as_sym(v->type.dims[d]);
+		if (!s || s->kind != SymInput || get_name(units, s->name))
+			continue;
+		put_name(units, arena_strdup(c->im->scratch, s->name), c->im->file);
+		found = true;
+	}
+	if (found)
+		longjmp(*c->im->again, 1);
+}
+
 int need_dims(Call *c, int input, const char *what, const Dim **dims, int max)
 {
 	int n;
 	if (input >= c->nin || !c->in[input])
 		fatal_at(c->loc, "input '%s' is missing", what);
 	const Dim *const *known = known_dims(c, c->in[input], &n);
+	if (!known && max == 1)
+		ask_single(c, c->in[input]);
 	if (!known)
 		ask_values(c, c->in[input]);
 	if (!known)

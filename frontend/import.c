@@ -145,6 +145,11 @@ static const Dim *bound_symbol(Import *im, const char *raw, const char *name)
 			fatal_at(&(Loc){.file = im->file->path},
 			         "no value of dimension '%s' fits all operations of the model", raw);
 	}
+	if (get_name(&im->file->units, name)) {
+		if (lo > 1 || hi < 1)
+			fatal_at(&(Loc){.file = im->file->path}, "dimension '%s' must be 1 for the operations of the model", raw);
+		lo = hi = 1;
+	}
 	if (lo == hi)
 		return dim_const(im->m, lo);
 	const Dim *d = dim_sym(im->m, name);

@@ -188,6 +188,25 @@ void import_nonzero(Call *c)
 	c->out[0] = x->rank == 1 ? rows[0] : emit(c, OpConcat, x->rank, rows, 1, &a, NULL);
 }
 
+/* Sorted also where `sorted` is 0: then any order will do. */
+void import_top_k(Call *c)
+{
+	Value *x = c->in[0];
+	Type t = {.dtype = I64, .rank = x->type.rank};
+	int axis = norm_axis(c, onnx_int(c, "axis", -1), t.rank);
+	for (int i = 0; i < t.rank; i++)
+		t.dims[i] = x->type.dims[i];
+	if (c->nin > 1 && need_dims(c, 1, "k", &t.dims[axis], 1) != 1)
+		fatal_at(c->loc, "input 'k' has no element");
+	if (c->nin == 1 && !has_attr(c, "k"))
+		fatal_at(c->loc, "attribute 'k' is missing");
+	if (c->nin == 1)
+		t.dims[axis] = num(c, onnx_int(c, "k", 0));
+	Attr a[] = {mk_int(Attr_axis, axis), mk_int(Attr_largest, onnx_int(c, "largest", 1) != 0)};
+	c->out[1] = emit(c, OpTopK, 1, &x, 2, a, &t);
+	c->out[0] = emit(c, OpGatherElem, 2, (Value *[]){x, c->out[1]}, 1, a, NULL);
+}
+
 /* Element (i, j) stays for j - i >= k (upper) or <= k. */
 void import_trilu(Call *c)
 {

@@ -227,7 +227,7 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 	enum { MaxRounds = 5 };
 	const char *name = opt->name ? opt->name : name_of_path(l->scratch, path);
 	OnnxFile *file = read_onnx(l->scratch, path, bytes, size);
-	file->found_types.arena = file->values.arena = l->scratch;
+	file->found_types.arena = file->values.arena = file->units.arena = l->scratch;
 	uint64_t hash = hash_file(bytes, size);
 	Demand *demands = NULL;
 	int n = 0;
@@ -242,9 +242,9 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 		if (!file->bytes || file->size != size)
 			fatal_at(&(Loc){.file = path}, "%s",
 			         file->bytes ? "the file changes while it is read" : strerror(errno));
-		uint64_t values = file->values.table.count;
+		uint64_t found = file->values.table.count + file->units.table.count;
 		bool again = import_model(m, file, l->scratch, opt, n, demands);
-		round -= file->values.table.count > values; /* there are only so many inputs */
+		round -= file->values.table.count + file->units.table.count > found; /* there are only so many inputs */
 		if (!again && !learn_demands(l->scratch, m, &demands, &n))
 			break;
 	}

@@ -25,6 +25,7 @@ typedef struct OnnxFile {
 	bool sparse; /* has sparse initializers */
 	External *external; /* files of external data that are mapped so far */
 	Names values; /* inputs whose elements are symbols, since shapes depend on them */
+	Names units; /* symbols that are 1, since operators take one element of a tensor with such a dim */
 	Names found_types; /* OnnxValueInfo of values whose type the file does not state; see cut.c */
 } OnnxFile;
 

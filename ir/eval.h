@@ -1,4 +1,5 @@
-/* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c),
+/* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c,
+ * eval_sort.c),
  * and what those share. */
 #ifndef DCC_EVAL_H
 #define DCC_EVAL_H
@@ -71,5 +72,7 @@ EvalFn eval_linear, eval_matmul, eval_conv, eval_winconv, eval_pool, eval_attent
 /* eval_move.c */
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
 	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;
+/* eval_sort.c */
+EvalFn eval_top_k;
 
 #endif

@@ -950,6 +950,22 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+/* The result says how many. */
+const char *shape_given_top_k(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0);
+	int axis = 0;
+	TRY(shape_given(m, n, out));
+	TRY(need_axis(m, n, x, &axis));
+	TRY(need_rank(m, out, x->rank, "the result"));
+	if (out->dtype != I64)
+		FAIL("the result has type %s, expected i64", dtypes[out->dtype].text);
+	for (int i = 0; i < x->rank; i++)
+		if (i != axis)
+			TRY(need_equal(m, n, x->dims[i], out->dims[i], "dims of operand and result"));
+	return need_nonneg(m, n, dim_sub(m, x->dims[axis], out->dims[axis]), "extent of x less that of the result");
+}
+
 /* Taps outside of x do not count, so the extents are whatever the result says. */
 const char *shape_given_pool(Module *m, const Node *n, Type *out)
 {

@@ -220,6 +220,20 @@ Access kaccess(Kernel *k, Value *v)
 	return a;
 }
 
+Access written_access(Kernel *k, const Type *t, Value *home)
+{
+	Module *m = k->l->m;
+	Access y = {.buf = kbuf(k, home, true), .base = dim_const(m, 0), .rank = t->rank, .dtype = t->dtype};
+	const Dim *stride = dim_const(m, 1);
+
+	for (int d = t->rank - 1; d >= 0; d--) {
+		y.stride[d] = stride;
+		y.extent[d] = t->dims[d];
+		stride = dim_mul(m, stride, t->dims[d]);
+	}
+	return y;
+}
+
 Access broadcast_access(Module *m, const Access *a, int rank)
 {
 	Access r = {.buf = a->buf, .base = a->base, .rank = rank, .dtype = a->dtype};

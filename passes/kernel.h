@@ -133,6 +133,8 @@ LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins 
 LExpr *kworker(Kernel *);
 LExpr *kthreads(Kernel *);
 Access kaccess(Kernel *, Value *);
+/* A value of that type that lies in its home in row-major order, to be read and written there. */
+Access written_access(Kernel *, const Type *, Value *home);
 const Dim *dims_product(Module *, const Dim *const *extent, int n);
 /* Element offset of index idx[0..rank) (NULL counts as 0). */
 LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);

@@ -139,21 +139,6 @@ static void lower_take_nd(Lower *l, Node *n, Value *home)
 
 /* ---- scatters ---------------------------------------------------------------------------------------------------------------------- */
 
-/* Access to a value that lies in its home in row-major order, to be read and written there. */
-static Access written_access(Kernel *k, const Type *t, Value *home)
-{
-	Module *m = k->l->m;
-	Access y = {.buf = kbuf(k, home, true), .base = dim_const(m, 0), .rank = t->rank, .dtype = t->dtype};
-	const Dim *stride = dim_const(m, 1);
-
-	for (int d = t->rank - 1; d >= 0; d--) {
-		y.stride[d] = stride;
-		y.extent[d] = t->dims[d];
-		stride = dim_mul(m, stride, t->dims[d]);
-	}
-	return y;
-}
-
 static LExpr *combined(LB *b, const Node *n, LExpr *old, LExpr *update)
 {
 	static const LOp how[] = {[ReduceAdd] = LAdd, [ReduceMul] = LMul, [ReduceLeast] = LMin, [ReduceMost] = LMax};
@@ -250,6 +235,7 @@ void lower_index(Lower *l, Node *n, Value *home)
 	case OpGather: lower_take(l, n, home); return;
 	case OpGatherElem: lower_take_elements(l, n, home); return;
 	case OpGatherND: lower_take_nd(l, n, home); return;
+	case OpTopK: lower_top_k(l, n, home); return;
 	case OpScatterElem:
 		lower_copy(l, n->in[0], home);
 		lower_put_elements(l, n, home);

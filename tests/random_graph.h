@@ -989,6 +989,21 @@ static Val step_gather_nd(Gen *g)
 	return moved(g, x, emit(g, OpGatherND, 2, (Value *[]){x.v, idx.v}, 1, &a, NULL));
 }
 
+/* Of exact elements: rounding would change the order. */
+static Val step_top_k(Gen *g)
+{
+	Val x = pick_value(g, pick_dtype(g), 1, 3);
+	need(g, x.exact && x.v->type.dtype != Bool);
+	int axis = pick(g, x.v->type.rank);
+	const Dim *n = x.v->type.dims[axis];
+	Type t = x.v->type;
+	t.dtype = I64;
+	if (once(g, 2))
+		t.dims[axis] = dim_min(g->m, n, num(g, pick(g, 5)));
+	Attr a[] = {mk_int(Attr_axis, axis), mk_int(Attr_largest, once(g, 2))};
+	return finish(g, emit(g, OpTopK, 1, &x.v, 2, a, &t), (double)run_size(g, n), 0, true);
+}
+
 /* Windows by indices i + k, as exporters write unfold. */
 static Val step_unfold(Gen *g)
 {
@@ -1238,7 +1253,7 @@ static Step *const steps[] = {
 	step_where, step_int, step_cast, step_iota, step_dims, step_reduce, step_cumsum, step_softmax, step_norm, step_linear,
 	step_matmul, step_conv, step_winconv, step_glu, step_attention, step_reshape, step_reshape, step_transpose,
 	step_transpose, step_slice, step_slice, step_expand, step_concat, step_pad, step_view, step_gather,
-	step_gather_elements, step_gather_nd, step_unfold, idiom_gelu, idiom_sigmoid, idiom_norm, idiom_glu,
+	step_gather_elements, step_gather_nd, step_top_k, step_unfold, idiom_gelu, idiom_sigmoid, idiom_norm, idiom_glu,
 	idiom_attention, idiom_attention, idiom_taps, idiom_taps, idiom_block, idiom_there_and_back};
 
 static Step *const idioms[] = {step_linear,     step_conv,  idiom_gelu, idiom_norm,  idiom_glu,           idiom_attention,

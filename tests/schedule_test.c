@@ -724,6 +724,31 @@ static void make_gathers(Family *f)
 	add_row(f, "f32[7, 5, a]", "scatter_nd %z, %i3n, %n {reduction=mul}");
 }
 
+/* Many equal elements (i, j), NaN and infinities; a view; one, some and all elements of a line; lines of which none is wanted. */
+static void make_top_k(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[a, c]");
+	param(f, "s: f64[a, 3, c]");
+	param(f, "i3: i64[a, c]");
+	param(f, "u4: u8[c, a]");
+	param(f, "n: u64[c]");
+	add_row(f, "i64[a, c]", "top_k %x {axis=1}");
+	add_row(f, "i64[a, c]", "top_k %x {axis=0, largest=0}");
+	add_row(f, "i64[a, min(c, 1)]", "top_k %x {axis=1}");
+	add_row(f, "i64[a, c/2]", "top_k %x {axis=1, largest=0}");
+	add_row(f, "i64[a, 3, c]", "top_k %s {axis=2}");
+	add_row(f, "i64[a, 2, c]", "top_k %s {axis=1, largest=0}");
+	add_row(f, "i64[a, 0, c]", "top_k %s {axis=1}");
+	add_row(f, "i64[a, c]", "top_k %i3 {axis=1}");
+	add_row(f, "i64[a, min(c, 7)]", "top_k %i3 {axis=1, largest=0}");
+	line(f, "%%ut: u8[a, c] = transpose %%u4 {perm=[1, 0]}");
+	add_row(f, "i64[a, c]", "top_k %ut {axis=1}");
+	add_row(f, "i64[a/2, c]", "top_k %ut {axis=0}");
+	add_row(f, "i64[c]", "top_k %n");
+}
+
 /* Indices outside of the tensor: an error, and nothing is read for them. */
 static void check_bad_indices(void)
 {
@@ -890,6 +915,7 @@ static const struct {
 	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}, {"a=3 c=17", "a=1 c=16"}},
 	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
+	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
