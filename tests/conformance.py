@@ -384,7 +384,7 @@ def main():
     parser.add_argument("--class", dest="classes", action="append", choices=CLASSES)
     parser.add_argument("-j", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("-v", action="store_true", help="reasons of refusals")
-    o = parser.parse_args()
+    o = parser.parse_intermixed_args()
 
     build, forms = os.path.abspath(o.build), o.form or FORMS
     with concurrent.futures.ProcessPoolExecutor(o.j) as pool:
