@@ -133,7 +133,7 @@ void import_attention(Call *c)
 	Value *mask = operand(c, InMask) ? lengthen_mask(c, c->in[InMask], keys) : NULL;
 	in[InMask] = join_masks(c, mask, sees);
 	bool masked = in[InMask] != NULL; /* a row that sees no key gives 0, as ONNX defines */
-	Attr attrs[4] = {mk_float(Attr_scale, scale), mk_int(Attr_causal, causal && !sees), mk_int(Attr_zero_masked, masked),
+	Attr attrs[4] = {mk_float(Attr_scale, scale), mk_int(Attr_right, causal && !sees ? 0 : -1), mk_int(Attr_zero_masked, masked),
 	                 mk_float(Attr_softcap, cap)};
 	c->out[OutY] = join_heads(c, emit(c, OpAttention, masked ? 4 : 3, in, 4, attrs, NULL));
 }

@@ -169,7 +169,7 @@ static Value *attend(Call *c, Value **in)
 	if (!dim_is_const(d[3], &width) && !has_attr(c, "scale"))
 		fatal_at(c->loc, "not supported: a symbolic head width without the attribute 'scale'");
 	double scale = onnx_float(c, "scale", 0);
-	Attr attrs[2] = {mk_float(Attr_scale, scale != 0 ? scale : 1 / sqrt((double)width)), mk_int(Attr_causal, onnx_int(c, "unidirectional", 0))};
+	Attr attrs[2] = {mk_float(Attr_scale, scale != 0 ? scale : 1 / sqrt((double)width)), mk_int(Attr_right, onnx_int(c, "unidirectional", 0) ? 0 : -1)};
 	Value *y = emit(c, OpAttention, in[3] ? 4 : 3, in, 2, attrs, NULL);
 	const Dim *const *r = y->type.dims;
 	return emit_reshape(c, y, 3, (const Dim *[]){r[0], r[1], dim_mul(c->m, r[2], r[3])});

@@ -384,6 +384,15 @@ static bool all_masked(const double *scores, int64_t keys)
 	return true;
 }
 
+/* The keys of a row of scores outside of the window around key `at`. */
+static void hide_keys(const Node *n, double *scores, int64_t keys, int64_t at)
+{
+	int64_t left = attr_int(n, Attr_left), right = attr_int(n, Attr_right);
+	for (int64_t s = 0; s < keys; s++)
+		if ((left >= 0 && s < at - left) || (right >= 0 && s > at + right))
+			scores[s] = -INFINITY;
+}
+
 /* Softmax of a row of scores.  A NaN, or no key at all, makes the whole row NaN, unless the attributes ask for zeros. */
 static void finish_scores(const Node *n, double *scores, int64_t keys)
 {
@@ -400,7 +409,6 @@ const char *eval_attention(EvalNode *e)
 	const Tensor *q = e->in[0], *k = e->in[1], *v = e->in[2], *mask = operand(e, 3);
 	int64_t batch = q->dims[0], rows = q->dims[1], heads = q->dims[2], width = q->dims[3];
 	int64_t keys = k->dims[1], kv_heads = k->dims[2], out_width = v->dims[3];
-	bool causal = attr_int(e->n, Attr_causal);
 	double scale = attr_float(e->n, Attr_scale), softcap = attr_float(e->n, Attr_softcap);
 	Tensor space = {.rank = 4, .dims = {batch, heads, rows, keys}};
 	Walk w;
@@ -425,8 +433,7 @@ const char *eval_attention(EvalNode *e)
 		if (mask)
 			add_mask(scores, keys, mask, attr_float(e->n, Attr_fill), ms,
 			         b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2], w.stride[0][3]);
-		for (int64_t s = keys; causal && s > 0 && s > t + (keys - rows) + 1; s--)
-			scores[s - 1] = -INFINITY;
+		hide_keys(e->n, scores, keys, t + (keys - rows));
 		finish_scores(e->n, scores, keys);
 		memset(y, 0, out_width * sizeof *y);
 		for (int64_t s = 0; s < keys; s++)

@@ -595,6 +595,11 @@ const char *shape_attention(Module *m, const Node *n, Type *out)
 	TRY(check_mask(m, n, q, k));
 	if (attr_float(n, Attr_softcap) < 0)
 		FAIL("softcap is negative: %g", attr_float(n, Attr_softcap));
+	for (int side = 0; side < 2; side++) {
+		int64_t bound = attr_int(n, side ? Attr_right : Attr_left);
+		if (bound < -1 || bound > DimMax)
+			FAIL("%s is out of range: %lld", side ? "right" : "left", (long long)bound);
+	}
 	if (find_attr(n, Attr_fill) && (!type_in(n, 3) || type_in(n, 3)->dtype != Bool))
 		FAIL("fill belongs to a bool mask");
 	Type t = {.dtype = q->dtype, .rank = 4, .dims = {q->dims[0], q->dims[1], q->dims[2], v->dims[3]}};

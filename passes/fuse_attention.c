@@ -4,11 +4,15 @@
  * the scores become one factor; `where(isnan(p), 0, p)` behind the softmax becomes zero_nan; cap * tanh(s / cap) becomes softcap.
  * Whatever masks and biases lie between product and softmax, in any order, is brought to the form
  *   where(keep, scale * product + bias, fill)
- * from the softmax inwards, and becomes one mask operand; a condition that keeps key j for query i if j <= i + keys - queries becomes
- * the attribute causal.  The result has the layout [batch, query, head, channel] that the next projection reads in order.
+ * from the softmax inwards, and becomes one mask operand; conditions that keep a window of keys around key i + keys - queries for query
+ * i become the attributes left and right.  The result has the layout [batch, query, head, channel] that the next projection reads in order.
  */
 #include "idioms.h"
 #include <math.h>
+
+typedef struct Window { /* keys that a query sees: so many before and behind the one that stands for itself */
+	int64_t left, right; /* -1: all */
+} Window;
 
 typedef struct Heads { /* the parts of one attention */
 	Node *at; /* the product with v: everything is made before it, where all operands are known */
@@ -16,7 +20,8 @@ typedef struct Heads { /* the parts of one attention */
 	bool k_rows; /* k is [.., key, channel] instead */
 	Value *keep, *bias; /* broadcast to the scores; NULL: keep all, add nothing */
 	double scale, fill, softcap; /* softcap 0: none */
-	bool zero_nan, causal;
+	bool zero_nan;
+	Window window;
 	bool closed; /* further inside only scales are left that fit the form */
 	const Loc *scores_loc, *softmax_loc;
 	Type scores;
@@ -167,7 +172,7 @@ static Value *strip_one(Module *m, Value *s, Heads *h)
 	return s;
 }
 
-/* ---- causal masks ----------------------------------------------------------------------------------------------------------------- */
+/* ---- windows ----------------------------------------------------------------------------------------------------------------- */
 
 /* v without leading axes along which it does not change. */
 static Value *without_broadcast(Module *m, Value *v)
@@ -209,11 +214,19 @@ static bool index_in_scores(Module *m, Value *v, const Dim **base, const Dim **r
 	return true;
 }
 
-/* Is v (`excludes`: its negation) true for query i and key j if and only if j <= i + keys - queries? */
-static bool is_causal(Module *m, Value *v, bool excludes, const Type *scores)
+static void narrow(int64_t *bound, int64_t to)
 {
-	const Dim *base[2], *row[2], *column[2];
+	if (*bound < 0 || to < *bound)
+		*bound = to;
+}
+
+/* Is v (`excludes`: its negation) true for query i and key j if and only if j <= i + keys - queries + n, or j >= i + keys - queries - n?
+ * Then it bounds the window. */
+static bool is_window(Module *m, Value *v, bool excludes, const Type *scores, Window *w)
+{
+	const Dim *base[2], *row[2], *column[2], *lag = dim_sub(m, scores->dims[scores->rank - 1], scores->dims[scores->rank - 2]);
 	const Node *n = without_broadcast(m, v)->def;
+	int64_t more;
 
 	for (; n && n->op == OpNot; excludes = !excludes)
 		n = without_broadcast(m, n->in[0])->def;
@@ -222,58 +235,78 @@ static bool is_causal(Module *m, Value *v, bool excludes, const Type *scores)
 	for (int i = 0; i < 2; i++) /* not(a < b) is b <= a */
 		if (!index_in_scores(m, n->in[i ^ excludes], &base[i], &row[i], &column[i]))
 			return false;
-	const Dim *shift = dim_sub(m, base[1], base[0]); /* column - row <= shift */
+	const Dim *shift = dim_sub(m, base[1], base[0]), *columns = dim_sub(m, column[0], column[1]), *rows = dim_sub(m, row[0], row[1]);
 	if ((n->op == OpLt) != excludes)
 		shift = dim_sub(m, shift, dim_const(m, 1));
-	return dim_equals(dim_sub(m, column[0], column[1]), 1) && dim_equals(dim_sub(m, row[0], row[1]), -1) &&
-	       shift == dim_sub(m, scores->dims[scores->rank - 1], scores->dims[scores->rank - 2]);
+	bool right = dim_equals(columns, 1) && dim_equals(rows, -1), left = dim_equals(columns, -1) && dim_equals(rows, 1);
+	if (!right && !left) /* columns * j + rows * i <= shift */
+		return false;
+	if (!dim_is_const(right ? dim_sub(m, shift, lag) : dim_add(m, shift, lag), &more) || more < 0)
+		return false;
+	narrow(right ? &w->right : &w->left, more < DimMax ? more : DimMax);
+	return true;
 }
 
 enum { MaxConditions = 64 };
 
-/* The conditions of a conjunction that are not causal; NULL: none is left.  Of `limit` conditions: those that are shared are met on
+/* The conditions of a conjunction that bound no window; NULL: none is left.  Of `limit` conditions: those that are shared are met on
  * each path to them. */
-static Value *other_conditions(Module *m, Heads *h, Value *keep, int *limit)
+static Value *other_conditions(Module *m, const Heads *h, Value *keep, Window *w, int *limit)
 {
 	Node *n = keep->def;
 
 	if (--*limit < 0)
 		return keep;
-	if (is_causal(m, keep, false, &h->scores)) {
-		h->causal = true;
+	if (is_window(m, keep, false, &h->scores, w))
 		return NULL;
-	}
 	if (!n || n->op != OpAnd)
 		return keep;
-	Value *a = other_conditions(m, h, n->in[0], limit), *b = other_conditions(m, h, n->in[1], limit);
+	Value *a = other_conditions(m, h, n->in[0], w, limit), *b = other_conditions(m, h, n->in[1], w, limit);
 	if (a == n->in[0] && b == n->in[1])
 		return keep;
 	return a && b ? binary(m, h->at, OpAnd, a, b) : a ? a : b;
 }
 
-/* A bias that is 0 or -inf is a condition.  One that is 0 or very small is one too where every query keeps a key. */
-static void find_causal(Module *m, Heads *h)
+/* Takes the window out of h->keep.  A number in the place of -inf is as good where every query keeps a key that nothing else hides: if
+ * windows are all that there is, and the key that stands for the query exists. */
+static bool take_window(Module *m, Heads *h)
 {
 	int64_t more, ignored;
 	const Type *s = &h->scores;
-	Node *n = h->bias && !h->keep ? without_broadcast(m, h->bias)->def : NULL;
+	Window w = h->window;
 
 	dim_range(dim_sub(m, s->dims[s->rank - 1], s->dims[s->rank - 2]), &more, &ignored);
+	Value *others = other_conditions(m, h, h->keep, &w, &(int){MaxConditions});
+	if (h->fill != -INFINITY && (others || h->bias || more < 0 || !swallows_scores(h->fill)))
+		return false;
+	h->keep = others;
+	h->window = w;
+	return true;
+}
+
+/* A bias that is 0 or -inf is a condition.  One that is 0 or very small is one too where every query keeps a key. */
+static void find_window(Module *m, Heads *h)
+{
+	Value *bias = h->bias;
+	Node *n = bias && !h->keep ? without_broadcast(m, bias)->def : NULL;
+
+	if (h->keep)
+		take_window(m, h);
 	for (int zero = 1; n && n->op == OpWhere && zero <= 2; zero++) {
 		double none, fill;
-		bool excludes = zero == 2;
-		if (!uniform_value(n->in[zero], &none) || none != 0 || !uniform_value(n->in[3 - zero], &fill) ||
-		    !(fill == -INFINITY || (swallows_scores(fill) && is_causal(m, n->in[0], excludes, s))))
+		if (!uniform_value(n->in[zero], &none) || none != 0 || !uniform_value(n->in[3 - zero], &fill))
 			continue;
 		h->keep = n->in[0];
-		if (excludes)
+		if (zero == 2)
 			h->keep = build(m, h->at->block, h->at, OpNot, n->loc, 1, &h->keep, 0, NULL, NULL);
 		h->bias = NULL;
 		h->fill = fill;
-		break;
+		if (take_window(m, h))
+			return;
+		h->keep = NULL;
+		h->bias = bias;
+		h->fill = -INFINITY;
 	}
-	if (h->keep && (h->fill == -INFINITY || (more >= 0 && swallows_scores(h->fill) && is_causal(m, h->keep, false, s))))
-		h->keep = other_conditions(m, h, h->keep, &(int){MaxConditions});
 }
 
 /* The mask operand, or NULL for none. */
@@ -477,15 +510,15 @@ static bool build_attention(Module *m, Node *n, Heads *h)
 	const Dim *kv_heads = h->scores.rank > 3 ? middle(m, &k->type) : heads;
 	Value *in[4] = {as_heads(m, q, false, batch, heads, n), as_heads(m, k, !h->k_rows, batch, kv_heads, n),
 	                as_heads(m, v, false, batch, kv_heads, n), NULL};
-	find_causal(m, h);
+	find_window(m, h);
 	Value *mask = mask_of(m, h);
 	if (mask)
 		in[3] = as_mask(m, mask, &h->scores, batch, heads, n);
 	if (!in[0] || !in[1] || !in[2] || (mask && !in[3]))
 		return false;
 	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan), mk_float(Attr_softcap, h->softcap),
-	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY), mk_int(Attr_causal, h->causal)};
-	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 5, attrs, NULL);
+	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY), mk_int(Attr_left, h->window.left), mk_int(Attr_right, h->window.right)};
+	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 6, attrs, NULL);
 	share_heads(m, a->def);
 	View w, t, merged;
 	view_identity(m, a, &w);
@@ -509,7 +542,7 @@ static bool build_attention(Module *m, Node *n, Heads *h)
 
 bool fuse_attention(Module *m, Node *n)
 {
-	Heads h = {.at = n};
+	Heads h = {.at = n, .window = {-1, -1}};
 	bool guard = false;
 
 	if (n->op == OpAttention) /* as imported */

@@ -3,8 +3,8 @@
  * Step one packs the keys (transposed) and the values of every head into panels.  Step two gives each worker a run of (batch, head,
  * tile of up to mr queries): scores of the tile against all keys by the register tile, kept in the worker's scratch; softmax
  * over each row with 16 virtual lanes (largest, exponentials, sum); the product with the values by the register tile again, keys
- * ascending; division by the sum when the tile is stored.  Workspace grows with T, not T*T.  Where attention is causal, a tile stops at
- * the last panel of keys that one of its queries sees.
+ * ascending; division by the sum when the tile is stored.  Workspace grows with T, not T*T.  Where queries see a window of the keys, a
+ * tile looks at the panels of keys that one of its queries sees.
  */
 #include "lower.h"
 #include <math.h>
@@ -13,10 +13,12 @@ typedef struct Att {
 	Kernel *k;
 	Node *n;
 	Access q, mask, out;
-	bool masked, bool_mask, causal, zero_masked, zero_nan;
+	bool masked, bool_mask, zero_masked, zero_nan;
+	int64_t left, right; /* the window; -1: no bound */
 	LBuf *keys, *values, *scratch, *acc, *sums;
 	const Dim *T, *S, *R, *V, *panels, *vpanels;
-	LExpr *seen, *seen_panels; /* keys and panels that the tile looks at */
+	LExpr *seen, *first_panel, *seen_panels; /* a tile looks at keys before `seen`, which are panels first_panel .. seen_panels - 1 */
+	LExpr *first_key; /* a row looks at keys first_key .. seen - 1 */
 	LExpr *count, *from, *to, *qs, *scores, *probs; /* of the tile; the last three are offsets into scratch */
 	LExpr *mask_base, *kv, *kv_head; /* kv: number of the (batch, kv head) pair */
 } Att;
@@ -35,7 +37,7 @@ static void emit_scores(Att *a)
 {
 	LB *b = &a->k->b;
 	LExpr *nr = kdim(a->k, a->R), *np = kdim(a->k, a->panels), *size = lmul(b, nr, li(b, PanelWidth));
-	LExpr *p = lfor(b, ForSerial, li(b, 0), a->seen_panels, NULL);
+	LExpr *p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL);
 
 	call_tile(a->k, a->count, a->scratch, a->qs, a->keys, llet(b, lmul(b, ladd(b, lmul(b, a->kv, np), p), size)), a->scratch,
 	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1));
@@ -61,10 +63,11 @@ static LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *i
 		LExpr *m = llet(b, load_lanes(k, &a->mask, at, stride, inside));
 		s = llet(b, a->bool_mask ? lop(b, LSelect, m, s, lconst(b, F32x16, attr_float(a->n, Attr_fill))) : ladd(b, s, m));
 	}
-	if (a->causal) { /* key <= query + keys - queries */
-		LExpr *last = lsub(b, ladd(b, query, lsub(b, ns, kdim(k, a->T))), key);
-		inside = llet(b, lop(b, LAnd, inside, lane_mask(k, ladd(b, last, li(b, 1))), NULL));
-	}
+	LExpr *here = lsub(b, ladd(b, query, lsub(b, ns, kdim(k, a->T))), key);
+	if (a->right >= 0) /* key <= query + keys - queries + right */
+		inside = llet(b, lop(b, LAnd, inside, lane_mask(k, ladd(b, here, li(b, a->right + 1))), NULL));
+	if (a->left >= 0) /* key >= query + keys - queries - left */
+		inside = llet(b, lop(b, LAnd, inside, lop(b, LNot, lane_mask(k, lsub(b, here, li(b, a->left))), NULL, NULL), NULL));
 	return llet(b, lop(b, LSelect, inside, s, none));
 }
 
@@ -103,14 +106,14 @@ static void emit_softmax(Att *a)
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
-	LExpr *np = a->seen_panels;
+	LExpr *start = a->first_panel, *np = a->seen_panels;
 	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
 	LExpr *zero = li(b, 0);
 
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
 	LExpr *query = llet(b, ladd(b, a->from, i));
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, -INFINITY));
-	LExpr *p = lfor(b, ForSerial, zero, np, NULL), *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
+	LExpr *p = lfor(b, ForSerial, start, np, NULL), *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
 	LExpr *at = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j));
 	LExpr *raw = llet(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL));
 	LExpr *s = masked_scores(a, raw, query, at, lane_mask(k, lsub(b, kdim(k, a->S), at)));
@@ -121,7 +124,7 @@ static void emit_softmax(Att *a)
 	LExpr *most = largest(a, run);
 
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, 0));
-	p = lfor(b, ForSerial, zero, np, NULL), j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
+	p = lfor(b, ForSerial, start, np, NULL), j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
 	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL), most))));
 	LExpr *key = ladd(b, lmul(b, p, li(b, PanelWidth)), j);
 	lstore(b, a->scratch, ladd(b, a->probs, ladd(b, lmul(b, key, a->count), i)), a->count, NULL, e);
@@ -129,7 +132,8 @@ static void emit_softmax(Att *a)
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), lop(b, LSelect, inside, e, lconst(b, F32x16, 0))));
 	lend(b);
 	lend(b);
-	lstore(b, a->sums, i, NULL, NULL, finish_row(a, run, ladd(b, a->probs, i), a->count, lmul(b, np, li(b, PanelWidth))));
+	LExpr *at_first = ladd(b, lmul(b, lmul(b, start, li(b, PanelWidth)), a->count), i), *keys = lmul(b, lsub(b, np, start), li(b, PanelWidth));
+	lstore(b, a->sums, i, NULL, NULL, finish_row(a, run, ladd(b, a->probs, at_first), a->count, keys));
 	lend(b);
 }
 
@@ -149,9 +153,10 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 
 	LExpr *p = lfor(b, ForSerial, zero, nvp, NULL);
 	LExpr *wp = llet(b, lmul(b, ladd(b, lmul(b, a->kv, nvp), p), size));
-	LExpr *k0 = lfor(b, ForSerial, zero, lop(b, LPMax, a->seen, li(b, 1), NULL), step);
+	LExpr *start = llet(b, lmul(b, a->first_panel, li(b, PanelWidth)));
+	LExpr *k0 = lfor(b, ForSerial, start, lop(b, LPMax, a->seen, li(b, 1), NULL), step);
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, a->seen, k0), NULL));
-	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), zero, NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, ladd(b, start, li(b, 1)), k0), zero, NULL));
 	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->probs, lmul(b, k0, a->count))), a->values,
 	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first);
 	lend(b);
@@ -201,7 +206,7 @@ static void open_attention(Att *a, Kernel *k, Node *n, Value *home)
 	const Dim *stride = dim_const(m, 1);
 
 	*a = (Att){.k = k, .n = n, .T = n->in[0]->type.dims[1], .S = n->in[1]->type.dims[1], .R = n->in[0]->type.dims[3],
-	           .V = n->in[2]->type.dims[3], .causal = attr_int(n, Attr_causal), .zero_masked = attr_int(n, Attr_zero_masked),
+	           .V = n->in[2]->type.dims[3], .left = attr_int(n, Attr_left), .right = attr_int(n, Attr_right), .zero_masked = attr_int(n, Attr_zero_masked),
 	           .zero_nan = attr_int(n, Attr_zero_nan)};
 	a->panels = dim_ceildiv(m, a->S, dim_const(m, PanelWidth));
 	a->vpanels = dim_ceildiv(m, a->V, dim_const(m, PanelWidth));
@@ -250,19 +255,27 @@ static void find_head(Att *a, LExpr *bh, LExpr **batch, LExpr **head)
 	a->kv = llet(b, ladd(b, lmul(b, *batch, kv_heads), a->kv_head));
 }
 
-/* All keys, or those up to the last that the last query of the tile sees, in whole panels. */
+/* All keys, or those from the first to the last that a query of the tile sees, in whole panels: one at least, since a row that sees none
+ * is NaN. */
 static void see_keys(Att *a)
 {
 	LB *b = &a->k->b;
-	LExpr *ns = kdim(a->k, a->S), *all = kdim(a->k, a->panels), *width = li(b, PanelWidth), *last;
+	LExpr *ns = kdim(a->k, a->S), *width = li(b, PanelWidth), *zero = li(b, 0), *more = lsub(b, ns, kdim(a->k, a->T));
 
 	a->seen = ns;
-	a->seen_panels = all;
-	if (!a->causal)
-		return;
-	last = lop(b, LPMax, ladd(b, a->to, lsub(b, ns, kdim(a->k, a->T))), li(b, 1), NULL); /* one: a row that sees none is NaN */
-	a->seen_panels = llet(b, lop(b, LPMin, all, lop(b, LFloorDiv, ladd(b, last, li(b, PanelWidth - 1)), width, NULL), NULL));
-	a->seen = llet(b, lop(b, LPMin, lmul(b, a->seen_panels, width), ns, NULL));
+	a->first_panel = zero;
+	a->seen_panels = kdim(a->k, a->panels);
+	if (a->right >= 0) {
+		LExpr *last = lop(b, LPMax, ladd(b, ladd(b, a->to, more), li(b, a->right)), li(b, 1), NULL);
+		LExpr *panels = lop(b, LFloorDiv, ladd(b, last, li(b, PanelWidth - 1)), width, NULL);
+		a->seen_panels = llet(b, lop(b, LPMin, a->seen_panels, panels, NULL));
+		a->seen = llet(b, lop(b, LPMin, lmul(b, a->seen_panels, width), ns, NULL));
+	}
+	if (a->left >= 0) {
+		LExpr *first = lop(b, LFloorDiv, lsub(b, ladd(b, a->from, more), li(b, a->left)), width, NULL);
+		first = lop(b, LPMin, first, lsub(b, a->seen_panels, li(b, 1)), NULL);
+		a->first_panel = llet(b, lop(b, LPMax, first, zero, NULL));
+	}
 }
 
 static void attend_tiles(Lower *l, Node *n, Value *home)
@@ -311,6 +324,25 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 
 /* ---- few queries ---------------------------------------------------------------------------------------------------------------- */
 
+/* As see_keys(), for one query: from the begin of 16 keys. */
+static void see_row_keys(Att *a, LExpr *query)
+{
+	LB *b = &a->k->b;
+	LExpr *ns = kdim(a->k, a->S), *lanes = li(b, Lanes), *zero = li(b, 0);
+	LExpr *here = llet(b, ladd(b, query, lsub(b, ns, kdim(a->k, a->T))));
+
+	a->seen = ns;
+	a->first_key = zero;
+	if (a->left >= 0) {
+		LExpr *first = lop(b, LPMin, lsub(b, here, li(b, a->left)), lsub(b, ns, li(b, 1)), NULL);
+		a->first_key = llet(b, lop(b, LPMax, lmul(b, lop(b, LFloorDiv, first, lanes, NULL), lanes), zero, NULL));
+	}
+	if (a->right >= 0) {
+		LExpr *end = lop(b, LPMax, ladd(b, here, li(b, a->right + 1)), ladd(b, a->first_key, li(b, 1)), NULL);
+		a->seen = llet(b, lop(b, LPMin, end, ns, NULL));
+	}
+}
+
 /* scores[key..] of one query, 16 keys at a time, straight from the keys: one FMA chain over the channels each. */
 static void emit_row_scores(Att *a, const Access *keys, LExpr *query, LExpr *q_at, LExpr *k_at, LTile *run)
 {
@@ -319,7 +351,7 @@ static void emit_row_scores(Att *a, const Access *keys, LExpr *query, LExpr *q_a
 	LExpr *ns = kdim(k, a->S), *zero = li(b, 0);
 	LTile *acc = lnew_tile(b, "acc", F32x16, 1, 1);
 
-	LExpr *key = lfor(b, ForSerial, zero, ns, li(b, Lanes));
+	LExpr *key = lfor(b, ForSerial, a->first_key, a->seen, li(b, Lanes));
 	LExpr *inside = lane_mask(k, lsub(b, ns, key)), *from = llet(b, ladd(b, k_at, lmul(b, key, kdim(k, keys->stride[1]))));
 	lset_tile(b, acc, zero, zero, lconst(b, F32x16, 0));
 	LExpr *r = lfor(b, ForSerial, zero, kdim(k, a->R), NULL);
@@ -345,7 +377,7 @@ static void emit_row_values(Att *a, const Access *values, LExpr *v_at, LExpr *ou
 	LExpr *c = lfor(b, ForSerial, zero, nv, li(b, Lanes)), *mask = lane_mask(k, lsub(b, nv, c));
 	LExpr *from = llet(b, ladd(b, v_at, lmul(b, c, kdim(k, values->stride[3]))));
 	lset_tile(b, acc, zero, zero, lconst(b, F32x16, 0));
-	LExpr *key = lfor(b, ForSerial, zero, kdim(k, a->S), NULL);
+	LExpr *key = lfor(b, ForSerial, a->first_key, a->seen, NULL);
 	LExpr *p = lcast(b, LSplat, F32x16, lload(b, a->scratch, 1, ladd(b, a->scores, key), NULL, NULL));
 	LExpr *v = load_lanes(k, values, ladd(b, from, lmul(b, key, kdim(k, values->stride[1]))), values->stride[3], mask);
 	lset_tile(b, acc, zero, zero, lfma(b, p, v, lelem(b, acc, zero, zero)));
@@ -376,6 +408,7 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 	LExpr *task = share_tasks(&k, tasks, workers, &w);
 	LExpr *bh = llet(b, lop(b, LFloorDiv, task, rows, NULL)), *query = llet(b, lsub(b, task, lmul(b, bh, rows)));
 	find_head(&a, bh, &batch, &head);
+	see_row_keys(&a, query);
 	a.scores = llet(b, lmul(b, w, mine));
 	LExpr *at[4] = {batch, head, query, NULL}, *kv_at[4] = {batch, NULL, a.kv_head, NULL}, *out_at[4] = {batch, query, head, NULL};
 	LExpr *mask_at[4] = {batch, head, NULL, NULL};
@@ -385,13 +418,13 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 	emit_row_scores(&a, &keys, query, llet(b, offset_of(&k, &a.q, at)), llet(b, offset_of(&k, &keys, kv_at)), run);
 	LExpr *most = largest(&a, run);
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, 0));
-	LExpr *key = lfor(b, ForSerial, zero, ns, li(b, Lanes)), *place = llet(b, ladd(b, a.scores, key));
+	LExpr *key = lfor(b, ForSerial, a.first_key, a.seen, li(b, Lanes)), *place = llet(b, ladd(b, a.scores, key));
 	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, lload(b, a.scratch, Lanes, place, NULL, NULL), most))));
 	lstore(b, a.scratch, place, NULL, NULL, e);
 	e = lop(b, LSelect, lane_mask(&k, lsub(b, ns, key)), e, lconst(b, F32x16, 0));
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
-	LExpr *sum = divisor(b, finish_row(&a, run, a.scores, li(b, 1), ns));
+	LExpr *sum = divisor(b, finish_row(&a, run, ladd(b, a.scores, a.first_key), li(b, 1), lsub(b, a.seen, a.first_key)));
 	emit_row_values(&a, &values, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
 	lend(b);
 	lend(b);

@@ -112,7 +112,7 @@ static const char kv_step[] = HEAD("kv_step")
 /* the whole sequence at once, causal */
 static const char kv_full[] = HEAD("kv_full")
 	"func @main(%q: f32[2, P, 3, 5], %k: f32[2, P, 3, 5], %v: f32[2, P, 3, 5]) -> (y: f32[2, P, 3, 5]) {\n"
-	"  %0: f32[2, P, 3, 5] = attention %q, %k, %v, _ {causal=1}\n"
+	"  %0: f32[2, P, 3, 5] = attention %q, %k, %v, _ {right=0}\n"
 	"  return %0\n}\n";
 
 static void test_cache(void)

@@ -174,7 +174,12 @@ static const Case cases[] = {
 	 "f32[1, 1, 1, 1]", "%y: f32[1, 1, 1, 1] = attention @q, @k, @v, _ {scale=0.54930614433405489}", 1, {3}},
 	{"attention causal", "const @q: f32[1, 2, 1, 1] = [0, 0] const @k: f32[1, 3, 1, 1] = [1, 1, 1] "
 	 "const @v: f32[1, 3, 1, 1] = [3, 6, 9]", "f32[1, 2, 1, 1]",
-	 "%y: f32[1, 2, 1, 1] = attention @q, @k, @v, _ {causal=1}", 2, {4.5, 6}},
+	 "%y: f32[1, 2, 1, 1] = attention @q, @k, @v, _ {right=0}", 2, {4.5, 6}},
+	{"attention window", "const @q: f32[1, 3, 1, 1] = [0, 0, 0] const @k: f32[1, 4, 1, 1] = [1, 1, 1, 1] "
+	 "const @v: f32[1, 4, 1, 1] = [3, 6, 9, 24]", "f32[1, 3, 1, 1]",
+	 "%y: f32[1, 3, 1, 1] = attention @q, @k, @v, _ {left=0, right=1}", 3, {7.5, 16.5, 24}},
+	{"attention before all keys", "const @q: f32[1, 3, 1, 1] = [0, 0, 0] const @k: f32[1, 1, 1, 1] = [1] const @v: f32[1, 1, 1, 1] = [3]",
+	 "f32[1, 3, 1, 1]", "%y: f32[1, 3, 1, 1] = attention @q, @k, @v, _ {left=0, right=0}", 3, {NaN, NaN, 3}},
 	{"attention bool mask", "const @q: f32[1, 2, 1, 1] = [0, 0] const @k: f32[1, 2, 1, 1] = [1, 1] "
 	 "const @v: f32[1, 2, 1, 1] = [3, 6] const @m: bool[2, 2] = [0, 1, 0, 0]", "f32[1, 2, 1, 1]",
 	 "%y: f32[1, 2, 1, 1] = attention @q, @k, @v, @m", 2, {6, NaN}},

@@ -760,7 +760,7 @@ static Val step_attention(Gen *g)
 		mask = mt.dtype == Bool ? new_input(g, mt, FillMask, 0) : pick_typed(g, &mt);
 	}
 	double scale = 1 / sqrt((double)d), score = (double)d * q.bound * k.bound * scale + mask.bound;
-	Attr attrs[2] = {mk_float(Attr_scale, scale), mk_int(Attr_causal, causal)};
+	Attr attrs[2] = {mk_float(Attr_scale, scale), mk_int(Attr_right, causal ? 0 : -1)};
 	double noise = (double)d * scale * (q.noise * k.bound + k.noise * q.bound) + mask.noise + Ulp * score * 4;
 	Value *o = emit(g, OpAttention, 4, (Value *[]){q.v, k.v, v.v, mask.v}, 2, attrs, NULL);
 	return finish(g, o, v.bound, 2 * noise * v.bound + v.noise + 4 * Ulp * v.bound, false);

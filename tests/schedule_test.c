@@ -360,14 +360,17 @@ static void make_attention(Family *f)
 	line(f, "%%nan: f32[1, 3, 1, 1] = sqrt %%hm"); /* of some heads */
 	add_attention(f, "q", "", 3, 7, "%nan", "{zero_masked=1}");
 	add_attention(f, "q", "", 3, 7, "%nan", "{zero_nan=1}");
-	add_attention(f, "q", "", 3, 7, "_", "{causal=1}");
-	add_attention(f, "q", "", 3, 7, "%bm", "{causal=1, zero_masked=1}");
+	add_attention(f, "q", "", 3, 7, "_", "{right=0}");
+	add_attention(f, "q", "", 3, 7, "%bm", "{right=0, zero_masked=1}");
+	add_attention(f, "q", "", 3, 7, "_", "{left=3}");
+	add_attention(f, "q", "", 3, 7, "%km", "{left=2, right=1, zero_masked=1}");
+	add_attention(f, "qg", "g", 4, 33, "_", "{left=0, right=0, zero_nan=1}");
 	add_attention(f, "q", "", 3, 7, "%hm", "");
 	add_attention(f, "q", "", 3, 7, "_", "{softcap=0.75}");
 	add_attention(f, "q", "", 3, 7, "%m", "{scale=3, softcap=1.5}");
 	add_attention(f, "q", "", 3, 7, "%bm", "{fill=-1.25}");
-	add_attention(f, "qg", "g", 4, 33, "%sm", "{causal=1, softcap=2}");
-	add_attention(f, "qg", "g", 4, 33, "_", "{scale=0.25, causal=1, zero_nan=1}");
+	add_attention(f, "qg", "g", 4, 33, "%sm", "{right=0, softcap=2}");
+	add_attention(f, "qg", "g", 4, 33, "_", "{scale=0.25, right=0, zero_nan=1}");
 	add_attention(f, "qg", "g", 4, 33, "%sm", "{scale=0.25}");
 	line(f, "%%tm1: f32[t, s] = transpose %%tm {perm=[1, 0]}");
 	line(f, "%%tm2: f32[1, 1, t, s] = reshape %%tm1");
