@@ -212,7 +212,7 @@ static const Dim *dim_of_param(Import *im, const char *text)
 static const Dim *declared_dim(Import *im, const Onnx__TensorShapeProto__Dimension *d, const char *input, int axis,
                                const Loc *loc)
 {
-	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE) {
+	if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE && d->dim_value != -1) { /* -1: unknown */
 		if (d->dim_value < 0 || d->dim_value > DimMax)
 			fatal_at(loc, "input '%s': dim %d: expected 0..%d, got %lld", input, axis, DimMax,
 			         (long long)d->dim_value);
@@ -423,7 +423,7 @@ static void check_output(Import *im, const OnnxValueInfo *declared, const Value 
 	bool differs = shape && shape->n_dim != (size_t)v->type.rank;
 	for (int d = 0; shape && !differs && d < v->type.rank; d++)
 		differs = shape->dim[d]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
-		          dim_is_const(v->type.dims[d], NULL) && !dim_equals(v->type.dims[d], shape->dim[d]->dim_value);
+		          shape->dim[d]->dim_value >= 0 && dim_is_const(v->type.dims[d], NULL) && !dim_equals(v->type.dims[d], shape->dim[d]->dim_value);
 	if (differs)
 		warn_at(loc, "output '%s' is declared with another shape, it is %s", declared->name,
 		        type_text(im->m, &v->type));

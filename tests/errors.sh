@@ -127,8 +127,8 @@ graph twice.onnx "node 's' (Relu-17): the name 'y' is defined twice" \
 graph missing.onnx "node 'r' (Relu-17): 'q' is used but not defined before: nodes must be in topological order, without cycles" \
 	"$(part 1 "$(node Relu r q y)")$in_x$out_y"
 graph nothing.onnx 'error: the graph has no outputs' "$(part 1 "$(node Relu r x y)")$in_x"
-graph negative.onnx "error: input 'x': dim 0: expected 0..2147483647, got -1" \
-	"$(part 1 "$(node Relu r x y)")$(part 11 "$(value x 1 -1 4)")$out_y"
+graph negative.onnx "error: input 'x': dim 0: expected 0..2147483647, got -2" \
+	"$(part 1 "$(node Relu r x y)")$(part 11 "$(value x 1 -2 4)")$out_y"
 graph huge.onnx "error: input 'x': dim 1: expected 0..2147483647, got 4611686018427387904" \
 	"$(part 1 "$(node Relu r x y)")$(part 11 "$(value x 1 4 4611686018427387904)")$out_y"
 graph overflow.onnx 'error: dimension overflows' \

@@ -913,10 +913,10 @@ static void test_bad_tensors(void)
 		must_fail(b, NULL, __LINE__, "m.onnx: node 'y'", bad[i].says, NULL);
 	}
 	Builder *b = new_builder(a, 17);
-	add_input(b, "x", 1, "-1,4");
+	add_input(b, "x", 1, "-2,4");
 	add_op(b, "Relu", "x", "y");
 	add_output(b, "y");
-	must_fail(b, NULL, __LINE__, "input 'x': dim 0: expected 0..2147483647, got -1", NULL);
+	must_fail(b, NULL, __LINE__, "input 'x': dim 0: expected 0..2147483647, got -2", NULL);
 	free_arena(a);
 }
 

@@ -201,7 +201,7 @@ static void test_expand(void)
 
 /* ---- names of dims ---------------------------------------------------------------------------------------------- */
 
-/* Texts that name nothing are dims of their own; expressions and numbers are what they say. */
+/* Texts that name nothing, and -1, are dims of their own; expressions and numbers are what they say. */
 static void test_dim_names(void)
 {
 	static const char *const names[] = {"-1", "-1", "?", "", " ", "n", "2*n+1", "7", "0-n", "n-n-3", "a b", "2n"};
@@ -214,6 +214,7 @@ static void test_dim_names(void)
 		d->value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
 		d->dim_param = arena_strdup(a, names[i]);
 	}
+	add_input(b, "v", 1, "-1,2");
 	add_op(b, "Relu", "x", "y");
 	add_op(b, "Relu", "z", "w");
 	add_output(b, "y");
@@ -222,6 +223,7 @@ static void test_dim_names(void)
 	if (m) {
 		CHECK_STR(type_text(m, &m->main->params[0]->type), "f32[x_d0, x_d1, x_d2, x_d3, x_d4, n]");
 		CHECK_STR(type_text(m, &m->main->params[1]->type), "f32[2*n + 1, 7, z_d2, z_d3, a_b, _2n]");
+		CHECK_STR(type_text(m, &m->main->params[2]->type), "f32[v_d0, 2]");
 	}
 	free_module(m);
 	free_arena(a);
