@@ -110,6 +110,7 @@ struct Cell {
 	const char *acts[MaxActs];
 	/* next[0 .. carried) from state, given the inputs' share of the gates [batch, gates * hidden]. */
 	void (*step)(const Direction *, Value *x, Value *const *state, Value **next);
+	bool quantised; /* what meets weights in a product is rounded first, as DynamicQuantizeLinear does */
 };
 
 typedef struct Recurrence {
@@ -155,10 +156,22 @@ static Value *activate(const Direction *d, int which, Value *v)
 	return apply_activation(c, &d->acts[which], v);
 }
 
+/* v as the cell's products see it. */
+static Value *rounded(const Recurrence *r, Value *v)
+{
+	Call *c = r->c;
+	Value *q[3];
+	if (!r->cell->quantised)
+		return v;
+	dynamic_quantize(c, v, q);
+	Value *centred = emit2(c, OpSub, emit_cast(c, q[0], v->type.dtype), emit_cast(c, q[2], v->type.dtype));
+	return emit2(c, OpMul, centred, q[1]);
+}
+
 /* h times the weights of gates i .. i + n - 1. */
 static Value *recur(const Direction *d, Value *h, int i, int n)
 {
-	Value *y = emit2(d->r->c, OpMatMul, h, gates(d->r, d->weights, i, n));
+	Value *y = emit2(d->r->c, OpMatMul, rounded(d->r, h), gates(d->r, d->weights, i, n));
 	return d->bias ? emit2(d->r->c, OpAdd, y, gates(d->r, d->bias, i, n)) : y;
 }
 
@@ -215,9 +228,10 @@ static void step_lstm(const Direction *d, Value *x, Value *const *state, Value *
 	next[1] = cell;
 }
 
-static const Cell rnn = {1, 1, 1, {"Tanh"}, step_rnn};
-static const Cell gru = {3, 1, 2, {"Sigmoid", "Tanh"}, step_gru};
-static const Cell lstm = {4, 2, 3, {"Sigmoid", "Tanh", "Tanh"}, step_lstm};
+static const Cell rnn = {1, 1, 1, {"Tanh"}, step_rnn, false};
+static const Cell gru = {3, 1, 2, {"Sigmoid", "Tanh"}, step_gru, false};
+static const Cell lstm = {4, 2, 3, {"Sigmoid", "Tanh", "Tanh"}, step_lstm, false};
+static const Cell quantised_lstm = {4, 2, 3, {"Sigmoid", "Tanh", "Tanh"}, step_lstm, true};
 
 /* ---- operands ------------------------------------------------------------------------------------------------------------ */
 
@@ -329,7 +343,7 @@ static Direction read_direction(const Recurrence *r, int at)
 	Value *w = emit_swap(c, share(r, at, InW, 3, width, r->x->type.dims[2])), *b = input_bias(r, &d, at);
 	d.weights = emit_swap(c, share(r, at, InR, 3, width, r->hidden));
 	d.peepholes = share(r, at, InP, 2, times_hidden(r, 3), NULL);
-	d.x = emit2(c, OpMatMul, r->x, w);
+	d.x = emit2(c, OpMatMul, rounded(r, r->x), w);
 	if (b)
 		d.x = emit2(c, OpAdd, d.x, b);
 	return d;
@@ -442,4 +456,45 @@ void import_gru(Call *c)
 void import_lstm(Call *c)
 {
 	import_recurrent(c, &lstm);
+}
+
+/* A scale or zero point of each direction, or of each of its columns, as it broadcasts to [directions, rows, columns]. */
+static Value *of_columns(Call *c, int i, const Type *w)
+{
+	Value *v = c->in[i];
+	if (v->type.rank < 1 || v->type.rank > 2)
+		fatal_at(c->loc, "input %d has rank %d, expected 1 or 2", i, v->type.rank);
+	const Dim *dims[3] = {w->dims[0], num(c, 1), v->type.rank == 2 ? w->dims[2] : num(c, 1)};
+	require_equal(c, v->type.dims[0], dims[0], "directions of a scale or zero point");
+	require_equal(c, v->type.rank == 2 ? v->type.dims[1] : dims[2], dims[2], "columns of a scale or zero point");
+	return emit_reshape(c, v, 3, dims);
+}
+
+/* Weights [directions, rows, columns] of 8 bits as LSTM takes them: (w - zero) * scale, [directions, columns, rows]. */
+static Value *real_weights(Call *c, int i, int scale)
+{
+	Value *w = c->in[i];
+	if (w->type.rank != 3 || dtypes[w->type.dtype].bytes != 1 || c->in[scale + 1]->type.dtype != w->type.dtype)
+		fatal_at(c->loc, "weights %s with a zero point %s, expected three axes of 8-bit integers", type_text(c->m, &w->type),
+		         type_text(c->m, &c->in[scale + 1]->type));
+	DType real = c->in[scale]->type.dtype;
+	Value *zero = emit_cast(c, of_columns(c, scale + 1, &w->type), real);
+	Value *v = emit2(c, OpMul, emit2(c, OpSub, emit_cast(c, w, real), zero), of_columns(c, scale, &w->type));
+	return emit_swap(c, v);
+}
+
+void import_dynamic_lstm(Call *c)
+{
+	enum { InWScale = 8, InRScale = 10, Last = 11 };
+	Call real = *c;
+	for (int i = InWScale; i <= Last; i++)
+		if (!operand(c, i))
+			fatal_at(c->loc, "input %d, a scale or zero point, is missing", i);
+	Value *in[InWScale];
+	memcpy(in, c->in, sizeof in);
+	in[InW] = real_weights(c, InW, InWScale);
+	in[InR] = real_weights(c, InR, InRScale);
+	real.in = in;
+	real.nin = InWScale;
+	import_recurrent(&real, &quantised_lstm);
 }
