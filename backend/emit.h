@@ -48,7 +48,7 @@ LLVMValueRef emit_address(Emit *, const LBuf *, LLVMValueRef idx);
 LLVMValueRef emit_pick(Emit *, bool max, DType, LLVMValueRef a, LLVMValueRef b); /* a < b ? a : b, a > b ? a : b */
 LLVMValueRef tile_cell(Emit *, const LTile *, const LExpr *i, const LExpr *j);
 LLVMValueRef call_intrinsic(Emit *, const char *name, int ntype, LLVMTypeRef *, int narg, LLVMValueRef *args);
-LLVMTypeRef elem_type(Emit *, DType, bool memory); /* in registers a Bool is one bit, in memory a byte; f16 and bf16 are their bits */
+LLVMTypeRef elem_type(Emit *, DType, bool memory); /* in registers a Bool is one bit, in memory a byte; floats of less than 32 bits are integers */
 LLVMTypeRef with_lanes(LLVMTypeRef elem, int lanes);
 LLVMTypeRef value_type(Emit *, LType);
 LLVMValueRef const_i64_of(Emit *, int64_t);

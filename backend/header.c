@@ -170,7 +170,7 @@ static const char *c_dim(Header *h, const Dim *d)
 static const char *c_type(DType t)
 {
 	static const char *const names[NDTypes] = {
-#define DTYPE(name, text, bytes, ctype, cls, onnx) [name] = #ctype,
+#define DTYPE(name, text, bits, ctype, cls, onnx) [name] = #ctype,
 #include "../ir/dtypes.def"
 #undef DTYPE
 	};
@@ -182,7 +182,10 @@ static const char *dcc_dtype_name(DType t)
 	static const char *const names[NDTypes] = {
 		[F32] = "DCC_F32", [F64] = "DCC_F64", [I8] = "DCC_I8", [I16] = "DCC_I16",
 		[I32] = "DCC_I32", [I64] = "DCC_I64", [U8] = "DCC_U8", [U16] = "DCC_U16",
-		[U32] = "DCC_U32", [F16] = "DCC_F16", [BF16] = "DCC_BF16", [U64] = "DCC_U64", [Bool] = "DCC_BOOL",
+		[U32] = "DCC_U32", [F16] = "DCC_F16", [BF16] = "DCC_BF16",
+		[F8E4M3FN] = "DCC_F8E4M3FN", [F8E4M3FNUZ] = "DCC_F8E4M3FNUZ", [F8E5M2] = "DCC_F8E5M2",
+		[F8E5M2FNUZ] = "DCC_F8E5M2FNUZ", [F8E8M0] = "DCC_F8E8M0",
+		[U64] = "DCC_U64", [Bool] = "DCC_BOOL",
 	};
 	return names[t];
 }

@@ -19,6 +19,7 @@ bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int
 void import_body(Call *, const OnnxGraph *, Block *, int nin, Value *const *in, int nout, Value **out);
 
 Value *log_softmax(Call *, Value *, int axis);
+Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */
 void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero point */
 
 /* The functions of onnx_ops.def; those of one subject are in one import_*.c. */

@@ -77,10 +77,12 @@ static void need_scale(Call *c, const Value *scale)
 		fatal_at(c->loc, "a scale of element type %s", dtypes[scale->type.dtype].text);
 }
 
-/* round(x) + zero, saturated. */
+/* round(x) + zero, saturated; floating elements are rounded to their type at last. */
 static Value *saturate(Call *c, Value *x, Value *zero, DType to)
 {
 	DType real = x->type.dtype;
+	if (is_tiny(to) && to != F8E8M0)
+		return emit_conversion(c, zero ? emit2(c, OpAdd, x, emit_cast(c, zero, real)) : x, to);
 	if (!is_among(to, TypesInt) || dtypes[to].bytes > 2)
 		fatal_at(c->loc, "not supported: quantised elements of type %s", dtypes[to].text);
 	x = emit1(c, OpRound, x);
@@ -94,8 +96,8 @@ void import_quantize_linear(Call *c)
 {
 	Value *x = c->in[0], *scale = c->in[1], *zero = input(c, 2);
 	need_scale(c, scale);
-	DType real = stated_dtype(c, "precision", scale->type.dtype), to = stated_dtype(c, "output_dtype", zero ? zero->type.dtype : U8);
-	if (!is_among(real, TypesFlt) || (zero && zero->type.dtype != to))
+	DType real = stated_dtype(c, "precision", scale->type.dtype == F8E8M0 ? F32 : scale->type.dtype), to = stated_dtype(c, "output_dtype", zero ? zero->type.dtype : U8);
+	if (!is_among(real, TypesFlt) || is_tiny(real) || (zero && zero->type.dtype != to))
 		fatal_at(c->loc, "the zero point's type is not the result's, or the precision is not a floating type");
 	scale = emit_cast(c, spread(c, scale, &x->type), real);
 	c->out[0] = saturate(c, emit2(c, OpDiv, emit_cast(c, x, real), scale), spread(c, zero, &x->type), to);
@@ -118,7 +120,7 @@ void import_dequantize_linear(Call *c)
 	Value *x = c->in[0], *scale = c->in[1];
 	need_scale(c, scale);
 	DType real = stated_dtype(c, "output_dtype", scale->type.dtype);
-	if (!is_among(real, TypesFlt) || !is_among(x->type.dtype, TypesInt))
+	if (!is_among(real, TypesFlt) || is_tiny(real) || (!is_among(x->type.dtype, TypesInt) && !is_tiny(x->type.dtype)))
 		fatal_at(c->loc, "from %s to %s", dtypes[x->type.dtype].text, dtypes[real].text);
 	Value *v = centred(c, x, spread(c, input(c, 2), &x->type), real);
 	c->out[0] = emit2(c, OpMul, v, emit_cast(c, spread(c, scale, &x->type), real));

@@ -71,19 +71,6 @@ void import_alias(Call *c)
 	c->out[0] = c->in[0];
 }
 
-void import_cast(Call *c)
-{
-	DType dtype;
-	if (!onnx_dtype(onnx_int(c, "to", 0), &dtype))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "to", 0)));
-	c->out[0] = emit_cast(c, c->in[0], dtype);
-}
-
-void import_cast_like(Call *c)
-{
-	c->out[0] = emit_cast(c, c->in[0], c->in[1]->type.dtype);
-}
-
 static int64_t clamp(int64_t v, int rank)
 {
 	v = v < 0 ? v + rank : v;

@@ -35,7 +35,7 @@ void load_reals(double *to, const Tensor *t, int64_t at, int64_t stride, int64_t
 		return;
 	}
 	switch (t->dtype) {
-#define DTYPE(name, text, bytes, ctype, cls, onnx)                                                                     \
+#define DTYPE(name, text, bits, ctype, cls, onnx)                                                                     \
 	case name:                                                                                                     \
 		for (int64_t i = 0; i < n; i++)                                                                        \
 			to[i] = (double)NORMAL(cls, ((const ctype *)t->data)[at + i * stride]);                        \
@@ -49,7 +49,7 @@ void load_reals(double *to, const Tensor *t, int64_t at, int64_t stride, int64_t
 void load_ints(int64_t *to, const Tensor *t, int64_t at, int64_t stride, int64_t n)
 {
 	switch (t->dtype) {
-#define DTYPE(name, text, bytes, ctype, cls, onnx)                                                                     \
+#define DTYPE(name, text, bits, ctype, cls, onnx)                                                                     \
 	case name:                                                                                                     \
 		for (int64_t i = 0; i < n && (cls) != ClassFloat; i++)                                                 \
 			to[i] = (int64_t)NORMAL(cls, ((const ctype *)t->data)[at + i * stride]);                       \
@@ -87,7 +87,7 @@ void store_reals(Tensor *t, int64_t at, const double *from, int64_t n)
 void store_ints(Tensor *t, int64_t at, const int64_t *from, int64_t n)
 {
 	switch (t->dtype) {
-#define DTYPE(name, text, bytes, ctype, cls, onnx)                                                                     \
+#define DTYPE(name, text, bits, ctype, cls, onnx)                                                                     \
 	case name:                                                                                                     \
 		for (int64_t i = 0; i < n; i++)                                                                        \
 			((ctype *)t->data)[at + i] = (ctype)from[i];                                                   \
@@ -464,6 +464,20 @@ static void cast_chunk(EvalNode *e, const Walk *w, int64_t first, int n)
 		put_scalar(to, cast_scalar(scalar_at(x->dtype, x->data, w->off[1] + first + i), y->dtype));
 }
 
+/* Identity and where of what is only stored: bits, which a number could not say (a type that saturates may hold an infinity). */
+static void move_chunk(EvalNode *e, const Walk *w, int64_t first, int n)
+{
+	int inner = w->rank - 1, bytes = dtypes[e->out->dtype].bytes;
+	char *to = (char *)e->out->data + (w->off[0] + first) * bytes;
+	for (int i = 0; i < n; i++, to += bytes) {
+		int from = 0;
+		if (e->n->op == OpWhere)
+			from = tensor_int(e->in[0], w->off[1] + (first + i) * w->stride[1][inner]) ? 1 : 2;
+		int64_t at = w->off[1 + from] + (first + i) * w->stride[1 + from][inner];
+		memcpy(to, (const char *)e->in[from]->data + at * bytes, (size_t)bytes);
+	}
+}
+
 static const char *eval_ewise(EvalNode *e)
 {
 	Walk w;
@@ -481,6 +495,8 @@ static const char *eval_ewise(EvalNode *e)
 			int n = (int)(len - i < ChunkLen ? len - i : ChunkLen);
 			if (e->n->op == OpCast)
 				cast_chunk(e, &w, i, n);
+			else if (is_narrow(e->out->dtype) && (e->n->op == OpWhere || e->n->op == OpIdentity))
+				move_chunk(e, &w, i, n);
 			else if (is_real(last))
 				ewise_reals(e, &w, last->dtype, i, n);
 			else

@@ -336,8 +336,6 @@ int64_t take_int(Lexer *lx, const char *what, int64_t lo, int64_t hi)
 	return v;
 }
 
-#define QuietNaN UINT64_C(0x7ff8000000000000)
-
 /* Rounded once. */
 static double read_real(DType type, const char *text)
 {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 const DTypeInfo dtypes[NDTypes] = {
-#define DTYPE(name, text, bytes, ctype, cls, onnx) [name] = {text, bytes, cls, onnx},
+#define DTYPE(name, text, bits, ctype, cls, onnx) [name] = {text, bits, (bits + 7) / 8, cls, onnx},
 #include "dtypes.def"
 #undef DTYPE
 };
@@ -39,12 +39,12 @@ int64_t floor_mod(int64_t a, int64_t b)
 
 int64_t shift_left(DType t, int64_t x, int64_t n)
 {
-	return n < 0 || n >= 8 * dtypes[t].bytes ? 0 : (int64_t)((uint64_t)x << n);
+	return n < 0 || n >= dtypes[t].bits ? 0 : (int64_t)((uint64_t)x << n);
 }
 
 int64_t shift_right(DType t, int64_t x, int64_t n)
 {
-	bool outside = n < 0 || n >= 8 * dtypes[t].bytes;
+	bool outside = n < 0 || n >= dtypes[t].bits;
 	if (dtypes[t].cls == ClassUnsigned)
 		return outside ? 0 : (int64_t)((uint64_t)x >> n);
 	return x >> (outside ? 63 : n);
@@ -52,7 +52,7 @@ int64_t shift_right(DType t, int64_t x, int64_t n)
 
 int64_t wrap_int(DType t, int64_t v)
 {
-	int unused = 64 - 8 * dtypes[t].bytes;
+	int unused = 64 - dtypes[t].bits;
 	if (dtypes[t].cls == ClassBool)
 		return v != 0;
 	uint64_t high = (uint64_t)v << unused;
@@ -99,34 +99,76 @@ static double real_of_int(Scalar s)
 
 /* ---- floating types --------------------------------------------------------------------------------------------- */
 
-/* Sign, exponent, fraction.  C converts f32 and f64, but makes NaNs quiet: here they keep their bits, as many as there is room for. */
-typedef struct Format {
-	int exponent, fraction; /* bits */
-} Format;
-
-static const Format formats[NDTypes] = {[F32] = {8, 23}, [F16] = {5, 10}, [BF16] = {8, 7}};
 enum { WideFraction = 52 }; /* of f64 */
 
-static int exponent_bias(Format f)
+const Format formats[NDTypes] = {
+	[F32] = {8, 23, 127, SpecialIeee},
+	[F16] = {5, 10, 15, SpecialIeee},
+	[BF16] = {8, 7, 127, SpecialIeee},
+	[F8E4M3FN] = {4, 3, 7, SpecialTop},
+	[F8E4M3FNUZ] = {4, 3, 8, SpecialMinusZero},
+	[F8E5M2] = {5, 2, 15, SpecialIeee},
+	[F8E5M2FNUZ] = {5, 2, 16, SpecialMinusZero},
+	[F8E8M0] = {8, 0, 127, SpecialPower},
+};
+
+static uint64_t all_magnitude(Format f)
 {
-	return (1 << (f.exponent - 1)) - 1;
+	return (UINT64_C(1) << (f.exponent + f.fraction)) - 1;
 }
 
-static double widen_nan(Format f, uint64_t bits)
+static uint64_t infinite_bits(Format f)
 {
-	uint64_t sign = bits >> (f.exponent + f.fraction), fraction = bits & ((UINT64_C(1) << f.fraction) - 1);
-	uint64_t wide = sign << 63 | UINT64_C(0x7ff) << WideFraction | fraction << (WideFraction - f.fraction);
+	return ((UINT64_C(1) << f.exponent) - 1) << f.fraction;
+}
+
+uint64_t largest_bits(DType t)
+{
+	Format f = formats[t];
+	if (f.special == SpecialIeee)
+		return infinite_bits(f) - 1;
+	return f.special == SpecialMinusZero ? all_magnitude(f) : all_magnitude(f) - 1;
+}
+
+uint64_t nan_bits(DType t)
+{
+	Format f = formats[t];
+	if (f.special == SpecialIeee)
+		return infinite_bits(f) | UINT64_C(1) << (f.fraction - 1);
+	return f.special == SpecialMinusZero ? all_magnitude(f) + 1 : all_magnitude(f);
+}
+
+static double double_of_bits(uint64_t bits)
+{
 	double d;
-	memcpy(&d, &wide, sizeof d);
+	memcpy(&d, &bits, sizeof d);
 	return d;
 }
 
-static uint64_t narrow_nan(Format f, double d)
+static uint64_t bits_of_double(double d)
 {
-	uint64_t wide, all = (UINT64_C(1) << f.exponent) - 1;
-	memcpy(&wide, &d, sizeof wide);
+	uint64_t bits;
+	memcpy(&bits, &d, sizeof bits);
+	return bits;
+}
+
+/* C converts f32 and f64, but makes NaNs quiet: here they keep their bits, as many as there is room for. */
+static double widen_nan(Format f, uint64_t bits)
+{
+	uint64_t sign = bits >> (f.exponent + f.fraction) << 63, fraction = bits & ((UINT64_C(1) << f.fraction) - 1);
+	if (f.special == SpecialIeee)
+		return double_of_bits(sign | UINT64_C(0x7ff) << WideFraction | fraction << (WideFraction - f.fraction));
+	return double_of_bits(f.special == SpecialTop ? sign | QuietNaN : QuietNaN);
+}
+
+static uint64_t narrow_nan(DType t, double d)
+{
+	Format f = formats[t];
+	uint64_t wide = bits_of_double(d), sign = wide >> 63 << (f.exponent + f.fraction);
 	uint64_t fraction = wide >> (WideFraction - f.fraction) & ((UINT64_C(1) << f.fraction) - 1);
-	return wide >> 63 << (f.exponent + f.fraction) | all << f.fraction | (fraction ? fraction : 1);
+	if (f.special == SpecialIeee)
+		return sign | infinite_bits(f) | (fraction ? fraction : 1);
+	return f.special == SpecialTop ? sign | nan_bits(t) : nan_bits(t);
 }
 
 static double widen_f32(uint32_t bits)
@@ -141,58 +183,84 @@ static uint32_t narrow_f32(double d)
 	float f = (float)d;
 	uint32_t bits;
 	memcpy(&bits, &f, sizeof bits);
-	return d != d ? (uint32_t)narrow_nan(formats[F32], d) : bits;
+	return d != d ? (uint32_t)narrow_nan(F32, d) : bits;
 }
 
-static double widen_small(Format f, uint64_t bits)
+static bool is_nan_bits(DType t, uint64_t bits)
 {
-	int bias = exponent_bias(f), exponent = (int)(bits >> f.fraction) & ((1 << f.exponent) - 1);
+	Format f = formats[t];
+	uint64_t magnitude = bits & all_magnitude(f);
+	if (f.special == SpecialMinusZero)
+		return bits == nan_bits(t);
+	return f.special == SpecialIeee ? magnitude > infinite_bits(f) : magnitude == nan_bits(t);
+}
+
+static double widen_small(DType t, uint64_t bits)
+{
+	Format f = formats[t];
+	int exponent = (int)(bits >> f.fraction) & ((1 << f.exponent) - 1);
 	uint64_t fraction = bits & ((UINT64_C(1) << f.fraction) - 1);
 	double d;
-	if (exponent == 2 * bias + 1 && fraction)
+	if (is_nan_bits(t, bits))
 		return widen_nan(f, bits);
-	if (exponent == 2 * bias + 1)
+	if (f.special == SpecialIeee && (bits & all_magnitude(f)) == infinite_bits(f))
 		d = INFINITY;
-	else if (exponent)
-		d = ldexp((double)(fraction | UINT64_C(1) << f.fraction), exponent - bias - f.fraction);
+	else if (exponent || f.special == SpecialPower)
+		d = ldexp((double)(fraction | UINT64_C(1) << f.fraction), exponent - f.bias - f.fraction);
 	else
-		d = ldexp((double)fraction, 1 - bias - f.fraction);
+		d = ldexp((double)fraction, 1 - f.bias - f.fraction);
 	return bits >> (f.exponent + f.fraction) & 1 ? -d : d;
 }
 
-/* Rounded once; what is beyond the largest number by half of its last place or more is infinite. */
-static uint64_t narrow_small(Format f, double d)
+/* The next power of two that is not less, of those that there are. */
+static uint64_t narrow_power(DType t, double d)
 {
-	int bias = exponent_bias(f), exponent;
-	uint64_t sign = (uint64_t)(signbit(d) != 0) << (f.exponent + f.fraction), inf = ((UINT64_C(1) << f.exponent) - 1) << f.fraction;
+	int exponent, bias = formats[t].bias;
+	double half = frexp(d, &exponent); /* d = half * 2^exponent, half from 1/2 to 1 */
+	if (d <= ldexp(1, -bias))
+		return 0;
+	return d > widen_small(t, largest_bits(t)) ? largest_bits(t) : (uint64_t)(exponent - (half == 0.5) + bias);
+}
+
+/* Rounded once; what is beyond the largest number by half of its last place or more is infinite, or that number if there is no
+ * infinity. */
+static uint64_t narrow_small(DType t, double d)
+{
+	Format f = formats[t];
+	uint64_t most = largest_bits(t), beyond = f.special == SpecialIeee ? infinite_bits(f) : most;
+	uint64_t sign = (uint64_t)(signbit(d) != 0) << (f.exponent + f.fraction);
+	int exponent;
 	if (d != d)
-		return narrow_nan(f, d);
+		return narrow_nan(t, d);
+	if (f.special == SpecialPower)
+		return narrow_power(t, d);
 	if (isinf(d))
-		return sign | inf;
+		return sign | beyond;
 	frexp(d, &exponent); /* 2^(exponent - 1) <= |d| */
-	exponent = exponent - 1 < 1 - bias || d == 0 ? 1 - bias : exponent - 1;
+	exponent = exponent - 1 < 1 - f.bias || d == 0 ? 1 - f.bias : exponent - 1;
 	/* in units of the last place: a carry beyond the fraction increments the exponent, as it should */
 	uint64_t units = (uint64_t)nearbyint(ldexp(fabs(d), f.fraction - exponent));
-	uint64_t bits = units + ((uint64_t)(exponent + bias - 1) << f.fraction);
-	return sign | (exponent > bias || bits > inf ? inf : bits);
+	uint64_t bits = units + ((uint64_t)(exponent + f.bias - 1) << f.fraction);
+	if (f.special == SpecialMinusZero && !bits)
+		return 0;
+	return sign | (bits > most ? beyond : bits);
 }
 
 static double real_of_bits(DType t, uint64_t bits)
 {
-	double d;
-	memcpy(&d, &bits, sizeof d);
-	return t == F64 ? d : t == F32 ? widen_f32((uint32_t)bits) : widen_small(formats[t], bits);
+	return t == F64 ? double_of_bits(bits) : t == F32 ? widen_f32((uint32_t)bits) : widen_small(t, bits);
 }
 
 static uint64_t bits_of_real(DType t, double d)
 {
-	uint64_t bits;
-	memcpy(&bits, &d, sizeof bits);
-	return t == F64 ? bits : t == F32 ? narrow_f32(d) : narrow_small(formats[t], d);
+	return t == F64 ? bits_of_double(d) : t == F32 ? narrow_f32(d) : narrow_small(t, d);
 }
 
+/* The types of a byte saturate. */
 static double round_real(DType t, double d)
 {
+	if (is_tiny(t) && d == d)
+		d = fmin(fmax(d, lowest_scalar(t).f), highest_scalar(t).f);
 	return t == F64 ? d : real_of_bits(t, bits_of_real(t, d));
 }
 
@@ -242,19 +310,21 @@ double unit_of(DType t)
 Scalar lowest_scalar(DType t)
 {
 	Scalar s = {.dtype = t};
-	if (is_among(t, TypesFlt))
+	if (is_tiny(t))
+		s.f = formats[t].special == SpecialPower ? real_of_bits(t, 0) : -real_of_bits(t, largest_bits(t));
+	else if (is_among(t, TypesFlt))
 		s.f = -INFINITY;
 	else if (dtypes[t].cls == ClassSigned)
-		s.i = INT64_MIN >> (64 - 8 * dtypes[t].bytes);
+		s.i = INT64_MIN >> (64 - dtypes[t].bits);
 	return s;
 }
 
 Scalar highest_scalar(DType t)
 {
 	Scalar s = {.dtype = t};
-	int unused = 64 - 8 * dtypes[t].bytes;
+	int unused = 64 - dtypes[t].bits;
 	switch (dtypes[t].cls) {
-	case ClassFloat: s.f = INFINITY; break;
+	case ClassFloat: s.f = is_tiny(t) ? real_of_bits(t, largest_bits(t)) : INFINITY; break;
 	case ClassSigned: s.i = INT64_MAX >> unused; break;
 	case ClassUnsigned: s.u = UINT64_MAX >> unused; break;
 	case ClassBool: s.i = 1; break;
@@ -284,7 +354,7 @@ Scalar scalar_of_real(DType t, double x)
 
 DType saturating_type(DType t)
 {
-	return dtypes[t].bytes < 4 ? I32 : t;
+	return dtypes[t].bits < 32 ? I32 : t;
 }
 
 int64_t real_to_int(double x, DType t)

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef enum DType {
-#define DTYPE(name, text, bytes, ctype, cls, onnx) name,
+#define DTYPE(name, text, bits, ctype, cls, onnx) name,
 #include "dtypes.def"
 #undef DTYPE
 	NDTypes
@@ -16,7 +16,7 @@ typedef enum DClass { ClassFloat, ClassSigned, ClassUnsigned, ClassBool } DClass
 
 typedef struct DTypeInfo {
 	const char *text;
-	int bytes;
+	int bits, bytes;
 	DClass cls;
 	int onnx;
 } DTypeInfo;
@@ -42,8 +42,32 @@ static inline bool is_among(DType t, int types)
 /* A floating type that is only stored: arithmetic is f32's. */
 static inline bool is_narrow(DType t)
 {
-	return dtypes[t].cls == ClassFloat && dtypes[t].bytes < 4;
+	return dtypes[t].cls == ClassFloat && dtypes[t].bits < 32;
 }
+
+/* A floating type of at most a byte: what is beyond its largest number becomes that. */
+static inline bool is_tiny(DType t)
+{
+	return dtypes[t].cls == ClassFloat && dtypes[t].bits <= 8;
+}
+
+/* How a floating type tells what is no number. */
+typedef enum Special {
+	SpecialIeee, /* by an exponent of ones: infinite, or NaN */
+	SpecialTop, /* the largest magnitude is NaN; none is infinite */
+	SpecialMinusZero, /* -0 is NaN; none is infinite */
+	SpecialPower /* as Top; but the type has no sign and no 0: its bits are an exponent */
+} Special;
+
+/* A sign, an exponent of that many bits, which is biased, and a fraction. */
+typedef struct Format {
+	int exponent, fraction, bias;
+	Special special;
+} Format;
+extern const Format formats[NDTypes]; /* of floating types of less than 64 bits */
+uint64_t largest_bits(DType); /* of those: of the largest number */
+uint64_t nan_bits(DType); /* the quiet one */
+#define QuietNaN UINT64_C(0x7ff8000000000000) /* of an f64 */
 
 /* ---- integers: they wrap; a quotient is rounded down, a remainder has the sign of the divisor; both are 0 by 0 ------- */
 
@@ -91,7 +115,7 @@ void put_scalar(void *to, Scalar);
 Scalar scalar_of_int(DType, int64_t); /* integers wrap, floating types round */
 Scalar scalar_of_real(DType, double); /* the nearest value towards 0; to a floating type rounded; NaN gives 0, to bool: is not 0 */
 double unit_of(DType); /* floating types: from 1 to the next number */
-Scalar lowest_scalar(DType); /* -inf, the least integer, false */
+Scalar lowest_scalar(DType); /* -inf (or the least number, where the type saturates), the least integer, false */
 Scalar highest_scalar(DType);
 Scalar cast_scalar(Scalar, DType); /* as the operator cast */
 bool same_scalar(Scalar, Scalar); /* type and bits: -0 is not 0, a NaN is itself */

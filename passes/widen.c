@@ -1,4 +1,4 @@
-/* widen.c - the pass widen: types that are only stored (f16, bf16) are computed with in f32.
+/* widen.c - the pass widen: types that are only stored (f16, bf16, floats of a byte) are computed with in f32.
  *
  *   %y: f16[n] = add %a, %b   ->   %c: f32[n] = cast %a  %d: f32[n] = cast %b  %e: f32[n] = add %c, %d  %y: f16[n] = cast %e
  *

@@ -63,7 +63,9 @@ typedef enum dcc_status {
 /* Numbers of ONNX TensorProto.DataType. */
 typedef enum dcc_dtype {
 	DCC_F32 = 1, DCC_U8 = 2, DCC_I8 = 3, DCC_U16 = 4, DCC_I16 = 5, DCC_I32 = 6, DCC_I64 = 7, DCC_BOOL = 9, DCC_F64 = 11,
-	DCC_F16 = 10, /* IEEE binary16 */ DCC_U32 = 12, DCC_U64 = 13, DCC_BF16 = 16 /* the upper half of an f32 */
+	DCC_F16 = 10, /* IEEE binary16 */ DCC_U32 = 12, DCC_U64 = 13, DCC_BF16 = 16, /* the upper half of an f32 */
+	/* A byte: sign, 4 or 5 bits of exponent, 3 or 2 of fraction; e8m0 is a power of two alone. */
+	DCC_F8E4M3FN = 17, DCC_F8E4M3FNUZ = 18, DCC_F8E5M2 = 19, DCC_F8E5M2FNUZ = 20, DCC_F8E8M0 = 24
 } dcc_dtype;
 
 typedef struct dcc_error {

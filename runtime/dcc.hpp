@@ -87,6 +87,11 @@ public:
 	{
 		set(elements, dtype_of<T>::value, shape.data(), shape.size());
 	}
+	// Of a type that C++ does not have: half, float8.
+	tensor(const void *elements, dcc_dtype type, const std::vector<int64_t> &shape) : dcc_tensor()
+	{
+		set(elements, type, shape.data(), shape.size());
+	}
 
 	span<const int64_t> shape() const noexcept { return {dims, static_cast<size_t>(rank)}; }
 	size_t size() const noexcept // elements

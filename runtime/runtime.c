@@ -139,6 +139,8 @@ static const struct {
 	{DCC_F32, 4, "f32"}, {DCC_U8, 1, "u8"},   {DCC_I8, 1, "i8"},     {DCC_I16, 2, "i16"},
 	{DCC_I32, 4, "i32"}, {DCC_I64, 8, "i64"}, {DCC_BOOL, 1, "bool"}, {DCC_F64, 8, "f64"},
 	{DCC_F16, 2, "f16"}, {DCC_BF16, 2, "bf16"},
+	{DCC_F8E4M3FN, 1, "f8e4m3fn"}, {DCC_F8E4M3FNUZ, 1, "f8e4m3fnuz"},
+	{DCC_F8E5M2, 1, "f8e5m2"}, {DCC_F8E5M2FNUZ, 1, "f8e5m2fnuz"}, {DCC_F8E8M0, 1, "f8e8m0"},
 	{DCC_U16, 2, "u16"}, {DCC_U32, 4, "u32"}, {DCC_U64, 8, "u64"},
 };
 

@@ -274,7 +274,7 @@ static char *case_text(const Case *c)
 static double element(const Tensor *t, int64_t i)
 {
 	switch (t->dtype) {
-#define DTYPE(name, text, bytes, ctype, cls, onnx)                                                                     \
+#define DTYPE(name, text, bits, ctype, cls, onnx)                                                                     \
 	case name: return (double)((const ctype *)t->data)[i];
 #include "../ir/dtypes.def"
 #undef DTYPE

@@ -18,7 +18,7 @@
 #include "../runtime/dcc.h"
 #include "test.h"
 
-enum { SlotBytes = 16384, Slots = 4, MaxCases = 1024, MaxScalars = 4 };
+enum { SlotBytes = 16384, Slots = 4, MaxCases = 2048, MaxScalars = 4 };
 
 /* Wild: with infinities, NaN, denormals, extreme integers.  Pairs: of special floats, the first slot's with the others' */
 typedef enum Fill { Wild, Plain, Pairs } Fill;

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { F = 1, U = 2, S = 3, I = 6, Absent = -1, MaxElems = 8, MaxOperands = 12 }; /* ONNX's numbers of element types */
+enum { F = 1, U = 2, S = 3, I = 6, E4 = 17, E5 = 19, P = 24, Absent = -1, MaxElems = 8, MaxOperands = 12 }; /* ONNX's numbers of element types */
 
 typedef struct Operand {
 	int elem;
@@ -28,6 +28,13 @@ static const Case cases[] = {
 	{"DequantizeLinear", "axis=1", {{S, "2,2", 4, {1, 2, -3, 4}}, {F, "2", 2, {1, 10}}}, 4, {1, 20, -3, 40}},
 	{"DequantizeLinear", "block_size=2", {{S, "1,3", 3, {1, 2, 3}}, {F, "1,2", 2, {1, 10}}, {S, "1,2", 2, {0, 1}}}, 3, {1, 2, 20}},
 	{"DequantizeLinear", "", {{I, "2", 2, {16777217, -3}}, {F, "", 1, {1}}, {I, "", 1, {1}}}, 2, {16777216, -4}},
+	{"QuantizeLinear", "", {{F, "4", 4, {1, 3.3, 1000, -1e9}}, {F, "", 1, {2}}, {E4, "", 1, {0}}}, 4, {0.5, 1.625, 448, -448}},
+	{"QuantizeLinear", "", {{F, "2", 2, {1, 3}}, {F, "", 1, {2}}, {E4, "", 1, {0.5}}}, 2, {1, 2}},
+	{"QuantizeLinear", "saturate=0", {{F, "3", 3, {1, 65536, -1e9}}, {F, "", 1, {1}}, {E5, "", 1, {0}}}, 3, {1, INFINITY, -INFINITY}},
+	{"QuantizeLinear", "output_dtype=17", {{F, "2", 2, {3, -480}}, {P, "", 1, {0.25}}}, 2, {12, -448}},
+	{"DequantizeLinear", "axis=0", {{E5, "2,2", 4, {1, 57344, 0.25, -3}}, {F, "2", 2, {0.5, 2}}}, 4, {0.5, 28672, 0.5, -6}},
+	{"DequantizeLinear", "", {{E4, "2", 2, {1.5, 448}}, {F, "", 1, {2}}, {E4, "", 1, {0.5}}}, 2, {2, 895}},
+	{"DequantizeLinear", "output_dtype=1", {{E4, "2", 2, {1.5, -2}}, {P, "", 1, {8}}}, 2, {12, -16}},
 	{"DynamicQuantizeLinear", "", {{F, "3", 3, {0, -63.75, 191.25}}}, 3, {64, 0, 255}},
 	{"DynamicQuantizeLinear", "", {{F, "2", 2, {0, 0}}}, 2, {0, 0}},
 	{"MatMulInteger", "", {{U, "1,600", 1, {255}}, {S, "600,1", 1, {127}}}, 1, {19431000}},
@@ -48,7 +55,7 @@ static const Case cases[] = {
 
 static int put(Arena *a, const Operand *o, void **data)
 {
-	static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [I] = I32};
+	static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [I] = I32, [E4] = F8E4M3FN, [E5] = F8E5M2, [P] = F8E8M0};
 	char **dims;
 	int n = 1, rank = split_text(a, o->dims, &dims), bytes = dtypes[types[o->elem]].bytes;
 	for (int i = 0; i < rank; i++)

@@ -18,7 +18,8 @@ from .errors import Error
 
 # ONNX TensorProto.DataType of NumPy's types.
 DTYPES = {"float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "float64": 11,
-          "float16": 10, "uint32": 12, "uint64": 13, "bfloat16": 16}
+          "float16": 10, "uint32": 12, "uint64": 13, "bfloat16": 16,
+          "float8_e4m3fn": 17, "float8_e4m3fnuz": 18, "float8_e5m2": 19, "float8_e5m2fnuz": 20, "float8_e8m0fnu": 24}
 NAMES = {number: name for name, number in DTYPES.items()}
 
 WRONG_DTYPE = 2  # DCC_ERROR_DTYPE
