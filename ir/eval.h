@@ -73,6 +73,6 @@ EvalFn eval_linear, eval_matmul, eval_conv, eval_winconv, eval_pool, eval_attent
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
 	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;
 /* eval_sort.c */
-EvalFn eval_top_k;
+EvalFn eval_top_k, eval_nms;
 
 #endif

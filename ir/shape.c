@@ -798,6 +798,34 @@ const char *shape_scatter_nd(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+static const char *need_dtype(Module *m, const Node *n, int i, DType want)
+{
+	TRY(need_operand(m, n, i, -1));
+	DType d = type_in(n, i)->dtype;
+	if (d != want)
+		FAIL("operand %s has type %s, expected %s", ops[n->op].in[i], dtypes[d].text, dtypes[want].text);
+	return NULL;
+}
+
+const char *shape_nms(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_dtype(m, n, 0, F32));
+	TRY(need_index(m, n, 1));
+	TRY(need_dtype(m, n, 2, I64));
+	TRY(need_dtype(m, n, 3, F32));
+	const Type *boxes = type_in(n, 0), *order = type_in(n, 1);
+	TRY(need_rank(m, boxes, 3, "boxes"));
+	TRY(need_rank(m, order, 3, "order"));
+	TRY(need_rank(m, type_in(n, 2), 0, "most"));
+	TRY(need_rank(m, type_in(n, 3), 0, "iou"));
+	TRY(need_equal(m, n, boxes->dims[0], order->dims[0], "batch dims of boxes and order"));
+	TRY(need_equal(m, n, boxes->dims[2], dim_const(m, 4), "corners of a box"));
+	*out = *order;
+	out->dtype = Bool;
+	return NULL;
+}
+
 /* ---- stated result types ---------------------------------------------------------------------------------------- */
 
 const char *shape_given(Module *m, const Node *n, Type *out)

@@ -256,6 +256,15 @@ LExpr *offset_of(Kernel *k, const Access *a, LExpr *const *idx)
 	return at;
 }
 
+void fail_index(Kernel *k, const Node *n, LExpr *index)
+{
+	Module *m = k->l->m;
+	const char *name = message_name(m, n->in[1]->name ? n->in[1]->name : "indices");
+	const char *node = message_name(m, n->loc && n->loc->node ? n->loc->node : "");
+	lfail(&k->b, lmessage(k->l->lm, arena_printf(m->arena, "node '%s' (%s): tensor '%s': index {} out of range", node, ops[n->op].text,
+	                                             name)), index);
+}
+
 void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **idx)
 {
 	LB *b = &k->b;
@@ -274,6 +283,14 @@ LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, 
 	if (dim_equals(stride, 0))
 		return lcast(b, LSplat, (LType){a->dtype, Lanes}, lload(b, a->buf, 1, offset, NULL, NULL));
 	return lload(b, a->buf, Lanes, offset, dim_equals(stride, 1) ? NULL : kdim(k, stride), mask);
+}
+
+LExpr *share_tasks(Kernel *k, LExpr *tasks, LExpr *workers, LExpr **worker)
+{
+	LB *b = &k->b;
+	LExpr *w = *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
+	return lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
+	            lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, li(b, 1))), workers, NULL), NULL);
 }
 
 LExpr *lane_mask(Kernel *k, LExpr *left)

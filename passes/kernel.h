@@ -138,6 +138,7 @@ Access written_access(Kernel *, const Type *, Value *home);
 const Dim *dims_product(Module *, const Dim *const *extent, int n);
 /* Element offset of index idx[0..rank) (NULL counts as 0). */
 LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);
+void fail_index(Kernel *, const Node *, LExpr *index); /* of operand 1: it is out of range */
 /* Splits the flat number `at` into an index of each of the first n axes. */
 void split_index(Kernel *, LExpr *at, const Dim *const *extent, int n, LExpr **idx);
 /* Pads a with leading broadcast axes to `rank`, and sets stride 0 where its extent is 1. */
@@ -145,6 +146,8 @@ Access broadcast_access(Module *, const Access *, int rank);
 /* Loads up to 16 elements along one axis: contiguous, strided, or one splat. */
 LExpr *load_lanes(Kernel *, const Access *, LExpr *offset, const Dim *stride, LExpr *mask);
 
+/* The run of tasks of each worker; opens two loops and returns the task. */
+LExpr *share_tasks(Kernel *, LExpr *tasks, LExpr *workers, LExpr **worker);
 LExpr *lane_mask(Kernel *, LExpr *left); /* lanes below `left` */
 /* for i in 0..n step 16: body(ctx, i, mask); whole vectors first, then one masked tail if n is no multiple of 16. */
 void for_lanes(Kernel *, const Dim *n, void (*body)(void *ctx, Kernel *, LExpr *i, LExpr *mask), void *ctx);

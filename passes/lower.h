@@ -28,8 +28,9 @@ void lower_matmul(Lower *, Node *, Value *home);
 void lower_winconv(Lower *, Node *, Value *home);
 void lower_attention(Lower *, Node *, Value *home);
 void lower_rows(Lower *, Node *, Value *home); /* softmax, norm, rmsnorm, cumsum, reductions */
-void lower_index(Lower *, Node *, Value *home); /* gathers and scatters; top_k */
+void lower_index(Lower *, Node *, Value *home); /* gathers and scatters; top_k, nms */
 void lower_top_k(Lower *, Node *, Value *home);
+void lower_nms(Lower *, Node *, Value *home);
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
 void lower_pool(Lower *, Node *, Value *home);

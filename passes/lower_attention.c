@@ -232,15 +232,6 @@ static void open_attention(Att *a, Kernel *k, Node *n, Value *home)
 	kflop(k, type_numel(m, &n->out[0]->type));
 }
 
-/* The run of tasks of each worker; opens two loops and returns the task. */
-static LExpr *share_tasks(Kernel *k, LExpr *tasks, LExpr *workers, LExpr **worker)
-{
-	LB *b = &k->b;
-	LExpr *w = *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
-	return lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
-	            lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, li(b, 1))), workers, NULL), NULL);
-}
-
 /* Splits the number of a (batch, query head) pair; sets a->kv. */
 static void find_head(Att *a, LExpr *bh, LExpr **batch, LExpr **head)
 {

@@ -13,15 +13,12 @@
 static LExpr *checked_index(Kernel *k, Node *n, const Access *idx, LExpr *offset, LExpr *extent)
 {
 	LB *b = &k->b;
-	const char *name = n->in[1]->name ? n->in[1]->name : "indices";
 	LExpr *raw = llet(b, lcast(b, LConvert, (LType){I64, 1}, lload(b, idx->buf, 1, offset, NULL, NULL))), *zero = li(b, 0);
 	LExpr *i = llet(b, lop(b, LSelect, llt(b, raw, zero), ladd(b, raw, extent), raw));
 	LExpr *bad = lop(b, LOr, llt(b, i, zero), lop(b, LLe, extent, i, NULL), NULL);
 
 	lif(b, bad);
-	const char *node = message_name(k->l->m, n->loc && n->loc->node ? n->loc->node : "");
-	lfail(b, lmessage(k->l->lm, arena_printf(k->l->m->arena, "node '%s' (%s): tensor '%s': index {} out of range",
-	                                         node, ops[n->op].text, message_name(k->l->m, name))), raw);
+	fail_index(k, n, raw);
 	lelse(b);
 	return i;
 }
@@ -236,6 +233,7 @@ void lower_index(Lower *l, Node *n, Value *home)
 	case OpGatherElem: lower_take_elements(l, n, home); return;
 	case OpGatherND: lower_take_nd(l, n, home); return;
 	case OpTopK: lower_top_k(l, n, home); return;
+	case OpNms: lower_nms(l, n, home); return;
 	case OpScatterElem:
 		lower_copy(l, n->in[0], home);
 		lower_put_elements(l, n, home);

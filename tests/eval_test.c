@@ -18,6 +18,9 @@ typedef struct Case {
 #define NaN NAN
 #define Inf INFINITY
 
+/* [0, 3], [0, 4] and a point of the axis y, all from 0 to 1 of x; one elsewhere. */
+#define BOXES "const @b: f32[1, 4, 4] = [0, 0, 3, 1, 0, 0, 4, 1, 2, 0, 2, 1, 5, 0, 6, 1] "
+
 static const Case cases[] = {
 	/* elementwise */
 	{"add bcast", "const @a: f32[2, 1] = [1, 2] const @b: f32[3] = [10, 20, 30]", "f32[2, 3]",
@@ -254,6 +257,10 @@ static const Case cases[] = {
 	{"top_k axis", "const @a: u64[3, 2] = [1, 18446744073709551615, 2, 2, 2, 7]", "i64[2, 2]", "%y: i64[2, 2] = top_k @a", 4,
 	 {1, 0, 2, 2}},
 	{"top_k none", "const @a: i8[2, 1] = [1, 2]", "i64[2, 0]", "%y: i64[2, 0] = top_k @a {axis=1}", 0, {0}},
+	{"nms", BOXES "const @o: i32[1, 2, 4] = [1, 0, 2, 3, -1, 3, 0, 2] const @m: i64[] = [2] const @t: f32[] = [0.5]",
+	 "bool[1, 2, 4]", "%y: bool[1, 2, 4] = nms @b, @o, @m, @t", 8, {1, 0, 1, 0, 0, 1, 1, 0}},
+	{"nms at the threshold", BOXES "const @o: i64[1, 1, 2] = [0, 1] const @m: i64[] = [9] const @t: f32[] = [0.75]",
+	 "bool[1, 1, 2]", "%y: bool[1, 1, 2] = nms @b, @o, @m, @t", 2, {1, 1}},
 	/* groups */
 	{"group", "const @a: f32[2] = [1, 2]", "f32[2]",
 	 "%s: f32[2] = exp @a %y: f32[2] = group { %p: f32[2] = neg @a "
@@ -421,6 +428,10 @@ static const Wrong wrong_shapes[] = {
 	{A23, "i64[3, 3]", "%y: i64[3, 3] = top_k @a", "is negative: -1"},
 	{A23, "i64[2, 1]", "%y: i64[2, 1] = top_k @a", "dims of operand and result differ: 3 and 1"},
 	{A23, "i32[1, 3]", "%y: i32[1, 3] = top_k @a", "has type i32, expected i64"},
+	{BOXES "const @o: i64[2, 1, 1] = [0, 0] const @m: i64[] = [0] const @t: f32[] = [0]", "bool[2, 1, 1]",
+	 "%y: bool[2, 1, 1] = nms @b, @o, @m, @t", "batch dims of boxes and order differ: 1 and 2"},
+	{BOXES "const @o: i64[1, 1, 1] = [0] const @m: i32[] = [0] const @t: f32[] = [0]", "bool[1, 1, 1]",
+	 "%y: bool[1, 1, 1] = nms @b, @o, @m, @t", "operand most has type i32, expected i64"},
 	{A23, "i64[6]", "%y: i64[6] = top_k @a", "the result has rank 1, expected 2"},
 	{"const @b: bool[2] = [1, 0]", "i64[1]", "%y: i64[1] = top_k @b", "does not take bool"},
 	{"const @x: f32[1, 3, 4] = [0,0,0,0,0,0,0,0,0,0,0,0] const @w: f32[2, 2, 1] = [1, 2, 3, 4]", "f32[1, 2, 4]",
@@ -434,6 +445,8 @@ static const Wrong wrong_shapes[] = {
 };
 
 static const Wrong wrong_data[] = {
+	{BOXES "const @o: i64[1, 1, 2] = [0, 4] const @m: i64[] = [0] const @t: f32[] = [0]", "bool[1, 1, 2]",
+	 "%y: bool[1, 1, 2] = nms @b, @o, @m, @t", "index 4 is out of range for an extent of 4"},
 	{A23 "const @i: i64[2] = [0, 2]", "f32[2, 3]", "%y: f32[2, 3] = gather @a, @i",
 	 "index 2 is out of range for an extent of 2"},
 	{A23 "const @i: i64[1] = [-3]", "f32[1, 3]", "%y: f32[1, 3] = gather @a, @i", "index -3 is out of range"},

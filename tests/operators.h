@@ -113,6 +113,7 @@ static const OperatorRow operator_rows[] = {
 	{NUMBERS " u16 u32 u64", "%x: T[a, c]", "i64[a, c]", "top_k %x {axis=1}"},
 	{NUMBERS, "%x: T[a, 3, c]", "i64[min(a, 5), 3, c]", "top_k %x {largest=0}"},
 	{"f32", "%x: T[a, c]", "i64[a, c/2]", "top_k %x {axis=1}"},
+	{"i64 i32 u8", "%x: f32[2, a, 4], %i: T[2, a, c], %m: i64[], %t: f32[]", "bool[2, a, c]", "nms %x, %i, %m, %t"},
 	{ALL, "%x: T[7, c], %i: i64[a, c], %u: T[a, c]", "T[7, c]", "scatter_elements %x, %i, %u"},
 	{NUMBERS, "%x: T[a, 7], %i: i32[a, c], %u: T[a, c]", "T[a, 7]", "scatter_elements %x, %i, %u {axis=1, reduction=add}"},
 	{"f32 f64 u8 i32", "%x: T[a + 1, c], %i: i64[a, 3], %u: T[a, 3]", "T[a + 1, c]",

@@ -752,20 +752,46 @@ static void make_top_k(Family *f)
 	add_row(f, "i64[c]", "top_k %n");
 }
 
+/* More boxes than a vector has lanes, some skipped, with NaN and infinities; thresholds at and around what boxes overlap. */
+static void make_nms(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "n", 0);
+	param(f, "x: f32[b, 50, 2]");
+	param(f, "p: f32[b, 50, 2]");
+	param(f, "s: f32[b, n, 4]");
+	param(f, "i50: i64[b, 2, n]");
+	param(f, "u50: u8[n, 3, b]");
+	param(f, "r: f32[b, 2, n]");
+	param(f, "u9: i64[]");
+	param(f, "t: f32[]");
+	line(f, "%%h: f32[b, 50, 2] = add %%x, %%p");
+	line(f, "%%boxes: f32[b, 50, 4] = concat %%x, %%h {axis=2}");
+	line(f, "%%order: u8[b, 3, n] = transpose %%u50 {perm=[2, 1, 0]}");
+	line(f, "%%best: i64[b, 2, n] = top_k %%r {axis=2}");
+	line(f, "%%all: i64[] = dims {values=[n]}");
+	add_row(f, "bool[b, 2, n]", "nms %boxes, %i50, %u9, %t");
+	add_row(f, "bool[b, 3, n]", "nms %boxes, %order, %all, %t");
+	add_row(f, "bool[b, 2, n]", "nms %s, %best, %all, %t");
+}
+
 /* Indices outside of the tensor: an error, and nothing is read for them. */
 static void check_bad_indices(void)
 {
-	static const char *const types[] = {"f32[a, 3]", "f32[a, 3]", "f32[a]", "f32[7, 3]", "f32[7, 3]"};
+	static const char *const types[] = {"f32[a, 3]", "f32[a, 3]", "f32[a]", "f32[7, 3]", "f32[7, 3]", "bool[1, 1, a]"};
 	static const char *const nodes[] = {"gather %x, %i99", "gather_elements %x, %i99", "gather_nd %x, %i99",
-	                                    "scatter_elements %x, %i99, %u", "scatter_nd %x, %i99, %u"};
-	static const char *const indices[] = {"a", "a, 3", "a, 2", "a, 3", "a, 1"};
+	                                    "scatter_elements %x, %i99, %u", "scatter_nd %x, %i99, %u", "nms %boxes, %i99, %i99m, %t"};
+	static const char *const indices[] = {"a", "a, 3", "a, 2", "a, 3", "a, 1", "1, 1, a"};
 
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		Family f = {.name = "bad_indices"};
 		symbol(&f, "a", 0);
 		param(&f, "x: f32[7, 3]");
 		param(&f, "i99: i64[%s]", indices[i]);
 		param(&f, "u: f32[a, 3]");
+		param(&f, "boxes: f32[1, 9, 4]");
+		param(&f, "i99m: i64[]");
+		param(&f, "t: f32[]");
 		add_row(&f, types[i], nodes[i]);
 		compile_family(&f);
 		run_binding_for(&f, nodes[i], (int64_t[]){50}, DCC_ERROR_INDEX);
@@ -919,6 +945,7 @@ static const struct {
 	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
 	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0"}},
+	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
