@@ -53,6 +53,7 @@ typedef struct FenceRun {
 	Fence fin[FencePorts], fout[FencePorts], fworkspace, fweights;
 	char *first[FencePorts], *copy[FencePorts]; /* outputs of the first run, inputs as they were made */
 	size_t first_cap[FencePorts], copy_cap[FencePorts];
+	int64_t dims[FencePorts * DCC_MAX_RANK], first_dims[FencePorts * DCC_MAX_RANK]; /* of the outputs, as the data decides */
 	uint64_t state; /* of chance */
 	int first_status;
 	long configs, refused, too_large, failures; /* of this model */
@@ -355,6 +356,18 @@ static inline bool same_values(const char *a, const char *b, size_t bytes, int d
 	return true;
 }
 
+/* What a run has written of an output: state whole, the others in their true dims. */
+static inline size_t output_bytes(FenceRun *r, int i)
+{
+	const dcc_port *port = &r->model->outputs[i];
+	size_t room = output_fence(r, i)->bytes, n = dcc_dtype_size(port->dtype);
+	for (int d = 0; d < port->rank; d++)
+		n *= (size_t)r->dims[i * DCC_MAX_RANK + d];
+	if (!port->state && n > room)
+		fence_fail(r, "more elements than there is room for", port->name);
+	return port->state || n > room ? room : n;
+}
+
 static inline void check_run(FenceRun *r, int status, const char *text, bool first)
 {
 	const dcc_model *m = r->model;
@@ -368,11 +381,16 @@ static inline void check_run(FenceRun *r, int status, const char *text, bool fir
 	if (!first && status != r->first_status)
 		fence_fail(r, "another status than the first run's", text);
 	r->first_status = first ? status : r->first_status;
+	if (first)
+		memcpy(r->first_dims, r->dims, sizeof r->dims);
+	else if (!status && memcmp(r->first_dims, r->dims, (size_t)m->noutputs * DCC_MAX_RANK * sizeof *r->dims))
+		fence_fail(r, "other dims than the first run's", "");
 	for (int i = 0; i < m->noutputs && !status; i++) {
-		Fence *f = output_fence(r, i);
+		const char *bytes = output_fence(r, i)->p;
+		size_t n = output_bytes(r, i);
 		if (first)
-			keep_bytes(&r->first[i], &r->first_cap[i], f->p, f->bytes);
-		else if (!same_values(r->first[i], f->p, f->bytes, m->outputs[i].dtype))
+			keep_bytes(&r->first[i], &r->first_cap[i], bytes, n);
+		else if (!same_values(r->first[i], bytes, n, m->outputs[i].dtype))
 			fence_fail(r, "other values than the first run's", m->outputs[i].name);
 	}
 	for (int i = 0; i < m->ninputs; i++)
@@ -390,6 +408,14 @@ static inline void check_run(FenceRun *r, int status, const char *text, bool fir
 			fence_fail(r, "writes beside a buffer", i < m->ninputs ? m->inputs[i].name : "");
 		wipe_fence(all[i]);
 	}
+}
+
+static inline bool data_decides(const dcc_model *m)
+{
+	for (int i = 0; i < m->nsymbols; i++)
+		if (m->symbols[i].source == DCC_SYMBOL_DATA)
+			return true;
+	return false;
 }
 
 /* One worker, called as dcc_run does, with weights without what a side file says behind them. */
@@ -426,7 +452,7 @@ static inline void run_fenced(FenceRun *r, int target, int threads, bool at_end,
 	make_fenced_outputs(r, at_end, trash);
 	place_fence(&r->fworkspace, bytes, DCC_WORKSPACE_ALIGN, at_end);
 	memset(r->fworkspace.p, trash, bytes);
-	bool bare = r->weights && threads == 1;
+	bool bare = r->weights && threads == 1 && !data_decides(m);
 	if (r->weights) {
 		place_fence(&r->fweights, bare ? m->weights_size : r->weights_bytes, 64, at_end);
 		memcpy(r->fweights.p, r->weights, r->fweights.bytes);
@@ -435,7 +461,9 @@ static inline void run_fenced(FenceRun *r, int target, int threads, bool at_end,
 	                 .workspace = r->fworkspace.p, .workspace_size = bytes, .weights = r->weights ? r->fweights.p : NULL,
 	                 .weights_size = r->weights ? r->weights_bytes : 0,
 	                 .exec = threads == 1 ? NULL : r->exec[threads] ? r->exec[threads] : &turns, .error = &error,
-	                 .target = (uint32_t)target + 1};
+	                 .target = (uint32_t)target + 1, .out_dims = r->dims};
+	for (int i = 0; i < m->noutputs; i++)
+		memcpy(r->dims + i * DCC_MAX_RANK, r->out[i].dims, sizeof r->out[i].dims);
 	if (fence_say)
 		printf("%s\n", r->where);
 	int status = bare ? run_bare(r, &m->targets[target], &error) : dcc_run(m, &args);
@@ -516,18 +544,28 @@ static inline void rest_of_symbols(const dcc_model *m, int64_t *syms)
 		syms[i] = in_bounds(&m->symbols[i], FenceRest + i % 3);
 }
 
+/* Are there sizes to choose for the symbol. */
+static inline bool varies(const dcc_symbol *s)
+{
+	return s->source == DCC_SYMBOL_INPUT;
+}
+
 /* Each symbol at each size; every pair of symbols at all pairs of small sizes. */
 static inline void fence_sizes(FenceRun *r)
 {
 	const dcc_model *m = r->model;
 	int64_t syms[FenceSymbols + 1];
 
+	int n = 0;
+
 	rest_of_symbols(m, syms);
-	if (!m->nsymbols)
+	for (int s = 0; s < m->nsymbols; s++)
+		n += varies(&m->symbols[s]);
+	if (!n)
 		for (int k = 0; k < NFenceData; k++)
 			fence_size(r, syms);
 	for (int s = 0; s < m->nsymbols; s++)
-		for (const int *v = r->sizes; *v >= 0; v++) {
+		for (const int *v = r->sizes; *v >= 0 && varies(&m->symbols[s]); v++) {
 			rest_of_symbols(m, syms);
 			syms[s] = *v;
 			if (in_bounds(&m->symbols[s], *v) == *v)
@@ -535,7 +573,7 @@ static inline void fence_sizes(FenceRun *r)
 		}
 	for (int s = 0; s < m->nsymbols; s++)
 		for (int t = s + 1; t < m->nsymbols; t++)
-			for (int v = 0; v <= FencePairs * (FencePairs + 2); v++) {
+			for (int v = 0; v <= FencePairs * (FencePairs + 2) && varies(&m->symbols[s]) && varies(&m->symbols[t]); v++) {
 				rest_of_symbols(m, syms);
 				syms[s] = v / (FencePairs + 1);
 				syms[t] = v % (FencePairs + 1);

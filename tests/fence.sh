@@ -21,7 +21,8 @@ fence() {
 }
 
 fence operators operators
-fence "models of the repository" "$here"/models/*/model.onnx "$here"/../examples/*.onnx "$here"/../bench/*.ir
+# control/values.ir is planned from its data, which the fences do not know
+fence "models of the repository" "$here"/models/*/model.onnx "$here"/../examples/*.onnx "$here"/../bench/*.ir "$here"/control/[!v]*.ir
 if [ -d "$zoo" ]; then
 	fence "the zoo" "$zoo"/*/model.onnx
 else
