@@ -28,6 +28,63 @@ int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n)
 	return -1;
 }
 
+void count_inlined(Import *im, int64_t n, const Loc *loc)
+{
+	im->ninlined += n;
+	if (im->ninlined > im->max_inlined)
+		fatal_at(loc, "functions, loops and sequences of the model expand to too many nodes");
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------ */
+
+List *new_list(Import *im, DType dtype, int64_t n, const Loc *loc)
+{
+	enum { MaxElements = 4096 };
+	if (n > MaxElements)
+		fatal_at(loc, "not supported: a sequence of %lld elements; at most %d", (long long)n, MaxElements);
+	count_inlined(im, n, loc);
+	List *l = arena_alloc(im->scratch, sizeof *l);
+	*l = (List){.dtype = dtype, .n = (int)n, .items = arena_alloc(im->scratch, (n + 1) * sizeof *l->items)};
+	return l;
+}
+
+const char *item_text(Import *im, Item i)
+{
+	if (i.tensor)
+		return type_text(im->m, &i.tensor->type);
+	if (!i.list)
+		return "absent";
+	return i.list->none ? "an optional without an element"
+	                    : arena_printf(im->scratch, "a sequence of length %d", i.list->n);
+}
+
+Item input_item(const Call *c, int i)
+{
+	return i < c->nin ? (Item){c->in[i], c->lists[i]} : (Item){NULL, NULL};
+}
+
+void set_output(Call *c, int i, Item item)
+{
+	c->out[i] = item.tensor;
+	c->out_lists[i] = item.list;
+}
+
+Value *need_tensor(const Call *c, Item item, const char *what)
+{
+	if (!item.tensor)
+		fatal_at(c->loc, "%s is %s, expected a tensor", what, item_text(c->im, item));
+	return item.tensor;
+}
+
+const Onnx__TypeProto__Tensor *tensor_of_type(const Onnx__TypeProto *t, bool *optional, bool *sequence)
+{
+	*optional = t && t->optional_type;
+	t = *optional ? t->optional_type->elem_type : t;
+	*sequence = t && t->sequence_type;
+	t = *sequence ? t->sequence_type->elem_type : t;
+	return t ? t->tensor_type : NULL;
+}
+
 /* ---- attributes ------------------------------------------------------------------------------------------------ */
 
 static const OnnxAttr *attr_of(OnnxAttr *const *attrs, size_t n, const char *name)

@@ -9,9 +9,24 @@
 typedef struct Call Call;
 typedef struct CustomOp CustomOp;
 
+/* A sequence of the model, or an optional without an element (one with an element is that element).  How long it is, is known
+ * here, so the IR has none: an operator that takes one apart picks Values. */
+typedef struct List {
+	bool none; /* the optional without an element */
+	DType dtype; /* of the elements */
+	int n;
+	Value **items;
+} List;
+
+/* What a name stands for: one of them; none: absent. */
+typedef struct Item {
+	Value *tensor;
+	const List *list;
+} Item;
+
 /* The names that a node sees: of the graph, of a branch (and of the graphs around it), or of a function's body. */
 typedef struct Scope {
-	Names values; /* Value */
+	Names values; /* Item */
 	Names tensors; /* OnnxTensor: initializers that no node has used so far */
 	struct Scope *outer;
 	const Call *caller; /* functions: the call, whose attributes the body may refer to */
@@ -43,7 +58,7 @@ typedef struct Import {
 	const OnnxGraph *graph; /* after the cut */
 	Block *block; /* where nodes go: the function's body, or that of an if or loop */
 	CustomOp *customs;
-	int64_t ninlined, max_inlined; /* nodes, inputs, outputs and attributes, so that functions calling functions end */
+	int64_t ninlined, max_inlined; /* nodes, inputs, outputs, attributes, elements: what functions and loops expand to ends */
 	jmp_buf *again; /* ends this import, for another one that knows more */
 } Import;
 
@@ -56,8 +71,9 @@ struct Call {
 	int opset;
 	Scope *scope;
 	int nin, nout;
-	Value **in; /* NULL: absent */
+	Value **in; /* NULL: absent, or a list */
 	Value **out; /* to be set; NULL on entry */
+	const List **lists, **out_lists; /* inputs and outputs that are lists; else NULL */
 	bool *wanted; /* is out[i] named */
 };
 
@@ -70,9 +86,19 @@ typedef struct OnnxOp {
 	const char *attrs;
 	const char *text; /* expr.c */
 	void (*func)(Call *);
+	bool lists; /* inputs and outputs may be lists */
 	const char *domain; /* "": the standard's */
 } OnnxOp;
 enum { AnyNumber = 1 << 20, FirstOpset = 1, LastOpset = 28 };
+
+void count_inlined(Import *, int64_t n, const Loc *); /* too much in all: fatal */
+List *new_list(Import *, DType, int64_t n, const Loc *); /* items to be set */
+Item input_item(const Call *, int); /* both NULL: absent */
+void set_output(Call *, int, Item);
+Value *need_tensor(const Call *, Item, const char *what); /* anything else is fatal */
+const char *item_text(Import *, Item); /* for messages: its type, or what list it is */
+/* The tensor type within an optional or a sequence, and which of them it is in; NULL: dcc has no such type. */
+const Onnx__TypeProto__Tensor *tensor_of_type(const Onnx__TypeProto *, bool *optional, bool *sequence);
 
 const char *node_name(const OnnxNode *); /* or its first output */
 bool is_standard(const char *domain);

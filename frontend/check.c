@@ -236,13 +236,15 @@ static void check_types(Check *k, const OnnxGraph *g)
 		const OnnxTensor *t = g->initializer[i];
 		check_dtype(k, NULL, 0, t->data_type, arena_printf(a, "initializer '%s'", t->name ? t->name : ""));
 	}
-	for (size_t i = 0; i < g->n_input; i++) {
+	for (size_t i = 0; i < g->n_input && g == k->im->graph; i++) { /* those of a body are what is passed in */
 		const OnnxValueInfo *v = g->input[i];
 		const char *what = arena_printf(a, "input '%s'", v->name ? v->name : "");
-		if (!v->type || !v->type->tensor_type)
-			note(k, NULL, 0, "%s is not a tensor: not supported", what);
+		bool optional, sequence;
+		const Onnx__TypeProto__Tensor *t = tensor_of_type(v->type, &optional, &sequence);
+		if (!t)
+			note(k, NULL, 0, "%s is neither a tensor nor an optional or a sequence of tensors: not supported", what);
 		else
-			check_dtype(k, NULL, 0, v->type->tensor_type->elem_type, what);
+			check_dtype(k, NULL, 0, t->elem_type, what);
 	}
 }
 

@@ -291,11 +291,14 @@ const OnnxGraph *cut_graph(Import *im, const OnnxGraph *g, int opset)
 
 /* ---- values whose type only their nodes tell -------------------------------------------------------------------- */
 
-void note_cut(Import *im, const Scope *s, const char *name, const Value *v)
+void note_cut(Import *im, const Scope *s, const char *name, Item item)
 {
 	CutInput *in = im->ncut && !s->outer && !s->function ? get_name(&im->cuts, name) : NULL;
-	if (in && !in->info)
-		in->found = &v->type;
+	if (!in || in->info)
+		return;
+	if (!item.tensor)
+		fatal_at(&(Loc){.file = im->file->path}, "--inputs: '%s' is %s: not supported", name, item_text(im, item));
+	in->found = &item.tensor->type;
 }
 
 /* A type of the IR as a declaration: dims as text, which symbols of other inputs may occur in. */

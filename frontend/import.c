@@ -18,14 +18,15 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { MaxCalls = 32, MaxListed = 50 /* names in a message */ };
+enum { MaxCalls = 32, MaxListed = 50 /* names in a message */, MinInlined = 1 << 16 /* that any file may have */ };
 
-#define TEXT(t) (t), NULL
-#define FUNC(f) NULL, (f)
+#define TEXT(t) (t), NULL, false
+#define FUNC(f) NULL, (f), false
+#define LISTS(f) NULL, (f), true
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how)                                               \
-	{#name, since, until, min_in, max_in, max_out, attrs, how, ""},
+	{#name, since, until, min_in, max_in, max_out, attrs, how, .domain = ""},
 #define ORT_OP(name, min_in, max_in, max_out, attrs, how)                                                              \
-	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, "com.microsoft"},
+	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, .domain = "com.microsoft"},
 static const OnnxOp onnx_ops[] = {
 #include "onnx_ops.def"
 	{0}, /* ends the table */
@@ -34,6 +35,7 @@ static const int nonnx_ops = sizeof onnx_ops / sizeof *onnx_ops - 1;
 #undef ONNX_OP
 #undef TEXT
 #undef FUNC
+#undef LISTS
 
 void print_onnx_ops(FILE *out)
 {
@@ -48,34 +50,48 @@ void print_onnx_ops(FILE *out)
 
 /* ---- names ----------------------------------------------------------------------------------------------------- */
 
-static Value *lookup(Import *im, Scope *s, const char *name, const Loc *loc)
+static Item *put_item(Scope *s, const char *name, Item item)
 {
-	for (; s; s = s->outer) {
-		Value *v = get_name(&s->values, name);
-		const OnnxTensor *t = v ? NULL : get_name(&s->tensors, name);
-		if (t)
-			put_name(&s->values, name, v = tensor_const(im->m, im->file, t, name, loc)->value);
-		if (v)
-			return v;
-	}
-	return NULL;
+	Item *kept = arena_alloc(s->values.arena, sizeof *kept);
+	*kept = item;
+	put_name(&s->values, name, kept);
+	return kept;
 }
 
-static Value *need_value(Import *im, Scope *s, const char *name, const Loc *loc)
+/* Both NULL: there is none. */
+static Item lookup(Import *im, Scope *s, const char *name, const Loc *loc)
 {
-	Value *v = lookup(im, s, name, loc);
-	if (!v)
+	for (; s; s = s->outer) {
+		const Item *item = get_name(&s->values, name);
+		const OnnxTensor *t = item ? NULL : get_name(&s->tensors, name);
+		if (t)
+			item = put_item(s, name, (Item){.tensor = tensor_const(im->m, im->file, t, name, loc)->value});
+		if (item)
+			return *item;
+	}
+	return (Item){NULL, NULL};
+}
+
+static bool is_absent(Item i)
+{
+	return !i.tensor && !i.list;
+}
+
+static Item need_item(Import *im, Scope *s, const char *name, const Loc *loc)
+{
+	Item item = lookup(im, s, name, loc);
+	if (is_absent(item))
 		fatal_at(loc,
 		         "'%s' is used but not defined before: nodes must be in topological order, without cycles",
 		        name);
-	return v;
+	return item;
 }
 
-static void define(Scope *s, const char *name, Value *v, const Loc *loc)
+static void define(Scope *s, const char *name, Item item, const Loc *loc)
 {
 	if (get_name(&s->values, name) || get_name(&s->tensors, name))
 		fatal_at(loc, "the name '%s' is defined twice", name);
-	put_name(&s->values, name, v);
+	put_item(s, name, item);
 }
 
 static void add_tensors(Scope *s, OnnxTensor *const *tensors, size_t n, const Loc *loc)
@@ -230,11 +246,9 @@ static const Dim *declared_dim(Import *im, const Onnx__TensorShapeProto__Dimensi
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------- */
 
-static const Onnx__TensorShapeProto *shape_of(const OnnxValueInfo *v, const Loc *loc)
+static const Onnx__TensorShapeProto *shape_of(const OnnxValueInfo *v, const Onnx__TypeProto__Tensor *t, const Loc *loc)
 {
-	if (!v->name || !*v->name)
-		fatal_at(loc, "a graph input has no name");
-	const Onnx__TensorShapeProto *shape = v->type->tensor_type->shape;
+	const Onnx__TensorShapeProto *shape = t->shape;
 	if (!shape)
 		fatal_at(loc, "input '%s' has no shape: its rank must be known", v->name);
 	if (shape->n_dim > MaxRank)
@@ -242,33 +256,100 @@ static const Onnx__TensorShapeProto *shape_of(const OnnxValueInfo *v, const Loc 
 	return shape;
 }
 
+/* An input as the module gets it: a tensor, one that may be missing, or a number of them. */
+typedef struct InputType {
+	const Onnx__TypeProto__Tensor *tensor;
+	bool optional, sequence;
+	int64_t count; /* by -D NAME=count; -1: not stated */
+} InputType;
+
+static InputType input_type(Import *im, const OnnxValueInfo *v, const Loc *loc)
+{
+	InputType t = {.count = -1};
+	if (!v->name || !*v->name)
+		fatal_at(loc, "a graph input has no name");
+	t.tensor = tensor_of_type(v->type, &t.optional, &t.sequence);
+	for (int i = 0; (t.optional || t.sequence) && i < im->opt->nbind; i++) {
+		const DimBinding *b = &im->opt->bind[i];
+		if (strcmp(b->sym, v->name))
+			continue;
+		if (b->lo != b->hi || (t.count >= 0 && t.count != b->lo) || (!t.sequence && b->lo > 1))
+			fatal_at(loc, "-D %s: expected one number%s", b->sym,
+			         t.sequence ? "" : ", 0 or 1: whether the optional input is there");
+		t.count = b->lo;
+		im->bind_used[i] = true;
+	}
+	return t;
+}
+
+static void name_dims(Import *im, const Onnx__TensorShapeProto *shape)
+{
+	for (size_t d = 0; d < shape->n_dim; d++) {
+		const Onnx__TensorShapeProto__Dimension *dim = shape->dim[d];
+		if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && dim->dim_param &&
+		    is_identifier(dim->dim_param))
+			symbol_of(im, dim->dim_param);
+	}
+}
+
+static Item import_tensor(Import *im, const OnnxValueInfo *v, const InputType *from, const Loc *loc)
+{
+	const Onnx__TensorShapeProto *shape = shape_of(v, from->tensor, loc);
+	Type t = {.rank = shape->n_dim};
+	onnx_dtype(from->tensor->elem_type, &t.dtype);
+	for (int d = 0; d < t.rank; d++)
+		t.dims[d] = declared_dim(im, shape->dim[d], v->name, d, loc);
+	Value *param = new_param(im->m, arena_strdup(im->m->arena, v->name), t);
+	if (get_name(&im->file->values, v->name))
+		know_param(im->m, param);
+	return (Item){.tensor = param};
+}
+
+/* One parameter for each element.  A dim_param of the element type says nothing: elements differ in it. */
+static Item import_elements(Import *im, const OnnxValueInfo *v, const InputType *from, const Loc *loc)
+{
+	const Onnx__TensorShapeProto *shape = shape_of(v, from->tensor, loc);
+	DType dtype;
+	onnx_dtype(from->tensor->elem_type, &dtype);
+	List *list = new_list(im, dtype, from->count, loc);
+	for (int i = 0; i < list->n; i++) {
+		Type t = {.dtype = dtype, .rank = shape->n_dim};
+		const char *name = arena_printf(im->m->arena, "%s.%d", v->name, i);
+		for (int d = 0; d < t.rank; d++) {
+			Onnx__TensorShapeProto__Dimension dim = *shape->dim[d];
+			if (dim.value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM)
+				dim.value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE__NOT_SET;
+			t.dims[d] = declared_dim(im, &dim, name, d, loc);
+		}
+		list->items[i] = new_param(im->m, name, t);
+	}
+	return (Item){.list = list};
+}
+
+static Item import_input(Import *im, const OnnxValueInfo *v, const InputType *t, const Loc *loc)
+{
+	if (t->sequence && t->count < 0)
+		fatal_at(loc, "not supported: how many elements the sequence '%s' has is not known; -D %s=N says it", v->name,
+		         v->name);
+	if (t->optional && !t->count) {
+		List *none = new_list(im, F32, 0, loc);
+		none->none = true;
+		return (Item){.list = none};
+	}
+	return t->sequence ? import_elements(im, v, t, loc) : import_tensor(im, v, t, loc);
+}
+
 static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *loc)
 {
+	InputType *types = arena_alloc(im->scratch, (g->n_input + 1) * sizeof *types);
 	for (size_t i = 0; i < g->n_input; i++) { /* plain names first: expressions refer to them */
-		const Onnx__TensorShapeProto *shape = shape_of(g->input[i], loc);
-		if (get_name(&s->tensors, g->input[i]->name))
-			continue;
-		for (size_t d = 0; d < shape->n_dim; d++) {
-			const Onnx__TensorShapeProto__Dimension *dim = shape->dim[d];
-			if (dim->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && dim->dim_param &&
-			    is_identifier(dim->dim_param))
-				symbol_of(im, dim->dim_param);
-		}
+		types[i] = input_type(im, g->input[i], loc);
+		if (!types[i].sequence && types[i].count && !get_name(&s->tensors, g->input[i]->name))
+			name_dims(im, shape_of(g->input[i], types[i].tensor, loc));
 	}
-	for (size_t i = 0; i < g->n_input; i++) {
-		const OnnxValueInfo *v = g->input[i];
-		const Onnx__TensorShapeProto *shape = shape_of(v, loc);
-		if (get_name(&s->tensors, v->name))
-			continue; /* a default value that nobody may override */
-		Type t = {.rank = shape->n_dim};
-		onnx_dtype(v->type->tensor_type->elem_type, &t.dtype);
-		for (int d = 0; d < t.rank; d++)
-			t.dims[d] = declared_dim(im, shape->dim[d], v->name, d, loc);
-		Value *param = new_param(im->m, arena_strdup(im->m->arena, v->name), t);
-		if (get_name(&im->file->values, v->name))
-			know_param(im->m, param);
-		define(s, v->name, param, loc);
-	}
+	for (size_t i = 0; i < g->n_input; i++) /* an initializer is a default value that nobody may override */
+		if (!get_name(&s->tensors, g->input[i]->name))
+			define(s, g->input[i]->name, import_input(im, g->input[i], &types[i], loc), loc);
 	bool again = im->file->found_types.table.count; /* -D has done its part on inputs that are cut off now */
 	for (int i = 0; i < im->opt->nbind; i++)
 		if (!im->bind_used[i] && !again) {
@@ -286,8 +367,11 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 static void check_arguments(Call *c)
 {
 	const OnnxOp *row = c->row;
+	for (int i = 0; i < c->nin && !row->lists; i++)
+		if (c->lists[i])
+			fatal_at(c->loc, "input %d is %s, expected a tensor", i, item_text(c->im, (Item){.list = c->lists[i]}));
 	for (int i = 0; i < row->min_in; i++)
-		if (i >= c->nin || !c->in[i])
+		if (i >= c->nin || (!c->in[i] && !c->lists[i]))
 			fatal_at(c->loc, "input %d is missing", i);
 	if (!c->nout)
 		fatal_at(c->loc, "the node has no outputs");
@@ -317,14 +401,14 @@ static void import_call(Call *c, const OnnxFunction *f)
 		         f->n_output, c->nin, c->nout);
 	s->absent.arena = im->scratch;
 	for (size_t i = 0; i < f->n_input; i++)
-		if (i < (size_t)c->nin && c->in[i])
-			define(s, f->input[i], c->in[i], c->loc);
+		if (i < (size_t)c->nin && (c->in[i] || c->lists[i]))
+			define(s, f->input[i], (Item){c->in[i], c->lists[i]}, c->loc);
 		else
 			put_name(&s->absent, f->input[i], f->input[i]);
 	import_nodes(im, s, f->node, f->n_node);
 	for (int i = 0; i < c->nout; i++)
 		if (c->wanted[i])
-			c->out[i] = need_value(im, s, f->output[i], c->loc);
+			set_output(c, i, need_item(im, s, f->output[i], c->loc));
 }
 
 /* An input that a function's caller left out is absent in the body too. */
@@ -342,9 +426,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	where.op = arena_strdup(im->m->arena, node->op_type ? node->op_type : "");
 	const Loc *loc = new_loc(im->m, where), *outer = diag_place;
 	diag_place = loc;
-	im->ninlined += 1 + (int64_t)(node->n_input + node->n_output + node->n_attribute);
-	if (im->ninlined > im->max_inlined)
-		fatal_at(loc, "the functions of the model expand to too many nodes");
+	count_inlined(im, 1 + (int64_t)(node->n_input + node->n_output + node->n_attribute), loc);
 	bool custom = find_custom(im, node);
 	const OnnxFunction *f = custom ? NULL : find_function(im, node);
 	const OnnxOp *row = custom || f ? NULL : find_row(im, node->domain, node->op_type, s->opset);
@@ -355,13 +437,19 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	c.nout = node->n_output;
 	c.in = arena_alloc(im->scratch, (c.nin + 1) * sizeof *c.in);
 	c.out = arena_alloc(im->scratch, (c.nout + 1) * sizeof *c.out);
+	c.lists = arena_alloc(im->scratch, (c.nin + 1) * sizeof *c.lists);
+	c.out_lists = arena_alloc(im->scratch, (c.nout + 1) * sizeof *c.out_lists);
 	c.wanted = arena_alloc(im->scratch, c.nout + 1);
 	for (int i = 0; i < c.nin; i++) {
 		if (!*node->input[i])
 			continue;
-		c.in[i] = lookup(im, s, node->input[i], loc);
-		if (!c.in[i] && !is_absent_parameter(s, node->input[i]))
-			need_value(im, s, node->input[i], loc); /* says so */
+		Item in = lookup(im, s, node->input[i], loc);
+		if (is_absent(in) && !is_absent_parameter(s, node->input[i]))
+			need_item(im, s, node->input[i], loc); /* says so */
+		c.in[i] = in.tensor;
+		c.lists[i] = in.list;
+		if (custom && in.list)
+			fatal_at(loc, "input %d is %s: a custom operator takes tensors", i, item_text(im, in));
 	}
 	for (int i = 0; i < c.nout; i++)
 		c.wanted[i] = *node->output[i] != 0;
@@ -379,11 +467,12 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 			row->func(&c);
 	}
 	for (int i = 0; i < c.nout; i++) {
-		if (c.wanted[i] && !c.out[i])
+		Item out = {c.out[i], c.out_lists[i]};
+		if (c.wanted[i] && is_absent(out))
 			fatal_at(loc, "output %d is not supported", i);
 		if (c.wanted[i])
-			define(s, node->output[i], c.out[i], loc);
-		note_cut(im, s, node->output[i], c.out[i]);
+			define(s, node->output[i], out, loc);
+		note_cut(im, s, node->output[i], out);
 	}
 	diag_place = outer;
 }
@@ -394,18 +483,36 @@ static void import_nodes(Import *im, Scope *s, OnnxNode *const *nodes, size_t n)
 		import_node(im, s, nodes[i]);
 }
 
-void import_body(Call *c, const OnnxGraph *g, Block *b, int nin, Value *const *in, int nout, Value **out)
+/* What a body states of an input must not contradict what it gets. */
+static void check_body_input(Call *c, const OnnxValueInfo *v, Item in)
+{
+	bool optional, sequence;
+	DType dtype;
+	const Onnx__TypeProto__Tensor *t = tensor_of_type(v->type, &optional, &sequence);
+	bool fits = !in.list ? !sequence : in.list->none ? optional : sequence;
+	if (!fits && (t || optional || sequence))
+		fatal_at(c->loc, "input '%s' of the body is %s, it declares another type", v->name, item_text(c->im, in));
+	if (in.tensor && t && t->elem_type && (!onnx_dtype(t->elem_type, &dtype) || dtype != in.tensor->type.dtype))
+		fatal_at(c->loc, "input '%s' of the body is %s, it declares %s", v->name, item_text(c->im, in),
+		         onnx_dtype_text(t->elem_type));
+}
+
+void import_body(Call *c, const OnnxGraph *g, Block *b, int nin, const Item *in, int nout, Item *out)
 {
 	Import *im = c->im;
 	Block *outer = im->block;
 	Scope *s = new_scope(im, c->scope, c->opset, c->scope->depth + 1);
 	im->block = b;
 	add_tensors(s, g->initializer, g->n_initializer, c->loc);
-	for (int i = 0; i < nin; i++)
-		define(s, g->input[i]->name ? g->input[i]->name : "", in[i], c->loc);
+	for (int i = 0; i < nin; i++) {
+		if (!g->input[i]->name || !*g->input[i]->name)
+			fatal_at(c->loc, "input %d of the body has no name", i);
+		check_body_input(c, g->input[i], in[i]);
+		define(s, g->input[i]->name, in[i], c->loc);
+	}
 	import_nodes(im, s, g->node, g->n_node);
 	for (int i = 0; i < nout; i++)
-		out[i] = need_value(im, s, g->output[i]->name ? g->output[i]->name : "", c->loc);
+		out[i] = need_item(im, s, g->output[i]->name ? g->output[i]->name : "", c->loc);
 	im->block = outer;
 }
 
@@ -414,8 +521,9 @@ void import_body(Call *c, const OnnxGraph *g, Block *b, int nin, Value *const *i
 /* What the model declares of an output must not contradict what its nodes give; a wrong shape is common and harmless. */
 static void check_output(Import *im, const OnnxValueInfo *declared, const Value *v, const Loc *loc)
 {
-	const Onnx__TypeProto__Tensor *t = declared->type ? declared->type->tensor_type : NULL;
-	const Onnx__TensorShapeProto *shape = t ? t->shape : NULL;
+	bool optional, sequence;
+	const Onnx__TypeProto__Tensor *t = tensor_of_type(declared->type, &optional, &sequence);
+	const Onnx__TensorShapeProto *shape = t && !sequence ? t->shape : NULL;
 	DType dtype;
 	if (t && t->elem_type && (!onnx_dtype(t->elem_type, &dtype) || dtype != v->type.dtype))
 		fatal_at(loc, "output '%s': expected element type %s as declared, got %s", declared->name,
@@ -429,26 +537,44 @@ static void check_output(Import *im, const OnnxValueInfo *declared, const Value 
 		        type_text(im->m, &v->type));
 }
 
+typedef struct Outputs {
+	Names seen;
+	int cap;
+	const char **names;
+} Outputs;
+
+static void add_output(Import *im, Outputs *o, const char *name, Value *v, const OnnxValueInfo *declared, const Loc *loc)
+{
+	Block *body = &im->m->main->body;
+	int n = body->nyield;
+	if (get_name(&o->seen, name))
+		fatal_at(loc, "output '%s' is listed twice", name);
+	put_name(&o->seen, name, v);
+	if (!im->demand) /* the first round */
+		check_output(im, declared, v, loc);
+	PUSH(im->m->arena, o->names, n, o->cap, name);
+	if (!v->def || is_output(v)) /* each output has a node of its own */
+		v = build(im->m, body, NULL, OpIdentity, loc, 1, &v, 0, NULL, NULL);
+	add_yield(im->m, body, v);
+}
+
+/* A sequence is an output for each element; an empty one, or an optional without an element, is none. */
 static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *loc)
 {
-	Func *f = im->m->main;
-	f->results = arena_alloc(im->m->arena, (g->n_output + 1) * sizeof *f->results);
-	Names seen = {.arena = im->scratch};
-	if (!g->n_output)
-		fatal_at(loc, "the graph has no outputs");
+	Outputs o = {.seen.arena = im->scratch};
 	for (size_t i = 0; i < g->n_output; i++) {
-		const char *name = g->output[i]->name ? g->output[i]->name : "";
-		Value *v = need_value(im, s, name, loc);
-		if (get_name(&seen, name))
-			fatal_at(loc, "output '%s' is listed twice", name);
-		put_name(&seen, name, v);
-		if (!im->demand) /* the first round */
-			check_output(im, g->output[i], v, loc);
-		f->results[f->body.nyield] = arena_strdup(im->m->arena, name);
-		if (!v->def || is_output(v)) /* each output has a node of its own */
-			v = build(im->m, &f->body, NULL, OpIdentity, loc, 1, &v, 0, NULL, NULL);
-		add_yield(im->m, &f->body, v);
+		const char *name = arena_strdup(im->m->arena, g->output[i]->name ? g->output[i]->name : "");
+		Item item = need_item(im, s, name, loc);
+		if (item.tensor)
+			add_output(im, &o, name, item.tensor, g->output[i], loc);
+		else if (!item.list->n && !im->demand)
+			warn_at(loc, "output '%s' is %s: there is nothing to compute", name, item_text(im, item));
+		for (int k = 0; item.list && k < item.list->n; k++)
+			add_output(im, &o, arena_printf(im->m->arena, "%s.%d", name, k), item.list->items[k], g->output[i], loc);
 	}
+	if (!im->m->main->body.nyield)
+		fatal_at(loc, "the graph has no outputs");
+	im->m->main->results = o.names;
 }
 
 static void remove_dead(Block *b)
@@ -564,7 +690,7 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	if (!g)
 		fatal_at(loc, "not a valid ONNX file: the model has no graph");
 	Import im = {.m = m, .file = file, .scratch = scratch, .opt = opt, .ndemand = ndemand, .demand = demand};
-	im.max_inlined = 1000 + (int64_t)file->size;
+	im.max_inlined = MinInlined + (int64_t)file->size;
 	im.bind_used = arena_alloc(scratch, opt->nbind + 1);
 	im.block = &m->main->body;
 	index_names(&im);

@@ -16,7 +16,9 @@ bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int
 
 /* Imports a graph inside of c's node into a block, with names of its own over those around it: its first nin inputs are `in`,
  * out gets its first nout outputs. */
-void import_body(Call *, const OnnxGraph *, Block *, int nin, Value *const *in, int nout, Value **out);
+void import_body(Call *, const OnnxGraph *, Block *, int nin, const Item *in, int nout, Item *out);
+const OnnxGraph *body_of(Call *, const char *attr); /* checked */
+Value *stack_tensors(Call *, int n, Value *const *, int axis); /* along a new axis */
 
 Value *log_softmax(Call *, Value *, int axis);
 Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */
@@ -25,10 +27,12 @@ void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero p
 /* The functions of onnx_ops.def; those of one subject are in one import_*.c. */
 #define TEXT(t)
 #define FUNC(f) void f(Call *);
+#define LISTS(f) FUNC(f)
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) how
 #include "onnx_ops.def"
 #undef ONNX_OP
 #undef TEXT
 #undef FUNC
+#undef LISTS
 
 #endif

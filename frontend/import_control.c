@@ -12,7 +12,7 @@
 
 enum { MaxBodies = 32 };
 
-static const OnnxGraph *body_of(Call *c, const char *attr)
+const OnnxGraph *body_of(Call *c, const char *attr)
 {
 	const OnnxAttr *a = onnx_attr(c, attr);
 	if (!a || !a->g)
@@ -22,6 +22,15 @@ static const OnnxGraph *body_of(Call *c, const char *attr)
 	check_graph(c->im, a->g, c->opset);
 	exit_if_errors();
 	return a->g;
+}
+
+/* The results with which an if or a loop yields an item, in order. */
+static void yield_item(Call *c, Block *b, Item item)
+{
+	if (item.tensor)
+		add_yield(c->m, b, item.tensor);
+	for (int i = 0; item.list && i < item.list->n; i++)
+		add_yield(c->m, b, item.list->items[i]);
 }
 
 /* ---- sizes: dims that depend on the branch or the iteration ------------------------------------------------------ */
@@ -63,16 +72,37 @@ static void set_sizes(Call *c, Node *n, const Sizes *s)
 
 /* ---- If ---------------------------------------------------------------------------------------------------------- */
 
-/* The outputs that somebody wants, in order. */
-static void import_branch(Call *c, const OnnxGraph *g, Block *b)
+/* Returns its outputs; those that somebody wants are yielded if it is a block of its own. */
+static Item *import_branch(Call *c, const OnnxGraph *g, Block *b)
 {
-	Value **out = arena_alloc(c->im->scratch, (c->nout + 1) * sizeof *out);
+	Item *out = arena_alloc(c->im->scratch, (c->nout + 1) * sizeof *out);
 	if ((size_t)c->nout > g->n_output)
 		fatal_at(c->loc, "the branch has %zu outputs", g->n_output);
 	import_body(c, g, b, 0, NULL, c->nout, out);
-	for (int i = 0; i < c->nout; i++)
+	for (int i = 0; i < c->nout && b != c->im->block; i++)
 		if (c->wanted[i])
-			add_yield(c->m, b, out[i]);
+			yield_item(c, b, out[i]);
+	return out;
+}
+
+/* Are both tensors, or sequences of one length? */
+static bool same_structure(Item a, Item b)
+{
+	if (!a.list || !b.list)
+		return !a.list && !b.list;
+	return a.list->n == b.list->n && a.list->none == b.list->none && a.list->dtype == b.list->dtype;
+}
+
+/* The n-th result on, in the place of `like`. */
+static Item take_results(Call *c, Item like, Node *n, int *at)
+{
+	if (like.tensor)
+		return (Item){.tensor = n->out[(*at)++]};
+	List *list = new_list(c->im, like.list->dtype, like.list->n, c->loc);
+	list->none = like.list->none;
+	for (int i = 0; i < list->n; i++)
+		list->items[i] = n->out[(*at)++];
+	return (Item){.list = list};
 }
 
 /* The type of a result that is a or b. */
@@ -97,8 +127,11 @@ static void import_open_if(Call *c)
 		fatal_at(c->loc, "the condition is %s, expected one bool", type_text(c->m, &cond->type));
 	cond = emit_reshape(c, cond, 0, NULL);
 	Node *n = new_node(c->m, c->im->block, NULL, OpIf, c->loc, 1, &cond);
-	import_branch(c, body_of(c, "then_branch"), n->body);
-	import_branch(c, body_of(c, "else_branch"), n->other);
+	const Item *yes = import_branch(c, body_of(c, "then_branch"), n->body);
+	const Item *no = import_branch(c, body_of(c, "else_branch"), n->other);
+	for (int i = 0; i < c->nout; i++)
+		if (c->wanted[i] && !same_structure(yes[i], no[i]))
+			fatal_at(c->loc, "not supported: the branches give %s and %s", item_text(c->im, yes[i]), item_text(c->im, no[i]));
 	Type *types = arena_alloc(c->m->arena, (n->body->nyield + 1) * sizeof *types);
 	for (int i = 0; i < n->body->nyield; i++)
 		types[i] = joint_type(c, &sizes, &n->body->yields[i]->type, &n->other->yields[i]->type);
@@ -108,21 +141,21 @@ static void import_open_if(Call *c)
 		fatal_at(c->loc, "%s", wrong);
 	for (int i = 0, k = 0; i < c->nout; i++)
 		if (c->wanted[i])
-			c->out[i] = n->out[k++];
+			set_output(c, i, take_results(c, yes[i], n, &k));
 }
 
 void import_if(Call *c)
 {
 	int n;
-	const Dim *const *cond = known_dims(c, c->in[0], &n);
+	const Dim *const *cond = known_dims(c, need_tensor(c, input_item(c, 0), "the condition"), &n);
 	if (!cond || n != 1 || !dim_is_const(cond[0], NULL)) {
 		import_open_if(c);
 		return;
 	}
 	const OnnxGraph *g = body_of(c, dim_equals(cond[0], 0) ? "else_branch" : "then_branch");
-	if ((size_t)c->nout > g->n_output)
-		fatal_at(c->loc, "the branch has %zu outputs", g->n_output);
-	import_body(c, g, c->im->block, 0, NULL, c->nout, c->out);
+	const Item *out = import_branch(c, g, c->im->block);
+	for (int i = 0; i < c->nout; i++)
+		set_output(c, i, out[i]);
 }
 
 /* ---- loops: what Loop and Scan share ----------------------------------------------------------------------------- */
@@ -171,9 +204,14 @@ static void fill_body(LoopImport *l, Value **out)
 	Call *c = l->c;
 	Block *outer = c->im->block;
 	Value **in = arena_alloc(c->im->scratch, (l->nin + 1) * sizeof *in);
+	Item *items = arena_alloc(c->im->scratch, (l->nin + l->g->n_output + 1) * sizeof *items), *results = items + l->nin;
 	c->im->block = l->n->body;
 	l->inputs(l, l->n->body->params, in);
-	import_body(c, l->g, l->n->body, l->nin, in, l->g->n_output, out);
+	for (int i = 0; i < l->nin; i++)
+		items[i] = (Item){.tensor = in[i]};
+	import_body(c, l->g, l->n->body, l->nin, items, l->g->n_output, results);
+	for (size_t i = 0; i < l->g->n_output; i++)
+		out[i] = need_tensor(c, results[i], arena_printf(c->im->scratch, "output %zu of the body", i));
 	c->im->block = outer;
 }
 
@@ -305,26 +343,114 @@ static void loop_inputs(LoopImport *l, Value *const *carried, Value **in)
 	memcpy(in + 2, carried, l->ncarried * sizeof *in);
 }
 
-void import_loop(Call *c)
+/* The condition as known at import: 0, 1, or -1 where the data decides. */
+static int known_condition(Call *c, Value *cond)
 {
 	int n;
+	const Dim *const *known = known_dims(c, cond, &n);
+	if (!dim_equals(type_numel(c->m, &cond->type), 1) || cond->type.dtype != Bool)
+		fatal_at(c->loc, "the condition is %s, expected one bool", type_text(c->m, &cond->type));
+	return !known || !dim_is_const(known[0], NULL) ? -1 : !dim_equals(known[0], 0);
+}
+
+/* Does a node in here, or in a body of it, read a list from around? */
+static bool reads_lists(const Scope *around, const OnnxGraph *g)
+{
+	for (size_t i = 0; i < g->n_node; i++) {
+		const OnnxNode *n = g->node[i];
+		for (size_t k = 0; k < n->n_input; k++)
+			for (const Scope *s = around; s; s = s->outer) {
+				const Item *item = get_name(&s->values, n->input[k]);
+				if (item && item->list)
+					return true;
+			}
+		for (size_t k = 0; k < n->n_attribute; k++)
+			if (n->attribute[k]->g && reads_lists(around, n->attribute[k]->g))
+				return true;
+	}
+	return false;
+}
+
+/* n tensors along a new axis. */
+Value *stack_tensors(Call *c, int n, Value *const *in, int axis)
+{
+	Value **wide = arena_alloc(c->im->scratch, n * sizeof *wide);
+	Attr along = mk_int(Attr_axis, axis);
+	for (int i = 0; i < n; i++) {
+		const Dim *dims[MaxRank + 1];
+		for (int d = 0; d <= in[i]->type.rank; d++)
+			dims[d] = d == axis ? num(c, 1) : in[i]->type.dims[d - (d > axis)];
+		wide[i] = emit_reshape(c, in[i], in[i]->type.rank + 1, dims);
+	}
+	return n == 1 ? wide[0] : emit(c, OpConcat, n, wide, 1, &along, NULL);
+}
+
+/* A loop over lists is its iterations one after the other, so their number must be known. */
+static void unroll_loop(Call *c, const OnnxGraph *g, const Dim *trips)
+{
+	Import *im = c->im;
+	int nin = c->nin < 2 ? 2 : c->nin, ncarried = nin - 2, nstacked = (int)g->n_output - 1 - ncarried, done = 0;
+	int n = 0, cap = 0;
+	Value **stacked = NULL; /* those of one iteration after those of another */
+	int64_t most;
+	int cond = c->nin > 1 && c->in[1] ? known_condition(c, c->in[1]) : 1;
+	if (!dim_is_const(trips, &most))
+		fatal_at(c->loc, "not supported: a loop over sequences runs %s times, which is not known here", dim_text(c->m, trips));
+	Item *in = arena_alloc(im->scratch, nin * sizeof *in), *out = arena_alloc(im->scratch, (g->n_output + 1) * sizeof *out);
+	for (int i = 2; i < nin; i++)
+		in[i] = input_item(c, i);
+	for (; done < most && cond; done++) {
+		const Dim *at = num(c, done);
+		if (cond < 0)
+			fatal_at(c->loc, "not supported: the data decides how often a loop over sequences runs");
+		count_inlined(im, 1 + (int64_t)g->n_output, c->loc);
+		in[0] = (Item){.tensor = emit_dims(c, 0, 1, &at)};
+		in[1] = (Item){.tensor = emit_const(c, Bool, 1)};
+		import_body(c, g, im->block, nin, in, g->n_output, out);
+		cond = c->nin > 1 && c->in[1] ? known_condition(c, need_tensor(c, out[0], "the body's condition")) : 1;
+		memcpy(in + 2, out + 1, ncarried * sizeof *in);
+		for (int i = 0; i < nstacked; i++)
+			PUSH(im->scratch, stacked, n, cap, need_tensor(c, out[1 + ncarried + i], "an output that is stacked"));
+	}
+	if (!done && c->nout > ncarried)
+		fatal_at(c->loc, "not supported: a loop over sequences that stacks tensors, and has no iterations");
+	for (int i = 0; i < c->nout && i < ncarried; i++)
+		set_output(c, i, in[2 + i]);
+	for (int i = 0; i < nstacked && ncarried + i < c->nout; i++) {
+		Value **one = arena_alloc(im->scratch, done * sizeof *one);
+		for (int k = 0; k < done; k++)
+			one[k] = stacked[k * nstacked + i];
+		c->out[ncarried + i] = stack_tensors(c, done, one, 0);
+	}
+}
+
+void import_loop(Call *c)
+{
 	const OnnxGraph *g = body_of(c, "body");
 	LoopImport l = {.c = c, .g = g, .yields_cond = true, .ncarried = c->nin > 2 ? c->nin - 2 : 0, .first = c->in + 2,
 	                .inputs = loop_inputs};
 	l.nin = l.ncarried + 2;
 	if (g->n_input != (size_t)l.nin)
 		fatal_at(c->loc, "the body has %zu inputs, the loop gives it %d", g->n_input, l.nin);
-	for (int i = 0; i < l.ncarried; i++)
-		if (!l.first[i])
-			fatal_at(c->loc, "input %d is missing", i + 2);
+	if (g->n_output < (size_t)l.ncarried + 1)
+		fatal_at(c->loc, "the body has %zu outputs for %d carried values", g->n_output, l.ncarried);
+	bool lists = false;
+	for (int i = 0; i < c->nin; i++) {
+		if (i >= 2 && !c->in[i] && !c->lists[i])
+			fatal_at(c->loc, "input %d is missing", i);
+		if (i < 2 && c->lists[i])
+			need_tensor(c, input_item(c, i), i ? "the condition" : "the trip count");
+		lists |= c->lists[i] != NULL;
+	}
 	l.trips = loop_trips(c);
+	if (lists || (dim_is_const(l.trips, NULL) && reads_lists(c->scope, g))) {
+		unroll_loop(c, g, l.trips);
+		return;
+	}
 	if (c->nin > 1 && c->in[1]) {
-		const Dim *const *known = known_dims(c, c->in[1], &n);
-		if (!dim_equals(type_numel(c->m, &c->in[1]->type), 1))
-			fatal_at(c->loc, "the condition is %s, expected one bool", type_text(c->m, &c->in[1]->type));
-		l.cond = emit_reshape(c, c->in[1], 0, NULL);
-		if (known && dim_equals(known[0], 0))
+		if (!known_condition(c, c->in[1]))
 			l.trips = dim_const(c->m, 0);
+		l.cond = emit_reshape(c, c->in[1], 0, NULL);
 	}
 	Node *loop = import_iterations(&l);
 	for (int i = 0; i < c->nout && i < loop->nout; i++)

@@ -26,9 +26,9 @@ typedef struct Direction Direction;
 /* Those that are operators of ONNX mean the same, and have the same defaults. */
 static const char *const operators[] = {"Relu", "Tanh", "Sigmoid", "LeakyRelu", "HardSigmoid", "Elu", "Softsign", "Softplus"};
 static const OnnxOp own_rows[] = {
-	{"Affine", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:0", "add(mul(%0, $alpha), $beta)", NULL, ""},
-	{"ScaledTanh", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:1", "mul(tanh(mul(%0, $beta)), $alpha)", NULL, ""},
-	{"ThresholdedRelu", FirstOpset, LastOpset, 1, 1, 1, "alpha:1", "where(le($alpha, %0), %0, 0)", NULL, ""},
+	{"Affine", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:0", "add(mul(%0, $alpha), $beta)", .domain = ""},
+	{"ScaledTanh", FirstOpset, LastOpset, 1, 1, 1, "alpha:1 beta:1", "mul(tanh(mul(%0, $beta)), $alpha)", .domain = ""},
+	{"ThresholdedRelu", FirstOpset, LastOpset, 1, 1, 1, "alpha:1", "where(le($alpha, %0), %0, 0)", .domain = ""},
 };
 
 typedef struct Activation {

@@ -69,6 +69,7 @@ void import_constant_of_shape(Call *c)
 void import_alias(Call *c)
 {
 	c->out[0] = c->in[0];
+	c->out_lists[0] = c->lists[0];
 }
 
 static int64_t clamp(int64_t v, int rank)

@@ -3,7 +3,7 @@
  * protobuf-c copies every bytes field.  So the wire format is walked first (compact_message): what it finds is
  * copied to a buffer, except that each TensorProto.raw_data becomes 16 bytes, its offset and length in the mapped
  * file.  Lengths of the enclosing messages are written as five-byte varints, so that one pass is enough.  The same
- * walk bounds the nesting of graphs, which protobuf-c does not.  Memory is at most a constant times the file's
+ * walk bounds the nesting of graphs and types, which protobuf-c does not.  Memory is at most a constant times the file's
  * size.
  *
  * Nothing in the file is trusted: lengths, dims and offsets are checked before they are used, and external data
@@ -25,9 +25,20 @@ enum {
 
 /* ---- the wire format ------------------------------------------------------------------------------------------- */
 
-typedef enum Message { MsgOpaque, MsgModel, MsgGraph, MsgNode, MsgAttr, MsgFunction, MsgTensor } Message;
+typedef enum Message {
+	MsgOpaque,
+	MsgModel,
+	MsgGraph,
+	MsgNode,
+	MsgAttr,
+	MsgFunction,
+	MsgTensor,
+	MsgValueInfo,
+	MsgType,
+	MsgTypeOf, /* sequence, optional */
+} Message;
 
-/* The fields that lead to tensors.  Other length-delimited fields are copied as they are. */
+/* The fields that lead to tensors, and to types within types.  Other length-delimited fields are copied as they are. */
 static const struct {
 	Message in;
 	int field;
@@ -35,7 +46,8 @@ static const struct {
 } paths[] = {
 	{MsgModel, 7, MsgGraph}, {MsgModel, 25, MsgFunction}, {MsgGraph, 1, MsgNode},   {MsgGraph, 5, MsgTensor},
 	{MsgNode, 5, MsgAttr},   {MsgAttr, 5, MsgTensor},     {MsgAttr, 6, MsgGraph},   {MsgFunction, 7, MsgNode},
-	{MsgFunction, 11, MsgAttr},
+	{MsgFunction, 11, MsgAttr}, {MsgGraph, 11, MsgValueInfo}, {MsgGraph, 12, MsgValueInfo}, {MsgGraph, 13, MsgValueInfo},
+	{MsgValueInfo, 2, MsgType}, {MsgType, 4, MsgTypeOf},  {MsgType, 9, MsgTypeOf},  {MsgTypeOf, 1, MsgType},
 };
 enum { FieldRawData = 9, FieldSparse = 15 };
 
@@ -112,7 +124,7 @@ static void patch_length(Skim *s, size_t hole)
 static void compact_message(Skim *s, Message kind, size_t at, size_t end, int depth)
 {
 	if (depth > MaxNesting)
-		fatal_at(s->loc, "graphs are nested too deeply");
+		fatal_at(s->loc, "graphs or types are nested too deeply");
 	while (at < end) {
 		size_t start = at;
 		uint64_t tag = read_varint(s, &at, end), field = tag >> 3, n = 0;

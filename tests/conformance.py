@@ -9,6 +9,8 @@ FORM says how a case is put to the compiler (default: all three):
     symbolic  all input dims symbolic, one symbol for each extent, with --broadcast-symbols; shapes stated elsewhere are removed.  Lengths of
               one-dimensional inputs that decide a rank stay
     bound     inputs whose values decide shapes are constants; only the cases that have such inputs
+A sequence is put as its elements, with the option -D that states their number, and compared the same way; an optional is put as
+what it holds, or with -D NAME=0 as nothing.
 Prints passed, wrong, refused (exit 1 with a message before anything ran), crashed and late (no end within 60 s) by class,
 and a line for each case that is wrong, crashed or late; -v: the reasons of refusals too.  Exit status 1 if there are any.
 
@@ -55,14 +57,16 @@ RARE = set("Acosh AffineGrid Asinh Atanh BitCast BitShift BitwiseAnd BitwiseNot 
 SHAPE_OPERANDS = {
     "AffineGrid": [1], "BlackmanWindow": [0], "CenterCropPad": [1], "Col2Im": [1, 2], "ConstantOfShape": [0],
     "CumProd": [1], "CumSum": [1], "DFT": [1, 2], "Expand": [1], "HammingWindow": [0], "HannWindow": [0],
+    "If": [0], "Loop": [0, 1],
     "MaxUnpool": [2], "MelWeightMatrix": [0, 1], "OneHot": [1], "Pad": [1, 3], "Range": [0, 1, 2], "Reshape": [1],
-    "Resize": [1, 2, 3], "STFT": [1, 3], "Slice": [1, 2, 3, 4], "Split": [1], "SplitToSequence": [1], "Squeeze": [1],
+    "Resize": [1, 2, 3], "STFT": [1, 3], "SequenceAt": [1], "SequenceErase": [1], "SequenceInsert": [2], "Slice": [1, 2, 3, 4],
+    "Split": [1], "SplitToSequence": [1], "Squeeze": [1],
     "Tile": [1], "TopK": [1], "Unsqueeze": [1], "Upsample": [1]}
 SHAPE_OPERANDS.update({"Reduce" + r: [1] for r in
                        "L1 L2 LogSum LogSumExp Max Mean Min Prod Sum SumSquare".split()})
 # Of those, the ones whose length is a rank or a number of results.
 RANK_OPERANDS = {"Reshape": [1], "Expand": [1], "ConstantOfShape": [0], "Tile": [1], "Squeeze": [1], "Unsqueeze": [1],
-                 "Split": [1], "Slice": [1, 2, 3, 4], "Pad": [1, 3], "Resize": [1, 2, 3], "Upsample": [1],
+                 "Split": [1], "SplitToSequence": [1], "Slice": [1, 2, 3, 4], "Pad": [1, 3], "Resize": [1, 2, 3], "Upsample": [1],
                  "CenterCropPad": [1], "Col2Im": [1, 2], "AffineGrid": [1], "MaxUnpool": [2]}
 RANK_OPERANDS.update({name: at for name, at in SHAPE_OPERANDS.items() if name.startswith("Reduce")})
 
@@ -202,15 +206,16 @@ def class_of(case):
 
 def deciding_inputs(graph, operands):
     """Names of inputs whose values reach one of `operands`."""
-    made = {o: n for n in graph.node for o in n.output}
-    todo = [n.input[i] for n in graph.node for i in operands.get(n.op_type, ()) if i < len(n.input)]
+    nodes = list(walk(graph.node))
+    made = {o: n for n in nodes for o in n.output}
+    todo = [n.input[i] for n in nodes for i in operands.get(n.op_type, ()) if i < len(n.input)]
     seen = set()
     while todo:
         name = todo.pop()
         if name and name not in seen:
             seen.add(name)
             if name in made and made[name].op_type not in ("Shape", "Size"):
-                todo += made[name].input
+                todo += (i for n in walk([made[name]]) for i in n.input)
     return {i.name for i in ports(graph)} & seen
 
 
@@ -268,12 +273,6 @@ MANTISSA = {TensorProto.FLOAT16: 10, TensorProto.BFLOAT16: 7}
 
 def difference(got, want, case):
     """None, or what differs between two protos."""
-    if isinstance(want, onnx.SequenceProto):
-        a, b = numpy_helper.to_list(got), numpy_helper.to_list(want)
-        if len(a) != len(b):
-            return f"{len(a)} elements, expected {len(b)}"
-        pairs = zip(map(numpy_helper.from_array, a), map(numpy_helper.from_array, b))
-        return next(filter(None, (difference(x, y, case) for x, y in pairs)), None)
     if got.data_type != want.data_type:
         return f"dtype {TensorProto.DataType.Name(got.data_type)}, expected {TensorProto.DataType.Name(want.data_type)}"
     if list(got.dims) != list(want.dims):
@@ -311,15 +310,33 @@ def last_line(text):
     return lines[-1][:300] if lines else ""
 
 
+def tensors_of(value):
+    """What dcc has ports for: the tensors in a value."""
+    if isinstance(value, onnx.SequenceProto):
+        if value.elem_type not in (onnx.SequenceProto.TENSOR, onnx.SequenceProto.UNDEFINED):
+            raise ValueError("a sequence of no tensors")
+        return list(value.tensor_values)
+    if isinstance(value, onnx.OptionalProto):
+        kinds = {onnx.OptionalProto.TENSOR: "tensor_value", onnx.OptionalProto.SEQUENCE: "sequence_value"}
+        return tensors_of(getattr(value, kinds[value.elem_type])) if value.elem_type else []
+    return [value]
+
+
 def run_case(build, case, form, isa, folder):
     """(result, reason)"""
     write(os.path.join(folder, "model.onnx"), case.model)
-    for i, value in enumerate(case.inputs):
-        write(os.path.join(folder, f"input_{i}.pb"), value)
     command = [os.path.join(build, "dcc-run"), "model.onnx", "--save", "out"] + (["--isa", isa] if isa else [])
     if form == "symbolic":
         command.append("--broadcast-symbols")
-    if case.inputs:
+    inputs = []
+    for info, value in zip(ports(case.model.graph), case.inputs):
+        tensors = tensors_of(value)
+        inputs += tensors
+        if info.type.WhichOneof("value") in ("sequence_type", "optional_type"):
+            command += ["-D", f"{info.name}={len(tensors)}"]
+    for i, value in enumerate(inputs):
+        write(os.path.join(folder, f"input_{i}.pb"), value)
+    if inputs:
         command += ["--inputs", "."]
     try:
         p = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=LIMIT)
@@ -330,15 +347,18 @@ def run_case(build, case, form, isa, folder):
     if p.returncode:
         refused = "not supported" in p.stderr or "does not know" in p.stderr
         return ("refused" if refused else "wrong"), last_line(p.stderr)
-    for i, want in enumerate(case.outputs):
+    wanted = [tensor for value in case.outputs for tensor in tensors_of(value)]
+    for i, want in enumerate(wanted):
         path = os.path.join(folder, "out", f"output_{i}.pb")
         if not os.path.exists(path):
             return "wrong", f"output {i} is missing"
         with open(path, "rb") as f:
-            got = type(want).FromString(f.read())
+            got = onnx.TensorProto.FromString(f.read())
         problem = difference(got, want, case)
         if problem:
             return "wrong", f"output {i}: {problem}"
+    if os.path.exists(os.path.join(folder, "out", f"output_{len(wanted)}.pb")):
+        return "wrong", f"more than {len(wanted)} outputs"
     return "passed", ""
 
 

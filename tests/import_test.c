@@ -477,12 +477,14 @@ static void test_row_texts(void)
 	} rows[] = {
 #define TEXT(t) t
 #define FUNC(f) NULL
+#define LISTS(f) NULL
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) {#name, since, until, min_in, how},
 #define ORT_OP(name, min_in, max_in, max_out, attrs, how) /* of another domain */
 #include "../frontend/onnx_ops.def"
 #undef ONNX_OP
 #undef TEXT
 #undef FUNC
+#undef LISTS
 	};
 	Arena *a = new_arena();
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -49,15 +49,18 @@ class Recorder(dcc.backend.DccBackend):
 
 class Runner(onnx.backend.test.BackendTest):
     @classmethod
-    def assert_similar_outputs(cls, ref_outputs, outputs, rtol, atol, *model_dir):
+    def assert_similar_outputs(cls, ref_outputs, outputs, rtol, atol, *place, **named):  # where the test lies, as releases pass it
         same = super().assert_similar_outputs
         if len(outputs) != len(ref_outputs):
-            same(ref_outputs, outputs, rtol, atol, *model_dir)
+            same(ref_outputs, outputs, rtol, atol, *place, **named)
         for ref, out in zip(ref_outputs, outputs):
+            if isinstance(ref, list) and isinstance(out, list):
+                cls.assert_similar_outputs(ref, out, rtol, atol, *place, **named)
+                continue
             largest = 0.0
             if isinstance(ref, np.ndarray) and ref.dtype == np.float32:
                 largest = float(np.abs(ref[np.isfinite(ref)]).max(initial=0))
-            same([ref], [out], rtol, max(atol, largest * 2**-22), *model_dir)
+            same([ref], [out], rtol, max(atol, largest * 2**-22), *place, **named)
 
 
 class Result(unittest.TestResult):

@@ -28,6 +28,52 @@ class Rep(BackendRep):
         return self._tuple(*result.values()) if isinstance(result, dict) else self._tuple(result)
 
 
+class ListRep(BackendRep):
+    """A model with sequences or optionals among its inputs and outputs: compiled when it is known how long the inputs are."""
+
+    def __init__(self, model, threads, options):
+        self.model, self.threads, self.options = model, threads, options
+        graph = model.graph
+        weights = {w.name for w in graph.initializer}
+        self.inputs = {i.name: _kind(i) for i in graph.input if i.name not in weights}
+        self.outputs = {o.name: _kind(o) for o in graph.output}
+        self.compiled = {}
+        self._tuple = namedtupledict("Outputs", list(self.outputs))
+        if set(self.inputs.values()) <= {"tensor_type"}:
+            self._compile({})
+
+    def run(self, inputs, **kwargs):
+        """As Rep.run; a sequence is a list, an optional without an element is None."""
+        values = inputs if isinstance(inputs, dict) else dict(zip(self.inputs, inputs))
+        ports = {}
+        for name, value in values.items():
+            elements = {f"{name}.{i}": v for i, v in enumerate(value)} if isinstance(value, list) else {name: value}
+            ports.update({k: v for k, v in elements.items() if v is not None})
+        lengths = {
+            name: len(values[name]) if isinstance(values[name], list) else int(values[name] is not None)
+            for name, kind in self.inputs.items() if kind != "tensor_type"
+        }
+        model = self._compile(lengths)
+        result = model(ports, threads=self.threads)
+        result = result if isinstance(result, dict) else {model.outputs[0].name: result}
+        return self._tuple(*(self._collect(name, result) for name in self.outputs))
+
+    def _compile(self, lengths):
+        key = tuple(lengths.items())
+        if key not in self.compiled:
+            dims = {**(self.options.get("dims") or {}), **lengths}
+            self.compiled[key] = _compile_or_skip(self.model, **{**self.options, "dims": dims})
+        return self.compiled[key]
+
+    def _collect(self, name, ports):
+        if name in ports:
+            return ports[name]
+        items = []
+        while f"{name}.{len(items)}" in ports:
+            items.append(ports[f"{name}.{len(items)}"])
+        return items if items or self.outputs[name] != "optional_type" else None
+
+
 class DccBackend(Backend):
     @classmethod
     def supports_device(cls, device):
@@ -48,15 +94,9 @@ class DccBackend(Backend):
         """Keywords: threads; anything of dcc.compile()."""
         kwargs = {k: v for k, v in kwargs.items() if k not in ("rtol", "atol")}
         threads = kwargs.pop("threads", 1)
-        try:
-            return Rep(compile_model(model, **kwargs), threads)
-        except CompileError as error:
-            if error.status != REFUSED:
-                raise
-            # only here: the test suite takes long to import
-            from onnx.backend.test.runner import BackendIsNotSupposedToImplementIt
-
-            raise BackendIsNotSupposedToImplementIt(str(error)) from None
+        if isinstance(model, onnx.ModelProto) and {_kind(i) for i in (*model.graph.input, *model.graph.output)} - {"tensor_type"}:
+            return ListRep(model, threads, kwargs)
+        return Rep(_compile_or_skip(model, **kwargs), threads)
 
     @classmethod
     def run_node(cls, node, inputs, device="CPU", outputs_info=None, **kwargs):
@@ -73,6 +113,22 @@ class DccBackend(Backend):
         graph = onnx.helper.make_graph([node], "node", graph_inputs, graph_outputs)
         model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
         return cls.prepare(onnx.shape_inference.infer_shapes(model), device, **kwargs).run(arrays)
+
+
+def _kind(info):
+    return info.type.WhichOneof("value") or "tensor_type"
+
+
+def _compile_or_skip(model, **options):
+    try:
+        return compile_model(model, **options)
+    except CompileError as error:
+        if error.status != REFUSED:
+            raise
+        # only here: the test suite takes long to import
+        from onnx.backend.test.runner import BackendIsNotSupposedToImplementIt
+
+        raise BackendIsNotSupposedToImplementIt(str(error)) from None
 
 
 def _opset_of(node):
