@@ -33,6 +33,9 @@ awk '
 	cat "$tmp/table"
 }
 
+# A loop's steps count as often as they run.
+expect 0 ' ewise.* x5 ' "$run" tests/control/scan.ir --random 1 -D T=5 --profile --seconds 0.01
+
 # An object describes its steps itself.
 "$build/dcc" -o "$tmp/m.o" $model || failed=$((failed + 1))
 expect 0 'winconv' "$run" "$tmp/m.o" --random 1 --profile --seconds 0.01

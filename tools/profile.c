@@ -16,7 +16,8 @@ typedef struct Row {
 	int step, count; /* its number; steps of a kind */
 	const char *kernel;
 	int name_length; /* of the kernel's name, or of its kind */
-	double s, flop, bytes;
+	int64_t calls; /* in a run: steps of a loop have several, those of a branch not taken none */
+	double s, flop, bytes; /* of a run */
 } Row;
 
 typedef struct Run {
@@ -26,6 +27,7 @@ typedef struct Run {
 	int64_t *syms, status[2];
 	int workers;
 	int64_t step;
+	int64_t *calls; /* of each step in the last run; the data, and so the calls, are the same in all */
 } Run;
 
 static void open_run(Arena *arena, Call *c, Run *r)
@@ -84,8 +86,11 @@ static int time_steps(Arena *arena, Run *r, int nstep, double seconds, double **
 	*times = NULL;
 	while (n < LeastRuns || (n < MostRuns && now_s() < end)) {
 		double *row = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *row);
-		for (r->step = 0; r->step < nstep; r->step = next_step(r))
+		memset(r->calls, 0, (size_t)nstep * sizeof *r->calls);
+		for (r->step = 0; r->step < nstep; r->step = next_step(r)) {
 			row[r->step] += time_step(r);
+			r->calls[r->step]++;
+		}
 		PUSH(arena, *times, n, cap, row);
 	}
 	return n;
@@ -123,7 +128,11 @@ static void print_steps(FILE *f, Row *rows, int n, double total, const Roofline 
 	for (int i = 0; i < n; i++) {
 		const dcc_step *s = &steps[rows[i].step];
 		print_numbers(f, &rows[i], total, roof);
-		fprintf(f, " %5d  %-20s ", rows[i].step, s->kernel);
+		char calls[24] = "";
+		int left = 20 - (int)strlen(s->kernel);
+		if (rows[i].calls != 1)
+			snprintf(calls, sizeof calls, " x%lld", (long long)rows[i].calls);
+		fprintf(f, " %5d  %s%-*s ", rows[i].step, s->kernel, left > 0 ? left : 0, calls);
 		for (int k = 0; k < s->nnodes; k++) {
 			fputs(k ? " + " : "", f);
 			print_safe(f, s->nodes[k]);
@@ -164,9 +173,11 @@ static void fill_rows(Arena *arena, const Run *r, const dcc_step *steps, int nst
 		Row *x = &rows[i];
 		for (int k = 0; k < runs; k++)
 			all[k] = times[k][i];
-		*x = (Row){.step = i, .count = 1, .kernel = steps[i].kernel, .s = median(all, runs)};
+		*x = (Row){.step = i, .count = 1, .calls = r->calls[i], .kernel = steps[i].kernel, .s = median(all, runs)};
 		x->name_length = (int)strcspn(x->kernel, ".");
 		r->model->step_cost(r->syms, steps[i].cost, &x->flop, &x->bytes);
+		x->flop *= (double)x->calls;
+		x->bytes *= (double)x->calls;
 	}
 }
 
@@ -190,6 +201,7 @@ void profile_call(FILE *f, Call *c, double seconds)
 	const dcc_step *steps = model->steps[c->p->target - 1];
 	int nstep = count_steps(model, steps);
 	open_run(arena, c, &r);
+	r.calls = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *r.calls);
 	Roofline roof = measure_roofline(r.target->features, c->args.exec);
 	int runs = time_steps(arena, &r, nstep, seconds, &times);
 	Row *rows = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *rows);
