@@ -224,6 +224,12 @@ Value *emit_range(Call *c, Value *x, int axis, const Dim *start, const Dim *n, i
 	return emit(c, OpSlice, 1, &x, step == 1 ? 1 : 2, attrs, &type);
 }
 
+Value *emit_gather(Call *c, Value *x, Value *index, int axis)
+{
+	Attr a = mk_int(Attr_axis, axis);
+	return emit(c, OpGather, 2, (Value *[]){x, emit_cast(c, index, I64)}, 1, &a, NULL);
+}
+
 Value *emit_reduce(Call *c, Op op, Value *x, int naxis, const int64_t *axes, bool keepdims)
 {
 	if (!naxis)

@@ -20,6 +20,7 @@ Value *emit_expand(Call *, Value *, int rank, const Dim *const *dims); /* numpy 
 Value *emit_transpose(Call *, Value *, const int *perm);
 Value *emit_swap(Call *, Value *); /* the last two axes */
 Value *emit_range(Call *, Value *, int axis, const Dim *start, const Dim *n, int64_t step); /* slice of one axis */
+Value *emit_gather(Call *, Value *, Value *index, int axis); /* the index, of any numbers, as i64 */
 Value *emit_reduce(Call *, Op, Value *, int naxis, const int64_t *axes, bool keepdims);
 
 /* What an importer makes of these inputs with the node's attributes: its first output. */

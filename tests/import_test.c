@@ -724,31 +724,6 @@ static const RealCase real_cases[] = {
          {{2, {0.6, 1}, "1,1,2"}, {2, {0.8, 0}, "1,1,2"}}},
 };
 
-static void put_attrs(Arena *a, Onnx__NodeProto *n, const char *text)
-{
-	for (char *rest = NULL, *item = strtok_r(arena_strdup(a, text), ";", &rest); item; item = strtok_r(NULL, ";",
-	                                                                                                   &rest)) {
-		size_t name = strcspn(item, "=~:");
-		char kind = item[name], *value = item + name + 1, **parts;
-		item[name] = 0;
-		int64_t ints[MaxList];
-		int count = kind == '=' ? split_text(a, value, &parts) : 0;
-		for (int i = 0; i < count; i++)
-			ints[i] = atoll(parts[i]);
-		static const char *const lists = " starts ends axes kernel_shape strides pads dilations output_padding output_shape shape paddings "
-						 "consumed_inputs ";
-		bool list = strstr(lists, arena_printf(a, " %s ", item));
-		if (kind == '~')
-			set_f(a, n, item, atof(value));
-		else if (kind == ':')
-			set_s(a, n, item, value);
-		else if (list)
-			set_ints(a, n, item, count, ints);
-		else
-			set_i(a, n, item, ints[0]);
-	}
-}
-
 static double element(const Tensor *t, int i)
 {
 	return t->dtype == F32 ? ((float *)t->data)[i] : (double)((int64_t *)t->data)[i];

@@ -177,6 +177,34 @@ static UNUSED void set_ints(Arena *a, Onnx__NodeProto *n, const char *name, int 
 	memcpy(at->ints, v, count * sizeof *v);
 }
 
+enum { MaxAttrInts = 16 };
+
+/* Attributes of a test's row: "name=1,2;name~0.5;name:word" for integers (a list, if the name is one of those below), a float, a string. */
+static UNUSED void put_attrs(Arena *a, Onnx__NodeProto *n, const char *text)
+{
+	for (char *rest = NULL, *item = strtok_r(arena_strdup(a, text), ";", &rest); item; item = strtok_r(NULL, ";",
+	                                                                                                   &rest)) {
+		size_t name = strcspn(item, "=~:");
+		char kind = item[name], *value = item + name + 1, **parts;
+		item[name] = 0;
+		int64_t ints[MaxAttrInts];
+		int count = kind == '=' ? split_text(a, value, &parts) : 0;
+		for (int i = 0; i < count; i++)
+			ints[i] = atoll(parts[i]);
+		static const char *const lists = " starts ends axes kernel_shape strides pads dilations output_padding output_shape shape paddings "
+						 "consumed_inputs ";
+		bool list = strstr(lists, arena_printf(a, " %s ", item));
+		if (kind == '~')
+			set_f(a, n, item, atof(value));
+		else if (kind == ':')
+			set_s(a, n, item, value);
+		else if (list)
+			set_ints(a, n, item, count, ints);
+		else
+			set_i(a, n, item, ints[0]);
+	}
+}
+
 static UNUSED Onnx__TensorProto *make_tensor(Arena *a, const char *name, int elem, const char *dims, const void *raw,
                                              size_t bytes)
 {
