@@ -21,7 +21,7 @@ static void pool_extent(Call *c, Pool *p, int i, bool ceil_mode)
 {
 	Module *m = c->m;
 	const Window *w = &p->w;
-	const Dim *x = c->in[0]->type.dims[i + 2], *stride = num(c, w->strides[i]), *span = num(c, window_span(w, i)), *n;
+	const Dim *x = c->in[0]->type.dims[i + 2], *stride = num(c, w->strides[i]), *span = window_span(c, w, i), *n;
 	const Dim *padded = dim_add(m, x, dim_add(m, w->pads[i], w->pads[w->spatial + i]));
 	const Dim *room = dim_sub(m, padded, span);
 	if (w->same) {

@@ -255,23 +255,31 @@ static Value *channels(Call *c, Value *x, int64_t group, int64_t start, int64_t 
 	return emit_reshape(c, v, rank, dims);
 }
 
+/* How many channels f32 sums exactly over all taps; 0: that is not known, or not one. */
+static int64_t exact_channels(const Type *w, int64_t terms)
+{
+	int64_t taps = 1, n;
+	for (int i = 2; i < w->rank; i++)
+		if (!dim_is_const(w->dims[i], &n) || __builtin_mul_overflow(taps, n, &taps))
+			return 0;
+	return taps && dim_is_const(w->dims[1], NULL) ? terms / taps : 0;
+}
+
 /* The convolution of x - zero_x with w - zero_w in i32: a part for as many channels as f32 sums exactly. */
 static Value *integer_conv(Call *c, Value *x, Value *zero_x, Value *w, Value *zero_w)
 {
-	int64_t terms = exact_terms(c, x, zero_x, w, zero_w), taps = 1, inner, group = onnx_int(c, "group", 1), n;
+	int64_t terms = exact_terms(c, x, zero_x, w, zero_w), inner, group = onnx_int(c, "group", 1);
 	int rank = x->type.rank;
 	if (rank < 3 || w->type.rank != rank || group < 1 || group > DimMax)
 		fatal_at(c->loc, "operands of ranks %d and %d, group %lld", rank, w->type.rank, (long long)group);
-	for (int i = 2; i < rank; i++)
-		if (!dim_is_const(w->type.dims[i], &n) || __builtin_mul_overflow(taps, n, &taps) || taps > terms || !taps)
-			fatal_at(c->loc, "not supported: the weight %s", type_text(c->m, &w->type));
-	if (!dim_is_const(w->type.dims[1], &inner))
-		fatal_at(c->loc, "not supported: the weight %s", type_text(c->m, &w->type));
-	require_equal(c, x->type.dims[1], num(c, inner * group), "channels");
+	int64_t step = exact_channels(&w->type, terms);
+	DType via = step ? F32 : I32;
 	if (zero_w)
 		zero_w = is_single(zero_w) ? emit_reshape(c, zero_w, 0, NULL) : along(c, zero_w, rank, 0);
-	Value *in[2] = {centred(c, x, zero_x ? emit_reshape(c, zero_x, 0, NULL) : NULL, F32), centred(c, w, zero_w, F32)}, *sum = NULL;
-	int64_t step = terms / taps;
+	Value *in[2] = {centred(c, x, zero_x ? emit_reshape(c, zero_x, 0, NULL) : NULL, via), centred(c, w, zero_w, via)}, *sum = NULL;
+	if (!dim_is_const(w->type.dims[1], &inner) || !step)
+		return import_as(c, import_conv, 2, in);
+	require_equal(c, x->type.dims[1], num(c, inner * group), "channels");
 	for (int64_t i = 0; i < inner || !sum; i += step) {
 		int64_t size = inner - i < step ? inner - i : step;
 		Value *part[2] = {channels(c, in[0], group, i, size), emit_range(c, in[1], 1, num(c, i), num(c, size), 1)};

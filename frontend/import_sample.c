@@ -260,9 +260,8 @@ static Value *regular_places(const Sampler *s, const Window *w, int axis, const 
 {
 	Call *c = s->c;
 	Module *m = c->m;
-	const Dim *taps[MaxRank], *k[MaxRank], *o[MaxRank];
+	const Dim *const *taps = w->taps, *k[MaxRank], *o[MaxRank];
 	for (int i = 0; i < w->spatial; i++) {
-		taps[i] = num(c, w->kernel[i]);
 		k[i] = i == axis ? taps[i] : num(c, 1);
 		o[i] = i == axis ? out[i] : num(c, 1);
 	}
@@ -289,10 +288,8 @@ void import_deform_conv(Call *c)
 	if (offset->type.rank != rank || ngroup < 1 || ngroup > DimMax || noffset < 1 || noffset > DimMax)
 		fatal_at(c->loc, "an offset of rank %d, %lld groups, %lld of offsets", offset->type.rank, (long long)ngroup, (long long)noffset);
 	for (int i = 0; i < r; i++) {
-		taps = dim_mul_const(m, taps, w.kernel[i]);
-		const Dim *room = dim_add(m, d[i + 2], dim_add(m, w.pads[i], w.pads[r + i]));
-		room = dim_floordiv(m, dim_sub(m, room, num(c, window_span(&w, i))), num(c, w.strides[i]));
-		out[i] = dim_add(m, room, num(c, 1));
+		taps = dim_mul(m, taps, w.taps[i]);
+		out[i] = count_windows(c, &w, i, d[i + 2]);
 		require_equal(c, offset->type.dims[i + 2], out[i], "extents of offset and output");
 	}
 	const Dim *outputs = product(m, out, r), *groups = num(c, noffset), *planes = dim_mul(m, d[0], groups);

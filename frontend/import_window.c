@@ -19,18 +19,22 @@ void read_ints(Call *c, const char *name, int want, int64_t dflt, int64_t least,
 	}
 }
 
-int64_t window_span(const Window *w, int axis)
+const Dim *window_span(Call *c, const Window *w, int axis)
 {
-	return (w->kernel[axis] - 1) * w->dilations[axis] + 1;
+	return dim_add(c->m, dim_mul_const(c->m, dim_sub(c->m, w->taps[axis], num(c, 1)), w->dilations[axis]), num(c, 1));
 }
 
 void read_window(Call *c, Window *w)
 {
 	read_ints(c, "strides", w->spatial, 1, 1, w->strides);
 	read_ints(c, "dilations", w->spatial, 1, 1, w->dilations);
-	for (int i = 0; i < w->spatial; i++)
-		if (window_span(w, i) > DimMax)
-			fatal_at(c->loc, "a window spans %lld elements", (long long)window_span(w, i));
+	for (int i = 0; i < w->spatial; i++) {
+		int64_t span;
+		if (w->kernel[i])
+			w->taps[i] = num(c, w->kernel[i]);
+		if (dim_is_const(window_span(c, w, i), &span) && span > DimMax)
+			fatal_at(c->loc, "a window spans %lld elements", (long long)span);
+	}
 }
 
 /* What SAME_UPPER and SAME_LOWER pad: output extent = ceil(extent / stride). */
@@ -39,7 +43,7 @@ static void same_pads(Call *c, Window *w, int axis)
 	Module *m = c->m;
 	const Dim *extent = c->in[0]->type.dims[axis + 2], *stride = num(c, w->strides[axis]);
 	const Dim *last = dim_sub(m, dim_ceildiv(m, extent, stride), num(c, 1));
-	const Dim *end = dim_add(m, dim_mul(m, last, stride), num(c, window_span(w, axis)));
+	const Dim *end = dim_add(m, dim_mul(m, last, stride), window_span(c, w, axis));
 	const Dim *total = dim_max(m, dim_sub(m, end, extent), num(c, 0)), *less = dim_floordiv(m, total, num(c, 2));
 	bool lower = onnx_word(c, "auto_pad", "SAME_LOWER");
 	w->pads[axis] = lower ? dim_sub(m, total, less) : less;
@@ -77,9 +81,42 @@ Value *pad_spatial(Call *c, Value *x, const Dim *const *spatial, Scalar with)
 	return grows ? emit(c, OpPad, 1, &x, 2, attrs, NULL) : x;
 }
 
+const Dim *count_windows(Call *c, const Window *w, int axis, const Dim *extent)
+{
+	Module *m = c->m;
+	const Dim *padded = dim_add(m, extent, dim_add(m, w->pads[axis], w->pads[w->spatial + axis]));
+	const Dim *room = dim_floordiv(m, dim_sub(m, padded, window_span(c, w, axis)), num(c, w->strides[axis]));
+	return name_dim(m, dim_add(m, room, num(c, 1)));
+}
+
+/* The elements under each tap of each window: [.., n..] -> [N, C, taps, windows]; out: windows along each axis.  Axis i + 2 of x,
+ * once padded, becomes [taps, windows]: from the last axis on, so that those before it stay. */
+static Value *window_columns(Call *c, const Window *w, Value *x, const Dim **out)
+{
+	int spatial = w->spatial, perm[MaxRank] = {0, 1};
+	Module *m = c->m;
+	if (2 + 2 * spatial > MaxRank)
+		fatal_at(c->loc, "not supported: this convolution along %d axes", spatial);
+	for (int i = 0; i < spatial; i++) {
+		out[i] = count_windows(c, w, i, x->type.dims[i + 2]);
+		require_at_least(c, out[i], 0);
+	}
+	x = pad_spatial(c, x, w->pads, scalar_of_int(x->type.dtype, 0));
+	for (int i = spatial - 1; i >= 0; i--) {
+		Value *tap = emit_iota(c, I64, w->taps[i], num(c, 0), num(c, w->dilations[i]));
+		tap = emit_reshape(c, tap, 2, (const Dim *[]){w->taps[i], num(c, 1)});
+		x = emit_gather(c, x, emit2(c, OpAdd, tap, emit_iota(c, I64, out[i], num(c, 0), num(c, w->strides[i]))), i + 2);
+		perm[i + 2] = 2 * i + 2;
+		perm[i + 2 + spatial] = 2 * i + 3;
+	}
+	const Dim *const *d = x->type.dims;
+	x = emit_transpose(c, x, perm);
+	return emit_reshape(c, x, 4, (const Dim *[]){d[0], d[1], product(m, w->taps, spatial), product(m, out, spatial)});
+}
+
 /* ---- convolution ----------------------------------------------------------------------------------------------- */
 
-/* The weight [.., .., k..] with constant taps, which the attribute states or repeats. */
+/* The weight [.., .., k..]; its extents are the taps, which the attribute may state. */
 Value *read_kernel(Call *c, Window *w)
 {
 	const Type *x = &c->in[0]->type, *weight = &c->in[1]->type;
@@ -92,29 +129,65 @@ Value *read_kernel(Call *c, Window *w)
 		const Dim *extent = weight->dims[i + 2];
 		if (stated)
 			require_equal(c, extent, num(c, w->kernel[i]), "extent of the weight and attribute 'kernel_shape'");
-		else if (!dim_is_const(extent, &w->kernel[i]) || w->kernel[i] < 1)
-			fatal_at(c->loc, "not supported: the kernel extent %s", dim_text(c->m, extent));
+		else
+			require_at_least(c, extent, 1);
+		w->taps[i] = extent;
+		if (!stated && !dim_is_const(extent, &w->kernel[i]))
+			w->kernel[i] = 0;
 	}
 	read_window(c, w);
 	const Dim *dims[MaxRank] = {weight->dims[0], weight->dims[1]};
-	for (int i = 0; i < w->spatial; i++)
-		dims[i + 2] = num(c, w->kernel[i]);
+	memcpy(dims + 2, w->taps, w->spatial * sizeof *dims);
 	return emit_reshape(c, c->in[1], w->spatial + 2, dims);
 }
 
-/* Pads that are numbers belong to the operator, others are elements of the operand. */
-static Value *emit_conv(Call *c, const Window *w, Value *x, Value *weight, Value *bias, int64_t group)
+/* A product of matrices: any element type, any number of groups. */
+static Value *conv_by_columns(Call *c, const Window *w, Value *x, Value *weight, Value *bias, const Dim *group)
 {
 	Module *m = c->m;
-	int64_t pads[2 * MaxRank] = {0};
+	const Dim *out[MaxRank], *dims[MaxRank], *inner = weight->type.dims[1], *made = divide_dims(c, weight->type.dims[0], group);
+	require_equal(c, dim_mul(m, made, group), weight->type.dims[0], "output channels and groups");
+	require_equal(c, dim_mul(m, inner, group), x->type.dims[1], "channels and groups");
+	Value *columns = window_columns(c, w, x, out);
+	const Dim *depth = dim_mul(m, inner, columns->type.dims[2]), *windows = columns->type.dims[3];
+	columns = emit_reshape(c, columns, 4, (const Dim *[]){x->type.dims[0], group, depth, windows});
+	Value *y = emit2(c, OpMatMul, emit_reshape(c, weight, 3, (const Dim *[]){group, made, depth}), columns);
+	dims[0] = x->type.dims[0];
+	dims[1] = weight->type.dims[0];
+	memcpy(dims + 2, out, w->spatial * sizeof *dims);
+	y = emit_reshape(c, y, w->spatial + 2, dims);
+	if (!bias)
+		return y;
+	require_equal(c, type_numel(m, &bias->type), dims[1], "output channels and elements of the bias");
+	for (int i = 0; i < w->spatial; i++)
+		dims[i + 2] = num(c, 1);
+	return emit2(c, OpAdd, y, emit_reshape(c, bias, w->spatial + 1, dims + 1));
+}
+
+/* Pads that are numbers belong to the operator, others are elements of the operand. */
+static Value *emit_conv(Call *c, const Window *w, Value *x, Value *weight, Value *bias, const Dim *group)
+{
+	Module *m = c->m;
+	DType t = x->type.dtype;
+	int64_t pads[2 * MaxRank] = {0}, groups;
 	bool known = true;
+	if (!dim_is_const(group, &groups) || !is_among(t, TypesFlt) || dtypes[t].bytes > 4)
+		return conv_by_columns(c, w, x, weight, bias, group);
 	for (int i = 0; i < 2 * w->spatial; i++)
 		known &= dim_is_const(w->pads[i], &pads[i]);
 	if (!known)
-		x = pad_spatial(c, x, w->pads, scalar_of_int(x->type.dtype, 0));
+		x = pad_spatial(c, x, w->pads, scalar_of_int(t, 0));
 	Attr attrs[4] = {mk_ints(m, Attr_strides, w->spatial, w->strides), mk_ints(m, Attr_dilations, w->spatial, w->dilations),
-	                 mk_int(Attr_group, group), mk_ints(m, Attr_pads, 2 * w->spatial, pads)};
+	                 mk_int(Attr_group, groups), mk_ints(m, Attr_pads, 2 * w->spatial, pads)};
 	return emit(c, OpConv, bias ? 3 : 2, (Value *[]){x, weight, bias}, known ? 4 : 3, attrs, NULL);
+}
+
+static const Dim *read_group(Call *c)
+{
+	int64_t group = onnx_int(c, "group", 1);
+	if (group < 1 || group > DimMax)
+		fatal_at(c->loc, "group %lld is out of range", (long long)group);
+	return num(c, group);
 }
 
 void import_conv(Call *c)
@@ -122,19 +195,18 @@ void import_conv(Call *c)
 	Window w;
 	Value *weight = read_kernel(c, &w);
 	read_pads(c, &w);
-	c->out[0] = emit_conv(c, &w, c->in[0], weight, c->nin > 2 ? c->in[2] : NULL, onnx_int(c, "group", 1));
+	c->out[0] = emit_conv(c, &w, c->in[0], weight, c->nin > 2 ? c->in[2] : NULL, read_group(c));
 }
 
 /* A convolution of each channel over the past and the operand; the last elements of both are the next call's past. */
 void import_causal_conv(Call *c)
 {
 	Window w;
-	Value *weight = read_kernel(c, &w), *x = c->in[0], *past = c->nin > 3 ? c->in[3] : NULL;
-	const Dim *len = x->type.dims[x->type.rank - 1], *reach = num(c, w.kernel[0] - 1);
-	int64_t channels;
+	Value *weight = read_kernel(c, &w), *x = c->in[0], *bias = c->nin > 2 ? c->in[2] : NULL, *past = c->nin > 3 ? c->in[3] : NULL;
+	const Dim *len = x->type.dims[x->type.rank - 1], *reach = dim_sub(c->m, w.taps[0], num(c, 1));
 	Attr axis = mk_int(Attr_axis, 2);
-	if (w.spatial != 1 || !dim_is_const(weight->type.dims[0], &channels))
-		fatal_at(c->loc, "an operand of rank %d, and %s channels", x->type.rank, dim_text(c->m, weight->type.dims[0]));
+	if (w.spatial != 1)
+		fatal_at(c->loc, "an operand of rank %d", x->type.rank);
 	read_pads(c, &w);
 	if (past && past->type.rank == 3)
 		require_equal(c, past->type.dims[2], reach, "length of the past and taps before the current one");
@@ -142,7 +214,7 @@ void import_causal_conv(Call *c)
 		x = emit(c, OpConcat, 2, (Value *[]){past, x}, 1, &axis, NULL);
 	else
 		x = pad_spatial(c, x, (const Dim *[]){reach, num(c, 0)}, scalar_of_int(x->type.dtype, 0));
-	Value *y = emit_conv(c, &w, x, weight, c->nin > 2 ? c->in[2] : NULL, channels);
+	Value *y = emit_conv(c, &w, x, weight, bias, weight->type.dims[0]);
 	const char *act = onnx_text(c, "activation");
 	bool plain = !act || !strcmp(act, "none");
 	if (!plain && strcmp(act, "silu") && strcmp(act, "swish"))
@@ -157,15 +229,17 @@ void import_causal_conv(Call *c)
 /* Element q of an output axis sums x[i] * w[k] over i * stride + k * dilation = q.  Written as k = stride * t + phase, that is
  * for each phase a convolution with the taps t, backwards: all phases are channels of one convolution, and then elements
  * side by side.  With constant weights all of this but the convolution and the last transpose is done at compile time.
- * Along an axis whose phases would not share taps evenly (a dilation, a wide stride) zeros go between the elements of x. */
+ * Along an axis whose phases would not share taps evenly (a dilation, a wide stride, taps whose number is symbolic) zeros go between
+ * the elements of x. */
 enum { MaxPhases = 64 };
 
 typedef struct Transposed {
 	Call *c;
 	Window w; /* of the operator */
 	Window conv; /* of the convolution: stride 1 */
-	int64_t group, split[MaxRank], phases; /* of an axis, and of all */
-	int64_t lead[MaxRank]; /* blocks of `split` elements that the convolution makes before element 0 */
+	const Dim *group;
+	int64_t split[MaxRank], phases; /* of an axis, and of all */
+	const Dim *lead[MaxRank]; /* blocks of `split` elements that the convolution makes before element 0 */
 	const Dim *start[MaxRank], *out[MaxRank]; /* which elements are the result */
 	int nsplit; /* axes with more than one phase */
 } Transposed;
@@ -196,7 +270,7 @@ static Value *spread_axis(Call *c, Value *x, int axis, int64_t by)
 static Value *swap_channels(Transposed *t, Value *w)
 {
 	Call *c = t->c;
-	const Dim *const *d = w->type.dims, *g = num(c, t->group), *dims[MaxRank];
+	const Dim *const *d = w->type.dims, *g = t->group, *dims[MaxRank];
 	int rank = w->type.rank;
 	const Dim *depth = divide_dims(c, d[0], g), *taps = product(c->m, d + 2, rank - 2);
 	require_equal(c, dim_mul(c->m, depth, g), d[0], "channels and groups");
@@ -218,9 +292,10 @@ static Value *split_phases(Transposed *t, Value *w)
 	dims[1] = w->type.dims[1];
 	for (int i = 0; i < spatial; i++) {
 		int64_t split = t->split[i], taps = t->conv.kernel[i];
-		w = pad_axis(c, w, i + 2, taps * split - t->w.kernel[i]);
+		if (split > 1)
+			w = pad_axis(c, w, i + 2, taps * split - t->w.kernel[i]);
 		perm[tap++] = at;
-		apart[at++] = dims[i + 2] = num(c, taps);
+		apart[at++] = dims[i + 2] = t->conv.taps[i];
 		if (split > 1) {
 			perm[phase++] = at;
 			apart[at++] = num(c, split);
@@ -228,8 +303,8 @@ static Value *split_phases(Transposed *t, Value *w)
 	}
 	w = emit_reshape(c, emit_transpose(c, emit_reshape(c, w, at, apart), perm), spatial + 2, dims);
 	for (int i = 0; i < spatial; i++)
-		if (t->conv.kernel[i] > 1)
-			w = emit_range(c, w, i + 2, num(c, t->conv.kernel[i] - 1), dims[i + 2], -1);
+		if (t->conv.kernel[i] != 1)
+			w = emit_range(c, w, i + 2, dim_sub(c->m, dims[i + 2], num(c, 1)), dims[i + 2], -1);
 	return w;
 }
 
@@ -267,7 +342,7 @@ static void transposed_extents(Transposed *t)
 	for (int i = 0; i < spatial; i++) {
 		const Dim *extent = c->in[0]->type.dims[i + 2], *stride = num(c, w->strides[i]);
 		const Dim *all = dim_mul(m, dim_sub(m, extent, num(c, 1)), stride);
-		all = dim_add(m, all, num(c, more[i] + window_span(w, i)));
+		all = dim_add(m, all, dim_add(m, num(c, more[i]), window_span(c, w, i)));
 		t->out[i] = stated ? num(c, shape[i]) : dim_mul(m, extent, stride);
 		const Dim *total = dim_sub(m, all, t->out[i]), *half = dim_floordiv(m, total, num(c, 2)); /* may be negative */
 		t->start[i] = upper ? half : dim_sub(m, total, half);
@@ -285,16 +360,16 @@ static void transposed_window(Transposed *t, const Value *x)
 	Module *m = c->m;
 	t->conv = (Window){.spatial = t->w.spatial};
 	for (int i = 0; i < t->w.spatial; i++) {
-		int64_t split = t->split[i], start;
-		bool before = dim_is_const(t->start[i], &start) && start < 0;
-		t->lead[i] = before ? (split - 1 - start) / split : 0;
-		t->conv.kernel[i] = (t->w.kernel[i] - 1) / split + 1;
+		int64_t split = t->split[i];
+		t->lead[i] = dim_ceildiv(m, dim_max(m, dim_mul_const(m, t->start[i], -1), num(c, 0)), num(c, split));
+		t->conv.kernel[i] = t->w.kernel[i] ? (t->w.kernel[i] - 1) / split + 1 : 0;
+		t->conv.taps[i] = t->w.kernel[i] ? num(c, t->conv.kernel[i]) : t->w.taps[i];
 		t->conv.strides[i] = 1;
 		t->conv.dilations[i] = split > 1 ? 1 : t->w.dilations[i];
-		const Dim *reach = num(c, window_span(&t->conv, i) - 1);
+		const Dim *reach = dim_sub(m, window_span(c, &t->conv, i), num(c, 1));
 		const Dim *end = dim_ceildiv(m, dim_add(m, t->start[i], t->out[i]), num(c, split));
 		const Dim *tail = dim_max(m, dim_sub(m, end, dim_add(m, x->type.dims[i + 2], reach)), num(c, 0));
-		t->conv.pads[i] = dim_add(m, reach, num(c, t->lead[i]));
+		t->conv.pads[i] = dim_add(m, reach, t->lead[i]);
 		t->conv.pads[t->w.spatial + i] = dim_add(m, reach, tail);
 	}
 }
@@ -304,7 +379,7 @@ static Value *split_axes(Transposed *t, Value *x)
 {
 	for (int i = 0; i < t->w.spatial; i++) {
 		int64_t stride = t->w.strides[i];
-		bool phases = stride <= MaxPhases && (t->w.dilations[i] == 1 || t->w.kernel[i] == 1);
+		bool phases = t->w.kernel[i] && stride <= MaxPhases && (t->w.dilations[i] == 1 || t->w.kernel[i] == 1);
 		t->split[i] = phases ? stride : 1;
 		t->phases *= t->split[i];
 		t->nsplit += t->split[i] > 1;
@@ -338,17 +413,15 @@ static Value *transpose_conv(Transposed *t, Value *x, Value *w, Value *bias)
 	Value *y = emit_conv(c, &t->conv, x, split_phases(t, w), repeat_bias(t, bias), t->group);
 	y = join_phases(t, y, channels);
 	for (int i = 0; i < t->w.spatial; i++)
-		y = emit_range(c, y, i + 2, dim_add(c->m, t->start[i], num(c, t->lead[i] * t->split[i])), t->out[i], 1);
+		y = emit_range(c, y, i + 2, dim_add(c->m, t->start[i], dim_mul_const(c->m, t->lead[i], t->split[i])), t->out[i], 1);
 	return y;
 }
 
 void import_conv_transpose(Call *c)
 {
-	Transposed t = {.c = c, .group = onnx_int(c, "group", 1), .phases = 1};
+	Transposed t = {.c = c, .group = read_group(c), .phases = 1};
 	Value *w = read_kernel(c, &t.w);
 	read_pads(c, &t.w);
-	if (t.group < 1 || t.group > DimMax)
-		fatal_at(c->loc, "group %lld is out of range", (long long)t.group);
 	transposed_extents(&t);
 	c->out[0] = transpose_conv(&t, c->in[0], w, c->nin > 2 ? c->in[2] : NULL);
 }
@@ -359,18 +432,20 @@ void import_conv_transpose(Call *c)
 void import_col2im(Call *c)
 {
 	Module *m = c->m;
-	Transposed t = {.c = c, .group = 1, .phases = 1};
+	Transposed t = {.c = c, .group = num(c, 1), .phases = 1};
 	Window *w = &t.w;
 	Value *x = c->in[0];
 	const Dim *image[MaxRank], *taps = num(c, 1), *dims[MaxRank], *shape[MaxRank];
 	w->spatial = need_dims(c, 1, "image_shape", image, MaxRank - 2);
-	if (need_ints(c, 2, "block_shape", w->kernel, MaxRank - 2) != w->spatial || w->spatial < 1 || x->type.rank != 3)
+	if (need_dims(c, 2, "block_shape", w->taps, MaxRank - 2) != w->spatial || w->spatial < 1 || x->type.rank != 3)
 		fatal_at(c->loc, "an operand of rank %d, and shapes of %d axes", x->type.rank, w->spatial);
 	for (int i = 0; i < w->spatial; i++) {
-		if (w->kernel[i] < 1 || w->kernel[i] > MaxPhases)
+		require_at_least(c, w->taps[i], 1);
+		require_at_least(c, image[i], 0);
+		if (dim_is_const(w->taps[i], &w->kernel[i]) && w->kernel[i] > MaxPhases)
 			fatal_at(c->loc, "not supported: a block of %lld elements", (long long)w->kernel[i]);
-		taps = dim_mul_const(m, taps, w->kernel[i]);
-		shape[i + 2] = num(c, w->kernel[i]);
+		taps = dim_mul(m, taps, w->taps[i]);
+		shape[i + 2] = w->taps[i];
 	}
 	read_window(c, w);
 	read_pads(c, w);
@@ -380,9 +455,7 @@ void import_col2im(Call *c)
 	dims[1] = shape[0] = taps;
 	shape[1] = num(c, 1);
 	for (int i = 0; i < w->spatial; i++) {
-		const Dim *room = dim_add(m, image[i], dim_add(m, w->pads[i], w->pads[w->spatial + i]));
-		room = dim_floordiv(m, dim_sub(m, room, num(c, window_span(w, i))), num(c, w->strides[i]));
-		dims[i + 2] = dim_add(m, room, num(c, 1));
+		dims[i + 2] = count_windows(c, w, i, image[i]);
 		require_at_least(c, dims[i + 2], 0);
 		t.start[i] = w->pads[i];
 		t.out[i] = image[i];
