@@ -200,6 +200,18 @@ static const char *comment_text(Arena *arena, const char *text)
 	return copy;
 }
 
+/* Where the field of a value comes from. */
+static const char *value_text(Header *h, const Sym *s)
+{
+	Arena *a = h->m->arena;
+	if (s->kind != SymValue)
+		return "";
+	const char *element = arena_printf(a, "element %d of %s", s->element, h->inputs[s->input]);
+	if (!s->times)
+		return arena_printf(a, ", %s", element);
+	return arena_printf(a, ", %s times %s, rounded down", element, comment_text(a, dim_text(h->m, s->times)));
+}
+
 static void print_dims(Header *h)
 {
 	fprintf(h->f, "typedef struct %s_dims {\n", h->m->name);
@@ -207,8 +219,8 @@ static void print_dims(Header *h)
 		const Sym *s = h->m->syms[i];
 		if (!is_field(s))
 			continue;
-		fprintf(h->f, "\tint64_t %s; /* %s: %lld .. %lld */\n", h->syms[i], comment_text(h->m->arena, s->name),
-		        (long long)s->lo, (long long)s->hi);
+		fprintf(h->f, "\tint64_t %s; /* %s%s: %lld .. %lld */\n", h->syms[i], comment_text(h->m->arena, s->name),
+		        value_text(h, s), (long long)s->lo, (long long)s->hi);
 	}
 	fprintf(h->f, "\tint64_t threads; /* of the exec, for the workspace; 0 counts as 1 */\n} %s_dims;\n\n", h->m->name);
 }

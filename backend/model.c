@@ -54,7 +54,7 @@ static LLVMValueRef *new_items(Emit *e, int n)
 
 int symbol_source(const Sym *s)
 {
-	return s->kind == SymInput ? DCC_SYMBOL_INPUT : s->kind == SymValue ? DCC_SYMBOL_VALUE
+	return s->kind == SymInput ? DCC_SYMBOL_INPUT : s->kind == SymValue ? (s->times ? DCC_SYMBOL_SCALED : DCC_SYMBOL_VALUE)
 	     : s->kind == SymDerived ? DCC_SYMBOL_DERIVED : DCC_SYMBOL_DATA;
 }
 

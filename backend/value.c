@@ -477,15 +477,32 @@ static LLVMValueRef emit_tensor_dim(Emit *e, const LExpr *x)
 	return load_field(e, base, t * sizeof(dcc_tensor) + offsetof(dcc_tensor, dims) + d * sizeof(int64_t), e->i64);
 }
 
+/* floor(v * times), saturated to +-DimMax; NaN is the least.  Truncated, and one less where that was up: x86-64 has no instruction
+ * for floor that the library's callers are sure to have. */
+static LLVMValueRef emit_scaled(Emit *e, LLVMValueRef v, LLVMValueRef times)
+{
+	const LType real = {F64, 1}, index = {I64, 1};
+	LLVMValueRef most = emit_convert(e, const_i64_of(e, DimMax), index, real);
+	LLVMValueRef least = emit_convert(e, const_i64_of(e, -DimMax), index, real);
+	v = LLVMBuildFMul(e->b, v, emit_convert(e, times, index, real), "");
+	v = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealOGT, v, least, ""), v, least, "");
+	v = LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealOLT, v, most, ""), v, most, "");
+	LLVMValueRef whole = emit_convert(e, v, real, index);
+	LLVMValueRef up = LLVMBuildFCmp(e->b, LLVMRealOGT, emit_convert(e, whole, index, real), v, "");
+	return LLVMBuildSub(e->b, whole, LLVMBuildZExt(e->b, up, e->i64, ""), "");
+}
+
 static LLVMValueRef emit_tensor_element(Emit *e, const LExpr *x)
 {
 	uint64_t t = (uint64_t)need_const(e, x->a[0], "a tensor's number");
 	uint64_t i = (uint64_t)need_const(e, x->a[1], "an element");
 	if (!e->inputs || t >= (uint64_t)e->m->main->nparam)
-		bug("indata out of place");
+		bug("%s out of place", lops[x->op].text);
 	DType dtype = e->m->main->params[t]->type.dtype;
 	LLVMValueRef data = load_field(e, e->inputs, t * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
 	LLVMValueRef v = load_field(e, data, i * (uint64_t)dtypes[dtype].bytes, elem_type(e, dtype, true));
+	if (x->op == LInScaled)
+		return emit_scaled(e, emit_convert(e, v, (LType){dtype, 1}, (LType){F64, 1}), emit_expr(e, x->a[2]));
 	return LLVMBuildIntCast2(e->b, v, e->i64, dtypes[dtype].cls == ClassSigned, "");
 }
 
@@ -507,7 +524,7 @@ static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)
 	case LFailed: return LLVMBuildIsNotNull(e->b, LLVMBuildLoad2(e->b, e->i64, e->status, ""), "");
 	case LLoad: return emit_load(e, x);
 	case LElem: return LLVMBuildLoad2(e->b, value_type(e, x->type), tile_cell(e, x->tile, x->a[0], x->a[1]), "");
-	case LInData: return emit_tensor_element(e, x);
+	case LInData: case LInScaled: return emit_tensor_element(e, x);
 	default: return emit_tensor_dim(e, x);
 	}
 }
@@ -557,7 +574,7 @@ static bool is_prefix_mask(const LExpr *x)
 static LLVMValueRef emit_op(Emit *e, const LExpr *x)
 {
 	LLVMValueRef a[3];
-	if (lops[x->op].nargs == 0 || x->op == LLoad || x->op == LElem || x->op == LInDim || x->op == LOutDim || x->op == LInData)
+	if (lops[x->op].nargs == 0 || x->op == LLoad || x->op == LElem || asks_port(x->op))
 		return emit_leaf(e, x);
 	if (is_prefix_mask(x))
 		return emit_prefix_mask(e, x->a[1]->a[0]);

@@ -5,6 +5,7 @@
  */
 #include "build.h"
 
+#include <math.h>
 #include <string.h>
 
 /* The axes of an operand that take part in broadcasting. */
@@ -391,6 +392,66 @@ int need_ints(Call *c, int input, const char *what, int64_t *ints, int max)
 			fatal_at(c->loc, "not supported: input '%s' is not constant: %s", what, dim_text(c->m,
 			                                                                                 dims[i]));
 	return n;
+}
+
+/* Element *i of v is element *i of the value returned, behind what moves elements of vectors. */
+static const Value *trace_element(const Value *v, int64_t *i)
+{
+	while (v->def) {
+		const Node *n = v->def;
+		const Dim *const *starts;
+		const int64_t *steps;
+		int64_t start, extent;
+		int from = 0;
+		if (n->op == OpConcat && n->in[0]->type.rank == 1) {
+			while (from < n->nin - 1 && dim_is_const(n->in[from]->type.dims[0], &extent) && *i >= extent)
+				*i -= extent, from++;
+			if (!dim_is_const(n->in[from]->type.dims[0], &extent) || *i >= extent)
+				return v;
+		} else if (n->op == OpSlice && attr_dims(n, Attr_starts, &starts) == 1 && dim_is_const(starts[0], &start)) {
+			*i = start + *i * (attr_ints(n, Attr_steps, &steps) ? steps[0] : 1);
+		} else if (n->op != OpReshape && n->op != OpIdentity) {
+			return v;
+		}
+		v = n->in[from];
+	}
+	return v;
+}
+
+bool constant_element(const Value *v, int64_t i, double *number)
+{
+	v = trace_element(v, &i);
+	return v->konst && v->konst->data && scalar_as_real(scalar_at(v->type.dtype, v->konst->data, i), number);
+}
+
+/* Of a symbolic dim where the number is an integer of 31 bits over a power of 2, as every f32 above 2^-38 is. */
+const Dim *times_number(Call *c, const Dim *d, double number, const char *what)
+{
+	int64_t n, part;
+	int power = 0;
+	if (dim_is_const(d, &n) && fabs((double)n * number) <= DimMax)
+		return num(c, (int64_t)floor((double)n * number));
+	while (number != floor(number) && power < 62) {
+		number *= 2;
+		power++;
+	}
+	part = fabs(number) <= DimMax ? (int64_t)number : 0;
+	if ((double)part != number)
+		fatal_at(c->loc, "not supported: input '%s' = %g for an extent of %s", what, ldexp(number, -power), dim_text(c->m, d));
+	return dim_floordiv(c->m, dim_mul_const(c->m, d, part), num(c, INT64_C(1) << power));
+}
+
+const Dim *scaled_element(Call *c, const Value *v, int64_t i, const Dim *times, const char *what)
+{
+	double number;
+	if (constant_element(v, i, &number))
+		return times_number(c, times, number, what);
+	v = trace_element(v, &i);
+	if (v->known && v->type.rank == 0)
+		return dim_mul(c->m, times, v->known[0]);
+	if (v->def || v->konst || v->block || !may_scale(v, i) || is_measured_dim(c->m, times))
+		fatal_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes and inputs", what);
+	return scaled_sym(c->m, v, i, times);
 }
 
 bool constant_fill(const Value *v, double *fill)

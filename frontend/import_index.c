@@ -227,13 +227,26 @@ void import_trilu(Call *c)
 	c->out[0] = emit3(c, OpWhere, keep, x, emit_const(c, x->type.dtype, 0));
 }
 
+/* Of any number type. */
+static const Dim *read_depth(Call *c)
+{
+	const Dim *depth;
+	Value *v = c->in[1];
+	if (is_among(v->type.dtype, TypesFlt) && dim_equals(type_numel(c->m, &v->type), 1))
+		depth = scaled_element(c, v, 0, num(c, 1), "depth");
+	else if (need_dims(c, 1, "depth", &depth, 1) != 1)
+		fatal_at(c->loc, "input 'depth' is not a scalar");
+	require_at_least(c, depth, 0);
+	return depth;
+}
+
 void import_one_hot(Call *c)
 {
 	Value *idx = c->in[0], *values = c->in[2];
 	int rank = idx->type.rank + 1, axis = norm_axis(c, onnx_int(c, "axis", -1), rank);
-	const Dim *depth, *dims[MaxRank + 1];
-	if (need_dims(c, 1, "depth", &depth, 1) != 1 || rank > MaxRank)
-		fatal_at(c->loc, "input 'depth' is not a scalar, or the result has too many axes");
+	const Dim *depth = read_depth(c), *dims[MaxRank + 1];
+	if (rank > MaxRank)
+		fatal_at(c->loc, "the result has rank %d; at most %d is supported", rank, MaxRank);
 	for (int i = 0; i < rank; i++)
 		dims[i] = i < axis ? idx->type.dims[i] : i == axis ? num(c, 1) : idx->type.dims[i - 1];
 	if (dtypes[idx->type.dtype].cls != ClassSigned)

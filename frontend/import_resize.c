@@ -13,7 +13,8 @@
 typedef struct Resized {
 	int axis;
 	const Dim *in, *out;
-	double scale; /* 0: not constant */
+	double scale; /* 0: not constant, but */
+	Value *ratio; /* an f64; NULL: out over in */
 	Value *start, *end; /* of the region, tf_crop_and_resize only */
 } Resized;
 
@@ -38,7 +39,9 @@ static Value *real_dim(Call *c, const Dim *d)
 
 static Value *scale_of(Call *c, const Resized *r)
 {
-	return r->scale ? real(c, r->scale) : emit2(c, OpDiv, real_dim(c, r->out), real_dim(c, r->in));
+	if (r->scale || r->ratio)
+		return r->ratio ? r->ratio : real(c, r->scale);
+	return emit2(c, OpDiv, real_dim(c, r->out), real_dim(c, r->in));
 }
 
 static Value *clamped(Call *c, Value *x, Value *lo, Value *hi)
@@ -120,12 +123,6 @@ static Value *coordinates_of(Resize *s, const Resized *r)
 
 /* ---- taps ------------------------------------------------------------------------------------------------------------ */
 
-static Value *take_along(Call *c, Value *v, Value *index, int axis)
-{
-	Attr a = mk_int(Attr_axis, axis);
-	return emit(c, OpGather, 2, (Value *[]){v, emit_cast(c, index, I64)}, 1, &a, NULL);
-}
-
 static Value *nearest_along(Resize *s, const Resized *r, Value *v, Value *x)
 {
 	static const struct {
@@ -138,7 +135,7 @@ static Value *nearest_along(Resize *s, const Resized *r, Value *v, Value *x)
 		if (strcmp(modes[k].name, s->nearest))
 			continue;
 		Value *at = emit1(c, modes[k].op, emit2(c, OpAdd, x, real(c, modes[k].shift)));
-		return take_along(c, v, clamped(c, at, real(c, 0), emit2(c, OpSub, real_dim(c, r->in), real(c, 1))), r->axis);
+		return emit_gather(c, v, clamped(c, at, real(c, 0), emit2(c, OpSub, real_dim(c, r->in), real(c, 1))), r->axis);
 	}
 	fatal_at(c->loc, "attribute 'nearest_mode' = %s is not supported", s->nearest);
 }
@@ -169,26 +166,63 @@ static Value *cubic_weight(Call *c, Value *x)
 	return emit3(c, OpWhere, emit2(c, OpLe, d, real(c, 1)), near, outer);
 }
 
+/* Weights of the taps `offset` beyond base: those of the filter, stretched where the result shrinks; *at: where they read. */
+static Value *tap_weight(Resize *s, const Resized *r, Value *base, Value *part, Value *offset, Value *shrink, Value **at)
+{
+	Call *c = s->c;
+	Value *arg = emit2(c, OpMul, emit2(c, OpSub, offset, part), shrink), *raw = emit2(c, OpAdd, base, offset);
+	*at = clamped(c, raw, real(c, 0), emit2(c, OpSub, real_dim(c, r->in), real(c, 1)));
+	Value *w = onnx_word(c, "mode", "cubic") ? cubic_weight(c, arg) : linear_weight(c, arg);
+	return onnx_int(c, "exclude_outside", 0) ? emit3(c, OpWhere, emit2(c, OpEq, raw, *at), w, real(c, 0)) : w;
+}
+
+/* All taps as one axis behind the resized one: for filters that cover many elements, or as many as sizes decide. */
+static Value *weighted_sum(Resize *s, const Resized *r, Value *v, Value *x, const Dim *reach, Value *shrink)
+{
+	Call *c = s->c;
+	int rank = v->type.rank + 1, axis = r->axis + 1;
+	const Dim *taps = dim_mul_const(c->m, reach, 2), *dims[MaxRank + 1], *column[2] = {r->out, num(c, 1)};
+	if (rank > MaxRank)
+		fatal_at(c->loc, "not supported: antialias of a tensor of rank %d", v->type.rank);
+	Value *base = emit_reshape(c, emit1(c, OpFloor, x), 2, column), *part = emit2(c, OpSub, emit_reshape(c, x, 2, column), base), *at;
+	Value *offset = emit_cast(c, emit_iota(c, I64, taps, dim_sub(c->m, num(c, 1), reach), num(c, 1)), F64);
+	Value *w = tap_weight(s, r, base, part, offset, shrink, &at);
+	w = emit2(c, OpDiv, w, emit_reduce(c, OpSum, w, 1, (int64_t[]){1}, true));
+	for (int i = 0; i < rank; i++)
+		dims[i] = i == axis ? taps : i == r->axis ? r->out : num(c, 1);
+	w = emit_reshape(c, emit_cast(c, w, v->type.dtype), rank, dims);
+	return emit_reduce(c, OpSum, emit2(c, OpMul, emit_gather(c, v, at, r->axis), w), 1, (int64_t[]){axis}, false);
+}
+
+/* Elements on each side of a coordinate that a filter of this radius reaches when it is stretched by 1 / scale.  A scale that is kept
+ * for all axes may lie half an element of the result above out / in. */
+static const Dim *filter_reach(Call *c, const Resized *r, int64_t radius)
+{
+	Module *m = c->m;
+	const Dim *out = r->ratio ? dim_sub(m, dim_mul_const(m, r->out, 2), num(c, 1)) : r->out;
+	const Dim *wide = dim_mul_const(m, r->in, r->ratio ? 2 * radius : radius);
+	return name_dim(m, dim_max(m, dim_ceildiv(m, wide, dim_max(m, out, num(c, 1))), num(c, radius)));
+}
+
 static Value *weighted_along(Resize *s, const Resized *r, Value *v, Value *x)
 {
-	enum { MaxTaps = 64 };
+	enum { MaxTaps = 16 };
 	Call *c = s->c;
-	bool cubic = onnx_word(c, "mode", "cubic"), smooth = onnx_int(c, "antialias", 0), outside = onnx_int(c, "exclude_outside", 0);
-	double shrink = smooth && r->scale < 1 ? r->scale : 1;
+	bool smooth = onnx_int(c, "antialias", 0), outside = onnx_int(c, "exclude_outside", 0);
+	int radius = onnx_word(c, "mode", "cubic") ? 2 : 1;
+	Value *one = real(c, 1), *shrink = smooth ? emit2(c, OpMin, scale_of(c, r), one) : one;
 	if (smooth && !r->scale)
-		fatal_at(c->loc, "not supported: antialias with a scale that is not constant");
-	int first = floor(-(cubic ? 2 : 1) / shrink) + 1, n = 2 - 2 * first;
-	if (n > MaxTaps)
-		fatal_at(c->loc, "not supported: antialias over %d elements", n);
-	Value *base = emit1(c, OpFloor, x), *part = emit2(c, OpSub, x, base), *zero = real(c, 0), *w[MaxTaps], *at[MaxTaps];
-	Value *last = emit2(c, OpSub, real_dim(c, r->in), real(c, 1)), *sum = zero, *result = NULL;
+		return weighted_sum(s, r, v, x, filter_reach(c, r, radius), shrink);
+	double reach = smooth && r->scale < 1 ? ceil(radius / r->scale) : radius;
+	if (reach > DimMax / 2)
+		fatal_at(c->loc, "scale %g is out of range", r->scale);
+	if (2 * reach > MaxTaps)
+		return weighted_sum(s, r, v, x, num(c, (int64_t)reach), shrink);
+	Value *base = emit1(c, OpFloor, x), *part = emit2(c, OpSub, x, base), *w[MaxTaps], *at[MaxTaps];
+	Value *sum = real(c, 0), *result = NULL;
+	int n = 2 * (int)reach;
 	for (int j = 0; j < n; j++) {
-		Value *arg = emit2(c, OpMul, emit2(c, OpSub, real(c, first + j), part), real(c, shrink));
-		Value *raw = emit2(c, OpAdd, base, real(c, first + j));
-		at[j] = clamped(c, raw, zero, last);
-		w[j] = cubic ? cubic_weight(c, arg) : linear_weight(c, arg);
-		if (outside)
-			w[j] = emit3(c, OpWhere, emit2(c, OpEq, raw, at[j]), w[j], zero);
+		w[j] = tap_weight(s, r, base, part, real(c, j + 1 - reach), shrink, &at[j]);
 		sum = emit2(c, OpAdd, sum, w[j]);
 	}
 	const Dim *dims[MaxRank];
@@ -197,7 +231,7 @@ static Value *weighted_along(Resize *s, const Resized *r, Value *v, Value *x)
 	for (int j = 0; j < n; j++) {
 		Value *weight = smooth || outside ? emit2(c, OpDiv, w[j], sum) : w[j];
 		weight = emit_reshape(c, emit_cast(c, weight, v->type.dtype), v->type.rank, dims);
-		Value *term = emit2(c, OpMul, take_along(c, v, at[j], r->axis), weight);
+		Value *term = emit2(c, OpMul, emit_gather(c, v, at[j], r->axis), weight);
 		result = result ? emit2(c, OpAdd, result, term) : term;
 	}
 	return result;
@@ -205,68 +239,83 @@ static Value *weighted_along(Resize *s, const Resized *r, Value *v, Value *x)
 
 /* ---- what to resize -------------------------------------------------------------------------------------------------- */
 
-/* floor(d * scale); of a symbolic extent only where the scale is a fraction of a small power of 2. */
-static const Dim *scaled_dim(Call *c, const Dim *d, double scale)
+static void set_scale(Resize *s, int i, double scale)
 {
-	const int64_t parts = 1 << 12;
-	int64_t n;
+	Resized *r = &s->axes[i];
 	if (!(scale > 0) || scale > 1 << 16)
-		fatal_at(c->loc, "scale %g is out of range", scale);
-	if (dim_is_const(d, &n))
-		return num(c, (int64_t)floor((double)n * scale));
-	if (scale * parts != floor(scale * parts))
-		fatal_at(c->loc, "not supported: scale %g of the extent %s", scale, dim_text(c->m, d));
-	return dim_floordiv(c->m, dim_mul_const(c->m, d, scale * parts), num(c, parts));
+		fatal_at(s->c->loc, "scale %g is out of range", scale);
+	r->scale = scale;
 }
 
-/* The scales by attribute or input; false: there are none. */
-static bool read_scales(Resize *s, float *scales)
+/* Scales that attributes state; false: there are none. */
+static bool read_stated_scales(Resize *s)
 {
 	Call *c = s->c;
 	const OnnxAttr *a = onnx_attr(c, "scales");
+	bool early = !strcmp(c->row->name, "Upsample") && c->opset < 7;
+	const float stated[4] = {1, 1, early ? (float)onnx_float(c, "height_scale", 0) : 1, early ? (float)onnx_float(c, "width_scale", 0) : 1};
+	const float *scales = early ? stated : a ? a->floats : NULL;
+	int n = early ? 4 : a ? (int)a->n_floats : 0;
+	if (scales && n != s->naxis)
+		fatal_at(c->loc, "%d scales for %d axes", n, s->naxis);
+	for (int i = 0; i < n; i++) {
+		set_scale(s, i, scales[i]);
+		s->axes[i].out = times_number(c, s->axes[i].in, scales[i], "scales");
+	}
+	return scales;
+}
+
+/* Where a factor arrives at run time, the extent of the result is a symbol. */
+static bool read_scales(Resize *s)
+{
+	Call *c = s->c;
 	int at = c->opset < 11 ? 1 : 2;
-	if (!strcmp(c->row->name, "Upsample") && c->opset < 7) {
-		scales[0] = scales[1] = 1;
-		scales[2] = onnx_float(c, "height_scale", 0);
-		scales[3] = onnx_float(c, "width_scale", 0);
-		if (s->naxis != 4)
-			fatal_at(c->loc, "the operand has rank %d, expected 4", s->naxis);
-		return true;
-	}
-	if (a) {
-		if ((int)a->n_floats != s->naxis)
-			fatal_at(c->loc, "attribute 'scales' has %zu elements for %d axes", a->n_floats, s->naxis);
-		memcpy(scales, a->floats, a->n_floats * sizeof *scales);
-		return true;
-	}
+	double number;
 	if (at >= c->nin || !c->in[at] || dim_equals(type_numel(c->m, &c->in[at]->type), 0))
 		return false;
-	const Const *k = c->in[at]->konst;
-	if (!k || k->type.dtype != F32)
-		fatal_at(c->loc, "not supported: input 'scales' depends on the data");
-	if (const_numel(&k->type) != s->naxis)
-		fatal_at(c->loc, "input 'scales' has %lld elements for %d axes", (long long)const_numel(&k->type), s->naxis);
-	memcpy(scales, k->data, s->naxis * sizeof *scales);
+	Value *v = c->in[at];
+	if (v->type.rank != 1 || !is_among(v->type.dtype, TypesFlt))
+		fatal_at(c->loc, "input 'scales' is %s", type_text(c->m, &v->type));
+	require_equal(c, v->type.dims[0], num(c, s->naxis), "elements of 'scales' and axes");
+	for (int i = 0; i < s->naxis; i++) {
+		Resized *r = &s->axes[i];
+		if (constant_element(v, i, &number))
+			set_scale(s, i, number);
+		else
+			r->ratio = emit_cast(c, emit_reshape(c, emit_range(c, v, 0, num(c, i), num(c, 1), 1), 0, NULL), F64);
+		r->out = scaled_element(c, v, i, r->in, "scales");
+		require_at_least(c, r->out, 0);
+	}
 	return true;
 }
 
-/* One scale for all axes: the least or greatest of those that the sizes ask for. */
+/* One scale for all axes: the least or greatest of those that the sizes ask for.  An extent is rounded, halfway cases up. */
 static void keep_ratio(Resize *s, bool larger)
 {
 	Call *c = s->c;
-	double scale = 0;
+	Module *m = c->m;
+	const Dim *out[MaxRank];
+	double least = 0;
+	Value *ratio = NULL;
+	bool known = true;
 	for (int i = 0; i < s->naxis; i++) {
-		int64_t in, out;
-		if (!dim_is_const(s->axes[i].in, &in) || !dim_is_const(s->axes[i].out, &out) || in < 1)
-			fatal_at(c->loc, "not supported: keep_aspect_ratio_policy with extents that are not constant");
-		double own = (double)out / (double)in;
-		scale = !i || (larger ? own > scale : own < scale) ? own : scale;
+		const Resized *r = &s->axes[i];
+		const Dim *some = dim_max(m, r->in, num(c, 1));
+		require_at_least(c, r->in, 1);
+		for (int k = 0; k < s->naxis; k++) {
+			const Dim *half = dim_floordiv(m, some, num(c, 2));
+			const Dim *own = name_dim(m, dim_floordiv(m, dim_add(m, dim_mul(m, s->axes[k].in, r->out), half), some));
+			out[k] = !i ? own : name_dim(m, larger ? dim_max(m, out[k], own) : dim_min(m, out[k], own));
+		}
+		known &= r->scale != 0;
+		least = !i || (larger ? r->scale > least : r->scale < least) ? r->scale : least;
+		Value *own = scale_of(c, r);
+		ratio = ratio ? emit2(c, larger ? OpMax : OpMin, ratio, own) : own;
 	}
 	for (int i = 0; i < s->naxis; i++) {
-		int64_t in = 0;
-		dim_is_const(s->axes[i].in, &in);
-		s->axes[i].scale = scale;
-		s->axes[i].out = num(c, (int64_t)floor((double)in * scale + 0.5));
+		s->axes[i].scale = known ? least : 0;
+		s->axes[i].ratio = known ? NULL : ratio;
+		s->axes[i].out = out[i];
 	}
 }
 
@@ -294,7 +343,6 @@ static void read_axes(Resize *s)
 	const Type *x = &c->in[0]->type;
 	const int64_t *listed;
 	bool seen[MaxRank] = {false};
-	float scales[MaxRank];
 	int n = onnx_ints(c, "axes", &listed);
 	s->naxis = n < 0 ? x->rank : n;
 	if (n > x->rank)
@@ -306,14 +354,8 @@ static void read_axes(Resize *s)
 		seen[axis] = true;
 		s->axes[i] = (Resized){.axis = axis, .in = x->dims[axis]};
 	}
-	if (!read_scales(s, scales)) {
+	if (!read_stated_scales(s) && !read_scales(s))
 		read_sizes(s);
-		return;
-	}
-	for (int i = 0; i < s->naxis; i++) {
-		s->axes[i].scale = scales[i];
-		s->axes[i].out = scaled_dim(c, s->axes[i].in, scales[i]);
-	}
 }
 
 static void read_region(Resize *s)

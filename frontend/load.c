@@ -107,6 +107,8 @@ static void subst_module(Module *m, const Dim *const *by)
 	for (int i = 0; i < m->nsym; i++)
 		if (m->syms[i]->kind == SymDerived)
 			m->syms[i]->is = dim_subst(m, m->syms[i]->is, by);
+		else if (m->syms[i]->times)
+			m->syms[i]->times = dim_subst(m, m->syms[i]->times, by);
 	int kept = 0;
 	for (int i = 0; i < m->ncheck; i++) {
 		DimCheck *k = &m->checks[i];

@@ -83,20 +83,22 @@ static bool add_binding(Planner *p, SymBinding b)
 static bool bind_dim(Planner *p, const Sym *s, const Equation *e, int64_t sign, const Dim *rest, const Dim *divisor)
 {
 	DimSource *from = arena_alloc(p->m->arena, sizeof *from);
-	*from = (DimSource){e->input, e->axis, sign, false};
+	*from = (DimSource){e->input, e->axis, sign, false, NULL};
 	return add_binding(p, (SymBinding){s, 1, from, rest, divisor});
+}
+
+static void bind_value(Planner *p, const Sym *s)
+{
+	DimSource *from = arena_alloc(p->m->arena, sizeof *from);
+	*from = (DimSource){s->input, s->element, 1, true, s->times};
+	add_binding(p, (SymBinding){s, 1, from, dim_const(p->m, 0), dim_const(p->m, 1)});
 }
 
 static void bind_values(Planner *p)
 {
-	for (int i = 0; i < p->m->nsym; i++) {
-		const Sym *s = p->m->syms[i];
-		if (s->kind != SymValue)
-			continue;
-		DimSource *from = arena_alloc(p->m->arena, sizeof *from);
-		*from = (DimSource){s->input, s->element, 1, true};
-		add_binding(p, (SymBinding){s, 1, from, dim_const(p->m, 0), dim_const(p->m, 1)});
-	}
+	for (int i = 0; i < p->m->nsym; i++)
+		if (p->m->syms[i]->kind == SymValue && !p->m->syms[i]->times)
+			bind_value(p, p->m->syms[i]);
 }
 
 static void bind_plain_dims(Planner *p)
@@ -259,7 +261,7 @@ static void bind_row(Planner *p, const System *y, const Row *row)
 	for (int e = 0; e < y->nrow; e++) {
 		if (!row->of[e])
 			continue;
-		from[n++] = (DimSource){y->eqs[e]->input, y->eqs[e]->axis, sign * row->of[e], false};
+		from[n++] = (DimSource){y->eqs[e]->input, y->eqs[e]->axis, sign * row->of[e], false, NULL};
 		rest = dim_add(p->m, rest, dim_mul_const(p->m, y->rest[e], sign * row->of[e]));
 	}
 	add_binding(p, (SymBinding){y->unknowns[only], n, from, rest, dim_const(p->m, sign * row->unknown[only])});
@@ -279,11 +281,13 @@ static void solve_together(Planner *p)
 		bind_row(p, &y, &y.rows[r]);
 }
 
-/* Symbols of smaller index, which have values by then. */
+/* By symbols of smaller index, which have values by then. */
 static void bind_derived(Planner *p)
 {
 	for (int i = 0; i < p->m->nsym; i++) {
 		const Sym *s = p->m->syms[i];
+		if (s->kind == SymValue && s->times)
+			bind_value(p, s);
 		if (s->kind != SymDerived)
 			continue;
 		p->plan->rows[p->plan->n++] = (SymBinding){s, 0, NULL, dim_mul_const(p->m, s->is, -1), dim_const(p->m, 1)};

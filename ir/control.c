@@ -138,6 +138,30 @@ void know_param(Module *m, Value *v)
 	}
 }
 
+bool may_scale(const Value *v, int64_t element)
+{
+	int64_t n = 1, extent;
+	for (int d = 0; d < v->type.rank; d++)
+		n = dim_is_const(v->type.dims[d], &extent) && extent <= MaxKnown ? n * extent : MaxKnown + 1;
+	return (v->type.dtype == F32 || v->type.dtype == F64) && n <= MaxKnown && element >= 0 && element < n;
+}
+
+const Dim *scaled_sym(Module *m, const Value *v, int64_t element, const Dim *times)
+{
+	for (int i = 0; i < m->nsym; i++) {
+		const Sym *s = m->syms[i];
+		if (s->kind == SymValue && s->times == times && s->input == v->index && s->element == element)
+			return dim_sym(m, s->name);
+	}
+	Sym *s = fresh_sym(m, arena_printf(m->arena, "%s_%lld", is_c_name(v->name) ? v->name : "value", (long long)element));
+	s->kind = SymValue;
+	s->lo = -DimMax;
+	s->input = v->index;
+	s->element = (int)element;
+	s->times = times;
+	return dim_sym(m, s->name);
+}
+
 bool is_measured_dim(const Module *m, const Dim *d)
 {
 	for (int i = 0; i < m->nsym; i++)

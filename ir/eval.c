@@ -703,11 +703,14 @@ static const char *check_input(Module *m, const Tensor *t, int i)
 static int64_t source_value(const Binding *b, const DimSource *from)
 {
 	const Tensor *t = &b->inputs[from->input];
-	int64_t value = 0;
+	int64_t value = 0, times;
 	if (!from->data)
 		return t->dims[from->axis];
-	if (from->axis < tensor_numel(t) && t->data)
-		value = tensor_int(t, from->axis);
+	if (from->axis >= tensor_numel(t) || !t->data)
+		return 0;
+	if (from->times)
+		return dim_eval(from->times, b->values, &times) ? tensor_scaled(t, from->axis, times) : -DimMax;
+	value = tensor_int(t, from->axis);
 	return value > DimMax ? DimMax : value < -DimMax ? -DimMax : value;
 }
 

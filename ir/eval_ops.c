@@ -67,6 +67,14 @@ int64_t tensor_int(const Tensor *t, int64_t i)
 	return value;
 }
 
+int64_t tensor_scaled(const Tensor *t, int64_t i, int64_t times)
+{
+	double v = scalar_at(t->dtype, t->data, i).f * (double)times;
+	if (!(v > -(double)DimMax))
+		return -DimMax;
+	return v < DimMax ? (int64_t)floor(v) : DimMax;
+}
+
 void store_reals(Tensor *t, int64_t at, const double *from, int64_t n)
 {
 	float *f = t->data;

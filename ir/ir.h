@@ -110,7 +110,7 @@ typedef struct Type {
 /* Where a symbol's value comes from. */
 typedef enum SymKind {
 	SymInput, /* dims of the inputs, before anything runs */
-	SymValue, /* an element of an integer input, saturated to +-DimMax, before anything runs */
+	SymValue, /* an element of an input, perhaps times an extent, saturated to +-DimMax, before anything runs */
 	SymDerived, /* symbols of smaller index, by a formula too long to be written out in every dim */
 	SymLoop, /* the number of the current iteration of a loop */
 	SymMeasured, /* the data: a node gives it while the function runs */
@@ -122,6 +122,7 @@ typedef struct Sym {
 	int index; /* place in module->syms */
 	SymKind kind;
 	int input, element; /* of a value: which element of which input */
+	const struct Dim *times; /* of a value whose input is floating: it is element * times, rounded down; else NULL */
 	const struct Dim *is; /* of a derived symbol */
 	struct Node *def; /* of loop and measured symbols: whose attribute names it; NULL before that is read */
 	struct Module *module; /* of loop symbols: where `below` lives */
@@ -439,6 +440,9 @@ const Dim *name_dim(Module *, const Dim *d);
 const Dim *derive_sym(Module *, const Dim *d); /* however short; constants and what the data gives stay as they are */
 /* Makes the elements of a parameter symbols; its dims are constant, its type an integer's. */
 void know_param(Module *, Value *param);
+/* Element number `element` of a floating parameter, f32 or f64 of constant dims, times a dim that inputs give, rounded down: a symbol. */
+const Dim *scaled_sym(Module *, const Value *param, int64_t element, const Dim *times);
+bool may_scale(const Value *param, int64_t element); /* has it such a parameter's type and that many elements */
 Sym *fresh_sym(Module *, const char *stem); /* a new one, named `stem` or like it */
 /* An upper bound over symbols that inputs give; the dim itself if it uses no others. */
 const Dim *dim_most(Module *, const Dim *);
@@ -500,6 +504,7 @@ Scalar reduce_identity(Op, DType); /* what reduce_max, reduce_min and sums give 
 void free_tensor(Tensor *);
 int64_t tensor_numel(const Tensor *);
 int64_t tensor_int(const Tensor *, int64_t i); /* element i, of no floating type */
+int64_t tensor_scaled(const Tensor *, int64_t i, int64_t times); /* floor(element i * times), saturated to +-DimMax; NaN is the least */
 /* Runs the function on inputs (one per parameter); fills outputs[nyield].  sym_values are bound from the input dims.
  * Data errors (a bad index, dims that disagree) are returned as a message, NULL otherwise.  Plain loops; sums in double. */
 const char *eval_module(Module *, const Tensor *inputs, Tensor *outputs);
@@ -519,6 +524,7 @@ typedef struct DimSource { /* coef * the extent of an input's axis, or (data) it
 	int input, axis;
 	int64_t coef;
 	bool data;
+	const Dim *times; /* the input is floating: the element times this, rounded down; else NULL */
 } DimSource;
 
 typedef struct SymBinding { /* sym = (sum of from - rest) / divisor, rounded down */

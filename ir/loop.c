@@ -505,7 +505,7 @@ static LType result_type(LOp op, LExpr *const *a)
 	case ResultMask: return (LType){Bool, a[0]->type.lanes};
 	case ResultScalar: return (LType){a[0]->type.elem, 1};
 	case ResultArg1: return a[1]->type;
-	case ResultGiven: return IndexType; /* indim, outdim */
+	case ResultGiven: return IndexType; /* of asks_port() */
 	case ResultSame: break;
 	}
 	return a[0]->type;
@@ -514,7 +514,7 @@ static LType result_type(LOp op, LExpr *const *a)
 static LExpr *fold(LB *b, LOp op, LType type, LExpr **a, int n)
 {
 	int64_t x, y = 0, r;
-	if (op == LInDim || op == LOutDim || op == LInData || lops[op].result == ResultScalar)
+	if (asks_port(op) || lops[op].result == ResultScalar)
 		return NULL;
 	if (op == LSelect)
 		return is_int_const(a[0], &x) ? a[x ? 1 : 2] : NULL;

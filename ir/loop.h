@@ -26,6 +26,12 @@ typedef enum LOp {
 	NLOps
 } LOp;
 
+/* Those that ask for a dim or an element of an input or output, which two constants name. */
+static inline bool asks_port(LOp op)
+{
+	return op == LInDim || op == LOutDim || op == LInData || op == LInScaled;
+}
+
 typedef enum LResult { ResultSame, ResultMask, ResultGiven, ResultScalar, ResultArg1 } LResult;
 
 typedef struct LOpInfo {

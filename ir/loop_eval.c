@@ -389,7 +389,9 @@ static int64_t tensor_element(Frame *fr, const LExpr *e)
 {
 	int64_t t = index_of(fr, e->a[0]), d = index_of(fr, e->a[1]);
 	if (!fr->run->inputs || d >= tensor_numel(&fr->run->inputs[t]))
-		FAIL(fr, "%s: indata(%lld, %lld) does not exist", frame_name(fr), (long long)t, (long long)d);
+		FAIL(fr, "%s: %s(%lld, %lld) does not exist", frame_name(fr), lops[e->op].text, (long long)t, (long long)d);
+	if (e->op == LInScaled)
+		return tensor_scaled(&fr->run->inputs[t], d, index_of(fr, e->a[2]));
 	return tensor_int(&fr->run->inputs[t], d);
 }
 
@@ -483,7 +485,7 @@ static void eval(Frame *fr, const LExpr *e, Val *r)
 	case LFailed: r->i[0] = fr->run->status[0] != 0; break;
 	case LHAdd: case LHMax: case LHMin: reduce(e->op, e->type.elem, r, get(fr, e->a[0], &tmp)); break;
 	case LInDim: case LOutDim: r->i[0] = tensor_dim(fr, e); break;
-	case LInData: r->i[0] = tensor_element(fr, e); break;
+	case LInData: case LInScaled: r->i[0] = tensor_element(fr, e); break;
 	default: arithmetic(fr, e, r);
 	}
 }

@@ -33,7 +33,7 @@ LType lop_type(const LExpr *e)
 	case ResultSame: return e->a[0]->type;
 	case ResultGiven: break;
 	}
-	return e->op == LInDim || e->op == LOutDim || e->op == LInData ? IndexType : e->type;
+	return asks_port(e->op) ? IndexType : e->type;
 }
 
 #define SAY(...) return arena_printf(arena, __VA_ARGS__)
@@ -98,10 +98,10 @@ static const char *operator_error(Arena *arena, const LExpr *e)
 		SAY("%s does not take %s", info->text, ltype_text(arena, want));
 	if (info->result == ResultScalar && want.lanes != Lanes)
 		SAY("%s takes 16 lanes, got %s", info->text, ltype_text(arena, want));
-	if (e->op == LInDim || e->op == LOutDim || e->op == LInData)
+	if (asks_port(e->op))
 		for (int i = 0; i < 2; i++)
 			if (!same_ltype(want, IndexType) || e->a[i]->op != LConst)
-				SAY("%s takes two constants", info->text);
+				SAY("%s takes two constants%s", info->text, e->op == LInScaled ? " and an index" : "");
 	return NULL;
 }
 
@@ -238,6 +238,11 @@ static void check_dim_query(Verifier *v, const LExpr *e)
 			fail(v, "indata: input %lld has no integer element %lld", (long long)t, (long long)d);
 		return;
 	}
+	if (e->op == LInScaled) {
+		if (!may_scale(value, d))
+			fail(v, "inscaled: input %lld has no element %lld of f32 or f64", (long long)t, (long long)d);
+		return;
+	}
 	if (d < 0 || d >= value->type.rank)
 		fail(v, "%s: tensor %lld has no dim %lld", lops[e->op].text, (long long)t, (long long)d);
 }
@@ -257,7 +262,7 @@ static void check_expr(Verifier *v, const LExpr *e)
 		need_visible(v, e->buf, e->buf->name);
 	if (e->op == LElem)
 		need_visible(v, e->tile, e->tile->name);
-	if (e->op == LInDim || e->op == LOutDim || e->op == LInData)
+	if (asks_port(e->op))
 		check_dim_query(v, e);
 	if (e->op == LFailed && v->fn->program)
 		fail(v, "failed stands in kernels only");

@@ -847,6 +847,24 @@ static void parse_head(Lexer *lx)
 		m->model_hash = parse_hash(lx);
 }
 
+/* in2[3] * n: an element of a floating input times a dim over the symbols before this one; the verifier looks for the input. */
+static void parse_scaled(Lexer *lx, Sym *s)
+{
+	Loc at = here(lx);
+	const char *input = take_ident(lx, "an input, such as in0");
+	char *end = NULL;
+	long number = strncmp(input, "in", 2) ? -1 : strtol(input + 2, &end, 10);
+	if (number < 0 || number > MaxExtent || !input[2] || *end)
+		fatal_at(&at, "an input such as in0 is expected");
+	s->input = (int)number;
+	expect_tok(lx, "[");
+	s->element = (int)take_int(lx, "the number of an element", 0, MaxKnown);
+	expect_tok(lx, "]");
+	expect_tok(lx, "*");
+	s->times = parse_dim(lx);
+	s->kind = SymValue;
+}
+
 static void parse_sym(Lexer *lx)
 {
 	Loc at = here(lx);
@@ -866,6 +884,8 @@ static void parse_sym(Lexer *lx)
 		s->is = parse_dim(lx);
 		s->kind = SymDerived;
 	}
+	if (accept_tok(lx, "of"))
+		parse_scaled(lx, s);
 	add_name(&lx->values, key, (void *)(uintptr_t)d);
 }
 

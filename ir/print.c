@@ -309,7 +309,11 @@ static void print_head(FILE *f, Module *m, const Place *places)
 	for (int i = 0; i < m->nsym; i++) {
 		const Sym *s = m->syms[i];
 		fprintf(f, "sym %s in %lld..%lld", s->name, (long long)s->lo, (long long)s->hi);
-		fprintf(f, s->kind == SymDerived ? " = %s\n" : "\n", s->kind == SymDerived ? dim_text(m, s->is) : "");
+		if (s->kind == SymDerived)
+			fprintf(f, " = %s", dim_text(m, s->is));
+		if (s->kind == SymValue && s->times)
+			fprintf(f, " of in%d[%d] * (%s)", s->input, s->element, dim_text(m, s->times));
+		putc('\n', f);
 	}
 	for (int i = 0; i < m->nconst; i++)
 		if (m->consts[i]->value->number)

@@ -505,10 +505,14 @@ static const char *check_syms(Verify *vf)
 		const Sym *s = m->syms[i];
 		if (!s->name || s->index != i || s->lo > s->hi)
 			FAIL("symbol %s: its range or place is wrong", s->name ? s->name : "?");
-		if (s->kind == SymDerived)
-			for (int k = 0; k < m->nsym; k++)
-				if (!s->is || ((k >= i || !is_given(m->syms[k])) && dim_uses_sym(s->is, m->syms[k])))
-					FAIL("symbol %s: its formula uses a symbol that comes later", s->name);
+		const Dim *formula = s->kind == SymDerived ? s->is : s->kind == SymValue ? s->times : NULL;
+		if (s->kind == SymDerived && !s->is)
+			FAIL("symbol %s: it has no formula", s->name);
+		for (int k = 0; k < m->nsym && formula; k++)
+			if ((k >= i || !is_given(m->syms[k])) && dim_uses_sym(formula, m->syms[k]))
+				FAIL("symbol %s: its formula uses a symbol that comes later", s->name);
+		if (s->kind == SymValue && s->times && (s->input >= m->main->nparam || !may_scale(m->main->params[s->input], s->element)))
+			FAIL("symbol %s: there is no element %d of a floating input %d", s->name, s->element, s->input);
 		if (!is_given(s))
 			PUSH(m->arena, vf->special, vf->nspecial, vf->capspecial, s);
 	}

@@ -57,9 +57,11 @@ static LExpr *in_dim(LB *b, int input, int d)
 }
 
 /* An element of an input, saturated. */
-static LExpr *in_data(LB *b, int input, int element)
+static LExpr *in_data(LB *b, const DimSource *from)
 {
-	LExpr *v = lop(b, LInData, li(b, input), li(b, element), NULL);
+	if (from->times)
+		return lop(b, LInScaled, li(b, from->input), li(b, from->axis), ldim(b, from->times));
+	LExpr *v = lop(b, LInData, li(b, from->input), li(b, from->axis), NULL);
 	return lop(b, LPMin, lop(b, LPMax, v, li(b, -DimMax), NULL), li(b, DimMax), NULL);
 }
 
@@ -68,7 +70,7 @@ static LExpr *bound_value(LB *b, const SymBinding *row)
 	LExpr *x = NULL;
 	for (int i = 0; i < row->n; i++) {
 		const DimSource *from = &row->from[i];
-		LExpr *dim = lmul(b, from->data ? in_data(b, from->input, from->axis) : in_dim(b, from->input, from->axis), li(b, from->coef));
+		LExpr *dim = lmul(b, from->data ? in_data(b, from) : in_dim(b, from->input, from->axis), li(b, from->coef));
 		x = x ? ladd(b, x, dim) : dim;
 	}
 	x = lsub(b, x, ldim_bound(b, row->rest));

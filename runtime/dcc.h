@@ -139,6 +139,9 @@ typedef int32_t dcc_custom_op(const dcc_custom_args *);
 enum {
 	DCC_SYMBOL_INPUT = 0, /* dims of inputs */
 	DCC_SYMBOL_VALUE = 2, /* an element of an integer input, saturated to +-(2^31 - 1): dcc_plan needs that input's data */
+	/* An element of a floating input times an extent, rounded down and saturated (not a number: the least), as a factor of Resize
+	 * decides one: dcc_plan needs the data too.  NAME.h says which extent. */
+	DCC_SYMBOL_SCALED = 4,
 	DCC_SYMBOL_DERIVED = 3, /* a formula over the symbols before it */
 	DCC_SYMBOL_DATA = 1 /* the data, while the model runs: dims that use it are bounded before, known behind (dcc_args.out_dims) */
 };
@@ -146,8 +149,8 @@ enum {
 typedef struct dcc_symbol {
 	const char *name;
 	int64_t lo, hi; /* inclusive */
-	int32_t source; /* DCC_SYMBOL_...; NAME_dims has fields for inputs and values */
-	int32_t input, element; /* of a value */
+	int32_t source; /* DCC_SYMBOL_...; NAME_dims has fields for inputs and values, scaled or not */
+	int32_t input, element; /* of a value, scaled or not */
 	int32_t reserved;
 } dcc_symbol;
 

@@ -424,9 +424,11 @@ static int32_t fail_values(const dcc_port *port, dcc_error *err)
 static int32_t bind_symbols(const dcc_model *model, const dcc_tensor *inputs, int threads, int64_t *syms,
 			    dcc_error *err)
 {
-	for (int i = 0; i < model->nsymbols; i++)
-		if (model->symbols[i].source == DCC_SYMBOL_VALUE && !inputs[model->symbols[i].input].data)
-			return fail_values(&model->inputs[model->symbols[i].input], err);
+	for (int i = 0; i < model->nsymbols; i++) {
+		const dcc_symbol *s = &model->symbols[i];
+		if ((s->source == DCC_SYMBOL_VALUE || s->source == DCC_SYMBOL_SCALED) && !inputs[s->input].data)
+			return fail_values(&model->inputs[s->input], err);
+	}
 	model->bind(inputs, syms);
 	syms[model->nsymbols] = threads;
 	for (int i = 0; i < model->nsymbols; i++)

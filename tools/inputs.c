@@ -227,8 +227,12 @@ void make_inputs(const Program *p, int nbind, const DimBinding *bind, uint64_t s
 		alloc_tensor(t, &loc);
 		fill_random(t, &seed);
 	}
-	for (int i = 0; i < p->nsymbols; i++)
-		if (p->symbols[i].source == DCC_SYMBOL_VALUE)
-			set_element(&out[p->symbols[i].input], p->symbols[i].element, values[i]);
+	for (int i = 0; i < p->nsymbols; i++) {
+		const dcc_symbol *s = &p->symbols[i];
+		if (s->source == DCC_SYMBOL_VALUE)
+			set_element(&out[s->input], s->element, (double)values[i]);
+		if (s->source == DCC_SYMBOL_SCALED)
+			set_element(&out[s->input], s->element, 1.5);
+	}
 	free(values);
 }

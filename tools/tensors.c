@@ -89,9 +89,9 @@ static void fill_from_proto(Tensor *t, const Onnx__TensorProto *p)
 		((uint8_t *)t->data)[i] = ((uint8_t *)t->data)[i] != 0;
 }
 
-void set_element(Tensor *t, int64_t i, int64_t value)
+void set_element(Tensor *t, int64_t i, double value)
 {
-	put_scalar((char *)t->data + i * dtypes[t->dtype].bytes, scalar_of_int(t->dtype, value));
+	put_scalar((char *)t->data + i * dtypes[t->dtype].bytes, scalar_of_real(t->dtype, value));
 }
 
 static void read_pb(Arena *arena, const uint8_t *bytes, size_t size, NamedTensor *out, const Loc *loc)

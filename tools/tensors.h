@@ -24,7 +24,7 @@ void write_pb(Arena *, const char *path, const char *name, const Tensor *);
 
 /* Floats uniform in [-1, 1), integers and bools 0 or 1; the same for the same seed everywhere. */
 void fill_random(Tensor *, uint64_t *seed);
-void set_element(Tensor *, int64_t i, int64_t value);
+void set_element(Tensor *, int64_t i, double value);
 
 typedef struct Tolerance {
 	bool elementwise; /* |got - expected| <= atol + rtol * |expected|, instead of */
