@@ -63,6 +63,21 @@ static const Dim *extent_at(Call *c, const Type *x, const Dim *number)
 	return name_dim(c->m, sum);
 }
 
+void fold_around(Call *c, const Axes *axes, const Type *x, const Dim **dims)
+{
+	Module *m = c->m;
+	const Dim *one = dim_const(m, 1), *is_behind = dim_const(m, 0);
+	dims[0] = dims[2] = one;
+	for (int i = 0; i < x->rank; i++) {
+		const Dim *named = is_named(c, axes, i), *is_before = dim_sub(m, one, dim_add(m, named, is_behind));
+		const Dim *more = dim_sub(m, x->dims[i], one);
+		dims[0] = name_dim(m, dim_mul(m, dims[0], dim_add(m, one, dim_mul(m, is_before, more))));
+		dims[2] = name_dim(m, dim_mul(m, dims[2], dim_add(m, one, dim_mul(m, is_behind, more))));
+		is_behind = name_dim(m, dim_add(m, is_behind, named));
+	}
+	dims[1] = extent_at(c, x, axes->at[0]);
+}
+
 int drop_named(Call *c, const Axes *axes, const Type *x, const Dim **dims)
 {
 	Module *m = c->m;

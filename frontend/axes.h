@@ -14,6 +14,8 @@ bool run_time_axes(Call *, int input, int rank, Axes *);
 const Dim *is_named(Call *, const Axes *, int axis); /* 1 if an entry names the axis, else 0 */
 /* values[k] of the entry k that names the axis, `dflt` if none does. */
 const Dim *named_value(Call *, const Axes *, int axis, const Dim *const *values, const Dim *dflt);
+/* x as [before, extent, after] of its only named axis. */
+void fold_around(Call *, const Axes *, const Type *x, const Dim **dims);
 /* Extents of x without the named axes; returns their number. */
 int drop_named(Call *, const Axes *, const Type *x, const Dim **dims);
 /* Extents with an extent of 1 at each named axis of the result. */

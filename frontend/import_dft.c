@@ -1,5 +1,5 @@
 /* import_dft.c - the discrete Fourier transform as a product with waves, of a tensor or of its frames, and window functions. */
-#include "build.h"
+#include "axes.h"
 #include "import.h"
 
 #include <math.h>
@@ -78,22 +78,44 @@ static Value *with_parts(Call *c, Value *x, bool real, bool *complex)
 	return fit_axis(c, x, last, real ? num(c, 1) : two);
 }
 
-/* Returns the operand. */
-static Value *read_dft(Call *c, Dft *d)
+/* The operand with the axis that is transformed at d->axis: its own, or one that arrives at run time, as the middle one of three.  `named`
+ * tells which it is then; n = 0: a constant. */
+static Value *read_axis(Call *c, Dft *d, Axes *named)
 {
-	const Type *x = &c->in[0]->type;
-	const Dim *length;
+	Value *x = c->in[0];
+	const Dim *dims[MaxRank];
+	int rank = x->type.rank;
 	int64_t at = c->opset < 20 ? onnx_int(c, "axis", 1) : -2;
-	bool onesided = onnx_int(c, "onesided", 0);
+	if (c->opset >= 20 && run_time_axes(c, 2, rank, named)) {
+		Type signal = x->type;
+		signal.rank--;
+		if (named->n != 1 || rank < 2)
+			fatal_at(c->loc, "input 'axis' is not a scalar, or the operand is %s", type_text(c->m, &x->type));
+		require_at_most(c, named->at[0], num(c, rank - 2));
+		fold_around(c, named, &signal, dims);
+		dims[3] = x->type.dims[rank - 1];
+		d->axis = 1;
+		return emit_reshape(c, x, 4, dims);
+	}
 	if (c->opset >= 20 && c->nin > 2 && c->in[2] && need_ints(c, 2, "axis", &at, 1) != 1)
 		fatal_at(c->loc, "input 'axis' is not a scalar");
-	d->axis = norm_axis(c, at, x->rank);
-	if (d->axis == x->rank - 1)
-		fatal_at(c->loc, "the last axis of %s holds the parts of its elements", type_text(c->m, x));
+	named->n = 0;
+	d->axis = norm_axis(c, at, rank);
+	if (d->axis == rank - 1)
+		fatal_at(c->loc, "the last axis of %s holds the parts of its elements", type_text(c->m, &x->type));
+	return x;
+}
+
+/* Returns the operand. */
+static Value *read_dft(Call *c, Dft *d, Axes *named)
+{
+	const Dim *length;
+	bool onesided = onnx_int(c, "onesided", 0);
+	Value *x = read_axis(c, d, named);
 	d->inverse = onnx_int(c, "inverse", 0);
 	d->half = onesided && d->inverse;
-	Value *v = with_parts(c, c->in[0], onesided && !d->inverse, &d->complex);
-	d->n = x->dims[d->axis];
+	Value *v = with_parts(c, x, onesided && !d->inverse, &d->complex);
+	d->n = x->type.dims[d->axis];
 	if (d->half)
 		d->n = dim_mul_const(c->m, dim_sub(c->m, d->n, num(c, 1)), 2);
 	if (c->nin > 1 && c->in[1] && need_dims(c, 1, "dft_length", &length, 1) != 1)
@@ -162,8 +184,15 @@ static Value *transform(Call *c, const Dft *d, Value *x)
 void import_dft(Call *c)
 {
 	Dft d;
-	Value *x = read_dft(c, &d);
-	c->out[0] = transform(c, &d, x);
+	Axes named;
+	const Dim *dims[MaxRank], *bins[MaxRank];
+	const Type *x = &c->in[0]->type;
+	Value *y = transform(c, &d, read_dft(c, &d, &named));
+	for (int i = 0; i < x->rank && named.n; i++) {
+		bins[0] = d.bins;
+		dims[i] = i < x->rank - 1 ? named_value(c, &named, i, bins, x->dims[i]) : y->type.dims[3];
+	}
+	c->out[0] = named.n ? emit_reshape(c, y, x->rank, dims) : y;
 }
 
 /* ---- frames ----------------------------------------------------------------------------------------------------- */
@@ -186,8 +215,7 @@ static Value *cut_frames(Call *c, Value *x, const Dim *length, const Dim *step)
 	const Dim *frames = dim_add(m, dim_floordiv(m, room, step), num(c, 1)), *column[2] = {frames, num(c, 1)};
 	Value *start = emit_reshape(c, emit_iota(c, I64, frames, num(c, 0), step), 2, column);
 	Value *at = emit2(c, OpAdd, start, emit_iota(c, I64, length, num(c, 0), num(c, 1)));
-	Attr axis = mk_int(Attr_axis, 1);
-	return emit(c, OpGather, 2, (Value *[]){x, at}, 1, &axis, NULL);
+	return emit_gather(c, x, at, 1);
 }
 
 void import_stft(Call *c)
