@@ -3,6 +3,7 @@
 #include "import.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- gathers --------------------------------------------------------------------------------------------------- */
 
@@ -55,13 +56,36 @@ void import_gather_elements(Call *c)
 	c->out[0] = emit(c, OpGatherElem, 2, c->in, 1, &a, NULL);
 }
 
+/* The indices with a constant last extent.  Where it is symbolic, so is the rank of the result, unless the model states it. */
+static Value *fix_width(Call *c, Value *idx, int batch)
+{
+	const Type *x = &c->in[0]->type, *t = &idx->type;
+	const Dim *dims[MaxRank];
+	int last = t->rank - 1;
+	if (last < 0 || dim_is_const(t->dims[last], NULL))
+		return idx;
+	const OnnxValueInfo *stated = c->scope->depth ? NULL : find_info(c->im->graph, c->node->output[0]);
+	if (!stated)
+		fatal_at(c->loc, "not supported: indices %s, whose last extent decides the rank of the result, which the model does not state",
+		         type_text(c->m, t));
+	int width = last + x->rank - batch - (int)stated->type->tensor_type->shape->n_dim;
+	if (width < 1 || width > x->rank - batch)
+		fatal_at(c->loc, "a result of rank %zu of %s by indices %s", stated->type->tensor_type->shape->n_dim, type_text(c->m, x),
+		         type_text(c->m, t));
+	require_equal(c, t->dims[last], num(c, width), "last extent of the indices");
+	memcpy(dims, t->dims, sizeof dims);
+	dims[last] = num(c, width);
+	return emit_reshape(c, idx, t->rank, dims);
+}
+
 void import_gather_nd(Call *c)
 {
 	int64_t batch = c->opset < 12 ? 0 : onnx_int(c, "batch_dims", 0);
 	if (batch < 0 || batch > MaxRank)
 		fatal_at(c->loc, "batch_dims %lld is out of range", (long long)batch);
+	Value *idx = fix_width(c, c->in[1], (int)batch);
 	Attr a = mk_int(Attr_batch_dims, batch);
-	c->out[0] = emit(c, OpGatherND, 2, c->in, 1, &a, NULL);
+	c->out[0] = emit(c, OpGatherND, 2, (Value *[]){c->in[0], idx}, 1, &a, NULL);
 }
 
 /* ---- scatters -------------------------------------------------------------------------------------------------- */

@@ -6,8 +6,8 @@
 Every case is made from the installed onnx package, compiled and run by BUILD/dcc-run, and its outputs are compared here.
 FORM says how a case is put to the compiler (default: all three):
     plain     as it is
-    symbolic  all input dims symbolic, one symbol for each extent, with --broadcast-symbols; shapes stated elsewhere are removed.  Lengths of
-              one-dimensional inputs that decide a rank stay
+    symbolic  all input dims symbolic, one symbol for each extent, with --broadcast-symbols; of shapes stated elsewhere only
+              the ranks of outputs are left.  Lengths of one-dimensional inputs that decide a rank stay
     bound     inputs whose values decide shapes are constants; only the cases that have such inputs
 A sequence is put as its elements, with the option -D that states their number, and compared the same way; an optional is put as
 what it holds, or with -D NAME=0 as nothing.
@@ -220,7 +220,7 @@ def deciding_inputs(graph, operands):
 
 
 def symbolic_form(case):
-    """Every input dim a symbol of its extent; what else states shapes is dropped.  None: nothing to change."""
+    """Every input dim a symbol of its extent; what else states extents is dropped.  None: nothing to change."""
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     g = model.graph
@@ -237,7 +237,8 @@ def symbolic_form(case):
     del g.value_info[:]
     for info in g.output:
         if info.type.WhichOneof("value") == "tensor_type":
-            info.type.tensor_type.ClearField("shape")
+            for d in info.type.tensor_type.shape.dim:
+                d.Clear()
     return Case(case.name, model, case.inputs, case.outputs, case.rtol, case.atol) if changed else None
 
 

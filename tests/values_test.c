@@ -93,6 +93,9 @@ static const Case cases[] = {
 	 GIVES("2,2,2", 8, {3, 0, -1, 0, 8, 0, -2, 0})},
 	{"DFT", 20, "", {{F, "n,m,1", "2,2,1", 4, {1, 2, 3, 5}}, {L, "", "", 1, {1}}, {L, "", "", 1, {1}}}, GIVES("2,1,2", 4, {1, 0, 3, 0})},
 	{"DFT", 20, "", {{F, "n,m,1", "2,2,1", 4, {1, 2, 3, 5}}, ABSENT, {L, "", "", 1, {2}}}, SAYS("dimensions must be equal")},
+	/* the width of the indices, where the model states the result's rank */
+	{"GatherND", 13, "", {{F, "n,m", "2,2", 4, {1, 2, 3, 4}}, {L, "k,w", "2,2", 4, {0, 1, 1, -1}}}, GIVES("2", 2, {2, 4})},
+	{"GatherND", 13, "", {{F, "n,m", "2,2", 4, {1, 2, 3, 4}}, {L, "k,w", "1,1", 1, {1}}}, GIVES("1,2", 2, {3, 4})},
 };
 
 static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [I] = I32, [L] = I64, [B] = Bool, [D] = F64, [H] = BF16};
