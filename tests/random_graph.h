@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MaxPool = 256, MaxMenu = 6, MaxRunNumel = 6000, NRuns = 2, MaxParams = 48 };
+enum { MaxPool = 256, MaxMenu = 6, MaxRunNumel = 6000, NRuns = 2, MaxParams = 48, MaxSyms = 64 };
 
 /* How the elements of an input are made. */
 typedef enum Fill { FillReal, FillIndex, FillBool, FillMask } Fill;
@@ -31,6 +31,9 @@ typedef struct Val {
 
 typedef struct Gen {
 	Module *m;
+	Block *block; /* where nodes go */
+	const Dim *counter; /* of the loop around; NULL: none */
+	int depth; /* loops around */
 	uint64_t state;
 	jmp_buf step;
 	int npool;
@@ -165,7 +168,7 @@ static Val finish(Gen *g, Value *v, double bound, double noise, bool exact)
 
 static Value *emit(Gen *g, Op op, int nin, Value *const *in, int nattr, const Attr *attrs, const Type *given)
 {
-	return build(g->m, &g->m->main->body, NULL, op, NULL, nin, in, nattr, attrs, given);
+	return build(g->m, g->block, NULL, op, NULL, nin, in, nattr, attrs, given);
 }
 
 static Val new_input(Gen *g, Type t, Fill fill, int64_t below)
@@ -1246,6 +1249,8 @@ static Val idiom_there_and_back(Gen *g)
 	return swap_axes(g, y, i, once(g, 8) ? 0 : k);
 }
 
+#include "random_control.h"
+
 typedef Val Step(Gen *);
 
 static Step *const steps[] = {
@@ -1254,10 +1259,10 @@ static Step *const steps[] = {
 	step_matmul, step_conv, step_winconv, step_glu, step_attention, step_reshape, step_reshape, step_transpose,
 	step_transpose, step_slice, step_slice, step_expand, step_concat, step_pad, step_view, step_gather,
 	step_gather_elements, step_gather_nd, step_top_k, step_unfold, idiom_gelu, idiom_sigmoid, idiom_norm, idiom_glu,
-	idiom_attention, idiom_attention, idiom_taps, idiom_taps, idiom_block, idiom_there_and_back};
+	idiom_attention, idiom_attention, idiom_taps, idiom_taps, idiom_block, idiom_there_and_back, step_if, step_if, step_loop, step_loop, step_loop};
 
 static Step *const idioms[] = {step_linear,     step_conv,  idiom_gelu, idiom_norm,  idiom_glu,           idiom_attention,
-                               idiom_attention, idiom_attention, idiom_taps, idiom_block, idiom_there_and_back};
+                               idiom_attention, idiom_attention, idiom_taps, idiom_block, idiom_there_and_back, step_loop, step_loop};
 
 /* ---- graphs ----------------------------------------------------------------------------------------------------- */
 
@@ -1275,7 +1280,9 @@ static bool checks_hold(const Gen *g, int from)
 
 static void undo(Gen *g, Node *last, int npool, int ncheck)
 {
-	Block *b = &g->m->main->body;
+	Block *b = g->block = &g->m->main->body;
+	g->counter = NULL;
+	g->depth = 0;
 	while (b->last != last)
 		erase_node(b->last);
 	g->npool = npool;
@@ -1354,11 +1361,12 @@ static void add_outputs(Gen *g)
 /* A module of about `size` steps from a seed; the caller frees g->m. */
 static void random_graph(Gen *g, uint64_t seed, int size)
 {
-	static int64_t syms[NRuns][4];
+	static int64_t syms[NRuns][MaxSyms];
 	*g = (Gen){.state = seed * 0x2545f4914f6cdd1du + 1, .m = new_module("fuzz", NULL), .null = fopen("/dev/null", "w"),
 	           .idioms_only = seed % 4 == 3};
 	for (int r = 0; r < NRuns; r++)
-		g->syms[r] = syms[r];
+		g->syms[r] = memset(syms[r], 0, sizeof syms[r]);
+	g->block = &g->m->main->body;
 	add_symbols(g);
 	if (!setjmp(g->step))
 		bind_symbols(g);
