@@ -84,6 +84,8 @@ static void subst_value(Module *m, Value *v, const Dim *const *by)
 
 static void subst_block(Module *m, Block *b, const Dim *const *by)
 {
+	for (int i = 0; i < b->nparam; i++)
+		subst_value(m, b->params[i], by);
 	for (Node *n = b->first; n; n = n->next) {
 		for (int i = 0; i < n->nattr; i++) {
 			Attr *a = &n->attrs[i];
@@ -96,6 +98,8 @@ static void subst_block(Module *m, Block *b, const Dim *const *by)
 			subst_value(m, n->out[i], by);
 		if (n->body)
 			subst_block(m, n->body, by);
+		if (n->other)
+			subst_block(m, n->other, by);
 	}
 }
 
@@ -104,11 +108,15 @@ static void subst_module(Module *m, const Dim *const *by)
 	for (int i = 0; i < m->main->nparam; i++)
 		subst_value(m, m->main->params[i], by);
 	subst_block(m, &m->main->body, by);
-	for (int i = 0; i < m->nsym; i++)
-		if (m->syms[i]->kind == SymDerived)
-			m->syms[i]->is = dim_subst(m, m->syms[i]->is, by);
-		else if (m->syms[i]->times)
-			m->syms[i]->times = dim_subst(m, m->syms[i]->times, by);
+	for (int i = 0; i < m->nsym; i++) {
+		Sym *s = m->syms[i];
+		if (s->kind == SymDerived)
+			s->is = dim_subst(m, s->is, by);
+		if (s->times)
+			s->times = dim_subst(m, s->times, by);
+		if (s->most)
+			s->most = dim_subst(m, s->most, by);
+	}
 	int kept = 0;
 	for (int i = 0; i < m->ncheck; i++) {
 		DimCheck *k = &m->checks[i];
@@ -163,6 +171,8 @@ static void learn_from(Module *m, const Dim *x, const Dim *y, Demand *demands)
 {
 	for (int i = 0; i < m->nsym; i++) {
 		int64_t c, lo, hi;
+		if (m->syms[i]->kind != SymInput)
+			continue;
 		const Dim *rest = dim_uses_sym(y, m->syms[i]) ? dim_sub(m, y, dim_sym(m, m->syms[i]->name)) : NULL;
 		if (!rest || !dim_is_const(rest, &c) || c < -DimMax || c > DimMax)
 			continue;
@@ -200,7 +210,8 @@ static bool learn_demands(Arena *a, Module *m, Demand **demands, int *n)
 	}
 	for (int i = 0; i < count; i++) {
 		const Demand *was = find_demand(*demands, old, now[i].sym);
-		tighter |= now[i].lo != (was ? was->lo : 0) || now[i].hi != (was ? was->hi : DimMax);
+		if (m->syms[i]->kind == SymInput)
+			tighter |= now[i].lo != (was ? was->lo : 0) || now[i].hi != (was ? was->hi : DimMax);
 	}
 	for (int i = 0; i < old; i++)
 		if (!find_demand(now, count, (*demands)[i].sym))

@@ -14,6 +14,11 @@
  *
  * A body sees the values around it.  The counter of a loop is visible inside, `sizes` of a loop inside and behind it, those of an if,
  * `count` and what `measure` defines behind the node, in the same block and in those inside of it.
+ *
+ *   %n = measure %x {sym, most}
+ *       From here on the symbol `sym` is the value of x.  It is at most `most`, a dim over symbols that are visible here, and
+ *       within the declared range: a run that measures more, or less, fails and goes no further.
+ * Whatever the data decides has an upper bound over the symbols of the inputs (dim_most): buffers are planned at it.
  */
 #include "ir.h"
 
@@ -188,6 +193,16 @@ static void *bound_constant(void *ctx, int64_t v)
 	return new_bounds(ctx, dim_const(ctx, v), dim_const(ctx, v));
 }
 
+/* By its trips or by the declared range of its counter, which a run may not leave. */
+static const Dim *most_trips(Module *m, const Node *n)
+{
+	const Sym *counter = find_sym(m, attr_text(n, Attr_counter)), *count = find_sym(m, attr_text(n, Attr_count));
+	const Dim *most = dim_most(m, attr_dim(m, n, Attr_trips));
+	if (counter && counter->hi < DimMax)
+		most = dim_min(m, most, dim_const(m, counter->hi + 1));
+	return count && count->hi < DimMax ? dim_min(m, most, dim_const(m, count->hi)) : most;
+}
+
 /* The sizes of a loop grow by what next is above the symbol, once an iteration. */
 static const Dim *most_size(Module *m, const Node *n, const Sym *s)
 {
@@ -196,14 +211,16 @@ static const Dim *most_size(Module *m, const Node *n, const Sym *s)
 	for (int i = 0; i < count; i++) {
 		if (dim_as_sym(sizes[3 * i]) != s)
 			continue;
-		const Dim *first = dim_most(m, sizes[3 * i + 1]);
-		if (n->op == OpIf)
-			return dim_max(m, first, dim_most(m, sizes[3 * i + 2]));
-		const Dim *growth = dim_sub(m, sizes[3 * i + 2], sizes[3 * i]);
+		const Dim *first = dim_most(m, sizes[3 * i + 1]), *next = sizes[3 * i + 2];
+		if (n->op == OpLoop && dim_proves_at_most(m, next, sizes[3 * i]))
+			return first;
+		if (n->op == OpIf || !dim_uses_sym(next, s))
+			return dim_max(m, first, dim_most(m, next));
+		const Dim *growth = dim_sub(m, next, sizes[3 * i]);
 		if (dim_uses_sym(growth, s))
 			return NULL;
 		growth = dim_max(m, dim_most(m, growth), dim_const(m, 0));
-		return dim_add(m, first, dim_mul(m, growth, dim_most(m, attr_dim(m, n, Attr_trips))));
+		return dim_add(m, first, dim_mul(m, growth, most_trips(m, n)));
 	}
 	return NULL;
 }
@@ -211,14 +228,12 @@ static const Dim *most_size(Module *m, const Node *n, const Sym *s)
 static const Dim *most_of_symbol(Module *m, const Sym *s)
 {
 	const Node *n = s->def;
+	if (s->most)
+		return dim_max(m, dim_most(m, s->most), dim_const(m, s->lo));
 	if (!n)
 		return NULL;
-	if (s->kind == SymLoop)
-		return dim_max(m, dim_sub(m, dim_most(m, attr_dim(m, n, Attr_trips)), dim_const(m, 1)), dim_const(m, 0));
 	if (!strcmp(s->name, attr_text(n, Attr_flag)))
 		return dim_const(m, 1);
-	if (n->op == OpLoop && !strcmp(s->name, attr_text(n, Attr_count)))
-		return dim_most(m, attr_dim(m, n, Attr_trips));
 	return most_size(m, n, s);
 }
 
@@ -281,6 +296,50 @@ const Dim *dim_most(Module *m, const Dim *d)
 	if (!is_measured_dim(m, d))
 		return d;
 	return ((const Bounds *)dim_visit(d, &v))->hi;
+}
+
+/* Where a check says that two counts are equal, the bound of either will do. */
+const Dim *numel_most(Module *m, const Type *t)
+{
+	const Dim *n = type_numel(m, t), *most = dim_most(m, n);
+	for (int i = 0; i < m->ncheck && n != most; i++) {
+		const DimCheck *c = &m->checks[i];
+		if (c->a == n || c->b == n)
+			most = dim_min(m, most, dim_most(m, c->a == n ? c->b : c->a));
+	}
+	return most;
+}
+
+/* With small sizes for the symbols that inputs give. */
+static bool is_bounded(Module *m, const Dim *most)
+{
+	int64_t *syms = arena_alloc(m->arena, ((size_t)m->nsym + 1) * sizeof *syms), n;
+	for (int i = 0; i < m->nsym; i++)
+		syms[i] = m->syms[i]->lo > 1 ? m->syms[i]->lo : m->syms[i]->hi < 1 ? m->syms[i]->hi : 1;
+	return dim_eval(most, syms, &n) && n < DimMax;
+}
+
+const Sym *find_unbounded(Module *m, const Type *t, bool by_dims)
+{
+	const Sym *any = NULL;
+	const Dim *room = dim_const(m, 1);
+	bool open = false;
+	for (int d = 0; d < t->rank; d++) {
+		open |= is_measured_dim(m, t->dims[d]);
+		room = dim_mul(m, room, dim_most(m, t->dims[d]));
+	}
+	if (!open || is_bounded(m, by_dims ? room : numel_most(m, t)))
+		return NULL;
+	for (int i = 0; i < m->nsym; i++) {
+		const Sym *s = m->syms[i];
+		bool used = false;
+		for (int d = 0; d < t->rank && !is_given(s); d++)
+			used |= dim_uses_sym(t->dims[d], s);
+		any = any || !used ? any : s;
+		if (used && !is_bounded(m, dim_most(m, dim_sym(m, s->name))))
+			return s;
+	}
+	return any;
 }
 
 /* ---- types ------------------------------------------------------------------------------------------------------------ */

@@ -103,40 +103,45 @@ static Range range_of_terms(const Term *terms, int n)
 	return r;
 }
 
-/* The loop's counter that the term is a multiple of; NULL: it is something else. */
-static const Sym *counter_of(const Term *t)
+/* The symbol with an upper bound that the term is a multiple of; NULL: it is something else. */
+static const Sym *bounded_sym(const Term *t)
 {
 	const Sym *s = t->mono->n == 1 ? t->mono->atoms[0]->sym : NULL;
-	return s && s->below ? s : NULL;
+	return s && s->most ? s : NULL;
 }
 
-/* d with the largest value of a loop's counter in its place where that makes d smaller (larger), or NULL.  The counter must
- * stand in one term, alone. */
-static const Dim *at_last_iteration(const Dim *d, bool smaller)
+/* d with the upper bound of a symbol in its place where that makes d smaller (larger), or NULL.  The symbol must stand in one
+ * term, alone. */
+static const Dim *at_upper_bound(const Dim *d, bool smaller)
 {
 	for (int i = 0; i < d->n; i++) {
 		const Term *t = &d->terms[i];
-		const Sym *s = counter_of(t);
+		const Sym *s = bounded_sym(t);
 		if (!s || (t->coef < 0) != smaller)
 			continue;
-		const Dim *it = dim_sym(s->module, s->name);
-		const Dim *rest = dim_sub(s->module, d, dim_mul_const(s->module, it, t->coef));
+		const Dim *own = dim_sym(s->module, s->name);
+		const Dim *rest = dim_sub(s->module, d, dim_mul_const(s->module, own, t->coef));
 		if (dim_uses_sym(rest, s))
 			continue;
-		const Dim *last = dim_sub(s->module, s->below, dim_const(s->module, 1));
-		return dim_add(s->module, rest, dim_mul_const(s->module, last, t->coef));
+		return dim_add(s->module, rest, dim_mul_const(s->module, s->most, t->coef));
 	}
 	return NULL;
 }
 
+/* Bounds may use symbols that have bounds. */
 Range range_of(const Dim *d)
 {
+	enum { MaxBounds = 8 };
 	Range r = range_of_terms(d->terms, d->n);
-	const Dim *low = at_last_iteration(d, true), *high = at_last_iteration(d, false);
-	if (low && range_of(low).lo > r.lo)
-		r.lo = range_of(low).lo;
-	if (high && range_of(high).hi < r.hi)
-		r.hi = range_of(high).hi;
+	const Dim *low = d, *high = d;
+	for (int i = 0; i < MaxBounds && (low = at_upper_bound(low, true)); i++) {
+		Range least = range_of_terms(low->terms, low->n);
+		r.lo = least.lo > r.lo ? least.lo : r.lo;
+	}
+	for (int i = 0; i < MaxBounds && (high = at_upper_bound(high, false)); i++) {
+		Range most = range_of_terms(high->terms, high->n);
+		r.hi = most.hi < r.hi ? most.hi : r.hi;
+	}
 	return r;
 }
 
@@ -156,7 +161,7 @@ Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
 	if (add_scaled(m, &p, b, factor, m->dims->unit))
 		return (Range){INT64_MIN, INT64_MAX};
 	for (int i = 0; i < p.n; i++)
-		if (counter_of(&p.t[i]))
+		if (bounded_sym(&p.t[i]))
 			return range_of(intern_dim(m, &p));
 	return range_of_terms(p.t, p.n);
 }
@@ -164,7 +169,7 @@ Range range_of_sum(Module *m, const Dim *a, const Dim *b, int64_t factor)
 /* ---- proofs ------------------------------------------------------------------------------------------------------- */
 
 /* A range counts each atom of a sum on its own.  A proof looks into min, max and floordiv: it puts an operand in the place of one
- * atom of one term, and the last iteration in that of a loop's counter.  Where the atom is the least of two sums either will do,
+ * atom of one term, and its upper bound in that of a loop's counter or a measured symbol.  Where the atom is the least of two sums either will do,
  * where it is the largest both must be proved.  The sums are not interned: most are seen once. */
 typedef struct Proof {
 	Module *m;
@@ -225,7 +230,7 @@ static int replacement(const Poly *d, Place at)
 	const Mono *mono = d->t[at.term].mono;
 	const Sym *s = mono->atoms[at.atom]->sym;
 	AtomKind kind = mono->atoms[at.atom]->kind;
-	bool counts_down = s && s->below && d->t[at.term].coef < 0;
+	bool counts_down = s && s->most && d->t[at.term].coef < 0;
 	if (kind != AtomMin && kind != AtomMax && kind != AtomDiv && !counts_down)
 		return 0;
 	for (int i = 0; i < mono->n; i++)
@@ -239,8 +244,8 @@ static bool prove_either(Proof *p, const Poly *d, Place at)
 	const Atom *x = d->t[at.term].mono->atoms[at.atom];
 	if (x->kind == AtomDiv)
 		return prove_quotient(p, d, at, x);
-	if (x->sym) /* a counter: the term is least in the last iteration */
-		return prove_with(p, d, at, dim_sub(p->m, x->sym->below, dim_const(p->m, 1)), 1);
+	if (x->sym) /* the term is least at the upper bound */
+		return prove_with(p, d, at, x->sym->most, 1);
 	return prove_with(p, d, at, x->a, 1) || prove_with(p, d, at, x->b, 1);
 }
 

@@ -392,10 +392,14 @@ static const char *check_measured(Env *env, const Sym *s)
 /* A symbol gets its value. */
 static const char *set_sym(Env *env, const Node *n, const Sym *s, int64_t value)
 {
+	int64_t most = 0;
 	TRY(need_syms(env, n));
 	if (value < s->lo || value > s->hi)
 		return arena_printf(env->m->arena, "%s: %s = %lld is outside %lld..%lld", where_text(env, n), s->name,
 		                    (long long)value, (long long)s->lo, (long long)s->hi);
+	if (s->most && (!dim_eval(s->most, env->syms, &most) || value > most))
+		return arena_printf(env->m->arena, "%s: %s = %lld is above %s = %lld", where_text(env, n), s->name, (long long)value,
+		                    dim_text(env->m, s->most), (long long)most);
 	env->syms[s->index] = value;
 	env->measured[s->index] = true;
 	return check_measured(env, s);

@@ -526,17 +526,31 @@ Value *add_block_param(Module *m, Block *b, Type type)
 	return v;
 }
 
-void define_sym(Module *m, Node *n, AttrId id, SymKind kind)
+/* What the node says of the symbol's values; NULL: nothing. */
+static const Dim *upper_bound(Module *m, const Node *n, const Sym *s)
 {
-	Sym *s = find_sym(m, attr_text(n, id));
-	if (!s)
-		s = dim_as_sym(dim_sym(m, attr_text(n, id)));
+	if (s->kind == SymLoop)
+		return dim_sub(m, attr_dim(m, n, Attr_trips), dim_const(m, 1));
+	if (n->op == OpLoop && !strcmp(s->name, attr_text(n, Attr_count)))
+		return attr_dim(m, n, Attr_trips);
+	if (n->op == OpMeasure && find_attr(n, Attr_most))
+		return attr_dim(m, n, Attr_most);
+	return NULL;
+}
+
+void give_sym(Module *m, Node *n, Sym *s, SymKind kind)
+{
 	s->kind = kind;
 	s->def = n;
-	if (kind == SymLoop) {
-		s->module = m;
-		s->below = attr_dim(m, n, Attr_trips);
-	}
+	s->module = m;
+	s->most = upper_bound(m, n, s);
+	for (int i = 0; i < m->nsym && s->most; i++)
+		m->syms[i]->bounds |= dim_uses_sym(s->most, m->syms[i]);
+}
+
+void define_sym(Module *m, Node *n, AttrId id, SymKind kind)
+{
+	give_sym(m, n, dim_as_sym(dim_sym(m, attr_text(n, id))), kind);
 }
 
 Node *first_node(const Module *m)

@@ -125,8 +125,9 @@ typedef struct Sym {
 	const struct Dim *times; /* of a value whose input is floating: it is element * times, rounded down; else NULL */
 	const struct Dim *is; /* of a derived symbol */
 	struct Node *def; /* of loop and measured symbols: whose attribute names it; NULL before that is read */
-	struct Module *module; /* of loop symbols: where `below` lives */
-	const struct Dim *below; /* loop symbols: their value is less, where the body runs at all */
+	struct Module *module; /* where `most` lives */
+	const struct Dim *most; /* loop and measured symbols: their value is at most this; NULL: no more is known than hi */
+	bool bounds; /* the `most` of another symbol uses it */
 	bool bounding; /* scratch of dim_most */
 } Sym;
 #define DimMax INT32_MAX /* largest extent of one dim; an element count may reach 2^47 */
@@ -282,6 +283,7 @@ struct Value {
 	Const *konst; /* set for constants */
 	const char *name; /* parameters and results that have an ONNX name worth keeping; else NULL and printed %N */
 	const Dim **known; /* elements of a small integer or bool tensor as dims, row-major; NULL: unknown */
+	bool measured; /* those are symbols that nodes read from it */
 	int nuse, capuse;
 	Use *uses;
 	bool konst_expr; /* kept by ir.c; ask is_const() */
@@ -382,8 +384,9 @@ Value *add_result(Module *, Node *, Type); /* for nodes with several results, wh
 bool has_body(Op); /* group, if, loop */
 Node *group_of(const Node *); /* the group that it is a member of, or NULL */
 Value *add_block_param(Module *, Block *, Type);
-/* Binds the symbol `name` to the node that gives it its value. */
-void define_sym(Module *, Node *, AttrId, SymKind);
+/* The node gives the symbol its value: as the iteration, a number of them, one of its sizes, what it measures. */
+void give_sym(Module *, Node *, Sym *, SymKind);
+void define_sym(Module *, Node *, AttrId, SymKind); /* the symbol that the attribute names */
 /* All nodes, those of the bodies of if and loop behind the node itself; groups are not entered.  first_node(), then next_node() until NULL. */
 Node *first_node(const Module *);
 Node *next_node(const Node *);
@@ -446,6 +449,9 @@ bool may_scale(const Value *param, int64_t element); /* has it such a parameter'
 Sym *fresh_sym(Module *, const char *stem); /* a new one, named `stem` or like it */
 /* An upper bound over symbols that inputs give; the dim itself if it uses no others. */
 const Dim *dim_most(Module *, const Dim *);
+const Dim *numel_most(Module *, const Type *); /* of the element count, which a check may tie to another one */
+/* Why the elements have no bound, or (by_dims) the dims one by one: a symbol of the data; NULL: they have. */
+const Sym *find_unbounded(Module *, const Type *, bool by_dims);
 int count_cells(const Module *); /* symbols that no input gives */
 int sym_cell(const Module *, const Sym *); /* which of those it is */
 
@@ -469,6 +475,7 @@ bool state_of_output(Module *, const Value *yield, State *);
  * of floating scalars that hold integers; also Div without a rest, Ceil and Floor of Div.  Called by set_type(). */
 enum { MaxKnown = 64 };
 void infer_known(Module *, Node *);
+bool has_known_rule(Op);
 /* The type that a and b broadcast to, with the dtype of a; DimChecks where that depends on symbols.  Nodes broadcast by constants
  * alone: an extent that is 1 for some sizes only has to be expanded first. */
 bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, const Loc *);

@@ -433,6 +433,11 @@ static Fill *const fills[NOps] = {
 	[OpReshape] = fill_move, [OpExpand] = fill_move, [OpTranspose] = fill_move,
 };
 
+bool has_known_rule(Op op)
+{
+	return fills[op];
+}
+
 void infer_known(Module *m, Node *n)
 {
 	Box box;

@@ -589,12 +589,9 @@ static void parse_sym_def(Module *m, Node *n, Sym *s, SymKind kind, const Loc *a
 		fatal_at(at, "sizes: a symbol is expected");
 	if (s->def)
 		fatal_at(at, "symbol '%s' has a value already", s->name);
-	s->kind = kind;
-	s->def = n;
-	if (kind == SymLoop) {
-		s->module = m;
-		s->below = attr_dim(m, n, Attr_trips);
-	}
+	give_sym(m, n, s, kind);
+	if (s->bounds)
+		fatal_at(at, "symbol '%s' bounds another one, or itself, before it has a value", s->name);
 }
 
 static void parse_sym_use(Lexer *lx, Node *n, AttrId id, SymKind kind, const Loc *at)

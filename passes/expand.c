@@ -6,6 +6,7 @@
  *   a reduction along no axes                        -> its operand
  *   operands of custom that are strided views        -> copies
  *   outputs                                          -> results of nodes of their own, one each
+ *   their dims that the data decides                 -> symbols where bounds of symbols in them give no bound: 9 - n
  * and the list of everything that has no schedule: all of it in one go.
  */
 #include "lower.h"
@@ -162,6 +163,48 @@ static bool own_outputs(Module *m)
 	return changed;
 }
 
+/* Whether the bounds of the symbols that the data gives make d its own bound: not that of 9 - n. */
+static bool grows_with_symbols(Module *m, const Dim *d)
+{
+	const Dim **most = arena_alloc(m->arena, ((size_t)m->nsym + 1) * sizeof *most);
+	for (int i = 0; i < m->nsym; i++)
+		if (!is_given(m->syms[i]) && dim_uses_sym(d, m->syms[i]))
+			most[i] = dim_most(m, dim_sym(m, m->syms[i]->name));
+	return dim_subst(m, d, most) == dim_most(m, d);
+}
+
+/* d as a symbol that has its bound. */
+static const Dim *measure_extent(Module *m, const Dim *d, const Loc *loc)
+{
+	Type scalar = {.dtype = I64};
+	const char *name = fresh_sym(m, "extent")->name;
+	Attr values = mk_dims(m, Attr_values, 1, &d), attrs[] = {mk_text(m, Attr_sym, name), mk_dim(Attr_most, dim_most(m, d))};
+	Value *v = build(m, &m->main->body, NULL, OpDims, loc, 0, NULL, 1, &values, &scalar);
+	Value *measured = build(m, &m->main->body, NULL, OpMeasure, loc, 1, &v, 2, attrs, NULL);
+	define_sym(m, measured->def, Attr_sym, SymMeasured);
+	return dim_sym(m, name);
+}
+
+/* The caller gives an output room by the bounds of the symbols in its dims: see output_dims in runtime/dcc.h. */
+static bool bound_outputs(Module *m)
+{
+	Block *b = &m->main->body;
+	bool changed = false;
+
+	for (int i = 0; i < b->nyield; i++) {
+		Value *v = b->yields[i];
+		Type t = v->type;
+		for (int d = 0; d < t.rank; d++)
+			if (is_measured_dim(m, t.dims[d]) && !grows_with_symbols(m, t.dims[d]))
+				t.dims[d] = measure_extent(m, t.dims[d], v->def ? v->def->loc : NULL);
+		if (type_equal(&t, &v->type))
+			continue;
+		set_yield(m, b, i, build(m, b, NULL, OpReshape, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, &t));
+		changed = true;
+	}
+	return changed;
+}
+
 /* Every if and loop has a symbol for its condition. */
 static bool name_flags(Module *m)
 {
@@ -182,6 +225,11 @@ static bool name_flags(Module *m)
 static void check_supported(Module *m, const Node *n)
 {
 	const Type *t = &n->out[0]->type;
+	const Sym *open = NULL;
+	for (int i = 0; i < n->nout && !open; i++)
+		if ((open = find_unbounded(m, &n->out[i]->type, n->block == &m->main->body && is_output(n->out[i]))))
+			error_at(n->loc, "not supported: the size of the result %s depends on the data, and nothing bounds it but -D %s=LO..HI",
+			         type_text(m, &n->out[i]->type), open->name);
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x);
@@ -199,6 +247,7 @@ bool pass_expand(Module *m)
 {
 	bool changed = dissolve_groups(m);
 
+	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n);

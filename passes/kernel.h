@@ -54,6 +54,8 @@ typedef struct Lower {
 	LExpr *scratch, *worker;
 	LFunc *tiles[MaxTileRows + 1], *streams[MaxTileRows + 1]; /* tile.c's kernels by rows; NULL: not yet made */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
+	int nstop, capstop;
+	LStmt **stops; /* jumps to the end of the program */
 	int nplan; /* indices given to nodes and to the ends of bodies */
 	Slot **ends; /* by index of the last node that uses them */
 } Lower;

@@ -15,6 +15,9 @@
  *
  * A carried value has room for two: iteration i reads half i mod 2 and writes the other; behind n iterations the result
  * lies in half n mod 2.  Slices are written where they belong in the stacked result.
+ *
+ * A value that is not what the module says of its symbol ends the program: measure, and the steps that check dims, are followed by
+ * a jump behind the last step.
  */
 #include "lower.h"
 
@@ -47,6 +50,13 @@ static LExpr *load_one(Kernel *k, Value *v)
 	return llet(&k->b, lcast(&k->b, LConvert, (LType){I64, 1}, lload(&k->b, a.buf, 1, offset_of(k, &a, idx), NULL, NULL)));
 }
 
+/* For messages. */
+static const char *node_name(const Lower *l)
+{
+	const Node *n = l->node;
+	return message_name(l->m, n->loc && n->loc->node ? n->loc->node : "");
+}
+
 static const Sym *flag_of(Lower *l, const Node *n)
 {
 	return find_sym(l->m, attr_text(n, Attr_flag));
@@ -58,18 +68,37 @@ static LExpr *cell_is_zero(Lower *l, const Sym *s, bool zero)
 	return lop(p, zero ? LEq : LNe, ldim(p, dim_sym(l->m, s->name)), li(p, 0), NULL);
 }
 
-/* v, or the nearest bound of the symbol and a failure: steps behind a failure still run, in buffers planned at the bounds. */
+/* v, or the nearest bound of the symbol and a failure: buffers are planned at the bounds. */
 static LExpr *within_bounds(Kernel *k, const Sym *s, LExpr *v)
 {
 	LB *b = &k->b;
 	Lower *l = k->l;
-	const Node *n = l->node;
+	Module *m = l->m;
+	const Dim *most = dim_const(m, s->hi), *upper = s->most ? dim_min(m, s->most, most) : most;
+	LExpr *lo = li(b, s->lo), *hi = kdim(k, upper);
 
-	lif(b, lop(b, LOr, llt(b, v, li(b, s->lo)), llt(b, li(b, s->hi), v), NULL));
-	lfail(b, lmessage(l->lm, arena_printf(l->m->arena, "node '%s': %s is {}, allowed %lld..%lld", n->loc && n->loc->node ? n->loc->node : "",
-	                                      s->name, (long long)s->lo, (long long)s->hi)), v);
+	lif(b, lop(b, LOr, llt(b, v, lo), llt(b, hi, v), NULL));
+	lfail(b, lmessage(l->lm, arena_printf(m->arena, "node '%s': %s is {}, allowed %lld..%s", node_name(l), s->name, (long long)s->lo,
+	                                      dim_text(m, upper))), v);
 	lend(b);
-	return llet(b, lop(b, LPMin, lop(b, LPMax, v, li(b, s->lo), NULL), li(b, s->hi), NULL));
+	return llet(b, lop(b, LPMax, lop(b, LPMin, v, hi, NULL), lo, NULL));
+}
+
+/* ---- failures ------------------------------------------------------------------------------------------------------------ */
+
+/* Steps behind a failure would read and write by dims that do not agree, so the program ends there: the cell of a symbol that it
+ * looks at anyway says so to all workers. */
+static LExpr *unless_failed(Kernel *k, LExpr *v)
+{
+	LB *b = &k->b;
+	return llet(b, lop(b, LSelect, lcast(b, LFailed, (LType){Bool, 1}, NULL), li(b, INT64_MIN), v));
+}
+
+static void stop_if_failed(Lower *l, const Sym *s)
+{
+	LB *p = &l->prog;
+	LStmt *jump = ljump(p, lop(p, LEq, ldim(p, dim_sym(l->m, s->name)), li(p, INT64_MIN), NULL), 0);
+	PUSH(l->m->arena, l->stops, l->nstop, l->capstop, jump);
 }
 
 /* ---- checks of dims that the data gives --------------------------------------------------------------------------------- */
@@ -82,24 +111,30 @@ static bool is_ready(const Lower *l, const Dim *d)
 	return true;
 }
 
-/* Checks whose last symbols are these; without any there is no step. */
+/* The next check from number `from` on whose last symbols are these; NULL: there is none. */
+static const DimCheck *next_check(Lower *l, int *from, int n, const Sym *const *syms)
+{
+	while (*from < l->m->ncheck) {
+		const DimCheck *c = &l->m->checks[(*from)++];
+		for (int s = 0; s < n; s++)
+			if ((dim_uses_sym(c->a, syms[s]) || dim_uses_sym(c->b, syms[s])) && is_ready(l, c->a) && is_ready(l, c->b))
+				return c;
+	}
+	return NULL;
+}
+
+/* Checks that waited for these symbols, in a step that may be the program's last; without any there is no step. */
 static void check_symbols(Lower *l, int n, const Sym *const *syms)
 {
 	Module *m = l->m;
-	Kernel k;
 	LBuf *cells;
-	bool open = false;
+	int from = 0;
+	const DimCheck *c = next_check(l, &from, n, syms);
 
-	for (int i = 0; i < m->ncheck; i++) {
-		const DimCheck *c = &m->checks[i];
-		bool now = false;
-		for (int s = 0; s < n; s++)
-			now |= dim_uses_sym(c->a, syms[s]) || dim_uses_sym(c->b, syms[s]);
-		if (!now || !is_ready(l, c->a) || !is_ready(l, c->b))
-			continue;
-		if (!open)
-			k = open_cells(l, "check", &cells);
-		open = true;
+	if (!c)
+		return;
+	Kernel k = open_cells(l, "check", &cells);
+	for (; c; c = next_check(l, &from, n, syms)) {
 		LExpr *a = kdim(&k, c->a), *b = kdim(&k, c->b);
 		lif(&k.b, lop(&k.b, LNe, a, b, NULL));
 		lfail(&k.b, lmessage(l->lm, arena_printf(m->arena, "node '%s': %s is {}, expected %s",
@@ -107,8 +142,9 @@ static void check_symbols(Lower *l, int n, const Sym *const *syms)
 		      a);
 		lend(&k.b);
 	}
-	if (open)
-		close_cells(&k);
+	store_cell(&k, cells, syms[0], unless_failed(&k, kdim(&k, dim_sym(m, syms[0]->name))));
+	close_cells(&k);
+	stop_if_failed(l, syms[0]);
 }
 
 static void define_symbols(Lower *l, int n, const Sym *const *syms)
@@ -264,8 +300,8 @@ static LExpr *within_limit(Looping *g, Kernel *k, LExpr *it, LExpr *go)
 		return go;
 	LExpr *over = lop(b, LLe, li(b, limit), it, NULL);
 	lif(b, lop(b, LAnd, over, lop(b, LNe, go, li(b, 0), NULL), NULL));
-	lfail(b, lmessage(g->l->lm, arena_printf(g->l->m->arena, "node '%s': iteration {} is beyond the bound of %lld",
-	                                         g->n->loc && g->n->loc->node ? g->n->loc->node : "", (long long)limit)), it);
+	lfail(b, lmessage(g->l->lm, arena_printf(g->l->m->arena, "node '%s': iteration {} is beyond the bound of %lld", node_name(g->l),
+	                                         (long long)limit)), it);
 	lend(b);
 	return llet(b, lop(b, LSelect, over, li(b, 0), go));
 }
@@ -344,6 +380,13 @@ static void lower_loop(Lower *l, Node *n)
 
 /* ---- measure ------------------------------------------------------------------------------------------------------------------ */
 
+static bool has_checks(Lower *l, const Sym *s)
+{
+	int from = 0;
+	l->ready[s->index] = true;
+	return next_check(l, &from, 1, &s);
+}
+
 static void lower_measure(Lower *l, Node *n)
 {
 	const Sym *s = find_sym(l->m, attr_text(n, Attr_sym));
@@ -352,11 +395,15 @@ static void lower_measure(Lower *l, Node *n)
 	l->node = n;
 	place_result(l, n->out[0]);
 	Kernel k = open_cells(l, "measure", &cells);
-	store_cell(&k, cells, s, within_bounds(&k, s, load_one(&k, n->in[0])));
+	LExpr *v = within_bounds(&k, s, load_one(&k, n->in[0]));
+	bool checked = has_checks(l, s); /* then the step that does it may end the program */
+	store_cell(&k, cells, s, checked ? v : unless_failed(&k, v));
 	close_cells(&k);
+	if (!checked)
+		stop_if_failed(l, s);
+	define_symbols(l, 1, &s);
 	if (n->out[0]->nuse)
 		lower_copy(l, n->in[0], n->out[0]);
-	define_symbols(l, 1, &s);
 }
 
 void lower_control(Lower *l, Node *n)

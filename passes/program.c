@@ -43,6 +43,8 @@ void close_program(Lower *l)
 {
 	const Dim *four = dim_const(l->m, 4);
 
+	for (int i = 0; i < l->nstop; i++)
+		l->stops[i]->code = l->nstep;
 	l->scratch_let->e = ldim(&l->prog, dim_floordiv(l->m, l->bytes, four));
 	l->worker_let->e = ldim(&l->prog, dim_floordiv(l->m, l->worker_bytes, four));
 	PUSH(l->m->arena, l->lm->programs, l->lm->nprog, l->lm->capprog, l->prog.fn);

@@ -32,8 +32,7 @@ static const char *value_name(const Node *n)
 
 const Dim *slot_bytes(Lower *l, const Type *t)
 {
-	const Dim *bytes = dim_mul_const(l->m, type_numel(l->m, t), dtypes[t->dtype].bytes);
-	return aligned(l->m, dim_most(l->m, bytes));
+	return aligned(l->m, dim_mul_const(l->m, numel_most(l->m, t), dtypes[t->dtype].bytes));
 }
 
 Slot *new_slot(Lower *l, const Dim *bytes, int last)

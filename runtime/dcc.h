@@ -110,7 +110,9 @@ typedef struct dcc_args {
 	uint32_t reserved[3];
 	/* May be NULL.  Receives the true dims of every output, DCC_MAX_RANK each, when the run succeeds.  They differ from those in
 	 * `outputs` only where the data decides (dim_text has a symbol of source DCC_SYMBOL_DATA): there the caller gives room for the
-	 * bound that dcc_plan tells, and the elements lie row-major in their true dims at the begin of it. */
+	 * bound, which dcc_plan and the header's NAME_x_count and NAME_x_bytes tell and `outputs` has as its dim; the elements lie
+	 * row-major in their true dims at the begin of it, what is behind them is not written.  Bounds are formulas over the inputs' dims.
+	 * Data that would need more fails the run (DCC_ERROR_INDEX). */
 	int64_t *out_dims;
 	/* May be NULL.  A run that finds another value than 0 there ends before the next iteration of a loop with DCC_ERROR_CANCELLED. */
 	const volatile int32_t *cancel;

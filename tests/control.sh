@@ -13,7 +13,7 @@ checks=0 failed=0
 outputs() {
 	local name=$1
 	shift
-	mkdir -p "$tmp/$name"
+	rm -rf "$tmp/$name"
 	"$build/dcc-run" "$@" --save "$tmp/$name" || { failed=$((failed + 1)); echo "dcc-run $*: failed"; }
 }
 
@@ -67,6 +67,69 @@ func @main(%x: f32[T, 4]) -> (y: f32[L, 4]) {
 }
 END
 done
+# A value beyond its bound, and measured dims that differ: the steps behind would leave their buffers.
+for way in "" --interp --oracle "--threads 3"; do
+	refused "n" -D T=2 $way << 'END'
+dcc-ir 1 stage import
+model above_the_bound
+sym T in 0..2147483647
+sym n in 0..
+const @one: i64[] = [1]
+func @main(%x: f32[T, 4], %c: i64[T, 1]) -> (y: f32[n, 4]) {
+  %c1: i64[T, 1] = add %c, @one
+  %sum: i64[] = sum %c1 {axes=[0, 1]}
+  %sum1: i64[] = add %sum, @one
+  %n: i64[] = measure %sum1 {most=T, sym="n"}
+  %y: f32[n, 4] = slice %x {starts=[0, 0]}
+  return %y
+}
+END
+	refused "n" -D T=2 $way << 'END'
+dcc-ir 1 stage import
+model differ
+sym T in 0..2147483647
+sym n in 0..
+sym k in 0..
+check n == k
+const @one: i64[1, 1] = [1]
+func @main(%x: f32[T, 4], %c: i64[T, 1]) -> (y: f32[n, 4]) {
+  %zero: i64[T, 1] = sub %c, %c
+  %none: i64[] = sum %zero {axes=[0, 1]}
+  %all: i64[T, 1] = add %zero, @one
+  %most: i64[] = sum %all {axes=[0, 1]}
+  %n: i64[] = measure %most {most=T, sym="n"}
+  %k: i64[] = measure %none {most=T, sym="k"}
+  %a: f32[n, 4] = slice %x {starts=[0, 0]}
+  %b: f32[k, 4] = slice %x {starts=[0, 0]}
+  %a1: f32[n, 4] = relu %a
+  %b1: f32[k, 4] = relu %b
+  %y: f32[n, 4] = add %a1, %b1
+  return %y
+}
+END
+done
+refused "bounds another one, or itself" -D T=2 << 'END'
+dcc-ir 1 stage import
+model own_bound
+sym T in 0..2147483647
+sym n in 0..
+func @main(%x: i64[]) -> (y: i64[]) {
+  %y: i64[] = measure %x {most=n + T, sym="n"}
+  return %y
+}
+END
+refused "nothing bounds it but -D n" -D T=2 << 'END'
+dcc-ir 1 stage import
+model no_bound
+sym T in 0..2147483647
+sym n in 0..
+func @main(%x: i64[T, 1]) -> (y: f32[n]) {
+  %sum: i64[] = sum %x {axes=[0, 1]}
+  %n: i64[] = measure %sum {sym="n"}
+  %y: f32[n] = iota
+  return %y
+}
+END
 refused "expected a scalar" -D T=2 << 'END'
 dcc-ir 1 stage import
 model measured_vector

@@ -238,7 +238,7 @@ static void test_counter(void)
 	begin();
 	Sym *it = dim_as_sym(dim_sym(m, "it"));
 	it->module = m;
-	it->below = parse("T");
+	it->most = parse("T - 1");
 	CHECK(dim_proves_nonneg(m, parse("batch*T - batch - batch*it")));
 	CHECK(dim_proves_nonneg(m, parse("batch*seq*T - batch*seq - batch*seq*it + T")));
 	CHECK(!dim_proves_nonneg(m, parse("batch*T - 2*batch - batch*it")));
