@@ -6,6 +6,7 @@
 #include "build.h"
 
 #include <math.h>
+#include <ctype.h>
 #include <string.h>
 
 /* The axes of an operand that take part in broadcasting. */
@@ -364,6 +365,140 @@ static void ask_single(Call *c, const Value *v)
 		longjmp(*c->im->again, 1);
 }
 
+/* ---- dims that the data decides ---------------------------------------------------------------------------------- */
+
+/* `text` with everything but letters, digits and underscores replaced. */
+char *identifier_of(Arena *a, const char *text)
+{
+	bool digit = isdigit((unsigned char)*text);
+	char *id = arena_printf(a, "%s%s", digit || !*text ? "_" : "", text);
+	for (char *p = id; *p; p++)
+		if (!isalnum((unsigned char)*p) && *p != '_')
+			*p = '_';
+	return id;
+}
+
+void apply_bindings(Import *im, const char *raw, const char *name, int64_t *lo, int64_t *hi)
+{
+	for (int i = 0; i < im->opt->nbind; i++) {
+		const DimBinding *b = &im->opt->bind[i];
+		if (strcmp(b->sym, raw) && strcmp(b->sym, name))
+			continue;
+		im->bind_used[i] = true;
+		*lo = b->lo > *lo ? b->lo : *lo;
+		*hi = b->hi < *hi ? b->hi : *hi;
+		if (*lo > *hi)
+			fatal_at(&(Loc){.file = im->file->path}, "-D %s: the bounds contradict each other", b->sym);
+	}
+}
+
+/* v is an i64 scalar of the block; NULL as `before`: the block's end. */
+static const Dim *measure(Call *c, Block *b, Node *before, Value *v, const char *stem, int64_t lo, const Dim *most)
+{
+	Module *m = c->m;
+	Sym *s = fresh_sym(m, stem);
+	s->lo = lo;
+	apply_bindings(c->im, s->name, s->name, &s->lo, &s->hi);
+	Attr attrs[2] = {mk_text(m, Attr_sym, s->name)};
+	if (most)
+		attrs[1] = mk_dim(Attr_most, most);
+	Value *measured = build(m, b, before, OpMeasure, c->loc, 1, &v, most ? 2 : 1, attrs, NULL);
+	define_sym(m, measured->def, Attr_sym, SymMeasured);
+	return s->lo == s->hi ? dim_const(m, s->lo) : dim_sym(m, s->name);
+}
+
+const Dim *measure_dim(Call *c, Value *v, const char *stem, const Dim *most)
+{
+	int n;
+	const Dim *const *known = known_dims(c, v, &n);
+	require_equal(c, type_numel(c->m, &v->type), num(c, 1), "elements of what a dim is");
+	if (!known)
+		return measure(c, c->im->block, NULL, emit_reshape(c, emit_cast(c, v, I64), 0, NULL), stem, 0, most);
+	require_at_least(c, known[0], 0);
+	if (most && !dim_proves_at_most(c->m, known[0], most))
+		require_at_most(c, known[0], most);
+	return known[0];
+}
+
+static bool is_integer(const Value *v)
+{
+	DClass cls = dtypes[v->type.dtype].cls;
+	return cls == ClassSigned || cls == ClassUnsigned;
+}
+
+static bool is_short(const Value *v, int most)
+{
+	int64_t n = 1, extent;
+	for (int d = 0; d < v->type.rank; d++)
+		n = dim_is_const(v->type.dims[d], &extent) && extent <= most ? n * extent : most + 1;
+	return n <= most;
+}
+
+/* Each element of v, right behind v, so that it is known wherever v is. */
+static void measure_each(Call *c, Value *v)
+{
+	Module *m = c->m;
+	Block *b = v->def ? v->def->block : v->block;
+	Node *before = v->def ? v->def->next : b->first;
+	const Loc *loc = v->def ? v->def->loc : c->loc;
+	int64_t n = const_numel(&v->type);
+	const Dim **known = arena_alloc(m->arena, ((size_t)n + 1) * sizeof *known);
+	Type wide = {I64, 1, {dim_const(m, n)}}, one = {I64, 1, {dim_const(m, 1)}}, scalar = {.dtype = I64}, own = wide;
+	const char *name = loc && loc->node && *loc->node ? loc->node : "value", *stem = identifier_of(m->arena, name);
+	Attr most = mk_scalar(Attr_hi, scalar_of_int(v->type.dtype, DimMax)), range[2] = {most};
+	own.dtype = v->type.dtype;
+	stem += strspn(stem, "_");
+	if (dtypes[own.dtype].cls == ClassSigned)
+		range[1] = mk_scalar(Attr_lo, scalar_of_int(own.dtype, -DimMax));
+	Value *x = build(m, b, before, OpReshape, loc, 1, &v, 0, NULL, &own);
+	if (dtypes[own.dtype].bytes >= 4)
+		x = build(m, b, before, OpClip, loc, 1, &x, dtypes[own.dtype].cls == ClassSigned ? 2 : 1, range, NULL);
+	if (own.dtype != I64)
+		x = build(m, b, before, OpCast, loc, 1, &x, 0, NULL, &wide);
+	for (int64_t i = 0; i < n; i++) {
+		const Dim *at = dim_const(m, i);
+		Attr start = mk_dims(m, Attr_starts, 1, &at);
+		Value *e = build(m, b, before, OpSlice, loc, 1, &x, 1, &start, &one);
+		e = build(m, b, before, OpReshape, loc, 1, &e, 0, NULL, &scalar);
+		known[i] = measure(c, b, before, e, n > 1 ? arena_printf(m->arena, "%s_%d", stem, (int)i) : stem, -DimMax, NULL);
+	}
+	v->known = known;
+	v->measured = true;
+}
+
+enum { MaxMeasured = 16 /* elements */, MaxFormula = 32 /* nodes deep */ };
+
+/* Whether the elements of n's result are a formula of those of its operands: not of sums over many. */
+static bool is_formula(const Node *n)
+{
+	for (int i = 0; i < n->nin; i++)
+		if (!n->in[i] || (!n->in[i]->known && !n->in[i]->konst && (!is_integer(n->in[i]) || !is_short(n->in[i], MaxMeasured))))
+			return false;
+	return has_known_rule(n->op) && ops[n->op].cls != ClsReduce;
+}
+
+static bool measure_formula(Call *c, Value *v, int depth)
+{
+	int n;
+	if (known_dims(c, v, &n))
+		return true;
+	if (!is_integer(v) || !is_short(v, MaxMeasured) || (!v->def && !v->block))
+		return false;
+	if (v->def && depth < MaxFormula && is_formula(v->def)) {
+		for (int i = 0; i < v->def->nin; i++)
+			measure_formula(c, v->def->in[i], depth + 1);
+		infer_known(c->m, v->def);
+	}
+	if (!v->known)
+		measure_each(c, v);
+	return true;
+}
+
+bool measure_elements(Call *c, Value *v)
+{
+	return measure_formula(c, v, 0);
+}
+
 int need_dims(Call *c, int input, const char *what, const Dim **dims, int max)
 {
 	int n;
@@ -374,6 +509,8 @@ int need_dims(Call *c, int input, const char *what, const Dim **dims, int max)
 		ask_single(c, c->in[input]);
 	if (!known)
 		ask_values(c, c->in[input]);
+	if (!known && measure_elements(c, c->in[input]))
+		known = known_dims(c, c->in[input], &n);
 	if (!known)
 		fatal_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes", what);
 	if (n > max)

@@ -31,6 +31,19 @@ int norm_axis(const Call *, int64_t axis, int rank); /* out of range: fatal */
 int norm_axes(Call *, const char *attr, int input, int rank, int64_t *axes);
 /* Elements of a small integer value as dims; NULL if they depend on data. */
 const Dim *const *known_dims(Call *, Value *, int *n);
+/* ---- dims that the data decides ----
+ *
+ * From here on the value of v, an integer of one element, as a dim: a symbol called `stem` or like it, from 0 to `most` (NULL: as
+ * far as -D says).  What is larger ends the run.  Nothing else makes such a dim; the operators whose result has one: */
+const Dim *measure_dim(Call *, Value *v, const char *stem, const Dim *most);
+Value *emit_positions(Call *, Value *mask, const char *stem); /* import_index.c: where a vector of bools holds, in order */
+/* Makes the elements of v symbols, saturated to +-DimMax, or formulas of those that v is computed from; false: it has too many, or no
+ * integers.  They have no bounds but by -D and the formulas that use them. */
+bool measure_elements(Call *, Value *v);
+/* Narrows the range of the symbol `name`, which the model spells `raw`, to what -D says. */
+void apply_bindings(Import *, const char *raw, const char *name, int64_t *lo, int64_t *hi);
+char *identifier_of(Arena *, const char *text); /* with everything but letters, digits and underscores replaced */
+
 /* v decides a shape: if it is computed from small integer inputs, imports again with their elements as symbols. */
 void ask_values(Call *, const Value *v);
 /* The same, but fatal unless there are at most `max`; `what` names the operand in the message. */

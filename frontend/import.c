@@ -127,30 +127,10 @@ static bool is_identifier(const char *s)
 	return !*s;
 }
 
-/* `text` with everything but letters, digits and underscores replaced. */
-static char *identifier_of(Arena *a, const char *text)
-{
-	bool digit = isdigit((unsigned char)*text);
-	char *id = arena_printf(a, "%s%s", digit || !*text ? "_" : "", text);
-	for (char *p = id; *p; p++)
-		if (!isalnum((unsigned char)*p) && *p != '_')
-			*p = '_';
-	return id;
-}
-
 static const Dim *bound_symbol(Import *im, const char *raw, const char *name)
 {
 	int64_t lo = 0, hi = DimMax;
-	for (int i = 0; i < im->opt->nbind; i++) {
-		const DimBinding *b = &im->opt->bind[i];
-		if (strcmp(b->sym, raw) && strcmp(b->sym, name))
-			continue;
-		im->bind_used[i] = true;
-		lo = b->lo > lo ? b->lo : lo;
-		hi = b->hi < hi ? b->hi : hi;
-		if (lo > hi)
-			fatal_at(&(Loc){.file = im->file->path}, "-D %s: the bounds contradict each other", b->sym);
-	}
+	apply_bindings(im, raw, name, &lo, &hi);
 	for (int i = 0; i < im->ndemand; i++) {
 		const Demand *d = &im->demand[i];
 		if (strcmp(d->sym, name))
@@ -350,15 +330,6 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 	for (size_t i = 0; i < g->n_input; i++) /* an initializer is a default value that nobody may override */
 		if (!get_name(&s->tensors, g->input[i]->name))
 			define(s, g->input[i]->name, import_input(im, g->input[i], &types[i], loc), loc);
-	bool again = im->file->found_types.table.count; /* -D has done its part on inputs that are cut off now */
-	for (int i = 0; i < im->opt->nbind; i++)
-		if (!im->bind_used[i] && !again) {
-			const char *have = "";
-			for (int j = 0; j < im->m->nsym && j < MaxListed; j++)
-				have = arena_printf(im->scratch, "%s%s%s", have, j ? ", " : "", im->m->syms[j]->name);
-			error_at(loc, "-D %s: no dimension of an input has this name%s%s", im->opt->bind[i].sym,
-			         *have ? "; there are: " : "", have);
-		}
 	exit_if_errors();
 }
 
@@ -516,6 +487,21 @@ void import_body(Call *c, const OnnxGraph *g, Block *b, int nin, const Item *in,
 	im->block = outer;
 }
 
+/* Every -D is about a symbol; those that the data gives are made on the way. */
+static void check_bindings(Import *im, const Loc *loc)
+{
+	bool again = im->file->found_types.table.count; /* -D has done its part on inputs that are cut off now */
+	for (int i = 0; i < im->opt->nbind; i++)
+		if (!im->bind_used[i] && !again) {
+			const char *have = "";
+			for (int j = 0; j < im->m->nsym && j < MaxListed; j++)
+				have = arena_printf(im->scratch, "%s%s%s", have, j ? ", " : "", im->m->syms[j]->name);
+			error_at(loc, "-D %s: no dimension has this name%s%s", im->opt->bind[i].sym,
+			         *have ? "; there are: " : "", have);
+		}
+	exit_if_errors();
+}
+
 /* ---- outputs -------------------------------------------------------------------------------------------------- */
 
 /* What the model declares of an output must not contradict what its nodes give; a wrong shape is common and harmless. */
@@ -632,7 +618,7 @@ static void settle_known(Module *m)
 			continue;
 		Value *v = n->out[0];
 		DClass cls = dtypes[v->type.dtype].cls;
-		if (!v->known || cls == ClassFloat || !v->nuse)
+		if (!v->known || v->measured || cls == ClassFloat || !v->nuse)
 			continue;
 		Value *by = materialise(m, v);
 		if (by && is_output(v) && !by->def)
@@ -706,6 +692,7 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	import_inputs(&im, s, g, loc);
 	if (!import_graph_nodes(&im, s, g) || found_cut_types(&im))
 		return true;
+	check_bindings(&im, loc);
 	import_outputs(&im, s, g, loc);
 	remove_dead(&m->main->body);
 	settle_known(m);

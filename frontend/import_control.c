@@ -63,11 +63,8 @@ static const Dim *size_symbol(Call *c, Sizes *s, const Dim *a, const Dim *b)
 static void set_sizes(Call *c, Node *n, const Sizes *s)
 {
 	set_attr(c->m, n, mk_dims(c->m, Attr_sizes, s->n, s->triples));
-	for (int i = 0; i < s->n; i += 3) {
-		Sym *sym = dim_as_sym(s->triples[i]);
-		sym->kind = SymMeasured;
-		sym->def = n;
-	}
+	for (int i = 0; i < s->n; i += 3)
+		give_sym(c->m, n, dim_as_sym(s->triples[i]), SymMeasured);
 }
 
 /* ---- If ---------------------------------------------------------------------------------------------------------- */
@@ -190,8 +187,7 @@ static void start_body(LoopImport *l, const Dim **syms)
 			if (l->grows[i * MaxRank + d]) {
 				const Dim **sym = &syms[i * MaxRank + d];
 				*sym = *sym ? *sym : dim_sym(c->m, fresh_sym(c->m, "size")->name);
-				dim_as_sym(*sym)->kind = SymMeasured;
-				dim_as_sym(*sym)->def = l->n;
+				give_sym(c->m, l->n, dim_as_sym(*sym), SymMeasured);
 				t.dims[d] = *sym;
 			}
 		add_block_param(c->m, l->n->body, t);
@@ -324,15 +320,11 @@ static const Dim *loop_trips(Call *c)
 		fatal_at(c->loc, "the trip count is %s, expected one integer", type_text(m, &v->type));
 	if (!known)
 		ask_values(c, v);
-	if (known)
-		return dim_min(m, dim_max(m, known[0], zero), most);
-	v = emit_reshape(c, emit_cast(c, v, I64), 0, NULL);
-	v = emit2(c, OpMin, emit2(c, OpMax, v, emit_const(c, I64, 0)), emit_const(c, I64, DimMax));
-	const Dim *trips = dim_sym(c->m, fresh_sym(c->m, "trips")->name);
-	Attr sym = mk_text(m, Attr_sym, dim_as_sym(trips)->name);
-	Value *measured = emit(c, OpMeasure, 1, &v, 1, &sym, NULL);
-	define_sym(m, measured->def, Attr_sym, SymMeasured);
-	return trips;
+	if (!known && measure_elements(c, v))
+		known = known_dims(c, v, &n);
+	if (!known)
+		fatal_at(c->loc, "the trip count is %s, expected one integer", type_text(m, &v->type));
+	return dim_min(m, dim_max(m, known[0], zero), most);
 }
 
 /* Iteration number, condition (which holds while the body runs), carried values. */

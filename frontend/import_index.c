@@ -158,6 +158,31 @@ static const Dim *scalar_in_parts(Call *c, int input, const char *what, int64_t 
 	return dim_const(c->m, v * parts);
 }
 
+static bool is_known_scalar(Call *c, Value *v)
+{
+	int n;
+	double x;
+	return known_dims(c, v, &n) || value_as_real(v, &x);
+}
+
+/* Floating bounds that the data gives: as many as fit, then start + i * delta. */
+static void range_of_data(Call *c)
+{
+	DType dtype = c->in[0]->type.dtype;
+	Value *v[3];
+	for (int i = 0; i < 3; i++) {
+		require_equal(c, type_numel(c->m, &c->in[i]->type), num(c, 1), "elements of a bound of the range");
+		v[i] = emit_reshape(c, c->in[i], 0, NULL);
+	}
+	Value *span = emit2(c, OpSub, emit_cast(c, v[1], F64), emit_cast(c, v[0], F64));
+	Value *count = emit1(c, OpCeil, emit2(c, OpDiv, span, emit_cast(c, v[2], F64)));
+	Attr range[2] = {mk_scalar(Attr_lo, scalar_of_int(F64, 0)), mk_scalar(Attr_hi, scalar_of_int(F64, (int64_t)DimMax + 1))};
+	count = emit_cast(c, emit(c, OpClip, 1, &count, 2, range, NULL), I64);
+	const Dim *n = measure_dim(c, count, "range", NULL);
+	Value *i = emit_cast(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), dtype);
+	c->out[0] = emit2(c, OpAdd, v[0], emit2(c, OpMul, i, v[2]));
+}
+
 /* Floating elements are counted in whole parts, so each is rounded once. */
 void import_range(Call *c)
 {
@@ -165,6 +190,11 @@ void import_range(Call *c)
 	DType dtype = c->in[0]->type.dtype;
 	bool real = dtypes[dtype].cls == ClassFloat;
 	const int64_t parts = real ? 256 : 1;
+	for (int i = 0; i < 3 && real; i++)
+		if (!is_known_scalar(c, c->in[i])) {
+			range_of_data(c);
+			return;
+		}
 	const Dim *start = scalar_in_parts(c, 0, "start", parts), *limit = scalar_in_parts(c, 1, "limit", parts);
 	const Dim *delta = scalar_in_parts(c, 2, "delta", parts), *span = dim_sub(m, limit, start);
 	const Dim *unit = dim_const(m, parts), *one = dim_const(m, 1), *first, *step, *n;
@@ -187,21 +217,15 @@ void import_range(Call *c)
 		c->out[0] = emit2(c, OpMul, c->out[0], emit_const(c, dtype, 1.0 / parts));
 }
 
-/* Where the operand is filled with one number that is not zero: its indices in order, one row per axis. */
-void import_nonzero(Call *c)
+/* Indices into dims from flat ones, [n]: one row per axis. */
+static Value *split_positions(Call *c, Value *flat, const Type *x)
 {
 	Module *m = c->m;
-	const Type *x = &c->in[0]->type;
-	double fill;
-	if (!constant_fill(c->in[0], &fill) || fill == 0)
-		fatal_at(c->loc, "not supported: the number of non-zero elements depends on the data");
-	const Dim *n = type_numel(m, x), *one = dim_const(m, 1), *row[2] = {one, n}, *stride = one;
-	Value *rows[MaxRank], *count = emit_iota(c, I64, n, dim_const(m, 0), one);
-	if (!x->rank)
-		fatal_at(c->loc, "not supported: a scalar operand");
+	const Dim *stride = num(c, 1), *row[2] = {stride, flat->type.dims[0]};
+	Value *rows[MaxRank];
 	for (int i = x->rank - 1; i >= 0; i--) {
-		Value *at = count;
-		if (stride != one)
+		Value *at = flat;
+		if (!dim_equals(stride, 1))
 			at = emit2(c, OpIDiv, at, emit_dims(c, 0, 1, &stride));
 		if (i > 0)
 			at = emit2(c, OpIMod, at, emit_dims(c, 0, 1, &x->dims[i]));
@@ -209,7 +233,49 @@ void import_nonzero(Call *c)
 		stride = dim_mul(m, stride, x->dims[i]);
 	}
 	Attr a = mk_int(Attr_axis, 0);
-	c->out[0] = x->rank == 1 ? rows[0] : emit(c, OpConcat, x->rank, rows, 1, &a, NULL);
+	return x->rank == 1 ? rows[0] : emit(c, OpConcat, x->rank, rows, 1, &a, NULL);
+}
+
+/* Every position goes to its place among those that hold, the others to one place more, which is cut off. */
+Value *emit_positions(Call *c, Value *mask, const char *stem)
+{
+	Module *m = c->m;
+	const Dim *len = mask->type.dims[0], *zero = num(c, 0), *one = num(c, 1);
+	Value *ones = emit_cast(c, mask, I64), *place;
+	const Dim *n = measure_dim(c, emit_reduce(c, OpSum, ones, 1, (int64_t[]){0}, false), stem, len), *room = dim_add(m, n, one);
+	Attr axis = mk_int(Attr_axis, 0);
+	place = emit2(c, OpSub, emit(c, OpCumSum, 1, &ones, 1, &axis, NULL), emit_const(c, I64, 1));
+	place = emit3(c, OpWhere, mask, place, emit_dims(c, 0, 1, &n));
+	Value *in[3] = {emit_expand(c, emit_const(c, I64, 0), 1, &room), place, emit_iota(c, I64, len, zero, one)};
+	return emit_range(c, emit(c, OpScatterElem, 3, in, 1, &axis, NULL), 0, zero, n, 1);
+}
+
+/* The indices of the elements that are not zero, in order: one row per axis, of a scalar none. */
+void import_nonzero(Call *c)
+{
+	Module *m = c->m;
+	Value *x = c->in[0], *flat;
+	const Dim *n = type_numel(m, &x->type), *none[2] = {num(c, 0)};
+	double fill;
+	if (constant_fill(x, &fill) && fill != 0)
+		flat = emit_iota(c, I64, n, num(c, 0), num(c, 1));
+	else
+		flat = emit_positions(c, emit_reshape(c, emit_cast(c, x, Bool), 1, &n), "nonzero");
+	none[1] = flat->type.dims[0];
+	c->out[0] = x->type.rank ? split_positions(c, flat, &x->type) : emit_expand(c, emit_const(c, I64, 0), 2, none);
+}
+
+/* The slices of an axis, or the elements in row-major order, whose condition holds; what the conditions do not reach is left out. */
+void import_compress(Call *c)
+{
+	Value *x = c->in[0], *mask = c->in[1];
+	const Dim *n = type_numel(c->m, &x->type);
+	if (mask->type.dtype != Bool || mask->type.rank != 1)
+		fatal_at(c->loc, "input 'condition' is %s, expected a vector of bools", type_text(c->m, &mask->type));
+	Attr axis = mk_int(Attr_axis, has_attr(c, "axis") ? norm_axis(c, onnx_int(c, "axis", 0), x->type.rank) : 0);
+	if (!has_attr(c, "axis"))
+		x = emit_reshape(c, x, 1, &n);
+	c->out[0] = emit(c, OpGather, 2, (Value *[]){x, emit_positions(c, mask, "selected")}, 1, &axis, NULL);
 }
 
 /* Sorted also where `sorted` is 0: then any order will do. */

@@ -203,7 +203,7 @@ for wrong in N N=5..3 N=-1 N=4x N= N=1.. =1 N=99999999999999999999 N=3000000000;
 	option "-D wants SYM=N or SYM=LO..HI with 0 <= LO <= HI <= 2147483647, got '$wrong'" "-D$wrong" ok.onnx
 done
 fails 'ok.onnx: error: -D N: the bounds contradict each other' -D N=4 -D N=5 ok.onnx
-fails 'ok.onnx: error: -D Q: no dimension of an input has this name; there are: N' -D Q=1 ok.onnx
+fails 'ok.onnx: error: -D Q: no dimension has this name; there are: N' -D Q=1 ok.onnx
 works -D N=0..8 -D N=4..9 -o ok.o ok.onnx
 checks=$((checks + 1))
 [ "$("$dcc" --inspect ok.o | grep symbol)" = 'symbol  N in 4..8' ] || wrong "--inspect ok.o: $("$dcc" --inspect ok.o)"
