@@ -8,7 +8,7 @@ terms: the opset is the version's, an operand that was an attribute becomes one,
 its default.  What onnx's checker accepts then counts; at most CASES a version.  The answer is onnxruntime's where it runs the
 model, else the case's own; values may differ by 1e-4 of the largest (f16: 2^-9), since both may be other kernels' sums.
 Prints a line for each version: right, refused and why, or that there is no case.  Exit status 1 if a value is wrong or dcc crashes.
-Needs onnx, numpy; without onnxruntime the answers are the cases'.
+Needs onnx, onnxruntime, numpy.
 """
 
 import argparse
@@ -21,14 +21,10 @@ import warnings
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import conformance
-
-try:
-    import onnxruntime
-except ImportError:
-    onnxruntime = None
 
 CASES = 3
 TOLERANCE = {"float16": 2.0**-9}
@@ -103,16 +99,14 @@ def in_terms_of(schema, newest, case):
 
 
 def answers(model, inputs, case):
-    if onnxruntime:
-        try:
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 4
-            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            feeds = {i.name: numpy_helper.to_array(v) for i, v in zip(model.graph.input, inputs)}
-            return session.run(None, feeds), "onnxruntime"
-        except Exception:  # many old versions have no kernel there
-            pass
-    return [numpy_helper.to_array(o) for o in case.outputs], "the newest version's case"
+    try:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        feeds = {i.name: numpy_helper.to_array(v) for i, v in zip(model.graph.input, inputs)}
+        return session.run(None, feeds), "onnxruntime"
+    except Exception:  # many old versions have no kernel there
+        return [numpy_helper.to_array(o) for o in case.outputs], "the newest version's case"
 
 
 def same(got, want):
