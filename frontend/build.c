@@ -392,19 +392,30 @@ void apply_bindings(Import *im, const char *raw, const char *name, int64_t *lo, 
 	}
 }
 
+Sym *new_symbol(Call *c, const char *stem, int64_t lo)
+{
+	Sym *s = fresh_sym(c->m, stem);
+	s->lo = lo;
+	apply_bindings(c->im, s->name, s->name, &s->lo, &s->hi);
+	return s;
+}
+
 /* v is an i64 scalar of the block; NULL as `before`: the block's end. */
 static const Dim *measure(Call *c, Block *b, Node *before, Value *v, const char *stem, int64_t lo, const Dim *most)
 {
 	Module *m = c->m;
-	Sym *s = fresh_sym(m, stem);
-	s->lo = lo;
-	apply_bindings(c->im, s->name, s->name, &s->lo, &s->hi);
+	Sym *s = new_symbol(c, stem, lo);
 	Attr attrs[2] = {mk_text(m, Attr_sym, s->name)};
 	if (most)
 		attrs[1] = mk_dim(Attr_most, most);
 	Value *measured = build(m, b, before, OpMeasure, c->loc, 1, &v, most ? 2 : 1, attrs, NULL);
 	define_sym(m, measured->def, Attr_sym, SymMeasured);
 	return s->lo == s->hi ? dim_const(m, s->lo) : dim_sym(m, s->name);
+}
+
+const Dim *fix_dim(Call *c, const Dim *d, const char *stem, const Dim *most)
+{
+	return measure(c, c->im->block, NULL, emit_dims(c, 0, 1, &d), stem, 0, most ? most : dim_most(c->m, d));
 }
 
 const Dim *measure_dim(Call *c, Value *v, const char *stem, const Dim *most)

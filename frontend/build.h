@@ -36,6 +36,9 @@ const Dim *const *known_dims(Call *, Value *, int *n);
  * From here on the value of v, an integer of one element, as a dim: a symbol called `stem` or like it, from 0 to `most` (NULL: as
  * far as -D says).  What is larger ends the run.  Nothing else makes such a dim; the operators whose result has one: */
 const Dim *measure_dim(Call *, Value *v, const char *stem, const Dim *most);
+/* The value that a dim has here (those of loops change), or a shorter name for it, at most `most` (NULL: its own bound). */
+const Dim *fix_dim(Call *, const Dim *, const char *stem, const Dim *most);
+Sym *new_symbol(Call *, const char *stem, int64_t lo); /* called so or like it; with the bounds of -D */
 Value *emit_positions(Call *, Value *mask, const char *stem); /* import_index.c: where a vector of bools holds, in order */
 /* Makes the elements of v symbols, saturated to +-DimMax, or formulas of those that v is computed from; false: it has too many, or no
  * integers.  They have no bounds but by -D and the formulas that use them. */

@@ -49,11 +49,12 @@ static const Dim *size_symbol(Call *c, Sizes *s, const Dim *a, const Dim *b)
 			return s->triples[i];
 	if (s->n == (int)(sizeof s->triples / sizeof *s->triples))
 		fatal_at(c->loc, "not supported: more than %d dims that depend on the data", s->n / 3);
-	const Dim *sym = dim_sym(c->m, fresh_sym(c->m, "size")->name);
+	Sym *size = new_symbol(c, "size", 0);
+	const Dim *sym = dim_sym(c->m, size->name);
 	dim_range(a, &alo, &ahi);
 	dim_range(b, &blo, &bhi);
 	int64_t hi = ahi > bhi ? ahi : bhi;
-	dim_as_sym(sym)->hi = hi < DimMax ? hi : DimMax;
+	size->hi = hi < size->hi ? hi : size->hi;
 	s->triples[s->n++] = sym;
 	s->triples[s->n++] = a;
 	s->triples[s->n++] = b;
@@ -168,6 +169,7 @@ typedef struct LoopImport {
 	const Dim *counter;
 	bool *grows; /* [carried][MaxRank]: the dim changes from one iteration to the next */
 	Node *n; /* being built */
+	Value **results; /* once it is */
 	/* The body's inputs, given its carried values; emits what cuts them out. */
 	void (*inputs)(struct LoopImport *, Value *const *carried, Value **in);
 	const void *ctx;
@@ -186,7 +188,7 @@ static void start_body(LoopImport *l, const Dim **syms)
 		for (int d = 0; d < t.rank; d++)
 			if (l->grows[i * MaxRank + d]) {
 				const Dim **sym = &syms[i * MaxRank + d];
-				*sym = *sym ? *sym : dim_sym(c->m, fresh_sym(c->m, "size")->name);
+				*sym = *sym ? *sym : dim_sym(c->m, new_symbol(c, "size", 0)->name);
 				give_sym(c->m, l->n, dim_as_sym(*sym), SymMeasured);
 				t.dims[d] = *sym;
 			}
@@ -227,18 +229,58 @@ static bool find_growth(LoopImport *l, Value *const *next)
 	return found;
 }
 
-/* What iterations give is stacked, so it has the same size in each. */
-static void check_stacked(LoopImport *l, const Dim *const *syms, const Value *out, int which)
+/* Does d use a symbol that the body of n defines? */
+static bool uses_inner_symbol(Call *c, const Node *n, const Dim *d)
 {
-	for (int d = 0; d < out->type.rank; d++) {
-		const Dim *dim = out->type.dims[d];
-		bool changes = dim_uses_sym(dim, dim_as_sym(l->counter));
-		for (int i = 0; !changes && i < l->ncarried * MaxRank; i++)
-			changes = syms[i] && dim_uses_sym(dim, dim_as_sym(syms[i]));
-		if (changes)
-			fatal_at(l->c->loc, "not supported: output %d of the body has another size in each iteration: %s", which,
-			         type_text(l->c->m, &out->type));
+	for (int i = 0; i < c->m->nsym; i++) {
+		const Sym *s = c->m->syms[i];
+		const Node *def = is_given(s) || !dim_uses_sym(d, s) ? NULL : s->def;
+		while (def && def != n)
+			def = def->block->owner;
+		if (def)
+			return true;
 	}
+	return false;
+}
+
+/* The carried dim number i (of MaxRank each) before the first iteration. */
+static const Dim *first_dim(const LoopImport *l, int i)
+{
+	return l->first[i / MaxRank]->type.dims[i % MaxRank];
+}
+
+/* What iterations give is stacked, so it has the same size in each, that of the first: checked where it could change. */
+static Value *stacked_value(LoopImport *l, const Dim *const *syms, Value *out, int which)
+{
+	Call *c = l->c;
+	const Dim **at_first = arena_alloc(c->m->arena, ((size_t)c->m->nsym + 1) * sizeof *at_first), *dims[MaxRank];
+	at_first[dim_as_sym(l->counter)->index] = num(c, 0);
+	for (int i = 0; i < l->ncarried * MaxRank; i++)
+		if (syms[i])
+			at_first[dim_as_sym(syms[i])->index] = first_dim(l, i);
+	for (int d = 0; d < out->type.rank; d++) {
+		dims[d] = dim_subst(c->m, out->type.dims[d], at_first);
+		if (uses_inner_symbol(c, l->n, dims[d]))
+			fatal_at(c->loc, "not supported: output %d of the body has a size that the data of each iteration decides: %s", which,
+			         type_text(c->m, &out->type));
+		require_equal(c, out->type.dims[d], dims[d], "the size in each iteration and in the first");
+	}
+	return emit_reshape(c, out, out->type.rank, dims);
+}
+
+/* A carried dim has one value behind the loop, where its symbol had others in the iterations. */
+static void fix_results(LoopImport *l, const Dim *const *syms)
+{
+	Call *c = l->c;
+	for (int i = 0; i < l->ncarried; i++) {
+		Type t = l->n->out[i]->type;
+		for (int d = 0; d < t.rank; d++)
+			if (syms[i * MaxRank + d])
+				t.dims[d] = fix_dim(c, syms[i * MaxRank + d], "size", NULL);
+		l->results[i] = emit_reshape(c, l->n->out[i], t.rank, t.dims);
+	}
+	for (int i = l->ncarried; i < l->n->nout; i++)
+		l->results[i] = l->n->out[i];
 }
 
 static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
@@ -247,23 +289,21 @@ static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
 	Node *n = l->n;
 	Sizes sizes = {.n = 0};
 	int from = l->yields_cond, nout = l->g->n_output;
+	Block *outer = c->im->block;
+	c->im->block = n->body;
 	if (l->cond) {
 		if (out[0]->type.dtype != Bool || !dim_equals(type_numel(c->m, &out[0]->type), 1))
 			fatal_at(c->loc, "the body's condition is %s, expected one bool", type_text(c->m, &out[0]->type));
-		Block *outer = c->im->block;
-		c->im->block = n->body;
 		add_yield(c->m, n->body, emit_reshape(c, out[0], 0, NULL));
-		c->im->block = outer;
 		append_in(c->m, n, l->cond);
 		set_attr(c->m, n, mk_int(Attr_cond, 1));
-		const Dim *count = dim_sym(c->m, fresh_sym(c->m, "count")->name);
+		const Dim *count = dim_sym(c->m, new_symbol(c, "count", 0)->name);
 		set_attr(c->m, n, mk_text(c->m, Attr_count, dim_as_sym(count)->name));
 		define_sym(c->m, n, Attr_count, SymMeasured);
 	}
-	for (int i = from + l->ncarried; i < nout; i++)
-		check_stacked(l, syms, out[i], i);
 	for (int i = from; i < nout; i++)
-		add_yield(c->m, n->body, out[i]);
+		add_yield(c->m, n->body, i < from + l->ncarried ? out[i] : stacked_value(l, syms, out[i], i));
+	c->im->block = outer;
 	for (int i = 0; i < l->ncarried; i++)
 		append_in(c->m, n, l->first[i]);
 	for (int i = 0; i < l->ncarried * MaxRank; i++) {
@@ -272,13 +312,15 @@ static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
 		if (sizes.n == (int)(sizeof sizes.triples / sizeof *sizes.triples))
 			fatal_at(c->loc, "not supported: more than %d dims that change in a loop", sizes.n / 3);
 		sizes.triples[sizes.n++] = syms[i];
-		sizes.triples[sizes.n++] = l->first[i / MaxRank]->type.dims[i % MaxRank];
+		sizes.triples[sizes.n++] = first_dim(l, i);
 		sizes.triples[sizes.n++] = out[from + i / MaxRank]->type.dims[i % MaxRank];
 	}
 	set_sizes(c, n, &sizes);
 	const char *wrong = add_body_results(c->m, n, NULL);
 	if (wrong)
 		fatal_at(c->loc, "%s", wrong);
+	l->results = arena_alloc(c->im->scratch, ((size_t)n->nout + 1) * sizeof *l->results);
+	fix_results(l, syms);
 }
 
 /* A body is imported again when a carried dim turns out to change, with a symbol in its place: once for each such dim
@@ -446,7 +488,7 @@ void import_loop(Call *c)
 	}
 	Node *loop = import_iterations(&l);
 	for (int i = 0; i < c->nout && i < loop->nout; i++)
-		c->out[i] = loop->out[i];
+		c->out[i] = l.results[i];
 }
 
 /* ---- Scan -------------------------------------------------------------------------------------------------------- */
@@ -527,7 +569,7 @@ void import_scan(Call *c)
 	int naxis = onnx_ints(c, "scan_output_axes", &axes), ndirection = onnx_ints(c, "scan_output_directions", &directions);
 	for (int i = 0; i < c->nout && i < loop->nout; i++) {
 		int k = i - l.ncarried;
-		c->out[i] = k < 0 ? loop->out[i]
-		                  : scan_output(c, loop->out[i], entry(axes, naxis, k, 0), entry(directions, ndirection, k, 0) != 0);
+		c->out[i] = k < 0 ? l.results[i]
+		                  : scan_output(c, l.results[i], entry(axes, naxis, k, 0), entry(directions, ndirection, k, 0) != 0);
 	}
 }

@@ -277,6 +277,8 @@ static void *bound_binary(void *ctx, const char *op, void *left, void *right)
 	case '/':
 		if (b->lo == b->hi && is_nonnegative(dim_sub(m, b->lo, dim_const(m, 1))))
 			return new_bounds(m, dim_floordiv(m, a->lo, b->lo), dim_floordiv(m, a->hi, b->lo));
+		if (is_nonnegative(a->lo) && is_nonnegative(dim_sub(m, b->lo, dim_const(m, 1))))
+			return new_bounds(m, dim_const(m, 0), dim_floordiv(m, a->hi, b->lo));
 		break;
 	case '%':
 		if (is_nonnegative(dim_sub(m, b->lo, dim_const(m, 1))))

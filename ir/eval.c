@@ -389,8 +389,7 @@ static const char *check_measured(Env *env, const Sym *s)
 	return NULL;
 }
 
-/* A symbol gets its value. */
-static const char *set_sym(Env *env, const Node *n, const Sym *s, int64_t value)
+static const char *assign_sym(Env *env, const Node *n, const Sym *s, int64_t value)
 {
 	int64_t most = 0;
 	TRY(need_syms(env, n));
@@ -402,6 +401,13 @@ static const char *set_sym(Env *env, const Node *n, const Sym *s, int64_t value)
 		                    dim_text(env->m, s->most), (long long)most);
 	env->syms[s->index] = value;
 	env->measured[s->index] = true;
+	return NULL;
+}
+
+/* A symbol gets its value. */
+static const char *set_sym(Env *env, const Node *n, const Sym *s, int64_t value)
+{
+	TRY(assign_sym(env, n, s, value));
 	return check_measured(env, s);
 }
 
@@ -423,6 +429,16 @@ static const char *run_measure(Env *env, Node *n)
 	return copy_value(env, n->in[0], n->out[0]);
 }
 
+/* Of an if, or in an iteration of a loop. */
+static const char *check_sizes(Env *env, const Node *n)
+{
+	const Dim *const *sizes;
+	int count = node_sizes(n, &sizes);
+	for (int i = 0; i < count; i++)
+		TRY(check_measured(env, dim_as_sym(sizes[3 * i])));
+	return NULL;
+}
+
 /* The symbols of n's sizes get their values of the given number, all at once. */
 static const char *set_sizes(Env *env, const Node *n, int which)
 {
@@ -436,7 +452,7 @@ static const char *set_sizes(Env *env, const Node *n, int which)
 			return arena_printf(env->m->arena, "%s: %s cannot be evaluated", where_text(env, n),
 			                    dim_text(env->m, sizes[3 * i + which]));
 	for (int i = 0; i < count; i++)
-		TRY(set_sym(env, n, dim_as_sym(sizes[3 * i]), values[i]));
+		TRY(assign_sym(env, n, dim_as_sym(sizes[3 * i]), values[i]));
 	return NULL;
 }
 
@@ -449,6 +465,7 @@ static const char *run_if(Env *env, Node *n, int depth)
 	Block *taken = cond ? n->body : n->other;
 	TRY(run_block(env, taken, depth + 1));
 	TRY(set_sizes(env, n, cond ? 1 : 2));
+	TRY(check_sizes(env, n));
 	for (int i = 0; i < n->nout; i++) {
 		TRY(copy_value(env, taken->yields[i], n->out[i]));
 		release_use(env, taken->yields[i]);
@@ -493,7 +510,11 @@ static const char *run_iteration(Env *env, LoopRun *r, int64_t *go, int depth)
 {
 	Block *b = r->n->body;
 	Tensor *next = arena_alloc(env->m->arena, (size_t)(r->carried + 1) * sizeof *next);
+	const Sym *count = r->cond ? find_sym(env->m, attr_text(r->n, Attr_count)) : NULL;
+	if (count && r->done >= count->hi) /* one more is too many */
+		TRY(assign_sym(env, r->n, count, r->done + 1));
 	TRY(set_sym(env, r->n, find_sym(env->m, attr_text(r->n, Attr_counter)), r->done));
+	TRY(check_sizes(env, r->n));
 	if (!count_block(env, b, depth + 1))
 		return arena_printf(env->m->arena, "out of memory");
 	for (int i = 0; i < b->nparam; i++)
