@@ -7,8 +7,6 @@
 #include "lower.h"
 #include <math.h>
 
-static const LType F32x16 = {F32, Lanes};
-
 typedef struct Rows {
 	Kernel *k;
 	Node *n;
@@ -91,6 +89,11 @@ static LExpr *load_x(Rows *r, LExpr *at, LExpr *mask)
 	return llet(&r->k->b, dim_equals(stride, 0) ? only(r, mask, v, 0) : v); /* a splat knows no mask */
 }
 
+static LExpr *const16(Rows *r, double v)
+{
+	return lconst(&r->k->b, (LType){r->x.dtype, Lanes}, v);
+}
+
 static LExpr *splat16(Rows *r, LExpr *e)
 {
 	LB *b = &r->k->b;
@@ -134,12 +137,10 @@ static void divide(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
 
 static void emit_softmax(Rows *r)
 {
-	LB *b = &r->k->b;
-
-	set(r, lconst(b, F32x16, -INFINITY));
+	set(r, const16(r, -INFINITY));
 	each(r, take_max);
 	r->a = splat16(r, horizontal(r, LHMax));
-	set(r, lconst(b, F32x16, 0));
+	set(r, const16(r, 0));
 	each(r, take_exp);
 	r->b = splat16(r, horizontal(r, LHAdd));
 	each(r, divide);
@@ -201,16 +202,16 @@ static LExpr *row_size(Rows *r)
 static void emit_norm(Rows *r)
 {
 	LB *b = &r->k->b;
-	const LType one = {F32, 1};
+	const LType one = {r->x.dtype, 1};
 	LExpr *n = row_size(r);
 
 	r->a = NULL;
 	if (r->n->op == OpNorm) {
-		set(r, lconst(b, F32x16, 0));
+		set(r, const16(r, 0));
 		each(r, take_sum);
 		r->a = splat16(r, lop(b, LDiv, horizontal(r, LHAdd), n, NULL));
 	}
-	set(r, lconst(b, F32x16, 0));
+	set(r, const16(r, 0));
 	each(r, take_squares);
 	LExpr *var = lop(b, LDiv, horizontal(r, LHAdd), n, NULL);
 	LExpr *dev = lop(b, LSqrt, ladd(b, var, lconst(b, one, attr_float(r->n, Attr_eps))), NULL, NULL);
@@ -235,11 +236,10 @@ static void take_larger(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
 static void emit_reduction(Rows *r)
 {
 	LB *b = &r->k->b;
-	const LType vec = {r->x.dtype, Lanes};
 	LExpr *v;
 
 	if (r->n->op == OpSum || r->n->op == OpMean) {
-		set(r, lconst(b, vec, 0));
+		set(r, const16(r, 0));
 		each(r, take_sum);
 		v = horizontal(r, LHAdd);
 		if (r->n->op == OpMean)

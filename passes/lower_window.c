@@ -219,6 +219,7 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	LBuf *y = kbuf(&k, home, true);
 	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0), *groups = li(b, attr_int(n, Attr_group));
 	LExpr *len = kdim(&k, t->dims[rank - 1]);
+	const LType vec = {t->dtype, Lanes};
 
 	if (n->in[2])
 		bias = kaccess(&k, n->in[2]);
@@ -234,12 +235,12 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	}
 	LExpr *per_group = lop(b, LFloorDiv, kdim(&k, t->dims[1]), groups, NULL), *cin = kdim(&k, w.extent[1]);
 	LExpr *c0 = llet(b, lmul(b, lop(b, LFloorDiv, idx[1], per_group, NULL), cin));
-	LTile *acc = lnew_tile(b, "acc", F32x16, 1, 1);
+	LTile *acc = lnew_tile(b, "acc", vec, 1, 1);
 	LExpr *o = lfor(b, ForSerial, zero, len, li(b, Lanes));
-	LExpr *start = lconst(b, F32x16, 0);
+	LExpr *start = lconst(b, vec, 0);
 	if (n->in[2]) {
 		LExpr *bi[] = {idx[1]};
-		start = lcast(b, LSplat, F32x16, lload(b, bias.buf, 1, offset_of(&k, &bias, bi), NULL, NULL));
+		start = lcast(b, LSplat, vec, lload(b, bias.buf, 1, offset_of(&k, &bias, bi), NULL, NULL));
 	}
 	lset_tile(b, acc, zero, zero, start);
 	LExpr *c = lfor(b, ForSerial, zero, cin, NULL), *xi[MaxRank] = {idx[0], ladd(b, c0, c)}, *wi[MaxRank] = {idx[1], c};
@@ -262,7 +263,7 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	                    llt(b, pos, lcast(b, LSplat, lanes, kdim(&k, x.extent[2 + last]))), NULL);
 	const Dim *step = dim_mul_const(m, x.stride[2 + last], stride);
 	LExpr *v = lload(b, x.buf, Lanes, offset_of(&k, &x, xi), dim_equals(step, 1) ? NULL : kdim(&k, step), llet(b, inside));
-	LExpr *wv = lcast(b, LSplat, F32x16, lload(b, w.buf, 1, offset_of(&k, &w, wi), NULL, NULL));
+	LExpr *wv = lcast(b, LSplat, vec, lload(b, w.buf, 1, offset_of(&k, &w, wi), NULL, NULL));
 	lset_tile(b, acc, zero, zero, lfma(b, v, wv, lelem(b, acc, zero, zero)));
 	for (int i = 1; i < nloop; i++)
 		lend(b);

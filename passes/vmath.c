@@ -1,4 +1,5 @@
-/* vmath.c - exp, log, tanh, erf, sin, cos, atan, pow and sigmoid as loop IR over f32 values of any number of lanes.
+/* vmath.c - exp, log, tanh, erf, sin, cos, atan, pow and sigmoid as loop IR over f32 values of any number of lanes; those of f64
+ * values are vmath_f64.c's.
  *
  * Only add, mul, fma, div, integer operations and selections are used, so the bits are the same on every target.
  * Coefficients are minimax fits (Remez exchange in 40 digits, rounded to f32 one after the other with the rest fitted
@@ -8,7 +9,7 @@
  * An integer in the low bits of a float: z = t + (1.5 * 2^23 + 127) rounds t to an integer n, whose biased exponent
  * then stands in the low bits of z; shifted left by 23 they are the float 2^n.
  */
-#include "vmath.h"
+#include "vmath_words.h"
 
 #include <math.h>
 
@@ -18,76 +19,12 @@
 #define Log2E 0x1.715476p+0
 #define FloatMax 0x1.fffffep+127
 
-static LExpr *k(LB *b, const LExpr *like, double v)
+/* The importer and the schedules have widened what is only stored, so that nothing else comes here. */
+static bool is_f64(const LExpr *x)
 {
-	return lconst(b, like->type, v);
-}
-
-static LType with_elem(const LExpr *like, DType elem)
-{
-	return (LType){elem, like->type.lanes};
-}
-
-static LExpr *bits_of(LB *b, LExpr *x)
-{
-	return lcast(b, LBitcast, with_elem(x, x->type.elem == F64 ? I64 : I32), x);
-}
-
-static LExpr *float_of(LB *b, LExpr *bits)
-{
-	return lcast(b, LBitcast, with_elem(bits, bits->type.elem == I64 ? F64 : F32), bits);
-}
-
-static LExpr *select_if(LB *b, LExpr *cond, LExpr *x, LExpr *y)
-{
-	return lop(b, LSelect, cond, x, y);
-}
-
-static LExpr *compare(LB *b, LOp op, LExpr *x, double v)
-{
-	return lop(b, op, x, k(b, x, v), NULL);
-}
-
-static LExpr *both(LB *b, LExpr *x, LExpr *y)
-{
-	return lop(b, LAnd, x, y, NULL);
-}
-
-static LExpr *either(LB *b, LExpr *x, LExpr *y)
-{
-	return lop(b, LOr, x, y, NULL);
-}
-
-/* Bounds a NaN-preserving way: pmin and pmax return their second argument when it is NaN. */
-static LExpr *at_most(LB *b, double v, LExpr *x)
-{
-	return lop(b, LPMin, k(b, x, v), x, NULL);
-}
-
-static LExpr *at_least(LB *b, double v, LExpr *x)
-{
-	return lop(b, LPMax, k(b, x, v), x, NULL);
-}
-
-/* p*x^n + c[n-1]*x^(n-1) + ... + c[0] by Horner's rule. */
-static LExpr *horner(LB *b, LExpr *p, LExpr *x, int n, const double *c)
-{
-	while (n--)
-		p = lfma(b, p, x, k(b, x, c[n]));
-	return p;
-}
-
-static LExpr *poly(LB *b, LExpr *x, int n, const double *c)
-{
-	return horner(b, k(b, x, c[n - 1]), x, n - 1, c);
-}
-#define POLY(b, x, c) poly(b, x, (int)(sizeof(c) / sizeof *(c)), c)
-
-static LExpr *check_f32(LExpr *x)
-{
-	if (x->type.elem != F32)
+	if (x->type.elem != F32 && x->type.elem != F64)
 		bug("vector mathematics on %s", dtypes[x->type.elem].text);
-	return x;
+	return x->type.elem == F64;
 }
 
 /* 2^n, n in the low bits of z as above. */
@@ -104,7 +41,9 @@ static LExpr *power_of_z(LB *b, LExpr *z)
 LExpr *vm_exp(LB *b, LExpr *x)
 {
 	static const double c[] = {1, 1, 0x1.00002cp-1, 0x1.5554ecp-3, 0x1.55129ep-5, 0x1.11ed4ap-7, 0x1.99651cp-10};
-	x = llet(b, at_least(b, -88, check_f32(x)));
+	if (is_f64(x))
+		return vm_exp_f64(b, llet(b, x));
+	x = llet(b, at_least(b, -88, x));
 	LExpr *magic = k(b, x, Magic + 127);
 	LExpr *z = llet(b, at_most(b, Magic + 127 + 127, lfma(b, x, k(b, x, Log2E), magic)));
 	LExpr *n = llet(b, lsub(b, z, magic));
@@ -125,20 +64,14 @@ static LExpr *expm1_parts(LB *b, LExpr *a, double s, LExpr **scale)
 	return lfma(b, POLY(b, r, c), lmul(b, r, r), r);
 }
 
-/* y with the sign bit of x; y >= 0. */
-static LExpr *with_sign_of(LB *b, LExpr *y, LExpr *x)
-{
-	LExpr *bits = bits_of(b, x);
-	LExpr *sign = both(b, bits, k(b, bits, INT32_MIN));
-	return llet(b, float_of(b, either(b, bits_of(b, y), sign)));
-}
-
 /* Bound: 2.5 ULP; odd; 1 from 9.02.  19 operations.
  * tanh a = e / (e + 2) with e = exp(2a) - 1. */
 LExpr *vm_tanh(LB *b, LExpr *x)
 {
 	LExpr *scale;
-	x = llet(b, check_f32(x));
+	if (is_f64(x))
+		return vm_tanh_f64(b, llet(b, x));
+	x = llet(b, x);
 	LExpr *a = llet(b, at_most(b, 10, lop(b, LAbs, x, NULL, NULL)));
 	LExpr *q = expm1_parts(b, a, 2, &scale);
 	LExpr *e = llet(b, lfma(b, q, scale, lsub(b, scale, k(b, x, 1))));
@@ -152,7 +85,9 @@ LExpr *vm_erf(LB *b, LExpr *x)
 	static const double c[] = {-0x1.f7ac92p-25, 0x1.45f2bcp-1, 0x1.a51948p-4, -0x1.3c3d78p-6, 0x1.75f970p-13,
 	                           0x1.4d324ep-10, -0x1.967f00p-12, 0x1.5cf0e4p-15};
 	LExpr *scale;
-	x = llet(b, check_f32(x));
+	if (is_f64(x))
+		return vm_erf_f64(b, llet(b, x));
+	x = llet(b, x);
 	LExpr *a = llet(b, at_most(b, 3.93, lop(b, LAbs, x, NULL, NULL)));
 	LExpr *u = llet(b, lfma(b, a, k(b, x, 0x1.20dd76p+0), lmul(b, a, POLY(b, a, c))));
 	LExpr *q = expm1_parts(b, u, -1, &scale);
@@ -163,7 +98,7 @@ LExpr *vm_erf(LB *b, LExpr *x)
 /* Bound: 2.5 ULP; 0 below -88.73 (by overflow of exp); 1 for large x. */
 LExpr *vm_sigmoid(LB *b, LExpr *x)
 {
-	LExpr *one = k(b, check_f32(x), 1);
+	LExpr *one = k(b, x, 1);
 	return llet(b, lop(b, LDiv, one, ladd(b, vm_exp(b, lop(b, LNeg, x, NULL, NULL)), one), NULL));
 }
 
@@ -173,7 +108,9 @@ LExpr *vm_log(LB *b, LExpr *x)
 {
 	static const double c[] = {0x1.555554p-2, -0x1.000228p-2, 0x1.99a036p-3, -0x1.547220p-3, 0x1.22d58ap-3,
 	                           -0x1.0d8114p-3, 0x1.05773ap-3, -0x1.390dbcp-4};
-	x = llet(b, check_f32(x));
+	if (is_f64(x))
+		return vm_log_f64(b, llet(b, x));
+	x = llet(b, x);
 	LExpr *tiny = llet(b, compare(b, LLt, x, 0x1p-126));
 	LExpr *bits = llet(b, bits_of(b, select_if(b, tiny, lmul(b, x, k(b, x, 0x1p23)), x)));
 	LExpr *above = lsub(b, bits, k(b, bits, 0x3f3504f3)); /* bits of sqrt(1/2) */
@@ -188,24 +125,6 @@ LExpr *vm_log(LB *b, LExpr *x)
 	y = select_if(b, compare(b, LEq, x, 0), k(b, x, -INFINITY), y);
 	y = select_if(b, lop(b, LLe, k(b, x, 0), x, NULL), y, k(b, x, NAN));
 	return llet(b, select_if(b, compare(b, LEq, x, INFINITY), x, y));
-}
-
-static LExpr *rounded(LB *b, LExpr *x)
-{
-	return llet(b, lop(b, LRound, x, NULL, NULL));
-}
-
-/* A variable that an `if` may set. */
-static LTile *variable(LB *b, const char *name, LExpr *value)
-{
-	LTile *t = lnew_tile(b, name, value->type, 1, 1);
-	lset_tile(b, t, li(b, 0), li(b, 0), value);
-	return t;
-}
-
-static LExpr *value_of(LB *b, LTile *t)
-{
-	return llet(b, lelem(b, t, li(b, 0), li(b, 0)));
 }
 
 /* x = n pi/2 + r for any x (Payne and Hanek), n by its residue modulo 4: x times each 24 bits of 2/pi is exact in f64, and so
@@ -253,7 +172,7 @@ static LExpr *sine(LB *b, LExpr *x, int turn)
 {
 	static const double s[] = {-0x1.555546p-3, 0x1.110774p-7, -0x1.9951eap-13};
 	static const double c[] = {1, -0.5, 0x1.55554ap-5, -0x1.6c0c28p-10, 0x1.99e80cp-16};
-	LExpr *q, *r = reduce_angle(b, x = llet(b, check_f32(x)), &q);
+	LExpr *q, *r = reduce_angle(b, x = llet(b, x), &q);
 	LExpr *z = llet(b, lmul(b, r, r));
 	LExpr *sin = lfma(b, POLY(b, z, s), lmul(b, z, r), r), *cos = POLY(b, z, c);
 	q = llet(b, ladd(b, q, k(b, q, turn)));
@@ -265,13 +184,13 @@ static LExpr *sine(LB *b, LExpr *x, int turn)
 /* Bound: 1.6 ULP for every x.  NaN for infinite x; +0 for -0. */
 LExpr *vm_sin(LB *b, LExpr *x)
 {
-	return sine(b, x, 0);
+	return is_f64(x) ? vm_sin_f64(b, llet(b, x)) : sine(b, x, 0);
 }
 
 /* As vm_sin. */
 LExpr *vm_cos(LB *b, LExpr *x)
 {
-	return sine(b, x, 1);
+	return is_f64(x) ? vm_cos_f64(b, llet(b, x)) : sine(b, x, 1);
 }
 
 /* Bound: 1.7 ULP; odd; pi/2 for infinity.  17 operations.
@@ -280,7 +199,9 @@ LExpr *vm_atan(LB *b, LExpr *x)
 {
 	static const double c[] = {-0x1.5554dcp-2, 0x1.9978ecp-3, -0x1.230a96p-3, 0x1.b4deep-4, -0x1.35519ep-4, 0x1.61f18p-5,
 	                           -0x1.0c1c9ep-6, 0x1.7eb2e4p-9};
-	x = llet(b, check_f32(x));
+	if (is_f64(x))
+		return vm_atan_f64(b, llet(b, x));
+	x = llet(b, x);
 	LExpr *a = llet(b, lop(b, LAbs, x, NULL, NULL)), *one = k(b, x, 1);
 	LExpr *beyond = llet(b, lop(b, LLt, one, a, NULL));
 	LExpr *t = llet(b, select_if(b, beyond, lop(b, LDiv, one, a, NULL), a));
@@ -321,12 +242,6 @@ static LExpr *constant_power(LB *b, LExpr *x, double y)
 	return llet(b, y > 0 ? p : lop(b, LDiv, k(b, x, 1), p, NULL));
 }
 
-static LExpr *i64_const(LB *b, const LExpr *like, int64_t v)
-{
-	LExpr *e = li(b, v);
-	return like->type.lanes == 1 ? e : lcast(b, LSplat, with_elem(like, I64), e);
-}
-
 /* log2 of the f32 value a >= 0 in f64, relative error 5e-12; -inf for 0; inf and NaN stay.
  * a = 2^e m with m in sqrt(1/2) .. sqrt 2;  log2 m = s * polynomial(s^2), s = (m - 1)/(m + 1). */
 static LExpr *log2_f64(LB *b, LExpr *a)
@@ -334,13 +249,8 @@ static LExpr *log2_f64(LB *b, LExpr *a)
 	static const double c[] = {2.8853900817901414, 0.96179667326673302, 0.57708360027004668, 0.41167174803148632,
 	                           0.34074895838198516};
 	LExpr *d = llet(b, lcast(b, LConvert, with_elem(a, F64), a));
-	LExpr *bits = llet(b, bits_of(b, d));
-	/* 1023 + e, positive even for 0: bits - bits of sqrt(1/2) + 1023 * 2^52 */
-	LExpr *above = ladd(b, bits, i64_const(b, a, (1023LL << 52) - 0x3fe6a09e667f3bcd));
-	LExpr *biased = llet(b, lop(b, LShr, above, i64_const(b, a, 52), NULL));
-	LExpr *e = lsub(b, float_of(b, either(b, biased, i64_const(b, a, 0x4330000000000000))), k(b, d, 0x1p52 + 1023));
-	LExpr *shift = lop(b, LShl, lsub(b, biased, i64_const(b, a, 1023)), i64_const(b, a, 52), NULL);
-	LExpr *m = llet(b, float_of(b, lsub(b, bits, shift)));
+	LExpr *m, *e;
+	vm_split_f64(b, d, &m, &e);
 	LExpr *s = llet(b, lop(b, LDiv, lsub(b, m, k(b, d, 1)), ladd(b, m, k(b, d, 1)), NULL));
 	LExpr *z = llet(b, lmul(b, s, s));
 	LExpr *y = lfma(b, POLY(b, z, c), s, e);
@@ -362,14 +272,20 @@ static LExpr *exp2_f64(LB *b, LExpr *t, LType type)
 	return lcast(b, LConvert, type, lmul(b, POLY(b, r, c), scale));
 }
 
+static LExpr *power_f32(LB *b, LExpr *a, LExpr *y)
+{
+	LExpr *y64 = lcast(b, LConvert, with_elem(y, F64), y);
+	return exp2_f64(b, lmul(b, y64, log2_f64(b, a)), a->type);
+}
+
 /* C's pow, special cases included (x^0 = 1^y = 1 even for NaN; x < 0 needs an integer y).
- * Bound: 0.51 ULP, by f64 arithmetic; a constant y of +-1, +-2, +-3, +-4, +-0.5 is done in products, divisions and
- * roots of f32, within 2 ULP (4 where 1/x^n exceeds 10^37, since x^n is denormal there; denormal results may be 0). */
+ * Bound: 0.51 ULP, by f64 arithmetic (0.9 ULP of f64 by pairs); a constant y of +-1, +-2, +-3, +-4, +-0.5 is done in products, divisions and
+ * roots, within 2 ULP (4 where 1/x^n exceeds 10^37, or 10^307 in f64, since x^n is denormal there; denormal results may be 0). */
 LExpr *vm_pow(LB *b, LExpr *x, LExpr *y)
 {
 	LExpr *special = NULL;
-	x = llet(b, check_f32(x));
-	if (check_f32(y)->op == LConst)
+	x = llet(b, x);
+	if (y->op == LConst)
 		special = constant_power(b, x, y->value.f);
 	if (special)
 		return special;
@@ -380,8 +296,7 @@ LExpr *vm_pow(LB *b, LExpr *x, LExpr *y)
 	x = llet(b, x);
 	y = llet(b, y);
 	LExpr *a = llet(b, lop(b, LAbs, x, NULL, NULL));
-	LExpr *y64 = lcast(b, LConvert, with_elem(y, F64), y);
-	LExpr *r = llet(b, exp2_f64(b, lmul(b, y64, log2_f64(b, a)), x->type));
+	LExpr *r = llet(b, is_f64(x) ? vm_power_f64(b, a, y) : power_f32(b, a, y));
 
 	LExpr *half = llet(b, lmul(b, y, k(b, y, 0.5)));
 	LExpr *integer = llet(b, lop(b, LEq, lop(b, LFloor, y, NULL, NULL), y, NULL));
@@ -389,7 +304,7 @@ LExpr *vm_pow(LB *b, LExpr *x, LExpr *y)
 	LExpr *minus = both(b, odd, compare(b, LLt, bits_of(b, x), 0));
 	r = select_if(b, minus, lop(b, LNeg, r, NULL, NULL), r);
 
-	LExpr *finite = compare(b, LLe, a, FloatMax);
+	LExpr *finite = compare(b, LLt, a, INFINITY);
 	LExpr *undefined = both(b, both(b, compare(b, LLt, x, 0), finite), lop(b, LNot, integer, NULL, NULL));
 	r = select_if(b, undefined, k(b, x, NAN), r);
 

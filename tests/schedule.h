@@ -36,6 +36,7 @@
 #include "test.h"
 
 #define TOLERANCE 2e-5
+#define TOLERANCE_F64 1e-9
 
 enum {
 	MaxPorts = 64,
@@ -396,8 +397,9 @@ static inline void check_outputs(Run *r, const char *how, Tensor *got)
 			continue;
 		}
 		double error = largest_error(&r->want[i], &got[i]);
-		double unit = is_narrow(r->want[i].dtype) ? unit_of(r->want[i].dtype) : 0; /* sums in another order */
-		if (!(error <= fmax(TOLERANCE, unit))) {
+		DType dtype = r->want[i].dtype;
+		double unit = is_narrow(dtype) ? unit_of(dtype) : 0; /* sums in another order */
+		if (!(error <= (dtype == F64 ? TOLERANCE_F64 : fmax(TOLERANCE, unit)))) {
 			char text[80];
 			snprintf(text, sizeof text, "error %g against the evaluator", error);
 			fail_run(r, how, i, at, text);

@@ -418,6 +418,13 @@ static void make_rows(Family *f)
 	line(f, "%%ne: f32[a, 3, c] = expand %%n1");
 	add_row(f, "f32[a, 3, c]", "softmax %ne {axis=1}");
 	add_row(f, "f32[a, 3, c]", "norm %ne, %g, %z {axis=2}");
+	param(f, "x64: f64[a, 3, c]");
+	param(f, "g64: f64[c]");
+	param(f, "s64: f64[a, 3, c]");
+	add_row(f, "f64[a, 3, c]", "softmax %s64 {axis=2}");
+	add_row(f, "f64[a, 3, c]", "softmax %x64 {axis=0}");
+	add_row(f, "f64[a, 3, c]", "norm %x64, %g64, %g64 {axis=2, eps=0.1}");
+	add_row(f, "f64[a, 3, c]", "rmsnorm %x64, _ {axis=1}");
 }
 
 static void make_reductions(Family *f)
@@ -847,6 +854,10 @@ static void make_conv(Family *f)
 	add_row(f, "f32[b, 3, t, t]", "conv %i, %k, _ {pads=[1, 1, 1, 0]}");
 	add_row(f, "f32[b, 3, (t + 2)/3, (t + 1)/2]", "conv %i, %k, _ {pads=[1, 0, 1, 1], strides=[3, 2]}");
 	add_row(f, "f32[b, 2, t, t]", "conv %i, %k3, _ {group=2}");
+	param(f, "x64: f64[b, 6, t]");
+	param(f, "w64: f64[8, 3, 5]");
+	param(f, "z64: f64[8]");
+	add_row(f, "f64[b, 8, t]", "conv %x64, %w64, %z64 {group=2, pads=[2, 2]}");
 }
 
 /* Windows that are larger than the tensor, that begin or end outside of it, that hold nothing; NaN and infinities. */
