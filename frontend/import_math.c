@@ -61,25 +61,86 @@ void import_div(Call *c)
 	c->out[0] = emit3(c, OpWhere, emit2(c, OpAnd, rounded, negative), above, floor);
 }
 
-/* With the sign of the divisor, for integers: of floats, a quotient that does not fit the mantissa has no exact remainder in
- * one step. */
-void import_mod(Call *c)
+/* A remainder with the sign of the divisor, from one with that of the dividend; 0 too has the divisor's sign. */
+static Value *floor_remainder(Call *c, Value *rest, Value *divisor)
 {
-	if (dtypes[c->in[0]->type.dtype].cls == ClassFloat)
-		fatal_at(c->loc, "not supported: the remainder of floating-point numbers");
-	c->out[0] = emit2(c, OpIMod, c->in[0], c->in[1]);
+	Value *zero = emit_const(c, rest->type.dtype, 0), *negative = emit2(c, OpLt, divisor, zero);
+	Value *other = emit2(c, OpXor, emit2(c, OpLt, rest, zero), negative);
+	Value *none = emit3(c, OpWhere, negative, emit_const(c, rest->type.dtype, -0.0), zero);
+	return emit3(c, OpWhere, emit2(c, OpEq, rest, zero), none, emit3(c, OpWhere, other, emit2(c, OpAdd, rest, divisor), rest));
 }
 
-/* The result has the type of the base; a fractional exponent of an integer base is computed in floating point. */
+/* The other way round, for integers. */
+static Value *trunc_remainder(Call *c, Value *rest, Value *dividend, Value *divisor)
+{
+	Value *zero = emit_const(c, rest->type.dtype, 0), *some = emit1(c, OpNot, emit2(c, OpEq, rest, zero));
+	Value *other = emit2(c, OpXor, emit2(c, OpLt, dividend, zero), emit2(c, OpLt, rest, zero));
+	return emit3(c, OpWhere, emit2(c, OpAnd, some, other), emit2(c, OpSub, rest, divisor), rest);
+}
+
+/* fmod = 0 rounds the quotient down, fmod = 1 toward zero. */
+void import_mod(Call *c)
+{
+	Value *a = c->in[0], *b = c->in[1];
+	bool trunc = onnx_int(c, "fmod", 0);
+	DClass cls = dtypes[a->type.dtype].cls;
+	if (cls == ClassFloat) {
+		if (!trunc && c->opset < 28)
+			fatal_at(c->loc, "operands are %s, so attribute 'fmod' must be 1 before opset 28", dtypes[a->type.dtype].text);
+		Value *rest = emit2(c, OpFMod, a, b);
+		c->out[0] = trunc ? rest : floor_remainder(c, rest, b);
+		return;
+	}
+	Value *rest = emit2(c, OpIMod, a, b);
+	c->out[0] = trunc && cls == ClassSigned ? trunc_remainder(c, rest, a, b) : rest;
+}
+
+/* Can the type hold what the exponent may be?  A constant one is asked itself. */
+static bool holds_exponent(DType dtype, const Value *exponent)
+{
+	Scalar v;
+	if (value_as_scalar(exponent, &v)) {
+		Scalar there = cast_scalar(v, dtype), back = cast_scalar(there, v.dtype);
+		return same_scalar(back, v);
+	}
+	int bytes = dtypes[exponent->type.dtype].bytes;
+	return dtypes[exponent->type.dtype].cls == ClassFloat ? bytes <= dtypes[dtype].bytes : bytes < dtypes[dtype].bytes;
+}
+
+/* The type that a power is computed in: its own where that loses nothing of the exponent; of an integer to a fraction, f64. */
+static DType power_type(const Value *base, const Value *exponent)
+{
+	DType b = base->type.dtype, e = exponent->type.dtype;
+	if (b == e)
+		return b;
+	bool real_base = dtypes[b].cls == ClassFloat, real_exponent = dtypes[e].cls == ClassFloat;
+	if (!real_base && real_exponent)
+		return F64;
+	if (!real_base && dtypes[e].cls == ClassUnsigned)
+		return U64; /* whose low bits are those of the power, whatever the base */
+	if (!real_base)
+		return dtypes[e].bytes <= dtypes[b].bytes && dtypes[b].cls == ClassSigned ? b : I64;
+	return b != F64 && holds_exponent(F32, exponent) ? F32 : F64;
+}
+
+/* x^y for 64-bit y, which may be too large for f64 to know whether it is odd. */
+static Value *power_of_long(Call *c, Value *x, Value *y, Value *real)
+{
+	Value *zero = emit_const(c, x->type.dtype, 0), *one = emit_const(c, y->type.dtype, 1);
+	Value *odd = emit2(c, OpEq, emit2(c, OpAnd, y, one), one);
+	Value *negative = emit2(c, OpOr, emit2(c, OpLt, x, zero), emit2(c, OpLt, emit1(c, OpRecip, x), zero)); /* or -0 */
+	Value *size = emit2(c, OpPow, emit1(c, OpAbs, x), real);
+	return emit3(c, OpWhere, emit2(c, OpAnd, odd, negative), emit1(c, OpNeg, size), size);
+}
+
+/* The result has the type of the base. */
 void import_pow(Call *c)
 {
-	Value *base = c->in[0], *exponent = c->in[1];
-	DType dtype = base->type.dtype;
-	bool real = dtypes[exponent->type.dtype].cls == ClassFloat;
-	if (real && dtypes[dtype].cls != ClassFloat)
-		c->out[0] = emit_cast(c, emit2(c, OpPow, emit_cast(c, base, exponent->type.dtype), exponent), dtype);
-	else
-		c->out[0] = emit2(c, OpPow, base, emit_cast(c, exponent, dtype));
+	DType type = power_type(c->in[0], c->in[1]), exponent = c->in[1]->type.dtype;
+	Value *x = emit_cast(c, c->in[0], type), *y = emit_cast(c, c->in[1], type);
+	bool long_exponent = type == F64 && dtypes[exponent].cls != ClassFloat && dtypes[exponent].bytes == 8;
+	Value *power = long_exponent ? power_of_long(c, x, c->in[1], y) : emit2(c, OpPow, x, y);
+	c->out[0] = emit_cast(c, power, c->in[0]->type.dtype);
 }
 
 /* Constant bounds of a floating tensor are attributes; others are max and min. */

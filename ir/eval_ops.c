@@ -236,7 +236,8 @@ bool walk_add(Walk *w, const Tensor *t)
 	static inline T div_##S(T a, T b) { return a / b; }                                                            \
 	static inline T min_##S(T a, T b) { return a != a ? a : a < b ? a : b; }                                       \
 	static inline T max_##S(T a, T b) { return a != a ? a : a > b ? a : b; }                                       \
-	static inline T pow_##S(T a, T b) { return (T)pow((double)a, (double)b); }
+	static inline T pow_##S(T a, T b) { return (T)pow((double)a, (double)b); }                                     \
+	static inline T fmod_##S(T a, T b) { return (T)fmod((double)a, (double)b); }
 
 REAL_SCALARS(f32, float)
 REAL_SCALARS(f64, double)
@@ -291,6 +292,7 @@ typedef struct IntChunk {
 #define LT(x, y) ((x) < (y))
 #define LE(x, y) ((x) <= (y))
 #define POW(x, y) SCALAR(pow)(x, y)
+#define FMOD(x, y) SCALAR(fmod)(x, y)
 #define DIV(x, y) SCALAR(div)(x, y)
 #define NEG(x) (-(x))
 #define ABS(x) REAL(fabs(x))
@@ -355,6 +357,7 @@ static void run_f64(RealChunk *c)
 #undef LT
 #undef LE
 #undef POW
+#undef FMOD
 #undef DIV
 #undef NEG
 #undef ABS
@@ -391,6 +394,7 @@ static void run_f64(RealChunk *c)
 #define MAX(x, y) (less_int(c->type, y, x) ? (x) : (y))
 #define POW(x, y) pow_int(c->type, x, y)
 #define DIV(x, y) (no_meaning(c->op, "integers"), (x))
+#define FMOD(x, y) DIV(x, y)
 #define SQRT(x) DIV(x, x)
 #define EXP(x) DIV(x, x)
 #define LOG(x) DIV(x, x)

@@ -55,6 +55,7 @@ static LExpr *EQ(LExpr *x, LExpr *y) { return binary(LEq, x, y); }
 static LExpr *LT(LExpr *x, LExpr *y) { return binary(LLt, x, y); }
 static LExpr *LE(LExpr *x, LExpr *y) { return binary(LLe, x, y); }
 static LExpr *POW(LExpr *x, LExpr *y) { return llet(at.b, vm_pow(at.b, x, y)); }
+static LExpr *FMOD(LExpr *x, LExpr *y) { return llet(at.b, vm_fmod(at.b, x, y)); }
 static LExpr *SELECT(LExpr *c, LExpr *x, LExpr *y) { return llet(at.b, lop(at.b, LSelect, c, x, y)); }
 
 LExpr *emit_scalar(Kernel *k, const Node *n, LExpr *const *in)

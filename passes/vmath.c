@@ -272,6 +272,65 @@ static LExpr *exp2_f64(LB *b, LExpr *t, LType type)
 	return lcast(b, LConvert, type, lmul(b, POLY(b, r, c), scale));
 }
 
+/* Both of the vector type of one of them, bound to names. */
+static void same_lanes(LB *b, LExpr **x, LExpr **y)
+{
+	if ((*y)->type.lanes > (*x)->type.lanes)
+		*x = lcast(b, LSplat, (*y)->type, *x);
+	else if ((*y)->type.lanes < (*x)->type.lanes)
+		*y = lcast(b, LSplat, (*x)->type, *y);
+	*x = llet(b, *x);
+	*y = llet(b, *y);
+}
+
+/* ---- integers --------------------------------------------------------------------------------------------------------- */
+
+static LExpr *is_odd(LB *b, LExpr *x)
+{
+	return compare(b, LNe, both(b, x, k(b, x, 1)), 0);
+}
+
+/* x^n for a known n >= 0 by squaring. */
+static LExpr *known_power(LB *b, LExpr *x, uint64_t n)
+{
+	LExpr *p = n & 1 ? x : k(b, x, 1);
+	while (n >>= 1) {
+		x = llet(b, lmul(b, x, x));
+		p = n & 1 ? llet(b, lmul(b, p, x)) : p;
+	}
+	return p;
+}
+
+/* x^y by squaring, a step for each bit of y. */
+static LExpr *power_by_bits(LB *b, LExpr *x, LExpr *y)
+{
+	LTile *power = variable(b, "power", k(b, x, 1)), *square = variable(b, "square", x), *rest = variable(b, "rest", y);
+	LExpr *zero = li(b, 0);
+	lfor(b, ForSerial, zero, li(b, 8 * dtypes[x->type.elem].bytes), NULL);
+	LExpr *s = value_of(b, square), *n = value_of(b, rest), *p = value_of(b, power);
+	lset_tile(b, power, zero, zero, select_if(b, is_odd(b, n), lmul(b, p, s), p));
+	lset_tile(b, square, zero, zero, lmul(b, s, s));
+	lset_tile(b, rest, zero, zero, lop(b, LShr, n, k(b, n, 1), NULL));
+	lend(b);
+	return value_of(b, power);
+}
+
+/* The low bits of x^y; for y < 0 what is left of the fraction: 0, or 1 and -1 of themselves. */
+static LExpr *power_int(LB *b, LExpr *x, LExpr *y)
+{
+	bool is_signed = dtypes[x->type.elem].cls == ClassSigned;
+	if (y->op == LConst && !(is_signed && y->value.i < 0))
+		return known_power(b, x, (uint64_t)y->value.i);
+	LExpr *p = power_by_bits(b, x, y);
+	if (!is_signed)
+		return p;
+	LExpr *unit = either(b, compare(b, LEq, x, 1), compare(b, LEq, x, -1));
+	LExpr *inverse = select_if(b, unit, select_if(b, is_odd(b, y), x, k(b, x, 1)), k(b, x, 0));
+	return llet(b, select_if(b, compare(b, LLt, y, 0), inverse, p));
+}
+
+/* ---- floating powers ------------------------------------------------------------------------------------------------ */
+
 static LExpr *power_f32(LB *b, LExpr *a, LExpr *y)
 {
 	LExpr *y64 = lcast(b, LConvert, with_elem(y, F64), y);
@@ -284,17 +343,15 @@ static LExpr *power_f32(LB *b, LExpr *a, LExpr *y)
 LExpr *vm_pow(LB *b, LExpr *x, LExpr *y)
 {
 	LExpr *special = NULL;
+	bool integer_base = dtypes[x->type.elem].cls != ClassFloat;
 	x = llet(b, x);
-	if (y->op == LConst)
+	if (y->op == LConst && !integer_base)
 		special = constant_power(b, x, y->value.f);
 	if (special)
 		return special;
-	if (y->type.lanes > x->type.lanes)
-		x = lcast(b, LSplat, y->type, x);
-	else if (y->type.lanes < x->type.lanes)
-		y = lcast(b, LSplat, x->type, y);
-	x = llet(b, x);
-	y = llet(b, y);
+	same_lanes(b, &x, &y);
+	if (integer_base)
+		return power_int(b, x, y);
 	LExpr *a = llet(b, lop(b, LAbs, x, NULL, NULL));
 	LExpr *r = llet(b, is_f64(x) ? vm_power_f64(b, a, y) : power_f32(b, a, y));
 
@@ -311,4 +368,47 @@ LExpr *vm_pow(LB *b, LExpr *x, LExpr *y)
 	LExpr *endless = compare(b, LEq, lop(b, LAbs, y, NULL, NULL), INFINITY);
 	LExpr *one = either(b, compare(b, LEq, x, 1), both(b, compare(b, LEq, a, 1), endless));
 	return llet(b, select_if(b, either(b, one, compare(b, LEq, y, 0)), k(b, x, 1), r));
+}
+
+/* ---- remainders ----------------------------------------------------------------------------------------------------- */
+
+/* 2^k for an index k within the exponents of `like`, in all lanes. */
+static LExpr *power_of_two(LB *b, const LExpr *like, LExpr *k)
+{
+	bool wide = like->type.elem == F64;
+	LExpr *bits = lmul(b, ladd(b, k, li(b, wide ? 1023 : 127)), li(b, wide ? 1ll << 52 : 1 << 23));
+	LExpr *power = float_of(b, wide ? bits : lcast(b, LConvert, (LType){I32, 1}, bits));
+	return like->type.lanes == 1 ? power : lcast(b, LSplat, like->type, power);
+}
+
+/* Takes the divisor as often from *rest as it is in there, which must be less than 2^21 times (2^51 in f64): the quotient rounds to a
+ * whole number that is one too large at most, and what is left is exact, since it is a multiple of the divisor's last bit. */
+static void take_divisor(LB *b, LTile *rest, LExpr *divisor)
+{
+	LExpr *r = value_of(b, rest), *times = llet(b, lop(b, LFloor, lop(b, LDiv, r, divisor, NULL), NULL, NULL));
+	LExpr *left = llet(b, lfma(b, lop(b, LNeg, times, NULL, NULL), divisor, r));
+	left = select_if(b, compare(b, LLt, left, 0), ladd(b, left, divisor), left);
+	lset_tile(b, rest, li(b, 0), li(b, 0), select_if(b, lop(b, LLe, divisor, r, NULL), left, r));
+}
+
+/* C's fmod: exact.  |y| times falling powers of two is taken from |x|, 20 bits of the quotient (50 in f64) at a time; a vector without so
+ * large a quotient takes the last step alone. */
+LExpr *vm_fmod(LB *b, LExpr *x, LExpr *y)
+{
+	same_lanes(b, &x, &y);
+	int step = is_f64(x) ? 50 : 20, steps = is_f64(x) ? 42 : 14; /* x / y is below 2^(1024 + 1074), or 2^(128 + 149) */
+	LExpr *a = llet(b, lop(b, LAbs, x, NULL, NULL)), *d = llet(b, lop(b, LAbs, y, NULL, NULL));
+	LTile *rest = variable(b, "rest", a);
+	LExpr *large = lop(b, LLe, lmul(b, d, k(b, x, (double)(1ll << step))), a, NULL);
+	LExpr *many = select_if(b, large, k(b, x, 1), k(b, x, 0));
+	lif(b, llt(b, lconst(b, (LType){x->type.elem, 1}, 0), x->type.lanes == 1 ? many : lop(b, LHMax, many, NULL, NULL)));
+	LExpr *i = lfor(b, ForSerial, li(b, 0), li(b, steps), NULL);
+	LExpr *power = llet(b, lmul(b, lsub(b, li(b, steps), i), li(b, step))), *third = llet(b, lop(b, LFloorDiv, power, li(b, 3), NULL));
+	LExpr *part = llet(b, power_of_two(b, x, third)), *last = power_of_two(b, x, lsub(b, power, lmul(b, third, li(b, 2))));
+	take_divisor(b, rest, llet(b, lmul(b, lmul(b, lmul(b, d, part), part), last)));
+	lend(b);
+	lend(b);
+	take_divisor(b, rest, d);
+	LExpr *defined = both(b, compare(b, LLt, a, INFINITY), lop(b, LLt, k(b, x, 0), d, NULL));
+	return with_sign_of(b, select_if(b, defined, value_of(b, rest), k(b, x, NAN)), x);
 }

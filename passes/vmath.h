@@ -12,7 +12,8 @@ LExpr *vm_erf(LB *, LExpr *);
 LExpr *vm_sin(LB *, LExpr *);
 LExpr *vm_cos(LB *, LExpr *);
 LExpr *vm_atan(LB *, LExpr *);
-LExpr *vm_pow(LB *, LExpr *, LExpr *);
+LExpr *vm_pow(LB *, LExpr *, LExpr *); /* of integers too */
+LExpr *vm_fmod(LB *, LExpr *, LExpr *);
 LExpr *vm_sigmoid(LB *, LExpr *);
 
 /* vmath_f64.c: what vmath.c's functions are for f64. */

@@ -1,4 +1,4 @@
-/* vmath_f64_test.c - the vector functions of f64 against long double: error bounds over sweeps, special values. */
+/* vmath_f64_test.c - the vector functions of f64 against long double: error bounds over sweeps, special values; fmod of both types. */
 #include "../passes/vmath.h"
 #include "test.h"
 
@@ -272,6 +272,39 @@ static void test_pow(void)
 	}
 }
 
+/* C's fmod to the bit, of f32 and f64: quotients of all sizes, special values. */
+static void test_fmod(DType type)
+{
+	enum { N = 1 << 12 };
+	static double x[N], y[N], z[N];
+	static float fx[N], fy[N], fz[N];
+	static const double special[] = {0, -0.0, 1, -1, 3, 5e-324, 1e-45, 3e38, -1e38, 1e308, INFINITY, -INFINITY, NAN, 0.1};
+	enum { S = sizeof special / sizeof *special };
+	bool wide = type == F64;
+	LB b = new_kernel(lm, "fmod", NULL);
+	LBuf *bx = lparam_buf(&b, "x", type, false), *by = lparam_buf(&b, "y", type, false), *bz = lparam_buf(&b, "z", type, true);
+	LExpr *i = lfor(&b, ForSerial, li(&b, 0), lparam(&b, "n"), li(&b, Lanes));
+	lstore(&b, bz, i, NULL, NULL, vm_fmod(&b, lload(&b, bx, Lanes, i, NULL, NULL), lload(&b, by, Lanes, i, NULL, NULL)));
+	lend(&b);
+	srand(2);
+	for (int k = 0; k < N; k++) {
+		x[k] = k < S * S ? special[k / S] : ldexp(rand() - RAND_MAX / 2, rand() % (wide ? 1900 : 200) - (wide ? 1000 : 100));
+		y[k] = k < S * S ? special[k % S] : ldexp(rand(), k & 1 ? rand() % 60 - 30 : -(rand() % (wide ? 1000 : 150)));
+		y[k] = k % 3 ? y[k] : x[k] * (rand() % 100 + 1) / 64;
+		fx[k] = (float)x[k];
+		fy[k] = (float)y[k];
+	}
+	const void *const from[2] = {wide ? (void *)x : fx, wide ? (void *)y : fy};
+	LMem mems[3] = {{(void *)from[0], type, N}, {(void *)from[1], type, N}, {wide ? (void *)z : fz, type, N}};
+	CHECK(!interp_kernel(lm, finish_kernel(&b), mems, (int64_t[]){N}, 0, 1, NULL));
+	for (int k = 0; k < N; k++) {
+		double got = wide ? z[k] : (double)fz[k], want = wide ? fmod(x[k], y[k]) : (double)fmodf(fx[k], fy[k]);
+		if (!same_bits(got, want))
+			fprintf(stderr, "fmod of %s(%.17g, %.17g) = %.17g, expected %.17g\n", dtypes[type].text, x[k], y[k], got, want);
+		CHECK(same_bits(got, want));
+	}
+}
+
 int main(void)
 {
 	m = new_module("test", "test");
@@ -281,6 +314,8 @@ int main(void)
 	test_special_values();
 	test_symmetry_and_lanes();
 	test_pow();
+	test_fmod(F32);
+	test_fmod(F64);
 	free_module(m);
 	return test_end("vmath_f64");
 }

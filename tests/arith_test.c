@@ -1,0 +1,212 @@
+/* arith_test.c - single ONNX operators with values worked out by hand: imported, evaluated, and as loop IR of every target. */
+#include "../ir/target.h"
+#include "../passes/pass.h"
+#include "onnx_build.h"
+#include "test.h"
+
+#include <math.h>
+
+enum { MaxElems = 32, MaxPorts = 5 };
+
+typedef struct Port {
+	const char *type; /* "f32 2,3"; after '@' a constant; NULL ends the list; "" is absent */
+	int n;
+	double v[MaxElems]; /* fewer than elements: the last for the rest */
+} Port;
+
+typedef struct Case {
+	const char *op;
+	int opset;
+	const char *attrs; /* name=1 name=0.5 name=word name=1,2, ... */
+	Port in[MaxPorts], want[3];
+} Case;
+
+#define NaN NAN
+#define Inf INFINITY
+
+static const Case cases[] = {
+	/* Pow: the type of the base */
+	{"Pow", 15, "", {{"i32 4", 4, {2, -3, 7, 0}}, {"i32 4", 4, {10, 3, 11, 0}}}, {{"i32 4", 4, {1024, -27, 1977326743, 1}}}},
+	{"Pow", 15, "", {{"i32 4", 4, {1, -1, -1, 2}}, {"i64 4", 4, {-5, -5, -4, -1}}}, {{"i32 4", 4, {1, -1, 1, 0}}}},
+	{"Pow", 15, "", {{"i32 2", 2, {2, -1}}, {"i64 2", 2, {4294967296, 4294967297}}}, {{"i32 2", 2, {0, -1}}}},
+	{"Pow", 15, "", {{"i32 2", 2, {-1, 3}}, {"u64 2", 2, {9223372036854775808.0, 2}}}, {{"i32 2", 2, {1, 9}}}},
+	{"Pow", 15, "", {{"i64 3", 3, {3, -2, 10}}, {"@i64", 1, {5}}}, {{"i64 3", 3, {243, -32, 100000}}}},
+	{"Pow", 15, "", {{"i64 3", 3, {1, -1, 10}}, {"@i64", 1, {-1}}}, {{"i64 3", 3, {1, -1, 0}}}},
+	{"Pow", 15, "", {{"i64 3", 3, {3, 94906267, 2}}, {"f32 3", 3, {2, 2, 0.5}}}, {{"i64 3", 3, {9, 9007199515875289.0 - 1, 1}}}},
+	{"Pow", 15, "", {{"i32 2", 2, {9, 46341}}, {"@f32", 1, {0.5}}}, {{"i32 2", 2, {3, 215}}}},
+	{"Pow", 15, "", {{"f32 3", 3, {-1, -1, -2}}, {"i64 3", 3, {16777217, 9007199254740993.0, 3}}}, {{"f32 3", 3, {-1, 1, -8}}}},
+	{"Pow", 15, "", {{"f32 3", 3, {-0.0, -0.0, -Inf}}, {"i64 3", 3, {-1, 3, 3}}}, {{"f32 3", 3, {-Inf, -0.0, -Inf}}}},
+	{"Pow", 15, "", {{"f32 2", 2, {-1, 0.5}}, {"i32 2", 2, {16777217, -2}}}, {{"f32 2", 2, {-1, 4}}}},
+	{"Pow", 15, "", {{"f64 2", 2, {3, -2}}, {"@i64", 1, {3}}}, {{"f64 2", 2, {27, -8}}}},
+	{"Pow", 15, "", {{"f32 2", 2, {4, 9}}, {"f64 2", 2, {0.5, 1.5}}}, {{"f32 2", 2, {2, 27}}}},
+	{"Pow", 15, "", {{"f16 2", 2, {-1, 2}}, {"i32 2", 2, {2049, -3}}}, {{"f16 2", 2, {-1, 0.125}}}},
+	/* Mod */
+	{"Mod", 13, "", {{"i32 5", 5, {7, -7, 7, -7, 5}}, {"i32 5", 5, {3, 3, -3, -3, 5}}}, {{"i32 5", 5, {1, 2, -2, -1, 0}}}},
+	{"Mod", 13, "fmod=1", {{"i32 5", 5, {7, -7, 7, -7, -2147483648.0}}, {"i32 5", 5, {3, 3, -3, -3, -1}}}, {{"i32 5", 5, {1, -1, 1, -1, 0}}}},
+	{"Mod", 13, "fmod=1", {{"u8 2", 2, {250, 5}}, {"u8 2", 2, {7, 5}}}, {{"u8 2", 2, {5, 0}}}},
+	{"Mod", 13, "fmod=1", {{"f32 6", 6, {5.5, -5.5, -0.0, 1e30, 3e38, 1}}, {"f32 6", 6, {2, 2, 3, 7, 1e-45, Inf}}},
+	 {{"f32 6", 6, {1.5, -1.5, -0.0, 1, 0, 1}}}},
+	{"Mod", 13, "fmod=1", {{"f32 4", 4, {1, Inf, NaN, -0.0}}, {"f32 4", 4, {0, 2, 2, -Inf}}}, {{"f32 4", 4, {NaN, NaN, NaN, -0.0}}}},
+	{"Mod", 13, "fmod=1", {{"f64 4", 4, {1e300, 1.7e308, -1e22, 5}}, {"f64 4", 4, {7, 4.9e-324, 7, 1e-323}}}, {{"f64 4", 4, {1, 0, -4, 0}}}},
+	{"Mod", 28, "", {{"f32 6", 6, {5.5, -5.5, 5.5, -4, 4, -0.0}}, {"f32 6", 6, {2, 2, -2, 2, -2, 5}}}, {{"f32 6", 6, {1.5, 0.5, -0.5, 0, -0.0, 0}}}},
+	{"Mod", 28, "", {{"f64 6", 6, {-3, 3, -1, 0, 1, 2}}, {"f64 6", 6, {Inf, Inf, -Inf, -Inf, 0, NaN}}}, {{"f64 6", 6, {Inf, 3, -1, -0.0, NaN, NaN}}}},
+	{"Mod", 28, "", {{"f16 2", 2, {-5.5, 2000}}, {"f16 2", 2, {2, 0.0625}}}, {{"f16 2", 2, {0.5, 0}}}},
+};
+
+/* ---- a case as a model ----------------------------------------------------------------------------------------------- */
+
+static DType dtype_of(const char *type, const char **dims)
+{
+	size_t n = strcspn(type, " ");
+	*dims = type + n + (type[n] == ' ');
+	for (DType t = 0; t < NDTypes; t++)
+		if (strlen(dtypes[t].text) == n && !strncmp(dtypes[t].text, type, n))
+			return t;
+	bug("no type '%s'", type);
+}
+
+static Tensor tensor_of(Arena *a, const char *type, int n, const double *v)
+{
+	char **dims;
+	const char *text;
+	Tensor t = {.dtype = dtype_of(type, &text)};
+	t.rank = split_text(a, text, &dims);
+	for (int i = 0; i < t.rank; i++)
+		t.dims[i] = atoi(dims[i]);
+	int bytes = dtypes[t.dtype].bytes;
+	t.data = arena_alloc(a, (size_t)(tensor_numel(&t) * bytes + 1));
+	for (int i = 0; i < tensor_numel(&t); i++)
+		put_scalar((char *)t.data + i * bytes, scalar_of_real(t.dtype, v[i < n ? i : n - 1]));
+	return t;
+}
+
+static void add_attrs(Arena *a, Onnx__NodeProto *node, const char *text)
+{
+	while (*text) {
+		int64_t ints[MaxElems];
+		size_t n = strcspn(text, " "), key = strcspn(text, "=");
+		const char *name = arena_printf(a, "%.*s", (int)key, text), *value = arena_printf(a, "%.*s", (int)(n - key - 1), text + key + 1);
+		char *end, **items;
+		long whole = strtol(value, &end, 10);
+		if (strchr(value, ',') && (*value == '-' || (*value >= '0' && *value <= '9'))) {
+			int count = split_text(a, value, &items);
+			for (int i = 0; i < count; i++)
+				ints[i] = atoi(items[i]);
+			set_ints(a, node, name, count, ints);
+		} else if (!*end) {
+			set_i(a, node, name, whole);
+		} else if (*value == '-' || (*value >= '0' && *value <= '9')) {
+			set_f(a, node, name, strtof(value, NULL));
+		} else {
+			set_s(a, node, name, value);
+		}
+		text += n + strspn(text + n, " ");
+	}
+}
+
+static int count_ports(const Port *p, int most)
+{
+	int n = 0;
+	while (n < most && p[n].type)
+		n++;
+	return n;
+}
+
+static void make_model(Arena *a, const Case *k, const char *path, Tensor *in)
+{
+	Builder *b = new_builder(a, k->opset);
+	char *names = arena_strdup(a, ""), *outs = arena_strdup(a, "");
+	for (int i = 0, n = 0; i < count_ports(k->in, MaxPorts); i++) {
+		const Port *p = &k->in[i];
+		const char *name = *p->type ? arena_printf(a, "x%d", i) : "", *dims;
+		names = arena_printf(a, "%s%s%s", names, i ? "," : "", name);
+		if (!*p->type)
+			continue;
+		bool constant = *p->type == '@';
+		Tensor t = tensor_of(a, p->type + constant, p->n, p->v);
+		int elem = dtypes[dtype_of(p->type + constant, &dims)].onnx;
+		if (constant)
+			add_tensor(b, name, elem, dims, t.data, (size_t)(tensor_numel(&t) * dtypes[t.dtype].bytes));
+		else
+			add_input(b, name, elem, dims);
+		if (!constant)
+			in[n++] = t;
+	}
+	int nout = count_ports(k->want, 3);
+	for (int i = 0; i < nout; i++)
+		outs = arena_printf(a, "%s%sy%d", outs, i ? "," : "", i);
+	add_attrs(a, add_op(b, k->op, names, outs), k->attrs);
+	for (int i = 0; i < nout; i++)
+		add_output(b, arena_printf(a, "y%d", i));
+	write_built(b, path);
+}
+
+/* ---- compared ---------------------------------------------------------------------------------------------------------- */
+
+/* To five units in the last place, the sign of zeros included. */
+static bool is_close(DType dtype, double got, double want)
+{
+	if (isnan(want) || isinf(want) || dtypes[dtype].cls != ClassFloat || want == 0)
+		return isnan(want) ? isnan(got) : got == want && !signbit(got) == !signbit(want);
+	return fabs(got - want) <= fabs(want) * (dtype == F64 ? 1e-15 : dtype == F32 ? 6e-7 : unit_of(dtype));
+}
+
+static void compare(const Case *k, const char *how, const char *wrong, Tensor *out)
+{
+	Arena *a = new_arena();
+	CHECK(!wrong);
+	if (wrong)
+		fprintf(stderr, "%s {%s}, %s: %s\n", k->op, k->attrs, how, wrong);
+	for (int i = 0; i < count_ports(k->want, 3) && !wrong; i++) {
+		Tensor want = tensor_of(a, k->want[i].type, k->want[i].n, k->want[i].v), *got = &out[i];
+		bool same = got->dtype == want.dtype && got->rank == want.rank && !memcmp(got->dims, want.dims, sizeof *want.dims * (size_t)want.rank);
+		CHECK(same);
+		if (!same)
+			fprintf(stderr, "%s {%s}, %s: output %d has another type\n", k->op, k->attrs, how, i);
+		for (int64_t e = 0; same && e < tensor_numel(&want); e++) {
+			double x = cast_scalar(scalar_at(got->dtype, got->data, e), F64).f, y = cast_scalar(scalar_at(want.dtype, want.data, e), F64).f;
+			CHECK(is_close(want.dtype, x, y));
+			if (!is_close(want.dtype, x, y))
+				fprintf(stderr, "%s {%s}, %s: output %d, element %lld is %.17g, expected %.17g\n", k->op, k->attrs, how, i,
+				        (long long)e, x, y);
+		}
+		free_tensor(got);
+	}
+	free_arena(a);
+}
+
+static void check(const Case *k, const char *path)
+{
+	Arena *a = new_arena();
+	Tensor in[MaxPorts], out[3] = {{0}};
+	const Target *all[8];
+	PassOptions options = {.bisect_limit = -1, .ntarget = ntargets, .target = all};
+	char *said;
+	for (int i = 0; i < ntargets; i++)
+		all[i] = &targets[i];
+	make_model(a, k, path, in);
+	Module *m = try_load_model(path, NULL, &said);
+	const char *wrong = m ? verify_module(m) : said;
+	compare(k, "evaluated", wrong ? wrong : eval_module(m, in, out), out);
+	if (m && !wrong) {
+		run_passes(m, &options);
+		for (int i = 0; i < ntargets; i++)
+			compare(k, targets[i].name, interp_program(m->loops, targets[i].name, 2, in, out), out);
+	}
+	free(said);
+	free_module(m);
+	free_arena(a);
+}
+
+int main(void)
+{
+	char path[] = "/tmp/dcc-arith-XXXXXX.onnx";
+	int fd = mkstemps(path, 5);
+	if (fd < 0)
+		return 2;
+	close(fd);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		check(&cases[i], path);
+	unlink(path);
+	return test_end("arith");
+}
