@@ -87,6 +87,37 @@ static void join_labels(char *out, const char *a, const char *b, const char *res
 	out[n] = 0;
 }
 
+/* A label that stands for several axes means their diagonal: one axis whose stride is the sum of theirs. */
+static void take_diagonals(Call *c, Labelled *x)
+{
+	Module *m = c->m;
+	Type t = {.dtype = x->v->type.dtype};
+	const Dim *strides[MaxRank], *stride = num(c, 1);
+	char axes[MaxRank + 1];
+	int rank = x->v->type.rank, n = 0;
+	for (int i = 0; i < rank; i++) {
+		bool known = memchr(axes, x->axes[i], n) != NULL;
+		if (known)
+			continue;
+		axes[n] = x->axes[i];
+		t.dims[n] = x->v->type.dims[i];
+		strides[n++] = num(c, 0);
+	}
+	axes[n] = 0;
+	if (n == rank)
+		return;
+	for (int i = rank - 1; i >= 0; i--) {
+		int at = strchr(axes, x->axes[i]) - axes;
+		require_equal(c, x->v->type.dims[i], t.dims[at], "axes of one label");
+		strides[at] = dim_add(m, strides[at], stride);
+		stride = dim_mul(m, stride, x->v->type.dims[i]);
+	}
+	t.rank = n;
+	Attr attr = mk_dims(m, Attr_strides_dim, n, strides);
+	x->v = emit(c, OpView, 1, &x->v, 1, &attr, &t);
+	strcpy(x->axes, axes);
+}
+
 /* The axes in the order that `to` lists them. */
 static Value *reorder(Call *c, const Labelled *x, const char *to)
 {
@@ -182,14 +213,15 @@ static int label_dots(char *axes, int n, int wide)
 	return n;
 }
 
-static const char *take_labels(Call *c, const char *p, int wide, char *axes)
+/* A label may stand in a term more than once, in the output it may not. */
+static const char *take_labels(Call *c, const char *p, int wide, bool once, char *axes)
 {
 	int n = 0;
 	for (; *p && *p != ',' && *p != '-'; p++) {
 		bool dots = !strncmp(p, "...", 3);
 		if (*p == ' ')
 			continue;
-		if (!(dots || isalpha((unsigned char)*p)) || n + (dots ? wide : 1) > MaxRank || memchr(axes, dots ? '0' : *p, n))
+		if (!(dots || isalpha((unsigned char)*p)) || n + (dots ? wide : 1) > MaxRank || ((once || dots) && memchr(axes, dots ? '0' : *p, n)))
 			fatal_at(c->loc, "not supported: equation '%s'", onnx_text(c, "equation"));
 		if (dots)
 			n = label_dots(axes, n, wide);
@@ -227,15 +259,16 @@ void import_einsum(Call *c)
 		if (!c->in[i])
 			fatal_at(c->loc, "input %d is missing", i);
 		int own = count_unlabelled(p, c->in[i]->type.rank);
-		p = take_labels(c, p, own, in[i].axes);
+		p = take_labels(c, p, own, false, in[i].axes);
 		in[i].v = c->in[i];
 		wide = own > wide ? own : wide;
 		if ((int)strlen(in[i].axes) != c->in[i]->type.rank || (*p == ',') != (i < c->nin - 1))
 			fatal_at(c->loc, "equation '%s' does not fit the operands", equation);
+		take_diagonals(c, &in[i]);
 		p += *p == ',';
 	}
 	if (!strncmp(p, "->", 2)) {
-		if (*take_labels(c, p + 2, wide, out) || (wide && !has_label(out, '0')))
+		if (*take_labels(c, p + 2, wide, true, out) || (wide && !has_label(out, '0')))
 			fatal_at(c->loc, "not supported: equation '%s'", equation);
 	} else {
 		implicit_output(equation, wide, out);

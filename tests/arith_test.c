@@ -17,7 +17,7 @@ typedef struct Port {
 typedef struct Case {
 	const char *op;
 	int opset;
-	const char *attrs; /* name=1 name=0.5 name=word name=1,2, ... */
+	const char *attrs; /* name=1 name=0.5 name=word name=[1,2 ... */
 	Port in[MaxPorts], want[3];
 } Case;
 
@@ -51,6 +51,14 @@ static const Case cases[] = {
 	{"Mod", 28, "", {{"f32 6", 6, {5.5, -5.5, 5.5, -4, 4, -0.0}}, {"f32 6", 6, {2, 2, -2, 2, -2, 5}}}, {{"f32 6", 6, {1.5, 0.5, -0.5, 0, -0.0, 0}}}},
 	{"Mod", 28, "", {{"f64 6", 6, {-3, 3, -1, 0, 1, 2}}, {"f64 6", 6, {Inf, Inf, -Inf, -Inf, 0, NaN}}}, {{"f64 6", 6, {Inf, 3, -1, -0.0, NaN, NaN}}}},
 	{"Mod", 28, "", {{"f16 2", 2, {-5.5, 2000}}, {"f16 2", 2, {2, 0.0625}}}, {{"f16 2", 2, {0.5, 0}}}},
+	/* Einsum with a label twice in a term */
+	{"Einsum", 12, "equation=ii->i", {{"f32 2,2", 4, {1, 2, 3, 4}}}, {{"f32 2", 2, {1, 4}}}},
+	{"Einsum", 12, "equation=ii", {{"i32 3,3", 9, {1, 2, 3, 4, 5, 6, 7, 8, 9}}}, {{"i32", 1, {15}}}},
+	{"Einsum", 12, "equation=...ii->...i", {{"f32 2,2,2", 8, {1, 2, 3, 4, 5, 6, 7, 8}}}, {{"f32 2,2", 4, {1, 4, 5, 8}}}},
+	{"Einsum", 12, "equation=iji->j", {{"f32 2,2,2", 8, {1, 2, 3, 4, 5, 6, 7, 8}}}, {{"f32 2", 2, {7, 11}}}},
+	{"Einsum", 12, "equation=iii", {{"f64 2,2,2", 8, {1, 2, 3, 4, 5, 6, 7, 8}}}, {{"f64", 1, {9}}}},
+	{"Einsum", 12, "equation=ij,jj->i", {{"f32 1,2", 2, {3, 5}}, {"f32 2,2", 4, {1, 2, 3, 4}}}, {{"f32 1", 1, {23}}}},
+	{"Einsum", 12, "equation=ii->i", {{"f32 0,0", 1, {0}}}, {{"f32 0", 1, {0}}}},
 };
 
 /* ---- a case as a model ----------------------------------------------------------------------------------------------- */
@@ -88,8 +96,8 @@ static void add_attrs(Arena *a, Onnx__NodeProto *node, const char *text)
 		const char *name = arena_printf(a, "%.*s", (int)key, text), *value = arena_printf(a, "%.*s", (int)(n - key - 1), text + key + 1);
 		char *end, **items;
 		long whole = strtol(value, &end, 10);
-		if (strchr(value, ',') && (*value == '-' || (*value >= '0' && *value <= '9'))) {
-			int count = split_text(a, value, &items);
+		if (*value == '[') {
+			int count = split_text(a, value + 1, &items);
 			for (int i = 0; i < count; i++)
 				ints[i] = atoi(items[i]);
 			set_ints(a, node, name, count, ints);

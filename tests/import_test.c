@@ -918,7 +918,7 @@ static void test_lost_write(void)
 
 static void test_bad_equations(void)
 {
-	static const char *const bad[] = {"...i,...i->", "..i,i->", "....i,i->...", "...ijk,i->...", "i...i,i->..."};
+	static const char *const bad[] = {"...i,...i->", "..i,i->", "....i,i->...", "...ijk,i->...", "i......,i->i", "ij,k->ii"};
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		Arena *a = new_arena();
 		Builder *b = new_builder(a, 17);
