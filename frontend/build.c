@@ -254,6 +254,41 @@ Value *import_as(Call *c, void (*import)(Call *), int nin, Value *const *in)
 	return out;
 }
 
+/* ---- loops ----------------------------------------------------------------------------------------------------- */
+
+static const Dim *define_loop_sym(Call *c, Node *n, AttrId id, const char *stem, SymKind kind)
+{
+	const Dim *sym = dim_sym(c->m, fresh_sym(c->m, stem)->name);
+	set_attr(c->m, n, mk_text(c->m, id, dim_as_sym(sym)->name));
+	define_sym(c->m, n, id, kind);
+	return sym;
+}
+
+Node *begin_loop(Call *c, const Dim *trips, Value *cond, int ncarried, Value *const *first, const Dim **counter)
+{
+	Node *n = new_node(c->m, c->im->block, NULL, OpLoop, c->loc, cond != NULL, &cond);
+	set_attr(c->m, n, mk_dim(Attr_trips, trips));
+	*counter = define_loop_sym(c, n, Attr_counter, "it", SymLoop);
+	if (cond) {
+		set_attr(c->m, n, mk_int(Attr_cond, 1));
+		define_loop_sym(c, n, Attr_count, "count", SymMeasured);
+	}
+	for (int i = 0; i < ncarried; i++) {
+		append_in(c->m, n, first[i]);
+		add_block_param(c->m, n->body, first[i]->type);
+	}
+	c->im->block = n->body;
+	return n;
+}
+
+void end_loop(Call *c, Node *n)
+{
+	c->im->block = n->block;
+	const char *wrong = add_body_results(c->m, n, NULL);
+	if (wrong)
+		fatal_at(c->loc, "%s", wrong);
+}
+
 /* ---- axes ------------------------------------------------------------------------------------------------------ */
 
 int norm_axis(const Call *c, int64_t axis, int rank)

@@ -26,6 +26,11 @@ Value *emit_reduce(Call *, Op, Value *, int naxis, const int64_t *axes, bool kee
 /* What an importer makes of these inputs with the node's attributes: its first output. */
 Value *import_as(Call *, void (*import)(Call *), int nin, Value *const *in);
 
+/* A loop of at most `trips` iterations: what is emitted until end_loop() is its body, whose params are the carried values and which yields
+ * their successors.  cond (NULL: there is none): is there a first iteration; the body then yields whether there is a next one before all else. */
+Node *begin_loop(Call *, const Dim *trips, Value *cond, int ncarried, Value *const *first, const Dim **counter);
+void end_loop(Call *, Node *);
+
 int norm_axis(const Call *, int64_t axis, int rank); /* out of range: fatal */
 /* Sorted distinct non-negative axes from an attribute or a known input; -1: neither is there. */
 int norm_axes(Call *, const char *attr, int input, int rank, int64_t *axes);

@@ -61,24 +61,12 @@ static Value *next_state(const Tokens *t, Value *state)
 static Node *token_loop(Tokens *t, const Dim *tokens, Value *first, double scale)
 {
 	Call *c = t->c;
-	Module *m = c->m;
-	Block *outer = c->im->block;
-	t->counter = dim_sym(m, fresh_sym(m, "it")->name);
-	Node *n = new_node(m, outer, NULL, OpLoop, c->loc, 0, NULL);
-	set_attr(m, n, mk_text(m, Attr_counter, dim_as_sym(t->counter)->name));
-	set_attr(m, n, mk_dim(Attr_trips, tokens));
-	define_sym(m, n, Attr_counter, SymLoop);
-	Value *state = add_block_param(m, n->body, first->type);
-	c->im->block = n->body;
-	state = next_state(t, state);
-	add_yield(m, n->body, state);
+	Node *n = begin_loop(c, tokens, NULL, 1, &first, &t->counter);
+	Value *state = next_state(t, n->body->params[0]);
+	add_yield(c->m, n->body, state);
 	Value *y = emit2(c, OpMatMul, at_token(t, t->q), state);
-	add_yield(m, n->body, emit2(c, OpMul, y, emit_const(c, y->type.dtype, scale)));
-	c->im->block = outer;
-	append_in(m, n, first);
-	const char *wrong = add_body_results(m, n, NULL);
-	if (wrong)
-		fatal_at(c->loc, "%s", wrong);
+	add_yield(c->m, n->body, emit2(c, OpMul, y, emit_const(c, y->type.dtype, scale)));
+	end_loop(c, n);
 	return n;
 }
 

@@ -375,24 +375,14 @@ static void fill_body(const Direction *d, Node *n, const Dim *counter)
 static Node *import_direction(const Recurrence *r, int at)
 {
 	Call *c = r->c;
-	Block *outer = c->im->block;
 	Direction d = read_direction(r, at);
 	Value *first[MaxCarried];
 	for (int i = 0; i < r->cell->carried; i++)
 		first[i] = initial_state(r, at, InH + i);
-	const Dim *counter = dim_sym(c->m, fresh_sym(c->m, "it")->name);
-	Node *n = new_node(c->m, outer, NULL, OpLoop, c->loc, r->cell->carried, first);
-	set_attr(c->m, n, mk_text(c->m, Attr_counter, dim_as_sym(counter)->name));
-	set_attr(c->m, n, mk_dim(Attr_trips, r->steps));
-	define_sym(c->m, n, Attr_counter, SymLoop);
-	for (int i = 0; i < r->cell->carried; i++)
-		add_block_param(c->m, n->body, first[i]->type);
-	c->im->block = n->body;
+	const Dim *counter;
+	Node *n = begin_loop(c, r->steps, NULL, r->cell->carried, first, &counter);
 	fill_body(&d, n, counter);
-	c->im->block = outer;
-	const char *wrong = add_body_results(c->m, n, NULL);
-	if (wrong)
-		fatal_at(c->loc, "%s", wrong);
+	end_loop(c, n);
 	return n;
 }
 
