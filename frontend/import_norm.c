@@ -67,19 +67,86 @@ static Value *per_channel(Call *c, Value *v, int rank)
 	return emit_reshape(c, v, rank, dims);
 }
 
-/* x * s + (bias - mean * s) with s = scale / sqrt(var + eps): of constants, so it folds. */
+/* Does the node normalise by the batch's own statistics?  Before opset 14 those who ask for them say so. */
+static bool trains(Call *c)
+{
+	if (c->opset < 7)
+		return !onnx_int(c, "is_test", 0);
+	if (c->opset >= 14)
+		return onnx_int(c, "training_mode", 0);
+	for (int i = 1; i < c->nout; i++)
+		if (c->wanted[i])
+			return true;
+	return false;
+}
+
+/* Over all axes but that of the channels, or over the batch alone. */
+static Value *batch_mean(Call *c, Value *x)
+{
+	int64_t axes[MaxRank];
+	int n = 0;
+	for (int i = 0; i < x->type.rank; i++)
+		if (onnx_int(c, "spatial", 1) ? i != 1 : i == 0)
+			axes[n++] = i;
+	return emit_reduce(c, OpMean, x, n, axes, false);
+}
+
+/* Of the statistics that go in and the batch's. */
+static Value *running(Call *c, int input, Value *batch)
+{
+	Value *v = emit_cast(c, c->in[input], batch->type.dtype);
+	double momentum = onnx_float(c, "momentum", 0.9f);
+	v = emit2(c, OpMul, v, emit_const(c, v->type.dtype, momentum));
+	v = emit2(c, OpAdd, v, emit2(c, OpMul, batch, emit_const(c, v->type.dtype, 1 - momentum)));
+	return emit_cast(c, v, c->in[input]->type.dtype);
+}
+
+/* Half floats are averaged in f32, and what has types of its own meets in the widest. */
+static DType norm_type(const Call *c, bool training)
+{
+	DType dtype = c->in[0]->type.dtype;
+	bool mixed = training && is_narrow(dtype), wide = false;
+	for (int i = 0; i < 5; i++) {
+		mixed |= c->in[i]->type.dtype != dtype;
+		wide |= c->in[i]->type.dtype == F64;
+	}
+	return !mixed ? dtype : wide ? F64 : F32;
+}
+
+static Value *of_type(Call *c, int input, DType dtype)
+{
+	return emit_cast(c, c->in[input], dtype);
+}
+
+/* x * s + (bias - mean * s) with s = scale / sqrt(var + eps): of constants, so it folds.  In training (x - mean) * s + bias. */
 void import_batch_norm(Call *c)
 {
-	Value *x = c->in[0], *scale = c->in[1], *bias = c->in[2], *mean = c->in[3], *var = c->in[4];
-	Value *eps = emit_const(c, var->type.dtype, onnx_float(c, "epsilon", 1e-5));
-	if (x->type.rank < 2)
-		fatal_at(c->loc, "the operand has rank %d", x->type.rank);
-	if (c->opset < 7 && !onnx_int(c, "is_test", 0))
-		fatal_at(c->loc, "not supported: training mode (attribute 'is_test' is 0)");
-	Value *s = emit2(c, OpDiv, scale, emit1(c, OpSqrt, emit2(c, OpAdd, var, eps)));
-	Value *shift = emit2(c, OpSub, bias, emit2(c, OpMul, mean, s));
-	Value *y = emit2(c, OpMul, x, per_channel(c, s, x->type.rank));
-	c->out[0] = emit2(c, OpAdd, y, per_channel(c, shift, x->type.rank));
+	enum { X, Scale, Bias, Mean, Var };
+	bool training = trains(c);
+	DType dtype = norm_type(c, training);
+	Value *x = of_type(c, X, dtype), *mean = of_type(c, Mean, dtype), *var = of_type(c, Var, dtype);
+	int rank = x->type.rank;
+	if (rank == 1) /* one channel */
+		x = emit_reshape(c, x, 2, (const Dim *[]){x->type.dims[0], num(c, 1)});
+	else if (rank < 1)
+		fatal_at(c->loc, "the operand has rank %d", rank);
+	rank = x->type.rank;
+	if (training) {
+		mean = batch_mean(c, x);
+		x = emit2(c, OpSub, x, per_channel(c, mean, rank));
+		var = batch_mean(c, emit2(c, OpMul, x, x));
+		if (c->nout > 1)
+			c->out[1] = running(c, Mean, mean);
+		if (c->nout > 2)
+			c->out[2] = running(c, Var, var);
+	}
+	Value *eps = emit_const(c, dtype, onnx_float(c, "epsilon", 1e-5));
+	Value *s = emit2(c, OpDiv, of_type(c, Scale, dtype), emit1(c, OpSqrt, emit2(c, OpAdd, var, eps)));
+	Value *shift = of_type(c, Bias, dtype), *y = emit2(c, OpMul, x, per_channel(c, s, rank));
+	if (!training)
+		shift = emit2(c, OpSub, shift, emit2(c, OpMul, mean, s));
+	y = emit_cast(c, emit2(c, OpAdd, y, per_channel(c, shift, rank)), c->in[X]->type.dtype);
+	c->out[0] = emit_reshape(c, y, c->in[X]->type.rank, c->in[X]->type.dims);
 }
 
 /* ---- normalisation over groups --------------------------------------------------------------------------------- */
