@@ -146,6 +146,50 @@ void import_max_pool(Call *c)
 		                            onnx_int(c, "storage_order", 0));
 }
 
+/* The tensor whose maxima x were, with 0 for all that was none.  The places in it are those of the smallest tensor that the windows fit;
+ * a larger output_shape adds zeros behind its ends. */
+void import_max_unpool(Call *c)
+{
+	Module *m = c->m;
+	Value *x = c->in[0], *zero = emit_const(c, x->type.dtype, 0);
+	Window w = {.spatial = x->type.rank - 2};
+	int rank = x->type.rank;
+	bool stated = c->nin > 2 && c->in[2];
+	const Dim *dims[MaxRank], *want[MaxRank], *pads[2 * MaxRank], *none = num(c, 0);
+	if (w.spatial < 1)
+		fatal_at(c->loc, "the operand has rank %d", rank);
+	if (!has_attr(c, "kernel_shape"))
+		fatal_at(c->loc, "attribute 'kernel_shape' is missing");
+	if (stated && has_attr(c, "pads"))
+		fatal_at(c->loc, "not supported: 'pads' beside the input 'output_shape'");
+	read_ints(c, "kernel_shape", w.spatial, 1, 1, w.kernel);
+	read_window(c, &w);
+	read_pads(c, &w);
+	for (int i = 0; i < rank; i++) {
+		require_equal(c, c->in[1]->type.rank == rank ? c->in[1]->type.dims[i] : none, x->type.dims[i], "values and places");
+		dims[i] = x->type.dims[i];
+		if (i < 2)
+			continue;
+		const Dim *steps = dim_mul_const(m, dim_sub(m, dims[i], num(c, 1)), w.strides[i - 2]);
+		const Dim *around = dim_add(m, w.pads[i - 2], w.pads[w.spatial + i - 2]);
+		dims[i] = dim_sub(m, dim_add(m, steps, num(c, w.kernel[i - 2])), around);
+		require_at_least(c, dims[i], 0);
+	}
+	const Dim *count = type_numel(m, &x->type), *all = product(m, dims, rank);
+	Value *to[3] = {emit_expand(c, zero, 1, &all), emit_reshape(c, c->in[1], 1, &count), emit_reshape(c, x, 1, &count)};
+	Attr axis = mk_int(Attr_axis, 0);
+	Value *y = emit_reshape(c, emit(c, OpScatterElem, 3, to, 1, &axis, NULL), rank, dims);
+	if (stated && need_dims(c, 2, "output_shape", want, MaxRank) != rank)
+		fatal_at(c->loc, "input 'output_shape' has another length than the rank %d", rank);
+	for (int i = 0; i < rank; i++) {
+		pads[i] = none;
+		pads[rank + i] = stated ? dim_sub(m, want[i], dims[i]) : none;
+		require_at_least(c, pads[rank + i], 0);
+	}
+	Attr attrs[2] = {mk_dims(m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, scalar_of_int(x->type.dtype, 0))};
+	c->out[0] = stated ? emit(c, OpPad, 1, &y, 2, attrs, NULL) : y;
+}
+
 /* ---- sums ------------------------------------------------------------------------------------------------------ */
 
 /* How many elements of each window count: those of the tensor, or of the tensor and its pads. */
