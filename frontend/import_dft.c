@@ -276,3 +276,59 @@ void import_blackman_window(Call *c)
 {
 	import_cosines(c, 0.42, 0.5, 0.08);
 }
+
+/* ---- the mel scale ---------------------------------------------------------------------------------------------- */
+
+static Value *real_input(Call *c, int i)
+{
+	if (!dim_equals(type_numel(c->m, &c->in[i]->type), 1))
+		fatal_at(c->loc, "input %d is not a scalar", i);
+	return emit_cast(c, emit_reshape(c, c->in[i], 0, NULL), F64);
+}
+
+static Value *scale_by(Call *c, Value *v, double factor)
+{
+	return emit2(c, OpMul, v, emit_const(c, F64, factor));
+}
+
+/* mel(f) = 2595 log10(1 + f/700) */
+static Value *mel_of(Call *c, Value *hertz)
+{
+	return scale_by(c, emit1(c, OpLog, emit2(c, OpAdd, scale_by(c, hertz, 1.0 / 700), emit_const(c, F64, 1))), 2595 / log(10));
+}
+
+static Value *hertz_of(Call *c, Value *mel)
+{
+	return scale_by(c, emit2(c, OpSub, emit1(c, OpExp, scale_by(c, mel, log(10) / 2595)), emit_const(c, F64, 1)), 700);
+}
+
+/* Band i rises from bin[i] to 1 at bin[i + 1] and falls to bin[i + 2]; the bins lie evenly on the mel scale, rounded down to whole ones
+ * of the spectrum.  As many steps as bins, which is what the standard's reference takes. */
+void import_mel_weights(Call *c)
+{
+	Module *m = c->m;
+	DType dtype;
+	const Dim *bands, *length, *one = num(c, 1);
+	int64_t stated = onnx_int(c, "output_datatype", 1);
+	if (!onnx_dtype(stated, &dtype))
+		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
+	if (need_dims(c, 0, "num_mel_bins", &bands, 1) != 1 || need_dims(c, 1, "dft_length", &length, 1) != 1)
+		fatal_at(c->loc, "input 'num_mel_bins' or 'dft_length' is not a scalar");
+	require_at_least(c, bands, 0);
+	require_at_least(c, length, 0);
+	const Dim *points = dim_add(m, bands, num(c, 2)), *more = dim_add(m, length, one);
+	Value *low = mel_of(c, real_input(c, 3)), *high = mel_of(c, real_input(c, 4));
+	Value *step = emit2(c, OpDiv, emit2(c, OpSub, high, low), emit_cast(c, emit_dims(c, 0, 1, &points), F64));
+	Value *mel = emit2(c, OpAdd, emit2(c, OpMul, emit_iota(c, F64, points, num(c, 0), one), step), low);
+	Value *bin = emit2(c, OpMul, hertz_of(c, mel), emit_cast(c, emit_dims(c, 0, 1, &more), F64));
+	bin = emit1(c, OpFloor, emit2(c, OpDiv, bin, real_input(c, 2)));
+	Value *left = emit_range(c, bin, 0, num(c, 0), bands, 1), *peak = emit_range(c, bin, 0, one, bands, 1);
+	Value *right = emit_range(c, bin, 0, num(c, 2), bands, 1), *zero = emit_const(c, F64, 0);
+	Value *at = emit_cast(c, count_along(c, dim_add(m, dim_floordiv(m, length, num(c, 2)), one), 2, 0), F64);
+	Value *rise = emit2(c, OpDiv, emit2(c, OpSub, at, left), emit2(c, OpSub, peak, left));
+	Value *fall = emit2(c, OpDiv, emit2(c, OpSub, right, at), emit2(c, OpSub, right, peak));
+	rise = emit3(c, OpWhere, emit2(c, OpEq, peak, left), emit_const(c, F64, 1), rise);
+	Value *rises = emit2(c, OpAnd, emit2(c, OpLe, left, at), emit2(c, OpLe, at, peak));
+	Value *falls = emit2(c, OpAnd, emit2(c, OpLe, peak, at), emit2(c, OpLt, at, right));
+	c->out[0] = emit_cast(c, emit3(c, OpWhere, falls, fall, emit3(c, OpWhere, rises, rise, zero)), dtype);
+}
