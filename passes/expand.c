@@ -4,6 +4,7 @@
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
  *   a reduction along no axes                        -> its operand
+ *   attention of other types than f32               -> products and a softmax (expand_attention.c)
  *   operands of custom that are strided views        -> copies
  *   outputs                                          -> results of nodes of their own, one each
  *   their dims that the data decides                 -> symbols where bounds of symbols in them give no bound: 9 - n
@@ -250,7 +251,7 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n);
+			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n);
 	changed |= pass_canon(m);
 	FOR_ALL_NODES(n, m) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)

@@ -382,6 +382,15 @@ static void make_attention(Family *f)
 		line(f, "%%%cp: f32[b, t, 3, 5] = reshape %%%cp0", "qkv"[i], "qkv"[i]);
 	}
 	add_attention(f, "qp", "p", 3, 5, "_", "{scale=0.5}");
+	param(f, "q64: f64[b, t, 4, 5]");
+	param(f, "k64: f64[b, s, 2, 5]");
+	param(f, "v64: f64[b, s, 2, 3]");
+	param(f, "m64: f64[t, s]");
+	param(f, "b64: bool[b, 4, t, s]");
+	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, _ {scale=0.5, softcap=2, left=2, right=0}");
+	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, %m64 {right=1, zero_nan=1}");
+	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, %b64 {zero_masked=1}");
+	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, %b64 {fill=-2}");
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
