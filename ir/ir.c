@@ -304,7 +304,7 @@ static double bytes_of(const Value *v)
 }
 
 /* A few bytes of a file can ask for a constant of gigabytes: what is large, and larger than what it is computed from, is left
- * to the run.  Packing is ours, and pads. */
+ * to the run.  Packing is ours, and pads; a cast makes it a few times as large at most. */
 static bool grows(const Node *n)
 {
 	double from = GrowFreely, to = 0;
@@ -312,7 +312,7 @@ static bool grows(const Node *n)
 		from += n->in[i] ? bytes_of(n->in[i]) : 0;
 	for (int i = 0; i < n->nout; i++)
 		to += bytes_of(n->out[i]);
-	return n->op != OpPack && to > from;
+	return n->op != OpPack && n->op != OpCast && to > from;
 }
 
 static bool computes_const(const Node *n)

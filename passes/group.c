@@ -276,20 +276,42 @@ static Value *unmerged(Module *m, Value *x, int *inner)
 	return from;
 }
 
+/* A constant of f16 or bf16 that is widened, with the movements on top of that: moved as it is stored, since panels may be of its type.
+ * Else w itself. */
+static Value *stored_weights(Module *m, Node *before, Value *w)
+{
+	enum { MaxMoves = 8 };
+	Node *moves[MaxMoves], *n = w->def;
+	int count = 0;
+
+	for (; n && ops[n->op].cls == ClsMove && n->nin == 1 && n->op != OpPad && count < MaxMoves; n = n->in[0]->def)
+		moves[count++] = n;
+	Value *stored = n && n->op == OpCast ? n->in[0] : NULL;
+	if (!stored || !is_const(stored) || (stored->type.dtype != F16 && stored->type.dtype != BF16))
+		return w;
+	while (count--) {
+		Type t = moves[count]->out[0]->type;
+		t.dtype = stored->type.dtype;
+		stored = build(m, before->block, before, moves[count]->op, before->loc, 1, &stored, moves[count]->nattr, moves[count]->attrs, &t);
+	}
+	return stored;
+}
+
 static bool pack_linear(Module *m, Node *n)
 {
 	int inner;
 	Value *x = unmerged(m, n->in[0], &inner);
 	Node *next = n->next, *group = group_of(n), *outer = group ? group : n;
 	bool glu = group && next && next->op == OpGlu;
-	Type t = n->in[1]->type, panels = {.dtype = F32, .rank = 3};
+	Value *stored = stored_weights(m, outer, n->in[1]);
+	Type t = stored->type, panels = {.dtype = t.dtype, .rank = 3};
 	const Dim *columns = glu ? dim_floordiv(m, t.dims[1], dim_const(m, 2)) : t.dims[1];
 	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, glu ? attr_int(next, Attr_gate) : 0), mk_int(Attr_inner, inner)};
 
 	panels.dims[0] = dim_ceildiv(m, columns, dim_const(m, glu ? PanelWidth / 2 : PanelWidth));
 	panels.dims[1] = t.dims[0];
 	panels.dims[2] = dim_const(m, PanelWidth);
-	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &n->in[1], 2, attrs, &panels);
+	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &stored, 2, attrs, &panels);
 	Value *in[] = {x, w, n->in[2]};
 	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 3, attrs, &n->out[0]->type);
 	replace_uses(m, n->out[0], y);

@@ -52,7 +52,7 @@ typedef struct Lower {
 	const Dim *worker_bytes; /* scratch of one worker, most of any kernel */
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
 	LExpr *scratch, *worker;
-	LFunc *tiles[MaxTileRows + 1], *streams[MaxTileRows + 1]; /* tile.c's kernels by rows; NULL: not yet made */
+	LFunc *tiles[MaxTileRows + 1], *streams[NDTypes][MaxTileRows + 1]; /* tile.c's kernels by rows, and the weights' type; NULL: not yet made */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;
 	LStmt **stops; /* jumps to the end of the program */
@@ -165,8 +165,10 @@ LExpr *emit_scalar(Kernel *, const Node *, LExpr *const *in);
  * acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen; first is 1 where acc starts at 0. */
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first);
 /* acc[rows][32] = a[k][rows] * w[k][32] for all of k: the weights come once, as fast as memory gives them.
- * Parameters: a, w, acc, klen. */
-LFunc *stream_kernel(Lower *, int rows);
+ * Parameters: a, w (of the given type), acc, klen. */
+LFunc *stream_kernel(Lower *, DType weights, int rows);
+/* 16 elements of w in f32, whatever they are stored as. */
+LExpr *load_weights(LB *, LBuf *w, LExpr *at);
 const Dim *tiles_of(Lower *, const Dim *rows); /* how many balanced tiles they make */
 LExpr *tile_begin(LB *, LExpr *i, LExpr *rows, LExpr *tiles); /* first row of tile i */
 /* Element offset of row `row` of x, whose leading axes are rows. */

@@ -179,13 +179,28 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 static void prefetch_next(Kernel *k, LBuf *w, LExpr *next, LExpr *klen, LExpr *t, LExpr *tiles)
 {
 	LB *b = &k->b;
-	LExpr *lines = llet(b, lmul(b, klen, li(b, PanelWidth * 4 / 64)));
+	int bytes = dtypes[w->elem].bytes;
+	LExpr *lines = llet(b, lmul(b, klen, li(b, PanelWidth * bytes / 64)));
 	LExpr *from = llet(b, lop(b, LFloorDiv, lmul(b, lines, t), tiles, NULL));
 	LExpr *to = llet(b, lop(b, LFloorDiv, lmul(b, lines, ladd(b, t, li(b, 1))), tiles, NULL));
 
 	LExpr *line = lfor(b, ForSerial, from, to, NULL);
-	lprefetch(b, w, ladd(b, next, lmul(b, line, li(b, Lanes))));
+	lprefetch(b, w, ladd(b, next, lmul(b, line, li(b, 64 / bytes))));
 	lend(b);
+}
+
+/* The slice of klen rows of a panel at w_at, for the tiles: f32 as it lies, else a copy that is widened once for all of them. */
+static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
+{
+	LB *b = &k->b;
+	if (w->elem == F32)
+		return w;
+	LBuf *slice = llocal(b, "slice", F32, (int64_t)k->l->t->kb * PanelWidth);
+	LExpr *at = lfor(b, ForSerial, li(b, 0), lmul(b, klen, li(b, PanelWidth)), li(b, Lanes));
+	lstore(b, slice, at, NULL, NULL, load_weights(b, w, ladd(b, *w_at, at)));
+	lend(b);
+	*w_at = li(b, 0);
+	return slice;
 }
 
 /* The sums of one panel if there are only a few rows; opens the other case, which the caller closes.  False: there is none. */
@@ -199,8 +214,8 @@ static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr
 		return false;
 	for (int r = 1; r <= StreamRows; r++) {
 		lif(b, lop(b, LEq, nr, li(b, r), NULL));
-		lcall(b, stream_kernel(k->l, r), 4,
-		      (LArg[]){arg_buf(packed, F32, li(b, 0), lmul(b, nk, li(b, r))), arg_buf(w, F32, wp, lmul(b, nk, li(b, PanelWidth))),
+		lcall(b, stream_kernel(k->l, w->elem, r), 4,
+		      (LArg[]){arg_buf(packed, F32, li(b, 0), lmul(b, nk, li(b, r))), arg_buf(w, w->elem, wp, lmul(b, nk, li(b, PanelWidth))),
 		               arg_buf(acc, F32, li(b, 0), li(b, r * PanelWidth)), arg_e(nk)});
 		lend(b);
 	}
@@ -229,13 +244,14 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
+	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), *slice_at = w_at;
+	LBuf *slice = widen_slice(k, w, &slice_at, klen);
 	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
 	LExpr *count = llet(b, lsub(b, to, from));
 	LExpr *a_at = llet(b, ladd(b, lmul(b, from, nk), lmul(b, k0, count)));
-	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth))));
 	prefetch_next(k, w, llet(b, ladd(b, w_at, lmul(b, klen, li(b, PanelWidth)))), klen, lsub(b, t, t0), llet(b, lsub(b, t1, t0)));
-	call_tile(k, count, packed, a_at, w, w_at, acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), klen, first);
+	call_tile(k, count, packed, a_at, slice, slice_at, acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), klen, first);
 	lend(b);
 	lend(b);
 	if (few)

@@ -6,7 +6,7 @@
  */
 #include "kernel.h"
 
-enum { Ahead = 32 /* rows of a panel between a load and its prefetch: 4 KB */ };
+enum { Ahead = 64 /* cache lines between a load and its prefetch: 4 KB */ };
 
 /* ---- register tile ----------------------------------------------------------------------------------------------------------- */
 
@@ -54,14 +54,20 @@ static LFunc *tile_kernel(Lower *l, int rows)
 	return l->tiles[rows] = finish_kernel(b);
 }
 
-LFunc *stream_kernel(Lower *l, int rows)
+LExpr *load_weights(LB *b, LBuf *w, LExpr *at)
 {
-	if (l->streams[rows])
-		return l->streams[rows];
+	return llet(b, lcast(b, LConvert, (LType){F32, Lanes}, lload(b, w, Lanes, at, NULL, NULL)));
+}
+
+LFunc *stream_kernel(Lower *l, DType weights, int rows)
+{
+	if (l->streams[weights][rows])
+		return l->streams[weights][rows];
 	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, "stream%d", rows), l->t->name), *b = &kb;
 	const LType vec = {F32, Lanes};
 	enum { Vectors = PanelWidth / Lanes };
-	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
+	const int line = 64 / dtypes[weights].bytes; /* elements of a cache line */
+	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", weights, false), *acc = lparam_buf(b, "acc", F32, true);
 	LExpr *klen = lparam(b, "klen"), *wv[Vectors];
 	LTile *t = lnew_tile(b, "t", vec, rows, Vectors);
 
@@ -70,8 +76,9 @@ LFunc *stream_kernel(Lower *l, int rows)
 	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL);
 	for (int j = 0; j < Vectors; j++) {
 		LExpr *at = ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes));
-		lprefetch(b, w, ladd(b, at, li(b, Ahead * PanelWidth)));
-		wv[j] = llet(b, lload(b, w, Lanes, at, NULL, NULL));
+		if (j * Lanes % line == 0)
+			lprefetch(b, w, ladd(b, at, li(b, Ahead * line)));
+		wv[j] = load_weights(b, w, at);
 	}
 	for (int i = 0; i < rows; i++) {
 		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
@@ -82,7 +89,7 @@ LFunc *stream_kernel(Lower *l, int rows)
 	for (int i = 0; i < rows * Vectors; i++)
 		lstore(b, acc, li(b, i * Lanes), NULL, NULL, lelem(b, t, li(b, i / Vectors), li(b, i % Vectors)));
 	kb.fn->leaf_noinline = true;
-	return l->streams[rows] = finish_kernel(b);
+	return l->streams[weights][rows] = finish_kernel(b);
 }
 
 void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first)

@@ -137,6 +137,36 @@ static void make_linear(Family *f)
 }
 
 /* Operands that are no plain matrix: a time-first view, three axes, one row, columns of a wider tensor. */
+/* Weights that are stored as half floats, and moved as such. */
+static void make_linear_half(Family *f)
+{
+	static const struct {
+		const char *type;
+		int k, n;
+		bool transposed;
+	} rows[] = {{"f16", 5, 17, false}, {"f16", 257, 33, true}, {"bf16", 33, 65, false}, {"f16", 513, 16, false}, {"f8e5m2", 7, 5, true}};
+	symbol(f, "m", 0);
+	for (int i = 0; i < (int)(sizeof rows / sizeof *rows); i++) {
+		int k = rows[i].k, n = rows[i].n;
+		bool turned = rows[i].transposed;
+		char name[16], dims[32], type[32];
+		snprintf(name, sizeof name, "w%d", i);
+		snprintf(dims, sizeof dims, "%d, %d", turned ? n : k, turned ? k : n);
+		snprintf(type, sizeof type, "f32[m, %d]", n);
+		weights(f, name, dims, k * n);
+		param(f, "x%d: f32[m, %d]", i, k);
+		param(f, "r%d: %s", i, type);
+		line(f, "%%h%d: %s[%s] = cast %%w%d", i, rows[i].type, dims, i);
+		line(f, "%%g%d: f32[%s] = cast %%h%d", i, dims, i);
+		if (turned)
+			line(f, "%%t%d: f32[%d, %d] = transpose %%g%d {perm=[1, 0]}", i, k, n, i);
+		line(f, "%%a%d: %s = matmul %%x%d, %%%c%d", i, type, i, turned ? 't' : 'g', i);
+		line(f, "%%y%d: %s = add %%a%d, %%r%d", i, type, i, i);
+		snprintf(name, sizeof name, "%%y%d", i);
+		result(f, name, type);
+	}
+}
+
 static void make_linear_views(Family *f)
 {
 	symbol(f, "b", 0);
@@ -933,6 +963,7 @@ static const struct {
 	const char *fixed[4];
 } families[] = {
 	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
+	{"linear_half", make_linear_half, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
 	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}, {"b=2 t=7", "b=1 t=1", "b=0 t=3"}},
 	{"matmul",
 	 make_matmul,
