@@ -320,7 +320,8 @@ static bool is_used(const Func *f, const Sym *s)
 
 SymPlan plan_symbols(Module *m)
 {
-	SymPlan plan = {.rows = arena_alloc(m->arena, (m->nsym + 1) * sizeof *plan.rows)};
+	/* one by data or a formula, and one by dims, where a dim of an input has such a symbol */
+	SymPlan plan = {.rows = arena_alloc(m->arena, (2 * (size_t)m->nsym + 1) * sizeof *plan.rows)};
 	Planner p = {.m = m, .plan = &plan};
 	p.by = arena_alloc(m->arena, (m->nsym + 1) * sizeof *p.by);
 	p.cost = arena_alloc(m->arena, (m->nsym + 1) * sizeof *p.cost);

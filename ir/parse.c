@@ -851,7 +851,7 @@ static void parse_scaled(Lexer *lx, Sym *s)
 	const char *input = take_ident(lx, "an input, such as in0");
 	char *end = NULL;
 	long number = strncmp(input, "in", 2) ? -1 : strtol(input + 2, &end, 10);
-	if (number < 0 || number > MaxExtent || !input[2] || *end)
+	if (number < 0 || number > DimMax || !input[2] || *end)
 		fatal_at(&at, "an input such as in0 is expected");
 	s->input = (int)number;
 	expect_tok(lx, "[");

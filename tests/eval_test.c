@@ -563,6 +563,25 @@ static void check_solved_symbols(void)
 	free_module(m);
 }
 
+/* Dims of an input that repeat symbols which a formula or the data gives: they are compared, and each symbol may have two rows. */
+static void check_repeated_symbols(void)
+{
+	char text[600];
+	Module *m = parse_or_say("dcc-ir 1 stage import\nmodel t #0000000000000000\nsym a in 0..\nsym b in 0.. = a + 1\n"
+	                         "sym c in 0.. of in1[1] * (a)\nsym d in 0.. = c\nsym e in 0.. = b\n"
+	                         "func @main(%x: f32[a, b, c, d, e], %s: f32[2]) -> (y: f32[a, b, c, d, e]) {\n"
+	                         "%y: f32[a, b, c, d, e] = neg %x\nreturn %y\n}\n", text, sizeof text);
+	static const int64_t values[] = {2, 3, 3, 3, 3};
+	float scales[2] = {9, 1.9f};
+	int64_t syms[5];
+	Tensor in[2] = {{.dtype = F32, .rank = 5, .dims = {2, 3, 3, 3, 3}}, {.dtype = F32, .rank = 1, .dims = {2}, .data = scales}};
+	CHECK(m && plan_symbols(m).n <= 2 * m->nsym);
+	CHECK(m && !bind_syms(m, in, syms) && !memcmp(syms, values, sizeof syms));
+	in[0].dims[2] = 4;
+	expect_text(m ? bind_syms(m, in, syms) : "", "dimension 2 is 4, expected c = 3");
+	free_module(m);
+}
+
 static void check_dim_check(void)
 {
 	char text[600];
@@ -893,6 +912,7 @@ int main(int argc, char **argv)
 	check_binding(1, 203, 101, 101, "s = 101 is outside 1..100");
 	check_binding(1, 11, 5, 3, "p = -2 is outside");
 	check_solved_symbols();
+	check_repeated_symbols();
 	check_dim_check();
 	check_knowns();
 	check_known_ewise();
