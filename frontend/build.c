@@ -630,8 +630,8 @@ const Dim *scaled_element(Call *c, const Value *v, int64_t i, const Dim *times, 
 	if (constant_element(v, i, &number))
 		return times_number(c, times, number, what);
 	v = trace_element(v, &i);
-	if (v->known && v->type.rank == 0)
-		return dim_mul(c->m, times, v->known[0]);
+	if (v->known)
+		return dim_mul(c->m, times, v->known[i]);
 	if (v->def || v->konst || v->block || !may_scale(v, i) || is_measured_dim(c->m, times))
 		fatal_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes and inputs", what);
 	return scaled_sym(c->m, v, i, times);

@@ -432,7 +432,8 @@ static Value *resize_axes(Resize *s, Value *v, bool nearest)
 		const Resized *r = &s->axes[i];
 		if (stays(s, r))
 			continue;
-		require_at_least(s->c, r->in, 1);
+		if (!r->ratio) /* else an empty axis stays so */
+			require_at_least(s->c, r->in, 1);
 		at[i] = coordinates_of(s, r);
 		v = nearest ? nearest_along(s, r, v, at[i]) : weighted_along(s, r, v, at[i]);
 	}
