@@ -98,7 +98,7 @@ static Value *window_columns(Call *c, const Window *w, Value *x, const Dim **out
 	if (2 + 2 * spatial > MaxRank)
 		fatal_at(c->loc, "not supported: this convolution along %d axes", spatial);
 	for (int i = 0; i < spatial; i++) {
-		out[i] = count_windows(c, w, i, x->type.dims[i + 2]);
+		out[i] = derive_sym(m, count_windows(c, w, i, x->type.dims[i + 2])); /* it becomes a factor of every stride */
 		require_at_least(c, out[i], 0);
 	}
 	x = pad_spatial(c, x, w->pads, scalar_of_int(x->type.dtype, 0));
@@ -345,7 +345,7 @@ static void transposed_extents(Transposed *t)
 		all = dim_add(m, all, dim_add(m, num(c, more[i]), window_span(c, w, i)));
 		t->out[i] = stated ? num(c, shape[i]) : dim_mul(m, extent, stride);
 		const Dim *total = dim_sub(m, all, t->out[i]), *half = dim_floordiv(m, total, num(c, 2)); /* may be negative */
-		t->start[i] = upper ? half : dim_sub(m, total, half);
+		t->start[i] = name_dim(m, upper ? half : dim_sub(m, total, half));
 		if (stated || w->same)
 			continue;
 		t->start[i] = w->pads[i];
@@ -369,8 +369,8 @@ static void transposed_window(Transposed *t, const Value *x)
 		const Dim *reach = dim_sub(m, window_span(c, &t->conv, i), num(c, 1));
 		const Dim *end = dim_ceildiv(m, dim_add(m, t->start[i], t->out[i]), num(c, split));
 		const Dim *tail = dim_max(m, dim_sub(m, end, dim_add(m, x->type.dims[i + 2], reach)), num(c, 0));
-		t->conv.pads[i] = dim_add(m, reach, t->lead[i]);
-		t->conv.pads[t->w.spatial + i] = dim_add(m, reach, tail);
+		t->conv.pads[i] = name_dim(m, dim_add(m, reach, t->lead[i]));
+		t->conv.pads[t->w.spatial + i] = name_dim(m, dim_add(m, reach, tail));
 	}
 }
 
