@@ -624,17 +624,30 @@ const Dim *times_number(Call *c, const Dim *d, double number, const char *what)
 	return dim_floordiv(c->m, dim_mul_const(c->m, d, part), num(c, INT64_C(1) << power));
 }
 
-const Dim *scaled_element(Call *c, const Value *v, int64_t i, const Dim *times, const char *what)
+/* The same as a number that is computed, -1 for NaN, which then is the dim. */
+static const Dim *measure_scaled(Call *c, Value *v, int64_t i, const Dim *times)
+{
+	int n;
+	Value *x = emit_reshape(c, v->type.rank ? emit_range(c, v, 0, num(c, i), num(c, 1), 1) : v, 0, NULL);
+	x = emit2(c, OpMul, emit_cast(c, x, F64), emit_cast(c, emit_dims(c, 0, 1, &times), F64));
+	x = emit3(c, OpWhere, emit2(c, OpEq, x, x), emit1(c, OpFloor, x), emit_const(c, F64, -1));
+	x = emit_cast(c, x, I64);
+	measure_elements(c, x);
+	return *known_dims(c, x, &n);
+}
+
+const Dim *scaled_element(Call *c, Value *v, int64_t i, const Dim *times, const char *what)
 {
 	double number;
+	int64_t at = i;
 	if (constant_element(v, i, &number))
 		return times_number(c, times, number, what);
-	v = trace_element(v, &i);
-	if (v->known)
-		return dim_mul(c->m, times, v->known[i]);
-	if (v->def || v->konst || v->block || !may_scale(v, i) || is_measured_dim(c->m, times))
-		fatal_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes and inputs", what);
-	return scaled_sym(c->m, v, i, times);
+	const Value *from = trace_element(v, &at);
+	if (from->known)
+		return dim_mul(c->m, times, from->known[at]);
+	if (from->def || from->konst || from->block || !may_scale(from, at) || is_measured_dim(c->m, times))
+		return measure_scaled(c, v, i, times);
+	return scaled_sym(c->m, from, at, times);
 }
 
 bool constant_fill(const Value *v, double *fill)

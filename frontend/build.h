@@ -57,9 +57,9 @@ void ask_values(Call *, const Value *v);
 /* The same, but fatal unless there are at most `max`; `what` names the operand in the message. */
 int need_dims(Call *, int input, const char *what, const Dim **dims, int max);
 int need_ints(Call *, int input, const char *what, int64_t *ints, int max);
-/* floor(element i of v * times) for a floating v of rank 0 or 1 whose elements are constants, whole numbers that sizes decide, or f32
- * and f64 inputs: of those it is a symbol.  `what` names the operand in the message of what else there is. */
-const Dim *scaled_element(Call *, const Value *v, int64_t i, const Dim *times, const char *what);
+/* floor(element i of v * times) for a floating v of rank 0 or 1: of f32 and f64 inputs it is a symbol that they give before anything
+ * runs, of what is computed from data one as measure_elements() makes them.  `what` names the operand in messages. */
+const Dim *scaled_element(Call *, Value *v, int64_t i, const Dim *times, const char *what);
 const Dim *times_number(Call *, const Dim *, double number, const char *what); /* floor(dim * number) */
 bool constant_element(const Value *v, int64_t i, double *); /* the same elements, if they are constants */
 bool constant_fill(const Value *, double *); /* all elements equal, seen through Move nodes */
