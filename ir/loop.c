@@ -899,6 +899,17 @@ const char *message_name(Module *m, const char *name)
 	return copy;
 }
 
+const char *message_place(Module *m, const Loc *loc, const char *op)
+{
+	const char *of = op ? arena_printf(m->arena, " (%s)", op) : "";
+
+	if (loc && loc->node && *loc->node)
+		return arena_printf(m->arena, "node '%s'%s", message_name(m, loc->node), of);
+	if (loc && loc->line > 0)
+		return arena_printf(m->arena, "line %d%s", loc->line, of);
+	return op ? op : "the model";
+}
+
 int lmessage(LModule *lm, const char *text)
 {
 	for (int i = 0; i < lm->nmessage; i++)

@@ -238,6 +238,7 @@ void lfail(LB *, int message, LExpr *value); /* message: lmessage() */
 void lextern(LB *, const char *symbol, int message, int nin, int nout, const LArg *tensors); /* args: arg_tensor() */
 int lmessage(LModule *, const char *text); /* number of a text, shared */
 const char *message_name(Module *, const char *name); /* a name as part of it: safe to show, and {} is no value */
+const char *message_place(Module *, const Loc *, const char *op); /* whom it is about: "node 'x' (op)", "line 3 (op)"; op may be NULL */
 void lcheck(LB *, LExpr *cond, int code, const char *text, LExpr *a, LExpr *b, LExpr *c);
 void lstep(LB *);
 LStmt *ljump(LB *, LExpr *cond, int step); /* before the next step; the caller may set `code` later */

@@ -621,10 +621,10 @@ static void exec_extern(Frame *fr, const LStmt *s)
 	Tensor *tensors = arena_alloc(arena, (size_t)s->narg * sizeof *tensors);
 	for (int i = 0; i < s->narg; i++)
 		tensors[i] = extern_tensor(fr, s, &s->args[i]);
-	const char *node = fr->fn->loc ? fr->fn->loc->node : NULL;
-	const char *wrong = eval_custom(arena, s->text, node, nin, tensors, s->nresult, tensors + nin);
+	const Loc *loc = fr->fn->loc;
+	const char *wrong = eval_custom(arena, s->text, loc ? loc->node : NULL, nin, tensors, s->nresult, tensors + nin);
 	if (wrong)
-		FAIL(fr, "node '%s': %s", node ? node : "", wrong);
+		FAIL(fr, "%s: %s", message_place(fr->run->lm->m, loc, NULL), wrong);
 }
 
 /* The part of a buffer that a call passes, or an error: outside of it.  A

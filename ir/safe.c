@@ -1,70 +1,19 @@
-/* safe.c - text out of untrusted files, made fit for a terminal, a header or a message.
- *
- * Control characters drive terminals, and characters that turn the direction of writing or have no width make text look
- * like another one (CVE-2021-42574).  They, and bytes that are no UTF-8, are shown as \x1b or \u202e.
- */
+/* safe.c - text out of untrusted files, made fit for a terminal, a header or a message (runtime/escape.h). */
 #include "ir.h"
 
-#include <string.h>
-
-enum { MaxEscaped = 8 }; /* bytes of an escape, with the NUL */
-
-/* The character at p and how many bytes it has; -1 and 1 where no character starts. */
-static int32_t decode(const unsigned char *p, int *bytes)
-{
-	static const int32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	int n = *p < 0x80 ? 1 : *p >> 5 == 6 ? 2 : *p >> 4 == 14 ? 3 : *p >> 3 == 30 ? 4 : 0;
-	int32_t ch = n > 1 ? *p & (0x7f >> n) : *p;
-	for (int i = 1; i < n; i++) {
-		if (p[i] >> 6 != 2)
-			n = 0;
-		ch = ch << 6 | (p[i] & 0x3f);
-	}
-	bool good = n && ch >= least[n] && ch <= 0x10ffff && ch >> 11 != 0x1b; /* surrogates */
-	*bytes = good ? n : 1;
-	return good ? ch : -1;
-}
-
-static bool is_shown(int32_t ch)
-{
-	static const int32_t hidden[][2] = {
-		{-1, 0x1f},         {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e},
-		{0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
-		{0xe0000, 0xe0fff}, /* tags */
-	};
-	for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
-		if (ch >= hidden[i][0] && ch <= hidden[i][1])
-			return false;
-	return true;
-}
-
-/* One character, as it is or escaped; returns the bytes of text that it took. */
-static int safe_char(const char *text, char *out)
-{
-	int n;
-	int32_t ch = decode((const unsigned char *)text, &n);
-	if (is_shown(ch)) {
-		memcpy(out, text, (size_t)n);
-		out[n] = 0;
-	} else if (ch < 0x100) {
-		snprintf(out, MaxEscaped, "\\x%02x", ch < 0 ? (unsigned char)*text : (unsigned)ch);
-	} else {
-		snprintf(out, MaxEscaped, "\\u%04x", (unsigned)ch & 0xfffff);
-	}
-	return n;
-}
+#include "../runtime/escape.h"
 
 int hidden_bytes(const char *text)
 {
 	int n;
-	return is_shown(decode((const unsigned char *)text, &n)) ? 0 : n;
+	return is_shown(decode_char(text, &n)) ? 0 : n;
 }
 
 void print_safe(FILE *f, const char *text)
 {
-	char out[MaxEscaped];
+	char out[DccMaxEscaped];
 	while (*text) {
-		text += safe_char(text, out);
+		text += escape_char(text, out);
 		fputs(out, f);
 	}
 }
@@ -73,13 +22,13 @@ const char *safe_name(Arena *a, const char *text)
 {
 	int n;
 	const char *p = text;
-	while (*p && is_shown(decode((const unsigned char *)p, &n)))
+	while (*p && is_shown(decode_char(p, &n)))
 		p += n;
 	if (!*p)
 		return text;
-	char *copy = arena_alloc(a, strlen(text) * MaxEscaped + 1), *to = copy;
+	char *copy = arena_alloc(a, strlen(text) * DccMaxEscaped + 1), *to = copy;
 	while (*text) {
-		text += safe_char(text, to);
+		text += escape_char(text, to);
 		to += strlen(to);
 	}
 	return copy;

@@ -260,9 +260,8 @@ void fail_index(Kernel *k, const Node *n, LExpr *index)
 {
 	Module *m = k->l->m;
 	const char *name = message_name(m, n->in[1]->name ? n->in[1]->name : "indices");
-	const char *node = message_name(m, n->loc && n->loc->node ? n->loc->node : "");
-	lfail(&k->b, lmessage(k->l->lm, arena_printf(m->arena, "node '%s' (%s): tensor '%s': index {} out of range", node, ops[n->op].text,
-	                                             name)), index);
+	lfail(&k->b, lmessage(k->l->lm, arena_printf(m->arena, "%s: tensor '%s': index {} out of range",
+	                                             message_place(m, n->loc, ops[n->op].text), name)), index);
 }
 
 void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **idx)

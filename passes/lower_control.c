@@ -50,13 +50,6 @@ static LExpr *load_one(Kernel *k, Value *v)
 	return llet(&k->b, lcast(&k->b, LConvert, (LType){I64, 1}, lload(&k->b, a.buf, 1, offset_of(k, &a, idx), NULL, NULL)));
 }
 
-/* For messages. */
-static const char *node_name(const Lower *l)
-{
-	const Node *n = l->node;
-	return message_name(l->m, n->loc && n->loc->node ? n->loc->node : "");
-}
-
 static const Sym *flag_of(Lower *l, const Node *n)
 {
 	return find_sym(l->m, attr_text(n, Attr_flag));
@@ -78,8 +71,8 @@ static LExpr *within_bounds(Kernel *k, const Sym *s, LExpr *v)
 	LExpr *lo = li(b, s->lo), *hi = kdim(k, upper);
 
 	lif(b, lop(b, LOr, llt(b, v, lo), llt(b, hi, v), NULL));
-	lfail(b, lmessage(l->lm, arena_printf(m->arena, "node '%s': %s is {}, allowed %lld..%s", node_name(l), s->name, (long long)s->lo,
-	                                      dim_text(m, upper))), v);
+	lfail(b, lmessage(l->lm, arena_printf(m->arena, "%s: %s is {}, allowed %lld..%s", message_place(m, l->node->loc, NULL), s->name,
+	                                      (long long)s->lo, dim_text(m, upper))), v);
 	lend(b);
 	return llet(b, lop(b, LPMax, lop(b, LPMin, v, hi, NULL), lo, NULL));
 }
@@ -137,8 +130,8 @@ static void check_symbols(Lower *l, int n, const Sym *const *syms)
 	for (; c; c = next_check(l, &from, n, syms)) {
 		LExpr *a = kdim(&k, c->a), *b = kdim(&k, c->b);
 		lif(&k.b, lop(&k.b, LNe, a, b, NULL));
-		lfail(&k.b, lmessage(l->lm, arena_printf(m->arena, "node '%s': %s is {}, expected %s",
-		                                         c->loc && c->loc->node ? c->loc->node : "", dim_text(m, c->a), dim_text(m, c->b))),
+		lfail(&k.b, lmessage(l->lm, arena_printf(m->arena, "%s: %s is {}, expected %s", message_place(m, c->loc, NULL),
+		                                         dim_text(m, c->a), dim_text(m, c->b))),
 		      a);
 		lend(&k.b);
 	}
@@ -300,8 +293,8 @@ static LExpr *within_limit(Looping *g, Kernel *k, LExpr *it, LExpr *go)
 		return go;
 	LExpr *over = lop(b, LLe, li(b, limit), it, NULL);
 	lif(b, lop(b, LAnd, over, lop(b, LNe, go, li(b, 0), NULL), NULL));
-	lfail(b, lmessage(g->l->lm, arena_printf(g->l->m->arena, "node '%s': iteration {} is beyond the bound of %lld", node_name(g->l),
-	                                         (long long)limit)), it);
+	lfail(b, lmessage(g->l->lm, arena_printf(g->l->m->arena, "%s: iteration {} is beyond the bound of %lld",
+	                                         message_place(g->l->m, g->n->loc, NULL), (long long)limit)), it);
 	lend(b);
 	return llet(b, lop(b, LSelect, over, li(b, 0), go));
 }

@@ -39,7 +39,7 @@ static bool is_taken(const Module *m, const char *symbol)
 
 void lower_custom(Lower *l, Node *n)
 {
-	const char *symbol = attr_text(n, Attr_symbol), *node = n->loc && n->loc->node ? n->loc->node : "";
+	const char *symbol = attr_text(n, Attr_symbol);
 	Kernel k = open_kernel(l, symbol, false);
 	LArg *tensors = arena_alloc(l->m->arena, (size_t)(n->nin + n->nout) * sizeof *tensors);
 
@@ -51,8 +51,8 @@ void lower_custom(Lower *l, Node *n)
 		tensors[i] = tensor_of(&k, n->in[i], false);
 	for (int i = 0; i < n->nout; i++)
 		tensors[n->nin + i] = tensor_of(&k, n->out[i], true);
-	lextern(&k.b, symbol, lmessage(l->lm, arena_printf(l->m->arena, "node '%s': the function '%s' returned {}",
-	                                                        message_name(l->m, node), symbol)),
+	lextern(&k.b, symbol, lmessage(l->lm, arena_printf(l->m->arena, "%s: the function '%s' returned {}",
+	                                                        message_place(l->m, n->loc, NULL), symbol)),
 	        n->nin, n->nout, tensors);
 	kcall(&k);
 }

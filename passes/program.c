@@ -107,11 +107,10 @@ static const char *dim_message(Module *m, const char *side, const char *name, in
 
 static const char *check_message(Module *m, const DimCheck *check)
 {
-	const char *node = message_name(m, check->loc && check->loc->node ? check->loc->node : "?");
-	const char *hint = check->broadcast ? " (--broadcast-symbols lets one be 1)" : "";
+	const char *place = message_place(m, check->loc, NULL), *hint = check->broadcast ? " (--broadcast-symbols lets one be 1)" : "";
 	if (dim_is_const(check->b, NULL))
-		return arena_printf(m->arena, "node '%s': %s is {}, expected {}%s", node, dim_text(m, check->a), hint);
-	return arena_printf(m->arena, "node '%s': dims %s = {} and %s = {} differ%s", node, dim_text(m, check->a),
+		return arena_printf(m->arena, "%s: %s is {}, expected {}%s", place, dim_text(m, check->a), hint);
+	return arena_printf(m->arena, "%s: dims %s = {} and %s = {} differ%s", place, dim_text(m, check->a),
 	                    dim_text(m, check->b), hint);
 }
 

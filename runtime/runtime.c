@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "dcc.h"
+#include "escape.h"
 #include "hash.h"
-
 
 /* ---- CPU --------------------------------------------------------------------------------------------------------- */
 
@@ -67,6 +67,18 @@ static void put_text(dcc_error *err, const char *s)
 	while (*s && at < sizeof err->text - 1)
 		err->text[at++] = *s++;
 	err->text[at] = 0;
+}
+
+/* A name of the model, which may hold anything. */
+static void put_name(dcc_error *err, const char *name)
+{
+	char one[DccMaxEscaped];
+	while (*name) {
+		name += escape_char(name, one);
+		if (err && strlen(err->text) + strlen(one) >= sizeof err->text)
+			return; /* half a character is none */
+		put_text(err, one);
+	}
 }
 
 static void put_int(dcc_error *err, int64_t v)
@@ -176,7 +188,7 @@ static int32_t start_about(const Checker *k, const dcc_port *port, int32_t code)
 	start_error(k->err, code);
 	put_text(k->err, k->side);
 	put_text(k->err, " '");
-	put_text(k->err, port->name);
+	put_name(k->err, port->name);
 	put_text(k->err, "': ");
 	return code;
 }
@@ -387,12 +399,14 @@ static int32_t check_state(const dcc_model *model, const dcc_args *args)
 		put_text(args->error, "is state: its data must lie ");
 		put_int(args->error, step);
 		put_text(args->error, " bytes behind the data of input '");
-		put_text(args->error, model->inputs[port->state - 1].name);
+		put_name(args->error, model->inputs[port->state - 1].name);
 		put_text(args->error, "'");
 		return DCC_ERROR_ARGUMENT;
 	}
 	return 0;
 }
+
+/* ---- symbols, workspace, weights, target --------------------------------------------------------------------------- */
 
 /* Names the input dim that is this symbol, if one is. */
 static int32_t fail_symbol(const dcc_model *model, const dcc_symbol *sym, int64_t value, dcc_error *err)
@@ -406,7 +420,7 @@ static int32_t fail_symbol(const dcc_model *model, const dcc_symbol *sym, int64_
 		}
 	start_error(err, DCC_ERROR_RANGE);
 	put_text(err, "symbol '");
-	put_text(err, sym->name);
+	put_name(err, sym->name);
 	put_text(err, "' is ");
 	put_int(err, value);
 	return fail_range(err, DCC_ERROR_RANGE, sym->lo, sym->hi);

@@ -45,6 +45,9 @@ clean "$run" m.o --random 1 --profile --seconds 0
 printf 'P3 bad' >x.npy
 expect 1 . "$run" m.o x.npy
 expect 1 "node 'n.*{.x7d' .*index -?[0-9]+ out of range" "$run" m.o --random 1 -D N=1
+clean "$run" m.o --random 1 -D N=1
+sed 's/ loc .*//' m.ir >nameless.ir
+expect 1 "line 5 \(gather\): tensor 'i.*': index -?[0-9]+ out of range" "$run" nameless.ir --random 1 -D N=1
 sed 's/exp %0/add %0, %0, %0/' m.ir >wrong.ir
 clean "$dcc" wrong.ir
 expect 1 "No such file" "$dcc" $'none\e[2J.onnx'
