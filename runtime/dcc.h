@@ -13,7 +13,8 @@
  *
  * Memory: the caller owns everything.  Nothing is allocated, locked, printed or written outside outputs, workspace and error
  * while a model runs; outputs may be partly written when a run fails.  Tensors are contiguous, row-major, aligned to
- * their element, the workspace and weights to DCC_WORKSPACE_ALIGN.  Inputs and outputs must not overlap.
+ * their element, the workspace and weights to DCC_WORKSPACE_ALIGN.  What a run writes (outputs, state, the
+ * workspace) must not overlap anything else; of models with fewer than DCC_MAX_COMPARED inputs and outputs a run checks it.
  * Threads: a run has as many as its exec says, without one the calling thread alone.  Any number of threads may run the same model at once, each with its own workspace, outputs and exec.
  * The floating-point environment is used as it is found (MXCSR is not changed).
  * Results are bitwise the same for every thread count and every target.
@@ -38,6 +39,7 @@ extern "C" {
 #define DCC_MAX_RANK 8
 #define DCC_MAX_THREADS 65536
 #define DCC_WORKSPACE_ALIGN 64 /* bytes */
+#define DCC_MAX_COMPARED 256 /* buffers */
 
 /* Status codes and texts; numbers are stable. */
 #define DCC_STATUS_MAP(X)                                                                                              \

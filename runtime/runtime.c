@@ -406,6 +406,75 @@ static int32_t check_state(const dcc_model *model, const dcc_args *args)
 	return 0;
 }
 
+/* ---- overlaps ----------------------------------------------------------------------------------------------------- */
+
+typedef struct Buffer { /* memory of the caller, with the words that name it */
+	const char *at, *side, *name;
+	uint64_t bytes;
+} Buffer;
+
+typedef struct Buffers {
+	int32_t n;
+	Buffer list[DCC_MAX_COMPARED];
+} Buffers;
+
+/* State has room for its capacity.  What 64 bits cannot count is no memory. */
+static void add_tensor(Buffers *b, const char *side, const dcc_port *port, const dcc_tensor *t)
+{
+	uint64_t bytes = dcc_dtype_size(port->dtype);
+	for (int d = 0; d < port->rank; d++) {
+		int64_t extent = port->state && d == port->state_axis ? port->capacity : t->dims[d];
+		if (__builtin_mul_overflow(bytes, (uint64_t)extent, &bytes))
+			return;
+	}
+	if (bytes && t->data)
+		b->list[b->n++] = (Buffer){t->data, side, port->name, bytes};
+}
+
+static bool overlaps(const Buffer *a, const Buffer *b)
+{
+	return (uintptr_t)a->at < (uintptr_t)b->at + b->bytes && (uintptr_t)b->at < (uintptr_t)a->at + a->bytes;
+}
+
+static void put_buffer(dcc_error *err, const Buffer *b)
+{
+	put_text(err, b->side);
+	if (!b->name)
+		return;
+	put_text(err, " '");
+	put_name(err, b->name);
+	put_text(err, "'");
+}
+
+/* What a run writes - outputs, state, the workspace - is nothing else that it is given.  An output that is state lies in its
+ * input's buffer, which stands for both. */
+static int32_t check_overlaps(const dcc_model *model, const dcc_args *args, uint64_t workspace)
+{
+	Buffers written = {0}, all = {0};
+	if (model->ninputs + model->noutputs >= DCC_MAX_COMPARED)
+		return 0;
+	for (int i = 0; i < model->noutputs; i++)
+		if (!model->outputs[i].state)
+			add_tensor(&written, "output", &model->outputs[i], &args->outputs[i]);
+	for (int i = 0; i < model->ninputs; i++)
+		add_tensor(model->inputs[i].state ? &written : &all, "input", &model->inputs[i], &args->inputs[i]);
+	if (workspace)
+		written.list[written.n++] = (Buffer){args->workspace, "workspace", NULL, workspace};
+	for (int i = 0; i < written.n; i++) {
+		for (int j = 0; j < all.n; j++) {
+			if (!overlaps(&written.list[i], &all.list[j]))
+				continue;
+			start_error(args->error, DCC_ERROR_ARGUMENT);
+			put_buffer(args->error, &written.list[i]);
+			put_text(args->error, " overlaps ");
+			put_buffer(args->error, &all.list[j]);
+			return DCC_ERROR_ARGUMENT;
+		}
+		all.list[all.n++] = written.list[i];
+	}
+	return 0;
+}
+
 /* ---- symbols, workspace, weights, target --------------------------------------------------------------------------- */
 
 /* Names the input dim that is this symbol, if one is. */
@@ -471,7 +540,7 @@ static int32_t check_workspace(const dcc_model *model, const dcc_args *args, con
 	if ((uintptr_t)args->workspace % DCC_WORKSPACE_ALIGN)
 		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace is not aligned to {} bytes", DCC_WORKSPACE_ALIGN,
 				  0, 0);
-	return 0;
+	return check_overlaps(model, args, need);
 }
 
 /* What follows the weights in a side file.  Objects of before there was a layout hash end in the weights' hash alone. */

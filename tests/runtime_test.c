@@ -296,6 +296,31 @@ static void test_memory(void)
 }
 
 /* Other weights of the same layout run; damage, another layout and another size are told apart. */
+/* What a run writes lies apart from all else, to the last byte; empty tensors lie nowhere. */
+static void test_overlaps(void)
+{
+	dcc_port port = outputs[0];
+
+	reset_call(8, 2);
+	call.out[0].data = call.x;
+	EXPECT(DCC_ERROR_ARGUMENT, "output 'y' overlaps input 'x'");
+	call.out[0].data = call.x + 8 * Cols - 1;
+	EXPECT(DCC_ERROR_ARGUMENT, "output 'y' overlaps input 'x'");
+	call.out[0].data = call.x + 8 * Cols;
+	EXPECT(DCC_OK, "");
+	call.in[0].data = call.workspace;
+	EXPECT(DCC_ERROR_ARGUMENT, "workspace overlaps input 'x'");
+	call.out[0].data = call.workspace + sizeof(float) * 8 * Cols; /* where the memory of worker 0 begins */
+	EXPECT(DCC_ERROR_ARGUMENT, "workspace overlaps output 'y'");
+	call.in[2].data = call.in[0].data; /* inputs may */
+	call.in[2].dims[0] = 0;
+	EXPECT(DCC_OK, "");
+	port.name = "a\x1b[2J\xe2\x80\xae" "b\xff\xc3\xa9";
+	call.model.outputs = &port;
+	call.out[0].dtype = DCC_BOOL;
+	EXPECT(DCC_ERROR_DTYPE, "output 'a\\x1b[2J\\u202eb\\xff\xc3\xa9': bool, expected f32");
+}
+
 static void test_swap(void)
 {
 	static struct {
@@ -563,6 +588,7 @@ int main(void)
 	test_larger_args();
 	test_tensors();
 	test_memory();
+	test_overlaps();
 	test_swap();
 	test_targets();
 	test_index();
