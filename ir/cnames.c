@@ -2,22 +2,11 @@
  * the C library's for everything that is built with them. */
 #include "ir.h"
 
-#include <dlfcn.h>
 #include <string.h>
 
-/* Asked of the libraries themselves: no list of their functions would be whole. */
-bool is_libc_name(const char *name)
-{
-	static const char *const libraries[] = {"libc.so.6", "libm.so.6"};
-	bool found = false;
-	for (size_t i = 0; i < sizeof libraries / sizeof *libraries && !found; i++) {
-		void *library = dlopen(libraries[i], RTLD_LAZY);
-		found = library && dlsym(library, name);
-		if (library)
-			dlclose(library);
-	}
-	return found;
-}
+static const char functions[] =
+#include "libc_names.def"
+;
 
 /* The headers of C23, POSIX and Linux that have no folder before their name, and dcc.h. */
 static const char headers[] =
@@ -31,11 +20,22 @@ static const char headers[] =
 	"string.h strings.h stropts.h syscall.h sysexits.h syslog.h tar.h termio.h termios.h tgmath.h threads.h time.h ttyent.h "
 	"uchar.h ucontext.h ulimit.h unistd.h utime.h utmp.h utmpx.h values.h wait.h wchar.h wctype.h wordexp.h ";
 
-bool is_system_header(const char *file)
+/* Words of the list stand between spaces. */
+static bool is_listed(const char *list, const char *word)
 {
-	size_t n = strlen(file);
-	for (const char *p = headers; n && (p = strstr(p, file)); p++)
-		if (p[-1] == ' ' && p[n] == ' ' && !strchr(file, ' '))
+	size_t n = strlen(word);
+	for (const char *p = list; n && (p = strstr(p, word)); p++)
+		if (p[-1] == ' ' && p[n] == ' ' && !strchr(word, ' '))
 			return true;
 	return false;
+}
+
+bool is_libc_name(const char *name)
+{
+	return is_listed(functions, name);
+}
+
+bool is_system_header(const char *file)
+{
+	return is_listed(headers, file);
 }
