@@ -187,15 +187,21 @@ static void *append_pow2(Module *m, void *items, int count, size_t item_bytes)
 	return longer;
 }
 
-Value *new_param(Module *m, const char *name, Type type)
+/* One more value of a list without a capacity field. */
+static Value *append_value(Module *m, Value ***list, int *count, Type type)
 {
-	Func *f = m->main;
 	Value *v = arena_alloc(m->arena, sizeof *v);
 	v->type = type;
-	v->index = f->nparam;
+	v->index = *count;
+	*list = append_pow2(m, *list, *count, sizeof **list);
+	(*list)[(*count)++] = v;
+	return v;
+}
+
+Value *new_param(Module *m, const char *name, Type type)
+{
+	Value *v = append_value(m, &m->main->params, &m->main->nparam, type);
 	v->name = unique_name(m, m->param_names, name);
-	f->params = append_pow2(m, f->params, f->nparam, sizeof *f->params);
-	f->params[f->nparam++] = v;
 	return v;
 }
 
@@ -506,23 +512,15 @@ Node *new_node(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin
 
 Value *add_result(Module *m, Node *n, Type type)
 {
-	Value *v = arena_alloc(m->arena, sizeof *v);
-	v->type = type;
+	Value *v = append_value(m, &n->out, &n->nout, type);
 	v->def = n;
-	v->index = n->nout;
-	n->out = append_pow2(m, n->out, n->nout, sizeof *n->out);
-	n->out[n->nout++] = v;
 	return v;
 }
 
 Value *add_block_param(Module *m, Block *b, Type type)
 {
-	Value *v = arena_alloc(m->arena, sizeof *v);
-	v->type = type;
+	Value *v = append_value(m, &b->params, &b->nparam, type);
 	v->block = b;
-	v->index = b->nparam;
-	b->params = append_pow2(m, b->params, b->nparam, sizeof *b->params);
-	b->params[b->nparam++] = v;
 	return v;
 }
 

@@ -490,6 +490,7 @@ const Dim *view_excess(Module *, const Dim *numel, const Dim *base, int n, const
 /* ---- text: print.c, parse.c, verify.c ------------------------------------------------------------------------------ */
 
 void print_module(FILE *, Module *); /* the tensor IR, or the loop IR once lowered */
+char *module_text(Module *); /* what it prints; to be freed */
 /* As print_module; constants that are only in memory and larger than 4096 bytes go to `path`.data, if there are any. */
 void write_module(const char *path, Module *);
 /* Errors: fatal_at with line and column.  text is NUL-terminated; path for messages and relative file references. */

@@ -69,6 +69,17 @@ static void check_free(Lexer *lx, const Loc *at, const char *key)
 		fatal_at(at, "%s is already defined", shown_ref(lx, key));
 }
 
+/* The name of a value that is defined here: `what`, for the message. */
+static const char *take_new_ref(Lexer *lx, const char *what, Loc *at)
+{
+	*at = here(lx);
+	if (!is_tok(lx, "%"))
+		fail_tok(lx, what);
+	const char *key = take_ref(lx);
+	check_free(lx, at, key);
+	return key;
+}
+
 static void define(Lexer *lx, const Loc *at, const char *key, Value *v)
 {
 	check_free(lx, at, key);
@@ -372,11 +383,8 @@ static Results parse_results(Lexer *lx)
 {
 	Results r = {0};
 	do {
-		Result one = {.at = here(lx)};
-		if (!is_tok(lx, "%"))
-			fail_tok(lx, "% and the name or number of a result");
-		one.key = take_ref(lx);
-		check_free(lx, &one.at, one.key);
+		Result one = {0};
+		one.key = take_new_ref(lx, "% and the name or number of a result", &one.at);
 		expect_tok(lx, ":");
 		one.type = parse_type(lx);
 		if (r.n == MaxResults)
@@ -547,11 +555,8 @@ static void parse_block_params(Lexer *lx, Block *b)
 	for (int i = 0; !is_tok(lx, ")"); i++) {
 		if (i)
 			expect_tok(lx, ",");
-		Loc at = here(lx);
-		if (!is_tok(lx, "%"))
-			fail_tok(lx, "% and the name of a value");
-		const char *key = take_ref(lx);
-		check_free(lx, &at, key);
+		Loc at;
+		const char *key = take_new_ref(lx, "% and the name of a value", &at);
 		expect_tok(lx, ":");
 		Value *v = add_block_param(lx->m, b, parse_type(lx));
 		if (*key == '%')
@@ -729,11 +734,8 @@ static void parse_params(Lexer *lx)
 	for (int i = 0; !is_tok(lx, ")"); i++) {
 		if (i)
 			expect_tok(lx, ",");
-		Loc at = here(lx);
-		if (!is_tok(lx, "%"))
-			fail_tok(lx, "% and the name of a parameter");
-		const char *key = take_ref(lx);
-		check_free(lx, &at, key);
+		Loc at;
+		const char *key = take_new_ref(lx, "% and the name of a parameter", &at);
 		if (*key != '%')
 			fatal_at(&at, "a parameter needs a name");
 		expect_tok(lx, ":");

@@ -343,6 +343,19 @@ void print_module(FILE *f, Module *m)
 	print_at(f, m, places);
 }
 
+char *module_text(Module *m)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	if (f)
+		print_module(f, m);
+	if (!f || fclose(f))
+		fatal_at(NULL, "out of memory");
+	return text;
+}
+
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
 /* A file that replaces `path` only when it is complete, so that a text may be written over the one that was read. */

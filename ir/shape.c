@@ -692,12 +692,29 @@ const char *shape_pad(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+/* An operand of any type and indices into it. */
+static const char *need_indexed(Module *m, const Node *n)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	return need_index(m, n, 1);
+}
+
+/* Indices of the operand's rank that reach beyond it along no axis but `axis`. */
+static const char *need_within(Module *m, const Node *n, int axis)
+{
+	const Type *x = type_in(n, 0), *idx = type_in(n, 1);
+	TRY(need_rank(m, idx, x->rank, "idx"));
+	for (int i = 0; i < x->rank; i++)
+		if (i != axis && idx->dims[i] != x->dims[i])
+			TRY(need_nonneg(m, n, dim_sub(m, x->dims[i], idx->dims[i]), "extent of x less that of idx"));
+	return NULL;
+}
+
 const char *shape_gather(Module *m, const Node *n, Type *out)
 {
 	int axis = 0;
-	TRY(need_count(m, n));
-	TRY(need_operand(m, n, 0, -1));
-	TRY(need_index(m, n, 1));
+	TRY(need_indexed(m, n));
 	const Type *x = type_in(n, 0), *idx = type_in(n, 1);
 	TRY(need_axis(m, n, x, &axis));
 	Type t = {.dtype = x->dtype};
@@ -711,15 +728,10 @@ const char *shape_gather(Module *m, const Node *n, Type *out)
 const char *shape_gather_elements(Module *m, const Node *n, Type *out)
 {
 	int axis = 0;
-	TRY(need_count(m, n));
-	TRY(need_operand(m, n, 0, -1));
-	TRY(need_index(m, n, 1));
+	TRY(need_indexed(m, n));
 	const Type *x = type_in(n, 0), *idx = type_in(n, 1);
 	TRY(need_axis(m, n, x, &axis));
-	TRY(need_rank(m, idx, x->rank, "idx"));
-	for (int i = 0; i < x->rank; i++)
-		if (i != axis && idx->dims[i] != x->dims[i])
-			TRY(need_nonneg(m, n, dim_sub(m, x->dims[i], idx->dims[i]), "extent of x less that of idx"));
+	TRY(need_within(m, n, axis));
 	*out = *idx;
 	out->dtype = x->dtype;
 	return NULL;
@@ -727,9 +739,7 @@ const char *shape_gather_elements(Module *m, const Node *n, Type *out)
 
 const char *shape_gather_nd(Module *m, const Node *n, Type *out)
 {
-	TRY(need_count(m, n));
-	TRY(need_operand(m, n, 0, -1));
-	TRY(need_index(m, n, 1));
+	TRY(need_indexed(m, n));
 	const Type *x = type_in(n, 0), *idx = type_in(n, 1);
 	int64_t batch = attr_int(n, Attr_batch_dims), len;
 	if (batch < 0 || batch >= x->rank || batch >= idx->rank)
@@ -750,9 +760,7 @@ const char *shape_gather_nd(Module *m, const Node *n, Type *out)
 /* The updates, of the operand's type; what reduces them is arithmetic. */
 static const char *need_updates(Module *m, const Node *n)
 {
-	TRY(need_count(m, n));
-	TRY(need_operand(m, n, 0, -1));
-	TRY(need_index(m, n, 1));
+	TRY(need_indexed(m, n));
 	TRY(need_operand(m, n, 2, 0));
 	if (attr_int(n, Attr_reduction) != ReduceNone && !is_among(type_in(n, 0)->dtype, TypesNum))
 		FAIL("%s has no arithmetic", type_text(m, type_in(n, 0)));
@@ -765,13 +773,10 @@ const char *shape_scatter_elements(Module *m, const Node *n, Type *out)
 	TRY(need_updates(m, n));
 	const Type *x = type_in(n, 0), *idx = type_in(n, 1), *upd = type_in(n, 2);
 	TRY(need_axis(m, n, x, &axis));
-	TRY(need_rank(m, idx, x->rank, "idx"));
+	TRY(need_within(m, n, axis));
 	TRY(need_rank(m, upd, x->rank, "upd"));
-	for (int i = 0; i < x->rank; i++) {
+	for (int i = 0; i < x->rank; i++)
 		TRY(need_equal(m, n, idx->dims[i], upd->dims[i], "dims of idx and upd"));
-		if (i != axis && idx->dims[i] != x->dims[i])
-			TRY(need_nonneg(m, n, dim_sub(m, x->dims[i], idx->dims[i]), "extent of x less that of idx"));
-	}
 	*out = *x;
 	return NULL;
 }

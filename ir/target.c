@@ -18,3 +18,9 @@ const Target *find_target(const char *name)
 			return &targets[i];
 	return NULL;
 }
+
+void print_target_names(FILE *f)
+{
+	for (int i = ntargets - 1; i >= 0; i--)
+		fprintf(f, "%s%s", targets[i].name, i ? " " : "");
+}

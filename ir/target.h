@@ -3,6 +3,7 @@
 #define DCC_TARGET_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 enum { MaxTileRows = 16 }; /* no target's mr is larger */
 
@@ -19,5 +20,6 @@ typedef struct Target {
 extern const Target targets[]; /* best first; nothing else in dcc knows CPU names */
 extern const int ntargets;
 const Target *find_target(const char *name); /* by name or march; NULL */
+void print_target_names(FILE *); /* the plainest first, with blanks between them */
 
 #endif

@@ -253,19 +253,6 @@ static void verify(Module *m, const char *pass)
 		bug("after pass %s: %s", pass, error);
 }
 
-static char *text_of(Module *m)
-{
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
-	if (!f)
-		fatal_at(NULL, "out of memory");
-	print_module(f, m);
-	if (fclose(f))
-		fatal_at(NULL, "out of memory");
-	return text;
-}
-
 /* before: the text that the pass found, for the difference; NULL: not asked for. */
 static void print_after(Module *m, const PassInfo *p, bool changed, const char *before)
 {
@@ -276,7 +263,7 @@ static void print_after(Module *m, const PassInfo *p, bool changed, const char *
 	if (wanted || (shown && !before)) {
 		print_module(stderr, m);
 	} else if (shown) {
-		char *after = text_of(m);
+		char *after = module_text(m);
 		print_diff(stderr, before, after);
 		free(after);
 	}
@@ -284,7 +271,7 @@ static void print_after(Module *m, const PassInfo *p, bool changed, const char *
 
 static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
 {
-	char *before = options->print_changed == PrintDiff ? text_of(m) : NULL;
+	char *before = options->print_changed == PrintDiff ? module_text(m) : NULL;
 	double t = now();
 	bool changed = p->run(m);
 

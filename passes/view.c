@@ -297,6 +297,23 @@ static bool view_view(Module *m, const View *a, const Node *n, View *out)
 	return compose_views(m, a, &over, out);
 }
 
+static bool add_factor(View *w, int *n, Factor f)
+{
+	if (*n == MaxFactors)
+		return false;
+	w->f[(*n)++] = f;
+	return true;
+}
+
+/* Those of axis d of a. */
+static bool copy_factors(View *w, int *n, const View *a, int d)
+{
+	for (int i = a->first[d]; i < a->first[d + 1]; i++)
+		if (!add_factor(w, n, a->f[i]))
+			return false;
+	return true;
+}
+
 /* Gather along an axis by an affine index that is proved to stay inside. */
 /* What one question may cost: operands that are shared are walked for each path to them, and chains are as long as the model makes
  * them.  Passes go from the inputs to the outputs, so what they have been through is short. */
@@ -329,16 +346,14 @@ static bool view_gather(Walk *walk, Module *m, const View *a, const Node *n, Vie
 		w.first[d] = k;
 		bool index = d >= axis && d < axis + it->rank;
 		if (index) {
-			if (!dim_equals(type->dims[d], 1) && k < MaxFactors)
-				w.f[k++] = (Factor){type->dims[d], dim_mul(m, x.coef[d - axis], stride)};
+			if (!dim_equals(type->dims[d], 1) &&
+			    !add_factor(&w, &k, (Factor){type->dims[d], dim_mul(m, x.coef[d - axis], stride)}))
+				return false;
 			continue;
 		}
 		int from = d < axis ? d : d - it->rank + 1;
-		for (int i = a->first[from]; i < a->first[from + 1]; i++) {
-			if (k == MaxFactors)
-				return false;
-			w.f[k++] = a->f[i];
-		}
+		if (!copy_factors(&w, &k, a, from))
+			return false;
 	}
 	w.first[type->rank] = k;
 	*out = w;
@@ -379,16 +394,13 @@ static bool view_gather_nd(Walk *walk, Module *m, const View *a, const Node *n, 
 	for (int d = 0; d < type->rank; d++) {
 		w.first[d] = k;
 		if (d < rows) {
-			if (!dim_equals(type->dims[d], 1))
-				w.f[k++] = (Factor){type->dims[d], coef[d]};
+			if (!dim_equals(type->dims[d], 1) && !add_factor(&w, &k, (Factor){type->dims[d], coef[d]}))
+				return false;
 			continue;
 		}
 		int from = d - rows + cat->nin;
-		for (int i = a->first[from]; i < a->first[from + 1]; i++) {
-			if (k == MaxFactors)
-				return false;
-			w.f[k++] = a->f[i];
-		}
+		if (!copy_factors(&w, &k, a, from))
+			return false;
 	}
 	w.first[type->rank] = k;
 	*out = w;

@@ -1,5 +1,5 @@
 # Sourced by tests of commands: expect STATUS TEXT command... compares the exit status and looks for TEXT (a regular
-# expression) in what the command prints.  The test ends with the counts `checks` and `failed`.
+# expression) in what the command prints; check TEXT command... says TEXT if the command fails.  The test ends with the counts `checks` and `failed`.
 failed=0 checks=0
 
 expect() {
@@ -12,4 +12,13 @@ expect() {
 		failed=$((failed + 1))
 		printf 'status %s, expected %s and "%s": %s\n%s\n' "$got" "$status" "$text" "$*" "$out"
 	fi
+}
+
+check() {
+	local text=$1
+	shift
+	checks=$((checks + 1))
+	"$@" && return
+	failed=$((failed + 1))
+	echo "failed: $text"
 }

@@ -11,19 +11,7 @@
 static void add_function(Builder *b)
 {
 	Arena *a = b->arena;
-	Onnx__FunctionProto *f = arena_alloc(a, sizeof *f);
-	onnx__function_proto__init(f);
-	f->domain = arena_strdup(a, "my");
-	f->name = arena_strdup(a, "Act");
-	f->n_input = split_text(a, "in", &f->input);
-	f->n_output = split_text(a, "out", &f->output);
-	f->n_attribute = split_text(a, "slope", &f->attribute);
-	Onnx__NodeProto *body = make_node(a, "LeakyRelu", "in", "out");
-	add_attr(a, body, "alpha", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT)->ref_attr_name = arena_strdup(a,
-	                                                                                                       "slope");
-	f->node = append(a, f->node, &f->n_node, body);
-	f->opset_import = append(a, f->opset_import, &f->n_opset_import, make_opset(a, "", 18));
-	b->model.functions = append(a, b->model.functions, &b->model.n_functions, f);
+	Onnx__FunctionProto *f = add_leaky(b, "my", "Act");
 	Onnx__NodeProto *call = add_op(b, "Act", "glu", "act");
 	call->domain = f->domain;
 	set_f(a, call, "slope", 0.5);

@@ -193,16 +193,6 @@ static void damage(char *text, size_t n, size_t cap)
 	text[n] = 0;
 }
 
-static char *module_text(Module *m)
-{
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
-	print_module(f, m);
-	fclose(f);
-	return text;
-}
-
 /* Parses; returns the text of what was understood, NULL if it was refused. */
 static char *try_parse(const char *text, FILE *log)
 {

@@ -164,16 +164,6 @@ static void test_bindings(void)
 	free_arena(a);
 }
 
-static char *module_text(Module *m)
-{
-	char *text;
-	size_t n;
-	FILE *f = open_memstream(&text, &n);
-	print_module(f, m);
-	fclose(f);
-	return text;
-}
-
 /* ONNX -> IR text -> module is the same text again; -D works on it as on the ONNX file. */
 static void test_text(void)
 {
@@ -409,19 +399,7 @@ static void test_function(void)
 {
 	Arena *a = new_arena();
 	Builder *b = new_builder(a, 18);
-	Onnx__FunctionProto *f = arena_alloc(a, sizeof *f);
-	onnx__function_proto__init(f);
-	f->domain = arena_strdup(a, "my.ops");
-	f->name = arena_strdup(a, "Leak");
-	f->n_input = split_text(a, "in", &f->input);
-	f->n_output = split_text(a, "out", &f->output);
-	f->n_attribute = split_text(a, "slope", &f->attribute);
-	Onnx__NodeProto *body = make_node(a, "LeakyRelu", "in", "out");
-	Onnx__AttributeProto *ref = add_attr(a, body, "alpha", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
-	ref->ref_attr_name = arena_strdup(a, "slope");
-	f->node = append(a, f->node, &f->n_node, body);
-	f->opset_import = append(a, f->opset_import, &f->n_opset_import, make_opset(a, "", 18));
-	b->model.functions = append(a, b->model.functions, &b->model.n_functions, f);
+	Onnx__FunctionProto *f = add_leaky(b, "my.ops", "Leak");
 	add_input(b, "x", 1, "N");
 	Onnx__NodeProto *call = add_op(b, "Leak", "x", "y");
 	call->domain = f->domain;
@@ -570,6 +548,8 @@ static const Case cases[] = {
 	{"NegativeLogLikelihoodLoss", 13, "x,a", "2,3", {6, {1, 2, 3, 4, 5, 6}}, "reduction:none", {{2, {2, 0}}}, {2, {-3, -4}}},
 	{"NegativeLogLikelihoodLoss", 13, "x,a", "2,3", {6, {1, 2, -INFINITY, 4, 5, 6}}, "ignore_index=-1", {{2, {-1, 0}}}, {1, {-4}}},
 	{"SoftmaxCrossEntropyLoss", 13, "x,a", "2,2", {4, {0, 0, 3, 3}}, "", {{2, {1, 0}}}, {1, {0.69314718}}},
+	{"Gemm", 13, "x,x", "2,2", {4, {1, 2, 3, 4}}, "transA=1", {{0}}, {4, {10, 14, 14, 20}}},
+	{"Gemm", 13, "x,x,x", "2,2", {4, {1, 2, 3, 4}}, "transB=1;alpha~0.5;beta~2", {{0}}, {4, {4.5, 9.5, 11.5, 20.5}}},
 	{"com.microsoft.FusedMatMul", 17, "x,x", "2,2", {4, {1, 2, 3, 4}}, "transA=1;alpha~0.5", {{0}}, {4, {5, 7, 7, 10}}},
 	{"com.microsoft.QuickGelu", 17, "x", "2", {2, {0, 1}}, "", {{0}}, {2, {0, 0.84579575}}},
 	{"com.microsoft.FastGelu", 17, "x,x", "1", {1, {0.5}}, "", {{0}}, {1, {0.84119199}}},

@@ -4,6 +4,7 @@
  * usage: masks_test [first seed [count]]
  */
 #include "../passes/passes.h"
+#include "chance.h"
 #include "test.h"
 
 #include <math.h>
@@ -11,21 +12,6 @@
 #include <string.h>
 
 enum { Queries = 5, Keys = 7, Width = 4 };
-
-static uint64_t state;
-
-static int pick(int n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (int)(state >> 33) % n;
-}
-
-static double uniform(void)
-{
-	return pick(1 << 20) / (double)(1 << 19) - 1;
-}
 
 /* %s0 to the softmax of %s0 after `n` operations; mask names: f32 %m, f32 with -inf %f, bool %c and %d. */
 static void write_chain(FILE *out, int n)

@@ -295,4 +295,24 @@ static UNUSED Module *try_load_model(const char *path, const LoadOptions *opt, c
 	return m;
 }
 
+/* A function of the model: LeakyRelu whose alpha is the function's attribute `slope`. */
+static UNUSED Onnx__FunctionProto *add_leaky(Builder *b, const char *domain, const char *name)
+{
+	Arena *a = b->arena;
+	Onnx__FunctionProto *f = arena_alloc(a, sizeof *f);
+	onnx__function_proto__init(f);
+	f->domain = arena_strdup(a, domain);
+	f->name = arena_strdup(a, name);
+	f->n_input = split_text(a, "in", &f->input);
+	f->n_output = split_text(a, "out", &f->output);
+	f->n_attribute = split_text(a, "slope", &f->attribute);
+	Onnx__NodeProto *body = make_node(a, "LeakyRelu", "in", "out");
+	Onnx__AttributeProto *alpha = add_attr(a, body, "alpha", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+	alpha->ref_attr_name = arena_strdup(a, "slope");
+	f->node = append(a, f->node, &f->n_node, body);
+	f->opset_import = append(a, f->opset_import, &f->n_opset_import, make_opset(a, "", 18));
+	b->model.functions = append(a, b->model.functions, &b->model.n_functions, f);
+	return f;
+}
+
 #endif

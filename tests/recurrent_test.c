@@ -10,6 +10,7 @@
 #include "../ir/loop.h"
 #include "../passes/passes.h"
 #include "onnx_build.h"
+#include "chance.h"
 #include "test.h"
 
 #include <math.h>
@@ -48,21 +49,6 @@ typedef struct Case {
 	float y[MaxSteps][2][MaxBatch][MaxHidden], last[2][2][MaxBatch][MaxHidden]; /* expected: Y; Y_h and Y_c */
 } Case;
 enum { InX, InW, InR, InB, InLens, InH, InC, InP };
-
-static uint64_t state;
-
-static int pick(int n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (int)(state >> 33) % n;
-}
-
-static double uniform(void)
-{
-	return pick(1 << 20) / (double)(1 << 19) - 1;
-}
 
 /* ---- expected ------------------------------------------------------------------------------------------------------------ */
 

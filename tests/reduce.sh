@@ -3,21 +3,12 @@
 # dcc --reduce: large failing models become small ones that fail in the same way.
 # usage: reduce.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 dcc=$(cd "$1" && pwd)/dcc
 example=$(cd "$(dirname "$0")/../examples" && pwd)/dynconv.onnx
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
-failed=0 checks=0
-
-check() { # TEXT, then a command that must succeed
-	local text=$1
-	shift
-	checks=$((checks + 1))
-	"$@" && return
-	failed=$((failed + 1))
-	echo "failed: $text"
-}
 
 # 90 layers of 7 nodes; two constants each.  One erf among the many others feeds a softmax, far from the end.
 awk 'BEGIN {

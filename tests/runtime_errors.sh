@@ -4,21 +4,12 @@
 # threads, under the thread sanitizer where the compiler has it.
 # usage: runtime_errors.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd)
 src=$PWD
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1
-failed=0 checks=0
-check() { # TEXT, then a command that must succeed
-	local text=$1
-	shift
-	checks=$((checks + 1))
-	"$@" && return
-	failed=$((failed + 1))
-	echo "failed: $text"
-}
-
 cat >pick.ir <<'END'
 dcc-ir 1 stage import
 model pick

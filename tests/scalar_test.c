@@ -186,18 +186,24 @@ static void test_text(void)
 
 /* ---- through the operators -------------------------------------------------------------------------------------- */
 
-/* Element `at` of %y of `line` over @c, an i64[2] that holds 2^53 + 1 and its negative. */
-static void check_operator(const char *result, const char *line, int at, int64_t want)
+/* Element `at` of the only result of a text. */
+static void check_element(const char *text, int at, int64_t want)
 {
-	char text[512];
-	snprintf(text, sizeof text, "dcc-ir 1 stage import\nmodel net\nconst @c: i64[2] = [9007199254740993, -9007199254740993]\n"
-	         "func @main() -> (y: %s) {\n  %%y: %s = %s\n  return %%y\n}\n", result, result, line);
 	Module *m = parse_module("t.ir", text);
 	Tensor y = {0};
 	CHECK(!eval_module(m, NULL, &y));
 	CHECK_EQ(((const int64_t *)y.data)[at], want);
 	free_tensor(&y);
 	free_module(m);
+}
+
+/* Element `at` of %y of `line` over @c, an i64[2] that holds 2^53 + 1 and its negative. */
+static void check_operator(const char *result, const char *line, int at, int64_t want)
+{
+	char text[512];
+	snprintf(text, sizeof text, "dcc-ir 1 stage import\nmodel net\nconst @c: i64[2] = [9007199254740993, -9007199254740993]\n"
+	         "func @main() -> (y: %s) {\n  %%y: %s = %s\n  return %%y\n}\n", result, result, line);
+	check_element(text, at, want);
 }
 
 /* The same as u64: the second is 2^64 - 2^53 - 1, and m the larger one, b %u < 2^63, f %u as a float but at most 2^63. */
@@ -209,12 +215,7 @@ static void check_u64(const char *line, int at, int64_t want)
 	         "func @main() -> (y: u64[2]) {\n  %%u: u64[2] = cast @c\n  %%m: u64[] = reduce_max %%u {axes=[0]}\n"
 	         "  %%b: bool[2] = lt %%u, @three\n  %%g: f32[2] = cast %%u\n  %%f: f32[2] = min %%g, @half\n"
 	         "  %%y: u64[2] = %s\n  return %%y\n}\n", line);
-	Module *m = parse_module("t.ir", text);
-	Tensor y = {0};
-	CHECK(!eval_module(m, NULL, &y));
-	CHECK_EQ(((const int64_t *)y.data)[at], want);
-	free_tensor(&y);
-	free_module(m);
+	check_element(text, at, want);
 }
 
 static void test_operators(void)

@@ -8,16 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char *module_text(Module *m)
-{
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
-	print_module(f, m);
-	fclose(f);
-	return text;
-}
-
 /* The first line of what parsing `text` as t.ir complains about, or "" if it does not. */
 static const char *parse_error(const char *text)
 {

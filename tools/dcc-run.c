@@ -115,12 +115,6 @@ static void set_tolerance(void *o, const char *name, const char *value)
 	t->elementwise |= field != &t->tol;
 }
 
-static void isa_words(FILE *f)
-{
-	for (int i = ntargets - 1; i >= 0; i--)
-		fprintf(f, "%s%s", targets[i].name, i ? " " : "");
-}
-
 static void show(void *o, const char *name, const char *value);
 
 /* The first argument that is no tensor file is the model; tensor files are more inputs. */
@@ -151,17 +145,10 @@ static const Command command = {
 	.file = add_file,
 };
 
-/* Options that only print something. */
 static void show(void *o, const char *name, const char *value)
 {
 	(void)o, (void)value;
-	if (!strcmp(name, "--version"))
-		print_version(&command);
-	else if (!strcmp(name, "--completion"))
-		print_completion(&command);
-	else
-		print_help(&command);
-	exit(flush_stdout(&command));
+	print_and_exit(&command, name);
 }
 
 static void check_options(const Options *o)
@@ -169,7 +156,7 @@ static void check_options(const Options *o)
 	if (!o->model)
 		usage_error("no model");
 	if (o->program.isa && !find_target(o->program.isa))
-		wrong_word("--isa", o->program.isa, isa_words);
+		wrong_word("--isa", o->program.isa, print_target_names);
 	if ((o->dir != NULL) + (o->nfile > 0) + o->random + (o->check != NULL) > 1)
 		usage_error("inputs come from one of --inputs DIR, --inputs FILE..., --random and --check");
 	if (o->protocol && (o->check || o->save || o->bench || o->profile))

@@ -53,9 +53,8 @@ static void changed_words(FILE *f)
 
 static void target_words(FILE *f)
 {
-	for (int i = ntargets - 1; i >= 0; i--)
-		fprintf(f, "%s ", targets[i].name);
-	fputs("native", f);
+	print_target_names(f);
+	fputs(" native", f);
 }
 
 static void pass_words(FILE *f)
@@ -260,11 +259,7 @@ static const Command command = {
 static void show(void *o, const char *name, const char *value)
 {
 	(void)o, (void)value;
-	if (!strcmp(name, "--version"))
-		print_version(&command);
-	else if (!strcmp(name, "--completion"))
-		print_completion(&command);
-	else if (!strcmp(name, "--list-ops"))
+	if (!strcmp(name, "--list-ops"))
 		print_ops(stdout);
 	else if (!strcmp(name, "--list-onnx-ops"))
 		print_onnx_ops(stdout);
@@ -272,7 +267,7 @@ static void show(void *o, const char *name, const char *value)
 		print_passes(stdout);
 		print_fusions(stdout);
 	} else
-		print_help(&command);
+		print_and_exit(&command, name);
 	exit(flush_stdout(&command));
 }
 

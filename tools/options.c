@@ -357,3 +357,14 @@ int flush_stdout(const Command *c)
 	fprintf(stderr, "%s: standard output cannot be written: %s\n", c->program, strerror(errno));
 	return 1;
 }
+
+void print_and_exit(const Command *c, const char *option)
+{
+	if (!strcmp(option, "--version"))
+		print_version(c);
+	else if (!strcmp(option, "--completion"))
+		print_completion(c);
+	else
+		print_help(c);
+	exit(flush_stdout(c));
+}

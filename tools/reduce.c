@@ -638,14 +638,8 @@ static bool same_hash(const void *item, const void *key)
 /* Every text is tried once. */
 static bool is_new(Reducer *r, Module *m)
 {
-	char *text = NULL;
-	size_t n = 0;
-	FILE *f = open_memstream(&text, &n);
-	if (!f)
-		fatal_at(NULL, "out of memory");
-	print_module(f, m);
-	fclose(f);
-	uint64_t hash = hash_bytes(text, n, 0);
+	char *text = module_text(m);
+	uint64_t hash = hash_bytes(text, strlen(text), 0);
 	free(text);
 	if (table_find(&r->tried, hash, same_hash, NULL))
 		return false;
