@@ -2,6 +2,7 @@
  * than CPUs. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../runtime/dcc.h"
 #include "test.h"
@@ -55,6 +56,7 @@ static void *use_own_pool(void *arg)
 
 int main(void)
 {
+	alarm(300); /* workers that wait for each other for ever are a failure too */
 	dcc_pool_free(NULL);
 	CHECK(dcc_pool_new(0) == NULL);
 	CHECK(dcc_pool_new(-1) == NULL);
