@@ -261,21 +261,26 @@ bool value_as_real(const Value *v, double *x)
 
 /* ---- uses and constness ----------------------------------------------------------------------------------------- */
 
+static int *place_of(Use u)
+{
+	return u.node ? &u.node->in_use[u.index] : &u.block->yield_use[u.index];
+}
+
 static void add_use(Module *m, Value *v, Use use)
 {
+	*place_of(use) = v->nuse;
 	PUSH(m->arena, v->uses, v->nuse, v->capuse, use);
 }
 
+/* The last use takes its place. */
 static void drop_use(Value *v, Use use)
 {
-	for (int i = v->nuse - 1; i >= 0; i--) {
-		Use *u = &v->uses[i];
-		if (u->node == use.node && u->block == use.block && u->index == use.index) {
-			*u = v->uses[--v->nuse];
-			return;
-		}
-	}
-	bug("a use is missing from its value");
+	int at = *place_of(use);
+	const Use *u = at >= 0 && at < v->nuse ? &v->uses[at] : NULL;
+	if (!u || u->node != use.node || u->block != use.block || u->index != use.index)
+		bug("a use is missing from its value");
+	v->uses[at] = v->uses[--v->nuse];
+	*place_of(v->uses[at]) = at;
 }
 
 static Use use_of(Node *n, int i)
@@ -408,6 +413,7 @@ void set_in(Module *m, Node *n, int i, Value *v)
 void append_in(Module *m, Node *n, Value *v)
 {
 	n->in = append(m, n->in, n->nin, sizeof *n->in);
+	n->in_use = append(m, n->in_use, n->nin, sizeof *n->in_use);
 	n->in[n->nin] = v;
 	add_use(m, v, use_of(n, n->nin++));
 	update_const(m, n);
@@ -427,6 +433,7 @@ void set_yield(Module *m, Block *b, int i, Value *v)
 void add_yield(Module *m, Block *b, Value *v)
 {
 	b->yields = append_pow2(m, b->yields, b->nyield, sizeof *b->yields);
+	b->yield_use = append_pow2(m, b->yield_use, b->nyield, sizeof *b->yield_use);
 	b->yields[b->nyield] = v;
 	add_use(m, v, yield_of(b, b->nyield++));
 }
@@ -497,6 +504,7 @@ Node *new_node(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin
 	n->loc = loc;
 	n->nin = ops[op].nin > nin ? ops[op].nin : nin;
 	n->in = arena_alloc(m->arena, (size_t)n->nin * sizeof *n->in);
+	n->in_use = arena_alloc(m->arena, (size_t)n->nin * sizeof *n->in_use);
 	for (int i = 0; i < nin; i++) {
 		n->in[i] = in[i];
 		if (in[i])

@@ -298,6 +298,7 @@ struct Block {
 	int nparam; /* loop: the carried values */
 	Value **params;
 	Value **yields;
+	int *yield_use; /* where each stands among its value's uses */
 	int nyield;
 };
 
@@ -305,6 +306,7 @@ struct Node {
 	Op op;
 	int nin, nout;
 	Value **in; /* NULL: absent optional operand */
+	int *in_use; /* where each stands among its value's uses */
 	Value **out;
 	int nattr;
 	Attr *attrs;
