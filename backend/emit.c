@@ -292,31 +292,22 @@ static void read_cells(Emit *e)
 			bind_symbol(e, i, load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr), cell++);
 }
 
+/* Between two steps. */
 static void emit_barrier(Emit *e)
 {
-	LLVMBasicBlockRef many = new_label(e, "many"), meet = new_label(e, "meet"), met = new_label(e, "met");
-	LLVMValueRef several = LLVMBuildICmp(e->b, LLVMIntSGT, e->workers, const_i64_of(e, 1), "");
-	LLVMBuildCondBr(e->b, several, many, met);
-	place_label(e, many);
-	LLVMValueRef barrier = load_field(e, e->frame, offsetof(dcc_frame, barrier), e->ptr);
-	LLVMBuildCondBr(e->b, LLVMBuildIsNotNull(e->b, barrier, ""), meet, met);
-	place_label(e, meet);
-	LLVMTypeRef type = LLVMFunctionType(e->void_type, (LLVMTypeRef[]){e->ptr, e->i64}, 2, false);
-	LLVMBuildCall2(e->b, type, barrier, (LLVMValueRef[]){e->frame, e->worker}, 2, "");
-	LLVMBuildBr(e->b, met);
-	place_label(e, met);
+	LLVMValueRef args[] = {e->frame, e->worker, e->workers};
+	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->meet), e->meet, args, 3, "");
 }
 
-/* A step runs when first <= its number < last. */
+/* A step runs when first <= its number < last: in one comparison, number - first below span as unsigned numbers. */
 static void emit_step(Emit *e, const LStmt *s)
 {
 	if (!e->frame)
 		bug("%s: a step outside of a program", function_name(e));
 	LLVMBasicBlockRef run = new_label(e, "step"), next = new_label(e, "next");
 	LLVMValueRef number = const_i64_of(e, e->step++);
-	LLVMValueRef from = LLVMBuildICmp(e->b, LLVMIntSLE, e->first, number, "");
-	LLVMValueRef to = LLVMBuildICmp(e->b, LLVMIntSLT, number, e->last, "");
-	LLVMBuildCondBr(e->b, LLVMBuildAnd(e->b, from, to, ""), run, next);
+	LLVMValueRef at = LLVMBuildSub(e->b, number, e->first, "");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntULT, at, e->span, ""), run, next);
 	place_label(e, run);
 	debug_step(e, s);
 	read_cells(e);
@@ -620,6 +611,8 @@ static void bind_frame(Emit *e, LFunc *fn, bool late)
 static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name, bool whole)
 {
 	p->f = begin_part(e, fn, name);
+	LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSLT, e->first, e->last, "");
+	e->span = LLVMBuildSelect(e->b, some, LLVMBuildSub(e->b, e->last, e->first, ""), const_i64_of(e, 0), "");
 	bind_frame(e, fn, !whole);
 	e->step = p->first;
 	for (const LStmt *s = fn->body.first; s != p->end; s = s->next) {
@@ -751,8 +744,31 @@ static LFunc *find_program(LModule *lm, const Target *t)
 	fatal_at(&(Loc){.file = lm->m->path}, "there is no program for target %s", t->name);
 }
 
+/* meet(frame, worker, workers): the barrier of a run that has one.  A function: its blocks behind each of thousands of steps
+ * took LLVM longer than all else. */
+static void emit_meet(Emit *e)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64};
+	LLVMValueRef f = begin_function(e, arena_printf(e->m->arena, "%s.meet", e->m->name), e->void_type, 3, types, false);
+	LLVMBasicBlockRef many = new_label(e, "many"), meet = new_label(e, "meet"), met = new_label(e, "met");
+	LLVMValueRef frame = LLVMGetParam(f, 0);
+
+	add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, LLVMGetParam(f, 2), const_i64_of(e, 1), ""), many, met);
+	place_label(e, many);
+	LLVMValueRef barrier = load_field(e, frame, offsetof(dcc_frame, barrier), e->ptr);
+	LLVMBuildCondBr(e->b, LLVMBuildIsNotNull(e->b, barrier, ""), meet, met);
+	place_label(e, meet);
+	LLVMBuildCall2(e->b, LLVMFunctionType(e->void_type, types, 2, false), barrier, (LLVMValueRef[]){frame, LLVMGetParam(f, 1)}, 2, "");
+	LLVMBuildBr(e->b, met);
+	place_label(e, met);
+	end_function(e, NULL);
+	e->meet = f;
+}
+
 void emit_functions(Emit *e)
 {
+	emit_meet(e);
 	for (int t = 0; t < e->opt->ntarget; t++) {
 		e->target = e->opt->target[t];
 		for (int i = 0; i < e->lm->nfunc; i++) {

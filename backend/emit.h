@@ -27,7 +27,8 @@ typedef struct Emit {
 	LLVMBasicBlockRef body;
 	LLVMValueRef inputs, outputs; /* dcc_tensor arrays, where indim and outdim look */
 	LLVMValueRef error; /* check() only: its dcc_error */
-	LLVMValueRef frame, first, last; /* programs only */
+	LLVMValueRef frame, first, last, span; /* programs only; span: steps from first to last */
+	LLVMValueRef meet; /* a function, see emit_meet */
 	LLVMValueRef syms; /* not NULL: symbols and a program's buffers are read where they are needed, see emit_program */
 	int step; /* steps seen in this program */
 	int nstep; /* steps of the longest program */
