@@ -2,7 +2,8 @@
 # Installs what is missing, builds into build/, runs the tests; names at the end what was skipped and why.
 #   ./test.sh           the tiers quick and full
 #   ./test.sh --quick   what to run before every commit
-#   ./test.sh --all     the tier long after them: fences, Debian's onnx models, fuzzers
+#   ./test.sh --all     the tier long after them: fences, ONNX's and Debian's models, fuzzers.  Each part takes at most DCC_LONG_SECONDS
+#                       (default 150; 0: no limit) and says what it left out; see tests/budget.bash
 # The last line is "N passed, N failed, N skipped".
 set -u -o pipefail
 cd "$(dirname "$0")" || exit 1
@@ -11,7 +12,7 @@ case ${1:-} in
 --quick) tiers=(quick) ;;
 --all) tiers=('quick|full' long) ;;
 *)
-	sed -n '2,6s/^# //p' "$0" >&2
+	sed -n '2,7s/^# //p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """ONNX's own test cases against dcc, by class: node tests and the models that the package ships.
 
-    tests/conformance.py BUILD [--form FORM ...] [--isa NAME] [--class CLASS ...] [-j N] [-v] [PATTERN]
+    tests/conformance.py BUILD [--form FORM ...] [--isa NAME] [--class CLASS ...] [-j N] [-v] [--seconds N [--seed N]] [PATTERN]
 
 Every case is made from the installed onnx package, compiled and run by BUILD/dcc-run, and its outputs are compared here.
 FORM says how a case is put to the compiler (default: all three):
@@ -13,6 +13,7 @@ A sequence is put as its elements, with the option -D that states their number, 
 what it holds, or with -D NAME=0 as nothing.
 Prints passed, wrong, refused (exit 1 with a message before anything ran), crashed and late (no end within 60 s) by class,
 and a line for each case that is wrong, crashed or late; -v: the reasons of refusals too.  Exit status 1 if there are any.
+--seconds: no case is begun after so many; what is left out is chance's, decided by --seed, and is counted.
 
 A value is right within the suite's tolerance; f32 sums may err by two units in the last place of the tensor's largest
 element, f16 and bf16 by two of an element's, since the suite rounds between the steps of an operator.  Where the suite's own
@@ -23,10 +24,12 @@ import argparse
 import collections
 import concurrent.futures
 import os
+import random
 import re
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
 import numpy as np
@@ -369,15 +372,21 @@ def run_case(build, case, form, isa, folder):
     return "passed", ""
 
 
-def run_share(build, forms, isa, classes, pattern, share, shares):
+def run_share(build, forms, isa, classes, pattern, share, shares, seconds, seed):
     """Every shares-th test from `share` on: rows of (form, class, name, result, reason)."""
     warnings.simplefilter("ignore")
     rows = []
     tests = [t for t in all_tests() if re.search(pattern, t.name)]
+    if seconds:
+        random.Random(seed).shuffle(tests)
+    end = time.time() + seconds if seconds else float("inf")
     for test in tests[share::shares]:
         case = case_of(test)
         cls = class_of(case)
         if classes and cls not in classes:
+            continue
+        if time.time() >= end:
+            rows += [(form, cls, case.name, "left", "") for form in forms if FORM_OF[form](case) is not None]
             continue
         for form in forms:
             put = FORM_OF[form](case)
@@ -392,7 +401,7 @@ def run_share(build, forms, isa, classes, pattern, share, shares):
     return rows
 
 
-RESULTS = ("passed", "wrong", "refused", "crashed", "late", "excepted")
+RESULTS = ("passed", "wrong", "refused", "crashed", "late", "excepted", "left")
 
 
 def print_table(form, rows):
@@ -410,12 +419,15 @@ def main():
     parser.add_argument("--isa", help="avx2 or avx512; default: the best that the CPU has")
     parser.add_argument("--class", dest="classes", action="append", choices=CLASSES)
     parser.add_argument("-j", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--seconds", type=int, default=0, help="no case is begun after so many; 0: all run")
+    parser.add_argument("--seed", type=int, default=1, help="of the order, with --seconds")
     parser.add_argument("-v", action="store_true", help="reasons of refusals")
     o = parser.parse_intermixed_args()
 
     build, forms = os.path.abspath(o.build), o.form or FORMS
     with concurrent.futures.ProcessPoolExecutor(o.j) as pool:
-        shares = [pool.submit(run_share, build, forms, o.isa, o.classes, o.pattern, i, o.j) for i in range(o.j)]
+        shares = [pool.submit(run_share, build, forms, o.isa, o.classes, o.pattern, i, o.j, o.seconds, o.seed)
+                  for i in range(o.j)]
         rows = sorted(row for share in shares for row in share.result())
     for form, cls, name, result, reason in rows:
         if result in ("wrong", "crashed", "late", "excepted") or (o.v and result == "refused"):

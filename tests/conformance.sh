@@ -10,4 +10,5 @@ if ! "$python" -c 'import numpy, onnx' 2>/dev/null; then
 	echo "conformance: skipped, $python has no numpy and onnx"
 	exit 77
 fi
-exec "$python" -W ignore tests/conformance.py "$build" --form plain
+. tests/budget.bash
+exec "$python" -W ignore tests/conformance.py "$build" --form plain --seconds "$seconds" --seed "$seed"

@@ -10,7 +10,8 @@ if [ ! -d "$data" ]; then
 	echo "debian: skipped: no package libonnx-testdata"
 	exit 77
 fi
-least=850 # so many were right when this was written; refusing more of them is a fault
+. "$(dirname "$0")/budget.bash"
+least=79 # percent were right when this was written; refusing more of them is a fault
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -20,6 +21,7 @@ rough='/test_(blackman|hamming|hann)window[a-z_]*$' excepted='/test_cast_FLOAT_t
 # Exit status 1 is a refusal or a wrong value; only the runner's verdict of values names FAIL.
 check() {
 	local out status tolerance=()
+	in_time || { echo "left $1"; return; }
 	[[ ! $1 =~ $rough ]] || tolerance=(--tol 1e-4)
 	out=$(timeout 60 "$build/dcc-run" "$1/model.onnx" --check "$1" "${tolerance[@]}" 2>&1)
 	status=$?
@@ -36,8 +38,11 @@ check() {
 export -f check
 export build excepted rough
 
-printf '%s\n' "$data"/{node,simple,pytorch-*}/*/ | xargs -P 2 -I{} bash -c 'check "${1%/}"' _ {} >"$tmp/all"
+begin_part
+printf '%s\n' "$data"/{node,simple,pytorch-*}/*/ | shuffled | xargs -P 2 -I{} bash -c 'check "${1%/}"' _ {} >"$tmp/all"
 grep '^wrong' "$tmp/all"
 right=$(grep -c '^right' "$tmp/all") refused=$(grep -c '^refused' "$tmp/all") wrong=$(grep -c '^wrong' "$tmp/all")
-echo "debian: $right right, $refused refused, $wrong wrong"
-[ "$wrong" = 0 ] && [ "$right" -ge $least ]
+left=$(grep -c '^left' "$tmp/all")
+echo "debian: $right right, $refused refused, $wrong wrong, $left left out"
+[ "$left" = 0 ] || least=$((least - 5)) # of a sample
+[ "$wrong" = 0 ] && [ "$right" != 0 ] && [ $((100 * right)) -ge $((least * (right + refused))) ]

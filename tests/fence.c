@@ -1,8 +1,10 @@
 /* fence.c - compiles models in this process and runs them between fences (fence.h).
  *
- * usage: fence operators [FOLDER]    every single operator (operators.h); into FOLDER: their objects, and
- *                                                 models.inc with their names, for fence_emulated.c
- *        fence FILE...               .onnx and .ir files; what dcc refuses is counted
+ * usage: fence [-t SECONDS] [-s SEED] operators [FOLDER]    every single operator (operators.h); into FOLDER: their objects,
+ *                                                                        and models.inc with their names, for fence_emulated.c
+ *        fence [-t SECONDS] [-s SEED] FILE...               .onnx and .ir files; what dcc refuses is counted
+ * With -t no model is begun after so many seconds, and none takes more than a tenth of them; models and sizes are taken in
+ * an order that the seed decides, and what is left out is counted.
  * Exit status: 0, 1 if something went wrong; a memory fault says where, and is status 1 too.
  */
 #include <llvm-c/Core.h>
@@ -29,6 +31,13 @@ static const char *folder; /* where objects of operators go; NULL: nowhere */
 static FILE *list;
 static FenceRun run = {.sizes = all_sizes, .data_kinds = 3};
 static long nmodel, nrefused, nfailed, nconfig;
+
+typedef struct Item { /* a file, or an operator with its text */
+	char *name, *text;
+} Item;
+static Item *items;
+static int nitem;
+static long seconds; /* 0: as long as it takes */
 
 /* A page without access was touched, most likely. */
 static void report_fault(int sig)
@@ -133,30 +142,57 @@ static void take_module(Module *m)
 	free_module(m);
 }
 
-static void take_operator(void *ctx, const char *name, const char *text)
+static void add_item(const char *name, const char *text)
 {
-	Module *m = lower_quietly(name, text);
-	(void)ctx;
-	if (m) {
-		take_module(m);
-		return;
-	}
-	printf("fence: %s is refused\n", name);
-	nfailed++;
+	items = realloc(items, (size_t)(nitem + 1) * sizeof *items);
+	items[nitem++] = (Item){strdup(name), text ? strdup(text) : NULL};
 }
 
-static void take_file(const char *path)
+static void add_operator(void *ctx, const char *name, const char *text)
 {
-	Module *m = lower_quietly(path, NULL);
-	if (!m) {
-		nrefused++;
-		return;
-	}
-	snprintf(run.where, sizeof run.where, "%s", path);
+	(void)ctx;
+	add_item(name, text);
+}
+
+/* What dcc refuses is wrong of an operator. */
+static void take_item(const Item *item)
+{
+	Module *m = lower_quietly(item->name, item->text);
 	long before = nfailed;
+
+	if (!m && item->text) {
+		printf("fence: %s is refused\n", item->name);
+		nfailed++;
+	}
+	nrefused += !m;
+	if (!m)
+		return;
+	snprintf(run.where, sizeof run.where, "%s", item->name);
 	take_module(m);
 	if (nfailed > before)
-		printf("fence: in %s\n", path);
+		printf("fence: in %s\n", item->name);
+}
+
+static void take_items(void)
+{
+	time_t now = time(NULL), end = now + seconds;
+	uint64_t chance = run.order;
+
+	for (int i = nitem - 1; seconds && i > 0; i--) {
+		int j = (int)(fence_chance(&chance) % ((uint64_t)i + 1));
+		Item other = items[i];
+		items[i] = items[j];
+		items[j] = other;
+	}
+	for (int i = 0; i < nitem; i++) {
+		now = time(NULL);
+		if (seconds && now >= end) {
+			printf("fence: %d of %d models are left out\n", nitem - i, nitem);
+			return;
+		}
+		run.deadline = seconds ? now + 1 + seconds / 10 : 0;
+		take_item(&items[i]);
+	}
 }
 
 static void open_list(const char *path)
@@ -187,19 +223,29 @@ int main(int argc, char **argv)
 	}
 	for (int n = 2; n <= FenceThreads; n++)
 		pools[n] = dcc_pool_new(n);
-	if (argc > 1 && !strcmp(argv[1], "operators")) {
-		if (argc > 2)
-			open_list(argv[2]);
-		give_operators(take_operator, NULL);
-	} else {
-		for (int i = 1; i < argc; i++)
-			take_file(argv[i]);
+	for (int option; (option = getopt(argc, argv, "+t:s:")) != -1;) {
+		if (option == '?')
+			return 2;
+		if (option == 't')
+			seconds = strtol(optarg, NULL, 10);
+		else
+			run.order = strtoull(optarg, NULL, 10);
 	}
+	argv += optind;
+	if (*argv && !strcmp(*argv, "operators")) {
+		if (argv[1])
+			open_list(argv[1]);
+		give_operators(add_operator, NULL);
+	} else {
+		while (*argv)
+			add_item(*argv++, NULL);
+	}
+	take_items();
 	if (list)
 		fclose(list);
 	for (int n = 2; n <= FenceThreads; n++)
 		dcc_pool_free(pools[n]);
-	printf("fence: %ld models, %ld sizes, %ld runs, %ld of them with bad indices; %ld refused by dcc, %ld failed\n", nmodel,
-	       nconfig, run.runs, run.bad_indices, nrefused, nfailed);
+	printf("fence: %ld models, %ld sizes (%ld left out), %ld runs, %ld of them with bad indices; %ld refused by dcc, %ld failed\n",
+	       nmodel, nconfig, run.left_out, run.runs, run.bad_indices, nrefused, nfailed);
 	return nfailed != 0;
 }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "../runtime/dcc.h"
 
@@ -43,12 +44,15 @@ typedef struct Fence {
 
 typedef struct FenceRun {
 	const dcc_model *model;
+	int64_t syms[FenceSymbols + 1]; /* of the size that runs */
 	const void *weights; /* NULL: in the object */
 	size_t weights_bytes; /* with the hashes at the end */
 	dcc_exec *exec[FenceThreads + 1]; /* for 2 and 3 workers; NULL: they take turns */
 	const int *sizes; /* ends with -1 */
 	int data_kinds; /* of NFenceData, per size: taken in turn, plain ones always */
 	bool best_only; /* all ways for the best target alone, one for the others */
+	time_t deadline; /* sizes of this model that are not begun by then are left out; 0: none */
+	uint64_t order; /* of the sizes of a model with a deadline */
 	dcc_tensor in[FencePorts], out[FencePorts];
 	Fence fin[FencePorts], fout[FencePorts], fworkspace, fweights;
 	char *first[FencePorts], *copy[FencePorts]; /* outputs of the first run, inputs as they were made */
@@ -57,7 +61,9 @@ typedef struct FenceRun {
 	uint64_t state; /* of chance */
 	int first_status;
 	long configs, refused, too_large, failures; /* of this model */
-	long runs, bad_indices;
+	long runs, bad_indices, left_out;
+	long nsize, capsize; /* the sizes to be run: values of the symbols */
+	int64_t (*size)[FenceSymbols + 1];
 	char where[400];
 } FenceRun;
 
@@ -69,12 +75,17 @@ static inline void fence_fail(FenceRun *r, const char *what, const char *name)
 		printf("fence: %s: %s%s%s\n", r->where, what, *name ? ": " : "", name);
 }
 
-static inline uint64_t fence_random(FenceRun *r)
+static inline uint64_t fence_chance(uint64_t *state)
 {
-	uint64_t z = r->state += 0x9e3779b97f4a7c15u; /* splitmix64 */
+	uint64_t z = *state += 0x9e3779b97f4a7c15u; /* splitmix64 */
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
 	return z ^ (z >> 31);
+}
+
+static inline uint64_t fence_random(FenceRun *r)
+{
+	return fence_chance(&r->state);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
@@ -288,6 +299,17 @@ static inline void fill_hostile(FenceRun *r, char *p, size_t bytes, int dtype, F
 	}
 }
 
+/* Elements of this input that are symbols are what the size says. */
+static inline void fill_values(const FenceRun *r, int input, char *p)
+{
+	for (int s = 0; s < r->model->nsymbols; s++) {
+		const dcc_symbol *sym = &r->model->symbols[s];
+		size_t size = dcc_dtype_size(r->model->inputs[input].dtype);
+		if (sym->source == DCC_SYMBOL_VALUE && sym->input == input)
+			memcpy(p + (size_t)sym->element * size, &r->syms[s], size); /* integers, little-endian */
+	}
+}
+
 /* ---- one run ----------------------------------------------------------------------------------------------------- */
 
 static inline void take_turns(dcc_exec *e, void (*fn)(void *, int32_t), void *ctx)
@@ -304,6 +326,8 @@ static inline void make_fenced_inputs(FenceRun *r, FenceData kind, bool at_end)
 		place_fence(&r->fin[i], n, dcc_dtype_size(port->dtype), at_end);
 		r->in[i].data = r->fin[i].p;
 		fill_hostile(r, r->fin[i].p, n, port->dtype, kind);
+		if (n)
+			fill_values(r, i, r->fin[i].p);
 		keep_bytes(&r->copy[i], &r->copy_cap[i], r->fin[i].p, n);
 	}
 }
@@ -472,11 +496,20 @@ static inline void run_fenced(FenceRun *r, int target, int threads, bool at_end,
 
 /* ---- one size ---------------------------------------------------------------------------------------------------- */
 
+static inline bool has_values(const dcc_model *m, int input)
+{
+	for (int s = 0; s < m->nsymbols; s++)
+		if (m->symbols[s].source == DCC_SYMBOL_VALUE && m->symbols[s].input == input)
+			return true;
+	return false;
+}
+
 /* Dims and workspace; false: the model refuses the size, or it is too large. */
 static inline bool plan_size(FenceRun *r, const int64_t *syms)
 {
+	static char values[4096]; /* of inputs with symbols among their elements; of others nothing is read */
 	const dcc_model *m = r->model;
-	int64_t dims[FencePorts * DCC_MAX_RANK];
+	int64_t *dims = r->dims;
 	dcc_error error;
 	uint64_t bytes;
 	bool small = true;
@@ -486,8 +519,16 @@ static inline bool plan_size(FenceRun *r, const int64_t *syms)
 			r->refused++;
 			return false;
 		}
-	for (int i = 0; i < m->ninputs; i++)
-		small = small && port_bytes(&m->inputs[i], &r->in[i]) <= FenceLimit;
+	memcpy(r->syms, syms, sizeof r->syms);
+	for (int i = 0, at = 0; i < m->ninputs; i++) {
+		size_t n = port_bytes(&m->inputs[i], &r->in[i]);
+		small = small && n <= FenceLimit;
+		if (!has_values(m, i) || at + n > sizeof values)
+			continue;
+		fill_values(r, i, values + at);
+		r->in[i].data = values + at;
+		at += (int)(n + 7) / 8 * 8;
+	}
 	if (small && dcc_plan(m, r->in, m->ninputs, FenceThreads, dims, &bytes, &error)) {
 		r->refused++;
 		return false;
@@ -544,32 +585,43 @@ static inline void rest_of_symbols(const dcc_model *m, int64_t *syms)
 		syms[i] = in_bounds(&m->symbols[i], FenceRest + i % 3);
 }
 
-/* Are there sizes to choose for the symbol. */
-static inline bool varies(const dcc_symbol *s)
+static inline void add_size(FenceRun *r, const int64_t *syms)
 {
-	return s->source == DCC_SYMBOL_INPUT;
+	for (int i = 0; i < r->model->nsymbols; i++)
+		if (in_bounds(&r->model->symbols[i], syms[i]) != syms[i])
+			return;
+	if (r->nsize == r->capsize) {
+		r->capsize = r->capsize ? 2 * r->capsize : 256;
+		r->size = realloc(r->size, (size_t)r->capsize * sizeof *r->size);
+	}
+	memcpy(r->size[r->nsize++], syms, sizeof *r->size);
 }
 
-/* Each symbol at each size; every pair of symbols at all pairs of small sizes. */
-static inline void fence_sizes(FenceRun *r)
+/* Does the caller choose it? */
+static inline bool varies(const dcc_symbol *s)
+{
+	return s->source == DCC_SYMBOL_INPUT || s->source == DCC_SYMBOL_VALUE;
+}
+
+/* Each symbol that the caller chooses at each size; every pair of them at all pairs of small sizes. */
+static inline void list_sizes(FenceRun *r)
 {
 	const dcc_model *m = r->model;
-	int64_t syms[FenceSymbols + 1];
+	int64_t syms[FenceSymbols + 1] = {0};
+	int chosen = 0;
 
-	int n = 0;
-
+	r->nsize = 0;
 	rest_of_symbols(m, syms);
 	for (int s = 0; s < m->nsymbols; s++)
-		n += varies(&m->symbols[s]);
-	if (!n)
+		chosen += varies(&m->symbols[s]);
+	if (!chosen)
 		for (int k = 0; k < NFenceData; k++)
-			fence_size(r, syms);
+			add_size(r, syms);
 	for (int s = 0; s < m->nsymbols; s++)
 		for (const int *v = r->sizes; *v >= 0 && varies(&m->symbols[s]); v++) {
 			rest_of_symbols(m, syms);
 			syms[s] = *v;
-			if (in_bounds(&m->symbols[s], *v) == *v)
-				fence_size(r, syms);
+			add_size(r, syms);
 		}
 	for (int s = 0; s < m->nsymbols; s++)
 		for (int t = s + 1; t < m->nsymbols; t++)
@@ -577,12 +629,34 @@ static inline void fence_sizes(FenceRun *r)
 				rest_of_symbols(m, syms);
 				syms[s] = v / (FencePairs + 1);
 				syms[t] = v % (FencePairs + 1);
-				if (in_bounds(&m->symbols[s], syms[s]) == syms[s] && in_bounds(&m->symbols[t], syms[t]) == syms[t])
-					fence_size(r, syms);
+				add_size(r, syms);
 			}
 }
 
-/* Runs all; false if something went wrong.  The next model may use the same FenceRun, with its fences.  A model that runs at no size at all is wrong too. */
+/* In another order where the time may end before the sizes do. */
+static inline void fence_sizes(FenceRun *r)
+{
+	uint64_t chance = r->order;
+	int64_t syms[FenceSymbols + 1];
+
+	list_sizes(r);
+	for (long i = r->nsize - 1; r->deadline && i > 0; i--) {
+		long j = (long)(fence_chance(&chance) % ((uint64_t)i + 1));
+		memcpy(syms, r->size[i], sizeof syms);
+		memcpy(r->size[i], r->size[j], sizeof syms);
+		memcpy(r->size[j], syms, sizeof syms);
+	}
+	for (long i = 0; i < r->nsize; i++) {
+		if (r->deadline && time(NULL) >= r->deadline) {
+			r->left_out += r->nsize - i;
+			return;
+		}
+		fence_size(r, r->size[i]);
+	}
+}
+
+/* Runs all; false if something went wrong.  The next model may use the same FenceRun, with its fences.  A model that
+ * runs at no size at all is wrong too, unless elements of its inputs decide its shapes, which then may fit no size of the list. */
 static inline bool fence_model(FenceRun *r)
 {
 	if (r->model->ninputs > FencePorts || r->model->noutputs > FencePorts || r->model->nsymbols > FenceSymbols) {
@@ -592,7 +666,10 @@ static inline bool fence_model(FenceRun *r)
 	snprintf(r->where, sizeof r->where, "%s", r->model->name);
 	r->configs = r->refused = r->too_large = r->failures = 0;
 	fence_sizes(r);
-	if (!r->configs && !r->too_large)
+	bool values = false;
+	for (int i = 0; i < r->model->ninputs; i++)
+		values |= has_values(r->model, i);
+	if (!r->configs && !r->too_large && !values && !(r->deadline && time(NULL) >= r->deadline))
 		fence_fail(r, "refuses every size", "");
 	return !r->failures;
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # label: long
-# The fuzzers, each for SECONDS (default 60) from SEED on (default 1, so that a run says something of the change that it tests and not of its luck); a failure names its seed.
+# The fuzzers, each for SECONDS (default 60, or DCC_LONG_SECONDS if that is less) from SEED on (default 1, so that a run says
+# something of the change that it tests and not of its luck); a failure names its seed.
 # usage: fuzz.sh BUILD [SECONDS [SEED]]
 set -u
 build=$(cd "$1" && pwd) || exit 1
-seconds=${2:-60} seed=${3:-1}
+most=${DCC_LONG_SECONDS:-60}
+seconds=${2:-$((most && most < 60 ? most : 60))} seed=${3:-1}
 tmp=$(mktemp -d)
 failed=0
 

@@ -17,7 +17,9 @@ import concurrent.futures
 import contextlib
 import io
 import os
+import random
 import re
+import time
 import unittest
 import warnings
 
@@ -95,14 +97,19 @@ def all_tests():
     return [t for t in tests if t.id().endswith("_cpu")]
 
 
-def run_share(share, shares, pattern):
-    """Every shares-th test, from `share` on."""
+def run_share(share, shares, pattern, seconds, seed):
+    """Rows of every shares-th test, from `share` on, and how many the time left out."""
     warnings.simplefilter("ignore")
     result = Result()
     tests = [t for t in all_tests() if re.search(pattern, t.id())]
+    if seconds:
+        random.Random(seed).shuffle(tests)
+    end = time.time() + seconds if seconds else float("inf")
+    left = tests[share::shares]
     with contextlib.redirect_stdout(io.StringIO()):
-        unittest.TestSuite(tests[share::shares]).run(result)
-    return result.rows
+        while left and time.time() < end:
+            unittest.TestSuite([left.pop(0)]).run(result)
+    return result.rows, len(left)
 
 
 def reason_of(text):
@@ -116,11 +123,15 @@ def main():
     parser.add_argument("pattern", nargs="?", default="", help="only tests whose name matches")
     parser.add_argument("-j", type=int, default=min(2, os.cpu_count() or 1), help="processes")
     parser.add_argument("--list", action="store_true", help="a line per test; default: only what is wrong")
+    parser.add_argument("--seconds", type=int, default=0, help="no test is begun after so many; 0: all run")
+    parser.add_argument("--seed", type=int, default=1, help="of the order, with --seconds")
     options = parser.parse_args()
 
     with concurrent.futures.ProcessPoolExecutor(options.j) as pool:
-        shares = [pool.submit(run_share, i, options.j, options.pattern) for i in range(options.j)]
-        rows = sorted(row for share in shares for row in share.result())
+        shares = [pool.submit(run_share, i, options.j, options.pattern, options.seconds, options.seed)
+                  for i in range(options.j)]
+        rows = sorted(row for share in shares for row in share.result()[0])
+        left = sum(share.result()[1] for share in shares)
     for name, kind, why in rows:
         if options.list or kind in ("wrong", "late"):
             print(f"{kind}: {name}: {' | '.join(why.split(chr(10)))[:400]}")
@@ -129,7 +140,7 @@ def main():
         for reason, n in collections.Counter(reason_of(w) for _, k, w in rows if k == "refused").most_common(40):
             print(f"{n:5} refused: {reason[:150]}")
     print(f"onnx {onnx.__version__}: {counts['passed']} passed, {counts['refused'] + counts['late']} refused, "
-          f"{counts['wrong']} wrong")
+          f"{counts['wrong']} wrong, {left} left out")
     return counts["wrong"] > 0
 
 

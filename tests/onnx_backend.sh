@@ -19,4 +19,5 @@ if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
 	echo "onnx_backend: skipped, the interpreter cannot load libraries with sanitizers"
 	exit 77
 fi
-DCC=$build/dcc PYTHONPATH=python PYTHONDONTWRITEBYTECODE=1 exec "$python" -W ignore tests/onnx_backend.py
+. tests/budget.bash
+DCC=$build/dcc PYTHONPATH=python PYTHONDONTWRITEBYTECODE=1 exec "$python" -W ignore tests/onnx_backend.py --seconds "$seconds" --seed "$seed"
