@@ -171,7 +171,7 @@ static Value *emit_conv(Call *c, const Window *w, Value *x, Value *weight, Value
 	DType t = x->type.dtype;
 	int64_t pads[2 * MaxRank] = {0}, groups;
 	bool known = true;
-	if (!dim_is_const(group, &groups) || !is_among(t, TypesFlt) || dtypes[t].bytes > 4)
+	if (!dim_is_const(group, &groups) || !is_among(t, TypesFlt))
 		return conv_by_columns(c, w, x, weight, bias, group);
 	for (int i = 0; i < 2 * w->spatial; i++)
 		known &= dim_is_const(w->pads[i], &pads[i]);
