@@ -179,10 +179,14 @@ const Dim *dim_differs(Module *m, const Dim *a, const Dim *b)
 /* Whether d has gone into `joint`, so that it is equal to it or 1. */
 static bool is_part_of(const Module *m, const Dim *d, const Dim *joint)
 {
-	for (int i = 0; i < m->njoint; i++)
-		if (m->joints[i].joint == joint && (is_part_of(m, d, m->joints[i].a) || is_part_of(m, d, m->joints[i].b)))
+	if (d == joint)
+		return true;
+	for (int i = 0; i < m->njoint; i++) {
+		const JointDim *j = &m->joints[i]; /* its joint may be a or b itself */
+		if (j->joint == joint && ((j->a != joint && is_part_of(m, d, j->a)) || (j->b != joint && is_part_of(m, d, j->b))))
 			return true;
-	return d == joint;
+	}
+	return false;
 }
 
 /* Two extents of which one or either may be 1: their larger, or nothing beside nothing. */
