@@ -170,6 +170,31 @@ Value *emit_reshape(Call *c, Value *x, int rank, const Dim *const *dims)
 	return same_dims(&x->type, rank, dims) ? x : emit(c, OpReshape, 1, &x, 0, NULL, &type);
 }
 
+Value *emit_split(Call *c, Value *x, int axis, const Dim *n)
+{
+	const Dim *dims[MaxRank + 1], *const *d = x->type.dims, *inner = divide_dims(c, d[axis], n);
+	int64_t all, parts;
+	if (dim_is_const(d[axis], &all) && dim_is_const(n, &parts) && all % parts)
+		fatal_at(c->loc, "an axis of %lld does not split into %lld parts", (long long)all, (long long)parts);
+	require_equal(c, dim_mul(c->m, n, inner), d[axis], "the parts of an axis");
+	for (int i = 0; i <= x->type.rank; i++)
+		dims[i] = i == axis ? n : i == axis + 1 ? inner : d[i < axis ? i : i - 1];
+	return emit_reshape(c, x, x->type.rank + 1, dims);
+}
+
+Value *emit_merge(Call *c, Value *x, int axis)
+{
+	const Dim *dims[MaxRank], *const *d = x->type.dims;
+	for (int i = 0; i < x->type.rank - 1; i++)
+		dims[i] = i == axis ? dim_mul(c->m, d[i], d[i + 1]) : d[i < axis ? i : i + 1];
+	return emit_reshape(c, x, x->type.rank - 1, dims);
+}
+
+Value *emit_rsqrt(Call *c, DType dtype, const Dim *d)
+{
+	return emit1(c, OpRecip, emit1(c, OpSqrt, emit_cast(c, emit_dims(c, 0, 1, &d), dtype)));
+}
+
 Value *count_along(Call *c, const Dim *n, int rank, int axis)
 {
 	const Dim *dims[MaxRank];

@@ -18,6 +18,10 @@ Value *emit_cast(Call *, Value *, DType); /* the value itself if it has the dtyp
 Value *emit_reshape(Call *, Value *, int rank, const Dim *const *dims);
 Value *emit_expand(Call *, Value *, int rank, const Dim *const *dims); /* numpy broadcasting of both */
 Value *emit_transpose(Call *, Value *, const int *perm);
+/* Axis [n * inner] as two axes [n, inner]; that n divides it is known, or checked at run time. */
+Value *emit_split(Call *, Value *, int axis, const Dim *n);
+Value *emit_merge(Call *, Value *, int axis); /* axes `axis` and the next as one */
+Value *emit_rsqrt(Call *, DType, const Dim *); /* 1 / sqrt(dim), rank 0 */
 Value *emit_swap(Call *, Value *); /* the last two axes */
 Value *emit_range(Call *, Value *, int axis, const Dim *start, const Dim *n, int64_t step); /* slice of one axis */
 Value *emit_gather(Call *, Value *, Value *index, int axis); /* the index, of any numbers, as i64 */

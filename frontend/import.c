@@ -27,6 +27,8 @@ enum { MaxCalls = 32, MaxListed = 50 /* names in a message */, MinInlined = 1 <<
 	{#name, since, until, min_in, max_in, max_out, attrs, how, .domain = ""},
 #define ORT_OP(name, min_in, max_in, max_out, attrs, how)                                                              \
 	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, .domain = "com.microsoft"},
+#define PREVIEW_OP(name, min_in, max_in, max_out, attrs, how)                                                          \
+	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, .domain = "ai.onnx.preview"},
 static const OnnxOp onnx_ops[] = {
 #include "onnx_ops.def"
 	{0}, /* ends the table */

@@ -1,86 +1,161 @@
-/* import_attention.c - Attention in all its forms, and RotaryEmbedding.
+/* import_attention.c - Attention and FlexAttention in all their forms, and RotaryEmbedding.
  *
  * Operands become [batch, tokens, heads, width], which is what the IR's attention takes.  What that op has no attribute
- * for is a mask (causal rules that it does not share, lengths per batch).
+ * for is a mask (windows that it does not share, lengths per batch).  Where the model looks between the products, they are
+ * nodes of their own.
  */
-#include "build.h"
+#include "attention.h"
 #include "import.h"
 
 #include <math.h>
+#include <string.h>
 
 static const int heads_second[4] = {0, 2, 1, 3}; /* [batch, heads, tokens, width] <-> [batch, tokens, heads, width] */
 
 enum { InQ, InK, InV, InMask, InPastK, InPastV, InLengths };
-enum { OutY, OutK, OutV };
+enum { OutY, OutK, OutV, OutScores };
 
 static Value *operand(const Call *c, int i)
 {
 	return i < c->nin ? c->in[i] : NULL;
 }
 
-static Value *split_heads(Call *c, Value *v, int64_t heads)
+static bool wants(const Call *c, int i)
 {
-	const Dim *const *d = v->type.dims;
-	if (v->type.rank == 4)
-		return emit_transpose(c, v, heads_second);
+	return i < c->nout && c->wanted[i];
+}
+
+/* ---- what attention operators share ------------------------------------------------------------------------------ */
+
+Value *split_heads(Call *c, Value *v, int64_t heads)
+{
 	if (v->type.rank != 3 || heads < 1 || heads > DimMax)
 		fatal_at(c->loc, "an operand of rank %d with %lld heads", v->type.rank, (long long)heads);
-	const Dim *n = dim_const(c->m, heads), *width;
-	if (!dim_exact_div(c->m, d[2], n, &width))
-		fatal_at(c->loc, "%s channels do not split into %lld heads", dim_text(c->m, d[2]), (long long)heads);
-	return emit_reshape(c, v, 4, (const Dim *[]){d[0], d[1], n, width});
+	return emit_split(c, v, 2, num(c, heads));
 }
 
-/* The inverse of split_heads for a result of the rank of operand 0. */
-static Value *join_heads(Call *c, Value *v)
+Value *append_past(Call *c, Value *v, Value *past)
 {
-	const Dim *const *d = v->type.dims;
-	if (c->in[0]->type.rank == 4)
-		return emit_transpose(c, v, heads_second);
-	return emit_reshape(c, v, 3, (const Dim *[]){d[0], d[1], dim_mul(c->m, d[2], d[3])});
-}
-
-/* Keys or values behind those of earlier calls; the state that goes in and out is [batch, heads, tokens, width]. */
-static Value *append_past(Call *c, Value *v, int state, int present)
-{
-	Value *past = operand(c, state);
 	Attr a = mk_int(Attr_axis, 1);
-	if (past && past->type.rank != 4)
-		fatal_at(c->loc, "input %d has rank %d, expected 4", state, past->type.rank);
-	if (past)
-		v = emit(c, OpConcat, 2, (Value *[]){emit_transpose(c, past, heads_second), v}, 1, &a, NULL);
-	if (present < c->nout && c->wanted[present])
-		c->out[present] = emit_transpose(c, v, heads_second);
-	return v;
+	if (!past)
+		return v;
+	if (past->type.rank != 4)
+		fatal_at(c->loc, "earlier keys or values have rank %d, expected 4", past->type.rank);
+	return emit(c, OpConcat, 2, (Value *[]){emit_transpose(c, past, heads_second), v}, 1, &a, NULL);
+}
+
+DType attention_dtype(DType t)
+{
+	return is_narrow(t) ? F32 : t;
+}
+
+void scale_by_width(Call *c, Attending *a)
+{
+	int64_t n;
+	const Dim *width = a->q->type.dims[3];
+	bool known = dim_is_const(width, &n);
+	a->scale = known && n ? 1 / sqrt((double)n) : 1;
+	if (!known)
+		a->q = emit2(c, OpMul, a->q, emit_rsqrt(c, a->q->type.dtype, width));
+}
+
+Value *attend(Call *c, const Attending *a)
+{
+	Attr attrs[5] = {mk_float(Attr_scale, a->scale), mk_int(Attr_zero_masked, a->zero_masked), mk_float(Attr_softcap, a->softcap),
+	                 mk_int(Attr_left, a->left), mk_int(Attr_right, a->right)};
+	const Dim *scores[4] = {a->q->type.dims[0], a->q->type.dims[2], a->q->type.dims[1], a->k->type.dims[1]};
+	Value *mask = a->mask && c->m->broadcast_symbols ? emit_expand(c, a->mask, 4, scores) : a->mask;
+	return emit(c, OpAttention, mask ? 4 : 3, (Value *[]){a->q, a->k, a->v, mask}, 5, attrs, NULL);
+}
+
+/* Each head of keys or values as often as there are query heads for it, and heads before tokens. */
+static Value *repeat_heads(Call *c, Value *v, const Dim *heads)
+{
+	const Dim *const *d = v->type.dims, *each = divide_dims(c, heads, d[2]);
+	if (d[2] == heads)
+		return emit_transpose(c, v, heads_second);
+	require_equal(c, dim_mul(c->m, d[2], each), heads, "query heads and the key heads that they share");
+	v = emit_reshape(c, v, 5, (const Dim *[]){d[0], d[1], d[2], num(c, 1), d[3]});
+	d = v->type.dims;
+	v = emit_expand(c, v, 5, (const Dim *[]){d[0], d[1], d[2], each, d[4]});
+	v = emit_reshape(c, v, 4, (const Dim *[]){d[0], d[1], heads, d[4]});
+	return emit_transpose(c, v, heads_second);
+}
+
+Value *attention_scores(Call *c, const Attending *a)
+{
+	Attr swap = mk_int(Attr_trans_b, 1);
+	Value *q = emit_transpose(c, a->q, heads_second), *k = repeat_heads(c, a->k, a->q->type.dims[2]);
+	Value *s = emit(c, OpMatMul, 2, (Value *[]){q, k}, 1, &swap, NULL);
+	return a->scale == 1 ? s : emit2(c, OpMul, s, emit_const(c, s->type.dtype, a->scale));
+}
+
+Value *attention_values(Call *c, Value *probabilities, Value *v)
+{
+	v = repeat_heads(c, v, probabilities->type.dims[1]);
+	return emit_transpose(c, emit2(c, OpMatMul, probabilities, v), heads_second);
 }
 
 /* ---- masks ----------------------------------------------------------------------------------------------------- */
-
-/* 0, 1, 2, ... along the keys (axis 3) or, from `start`, along the queries (axis 2) of the scores. */
-static Value *count(Call *c, const Dim *n, const Dim *start, int axis)
-{
-	const Dim *one = dim_const(c->m, 1);
-	Value *v = emit_iota(c, I64, n, start, one);
-	return emit_reshape(c, v, 2, (const Dim *[]){axis == 2 ? n : one, axis == 2 ? one : n});
-}
 
 static Value *both(Call *c, Value *a, Value *b)
 {
 	return a && b ? emit2(c, OpAnd, a, b) : a ? a : b;
 }
 
-/* Batch b has lengths[b] keys, the last of which belongs to the last query. */
-static Value *mask_lengths(Call *c, const Dim *queries, const Dim *keys, bool causal)
+Value *join_masks(Call *c, Value *mask, Value *sees)
 {
-	const Dim *zero = dim_const(c->m, 0), *one = dim_const(c->m, 1);
-	Value *n = emit_cast(c, c->in[InLengths], I64), *j = count(c, keys, zero, 3);
-	const Dim *batch[4] = {type_numel(c->m, &n->type), one, one, one};
-	n = emit_reshape(c, n, 4, batch);
-	Value *sees = emit2(c, OpLt, j, n);
-	if (!causal)
-		return sees;
-	Value *first = emit2(c, OpSub, n, emit_dims(c, 0, 1, &queries));
-	return both(c, sees, emit2(c, OpLe, j, emit2(c, OpAdd, count(c, queries, zero, 2), first)));
+	if (!mask || !sees || mask->type.dtype == Bool)
+		return both(c, mask, sees);
+	return emit3(c, OpWhere, sees, mask, emit_const(c, mask->type.dtype, -INFINITY));
+}
+
+static int64_t read_bound(Call *c, const char *name)
+{
+	int64_t n = onnx_int(c, name, -1);
+	if (n < -1)
+		fatal_at(c->loc, "attribute '%s' = %lld is negative", name, (long long)n);
+	return n < DimMax ? n : DimMax;
+}
+
+/* The number of keys of each batch, as [batch, 1, 1, 1]; NULL: all have as many. */
+static Value *read_lengths(Call *c, const Dim *batch)
+{
+	Value *n = operand(c, InLengths);
+	const Dim *one = num(c, 1);
+	if (!n)
+		return NULL;
+	if (n->type.rank != 1 || operand(c, InPastK) || operand(c, InPastV))
+		fatal_at(c->loc, "the lengths of the keys have rank %d, or stand beside earlier keys", n->type.rank);
+	require_equal(c, n->type.dims[0], batch, "lengths of the keys and batch");
+	return emit_reshape(c, emit_cast(c, n, I64), 4, (const Dim *[]){batch, one, one, one});
+}
+
+/* What a query sees by its place among the keys, which are `past` ones and then, as the queries, new ones; or, where batches have
+ * lengths, as many, the last of which belongs to the last query.  It is a condition where the operator does not know such a window, or
+ * there will be none. */
+static Value *visible_keys(Call *c, Attending *a, const Dim *past, bool open)
+{
+	const Dim *queries = a->q->type.dims[1], *keys = a->k->type.dims[1];
+	int64_t left = read_bound(c, "left_window_size"), right = read_bound(c, "right_window_size");
+	Value *lengths = read_lengths(c, a->q->type.dims[0]), *sees = NULL;
+	if (onnx_int(c, "is_causal", 0))
+		right = 0;
+	if (!open && !lengths && dim_add(c->m, past, queries) == keys) {
+		a->left = left;
+		a->right = right;
+		return NULL;
+	}
+	Value *key = count_along(c, keys, 4, 3), *first = emit_dims(c, 0, 1, lengths ? &queries : &past);
+	first = lengths ? emit2(c, OpSub, lengths, first) : first;
+	Value *here = emit2(c, OpAdd, count_along(c, queries, 4, 2), first);
+	if (lengths)
+		sees = emit2(c, OpLt, key, lengths);
+	if (left >= 0)
+		sees = both(c, sees, emit2(c, OpLe, emit2(c, OpSub, here, emit_const(c, I64, left)), key));
+	if (right >= 0)
+		sees = both(c, sees, emit2(c, OpLe, key, emit2(c, OpAdd, here, emit_const(c, I64, right))));
+	return sees;
 }
 
 /* Since opset 24 a mask may be shorter than the keys: those beyond it are not seen. */
@@ -88,54 +163,165 @@ static Value *lengthen_mask(Call *c, Value *mask, const Dim *keys)
 {
 	int rank = mask->type.rank;
 	const Dim *have = rank ? mask->type.dims[rank - 1] : keys, *pads[2 * MaxRank];
-	if (have == keys || dim_equals(have, 1) || c->opset < 24)
+	if (have == keys || c->opset < 24)
 		return mask;
 	for (int i = 0; i < 2 * rank; i++)
-		pads[i] = dim_const(c->m, 0);
+		pads[i] = num(c, 0);
 	pads[2 * rank - 1] = dim_sub(c->m, keys, have);
 	require_at_least(c, pads[2 * rank - 1], 0);
-	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, lowest_scalar(mask->type.dtype))};
-	return emit(c, OpPad, 1, &mask, mask->type.dtype == Bool ? 1 : 2, attrs, NULL);
+	Scalar none = scalar_of_real(mask->type.dtype, mask->type.dtype == Bool ? 0 : -INFINITY);
+	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, none)};
+	return emit(c, OpPad, 1, &mask, 2, attrs, NULL);
 }
 
-/* What the model masks and what `sees` (or NULL) allows. */
-static Value *join_masks(Call *c, Value *mask, Value *sees)
+static Value *read_mask(Call *c, const Attending *a)
 {
-	if (!mask || !sees || mask->type.dtype == Bool)
-		return both(c, mask, sees);
-	return emit3(c, OpWhere, sees, mask, emit_const(c, mask->type.dtype, -INFINITY));
+	Value *mask = operand(c, InMask);
+	if (!mask)
+		return NULL;
+	if (mask->type.dtype != Bool && dtypes[mask->type.dtype].cls != ClassFloat)
+		fatal_at(c->loc, "the mask has type %s, expected bool or a floating type", dtypes[mask->type.dtype].text);
+	if (mask->type.dtype != Bool)
+		mask = emit_cast(c, mask, a->q->type.dtype);
+	return lengthen_mask(c, mask, a->k->type.dims[1]);
 }
 
-/* ---- attention ------------------------------------------------------------------------------------------------- */
+/* ---- Attention --------------------------------------------------------------------------------------------------- */
 
-/* Causal: query i sees key j for j <= i + past; the IR's rule says the same if the new keys are as many as the
- * queries. */
+static Value *read_tokens(Call *c, int input, int64_t heads)
+{
+	Value *v = c->in[input];
+	return v->type.rank == 4 ? emit_transpose(c, v, heads_second) : split_heads(c, v, heads);
+}
+
+/* The inverse of read_tokens() for a result of the rank of operand 0. */
+static Value *join_heads(Call *c, Value *v)
+{
+	return c->in[InQ]->type.rank == 4 ? emit_transpose(c, v, heads_second) : emit_merge(c, v, 2);
+}
+
+/* Keys or values with those of earlier calls; the model may ask for both. */
+static Value *read_cache(Call *c, int input, int past, int present, int64_t heads)
+{
+	Value *v = append_past(c, read_tokens(c, input, heads), operand(c, past));
+	if (wants(c, present))
+		c->out[present] = emit_transpose(c, v, heads_second);
+	return emit_cast(c, v, attention_dtype(c->in[InQ]->type.dtype));
+}
+
+static DType read_precision(Call *c, DType dflt)
+{
+	int64_t onnx = onnx_int(c, "softmax_precision", 0);
+	DType dtype = dflt;
+	if (onnx && (onnx != (int)onnx || !onnx_dtype((int)onnx, &dtype) || dtypes[dtype].cls != ClassFloat))
+		fatal_at(c->loc, "attribute 'softmax_precision' = %lld is no floating type", (long long)onnx);
+	return dtype;
+}
+
+/* cap * tanh(scores / cap) */
+static Value *cap_scores(Call *c, Value *s, double cap)
+{
+	Value *v = emit_const(c, s->type.dtype, cap);
+	return cap != 0 ? emit2(c, OpMul, emit1(c, OpTanh, emit2(c, OpDiv, s, v)), v) : s;
+}
+
+static Value *mask_scores(Call *c, Value *s, Value *mask)
+{
+	if (mask && mask->type.dtype == Bool)
+		return emit3(c, OpWhere, mask, s, emit_const(c, s->type.dtype, -INFINITY));
+	return mask ? emit2(c, OpAdd, s, mask) : s;
+}
+
+/* Over the last axis of four; `guarded`: 0 for a row of -inf. */
+static Value *softmax(Call *c, Value *s, bool guarded)
+{
+	Attr axis = mk_int(Attr_axis, 3);
+	Value *p = emit(c, OpSoftmax, 1, &s, 1, &axis, NULL);
+	if (!guarded)
+		return p;
+	Value *most = emit_reduce(c, OpReduceMax, s, 1, (const int64_t[]){3}, true);
+	Value *none = emit2(c, OpEq, most, emit_const(c, s->type.dtype, -INFINITY));
+	return emit3(c, OpWhere, none, emit_const(c, s->type.dtype, 0), p);
+}
+
+/* attend() step by step; `shown` gets the step that the model looks at. */
+static Value *attend_openly(Call *c, const Attending *a, DType precision, Value **shown)
+{
+	int64_t mode = onnx_int(c, "qk_matmul_output_mode", 0);
+	DType dtype = a->q->type.dtype;
+	Value *step[4];
+	if (mode < 0 || mode > 3)
+		fatal_at(c->loc, "attribute 'qk_matmul_output_mode' = %lld is not supported", (long long)mode);
+	step[0] = attention_scores(c, a);
+	step[1] = cap_scores(c, step[0], a->softcap);
+	step[2] = mask_scores(c, step[1], a->mask);
+	step[3] = emit_cast(c, softmax(c, emit_cast(c, step[2], precision), a->zero_masked), dtype);
+	*shown = step[mode];
+	return attention_values(c, step[3], a->v);
+}
+
 void import_attention(Call *c)
 {
-	Module *m = c->m;
-	Value *in[4], *sees = NULL;
-	bool causal = onnx_int(c, "is_causal", 0);
-	int64_t width, q_heads = onnx_int(c, "q_num_heads", 0), kv_heads = onnx_int(c, "kv_num_heads", 0);
+	DType stored = c->in[InQ]->type.dtype, dtype = attention_dtype(stored), precision = read_precision(c, stored);
+	Attending a = {.scale = onnx_float(c, "scale", 1), .softcap = onnx_float(c, "softcap", 0), .left = -1, .right = -1};
+	int64_t kv_heads = onnx_int(c, "kv_num_heads", 0);
+	if (precision == stored || dtypes[precision].bytes > dtypes[dtype].bytes)
+		precision = dtype; /* as good */
+	bool open = precision != dtype || wants(c, OutScores);
+	if (!operand(c, InPastK) != !operand(c, InPastV))
+		fatal_at(c->loc, "earlier keys without values, or values without keys");
+	a.q = emit_cast(c, read_tokens(c, InQ, onnx_int(c, "q_num_heads", 0)), dtype);
+	a.k = read_cache(c, InK, InPastK, OutK, kv_heads);
+	a.v = read_cache(c, InV, InPastV, OutV, kv_heads);
+	if (!has_attr(c, "scale"))
+		scale_by_width(c, &a);
+	const Dim *past = operand(c, InPastK) ? c->in[InPastK]->type.dims[2] : num(c, 0);
+	Value *sees = visible_keys(c, &a, past, open);
+	a.mask = join_masks(c, read_mask(c, &a), sees);
+	a.zero_masked = a.mask != NULL; /* as ONNX defines; a window always has the query's own key */
+	Value *shown = NULL, *y = open ? attend_openly(c, &a, precision, &shown) : attend(c, &a);
+	c->out[OutY] = join_heads(c, emit_cast(c, y, stored));
+	if (wants(c, OutScores))
+		c->out[OutScores] = emit_cast(c, shown, stored);
+}
+
+/* ---- FlexAttention ----------------------------------------------------------------------------------------------- */
+
+/* x as the graph of an attribute changes it. */
+static Value *modify(Call *c, const char *attr, Value *x)
+{
+	Item in = {.tensor = x}, out;
+	if (!has_attr(c, attr))
+		return x;
+	const OnnxGraph *g = body_of(c, attr);
+	if (g->n_input != 1 || g->n_output != 1)
+		fatal_at(c->loc, "attribute '%s': %zu inputs and %zu outputs, expected one", attr, g->n_input, g->n_output);
+	import_body(c, g, c->im->block, 1, &in, 1, &out);
+	if (!out.tensor)
+		fatal_at(c->loc, "attribute '%s' makes no tensor", attr);
+	Value *y = out.tensor;
+	if (y->type.dtype != x->type.dtype || y->type.rank != 4)
+		fatal_at(c->loc, "attribute '%s' makes %s of %s", attr, type_text(c->m, &y->type), type_text(c->m, &x->type));
+	for (int i = 0; i < 4; i++)
+		require_equal(c, y->type.dims[i], x->type.dims[i], attr);
+	return emit_reshape(c, y, 4, x->type.dims);
+}
+
+void import_flex_attention(Call *c)
+{
+	DType stored = c->in[InQ]->type.dtype, dtype = attention_dtype(stored), precision = read_precision(c, dtype);
+	Attending a = {.scale = onnx_float(c, "scale", 1)};
 	for (int i = InQ; i <= InV; i++)
-		in[i] = split_heads(c, c->in[i], i == InQ ? q_heads : kv_heads);
-	const Dim *queries = in[InQ]->type.dims[1], *fresh = in[InK]->type.dims[1];
-	in[InK] = append_past(c, in[InK], InPastK, OutK);
-	in[InV] = append_past(c, in[InV], InPastV, OutV);
-	const Dim *keys = in[InK]->type.dims[1], *past = dim_sub(m, keys, fresh);
-	if (!dim_is_const(in[InQ]->type.dims[3], &width) && !has_attr(c, "scale"))
-		fatal_at(c->loc, "not supported: a symbolic head width without the attribute 'scale'");
-	double scale = has_attr(c, "scale") ? onnx_float(c, "scale", 1) : 1 / sqrt(width);
-	double cap = onnx_float(c, "softcap", 0);
-	if (operand(c, InLengths))
-		sees = mask_lengths(c, queries, keys, causal);
-	else if (causal && queries != fresh)
-		sees = emit2(c, OpLe, count(c, keys, dim_const(m, 0), 3), count(c, queries, past, 2));
-	Value *mask = operand(c, InMask) ? lengthen_mask(c, c->in[InMask], keys) : NULL;
-	in[InMask] = join_masks(c, mask, sees);
-	bool masked = in[InMask] != NULL; /* a row that sees no key gives 0, as ONNX defines */
-	Attr attrs[4] = {mk_float(Attr_scale, scale), mk_int(Attr_right, causal && !sees ? 0 : -1), mk_int(Attr_zero_masked, masked),
-	                 mk_float(Attr_softcap, cap)};
-	c->out[OutY] = join_heads(c, emit(c, OpAttention, masked ? 4 : 3, in, 4, attrs, NULL));
+		if (c->in[i]->type.rank != 4 || c->in[i]->type.dtype != stored)
+			fatal_at(c->loc, "operand %d is %s, expected rank 4 and %s", i, type_text(c->m, &c->in[i]->type), dtypes[stored].text);
+	a.q = emit_cast(c, read_tokens(c, InQ, 0), dtype);
+	a.k = emit_cast(c, read_tokens(c, InK, 0), dtype);
+	a.v = emit_cast(c, read_tokens(c, InV, 0), precision);
+	if (!has_attr(c, "scale"))
+		scale_by_width(c, &a);
+	Value *s = modify(c, "score_mod", emit_cast(c, attention_scores(c, &a), precision));
+	Value *p = modify(c, "prob_mod", softmax(c, s, false));
+	c->out[OutY] = join_heads(c, emit_cast(c, attention_values(c, p, a.v), stored));
 }
 
 /* ---- rotary embedding ------------------------------------------------------------------------------------------ */
@@ -158,7 +344,7 @@ static Value *rotation(Call *c, Value *table, const Value *x, const Dim *half)
 void import_rotary_embedding(Call *c)
 {
 	Module *m = c->m;
-	Value *x = split_heads(c, c->in[0], onnx_int(c, "num_heads", 0)), *part[2], *turned[3];
+	Value *x = read_tokens(c, 0, onnx_int(c, "num_heads", 0)), *part[2], *turned[3];
 	const Dim *width = x->type.dims[3], *two = dim_const(m, 2), *zero = dim_const(m, 0), *one = dim_const(m, 1);
 	int64_t stated = onnx_int(c, "rotary_embedding_dim", 0);
 	bool interleaved = onnx_int(c, "interleaved", 0);

@@ -2,7 +2,6 @@
 #include "build.h"
 #include "import.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct Tokens { /* operands as [batch, tokens, heads, ..] */
@@ -11,18 +10,13 @@ typedef struct Tokens { /* operands as [batch, tokens, heads, ..] */
 	const Dim *counter;
 } Tokens;
 
-/* [batch, tokens, heads * w..] -> [batch, tokens, heads, w..] with one or two axes behind heads */
-static Value *split(Call *c, int input, const Dim *heads, const Dim *inner)
+/* [batch, tokens, heads * width] -> [batch, tokens, heads, width] */
+static Value *split(Call *c, int input, const Dim *heads)
 {
 	Value *x = input < c->nin ? c->in[input] : NULL;
 	if (!x || x->type.rank != 3)
 		fatal_at(c->loc, "input %d is missing or has another rank than 3", input);
-	const Dim *const *d = x->type.dims, *all = inner ? dim_mul(c->m, heads, inner) : heads;
-	const Dim *width = divide_dims(c, d[2], all);
-	require_equal(c, dim_mul(c->m, width, all), d[2], "channels and heads");
-	if (inner)
-		return emit_reshape(c, x, 5, (const Dim *[]){d[0], d[1], heads, inner, width});
-	return emit_reshape(c, x, 4, (const Dim *[]){d[0], d[1], heads, width});
+	return emit_split(c, x, 2, heads);
 }
 
 /* What belongs to the token of this iteration. */
@@ -58,14 +52,13 @@ static Value *next_state(const Tokens *t, Value *state)
 	return emit2(c, OpAdd, state, emit2(c, OpMul, key, with_axis(c, value, 2)));
 }
 
-static Node *token_loop(Tokens *t, const Dim *tokens, Value *first, double scale)
+static Node *token_loop(Tokens *t, const Dim *tokens, Value *first)
 {
 	Call *c = t->c;
 	Node *n = begin_loop(c, tokens, NULL, 1, &first, &t->counter);
-	Value *state = next_state(t, n->body->params[0]);
+	Value *state = emit_reshape(c, next_state(t, n->body->params[0]), 4, first->type.dims);
 	add_yield(c->m, n->body, state);
-	Value *y = emit2(c, OpMatMul, at_token(t, t->q), state);
-	add_yield(c->m, n->body, emit2(c, OpMul, y, emit_const(c, y->type.dtype, scale)));
+	add_yield(c->m, n->body, emit2(c, OpMatMul, at_token(t, t->q), state));
 	end_loop(c, n);
 	return n;
 }
@@ -76,7 +69,7 @@ void import_linear_attention(Call *c)
 		const char *name;
 		bool decays, delta;
 	} rules[] = {{"linear", false, false}, {"gated", true, false}, {"delta", false, true}, {"gated_delta", true, true}};
-	int64_t q_heads = onnx_int(c, "q_num_heads", 0), kv_heads = onnx_int(c, "kv_num_heads", 0), width;
+	int64_t q_heads = onnx_int(c, "q_num_heads", 0), kv_heads = onnx_int(c, "kv_num_heads", 0);
 	const char *name = has_attr(c, "update_rule") ? onnx_text(c, "update_rule") : "gated_delta";
 	size_t rule = 0;
 	while (rule < sizeof rules / sizeof *rules && strcmp(rules[rule].name, name))
@@ -90,11 +83,13 @@ void import_linear_attention(Call *c)
 	for (int i = 0; i < c->nin; i++)
 		c->in[i] = c->in[i] ? emit_cast(c, c->in[i], wide) : NULL;
 	const Dim *heads = num(c, kv_heads);
-	Tokens t = {.c = c, .q = split(c, 0, heads, num(c, q_heads / kv_heads)), .k = split(c, 1, heads, NULL), .v = split(c, 2, heads, NULL)};
-	t.decay = rules[rule].decays ? split(c, 4, heads, NULL) : NULL;
+	Tokens t = {.c = c, .q = split(c, 0, num(c, q_heads)), .k = split(c, 1, heads), .v = split(c, 2, heads)};
+	const Dim *width = t.q->type.dims[3];
+	t.q = emit_split(c, t.q, 2, heads);
+	t.decay = rules[rule].decays ? split(c, 4, heads) : NULL;
 	if (rules[rule].delta)
 		t.beta = c->nin > 5 && c->in[5] && c->in[5]->type.rank == 3 && dim_equals(c->in[5]->type.dims[2], 1) ? with_axis(c, c->in[5], 3)
-		                                                                                                : split(c, 5, heads, NULL);
+		                                                                                                : split(c, 5, heads);
 	const Dim *const *k = t.k->type.dims, *state[4] = {k[0], heads, k[3], t.v->type.dims[3]};
 	Value *first = c->nin > 3 ? c->in[3] : NULL;
 	if (first && first->type.rank != 4)
@@ -103,9 +98,8 @@ void import_linear_attention(Call *c)
 		require_equal(c, first->type.dims[i], state[i], "dims of the state");
 	first = first ? emit_reshape(c, first, 4, state) : emit_expand(c, emit_const(c, t.v->type.dtype, 0), 4, state);
 	double scale = onnx_float(c, "scale", 0);
-	if (scale == 0 && !dim_is_const(k[3], &width))
-		fatal_at(c->loc, "not supported: a symbolic head width without the attribute 'scale'");
-	Node *loop = token_loop(&t, k[1], first, scale == 0 ? 1 / sqrt((double)width) : scale);
+	t.q = emit2(c, OpMul, t.q, scale != 0 ? emit_const(c, wide, scale) : emit_rsqrt(c, wide, width));
+	Node *loop = token_loop(&t, k[1], first);
 	Value *y = emit_transpose(c, loop->out[1], (const int[]){1, 0, 2, 3, 4});
 	const Dim *const *d = y->type.dims;
 	c->out[0] = emit_cast(c, emit_reshape(c, y, 3, (const Dim *[]){d[0], d[1], product(c->m, d + 2, 3)}), dtype);

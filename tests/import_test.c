@@ -458,6 +458,7 @@ static void test_row_texts(void)
 #define LISTS(f) NULL
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) {#name, since, until, min_in, how},
 #define ORT_OP(name, min_in, max_in, max_out, attrs, how) /* of another domain */
+#define PREVIEW_OP(name, min_in, max_in, max_out, attrs, how)
 #include "../frontend/onnx_ops.def"
 #undef ONNX_OP
 #undef TEXT

@@ -1,0 +1,31 @@
+/* attention.h - attention as the importers of its operators put it together. */
+#ifndef DCC_ATTENTION_H
+#define DCC_ATTENTION_H
+
+#include "build.h"
+
+typedef struct Attending {
+	Value *q, *k, *v; /* [batch, tokens, heads, width], f32 where the model stores less */
+	Value *mask; /* over [batch, heads, queries, keys]: bool, or added to the scores; NULL: none */
+	double scale, softcap; /* of the scores; see scale_by_width(); softcap 0: none */
+	int64_t left, right; /* keys seen before and behind the query's own, the last query's being the last key; -1: all */
+	bool zero_masked; /* a query without keys gives 0, not NaN */
+} Attending;
+
+/* [batch, tokens, heads * width] as [batch, tokens, heads, width] */
+Value *split_heads(Call *, Value *, int64_t heads);
+/* Keys or values [batch, tokens, heads, width] behind those of earlier calls, [batch, heads, tokens, width], if there are any. */
+Value *append_past(Call *, Value *, Value *past);
+/* The elements between which the products are: f32 for those that are only stored. */
+DType attention_dtype(DType);
+/* The factor 1 / sqrt(width), which is a value where the width is a symbol. */
+void scale_by_width(Call *, Attending *);
+Value *attend(Call *, const Attending *); /* as one operator; [batch, tokens, heads, width] */
+/* q and k as scores [batch, heads, queries, keys], before cap and mask. */
+Value *attention_scores(Call *, const Attending *);
+/* probabilities and v as attend() */
+Value *attention_values(Call *, Value *probabilities, Value *v);
+/* What the model masks (or NULL) and what `sees` (or NULL) allows. */
+Value *join_masks(Call *, Value *mask, Value *sees);
+
+#endif
