@@ -140,12 +140,24 @@ Value *emit_iota(Call *c, DType dtype, const Dim *n, const Dim *start, const Dim
 	return emit(c, OpIota, 0, NULL, 2, attrs, &type);
 }
 
+/* One number stays a constant, which may be asked for as such. */
+static Value *cast_number(Call *c, Scalar s, Type type)
+{
+	size_t bytes = (size_t)dtypes[type.dtype].bytes;
+	void *data = arena_alloc(c->m->arena, bytes);
+	put_scalar(data, cast_scalar(s, type.dtype));
+	return new_const(c->m, NULL, type, data, bytes)->value;
+}
+
 Value *emit_cast(Call *c, Value *x, DType dtype)
 {
+	Scalar s;
 	if (x->type.dtype == dtype)
 		return x;
 	Type type = x->type;
 	type.dtype = dtype;
+	if (dim_equals(type_numel(c->m, &type), 1) && value_as_scalar(x, &s))
+		return cast_number(c, s, type);
 	return emit(c, OpCast, 1, &x, 0, NULL, &type);
 }
 
