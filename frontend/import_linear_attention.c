@@ -1,5 +1,5 @@
 /* import_linear_attention.c - LinearAttention: a loop over the tokens that carries the state [batch, heads, key width, value width]. */
-#include "build.h"
+#include "attention.h"
 #include "import.h"
 
 #include <string.h>
@@ -17,6 +17,16 @@ static Value *split(Call *c, int input, const Dim *heads)
 	if (!x || x->type.rank != 3)
 		fatal_at(c->loc, "input %d is missing or has another rank than 3", input);
 	return emit_split(c, x, 2, heads);
+}
+
+/* Rates [batch, tokens, heads], or one for all heads, as [batch, tokens, heads, 1] */
+static Value *read_rates(Call *c, const Dim *heads)
+{
+	Value *x = c->nin > 5 ? c->in[5] : NULL;
+	if (!x || x->type.rank != 3)
+		fatal_at(c->loc, "the rates (input 5) are missing or have another rank than 3");
+	const Dim *const *d = x->type.dims, *each[4] = {d[0], d[1], heads, num(c, 1)};
+	return emit_reshape(c, emit_expand(c, x, 3, each), 4, each);
 }
 
 /* What belongs to the token of this iteration. */
@@ -79,7 +89,7 @@ void import_linear_attention(Call *c)
 	if (kv_heads < 1 || q_heads < 1 || q_heads > DimMax || q_heads % kv_heads)
 		fatal_at(c->loc, "%lld query heads and %lld key heads", (long long)q_heads, (long long)kv_heads);
 	/* Half floats are what is stored: the recurrence and the state of a call are f32. */
-	DType dtype = c->in[0]->type.dtype, wide = dtypes[dtype].bytes < dtypes[F32].bytes ? F32 : dtype;
+	DType dtype = c->in[0]->type.dtype, wide = attention_dtype(dtype), kept = c->nin > 3 && c->in[3] ? c->in[3]->type.dtype : dtype;
 	for (int i = 0; i < c->nin; i++)
 		c->in[i] = c->in[i] ? emit_cast(c, c->in[i], wide) : NULL;
 	const Dim *heads = num(c, kv_heads);
@@ -87,9 +97,7 @@ void import_linear_attention(Call *c)
 	const Dim *width = t.q->type.dims[3];
 	t.q = emit_split(c, t.q, 2, heads);
 	t.decay = rules[rule].decays ? split(c, 4, heads) : NULL;
-	if (rules[rule].delta)
-		t.beta = c->nin > 5 && c->in[5] && c->in[5]->type.rank == 3 && dim_equals(c->in[5]->type.dims[2], 1) ? with_axis(c, c->in[5], 3)
-		                                                                                                : split(c, 5, heads);
+	t.beta = rules[rule].delta ? read_rates(c, heads) : NULL;
 	const Dim *const *k = t.k->type.dims, *state[4] = {k[0], heads, k[3], t.v->type.dims[3]};
 	Value *first = c->nin > 3 ? c->in[3] : NULL;
 	if (first && first->type.rank != 4)
@@ -104,5 +112,5 @@ void import_linear_attention(Call *c)
 	const Dim *const *d = y->type.dims;
 	c->out[0] = emit_cast(c, emit_reshape(c, y, 3, (const Dim *[]){d[0], d[1], product(c->m, d + 2, 3)}), dtype);
 	if (c->nout > 1)
-		c->out[1] = emit_cast(c, loop->out[0], dtype);
+		c->out[1] = emit_cast(c, loop->out[0], kept);
 }
