@@ -131,31 +131,39 @@ static Value *read_lengths(Call *c, const Dim *batch)
 	return emit_reshape(c, emit_cast(c, n, I64), 4, (const Dim *[]){batch, one, one, one});
 }
 
+Value *keys_in_window(Call *c, const Attending *a, Value *first, int64_t left, int64_t right)
+{
+	Value *key = count_along(c, a->k->type.dims[1], 4, 3), *sees = NULL;
+	Value *here = emit2(c, OpAdd, count_along(c, a->q->type.dims[1], 4, 2), first);
+	if (left >= 0)
+		sees = emit2(c, OpLe, emit2(c, OpSub, here, emit_const(c, I64, left)), key);
+	if (right >= 0)
+		sees = both(c, sees, emit2(c, OpLe, key, emit2(c, OpAdd, here, emit_const(c, I64, right))));
+	return sees;
+}
+
+Value *see_window(Call *c, Attending *a, const Dim *past, int64_t left, int64_t right)
+{
+	if (dim_add(c->m, past, a->q->type.dims[1]) != a->k->type.dims[1])
+		return keys_in_window(c, a, emit_dims(c, 0, 1, &past), left, right);
+	a->left = left;
+	a->right = right;
+	return NULL;
+}
+
 /* What a query sees by its place among the keys, which are `past` ones and then, as the queries, new ones; or, where batches have
- * lengths, as many, the last of which belongs to the last query.  It is a condition where the operator does not know such a window, or
- * there will be none. */
+ * lengths, as many, the last of which belongs to the last query.  `open`: there will be no operator that knows windows. */
 static Value *visible_keys(Call *c, Attending *a, const Dim *past, bool open)
 {
 	const Dim *queries = a->q->type.dims[1], *keys = a->k->type.dims[1];
 	int64_t left = read_bound(c, "left_window_size"), right = read_bound(c, "right_window_size");
-	Value *lengths = read_lengths(c, a->q->type.dims[0]), *sees = NULL;
+	Value *lengths = read_lengths(c, a->q->type.dims[0]);
 	if (onnx_int(c, "is_causal", 0))
 		right = 0;
-	if (!open && !lengths && dim_add(c->m, past, queries) == keys) {
-		a->left = left;
-		a->right = right;
-		return NULL;
-	}
-	Value *key = count_along(c, keys, 4, 3), *first = emit_dims(c, 0, 1, lengths ? &queries : &past);
-	first = lengths ? emit2(c, OpSub, lengths, first) : first;
-	Value *here = emit2(c, OpAdd, count_along(c, queries, 4, 2), first);
-	if (lengths)
-		sees = emit2(c, OpLt, key, lengths);
-	if (left >= 0)
-		sees = both(c, sees, emit2(c, OpLe, emit2(c, OpSub, here, emit_const(c, I64, left)), key));
-	if (right >= 0)
-		sees = both(c, sees, emit2(c, OpLe, key, emit2(c, OpAdd, here, emit_const(c, I64, right))));
-	return sees;
+	if (!lengths)
+		return open ? keys_in_window(c, a, emit_dims(c, 0, 1, &past), left, right) : see_window(c, a, past, left, right);
+	Value *first = emit2(c, OpSub, lengths, emit_dims(c, 0, 1, &queries));
+	return both(c, emit2(c, OpLt, count_along(c, keys, 4, 3), lengths), keys_in_window(c, a, first, left, right));
 }
 
 /* Since opset 24 a mask may be shorter than the keys: those beyond it are not seen. */
@@ -327,50 +335,52 @@ void import_flex_attention(Call *c)
 /* ---- rotary embedding ------------------------------------------------------------------------------------------ */
 
 /* cos or sin as [batch, tokens, 1, half]: looked up by position, or given for each token. */
-static Value *rotation(Call *c, Value *table, const Value *x, const Dim *half)
+static Value *rotation(Call *c, Value *table, Value *positions, const Value *x, const Dim *half)
 {
 	Attr axis = mk_int(Attr_axis, 0);
-	if (operand(c, 3))
-		table = emit(c, OpGather, 2, (Value *[]){table, c->in[3]}, 1, &axis, NULL);
+	if (positions)
+		table = emit(c, OpGather, 2, (Value *[]){table, positions}, 1, &axis, NULL);
 	if (table->type.rank != 3)
 		fatal_at(c->loc, "cosines and sines of rank %d, expected 3", table->type.rank);
 	const Dim *const *d = table->type.dims;
 	require_equal(c, d[1], x->type.dims[1], "tokens");
 	require_equal(c, d[2], half, "half of the rotated width");
-	return emit_reshape(c, table, 4, (const Dim *[]){d[0], d[1], dim_const(c->m, 1), d[2]});
+	return emit_reshape(c, table, 4, (const Dim *[]){d[0], d[1], num(c, 1), d[2]});
 }
 
-/* Pairs (a, b) turn to (a cos - b sin, a sin + b cos); pairs are halves apart, or neighbours if interleaved. */
+Value *rotate_heads(Call *c, Value *x, const Rotary *r)
+{
+	const Dim *width = x->type.dims[3], *zero = num(c, 0), *half = divide_dims(c, r->width, num(c, 2));
+	int at = r->interleaved ? 4 : 3, apart = r->interleaved ? 3 : 4; /* axis of the halves, and where [2] stands beside it */
+	Value *head = emit_range(c, x, 3, zero, r->width, 1), *side[2], *turned[2];
+	require_equal(c, dim_mul_const(c->m, half, 2), r->width, "twice half of the rotated width");
+	const Dim *const *d = x->type.dims, *pairs[5] = {d[0], d[1], d[2]}, *flat[4] = {d[0], d[1], d[2], half}, *one[5] = {d[0], d[1], d[2]};
+	pairs[apart] = one[apart] = half;
+	pairs[7 - apart] = num(c, 2);
+	one[7 - apart] = num(c, 1);
+	head = emit_reshape(c, head, 5, pairs);
+	for (int i = 0; i < 2; i++)
+		side[i] = emit_reshape(c, emit_range(c, head, at, num(c, i), num(c, 1), 1), 4, flat);
+	Value *cosine = rotation(c, r->cosines, r->positions, x, half), *sine = rotation(c, r->sines, r->positions, x, half);
+	turned[0] = emit2(c, OpSub, emit2(c, OpMul, side[0], cosine), emit2(c, OpMul, side[1], sine));
+	turned[1] = emit2(c, OpAdd, emit2(c, OpMul, side[0], sine), emit2(c, OpMul, side[1], cosine));
+	for (int i = 0; i < 2; i++)
+		turned[i] = emit_reshape(c, turned[i], 5, one);
+	Attr axis = mk_int(Attr_axis, at), last = mk_int(Attr_axis, 3);
+	Value *y = emit_reshape(c, emit(c, OpConcat, 2, turned, 1, &axis, NULL), 4, (const Dim *[]){d[0], d[1], d[2], r->width});
+	if (r->width == width)
+		return y;
+	Value *rest = emit_range(c, x, 3, r->width, dim_sub(c->m, width, r->width), 1);
+	return emit(c, OpConcat, 2, (Value *[]){y, rest}, 1, &last, NULL);
+}
+
 void import_rotary_embedding(Call *c)
 {
-	Module *m = c->m;
-	Value *x = read_tokens(c, 0, onnx_int(c, "num_heads", 0)), *part[2], *turned[3];
-	const Dim *width = x->type.dims[3], *two = dim_const(m, 2), *zero = dim_const(m, 0), *one = dim_const(m, 1);
+	Value *x = read_tokens(c, 0, onnx_int(c, "num_heads", 0));
 	int64_t stated = onnx_int(c, "rotary_embedding_dim", 0);
-	bool interleaved = onnx_int(c, "interleaved", 0);
 	if (stated < 0 || stated > DimMax)
 		fatal_at(c->loc, "rotary_embedding_dim %lld is out of range", (long long)stated);
-	const Dim *rotated = stated ? dim_const(m, stated) : width, *half = divide_dims(c, rotated, two);
-	require_equal(c, dim_mul(m, half, two), rotated, "twice half of the rotated width");
-	const Dim *const *d = x->type.dims;
-	const Dim *pair[5] = {d[0], d[1], d[2], half, two}, *flat[4] = {d[0], d[1], d[2], half};
-	const Dim *wide[5] = {d[0], d[1], d[2], half, one}, *joined[4] = {d[0], d[1], d[2], rotated};
-	Value *head = emit_range(c, x, 3, zero, rotated, 1);
-	Value *pairs = interleaved ? emit_reshape(c, head, 5, pair) : head;
-	for (int i = 0; i < 2; i++) {
-		const Dim *n = interleaved ? one : half, *at = i ? n : zero;
-		part[i] = emit_reshape(c, emit_range(c, pairs, interleaved ? 4 : 3, at, n, 1), 4, flat);
-	}
-	Value *cosine = rotation(c, c->in[1], x, half), *sine = rotation(c, c->in[2], x, half);
-	turned[0] = emit2(c, OpSub, emit2(c, OpMul, part[0], cosine), emit2(c, OpMul, part[1], sine));
-	turned[1] = emit2(c, OpAdd, emit2(c, OpMul, part[0], sine), emit2(c, OpMul, part[1], cosine));
-	for (int i = 0; i < 2 && interleaved; i++)
-		turned[i] = emit_reshape(c, turned[i], 5, wide);
-	Attr axis = mk_int(Attr_axis, interleaved ? 4 : 3), last = mk_int(Attr_axis, 3);
-	Value *y = emit_reshape(c, emit(c, OpConcat, 2, turned, 1, &axis, NULL), 4, joined);
-	if (rotated != width) {
-		Value *rest = emit_range(c, x, 3, rotated, dim_sub(m, width, rotated), 1);
-		y = emit(c, OpConcat, 2, (Value *[]){y, rest}, 1, &last, NULL);
-	}
-	c->out[0] = join_heads(c, y);
+	Rotary r = {.cosines = c->in[1], .sines = c->in[2], .positions = operand(c, 3), .interleaved = onnx_int(c, "interleaved", 0),
+	            .width = stated ? num(c, stated) : x->type.dims[3]};
+	c->out[0] = join_heads(c, rotate_heads(c, x, &r));
 }
