@@ -603,6 +603,18 @@ int need_dims(Call *c, int input, const char *what, const Dim **dims, int max)
 	return n;
 }
 
+const Dim *need_count(Call *c, int input, const char *what, const Dim *most)
+{
+	int n;
+	if (input >= c->nin || !c->in[input])
+		fatal_at(c->loc, "input '%s' is missing", what);
+	if (!known_dims(c, c->in[input], &n)) {
+		ask_single(c, c->in[input]);
+		ask_values(c, c->in[input]);
+	}
+	return measure_dim(c, c->in[input], what, most);
+}
+
 int need_ints(Call *c, int input, const char *what, int64_t *ints, int max)
 {
 	const Dim *dims[MaxKnown];

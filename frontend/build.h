@@ -60,6 +60,8 @@ char *identifier_of(Arena *, const char *text); /* with everything but letters, 
 void ask_values(Call *, const Value *v);
 /* The same, but fatal unless there are at most `max`; `what` names the operand in the message. */
 int need_dims(Call *, int input, const char *what, const Dim **dims, int max);
+/* The element of a small integer operand, at most `most`: known, or measured when the data gives it. */
+const Dim *need_count(Call *, int input, const char *what, const Dim *most);
 int need_ints(Call *, int input, const char *what, int64_t *ints, int max);
 /* floor(element i of v * times) for a floating v of rank 0 or 1: of f32 and f64 inputs it is a symbol that they give before anything
  * runs, of what is computed from data one as measure_elements() makes them.  `what` names the operand in messages. */

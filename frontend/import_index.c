@@ -286,8 +286,8 @@ void import_top_k(Call *c)
 	int axis = norm_axis(c, onnx_int(c, "axis", -1), t.rank);
 	for (int i = 0; i < t.rank; i++)
 		t.dims[i] = x->type.dims[i];
-	if (c->nin > 1 && need_dims(c, 1, "k", &t.dims[axis], 1) != 1)
-		fatal_at(c->loc, "input 'k' has no element");
+	if (c->nin > 1)
+		t.dims[axis] = need_count(c, 1, "k", x->type.dims[axis]);
 	if (c->nin == 1 && !has_attr(c, "k"))
 		fatal_at(c->loc, "attribute 'k' is missing");
 	if (c->nin == 1)
