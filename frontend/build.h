@@ -48,7 +48,8 @@ const Dim *measure_dim(Call *, Value *v, const char *stem, const Dim *most);
 /* The value that a dim has here (those of loops change), or a shorter name for it, at most `most` (NULL: its own bound). */
 const Dim *fix_dim(Call *, const Dim *, const char *stem, const Dim *most);
 Sym *new_symbol(Call *, const char *stem, int64_t lo); /* called so or like it; with the bounds of -D */
-Value *emit_positions(Call *, Value *mask, const char *stem); /* import_index.c: where a vector of bools holds, in order */
+/* import_index.c: where a vector of bools holds, in order; `most`: in how many places at most */
+Value *emit_positions(Call *, Value *mask, const char *stem, const Dim *most);
 /* Makes the elements of v symbols, saturated to +-DimMax, or formulas of those that v is computed from; false: it has too many, or no
  * integers.  They have no bounds but by -D and the formulas that use them. */
 bool measure_elements(Call *, Value *v);

@@ -237,12 +237,12 @@ static Value *split_positions(Call *c, Value *flat, const Type *x)
 }
 
 /* Every position goes to its place among those that hold, the others to one place more, which is cut off. */
-Value *emit_positions(Call *c, Value *mask, const char *stem)
+Value *emit_positions(Call *c, Value *mask, const char *stem, const Dim *most)
 {
 	Module *m = c->m;
 	const Dim *len = mask->type.dims[0], *zero = num(c, 0), *one = num(c, 1);
 	Value *ones = emit_cast(c, mask, I64), *place;
-	const Dim *n = measure_dim(c, emit_reduce(c, OpSum, ones, 1, (int64_t[]){0}, false), stem, len), *room = dim_add(m, n, one);
+	const Dim *n = measure_dim(c, emit_reduce(c, OpSum, ones, 1, (int64_t[]){0}, false), stem, most), *room = dim_add(m, n, one);
 	Attr axis = mk_int(Attr_axis, 0);
 	place = emit2(c, OpSub, emit(c, OpCumSum, 1, &ones, 1, &axis, NULL), emit_const(c, I64, 1));
 	place = emit3(c, OpWhere, mask, place, emit_dims(c, 0, 1, &n));
@@ -260,7 +260,7 @@ void import_nonzero(Call *c)
 	if (constant_fill(x, &fill) && fill != 0)
 		flat = emit_iota(c, I64, n, num(c, 0), num(c, 1));
 	else
-		flat = emit_positions(c, emit_reshape(c, emit_cast(c, x, Bool), 1, &n), "nonzero");
+		flat = emit_positions(c, emit_reshape(c, emit_cast(c, x, Bool), 1, &n), "nonzero", n);
 	none[1] = flat->type.dims[0];
 	c->out[0] = x->type.rank ? split_positions(c, flat, &x->type) : emit_expand(c, emit_const(c, I64, 0), 2, none);
 }
@@ -275,7 +275,7 @@ void import_compress(Call *c)
 	Attr axis = mk_int(Attr_axis, has_attr(c, "axis") ? norm_axis(c, onnx_int(c, "axis", 0), x->type.rank) : 0);
 	if (!has_attr(c, "axis"))
 		x = emit_reshape(c, x, 1, &n);
-	c->out[0] = emit(c, OpGather, 2, (Value *[]){x, emit_positions(c, mask, "selected")}, 1, &axis, NULL);
+	c->out[0] = emit(c, OpGather, 2, (Value *[]){x, emit_positions(c, mask, "selected", mask->type.dims[0])}, 1, &axis, NULL);
 }
 
 /* Sorted also where `sorted` is 0: then any order will do. */

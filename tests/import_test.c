@@ -651,6 +651,11 @@ static const RealCase real_cases[] = {
          {{2, {1, 1}, "2"}, {2, {0.5, 1}, "2"}, {2, {1, 2}, "2"}, {2, {1, 1}, "2"}}},
 	{{"BatchNormalization", 6, "x,p,q,r,s", "1,2,2", {4, {1, 2, 3, 4}}, "epsilon~0;is_test=1;spatial=0", {{0}}, {4, {1, 2, 6, 4}}},
          {{4, {1, 1, 2, 1}, "2,2"}, {4, {0, 0, 0, 0}, "2,2"}, {4, {0, 0, 0, 0}, "2,2"}, {4, {1, 1, 1, 1}, "2,2"}}},
+	{{"NonMaxSuppression", 11, "x,p,a,q", "1,3,4", {12, {0, 0, 1, 1, 1, 1, 0, 0.125, 2, 2, 3, 3}}, "", {{1, {3}}}, {6, {0, 0, 1, 0, 0, 2}}},
+         {{3, {0.5, 1, 0.75}, "1,1,3"}, {1, {0.5}, "1"}}},
+	{{"NonMaxSuppression", 11, "x,p,a,q,r", "1,3,4", {12, {1, 1, 2, 2, 1, 1, 2, 1, 4, 4, 1, 1}}, "center_point_box=1", {{1, {1}}},
+          {6, {0, 0, 1, 0, 1, 0}}}, {{6, {0.5, 1, 0.75, 2, 2, 0.5}, "1,2,3"}, {1, {0.25}, "1"}, {1, {0.75}, "1"}}},
+	{{"NonMaxSuppression", 10, "x,p", "1,1,4", {4, {0, 0, 1, 1}}, "", {{0}}, {0, {0}}}, {{1, {1}, "1,1,1"}}},
 	{{"PRelu", 6, "x,p", "1,2,2", {4, {-1, 2, -3, -4}}, "", {{0}}, {4, {-2, 2, -9, -12}}}, {{2, {2, 3}, "2"}}},
 	{{"InstanceNormalization", 9, "x,p,q", "1,2,2", {4, {1, 3, 10, 30}}, "epsilon~0", {{0}}, {4, {-1, 3, -4, -2}}},
          {{2, {2, 1}, "2"}, {2, {1, -3}, "2"}}},
@@ -973,6 +978,29 @@ static void test_top_k(void)
 	free_arena(a);
 }
 
+/* The bound of the result: what is asked for, if that is known, of each class of each batch. */
+static void test_selected_boxes(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 11);
+	add_input(b, "boxes", 1, "B,N,4");
+	add_input(b, "scores", 1, "B,C,N");
+	add_input(b, "most", 7, "1");
+	add_op(b, "NonMaxSuppression", "boxes,scores,most", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m)
+		CHECK_STR(dim_text(m, dim_most(m, m->main->body.yields[0]->type.dims[0])), "B*C*max(0, min(N, most_0))");
+	free_module(m);
+	Builder *flat = new_builder(a, 11);
+	add_input(flat, "boxes", 1, "N,4");
+	add_input(flat, "scores", 1, "B,C,N");
+	add_op(flat, "NonMaxSuppression", "boxes,scores", "y");
+	add_output(flat, "y");
+	must_fail(flat, NULL, __LINE__, "boxes of rank 2", NULL);
+	free_arena(a);
+}
+
 /* ---- external data --------------------------------------------------------------------------------------------- */
 
 static Builder *with_external(Arena *a, const char *location, const char *offset, const char *length)
@@ -1109,6 +1137,7 @@ int main(void)
 	test_lost_write();
 	test_data_dependent_shape();
 	test_top_k();
+	test_selected_boxes();
 	test_bad_equations();
 	test_external();
 	test_bytes();
