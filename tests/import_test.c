@@ -620,6 +620,10 @@ static const Case cases[] = {
 	{"ReduceProd", 13, "x", "2,3", {6, {1, 2, 3, 4, 5, -6}}, "axes=1;keepdims=0", {{0}}, {2, {6, -120}}},
 	{"ReduceProd", 13, "x", "2,0", {0}, "axes=0,1", {{0}}, {1, {1}}},
 	{"TensorScatter", 24, "i,i,a", "1,2,1", {2, {1, 2}}, "mode:circular", {{1, {1}}}, {2, {2, 1}}},
+	{"Unique", 11, "x", "6", {6, {2, 1, 1, 3, 4, 3}}, "sorted=0", {{0}}, {4, {2, 1, 3, 4}}},
+	{"Unique", 11, "i", "2,2", {4, {3, 1, 1, INT64_MIN}}, "", {{0}}, {3, {INT64_MIN, 1, 3}}},
+	{"Unique", 11, "x", "2,3", {6, {4, 1, 4, 2, 7, 2}}, "axis=-1", {{0}}, {4, {1, 4, 7, 2}}},
+	{"Unique", 11, "x", "0,3", {0, {0}}, "axis=1;sorted=0", {{0}}, {0, {0}}},
 	{"TopK", 1, "x", "4", {4, {1, 4, 3, 4}}, "k=3", {{0}}, {3, {4, 4, 3}}},
 	{"TopK", 10, "x,a", "2,3", {6, {1, 5, 3, 4, 2, 6}}, "axis=0", {{1, {1}}}, {3, {4, 5, 6}}},
 	{"TopK", 11, "x,a", "4", {4, {1, -4, 3, 4}}, "largest=0;sorted=0", {{1, {2}}}, {2, {-4, 1}}},
@@ -978,6 +982,36 @@ static void test_top_k(void)
 	free_arena(a);
 }
 
+/* All outputs; a NaN is one element, the greatest, and so are 0 and -0. */
+static void test_unique(void)
+{
+	static const double want[4][4] = {{-1, 0, 2, NAN}, {4, 1, 5, 0}, {0}, {1, 2, 1, 2}}, inverse[6] = {3, 1, 3, 1, 0, 2};
+	float x[] = {NAN, -0.0F, NAN, 0, -1, 2};
+	Tensor in = {.dtype = F32, .rank = 1, .dims = {6}, .data = x}, out[4] = {{0}};
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 11);
+	add_input(b, "x", 1, "N");
+	add_op(b, "Unique", "x", "y,first,back,counts");
+	add_output(b, "y");
+	add_output(b, "first");
+	add_output(b, "back");
+	add_output(b, "counts");
+	Module *m = must_load(b, NULL, __LINE__);
+	CHECK(m && !eval_module(m, &in, out));
+	for (int k = 0; k < 4 && m; k++) {
+		bool all = k == 2;
+		CHECK_EQ(tensor_numel(&out[k]), all ? 6 : 4);
+		for (int i = 0; i < (all ? 6 : 4); i++) {
+			double v = element(&out[k], i), w = all ? inverse[i] : want[k][i];
+			CHECK(v == w || (v != v && w != w));
+		}
+		free_tensor(&out[k]);
+	}
+	CHECK_STR(m ? dim_text(m, dim_most(m, m->main->body.yields[0]->type.dims[0])) : "", "N");
+	free_module(m);
+	free_arena(a);
+}
+
 /* The bound of the result: what is asked for, if that is known, of each class of each batch. */
 static void test_selected_boxes(void)
 {
@@ -1137,6 +1171,7 @@ int main(void)
 	test_lost_write();
 	test_data_dependent_shape();
 	test_top_k();
+	test_unique();
 	test_selected_boxes();
 	test_bad_equations();
 	test_external();
