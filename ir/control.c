@@ -300,16 +300,40 @@ const Dim *dim_most(Module *m, const Dim *d)
 	return ((const Bounds *)dim_visit(d, &v))->hi;
 }
 
-/* Where a check says that two counts are equal, the bound of either will do. */
-const Dim *numel_most(Module *m, const Type *t)
+/* Whether the check d == other is made before anything has the size d: where `measure` gives the last symbol of d, which ends the
+ * run if they differ, and with it all that the data decides of `other`. */
+static bool is_checked_first(const Module *m, const Dim *d, const Dim *other)
 {
-	const Dim *n = type_numel(m, t), *most = dim_most(m, n);
-	for (int i = 0; i < m->ncheck && n != most; i++) {
+	for (int i = 0; i < m->nsym; i++) {
+		const Sym *s = m->syms[i];
+		bool used = !is_given(s) && dim_uses_sym(d, s);
+		if (used ? !s->def || s->def->op != OpMeasure : !is_given(s) && dim_uses_sym(other, s))
+			return false;
+	}
+	return true;
+}
+
+const Dim *size_most(Module *m, const Dim *d)
+{
+	const Dim *most = dim_most(m, d);
+	for (int i = 0; i < m->ncheck && d != most; i++) {
 		const DimCheck *c = &m->checks[i];
-		if (c->a == n || c->b == n)
-			most = dim_min(m, most, dim_most(m, c->a == n ? c->b : c->a));
+		const Dim *other = c->a == d ? c->b : c->a;
+		if ((c->a == d || c->b == d) && is_checked_first(m, d, other))
+			most = dim_min(m, most, dim_most(m, other));
 	}
 	return most;
+}
+
+/* That of the whole, or of the dims one by one. */
+const Dim *numel_most(Module *m, const Type *t)
+{
+	const Dim *n = type_numel(m, t), *most = size_most(m, n), *product = dim_const(m, 1);
+	if (n == most)
+		return n;
+	for (int d = 0; d < t->rank; d++)
+		product = dim_mul(m, product, size_most(m, t->dims[d]));
+	return dim_min(m, most, product);
 }
 
 /* With small sizes for the symbols that inputs give. */
@@ -328,7 +352,7 @@ const Sym *find_unbounded(Module *m, const Type *t, bool by_dims)
 	bool open = false;
 	for (int d = 0; d < t->rank; d++) {
 		open |= is_measured_dim(m, t->dims[d]);
-		room = dim_mul(m, room, dim_most(m, t->dims[d]));
+		room = dim_mul(m, room, size_most(m, t->dims[d]));
 	}
 	if (!open || is_bounded(m, by_dims ? room : numel_most(m, t)))
 		return NULL;

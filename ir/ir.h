@@ -451,7 +451,9 @@ bool may_scale(const Value *param, int64_t element); /* has it such a parameter'
 Sym *fresh_sym(Module *, const char *stem); /* a new one, named `stem` or like it */
 /* An upper bound over symbols that inputs give; the dim itself if it uses no others. */
 const Dim *dim_most(Module *, const Dim *);
-const Dim *numel_most(Module *, const Type *); /* of the element count, which a check may tie to another one */
+/* The same of a size and of an element count, which checks may tie to others. */
+const Dim *size_most(Module *, const Dim *);
+const Dim *numel_most(Module *, const Type *);
 /* Why the elements have no bound, or (by_dims) the dims one by one: a symbol of the data; NULL: they have. */
 const Sym *find_unbounded(Module *, const Type *, bool by_dims);
 int count_cells(const Module *); /* symbols that no input gives */

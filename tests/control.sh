@@ -130,6 +130,24 @@ func @main(%x: i64[T, 1]) -> (y: f32[n]) {
   return %y
 }
 END
+# A check that is made behind the tensor is no bound of it.
+refused "nothing bounds it but -D n" -D T=2 << 'END'
+dcc-ir 1 stage import
+model late_check
+sym T in 0..2147483647
+sym n in 0..
+sym k in 0..
+check n == k
+func @main(%x: f32[T], %p: i64[], %q: i64[]) -> (y: f32[k]) {
+  %n: i64[] = measure %p {sym="n"}
+  %a: f32[n] = iota
+  %b: f32[n] = cumsum %a
+  %k: i64[] = measure %q {most=T, sym="k"}
+  %c: f32[k] = slice %x {starts=[0]}
+  %y: f32[k] = add %c, %b
+  return %y
+}
+END
 refused "expected a scalar" -D T=2 << 'END'
 dcc-ir 1 stage import
 model measured_vector
