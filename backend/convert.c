@@ -173,7 +173,7 @@ static LLVMValueRef narrow_tiny(Emit *e, LLVMValueRef v, LType to)
 	r = narrow_magnitude(&x, with(&x, LLVMBuildAnd, bits, Magnitude), to.elem);
 	if (f.special == SpecialMinusZero)
 		sign = unless(&x, sign, r, LLVMIntEQ, 0, constant(&x, 0));
-	else
+	else if (f.special != SpecialNone)
 		nan = LLVMBuildOr(e->b, nan, sign, "");
 	return LLVMBuildSelect(e->b, is_nan, nan, LLVMBuildOr(e->b, r, sign, ""), "");
 }
@@ -202,6 +202,14 @@ static LLVMValueRef round_to_odd(Emit *e, LLVMValueRef d, int lanes)
 
 /* ---- all types ------------------------------------------------------------------------------------------------- */
 
+/* The low bits of a byte, as an element of the type. */
+static LLVMValueRef wrap(Emit *e, LLVMValueRef v, LType to)
+{
+	int unused = 8 - dtypes[to.elem].bits;
+	LLVMValueRef high = LLVMBuildShl(e->b, v, int_like(v, unused, to.lanes), ""), by = int_like(v, unused, to.lanes);
+	return is_signed(to.elem) ? LLVMBuildAShr(e->b, high, by, "") : LLVMBuildLShr(e->b, high, by, "");
+}
+
 static LLVMValueRef float_to_int(Emit *e, LLVMValueRef a, LType to)
 {
 	DType via = saturating_type(to.elem);
@@ -221,6 +229,8 @@ LLVMValueRef emit_convert(Emit *e, LLVMValueRef a, LType from, LType to)
 		return emit_convert(e, widen(e, a, from), single, to);
 	if (is_narrow(to.elem))
 		return narrow(e, from.elem == F64 ? round_to_odd(e, a, to.lanes) : emit_convert(e, a, from, single), to);
+	if (is_packed(to.elem))
+		return wrap(e, emit_convert(e, a, from, (LType){wide_type(to.elem), to.lanes}), to);
 	if (to.elem == Bool)
 		return is_float(from.elem) ? LLVMBuildFCmp(e->b, LLVMRealUNE, a, zero, "")
 		                           : LLVMBuildICmp(e->b, LLVMIntNE, a, zero, "");

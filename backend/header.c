@@ -167,6 +167,7 @@ static const char *c_dim(Header *h, const Dim *d)
 
 /* ---- text ------------------------------------------------------------------------------------------------------ */
 
+/* A packed tensor is bytes. */
 static const char *c_type(DType t)
 {
 	static const char *const names[NDTypes] = {
@@ -174,7 +175,7 @@ static const char *c_type(DType t)
 #include "../ir/dtypes.def"
 #undef DTYPE
 	};
-	return names[t];
+	return names[is_packed(t) ? U8 : t];
 }
 
 static const char *dcc_dtype_name(DType t)
@@ -184,7 +185,8 @@ static const char *dcc_dtype_name(DType t)
 		[I32] = "DCC_I32", [I64] = "DCC_I64", [U8] = "DCC_U8", [U16] = "DCC_U16",
 		[U32] = "DCC_U32", [F16] = "DCC_F16", [BF16] = "DCC_BF16",
 		[F8E4M3FN] = "DCC_F8E4M3FN", [F8E4M3FNUZ] = "DCC_F8E4M3FNUZ", [F8E5M2] = "DCC_F8E5M2",
-		[F8E5M2FNUZ] = "DCC_F8E5M2FNUZ", [F8E8M0] = "DCC_F8E8M0",
+		[F8E5M2FNUZ] = "DCC_F8E5M2FNUZ", [F8E8M0] = "DCC_F8E8M0", [F4E2M1] = "DCC_F4E2M1",
+		[U4] = "DCC_U4", [I4] = "DCC_I4", [U2] = "DCC_U2", [I2] = "DCC_I2",
 		[U64] = "DCC_U64", [Bool] = "DCC_BOOL",
 	};
 	return names[t];
@@ -239,7 +241,10 @@ static void print_product(Header *h, const char *id, const char *what, int64_t f
 static void print_bytes(Header *h, const char *id, const char *what, const Type *t)
 {
 	fprintf(h->f, "static inline size_t %s_%s_bytes(const %s_dims *dims)\n{\n", h->m->name, id, h->m->name);
-	fprintf(h->f, "\treturn dcc_bytes_(%s_%s_%s(dims), sizeof(%s));\n}\n\n", h->m->name, id, what, c_type(t->dtype));
+	if (is_packed(t->dtype))
+		fprintf(h->f, "\treturn dcc_packed_bytes_(%s_%s_%s(dims), %d);\n}\n\n", h->m->name, id, what, dtypes[t->dtype].bits);
+	else
+		fprintf(h->f, "\treturn dcc_bytes_(%s_%s_%s(dims), sizeof(%s));\n}\n\n", h->m->name, id, what, c_type(t->dtype));
 }
 
 static const char *port_text(Header *h, const char *name, const Type *t)

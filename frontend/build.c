@@ -390,10 +390,9 @@ const Dim *const *known_dims(Call *c, Value *v, int *n)
 static bool may_be_symbols(const Value *v)
 {
 	int64_t n = 1, extent;
-	DClass cls = dtypes[v->type.dtype].cls;
 	for (int d = 0; d < v->type.rank; d++)
 		n = dim_is_const(v->type.dims[d], &extent) && extent <= MaxKnown ? n * extent : MaxKnown + 1;
-	return !v->def && !v->konst && !v->block && !v->known && n <= MaxKnown && (cls == ClassSigned || cls == ClassUnsigned);
+	return !v->def && !v->konst && !v->block && !v->known && n <= MaxKnown && may_be_dims(v->type.dtype);
 }
 
 void ask_values(Call *c, const Value *v)

@@ -1,6 +1,6 @@
 /* import_cast.c - conversions of element types.
  *
- * The operator `cast` saturates where the type is a float of a byte, and rounds to an f8e8m0 upwards, as the standard does if a node
+ * The operator `cast` saturates where the type is a float of a byte or less, and rounds to an f8e8m0 upwards, as the standard does if a node
  * says nothing else.  What a node says with `saturate` and `round_mode` is written around it.
  */
 #include "build.h"
@@ -46,7 +46,7 @@ static Value *cast_power(Call *c, Value *x, bool saturates)
 	return emit3(c, OpWhere, outside, const_bits(c, F8E8M0, nan_bits(F8E8M0)), y);
 }
 
-/* ---- other floats of a byte ---------------------------------------------------------------------------------------- */
+/* ---- other floats of a byte or less ---------------------------------------------------------------------------------------- */
 
 /* What rounds to more than the largest number is infinite; NaN, if the type has no infinity. */
 static Value *cast_unsaturated(Call *c, Value *x, DType to)
@@ -65,7 +65,7 @@ static Value *cast_unsaturated(Call *c, Value *x, DType to)
 
 Value *emit_conversion(Call *c, Value *x, DType to)
 {
-	bool saturates = onnx_int(c, "saturate", 1) != 0, rounds = to == F8E8M0 && onnx_text(c, "round_mode");
+	bool saturates = onnx_int(c, "saturate", 1) != 0 || formats[to].special == SpecialNone, rounds = to == F8E8M0 && onnx_text(c, "round_mode");
 	if (!is_tiny(to) || (saturates && !rounds && x->type.dtype != F8E5M2))
 		return emit_cast(c, x, to);
 	x = emit_cast(c, x, x->type.dtype == F64 ? F64 : F32); /* of an f8e5m2 infinity saturates too */

@@ -43,12 +43,21 @@ static bool is_single(const Value *v)
 	return v->type.rank == 0 || (v->type.rank == 1 && dim_equals(v->type.dims[0], 1));
 }
 
-/* A scale or zero point as it broadcasts to x: of the tensor, of each index of the axis, or of blocks along it. */
-static Value *spread(Call *c, Value *v, const Type *x)
+static Value *first_element(Call *c, Value *v)
+{
+	if (v->type.rank == 1) {
+		require_equal(c, v->type.dims[0], num(c, 1), "elements of the zero point");
+		v = emit_range(c, v, 0, num(c, 0), num(c, 1), 1);
+	}
+	return emit_reshape(c, v, 0, NULL);
+}
+
+/* A scale or zero point v as it broadcasts to x: of the tensor, of each index of the axis, or of blocks along it, as the scale says. */
+static Value *spread(Call *c, Value *v, const Value *scale, const Type *x)
 {
 	int64_t block = onnx_int(c, "block_size", 0);
-	if (!v || (is_single(v) && !block))
-		return v ? emit_reshape(c, v, 0, NULL) : NULL;
+	if (!v || (is_single(scale) && !block))
+		return v ? first_element(c, v) : NULL;
 	int axis = norm_axis(c, onnx_int(c, "axis", 1), x->rank);
 	if (block > 0)
 		return spread_blocks(c, v, x, axis, block);
@@ -99,8 +108,8 @@ void import_quantize_linear(Call *c)
 	DType real = stated_dtype(c, "precision", scale->type.dtype == F8E8M0 ? F32 : scale->type.dtype), to = stated_dtype(c, "output_dtype", zero ? zero->type.dtype : U8);
 	if (!is_among(real, TypesFlt) || is_tiny(real) || (zero && zero->type.dtype != to))
 		fatal_at(c->loc, "the zero point's type is not the result's, or the precision is not a floating type");
-	scale = emit_cast(c, spread(c, scale, &x->type), real);
-	c->out[0] = saturate(c, emit2(c, OpDiv, emit_cast(c, x, real), scale), spread(c, zero, &x->type), to);
+	Value *steps = emit_cast(c, spread(c, scale, scale, &x->type), real);
+	c->out[0] = saturate(c, emit2(c, OpDiv, emit_cast(c, x, real), steps), spread(c, zero, scale, &x->type), to);
 }
 
 /* x - zero: exact in floating point for elements of up to 16 bits. */
@@ -122,8 +131,8 @@ void import_dequantize_linear(Call *c)
 	DType real = stated_dtype(c, "output_dtype", scale->type.dtype);
 	if (!is_among(real, TypesFlt) || is_tiny(real) || (!is_among(x->type.dtype, TypesInt) && !is_tiny(x->type.dtype)))
 		fatal_at(c->loc, "from %s to %s", dtypes[x->type.dtype].text, dtypes[real].text);
-	Value *v = centred(c, x, spread(c, input(c, 2), &x->type), real);
-	c->out[0] = emit2(c, OpMul, v, emit_cast(c, spread(c, scale, &x->type), real));
+	Value *v = centred(c, x, spread(c, input(c, 2), scale, &x->type), real);
+	c->out[0] = emit2(c, OpMul, v, emit_cast(c, spread(c, scale, scale, &x->type), real));
 }
 
 /* The standard's body of the function; a tensor of zeros has scale 0. */

@@ -372,14 +372,13 @@ static Payload raw_payload(Module *m, OnnxFile *f, const OnnxTensor *t)
 /* Elements of the typed fields, narrowed to the dtype. */
 static Payload typed_payload(Module *m, const OnnxTensor *t, DType dtype, int64_t numel, const Loc *loc)
 {
-	size_t bytes = dtypes[dtype].bytes;
-	size_t have = count_typed(t, dtype);
-	if (have != (uint64_t)numel)
-		fatal_at(loc, "tensor '%s': expected %lld elements of data for its dims, got %zu", name_of(t), (long long)numel,
-		         have);
-	uint8_t *data = arena_alloc(m->arena, numel * bytes);
+	size_t bytes = packed_bytes(dtype, numel);
+	size_t have = count_typed(t, dtype), want = is_packed(dtype) ? bytes : (size_t)numel;
+	if (have != want)
+		fatal_at(loc, "tensor '%s': expected %zu elements of data for its dims, got %zu", name_of(t), want, have);
+	uint8_t *data = arena_alloc(m->arena, bytes);
 	read_typed(t, dtype, data);
-	return (Payload){data, numel * bytes, NULL, 0};
+	return (Payload){data, bytes, NULL, 0};
 }
 
 static Type tensor_type(Module *m, const OnnxTensor *t, int64_t *numel, const Loc *loc)
@@ -409,11 +408,18 @@ static void check_bools(const OnnxTensor *t, const Payload *p, const Loc *loc)
 			fatal_at(loc, "tensor '%s': expected bools, got the byte %d", name_of(t), p->data[i]);
 }
 
+static Payload unpacked(Module *m, const Payload *p, DType dtype, int64_t numel)
+{
+	uint8_t *data = arena_alloc(m->arena, (size_t)numel);
+	unpack_elements(dtype, p->data, numel, data);
+	return (Payload){data, (size_t)numel, NULL, 0};
+}
+
 Const *tensor_const(Module *m, OnnxFile *f, const OnnxTensor *t, const char *name, const Loc *loc)
 {
 	int64_t numel;
 	Type type = tensor_type(m, t, &numel, loc);
-	size_t want = numel * dtypes[type.dtype].bytes;
+	size_t want = packed_bytes(type.dtype, numel);
 	Payload p;
 	if (t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
 		p = external_payload(m, f, t, want, loc);
@@ -425,6 +431,8 @@ Const *tensor_const(Module *m, OnnxFile *f, const OnnxTensor *t, const char *nam
 		fatal_at(loc, "tensor '%s': expected %zu bytes of data for %s, got %zu", name_of(t), want, type_text(m, &type), p.bytes);
 	if (type.dtype == Bool)
 		check_bools(t, &p, loc);
+	if (is_packed(type.dtype))
+		p = unpacked(m, &p, type.dtype, numel);
 	if (p.file && p.bytes <= CopyBelow) {
 		void *copy = arena_alloc(m->arena, p.bytes ? p.bytes : 1);
 		if (p.bytes)

@@ -31,7 +31,7 @@ void read_typed(const Onnx__TensorProto *t, DType dtype, void *to)
 	for (size_t i = 0; i < f.count; i++) {
 		const char *from = (const char *)f.data + i * f.bytes;
 		int32_t truth;
-		memcpy((char *)to + i * bytes, from, bytes); /* little-endian: the low bytes */
+		memcpy((char *)to + i * bytes, from, bytes); /* little-endian: the low bytes; packed elements are one */
 		if (dtype == Bool)
 			*((char *)to + i) = (memcpy(&truth, from, sizeof truth), truth != 0);
 	}

@@ -98,7 +98,7 @@ void store_ints(Tensor *t, int64_t at, const int64_t *from, int64_t n)
 #define DTYPE(name, text, bits, ctype, cls, onnx)                                                                     \
 	case name:                                                                                                     \
 		for (int64_t i = 0; i < n; i++)                                                                        \
-			((ctype *)t->data)[at + i] = (ctype)from[i];                                                   \
+			((ctype *)t->data)[at + i] = (ctype)((bits) < 8 ? wrap_int(name, from[i]) : from[i]);                                                   \
 		break;
 #include "dtypes.def"
 #undef DTYPE
@@ -507,7 +507,7 @@ static const char *eval_ewise(EvalNode *e)
 			int n = (int)(len - i < ChunkLen ? len - i : ChunkLen);
 			if (e->n->op == OpCast)
 				cast_chunk(e, &w, i, n);
-			else if (is_narrow(e->out->dtype) && (e->n->op == OpWhere || e->n->op == OpIdentity))
+			else if (is_stored(e->out->dtype) && (e->n->op == OpWhere || e->n->op == OpIdentity))
 				move_chunk(e, &w, i, n);
 			else if (is_real(last))
 				ewise_reals(e, &w, last->dtype, i, n);

@@ -472,7 +472,7 @@ static LExpr *splat(LB *b, LExpr *e)
 
 bool loop_takes(LOp op, DType t)
 {
-	return is_among(t, lops[op].args) && (op == LSelect || !is_narrow(t));
+	return is_among(t, lops[op].args) && (op == LSelect || !is_stored(t));
 }
 
 /* Brings all arguments to the same number of lanes and checks their types. */
@@ -557,7 +557,7 @@ LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
 	if (op == LFailed)
 		return new_expr(b, LFailed, type);
 	if (op == LIota) {
-		if (a || type.lanes != Lanes || type.elem == Bool || is_narrow(type.elem))
+		if (a || type.lanes != Lanes || type.elem == Bool || is_stored(type.elem))
 			bug("%s: iota of type %s<%d>", fn_name(b), dtypes[type.elem].text, type.lanes);
 		return new_expr(b, LIota, type);
 	}
@@ -576,7 +576,7 @@ LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
 			bug("%s: %s from 16 lanes to one", fn_name(b), lops[op].text);
 		bool bits = op == LBitcast;
 		bool masks = type.elem == Bool || a->type.elem == Bool;
-		if (bits && (masks || dtypes[type.elem].bytes != dtypes[a->type.elem].bytes))
+		if (bits && (masks || dtypes[type.elem].bits != dtypes[a->type.elem].bits))
 			bug("%s: bitcast of %s to %s", fn_name(b), dtypes[a->type.elem].text, dtypes[type.elem].text);
 		e = bits ? NULL : fold_convert(b, type, a);
 	} else {

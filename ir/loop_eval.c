@@ -789,6 +789,7 @@ typedef struct Program {
 	const LFunc *fn;
 	LMem ws, weights;
 	Tensor *outputs;
+	LMem *packed; /* what the program sees of inputs, then outputs, of less than a byte an element; else no data */
 } Program;
 
 static void check_inputs(Frame *fr)
@@ -875,9 +876,35 @@ static void fill_weights(Frame *fr, const LMem *to)
 	}
 }
 
-static LMem tensor_mem(const Tensor *t)
+static LMem tensor_mem(const Program *p, const Tensor *t, int port)
 {
-	return (LMem){.data = t->data, .elem = t->dtype, .count = tensor_numel(t)};
+	return p->packed[port].data ? p->packed[port] : (LMem){.data = t->data, .elem = t->dtype, .count = tensor_numel(t)};
+}
+
+static void pack_ports(Frame *fr, Program *p)
+{
+	const LModule *lm = p->run.lm;
+	int nin = lm->m->main->nparam;
+	p->packed = arena_alloc(lm->m->arena, (size_t)(nin + lm->nout + 1) * sizeof *p->packed);
+	for (int i = 0; i < nin + lm->nout; i++) {
+		const Tensor *t = i < nin ? &p->run.inputs[i] : &p->outputs[i - nin];
+		if (!is_packed(t->dtype))
+			continue;
+		p->packed[i] = alloc_aligned(fr, (int64_t)packed_bytes(t->dtype, tensor_numel(t)), "a port");
+		if (i < nin)
+			pack_elements(t->dtype, t->data, tensor_numel(t), p->packed[i].data);
+	}
+}
+
+static void unpack_ports(Program *p)
+{
+	const LModule *lm = p->run.lm;
+	int nin = lm->m->main->nparam;
+	for (int i = 0; p->packed && i < nin + lm->nout; i++) {
+		if (i >= nin && p->packed[i].data && !p->run.message)
+			unpack_elements(p->outputs[i - nin].dtype, p->packed[i].data, tensor_numel(&p->outputs[i - nin]), p->outputs[i - nin].data);
+		free(p->packed[i].data);
+	}
 }
 
 static LMem program_buffer(Frame *fr, const Program *p, const LBuf *buf)
@@ -890,9 +917,9 @@ static LMem program_buffer(Frame *fr, const Program *p, const LBuf *buf)
 	if (!strcmp(buf->name, "weights"))
 		return p->weights;
 	if (sscanf(buf->name, "in%d%c", &n, &rest) == 1 && n >= 0 && n < lm->m->main->nparam)
-		return tensor_mem(&p->run.inputs[n]);
+		return tensor_mem(p, &p->run.inputs[n], n);
 	if (sscanf(buf->name, "out%d%c", &n, &rest) == 1 && n >= 0 && n < lm->nout)
-		return tensor_mem(&p->outputs[n]);
+		return tensor_mem(p, &p->outputs[n], lm->m->main->nparam + n);
 	FAIL(fr, "%s: no such buffer: %%%s", frame_name(fr), buf->name);
 }
 
@@ -948,6 +975,7 @@ static void run_program(Program *p, int threads)
 	p->ws = alloc_aligned(&fr, lm->workspace ? index_of(&fr, lm->workspace) : 0, "workspace");
 	p->weights = alloc_aligned(&fr, lm->weight_bytes, "weights");
 	fill_weights(&fr, &p->weights);
+	pack_ports(&fr, p);
 	for (int i = 0; i < p->fn->nparam; i++)
 		if (p->fn->params[i].buf)
 			fr.bufs[i] = program_buffer(&fr, p, p->fn->params[i].buf);
@@ -974,6 +1002,7 @@ const char *interp_program(LModule *lm, const char *target, int threads, const T
 		return arena_printf(lm->m->arena, "no program for target %s and %d threads", target, threads);
 	memset(outputs, 0, (size_t)lm->nout * sizeof *outputs);
 	run_program(&p, threads);
+	unpack_ports(&p);
 	for (int i = 0; p.run.message && i < lm->nout; i++)
 		free_tensor(&outputs[i]);
 	free(p.ws.data);

@@ -71,13 +71,13 @@ static const char *cast_error(Arena *arena, const LExpr *e)
 {
 	LType to = e->type, from = e->op == LIota ? to : e->a[0]->type;
 	bool same_lanes = to.lanes == from.lanes;
-	if (e->op == LIota && (to.lanes != Lanes || to.elem == Bool || is_narrow(to.elem)))
+	if (e->op == LIota && (to.lanes != Lanes || to.elem == Bool || is_stored(to.elem)))
 		SAY("iota of %s", ltype_text(arena, to));
 	if (e->op == LSplat && (from.lanes != 1 || to.lanes != Lanes || to.elem != from.elem))
 		SAY("splat of %s to %s", ltype_text(arena, from), ltype_text(arena, to));
 	if (e->op == LConvert && !same_lanes)
 		SAY("convert from %s to %s changes the lanes", ltype_text(arena, from), ltype_text(arena, to));
-	bool bits = to.elem != Bool && from.elem != Bool && dtypes[to.elem].bytes == dtypes[from.elem].bytes;
+	bool bits = to.elem != Bool && from.elem != Bool && dtypes[to.elem].bits == dtypes[from.elem].bits;
 	if (e->op == LBitcast && (!same_lanes || !bits))
 		SAY("bitcast from %s to %s", ltype_text(arena, from), ltype_text(arena, to));
 	return NULL;
@@ -232,7 +232,7 @@ static void check_dim_query(Verifier *v, const LExpr *e)
 		fail(v, "%s of tensor %lld: there is none", lops[e->op].text, (long long)t);
 	const Value *value = in ? f->params[t] : f->body.yields[t];
 	if (e->op == LInData) {
-		bool ints = dtypes[value->type.dtype].cls == ClassSigned || dtypes[value->type.dtype].cls == ClassUnsigned;
+		bool ints = may_be_dims(value->type.dtype);
 		int64_t numel;
 		if (!ints || !dim_is_const(type_numel(v->lm->m, &value->type), &numel) || d < 0 || d >= numel)
 			fail(v, "indata: input %lld has no integer element %lld", (long long)t, (long long)d);
@@ -691,6 +691,7 @@ static void check_program_buf(Verifier *v, const LBuf *buf)
 		want = f->body.yields[i]->type.dtype;
 	else
 		fail(v, "%%%s: a program's buffers are in0.., out0.., ws and weights", buf->name);
+	want = is_packed(want) ? U8 : want;
 	if (buf->elem != want)
 		fail(v, "%%%s has elements of %s, expected %s", buf->name, dtypes[buf->elem].text, dtypes[want].text);
 	bool state = numbered(buf->name, "in", f->nparam, &i) && state_append(f->params[i]);

@@ -330,6 +330,17 @@ static void check_size(Lexer *lx, const Loc *at, const Type *t, size_t got, size
 		         bytes, got / one, got);
 }
 
+/* Bytes of a file or of hex digits are elements as the compiler keeps them. */
+static void check_elements(const Loc *at, DType t, const uint8_t *data, size_t bytes)
+{
+	for (size_t i = 0; is_packed(t) && i < bytes; i++) {
+		uint8_t element;
+		put_scalar(&element, scalar_at(t, data, (int64_t)i));
+		if (element != data[i])
+			fatal_at(at, "the byte 0x%02x is no element of %s", data[i], dtypes[t].text);
+	}
+}
+
 static void parse_const(Lexer *lx)
 {
 	Loc at = here(lx);
@@ -357,6 +368,7 @@ static void parse_const(Lexer *lx)
 		check_size(lx, &data_at, &t, (size_t)b.n, bytes);
 		data = b.items ? b.items : "";
 	}
+	check_elements(&data_at, t.dtype, data, bytes);
 	Const *c = new_const(lx->m, key + 1, t, data, bytes);
 	c->name = key + 1; /* as it stands, even if new_const would have it otherwise */
 	c->file = file;
@@ -707,10 +719,9 @@ static void parse_nodes(Lexer *lx, Block *block, int depth)
 static void parse_values(Lexer *lx, Value *v, const Loc *at)
 {
 	int64_t n = 1, extent;
-	bool ints = dtypes[v->type.dtype].cls == ClassSigned || dtypes[v->type.dtype].cls == ClassUnsigned;
 	for (int d = 0; d < v->type.rank; d++)
 		n = dim_is_const(v->type.dims[d], &extent) && extent <= MaxKnown ? n * extent : MaxKnown + 1;
-	if (!ints || n > MaxKnown)
+	if (!may_be_dims(v->type.dtype) || n > MaxKnown)
 		fatal_at(at, "elements of %s cannot be symbols", type_text(lx->m, &v->type));
 	v->known = arena_alloc(lx->m->arena, ((size_t)n + 1) * sizeof *v->known);
 	expect_tok(lx, "[");

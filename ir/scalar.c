@@ -110,6 +110,7 @@ const Format formats[NDTypes] = {
 	[F8E5M2] = {5, 2, 15, SpecialIeee},
 	[F8E5M2FNUZ] = {5, 2, 16, SpecialMinusZero},
 	[F8E8M0] = {8, 0, 127, SpecialPower},
+	[F4E2M1] = {2, 1, 1, SpecialNone},
 };
 
 static uint64_t all_magnitude(Format f)
@@ -127,7 +128,7 @@ uint64_t largest_bits(DType t)
 	Format f = formats[t];
 	if (f.special == SpecialIeee)
 		return infinite_bits(f) - 1;
-	return f.special == SpecialMinusZero ? all_magnitude(f) : all_magnitude(f) - 1;
+	return f.special == SpecialMinusZero || f.special == SpecialNone ? all_magnitude(f) : all_magnitude(f) - 1;
 }
 
 uint64_t nan_bits(DType t)
@@ -135,7 +136,7 @@ uint64_t nan_bits(DType t)
 	Format f = formats[t];
 	if (f.special == SpecialIeee)
 		return infinite_bits(f) | UINT64_C(1) << (f.fraction - 1);
-	return f.special == SpecialMinusZero ? all_magnitude(f) + 1 : all_magnitude(f);
+	return f.special == SpecialMinusZero || f.special == SpecialNone ? all_magnitude(f) + 1 : all_magnitude(f);
 }
 
 static double double_of_bits(uint64_t bits)
@@ -190,6 +191,8 @@ static bool is_nan_bits(DType t, uint64_t bits)
 {
 	Format f = formats[t];
 	uint64_t magnitude = bits & all_magnitude(f);
+	if (f.special == SpecialNone)
+		return false;
 	if (f.special == SpecialMinusZero)
 		return bits == nan_bits(t);
 	return f.special == SpecialIeee ? magnitude > infinite_bits(f) : magnitude == nan_bits(t);
@@ -273,6 +276,32 @@ static double round_int(DType t, bool sign, uint64_t v)
 }
 
 /* ---- scalars ---------------------------------------------------------------------------------------------------- */
+
+size_t packed_bytes(DType t, int64_t elements)
+{
+	size_t n = (size_t)elements;
+	return is_packed(t) ? (n * (size_t)dtypes[t].bits + 7) / 8 : n * (size_t)dtypes[t].bytes;
+}
+
+void pack_elements(DType t, const void *from, int64_t elements, void *to)
+{
+	const uint8_t *x = from;
+	uint8_t *y = to, mask = (uint8_t)((1 << dtypes[t].bits) - 1);
+	size_t bytes = packed_bytes(t, elements);
+	if (bytes)
+		memset(to, 0, bytes);
+	for (int64_t i = 0; i < elements; i++)
+		y[i * dtypes[t].bits / 8] |= (uint8_t)((x[i] & mask) << i * dtypes[t].bits % 8);
+}
+
+void unpack_elements(DType t, const void *from, int64_t elements, void *to)
+{
+	const uint8_t *x = from;
+	for (int64_t i = 0; i < elements; i++) {
+		uint8_t bits = (uint8_t)(x[i * dtypes[t].bits / 8] >> i * dtypes[t].bits % 8);
+		put_scalar((char *)to + i, scalar_at(t, &bits, 0));
+	}
+}
 
 Scalar scalar_at(DType t, const void *data, int64_t index)
 {

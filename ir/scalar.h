@@ -3,6 +3,7 @@
 #define DCC_SCALAR_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef enum DType {
@@ -45,6 +46,31 @@ static inline bool is_narrow(DType t)
 	return dtypes[t].cls == ClassFloat && dtypes[t].bits < 32;
 }
 
+/* A type that is only stored, and the one that computes with its elements: itself, if it is not. */
+static inline DType wide_type(DType t)
+{
+	if (dtypes[t].bits < 8)
+		return dtypes[t].cls == ClassFloat ? F32 : dtypes[t].cls == ClassSigned ? I8 : U8;
+	return is_narrow(t) ? F32 : t;
+}
+
+static inline bool is_stored(DType t)
+{
+	return wide_type(t) != t;
+}
+
+/* Less than a byte: packed in the inputs and outputs of a compiled model. */
+static inline bool is_packed(DType t)
+{
+	return dtypes[t].bits < 8;
+}
+
+/* Elements of an input of the type may be dims. */
+static inline bool may_be_dims(DType t)
+{
+	return is_among(t, TypesInt) && !is_packed(t);
+}
+
 /* A floating type of at most a byte: what is beyond its largest number becomes that. */
 static inline bool is_tiny(DType t)
 {
@@ -56,7 +82,8 @@ typedef enum Special {
 	SpecialIeee, /* by an exponent of ones: infinite, or NaN */
 	SpecialTop, /* the largest magnitude is NaN; none is infinite */
 	SpecialMinusZero, /* -0 is NaN; none is infinite */
-	SpecialPower /* as Top; but the type has no sign and no 0: its bits are an exponent */
+	SpecialPower, /* as Top; but the type has no sign and no 0: its bits are an exponent */
+	SpecialNone /* all are numbers; NaN becomes -0, as in ONNX's cases: its text leaves that open */
 } Special;
 
 /* A sign, an exponent of that many bits, which is biased, and a fraction. */
@@ -66,7 +93,7 @@ typedef struct Format {
 } Format;
 extern const Format formats[NDTypes]; /* of floating types of less than 64 bits */
 uint64_t largest_bits(DType); /* of those: of the largest number */
-uint64_t nan_bits(DType); /* the quiet one */
+uint64_t nan_bits(DType); /* the quiet one, or what it becomes */
 #define QuietNaN UINT64_C(0x7ff8000000000000) /* of an f64 */
 
 /* ---- integers: they wrap; a quotient is rounded down, a remainder has the sign of the divisor; both are 0 by 0 ------- */
@@ -109,6 +136,11 @@ typedef struct Scalar {
 		uint64_t u; /* the same bits */
 	};
 } Scalar;
+
+size_t packed_bytes(DType, int64_t elements); /* in files and ports, of any type */
+/* Elements of less than a byte: 8 / bits to a byte, the first in its low bits, the last byte filled up with zeros. */
+void pack_elements(DType, const void *from, int64_t elements, void *to);
+void unpack_elements(DType, const void *from, int64_t elements, void *to);
 
 Scalar scalar_at(DType, const void *data, int64_t index); /* need not be aligned */
 void put_scalar(void *to, Scalar);

@@ -640,6 +640,8 @@ const char *shape_concat(Module *m, const Node *n, Type *out)
 		FAIL("operands are missing");
 	Type t = *type_in(n, 0);
 	TRY(need_axis(m, n, &t, &axis));
+	if (is_packed(t.dtype) && attr_int(n, Attr_state))
+		FAIL("no state has elements of %s, which are packed", dtypes[t.dtype].text);
 	for (int i = 1; i < n->nin; i++) {
 		const Type *x = type_in(n, i);
 		if (!x)
@@ -1041,6 +1043,12 @@ const char *shape_given_custom(Module *m, const Node *n, Type *out)
 {
 	const char *symbol = attr_text(n, Attr_symbol);
 	TRY(shape_given(m, n, out));
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i] && is_packed(n->in[i]->type.dtype))
+			FAIL("not supported: elements of %s, which are packed", dtypes[n->in[i]->type.dtype].text);
+	for (int i = 0; i < n->nout; i++)
+		if (is_packed(n->out[i]->type.dtype))
+			FAIL("not supported: elements of %s, which are packed", dtypes[n->out[i]->type.dtype].text);
 	if (!is_c_name(symbol))
 		FAIL("the symbol '%s' is not a C identifier", symbol);
 	return NULL;

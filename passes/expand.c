@@ -236,7 +236,7 @@ static void check_supported(Module *m, const Node *n)
 			check_supported(m, x);
 	if (n->op == OpLinearPacked && attr_int(n, Attr_glu) && !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with glu=1 needs the glu behind it, in one group", ops[n->op].text);
-	if (computes_in_narrow(n))
+	if (computes_in_stored(n))
 		error_at(n->loc, "%s of %s is not supported; pass widen makes it one of f32", ops[n->op].text, type_text(m, t));
 	if (ops[n->op].code == CodeF32 && t->dtype != F32)
 		error_at(n->loc, "%s of %s is not supported; only f32 is", ops[n->op].text, type_text(m, t));

@@ -13,7 +13,7 @@ static int step_locs(Lower *l, bool all, const Loc ***out)
 {
 	const Loc **locs = NULL;
 	int n = 0, cap = 0;
-	const Node *x = l->node->op == OpGroup ? l->node->body->first : l->node;
+	const Node *x = l->node && l->node->op == OpGroup ? l->node->body->first : l->node;
 
 	for (; x; x = all && x != l->node ? x->next : NULL) {
 		bool known = !x->loc;
@@ -119,17 +119,21 @@ static LBuf *add_buffer(Kernel *k, const void *key, DType dtype, bool write, LAr
 	return kb.buf;
 }
 
-static LBuf *value_buf(Kernel *k, Value *root, bool write)
+static LBuf *buf_as(Kernel *k, Value *root, DType t, bool write)
 {
 	Home *h = find_home(k->l, root);
 	Module *m = k->l->m;
-	DType t = root->type.dtype;
 	LB *p = &k->l->prog;
 	LExpr *offset = ldim(p, dim_floordiv(m, h->offset, dim_const(m, dtypes[t].bytes)));
 
 	Type storage;
 	storage_type(m, root, &storage);
 	return add_buffer(k, root, t, write, arg_buf(h->buf, t, offset, ldim(p, type_numel(m, &storage))));
+}
+
+static LBuf *value_buf(Kernel *k, Value *root, bool write)
+{
+	return buf_as(k, root, root->type.dtype, write);
 }
 
 static const Dim *bytes_of(Module *m, const Type *t)
@@ -149,6 +153,24 @@ LBuf *kbuf(Kernel *k, Value *root, bool write)
 	const Dim *all = bytes_of(k->l->m, &root->type);
 
 	count_bytes(k, buf, all, all);
+	return buf;
+}
+
+LBuf *kbytes(Kernel *k, Value *root, DType t, bool write)
+{
+	LBuf *buf = buf_as(k, root, t, write);
+	const Dim *all = bytes_of(k->l->m, &root->type);
+
+	count_bytes(k, buf, all, all);
+	return buf;
+}
+
+LBuf *kport(Kernel *k, LBuf *port, const Dim *bytes, bool write)
+{
+	LB *p = &k->l->prog;
+	LBuf *buf = add_buffer(k, port, U8, write, arg_buf(port, U8, li(p, 0), ldim(p, bytes)));
+
+	count_bytes(k, buf, bytes, bytes);
 	return buf;
 }
 

@@ -129,6 +129,8 @@ void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementw
 void kreads(Kernel *, const LBuf *, const Dim *elements);
 LExpr *kdim(Kernel *, const Dim *);
 LBuf *kbuf(Kernel *, Value *root, bool write); /* all of root, which has a home */
+LBuf *kbytes(Kernel *, Value *root, DType, bool write); /* the same, as elements of another type of a byte */
+LBuf *kport(Kernel *, LBuf *, const Dim *bytes, bool write); /* a buffer of the program, as u8 */
 LBuf *kcells(Kernel *); /* the symbols that the data gives, i64: sym_cell() */
 LBuf *kslot(Kernel *, Slot *, bool write); /* f32 */
 LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins at w * kworker() */

@@ -192,13 +192,18 @@ static Lower lower_target(Module *m, LModule *lm, const Target *t)
 		State state;
 		if (state_of_output(m, m->main->body.yields[i], &state))
 			continue;
+		if (is_packed(m->main->body.yields[i]->type.dtype))
+			continue;
 		Home *h = new_home(&l, m->main->body.yields[i]);
 		h->buf = l.out[i];
 		h->offset = dim_const(m, 0);
 	}
 	plan_block(&l, &m->main->body);
+	keep_packed_outputs(&l);
 	l.ends = arena_alloc(m->arena, ((size_t)l.nplan + 1) * sizeof *l.ends);
+	unpack_inputs(&l);
 	lower_block(&l, &m->main->body);
+	pack_outputs(&l);
 	close_program(&l);
 	return l;
 }

@@ -38,6 +38,11 @@ void lower_pool(Lower *, Node *, Value *home);
 void lower_custom(Lower *, Node *);
 void lower_control(Lower *, Node *); /* if, loop, measure */
 
+/* Of types of less than a byte: slots hold bytes, the program begins and ends with packed tensors. */
+void unpack_inputs(Lower *);
+void keep_packed_outputs(Lower *); /* to the end of the program */
+void pack_outputs(Lower *);
+
 void lower_block(Lower *, Block *); /* the nodes of a block in order: lower.c */
 
 #endif

@@ -34,7 +34,7 @@ bool uniform_value(Value *, double *); /* false where a double cannot hold it */
 bool choose_sizes(const Module *, int64_t smallest, int64_t *syms);
 bool sink_transposes(Module *); /* sink.c */
 bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
-bool computes_in_narrow(const Node *); /* with elements that are only stored: nothing behind pass widen does */
+bool computes_in_stored(const Node *); /* with elements that are only stored: nothing behind pass widen does */
 bool remove_dead(Module *); /* nodes that reach no output */
 
 #endif

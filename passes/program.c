@@ -11,6 +11,12 @@ static LExpr *sym_ref(LB *b, int i)
 	return e;
 }
 
+/* What a packed port is made of. */
+static DType port_dtype(const Value *v)
+{
+	return is_packed(v->type.dtype) ? U8 : v->type.dtype;
+}
+
 void open_program(Lower *l)
 {
 	Module *m = l->m;
@@ -23,9 +29,9 @@ void open_program(Lower *l)
 	l->in = arena_alloc(m->arena, (size_t)nin * sizeof *l->in);
 	l->out = arena_alloc(m->arena, (size_t)nout * sizeof *l->out);
 	for (int i = 0; i < nin; i++)
-		l->in[i] = lparam_buf(p, arena_printf(m->arena, "in%d", i), m->main->params[i]->type.dtype, false);
+		l->in[i] = lparam_buf(p, arena_printf(m->arena, "in%d", i), port_dtype(m->main->params[i]), false);
 	for (int i = 0; i < nout; i++)
-		l->out[i] = lparam_buf(p, arena_printf(m->arena, "out%d", i), m->main->body.yields[i]->type.dtype, true);
+		l->out[i] = lparam_buf(p, arena_printf(m->arena, "out%d", i), port_dtype(m->main->body.yields[i]), true);
 	l->ws = lparam_buf(p, "ws", U8, true);
 	l->weights = lparam_buf(p, "weights", U8, false);
 	for (int i = 0; i < l->lm->nsym; i++) {

@@ -24,6 +24,8 @@ static bool fits(Module *m, const Dim *need, const Dim *have)
 /* What the report calls the result of a node. */
 static const char *value_name(const Node *n)
 {
+	if (!n)
+		return "unpacked input";
 	const Node *last = n->op == OpGroup ? n->body->last : n;
 	if (n->out[0]->name)
 		return n->out[0]->name;

@@ -44,13 +44,16 @@ static Node *find_append(Module *m, Value *v, const Value *input)
 	set_attr(m, n, mk_int(Attr_state, 1)); /* as if, to see the output as state */
 	bool fits = state_of_output(m, v, &s);
 	set_attr(m, n, mk_int(Attr_state, 0));
-	return fits ? n : NULL;
+	return fits && !is_packed(p->type.dtype) ? n : NULL;
 }
 
 static void share(Module *m, const char *option, int output, const Value *input, int64_t cap)
 {
 	Node *n = find_append(m, m->main->body.yields[output], input);
 
+	if (input && is_packed(input->type.dtype))
+		fatal_at(&(Loc){.file = m->path}, "--state %s: not supported: elements of %s, which are packed", option,
+		         dtypes[input->type.dtype].text);
 	if (!n) {
 		if (input)
 			fatal_at(&(Loc){.file = m->path}, "--state %s: output '%s' is not input '%s' with rows appended", option,

@@ -1,4 +1,5 @@
-/* widen.c - the pass widen: types that are only stored (f16, bf16, floats of a byte) are computed with in f32.
+/* widen.c - the pass widen: floats that are only stored (f16, bf16, a byte and less) are computed with in f32, integers of less than
+ * a byte in i8 and u8.
  *
  *   %y: f16[n] = add %a, %b   ->   %c: f32[n] = cast %a  %d: f32[n] = cast %b  %e: f32[n] = add %c, %d  %y: f16[n] = cast %e
  *
@@ -14,14 +15,14 @@ static bool computes(const Node *n)
 	return ops[n->op].takes != TypesAny || !moves || reduces;
 }
 
-bool computes_in_narrow(const Node *n)
+bool computes_in_stored(const Node *n)
 {
-	bool narrow = false;
+	bool stored = false;
 	for (int i = 0; i < n->nin; i++)
-		narrow |= n->in[i] && is_narrow(n->in[i]->type.dtype);
+		stored |= n->in[i] && is_stored(n->in[i]->type.dtype);
 	for (int i = 0; i < n->nout; i++)
-		narrow |= is_narrow(n->out[i]->type.dtype);
-	return narrow && computes(n);
+		stored |= is_stored(n->out[i]->type.dtype);
+	return stored && computes(n);
 }
 
 static Value *cast_before(Module *m, Node *at, Block *block, const Loc *loc, Value *v, DType to)
@@ -34,22 +35,22 @@ static Value *cast_before(Module *m, Node *at, Block *block, const Loc *loc, Val
 static void widen_attrs(Module *m, Node *n)
 {
 	for (int i = 0; i < n->nattr; i++)
-		if (attr_infos[n->attrs[i].id].kind == AttrScalar && is_narrow(n->attrs[i].s.dtype))
-			set_attr(m, n, mk_scalar(n->attrs[i].id, cast_scalar(n->attrs[i].s, F32)));
+		if (attr_infos[n->attrs[i].id].kind == AttrScalar)
+			set_attr(m, n, mk_scalar(n->attrs[i].id, cast_scalar(n->attrs[i].s, wide_type(n->attrs[i].s.dtype))));
 }
 
 static void widen_node(Module *m, Node *n)
 {
 	for (int i = 0; i < n->nin; i++)
-		if (n->in[i] && is_narrow(n->in[i]->type.dtype))
-			set_in(m, n, i, cast_before(m, n, n->block, n->loc, n->in[i], F32));
+		if (n->in[i] && is_stored(n->in[i]->type.dtype))
+			set_in(m, n, i, cast_before(m, n, n->block, n->loc, n->in[i], wide_type(n->in[i]->type.dtype)));
 	widen_attrs(m, n);
 	for (int i = 0; i < n->nout; i++) {
 		Value *v = n->out[i];
 		DType stored = v->type.dtype;
-		if (!is_narrow(stored))
+		if (!is_stored(stored))
 			continue;
-		v->type.dtype = F32;
+		v->type.dtype = wide_type(stored);
 		Value *rounded = cast_before(m, n->next, n->block, n->loc, v, stored);
 		replace_uses(m, v, rounded);
 		set_in(m, rounded->def, 0, v);
@@ -61,7 +62,7 @@ bool pass_widen(Module *m)
 	bool changed = false;
 
 	FOR_ALL_NODES(n, m) {
-		if (!computes_in_narrow(n))
+		if (!computes_in_stored(n))
 			continue;
 		widen_node(m, n);
 		changed = true;

@@ -13,7 +13,7 @@
  *
  * Memory: the caller owns everything.  Nothing is allocated, locked, printed or written outside outputs, workspace and error
  * while a model runs; outputs may be partly written when a run fails.  Tensors are contiguous, row-major, aligned to
- * their element, the workspace and weights to DCC_WORKSPACE_ALIGN.  What a run writes (outputs, state, the
+ * their element (a byte, where several share one), the workspace and weights to DCC_WORKSPACE_ALIGN.  What a run writes (outputs, state, the
  * workspace) must not overlap anything else; of models with fewer than DCC_MAX_COMPARED inputs and outputs a run checks it.
  * Threads: a run has as many as its exec says, without one the calling thread alone.  Any number of threads may run the same model at once, each with its own workspace, outputs and exec.
  * The floating-point environment is used as it is found (MXCSR is not changed).
@@ -67,7 +67,10 @@ typedef enum dcc_dtype {
 	DCC_F32 = 1, DCC_U8 = 2, DCC_I8 = 3, DCC_U16 = 4, DCC_I16 = 5, DCC_I32 = 6, DCC_I64 = 7, DCC_BOOL = 9, DCC_F64 = 11,
 	DCC_F16 = 10, /* IEEE binary16 */ DCC_U32 = 12, DCC_U64 = 13, DCC_BF16 = 16, /* the upper half of an f32 */
 	/* A byte: sign, 4 or 5 bits of exponent, 3 or 2 of fraction; e8m0 is a power of two alone. */
-	DCC_F8E4M3FN = 17, DCC_F8E4M3FNUZ = 18, DCC_F8E5M2 = 19, DCC_F8E5M2FNUZ = 20, DCC_F8E8M0 = 24
+	DCC_F8E4M3FN = 17, DCC_F8E4M3FNUZ = 18, DCC_F8E5M2 = 19, DCC_F8E5M2FNUZ = 20, DCC_F8E8M0 = 24,
+	/* Less than a byte: packed.  Element i of the row-major order lies in byte i * bits / 8, the first of a byte in its low bits; the
+	 * last byte is filled up: with zeros in outputs, in inputs it does not matter with what.  dcc_bytes() counts a tensor's. */
+	DCC_U4 = 21, DCC_I4 = 22, DCC_F4E2M1 = 23, DCC_U2 = 25, DCC_I2 = 26
 } dcc_dtype;
 
 typedef struct dcc_error {
@@ -240,7 +243,9 @@ int dcc_plan(const dcc_model *, const dcc_tensor *inputs, int ninputs, int threa
 int dcc_check_weights(const dcc_model *, const void *weights, uint64_t size, dcc_error *);
 const char *dcc_status_text(int status);
 const char *dcc_version(void);
-size_t dcc_dtype_size(int dtype); /* bytes; 0: unknown */
+size_t dcc_dtype_size(int dtype); /* bytes of an element, 1 if it is packed with others; 0: unknown */
+int dcc_dtype_bits(int dtype); /* of an element; 0: unknown */
+size_t dcc_bytes(int dtype, int64_t elements); /* of a tensor; SIZE_MAX: of unknown type, or none that can be */
 
 /* What this CPU and operating system offer, found once when the program starts. */
 #define DCC_CPU_AVX2 1u   /* x86-64-v3: AVX2, FMA, BMI2, F16C ..., and YMM state enabled */
@@ -295,6 +300,7 @@ static inline int64_t dcc_extend_(int64_t n, int64_t d)
 }
 
 static inline size_t dcc_bytes_(int64_t n, size_t size) { return n < 0 ? SIZE_MAX : (size_t)n * size; }
+static inline size_t dcc_packed_bytes_(int64_t n, size_t bits) { return n < 0 ? SIZE_MAX : ((size_t)n * bits + 7) / 8; }
 
 /* For the emitted code: writes `text` with its {} replaced by a, b, c; returns code. */
 int32_t dcc_report(dcc_error *, int32_t code, const char *text, int64_t a, int64_t b, int64_t c);

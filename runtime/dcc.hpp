@@ -87,7 +87,7 @@ public:
 	{
 		set(elements, dtype_of<T>::value, shape.data(), shape.size());
 	}
-	// Of a type that C++ does not have: half, float8.
+	// Of a type that C++ does not have: half, float8, packed ones.
 	tensor(const void *elements, dcc_dtype type, const std::vector<int64_t> &shape) : dcc_tensor()
 	{
 		set(elements, type, shape.data(), shape.size());
@@ -254,7 +254,7 @@ public:
 				outputs[i].data = behind(inputs[static_cast<size_t>(port.state - 1)], port);
 				continue;
 			}
-			memory_[i].reserve(outputs[i].size() * dcc_dtype_size(port.dtype));
+			memory_[i].reserve(dcc_bytes(port.dtype, static_cast<int64_t>(outputs[i].size())));
 			outputs[i].data = memory_[i].data();
 		}
 		run_planned(inputs, outputs);

@@ -145,23 +145,37 @@ const char *dcc_version(void)
 
 static const struct {
 	int32_t dtype;
-	uint32_t bytes;
+	int32_t bits;
 	const char *name;
 } types[] = {
-	{DCC_F32, 4, "f32"}, {DCC_U8, 1, "u8"},   {DCC_I8, 1, "i8"},     {DCC_I16, 2, "i16"},
-	{DCC_I32, 4, "i32"}, {DCC_I64, 8, "i64"}, {DCC_BOOL, 1, "bool"}, {DCC_F64, 8, "f64"},
-	{DCC_F16, 2, "f16"}, {DCC_BF16, 2, "bf16"},
-	{DCC_F8E4M3FN, 1, "f8e4m3fn"}, {DCC_F8E4M3FNUZ, 1, "f8e4m3fnuz"},
-	{DCC_F8E5M2, 1, "f8e5m2"}, {DCC_F8E5M2FNUZ, 1, "f8e5m2fnuz"}, {DCC_F8E8M0, 1, "f8e8m0"},
-	{DCC_U16, 2, "u16"}, {DCC_U32, 4, "u32"}, {DCC_U64, 8, "u64"},
+	{DCC_F32, 32, "f32"}, {DCC_U8, 8, "u8"}, {DCC_I8, 8, "i8"}, {DCC_I16, 16, "i16"},
+	{DCC_I32, 32, "i32"}, {DCC_I64, 64, "i64"}, {DCC_BOOL, 8, "bool"}, {DCC_F64, 64, "f64"},
+	{DCC_F16, 16, "f16"}, {DCC_BF16, 16, "bf16"},
+	{DCC_F8E4M3FN, 8, "f8e4m3fn"}, {DCC_F8E4M3FNUZ, 8, "f8e4m3fnuz"},
+	{DCC_F8E5M2, 8, "f8e5m2"}, {DCC_F8E5M2FNUZ, 8, "f8e5m2fnuz"}, {DCC_F8E8M0, 8, "f8e8m0"},
+	{DCC_U16, 16, "u16"}, {DCC_U32, 32, "u32"}, {DCC_U64, 64, "u64"},
+	{DCC_F4E2M1, 4, "f4e2m1"}, {DCC_U4, 4, "u4"}, {DCC_I4, 4, "i4"}, {DCC_U2, 2, "u2"}, {DCC_I2, 2, "i2"},
 };
 
-size_t dcc_dtype_size(int dtype)
+int dcc_dtype_bits(int dtype)
 {
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
 		if (types[i].dtype == dtype)
-			return types[i].bytes;
+			return types[i].bits;
 	return 0;
+}
+
+size_t dcc_dtype_size(int dtype)
+{
+	return ((size_t)dcc_dtype_bits(dtype) + 7) / 8;
+}
+
+size_t dcc_bytes(int dtype, int64_t elements)
+{
+	size_t bits = (size_t)dcc_dtype_bits(dtype);
+	if (!bits || elements < 0 || elements > DCC_MAX_ELEMENTS)
+		return SIZE_MAX;
+	return ((size_t)elements * bits + 7) / 8;
 }
 
 static void put_dtype(dcc_error *err, int dtype)
@@ -418,16 +432,17 @@ typedef struct Buffers {
 	Buffer list[DCC_MAX_COMPARED];
 } Buffers;
 
-/* State has room for its capacity.  What 64 bits cannot count is no memory. */
+/* State has room for its capacity.  More elements than a tensor may have are no memory. */
 static void add_tensor(Buffers *b, const char *side, const dcc_port *port, const dcc_tensor *t)
 {
-	uint64_t bytes = dcc_dtype_size(port->dtype);
+	int64_t elements = 1;
 	for (int d = 0; d < port->rank; d++) {
 		int64_t extent = port->state && d == port->state_axis ? port->capacity : t->dims[d];
-		if (__builtin_mul_overflow(bytes, (uint64_t)extent, &bytes))
+		if (__builtin_mul_overflow(elements, extent, &elements))
 			return;
 	}
-	if (bytes && t->data)
+	uint64_t bytes = dcc_bytes(port->dtype, elements);
+	if (bytes && bytes != SIZE_MAX && t->data)
 		b->list[b->n++] = (Buffer){t->data, side, port->name, bytes};
 }
 

@@ -73,7 +73,7 @@ static void op_cases(void)
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		for (int t = 0; t < NDTypes; t++) {
 			char cls = dtypes[t].cls == ClassFloat ? 'f' : t == Bool ? 'b' : 'i';
-			if (!strchr(table[i].on, cls) || is_narrow(t))
+			if (!strchr(table[i].on, cls) || is_stored(t))
 				continue;
 			op_case(table[i].op, table[i].nargs, (DType)t, Lanes);
 			op_case(table[i].op, table[i].nargs, (DType)t, 1);
@@ -118,7 +118,7 @@ static void access_case(DType t, int stride, bool runtime_stride)
 	lstore(&b, y, at, NULL, mask, v);
 	lstore(&b, z, at, s, mask, lload(&b, x, Lanes, at, NULL, NULL));
 	lstore(&b, z, ladd(&b, at, li(&b, 800)), s, NULL, lload(&b, x, Lanes, at, s, NULL));
-	LType compared = {is_narrow(t) ? F32 : t, Lanes};
+	LType compared = {wide_type(t), Lanes};
 	LExpr *other = lload(&b, x, Lanes, ladd(&b, at, li(&b, 3)), NULL, NULL);
 	LExpr *odd = lop(&b, LNe, lcast(&b, LConvert, compared, v), lcast(&b, LConvert, compared, other), NULL);
 	lstore(&b, y, ladd(&b, at, li(&b, 900)), NULL, odd, v);
@@ -223,6 +223,11 @@ static void fail_case(int64_t limit)
 	c->scalars[0] = limit;
 }
 
+static bool is_small(DType t)
+{
+	return is_tiny(t) || is_packed(t);
+}
+
 static void add_cases(void)
 {
 	for (int k = 0; k <= 33; k += 11) {
@@ -233,7 +238,7 @@ static void add_cases(void)
 	op_cases();
 	for (int t = 0; t < NDTypes; t++) {
 		for (int to = 0; to < NDTypes; to++) {
-			if ((is_tiny(t) || is_tiny(to)) && t != F32 && to != F32 && (t + to) % 4) /* all of these go through f32 */
+			if ((is_small(t) || is_small(to)) && t != F32 && to != F32 && (t + to) % 4) /* all of these go through wide_type() */
 				continue;
 			convert_case((DType)t, (DType)to, Lanes, LConvert);
 			convert_case((DType)t, (DType)to, 1, LConvert);
@@ -241,7 +246,7 @@ static void add_cases(void)
 		access_case((DType)t, 1, false);
 		access_case((DType)t, 3, false);
 		access_case((DType)t, -2, true);
-		if (t != Bool && !is_narrow(t))
+		if (t != Bool && !is_stored(t))
 			reduce_case((DType)t);
 	}
 	static const DType ints[] = {I8, I16, I32, I64, U8, U16, U32, U64};

@@ -241,7 +241,7 @@ static inline bool set_dims(const dcc_model *model, const dcc_port *port, const 
 /* Of the buffer: state has room for its capacity.  More than FenceLimit: FenceLimit + 1. */
 static inline size_t port_bytes(const dcc_port *port, const dcc_tensor *t)
 {
-	size_t n = dcc_dtype_size(port->dtype);
+	size_t n = 1, bytes;
 	for (int d = 0; d < port->rank; d++) {
 		n *= (size_t)(port->state && d == port->state_axis ? port->capacity : t->dims[d]);
 		if (n > FenceLimit)
@@ -249,7 +249,8 @@ static inline size_t port_bytes(const dcc_port *port, const dcc_tensor *t)
 		if (!n)
 			return 0;
 	}
-	return n;
+	bytes = dcc_bytes(port->dtype, (int64_t)n);
+	return bytes > FenceLimit ? FenceLimit + 1 : bytes;
 }
 
 /* ---- data -------------------------------------------------------------------------------------------------------- */

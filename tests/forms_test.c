@@ -184,7 +184,7 @@ static void add_random(int count)
 {
 	for (int i = 0; i < count; i++) {
 		DType t = (DType)(i % NDTypes);
-		if (t != Bool && !is_narrow(t))
+		if (t != Bool && !is_stored(t))
 			add_kernels((LType){t, i / NDTypes % 2 ? 1 : Lanes}, Outputs, grow_random);
 	}
 }

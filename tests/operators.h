@@ -194,8 +194,12 @@ static void give_ewise(TakeOperator *take, void *ctx, Op op, DType t, DType out)
 	}
 }
 
-static bool has_code(Op op, DType t)
+/* What small types do besides being cast to and from f32, they do as the types that they are widened to. */
+static bool has_code(Op op, DType t, DType out)
 {
+	bool small = dtypes[t].bits < 8 || dtypes[out].bits < 8 || is_tiny(t) || is_tiny(out);
+	if (small && op != OpWhere && (op != OpCast || (t != F32 && out != F32)))
+		return false;
 	return is_among(t, ops[op].takes) && (ops[op].code != CodeF32 || t == F32) &&
 	       (ops[op].code != CodeFlt || dtypes[t].cls == ClassFloat);
 }
@@ -205,8 +209,8 @@ static void give_operators(TakeOperator *take, void *ctx)
 	for (Op op = 0; op < NOps; op++)
 		for (DType t = 0; t < NDTypes && ops[op].cls == ClsEwise; t++) {
 			bool to_bool = op == OpEq || op == OpLt || op == OpLe || op == OpIsNaN;
-			for (DType out = 0; out < NDTypes && has_code(op, t); out++)
-				if (op == OpCast ? t != out : out == (to_bool ? Bool : t))
+			for (DType out = 0; out < NDTypes; out++)
+				if (has_code(op, t, out) && (op == OpCast ? t != out : out == (to_bool ? Bool : t)))
 					give_ewise(take, ctx, op, t, out);
 		}
 	give_rows(take, ctx);

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { F = 1, U = 2, S = 3, I = 6, E4 = 17, E5 = 19, P = 24, Absent = -1, MaxElems = 8, MaxOperands = 12 }; /* ONNX's numbers of element types */
+enum { F = 1, U = 2, S = 3, I = 6, E4 = 17, E5 = 19, P = 24, U4bit = 21, S4bit = 22, F4bit = 23, U2bit = 25, S2bit = 26, Absent = -1, MaxElems = 8, MaxOperands = 12 }; /* ONNX's numbers of element types */
 
 typedef struct Operand {
 	int elem;
@@ -35,6 +35,16 @@ static const Case cases[] = {
 	{"DequantizeLinear", "axis=0", {{E5, "2,2", 4, {1, 57344, 0.25, -3}}, {F, "2", 2, {0.5, 2}}}, 4, {0.5, 28672, 0.5, -6}},
 	{"DequantizeLinear", "", {{E4, "2", 2, {1.5, 448}}, {F, "", 1, {2}}, {E4, "", 1, {0.5}}}, 2, {2, 895}},
 	{"DequantizeLinear", "output_dtype=1", {{E4, "2", 2, {1.5, -2}}, {P, "", 1, {8}}}, 2, {12, -16}},
+	{"QuantizeLinear", "axis=0", {{F, "2,2", 4, {1.5, -100, 100, 5}}, {F, "2", 2, {1, 2}}, {S4bit, "2", 2, {1, -3}}}, 4, {3, -8, 7, -1}},
+	{"QuantizeLinear", "output_dtype=21", {{F, "3", 3, {2.5, -1, 99}}, {F, "", 1, {1}}}, 3, {2, 0, 15}},
+	{"QuantizeLinear", "output_dtype=25", {{F, "3", 3, {2.5, -1, 99}}, {F, "", 1, {1}}}, 3, {2, 0, 3}},
+	{"QuantizeLinear", "output_dtype=26", {{F, "5", 5, {1.5, 0.5, -0.6, -9, 9}}, {F, "", 1, {1}}}, 5, {1, 0, -1, -2, 1}},
+	{"QuantizeLinear", "output_dtype=23", {{F, "5", 5, {5, 2.5, 0.25, -7, 100}}, {F, "", 1, {1}}}, 5, {4, 2, 0, -6, 6}},
+	{"QuantizeLinear", "block_size=2", {{F, "1,3", 3, {3, 3, 3}}, {F, "1,2", 2, {1, 3}}, {U4bit, "1,2", 2, {0, 9}}}, 3, {3, 3, 10}},
+	{"DequantizeLinear", "block_size=2", {{S4bit, "1,3", 3, {-8, 7, 3}}, {F, "1,2", 2, {1, 10}}, {S4bit, "1,2", 2, {7, -8}}}, 3, {-15, 0, 110}},
+	{"DequantizeLinear", "axis=0", {{U2bit, "2,2", 4, {0, 1, 2, 3}}, {F, "2", 2, {1, 0.5}}, {U2bit, "2", 2, {3, 1}}}, 4, {-3, -2, 0.5, 1}},
+	{"DequantizeLinear", "", {{S2bit, "5", 5, {0, 1, -2, -1, 1}}, {F, "", 1, {2}}}, 5, {0, 2, -4, -2, 2}},
+	{"DequantizeLinear", "", {{F4bit, "3", 3, {0.5, -6, 1.5}}, {F, "", 1, {2}}}, 3, {1, -12, 3}},
 	{"DynamicQuantizeLinear", "", {{F, "3", 3, {0, -63.75, 191.25}}}, 3, {64, 0, 255}},
 	{"DynamicQuantizeLinear", "", {{F, "2", 2, {0, 0}}}, 2, {0, 0}},
 	{"MatMulInteger", "", {{U, "1,600", 1, {255}}, {S, "600,1", 1, {127}}}, 1, {19431000}},
@@ -55,7 +65,8 @@ static const Case cases[] = {
 
 static int put(Arena *a, const Operand *o, void **data)
 {
-	static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [I] = I32, [E4] = F8E4M3FN, [E5] = F8E5M2, [P] = F8E8M0};
+	static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [I] = I32, [E4] = F8E4M3FN, [E5] = F8E5M2, [P] = F8E8M0,
+	                              [U4bit] = U4, [S4bit] = I4, [F4bit] = F4E2M1, [U2bit] = U2, [S2bit] = I2};
 	char **dims;
 	int n = 1, rank = split_text(a, o->dims, &dims), bytes = dtypes[types[o->elem]].bytes;
 	for (int i = 0; i < rank; i++)
@@ -63,7 +74,12 @@ static int put(Arena *a, const Operand *o, void **data)
 	char *p = *data = arena_alloc(a, (size_t)n * (size_t)bytes);
 	for (int i = 0; i < n; i++)
 		put_scalar(p + i * bytes, scalar_of_real(types[o->elem], o->v[o->n == n ? i : 0]));
-	return n * bytes;
+	if (!is_packed(types[o->elem]))
+		return n * bytes;
+	void *elements = p;
+	*data = arena_alloc(a, (size_t)n + 1);
+	pack_elements(types[o->elem], elements, n, *data);
+	return (int)packed_bytes(types[o->elem], n);
 }
 
 static void check(const Case *k, const char *path)

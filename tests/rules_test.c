@@ -406,7 +406,7 @@ static void check_outputs(int i)
 static void check_types(int i)
 {
 	for (int t = 0; t < NDTypes; t++)
-		for (int v = 0; v < 4 && !is_narrow(t); v++) /* pass widen leaves rules nothing that computes in those */
+		for (int v = 0; v < 4 && !is_stored(t); v++) /* pass widen leaves rules nothing that computes in those */
 			check_rule(i, (Spelling){.share = true, .swap = v & 1, .special = v & 2, .output = -1, .retyped = true, .type = t});
 }
 

@@ -23,14 +23,25 @@ static void test_bytes(void)
 	                                0x7fffffff, 0x7ff0000000000001, 0x7ff8000000000000, 0x8000000000000000, UINT64_MAX, (uint64_t)Big};
 	for (int t = 0; t < NDTypes; t++)
 		for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
-			uint64_t kept = dtypes[t].bytes == 8 ? bits[i] : bits[i] & ((UINT64_C(1) << 8 * dtypes[t].bytes) - 1);
+			uint64_t unused = dtypes[t].bits == 64 ? 0 : UINT64_MAX << dtypes[t].bits, kept = bits[i] & ~unused;
+			if (is_packed(t) && dtypes[t].cls == ClassSigned && kept >> (dtypes[t].bits - 1))
+				kept |= unused & 0xff;
 			check_bytes(t, dtypes[t].cls == ClassBool ? kept != 0 : kept);
 		}
 	for (uint64_t b = 0; b < 65536; b++) {
 		check_bytes(F16, b);
 		check_bytes(BF16, b);
 	}
-	uint8_t two = 2;
+	uint8_t two = 2, packed[3] = {0}, elements[5] = {1, 0xfe, 7, 0, 0xf8}, again[5];
+	pack_elements(I4, elements, 5, packed);
+	CHECK(packed[0] == 0xe1 && packed[1] == 0x07 && packed[2] == 0x08);
+	unpack_elements(I4, packed, 5, again);
+	CHECK(!memcmp(again, elements, 5));
+	unpack_elements(U4, packed, 5, again);
+	CHECK(again[1] == 14 && again[4] == 8);
+	unpack_elements(I2, packed, 5, again);
+	CHECK(again[0] == 1 && again[1] == 0 && again[2] == 0xfe && again[3] == 0xff && again[4] == 0xff);
+	CHECK(packed_bytes(I2, 5) == 2 && packed_bytes(U4, 0) == 0 && packed_bytes(F8E8M0, 5) == 5 && packed_bytes(I64, 3) == 24);
 	CHECK_EQ(scalar_at(Bool, &two, 0).i, 1);
 	int16_t row[3] = {1, -2, 3};
 	CHECK_EQ(scalar_at(I16, row, 1).i, -2);

@@ -734,6 +734,34 @@ static void make_moves(Family *f)
 	add_row(f, "f32[a, c]", "identity %x");
 }
 
+/* Ports of less than a byte an element: full bytes and lanes, and what is left over. */
+static void make_packed(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: i4[a, c]");
+	param(f, "y: u4[c]");
+	param(f, "z: i2[a, c]");
+	param(f, "u: u2[a]");
+	param(f, "e: f4e2m1[a, c]");
+	param(f, "s: f32[a, c]");
+	param(f, "b: bool[a, c]");
+	add_row(f, "i4[c, a]", "transpose %x {perm=[1, 0]}");
+	add_row(f, "i4[2*a, c]", "concat %x, %x");
+	add_row(f, "i4[a, c]", "add %x, %x");
+	add_row(f, "i4[a, c]", "cast %s");
+	add_row(f, "u4[c]", "identity %y");
+	add_row(f, "u4[a, c]", "cast %z");
+	add_row(f, "i2[a, c]", "where %b, %z, %z");
+	add_row(f, "i2[a, c]", "cast %e");
+	add_row(f, "u2[a]", "identity %u");
+	add_row(f, "u2[c]", "cast %y");
+	add_row(f, "f4e2m1[a, c + 1]", "pad %e {pads_dim=[0, 1, 0, 0], value=-1.5}");
+	add_row(f, "f4e2m1[a, c]", "cast %s");
+	add_row(f, "f32[a, c]", "cast %x");
+	add_row(f, "f32[a, c]", "cast %e");
+}
+
 static void make_reflect(Family *f)
 {
 	symbol(f, "a", 3);
@@ -993,6 +1021,7 @@ static const struct {
 	 {"a=2 c=17", "a=3 c=16", "a=1 c=1"}},
 	{"many_dims", make_many_dims, {"a=0-2 c=0-3,17"}, {"a=2 c=3"}},
 	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}, {"a=3 c=17", "a=1 c=16"}},
+	{"packed", make_packed, {"a=0-3,17 c=0-9,15-17,31-33,63-65", "a=1 c=127-129,1000"}, {"a=3 c=17", "a=1 c=1", "a=2 c=32", "a=0 c=5"}},
 	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
 	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0"}},

@@ -257,6 +257,36 @@ DType dtype_of_port(const dcc_port *port)
 	bug("element type %d", port->dtype);
 }
 
+/* What compiled code sees of a tensor of less than a byte an element; freed with the call. */
+static void *packed_copy(const Tensor *t, bool fill, const Loc *loc)
+{
+	size_t bytes = packed_bytes(t->dtype, tensor_numel(t));
+	void *p = calloc(1, bytes + 1);
+	if (!p)
+		fatal_at(loc, "no memory for a tensor of %zu bytes", bytes);
+	if (fill)
+		pack_elements(t->dtype, t->data, tensor_numel(t), p);
+	return p;
+}
+
+static void pack_ports(Arena *arena, Call *c, dcc_tensor *tensors, const Loc *loc)
+{
+	int nin = c->p->ninputs, n = nin + c->p->noutputs;
+	c->packed = arena_alloc(arena, ((size_t)n + 1) * sizeof *c->packed);
+	for (int i = 0; i < n; i++) {
+		const Tensor *t = i < nin ? &c->in[i] : &c->out[i - nin];
+		if (is_packed(t->dtype))
+			tensors[i].data = c->packed[i] = packed_copy(t, i < nin, loc);
+	}
+}
+
+static void unpack_outputs(Call *c)
+{
+	for (int i = 0; i < c->p->noutputs; i++)
+		if (c->packed[c->p->ninputs + i])
+			unpack_elements(c->out[i].dtype, c->packed[c->p->ninputs + i], tensor_numel(&c->out[i]), c->out[i].data);
+}
+
 static _Noreturn void fail_call(const Call *c, int status)
 {
 	const Loc loc = {.file = c->p->path};
@@ -347,6 +377,7 @@ void new_call(Arena *arena, const Program *p, const Tensor *in, int threads, dcc
 		fail_call(c, status);
 	alloc_outputs(c, dims, tensors + p->ninputs, &loc);
 	place_state(arena, c, in, tensors, &loc);
+	pack_ports(arena, c, tensors, &loc);
 	if (bytes > (uint64_t)1 << 46)
 		fatal_at(&loc, "the workspace of %llu bytes is too large", (unsigned long long)bytes);
 	c->workspace = aligned_alloc(DCC_WORKSPACE_ALIGN,
@@ -392,10 +423,13 @@ void run_call(Call *c)
 	for (int i = 0; i < c->p->noutputs; i++)
 		memcpy(c->out[i].dims, c->args.out_dims + (size_t)i * DCC_MAX_RANK, (size_t)c->out[i].rank * sizeof *c->out[i].dims);
 	fetch_state(c);
+	unpack_outputs(c);
 }
 
 void free_call(Call *c)
 {
+	for (int i = 0; c->packed && i < c->p->ninputs + c->p->noutputs; i++)
+		free(c->packed[i]);
 	for (int i = 0; i < c->p->noutputs; i++)
 		free_tensor(&c->out[i]);
 	for (int i = 0; c->state && i < c->p->ninputs; i++)

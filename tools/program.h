@@ -50,6 +50,7 @@ typedef struct Call {
 	dcc_error error;
 	void *workspace;
 	char **state; /* per input that is state: its buffer, else NULL */
+	void **packed; /* per input, then output, of less than a byte an element: what code sees of it, else NULL */
 } Call;
 
 void new_call(Arena *, const Program *, const Tensor *in, int threads, dcc_exec *, Call *);

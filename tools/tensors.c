@@ -32,6 +32,14 @@ void alloc_tensor(Tensor *t, const Loc *loc)
 		fatal_at(loc, "no memory for a tensor of %zu bytes", bytes);
 }
 
+static void *must_alloc(size_t bytes)
+{
+	void *p = malloc(bytes + 1);
+	if (!p)
+		fatal_at(NULL, "no memory for a tensor of %zu bytes", bytes);
+	return p;
+}
+
 static bool ends_with(const char *s, const char *end)
 {
 	size_t n = strlen(s), m = strlen(end);
@@ -68,20 +76,33 @@ static const char *check_proto(Arena *arena, const Onnx__TensorProto *p, Tensor 
 	for (int d = 0; d < out->rank; d++)
 		out->dims[d] = p->dims[d];
 	int64_t n = count_elements(out);
-	size_t bytes = n < 0 ? 0 : (size_t)n * dtypes[out->dtype].bytes, have = count_typed(p, out->dtype);
+	size_t bytes = n < 0 ? 0 : packed_bytes(out->dtype, n), have = count_typed(p, out->dtype);
+	size_t want = is_packed(out->dtype) ? bytes : (size_t)n;
 	if (n < 0)
 		return "its dims are negative or too large";
 	if (p->has_raw_data && p->raw_data.len != bytes)
 		return arena_printf(arena, "%zu bytes of data, expected %zu for its dims", p->raw_data.len, bytes);
-	if (!p->has_raw_data && have != (size_t)n)
-		return arena_printf(arena, "%zu elements, expected %lld for its dims", have, (long long)n);
+	if (!p->has_raw_data && have != want)
+		return arena_printf(arena, "%zu elements, expected %zu for its dims", have, want);
 	return NULL;
+}
+
+static void unpack_proto(Tensor *t, const Onnx__TensorProto *p)
+{
+	int64_t n = tensor_numel(t);
+	uint8_t *typed = p->has_raw_data ? NULL : must_alloc(packed_bytes(t->dtype, n));
+	if (typed)
+		read_typed(p, t->dtype, typed);
+	unpack_elements(t->dtype, typed ? typed : p->raw_data.data, n, t->data);
+	free(typed);
 }
 
 static void fill_from_proto(Tensor *t, const Onnx__TensorProto *p)
 {
 	int64_t n = tensor_numel(t);
-	if (!p->has_raw_data)
+	if (is_packed(t->dtype))
+		unpack_proto(t, p);
+	else if (!p->has_raw_data)
 		read_typed(p, t->dtype, t->data);
 	else if (n)
 		memcpy(t->data, p->raw_data.data, p->raw_data.len);
@@ -122,8 +143,10 @@ void write_pb(Arena *arena, const char *path, const char *name, const Tensor *t)
 	p.data_type = dtypes[t->dtype].onnx;
 	p.name = arena_strdup(arena, name);
 	p.has_raw_data = true;
-	p.raw_data.len = (size_t)tensor_numel(t) * dtypes[t->dtype].bytes;
-	p.raw_data.data = t->data;
+	p.raw_data.len = packed_bytes(t->dtype, tensor_numel(t));
+	p.raw_data.data = is_packed(t->dtype) ? must_alloc(p.raw_data.len) : t->data;
+	if (is_packed(t->dtype))
+		pack_elements(t->dtype, t->data, tensor_numel(t), p.raw_data.data);
 	size_t size = onnx__tensor_proto__get_packed_size(&p);
 	uint8_t *bytes = malloc(size);
 	if (!bytes)
@@ -134,6 +157,8 @@ void write_pb(Arena *arena, const char *path, const char *name, const Tensor *t)
 	if (!f || fclose(f) || written != size)
 		fatal_at(&loc, "cannot be written: %s", strerror(errno));
 	free(bytes);
+	if (p.raw_data.data != t->data)
+		free(p.raw_data.data);
 }
 
 /* ---- files --------------------------------------------------------------------------------------------------------- */

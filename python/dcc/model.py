@@ -19,8 +19,12 @@ from .errors import Error
 # ONNX TensorProto.DataType of NumPy's types.
 DTYPES = {"float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "float64": 11,
           "float16": 10, "uint32": 12, "uint64": 13, "bfloat16": 16,
-          "float8_e4m3fn": 17, "float8_e4m3fnuz": 18, "float8_e5m2": 19, "float8_e5m2fnuz": 20, "float8_e8m0fnu": 24}
+          "float8_e4m3fn": 17, "float8_e4m3fnuz": 18, "float8_e5m2": 19, "float8_e5m2fnuz": 20, "float8_e8m0fnu": 24,
+          "uint4": 21, "int4": 22, "float4_e2m1fn": 23, "uint2": 25, "int2": 26}
 NAMES = {number: name for name, number in DTYPES.items()}
+
+PACKED = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2}  # bits of an element, where several share a byte
+CODED = {name for name, number in DTYPES.items() if 17 <= number <= 26}  # a byte of an array holds the bits of an element
 
 WRONG_DTYPE = 2  # DCC_ERROR_DTYPE
 MAX_THREADS = 1 << 16  # DCC_MAX_THREADS
@@ -44,13 +48,15 @@ class Symbol(NamedTuple):
 
 
 def numpy_dtype(name):
-    """NumPy's type; what it lacks is that of the package ml_dtypes."""
+    """NumPy's type; what it lacks is that of the package ml_dtypes, or for types of at most a byte uint8, their bits."""
     try:
         return np.dtype(name)
     except TypeError:
         try:
             import ml_dtypes
         except ImportError:
+            if name in CODED:
+                return np.dtype("uint8")
             raise Error(f"{name} needs the package ml_dtypes") from None
         return np.dtype(getattr(ml_dtypes, name))
 
@@ -70,13 +76,16 @@ def _spelled(name):
 
 
 def _as_input(value, port):
-    """Arrays keep their type, so that a wrong one is reported; Python numbers and lists take the port's."""
+    """Arrays keep their type, so that a wrong one is reported; Python numbers and lists take the port's, and bytes are the bits
+    of a type that has as many or less."""
     if not isinstance(value, (np.ndarray, np.generic)):
         try:
             value = np.asarray(value, None if hasattr(value, "__array__") else port.dtype)
         except (ValueError, TypeError, OverflowError) as error:
             raise Error(f"input '{port.name}': {error}") from None
     value = np.asarray(value)
+    if value.dtype == np.uint8 and port.dtype.name in CODED:
+        value = value.view(port.dtype)
     if value.dtype.name not in DTYPES:  # the library has no name for it
         raise Error(f"input '{port.name}': {value.dtype}, expected {port.dtype}", WRONG_DTYPE)
     return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
@@ -86,8 +95,24 @@ def _contiguous(array):
     return np.require(array, requirements=["C", "A"])
 
 
-def _tensor(array):
-    tensor = abi.Tensor(array.ctypes.data, DTYPES.get(array.dtype.name, 0), array.ndim)
+def _pack(array, bits):
+    """The bits of the elements, the first of a byte in its low ones."""
+    codes = np.ravel(array).view(np.uint8) & (2**bits - 1)
+    codes = np.append(codes, np.zeros(-codes.size % (8 // bits), np.uint8)).reshape(-1, 8 // bits)
+    return np.bitwise_or.reduce(codes << np.arange(0, 8, bits, dtype=np.uint8), axis=1)
+
+
+def _unpack(packed, bits, like):
+    """An array of the shape and type of `like`."""
+    codes = (packed[:, None] >> np.arange(0, 8, bits, dtype=np.uint8) & (2**bits - 1)).ravel()[:like.size].reshape(like.shape)
+    if like.dtype.name.startswith("int"):
+        return (codes.view(np.int8) << 8 - bits >> 8 - bits).astype(like.dtype)
+    return codes.view(like.dtype)
+
+
+def _tensor(array, port, info):
+    number = info.dtype if array.dtype == port.dtype else DTYPES.get(array.dtype.name, 0)
+    tensor = abi.Tensor(array.ctypes.data, number, array.ndim)
     for i, n in enumerate(array.shape[:abi.MAX_RANK]):
         tensor.dims[i] = n
     return tensor
@@ -223,7 +248,7 @@ class Model:
             raise Error(f"threads is {threads}, allowed 1..{MAX_THREADS}")
         values = self._match(args, named)
         arrays = [_as_input(value, port) for value, port in zip(values, self.inputs)]
-        tensors = (abi.Tensor * max(1, len(arrays)))(*map(_tensor, arrays))
+        tensors = (abi.Tensor * max(1, len(arrays)))(*map(_tensor, arrays, self.inputs, self._model.inputs))
         shapes, bytes_needed = self._plan(tensors, len(arrays), threads)
         outputs = self._place(arrays, tensors, shapes)
         outputs = self._run(tensors, len(arrays), outputs, bytes_needed, threads)
@@ -275,13 +300,19 @@ class Model:
                 rows_out = shapes[out][info.state_axis]
                 arrays[i], outputs[out] = self._states.place(i, port, info, arrays[i], rows_out)
             else:
-                arrays[i] = _contiguous(arrays[i])
+                arrays[i] = _contiguous(_pack(arrays[i], PACKED[info.dtype]) if info.dtype in PACKED else arrays[i])
             tensors[i].data = arrays[i].ctypes.data
         return [np.empty(shape, port.dtype) if array is None else array
                 for array, shape, port in zip(outputs, shapes, self.outputs)]  # fmt: skip
 
     def _run(self, tensors, count, outputs, bytes_needed, threads):
-        out = (abi.Tensor * max(1, len(outputs)))(*map(_tensor, outputs))
+        out = (abi.Tensor * max(1, len(outputs)))(*map(_tensor, outputs, self.outputs, self._model.outputs))
+        packed = {}
+        for i, array in enumerate(outputs):
+            bits = PACKED.get(out[i].dtype)
+            if bits:
+                packed[i] = np.empty(-(-array.size * bits // 8), np.uint8)
+                out[i].data = packed[i].ctypes.data
         error = abi.Report()
         workspace = self._take_workspace(bytes_needed)
         pool = self._take_pool(threads)
@@ -301,6 +332,8 @@ class Model:
             self._give_back(workspace, pool, threads)
         if status:
             self._fail(status, error)
+        for i, data in packed.items():
+            outputs[i] = _unpack(data, PACKED[out[i].dtype], outputs[i])
         starts = range(0, len(outputs) * abi.MAX_RANK, abi.MAX_RANK)
         return [_true_part(array, dims[at:at + array.ndim]) for array, at in zip(outputs, starts)]
 

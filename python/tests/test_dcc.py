@@ -56,6 +56,26 @@ def test_description(model):
     assert repr(model) == "<dcc.Model dynconv(x: float32[batch, seq, 48]) -> y: float32[batch, seq, 48]>"
 
 
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float4_e2m1fn", "int4", "uint4", "int2", "uint2"])
+def test_small_types(name):
+    """Both as ml_dtypes has them and as bytes; an odd count leaves a packed byte half full."""
+    onnx, ml_dtypes = pytest.importorskip("onnx"), pytest.importorskip("ml_dtypes")
+    h, number = onnx.helper, dcc.model.DTYPES[name]
+    nodes = [h.make_node("Cast", ["x"], ["y"], to=onnx.TensorProto.FLOAT), h.make_node("Transpose", ["x"], ["z"])]
+    info = h.make_tensor_value_info
+    graph = h.make_graph(nodes, "small", [info("x", number, ["a", 3])], [info("y", 1, ["a", 3]), info("z", number, [3, "a"])])
+    m = dcc.compile(h.make_model(graph, opset_imports=[h.make_opsetid("", 25)], ir_version=11))
+    dtype = np.dtype(getattr(ml_dtypes, name))
+    assert m.inputs[0].dtype == dtype and m.inputs[0].shape == ("a", 3)
+    x = np.array([[1, 0.5, 2], [1, 4, 1], [0.25, 1, 0.5]]).astype(np.float32).astype(dtype)
+    for given in x, x.view(np.uint8):
+        out = m(x=given)
+        assert out["y"].tolist() == x.astype(np.float32).tolist()
+        assert out["z"].dtype == dtype and out["z"].astype(np.float32).tolist() == x.T.astype(np.float32).tolist()
+    with pytest.raises(dcc.Error):
+        m(x=x.astype(np.float32))
+
+
 def test_custom_operators(tmp_path):
     folder = EXAMPLES / "custom"
     subprocess.run(["cc", "-fPIC", "-c", f"-I{EXAMPLES.parent / 'runtime'}", folder / "operators.c", "-o", tmp_path / "operators.o"],
