@@ -210,6 +210,12 @@ static LLVMValueRef wrap(Emit *e, LLVMValueRef v, LType to)
 	return is_signed(to.elem) ? LLVMBuildAShr(e->b, high, by, "") : LLVMBuildLShr(e->b, high, by, "");
 }
 
+LLVMValueRef emit_bitcast(Emit *e, LLVMValueRef v, LType to)
+{
+	LLVMValueRef r = LLVMBuildBitCast(e->b, v, value_type(e, to), "");
+	return is_packed(to.elem) ? wrap(e, r, to) : r;
+}
+
 static LLVMValueRef float_to_int(Emit *e, LLVMValueRef a, LType to)
 {
 	DType via = saturating_type(to.elem);

@@ -66,6 +66,7 @@ LLVMValueRef buffer_address(Emit *, const LBuf *);
 
 /* convert.c */
 LLVMValueRef emit_convert(Emit *, LLVMValueRef, LType from, LType to);
+LLVMValueRef emit_bitcast(Emit *, LLVMValueRef, LType to);
 
 /* emit.c */
 void emit_functions(Emit *); /* kernels and programs for every target */

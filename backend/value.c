@@ -587,7 +587,7 @@ static LLVMValueRef emit_op(Emit *e, const LExpr *x)
 	case LHAdd: case LHMax: case LHMin: return emit_horizontal(e, x->op, from.elem, a[0]);
 	case LSelect: return LLVMBuildSelect(e->b, a[0], a[1], a[2], "");
 	case LConvert: return emit_convert(e, a[0], from, x->type);
-	case LBitcast: return LLVMBuildBitCast(e->b, a[0], value_type(e, x->type), "");
+	case LBitcast: return emit_bitcast(e, a[0], x->type);
 	case LSplat: return splat(e, a[0]);
 	case LAbs: return emit_abs(e, from.elem, a[0]);
 	default: return is_float(from.elem) ? emit_float_op(e, x, a) : emit_int_op(e, x, a);

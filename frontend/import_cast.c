@@ -83,3 +83,22 @@ void import_cast_like(Call *c)
 {
 	c->out[0] = emit_conversion(c, c->in[0], c->in[1]->type.dtype);
 }
+
+/* ---- bits -------------------------------------------------------------------------------------------------------- */
+
+static Value *emit_bits(Call *c, Value *x, DType dtype)
+{
+	Type type = x->type;
+	type.dtype = dtype;
+	return x->type.dtype == dtype ? x : emit(c, OpBitCast, 1, &x, 0, NULL, &type);
+}
+
+/* A bool is the byte 0 or 1, and a byte that is neither is true. */
+void import_bit_cast(Call *c)
+{
+	DType from = c->in[0]->type.dtype, to = wanted_dtype(c);
+	if (dtypes[from].bits != dtypes[to].bits)
+		fatal_at(c->loc, "from %s to %s, which has other bits", dtypes[from].text, dtypes[to].text);
+	Value *x = from == Bool ? emit_cast(c, c->in[0], U8) : c->in[0];
+	c->out[0] = emit_cast(c, emit_bits(c, x, to == Bool ? U8 : to), to);
+}

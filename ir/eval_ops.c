@@ -285,7 +285,8 @@ typedef struct IntChunk {
 #define MAX(x, y) SCALAR(max)(x, y)
 #define SELECT(c, a, b) ((c) != 0 ? (a) : (b))
 #define EQ(x, y) ((x) == (y))
-#define CAST(x) (x)
+#define CAST(x) (x) /* these two: convert_chunk() */
+#define BITS(x) (x)
 #define LO ((REAL_TYPE)c->lo)
 #define HI ((REAL_TYPE)c->hi)
 
@@ -467,13 +468,15 @@ static void ewise_ints(EvalNode *e, const Walk *w, DType dtype, int64_t first, i
 	store_ints(e->out, w->off[0] + first, c.y, n);
 }
 
-static void cast_chunk(EvalNode *e, const Walk *w, int64_t first, int n)
+static void convert_chunk(EvalNode *e, const Walk *w, int64_t first, int n)
 {
 	const Tensor *x = e->in[0];
 	Tensor *y = e->out;
 	char *to = (char *)y->data + (w->off[0] + first) * dtypes[y->dtype].bytes;
-	for (int i = 0; i < n; i++, to += dtypes[y->dtype].bytes)
-		put_scalar(to, cast_scalar(scalar_at(x->dtype, x->data, w->off[1] + first + i), y->dtype));
+	for (int i = 0; i < n; i++, to += dtypes[y->dtype].bytes) {
+		int64_t at = w->off[1] + first + i;
+		put_scalar(to, e->n->op == OpBitCast ? scalar_at(y->dtype, x->data, at) : cast_scalar(scalar_at(x->dtype, x->data, at), y->dtype));
+	}
 }
 
 /* Identity and where of what is only stored: bits, which a number could not say (a type that saturates may hold an infinity). */
@@ -505,8 +508,8 @@ static const char *eval_ewise(EvalNode *e)
 		int64_t len = w.dims[w.rank - 1];
 		for (int64_t i = 0; i < len; i += ChunkLen) {
 			int n = (int)(len - i < ChunkLen ? len - i : ChunkLen);
-			if (e->n->op == OpCast)
-				cast_chunk(e, &w, i, n);
+			if (e->n->op == OpCast || e->n->op == OpBitCast)
+				convert_chunk(e, &w, i, n);
 			else if (is_stored(e->out->dtype) && (e->n->op == OpWhere || e->n->op == OpIdentity))
 				move_chunk(e, &w, i, n);
 			else if (is_real(last))

@@ -889,6 +889,16 @@ const char *shape_given_cast(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+/* Between types of as many bits; a bool is no bits. */
+const char *shape_given_bitcast(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_given_cast(m, n, out));
+	DType from = type_in(n, 0)->dtype, to = out->dtype;
+	if (from == Bool || to == Bool || dtypes[from].bits != dtypes[to].bits)
+		FAIL("%s has other bits than %s", dtypes[from].text, dtypes[to].text);
+	return NULL;
+}
+
 const char *shape_given_reshape(Module *m, const Node *n, Type *out)
 {
 	TRY(given_like_operand(m, n, out));

@@ -23,6 +23,7 @@ static LExpr *rounded(LOp op, LExpr *x) /* integers are whole */
 
 static LExpr *K(double c) { return lconst(at.b, at.type, c); }
 static LExpr *CAST(LExpr *x) { return llet(at.b, lcast(at.b, LConvert, at.result, x)); }
+static LExpr *BITS(LExpr *x) { return llet(at.b, lcast(at.b, LBitcast, at.result, x)); }
 static LExpr *NEG(LExpr *x) { return unary(LNeg, x); }
 static LExpr *ABS(LExpr *x) { return unary(LAbs, x); }
 static LExpr *SQRT(LExpr *x) { return unary(LSqrt, x); }

@@ -145,7 +145,7 @@ static bool fold_choice(Module *m, Node *n)
 	Value *in[2][MaxIn];
 	Scalar s;
 
-	if (ops[n->op].cls != ClsEwise || n->op == OpCast || n->op == OpIdentity)
+	if (ops[n->op].cls != ClsEwise || ops[n->op].given || n->op == OpIdentity)
 		return false;
 	for (int i = 0; i < n->nin; i++) {
 		Node *d = n->in[i]->def;
@@ -188,7 +188,7 @@ static bool fold_uniform_ewise(Module *m, Node *n)
 	Scalar s;
 	Value *in[MaxIn];
 
-	if (ops[n->op].cls != ClsEwise || n->nout != 1 || n->out[0]->type.rank == 0 || n->op == OpCast)
+	if (ops[n->op].cls != ClsEwise || n->nout != 1 || n->out[0]->type.rank == 0 || ops[n->op].given)
 		return false;
 	for (int i = 0; i < n->nin; i++)
 		if (!uniform_scalar(n->in[i], &s))

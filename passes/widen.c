@@ -10,7 +10,7 @@
 
 static bool computes(const Node *n)
 {
-	bool moves = ops[n->op].cls != ClsEwise || n->op == OpIdentity || n->op == OpCast || n->op == OpWhere;
+	bool moves = ops[n->op].cls != ClsEwise || n->op == OpIdentity || n->op == OpCast || n->op == OpBitCast || n->op == OpWhere;
 	bool reduces = ops[n->op].attrs >> Attr_reduction & 1 && attr_int(n, Attr_reduction); /* scatter */
 	return ops[n->op].takes != TypesAny || !moves || reduces;
 }

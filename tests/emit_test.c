@@ -261,6 +261,9 @@ static void add_cases(void)
 	convert_case(F16, I16, Lanes, LBitcast);
 	convert_case(U64, F64, Lanes, LBitcast);
 	convert_case(I8, U8, 1, LBitcast);
+	convert_case(U4, I4, Lanes, LBitcast);
+	convert_case(I4, F4E2M1, Lanes, LBitcast);
+	convert_case(I2, U2, 1, LBitcast);
 	for (int workers = 1; workers <= 5; workers += 2) {
 		parallel_case(0, 100, 1, workers);
 		parallel_case(3, 64, 7, workers);

@@ -900,6 +900,23 @@ static void test_bad_tensors(void)
 	add_op(b, "Relu", "x", "y");
 	add_output(b, "y");
 	must_fail(b, NULL, __LINE__, "input 'x': dim 0: expected 0..2147483647, got -2", NULL);
+	b = new_builder(a, 26);
+	add_tensor(b, "w", 22, "5", zeros, 4); /* int4 */
+	add_op(b, "Identity", "w", "y");
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "tensor 'w': expected 3 bytes of data for i4[5], got 4", NULL);
+	b = new_builder(a, 26);
+	add_input(b, "x", 1, "4");
+	set_i(a, add_op(b, "BitCast", "x", "y"), "to", 11);
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "(BitCast-26): from f32 to f64, which has other bits", NULL);
+	b = new_builder(a, 25);
+	add_input(b, "x", 1, "4");
+	Onnx__NodeProto *cast = add_op(b, "Cast", "x", "y");
+	set_i(a, cast, "to", 24);
+	set_s(a, cast, "round_mode", "sideways");
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "attribute 'round_mode' is 'sideways'", NULL);
 	free_arena(a);
 }
 

@@ -328,6 +328,32 @@ static void test_integers(DType t)
 	free_arena(a);
 }
 
+/* BitCast through types of as many bits, each of the one before: every element keeps its bits. */
+static void test_bits(int n, const DType *types)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 26);
+	uint8_t codes[256];
+	int count = 1 << dtypes[types[0]].bits;
+	Ways w = {.in = {.dtype = types[0], .rank = 1, .dims = {count}, .data = codes}};
+	for (int i = 0; i < count; i++)
+		codes[i] = (uint8_t)i;
+	add_input(b, "y0", dtypes[types[0]].onnx, "n");
+	for (int i = 1; i < n; i++) {
+		char *y = arena_printf(a, "y%d", i);
+		set_i(a, add_op(b, "BitCast", arena_printf(a, "y%d", i - 1), y), "to", dtypes[types[i]].onnx);
+		add_output(b, y);
+	}
+	run_ways(&w, b);
+	for (int i = 1; i < n; i++)
+		for (int k = 0; k < count; k++) {
+			bool negative = dtypes[types[i]].cls == ClassSigned && k >= count / 2;
+			CHECK_EQ(((uint8_t *)w.out[i - 1].data)[k], (uint8_t)(negative ? k - count : k));
+		}
+	end_ways(&w);
+	free_arena(a);
+}
+
 int main(void)
 {
 	add_all();
@@ -338,5 +364,8 @@ int main(void)
 	static const DType ints[] = {I4, U4, I2, U2};
 	for (int i = 0; i < 4; i++)
 		test_integers(ints[i]);
+	test_bits(8, (const DType[]){U8, F8E4M3FN, I8, F8E5M2, F8E8M0, F8E4M3FNUZ, F8E5M2FNUZ, U8});
+	test_bits(6, (const DType[]){U4, I4, F4E2M1, I4, U4, F4E2M1});
+	test_bits(3, (const DType[]){U2, I2, U2});
 	return test_end("lowbit");
 }

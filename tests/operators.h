@@ -198,10 +198,15 @@ static void give_ewise(TakeOperator *take, void *ctx, Op op, DType t, DType out)
 static bool has_code(Op op, DType t, DType out)
 {
 	bool small = dtypes[t].bits < 8 || dtypes[out].bits < 8 || is_tiny(t) || is_tiny(out);
-	if (small && op != OpWhere && (op != OpCast || (t != F32 && out != F32)))
+	if (small && op != OpWhere && op != OpBitCast && (op != OpCast || (t != F32 && out != F32)))
 		return false;
 	return is_among(t, ops[op].takes) && (ops[op].code != CodeF32 || t == F32) &&
 	       (ops[op].code != CodeFlt || dtypes[t].cls == ClassFloat);
+}
+
+static bool same_width(DType a, DType b)
+{
+	return a != b && a != Bool && b != Bool && dtypes[a].bits == dtypes[b].bits;
 }
 
 static void give_operators(TakeOperator *take, void *ctx)
@@ -210,7 +215,7 @@ static void give_operators(TakeOperator *take, void *ctx)
 		for (DType t = 0; t < NDTypes && ops[op].cls == ClsEwise; t++) {
 			bool to_bool = op == OpEq || op == OpLt || op == OpLe || op == OpIsNaN;
 			for (DType out = 0; out < NDTypes; out++)
-				if (has_code(op, t, out) && (op == OpCast ? t != out : out == (to_bool ? Bool : t)))
+				if (has_code(op, t, out) && (op == OpCast ? t != out : op == OpBitCast ? same_width(t, out) : out == (to_bool ? Bool : t)))
 					give_ewise(take, ctx, op, t, out);
 		}
 	give_rows(take, ctx);

@@ -760,6 +760,8 @@ static void make_packed(Family *f)
 	add_row(f, "f4e2m1[a, c]", "cast %s");
 	add_row(f, "f32[a, c]", "cast %x");
 	add_row(f, "f32[a, c]", "cast %e");
+	add_row(f, "i4[a, c]", "bitcast %e");
+	add_row(f, "i32[a, c]", "bitcast %s");
 }
 
 static void make_reflect(Family *f)
