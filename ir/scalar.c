@@ -279,8 +279,8 @@ static double round_int(DType t, bool sign, uint64_t v)
 
 size_t packed_bytes(DType t, int64_t elements)
 {
-	size_t n = (size_t)elements;
-	return is_packed(t) ? (n * (size_t)dtypes[t].bits + 7) / 8 : n * (size_t)dtypes[t].bytes;
+	size_t n = (size_t)elements, share = 8 / (size_t)(is_packed(t) ? dtypes[t].bits : 8);
+	return n / share * (size_t)dtypes[t].bytes + (n % share != 0);
 }
 
 void pack_elements(DType t, const void *from, int64_t elements, void *to)

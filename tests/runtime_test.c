@@ -580,6 +580,10 @@ static void test_report(void)
 	CHECK_STR(dcc_version(), DCC_VERSION);
 	CHECK_EQ(dcc_dtype_size(DCC_I16), 2);
 	CHECK_EQ(dcc_dtype_size(0), 0);
+	CHECK_EQ(dcc_dtype_size(DCC_I4), 1);
+	CHECK(dcc_dtype_bits(DCC_U2) == 2 && dcc_dtype_bits(DCC_F8E8M0) == 8 && dcc_dtype_bits(DCC_F64) == 64 && dcc_dtype_bits(8) == 0);
+	CHECK(dcc_bytes(DCC_I4, 5) == 3 && dcc_bytes(DCC_U2, 8) == 2 && dcc_bytes(DCC_F4E2M1, 0) == 0 && dcc_bytes(DCC_F32, 3) == 12);
+	CHECK(dcc_bytes(8, 1) == SIZE_MAX && dcc_bytes(DCC_I4, -1) == SIZE_MAX && dcc_bytes(DCC_I4, INT64_MAX) == SIZE_MAX);
 }
 
 int main(void)
