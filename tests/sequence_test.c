@@ -543,6 +543,53 @@ static void test_map(void)
 	free_arena(a);
 }
 
+/* Scan of opset 8: two of a batch, state = 2 state + x; x is 1 2 3 and 4 5 6, the states begin with 10 and 0. */
+static void test_batched_scan(void)
+{
+	static const struct {
+		int64_t lens[2], reverse;
+		double want[2];
+	} rows[] = {
+		{{3, 3}, 0, {91, 32}}, {{2, 9}, 0, {44, 32}}, {{2, 9}, 1, {45, 38}}, {{-1, 0}, 1, {10, 0}},
+	};
+	static const float x[] = {1, 2, 3, 4, 5, 6};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		for (int fixed = 0; fixed < 2; fixed++) { /* the lengths are there; or absent, where that is the same */
+			Arena *a = new_arena();
+			Builder *b = new_builder(a, 8), *body = new_builder(a, 8);
+			if (fixed && rows[i].lens[0] < 3)
+				continue;
+			add_input(b, "h", Float, "2,1");
+			add_tensor(b, "x", Float, "2,3,1", x, sizeof x);
+			add_ints(b, "lens", 2, rows[i].lens);
+			Onnx__NodeProto *n = add_op(b, "Scan", fixed ? ",h,x" : "lens,h,x", "y,all");
+			set_i(a, n, "num_scan_inputs", 1);
+			set_ints(a, n, "directions", 1, &rows[i].reverse);
+			set_body(b, n, "body", body);
+			add_open_input(body, "s");
+			add_open_input(body, "e");
+			add_op(body, "Add", "s,s", "twice");
+			add_op(body, "Add", "twice,e", "t");
+			add_output(body, "t");
+			add_output(body, "t");
+			set_i(a, add_op(b, "Split", "y", "y0,y1"), "axis", 0);
+			add_output(b, "y0");
+			add_output(b, "y1");
+			add_op(b, "Size", "all", "size");
+			add_output(b, "size");
+			EXPECT(b, NULL, "y0,y1,size", rows[i].want[0], rows[i].want[1], 6);
+			add_ints(b, "many", 3, (int64_t[]){1, 1, 1});
+			n->input[0] = arena_strdup(a, "many");
+			REFUSE(b, NULL, "number of sequence_lens and extent of the batch: 3 and 2 differ");
+			n->input[0] = arena_strdup(a, "h");
+			REFUSE(b, NULL, "input 'sequence_lens' is f32[2, 1]");
+			n->attribute[0]->i = 2;
+			REFUSE(b, NULL, "lengths of the scanned inputs: 1 and 3 differ"); /* of h and x */
+			free_arena(a);
+		}
+	}
+}
+
 /* A function of the model is called with a sequence. */
 static void test_function(void)
 {
@@ -581,6 +628,7 @@ int main(void)
 	test_loop_reads();
 	test_if();
 	test_map();
+	test_batched_scan();
 	test_function();
 	Arena *a = new_arena();
 	unlink(model_file(a));
