@@ -83,11 +83,14 @@ static Item *import_branch(Call *c, const OnnxGraph *g, Block *b)
 	return out;
 }
 
-/* Are both tensors, or sequences of one length? */
+/* Are both tensors of one rank, or sequences of one length? */
 static bool same_structure(Item a, Item b)
 {
 	if (!a.list || !b.list)
-		return !a.list && !b.list;
+		return !a.list && !b.list && a.tensor->type.rank == b.tensor->type.rank;
+	for (int i = 0; i < a.list->n && i < b.list->n; i++)
+		if (a.list->items[i]->type.rank != b.list->items[i]->type.rank)
+			return false;
 	return a.list->n == b.list->n && a.list->none == b.list->none && a.list->dtype == b.list->dtype;
 }
 
@@ -109,27 +112,81 @@ static Type joint_type(Call *c, Sizes *s, const Type *a, const Type *b)
 	Type t = *a;
 	if (a->dtype != b->dtype)
 		fatal_at(c->loc, "the branches give %s and %s", type_text(c->m, a), type_text(c->m, b));
-	if (a->rank != b->rank)
-		fatal_at(c->loc, "not supported: the branches give results of ranks %d and %d", a->rank, b->rank);
 	for (int d = 0; d < t.rank; d++)
 		if (a->dims[d] != b->dims[d] || is_measured_dim(c->m, a->dims[d]))
 			t.dims[d] = size_symbol(c, s, a->dims[d], b->dims[d]);
 	return t;
 }
 
+/* Ends the import, to find out which branch fits what follows. */
+static _Noreturn void open_dispute(Call *c, Item yes, Item no)
+{
+	Arena *a = c->im->scratch;
+	Dispute *d = &c->im->file->dispute;
+	*d = (Dispute){c->node, *c->loc, arena_printf(a, "%s and %s", item_text(c->im, yes), item_text(c->im, no))};
+	d->loc.node = arena_strdup(a, d->loc.node);
+	d->loc.op = arena_strdup(a, d->loc.op);
+	d->loc.file = c->im->file->path;
+	longjmp(*c->im->again, 1);
+}
+
+/* v, or a status of the run where `wrong` is 1 instead of 0. */
+static Value *guarded(Call *c, Value *v, Value *wrong)
+{
+	const Dim *dims[MaxRank + 1] = {num(c, 1)};
+	Attr axis = mk_int(Attr_axis, 0);
+	memcpy(dims + 1, v->type.dims, v->type.rank * sizeof *dims);
+	Value *one = emit_reshape(c, v, v->type.rank + 1, dims);
+	return emit(c, OpGather, 2, (Value *[]){one, wrong}, 1, &axis, NULL);
+}
+
+/* Only one branch fits what follows: it is taken; a run where the condition takes the other one ends in a status. */
+static void import_fitting_branch(Call *c, Value *cond, bool yes)
+{
+	int n;
+	const Item *out = import_branch(c, body_of(c, yes ? "then_branch" : "else_branch"), c->im->block);
+	const Dim *const *known = known_dims(c, cond, &n);
+	if (known && !is_measured_dim(c->m, known[0])) {
+		require_equal(c, known[0], num(c, yes), "the condition, and the one that the branch that fits needs");
+		for (int i = 0; i < c->nout; i++)
+			set_output(c, i, out[i]);
+		return;
+	}
+	Value *wrong = emit_cast(c, yes ? emit1(c, OpNot, cond) : cond, I64);
+	bool guards = false;
+	for (int i = 0; i < c->nout; i++) {
+		Item item = out[i];
+		List *list = item.list ? new_list(c->im, item.list->dtype, item.list->n, c->loc) : NULL;
+		for (int k = 0; list && k < list->n; k++)
+			list->items[k] = guarded(c, item.list->items[k], wrong);
+		if (list)
+			list->none = item.list->none;
+		guards |= item.tensor || list->n;
+		set_output(c, i, list ? (Item){.list = list} : (Item){.tensor = guarded(c, item.tensor, wrong)});
+	}
+	if (!guards)
+		fatal_at(c->loc, "not supported: the data decides between %s and something else", item_text(c->im, out[0]));
+}
+
 static void import_open_if(Call *c)
 {
 	Value *cond = c->in[0];
 	Sizes sizes = {.n = 0};
+	const OnnxFile *file = c->im->file;
 	if (cond->type.dtype != Bool || !dim_equals(type_numel(c->m, &cond->type), 1))
 		fatal_at(c->loc, "the condition is %s, expected one bool", type_text(c->m, &cond->type));
 	cond = emit_reshape(c, cond, 0, NULL);
+	for (int i = 0; i < file->nchoice; i++)
+		if (file->choices[i].node == c->node) {
+			import_fitting_branch(c, cond, file->choices[i].yes);
+			return;
+		}
 	Node *n = new_node(c->m, c->im->block, NULL, OpIf, c->loc, 1, &cond);
 	const Item *yes = import_branch(c, body_of(c, "then_branch"), n->body);
 	const Item *no = import_branch(c, body_of(c, "else_branch"), n->other);
 	for (int i = 0; i < c->nout; i++)
 		if (c->wanted[i] && !same_structure(yes[i], no[i]))
-			fatal_at(c->loc, "not supported: the branches give %s and %s", item_text(c->im, yes[i]), item_text(c->im, no[i]));
+			open_dispute(c, yes[i], no[i]);
 	Type *types = arena_alloc(c->m->arena, (n->body->nyield + 1) * sizeof *types);
 	for (int i = 0; i < n->body->nyield; i++)
 		types[i] = joint_type(c, &sizes, &n->body->yields[i]->type, &n->other->yields[i]->type);

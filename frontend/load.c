@@ -234,33 +234,90 @@ static uint64_t hash_file(const char *bytes, size_t size)
 	return hash;
 }
 
-/* Imports again, from the tighter bounds, while there are some: dims get simpler and checks vanish. */
-static void load_onnx(Loading *l, const char *path, const char *bytes, size_t size, const LoadOptions *opt)
+typedef struct Onnx {
+	Loading *l;
+	const char *path, *name;
+	const LoadOptions *opt;
+	OnnxFile *file;
+	size_t size;
+	uint64_t hash;
+	int tries;
+	OnnxFile found; /* its choices led to a module */
+} Onnx;
+
+/* Imports again, from the tighter bounds, while there are some: dims get simpler and checks vanish.  Ends early if there is a dispute. */
+static void import_rounds(void *onnx)
 {
 	enum { MaxRounds = 5 };
-	const char *name = opt->name ? opt->name : name_of_path(l->scratch, path);
-	OnnxFile *file = read_onnx(l->scratch, path, bytes, size);
-	file->found_types.arena = file->values.arena = file->units.arena = l->scratch;
-	uint64_t hash = hash_file(bytes, size);
+	Onnx *o = onnx;
+	Loading *l = o->l;
+	OnnxFile *file = o->file;
 	Demand *demands = NULL;
 	int n = 0;
+	file->dispute.node = NULL;
 	for (int round = 0; round < MaxRounds; round++) {
 		free_module(l->module);
 		l->module = NULL;
-		Module *m = l->module = new_module(name, path);
-		m->broadcast_symbols = opt->broadcast_symbols;
-		m->model_hash = hash;
+		Module *m = l->module = new_module(o->name, o->path);
+		m->broadcast_symbols = o->opt->broadcast_symbols;
+		m->model_hash = o->hash;
 		file->external = NULL;
-		file->bytes = map_file(m->arena, path, &file->size); /* constants point into it */
-		if (!file->bytes || file->size != size)
-			fatal_at(&(Loc){.file = path}, "%s",
+		file->bytes = map_file(m->arena, o->path, &file->size); /* constants point into it */
+		if (!file->bytes || file->size != o->size)
+			fatal_at(&(Loc){.file = o->path}, "%s",
 			         file->bytes ? "the file changes while it is read" : strerror(errno));
 		uint64_t found = file->values.table.count + file->units.table.count;
-		bool again = import_model(m, file, l->scratch, opt, n, demands);
+		bool again = import_model(m, file, l->scratch, o->opt, n, demands);
+		if (file->dispute.node)
+			return;
 		round -= file->values.table.count + file->units.table.count > found; /* there are only so many inputs */
 		if (!again && !learn_demands(l->scratch, m, &demands, &n))
 			break;
 	}
+}
+
+/* In how many ways can what is disputed be decided?  Two are as many as more; so are too many attempts. */
+static int try_branches(Onnx *o)
+{
+	enum { MaxTries = 64, MaxChoices = sizeof o->file->choices / sizeof *o->file->choices };
+	OnnxFile *file = o->file;
+	int ways = 0;
+	if (++o->tries > MaxTries)
+		return 2;
+	if (!diag_try(import_rounds, o))
+		return 0;
+	if (!file->dispute.node) {
+		o->found = *file;
+		return 1;
+	}
+	if (file->nchoice == MaxChoices)
+		return 2;
+	const OnnxNode *node = file->dispute.node;
+	for (int yes = 1; yes >= 0 && ways < 2; yes--) {
+		file->choices[file->nchoice++] = (Choice){node, yes};
+		ways += try_branches(o);
+		file->nchoice--;
+	}
+	return ways;
+}
+
+static void load_onnx(Loading *l, const char *path, const char *bytes, size_t size, const LoadOptions *opt)
+{
+	Onnx o = {.l = l, .path = path, .opt = opt, .size = size};
+	o.name = opt->name ? opt->name : name_of_path(l->scratch, path);
+	OnnxFile *file = o.file = read_onnx(l->scratch, path, bytes, size);
+	file->found_types.arena = file->values.arena = file->units.arena = l->scratch;
+	o.hash = hash_file(bytes, size);
+	import_rounds(&o);
+	if (!file->dispute.node)
+		return;
+	Dispute first = file->dispute;
+	int ways = try_branches(&o);
+	if (ways != 1)
+		fatal_at(&first.loc, "not supported: the branches give %s, and what follows fits %s", first.what, ways ? "both" : "neither");
+	file->nchoice = o.found.nchoice;
+	memcpy(file->choices, o.found.choices, sizeof file->choices);
+	import_rounds(&o);
 }
 
 static void load(Loading *l, const char *path, const LoadOptions *opt)

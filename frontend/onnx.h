@@ -16,6 +16,19 @@ typedef Onnx__FunctionProto OnnxFunction;
 
 typedef struct External External;
 
+/* An If whose branches give results that do not fit together (ranks, lengths of sequences), where the data decides.  What follows
+ * it may fit one of them only: load.c tries. */
+typedef struct Dispute {
+	const OnnxNode *node; /* NULL: none */
+	Loc loc;
+	const char *what; /* the branches give */
+} Dispute;
+
+typedef struct Choice {
+	const OnnxNode *node;
+	bool yes; /* the branch that is taken */
+} Choice;
+
 typedef struct OnnxFile {
 	Arena *arena; /* of the messages; not the module's */
 	const char *path, *base; /* base: the last component */
@@ -26,6 +39,9 @@ typedef struct OnnxFile {
 	External *external; /* files of external data that are mapped so far */
 	Names values; /* inputs whose elements are symbols, since shapes depend on them */
 	Names units; /* symbols that are 1, since operators take one element of a tensor with such a dim */
+	Dispute dispute; /* what the import has ended for */
+	int nchoice;
+	Choice choices[8];
 	Names found_types; /* OnnxValueInfo of values whose type the file does not state; see cut.c */
 } OnnxFile;
 

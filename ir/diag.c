@@ -18,6 +18,7 @@ _Thread_local jmp_buf *diag_recover;
 _Thread_local FILE *diag_stream;
 _Thread_local const Loc *diag_place;
 static _Thread_local int errors;
+static _Thread_local jmp_buf *attempt; /* of diag_try */
 static _Thread_local char *volatile removed[MaxRemoved]; /* in the order of their creation */
 static const char *volatile abort_means;
 
@@ -66,6 +67,8 @@ static bool put_place(const Loc *l)
 static void report(const Loc *l, const char *word, bool always, const char *fmt, va_list args)
 {
 	char text[MaxMessage];
+	if (attempt)
+		return;
 	vsnprintf(text, sizeof text, fmt, args);
 	if (put_place(l) || always)
 		fprintf(stream(), "%s: ", word);
@@ -107,6 +110,8 @@ static void clean_up(void)
 
 static _Noreturn void leave(void)
 {
+	if (attempt)
+		longjmp(*attempt, 1);
 	clean_up();
 	diag_place = NULL;
 	if (diag_recover)
@@ -286,6 +291,23 @@ void diag_catch_signals(void)
 			sigaction(number, &act, NULL);
 	}
 	signal(SIGXFSZ, SIG_IGN); /* a file that gets too large is an error of its write */
+}
+
+bool diag_try(void (*f)(void *), void *ctx)
+{
+	jmp_buf here, *outer = attempt;
+	const Loc *place = diag_place;
+	int count = errors;
+	volatile bool good = false;
+	if (!setjmp(here)) {
+		attempt = &here;
+		f(ctx);
+		good = true;
+	}
+	attempt = outer;
+	diag_place = place;
+	errors = count;
+	return good;
 }
 
 void diag_reset(void)

@@ -83,6 +83,8 @@ const char *make_temporary_folder(Arena *, const char *path);
 void diag_catch_signals(void);
 /* What an abort of a library that cannot say more means, while it runs; NULL: a bug. */
 void diag_abort_means(const char *message);
+/* Runs f as an attempt: what it reports is dropped, and an error ends it.  False: it has ended so. */
+bool diag_try(void (*f)(void *), void *ctx);
 void diag_reset(void); /* forgets the count; for tests */
 
 /* ---- types -------------------------------------------------------------------------------------------------------- */

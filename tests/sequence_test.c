@@ -5,6 +5,8 @@
 #include "onnx_build.h"
 #include "test.h"
 
+#include <math.h>
+
 static char dir[] = "/tmp/dcc-sequence-XXXXXX";
 enum { MaxPorts = 8, Float = 1, Int64 = 7, BoolType = 9 };
 
@@ -510,11 +512,103 @@ static void test_if(void)
 	add_op(no, "SequenceErase", "q", "q1");
 	no->graph.output[0]->name = arena_strdup(a, "q1");
 	REFUSE(b, NULL, "not supported: the branches give a sequence of length 2 and a sequence of length 1");
-	add_op(no, "Optional", "", "none");
-	no->graph.output[0]->name = arena_strdup(a, "none");
-	REFUSE(b, NULL, "not supported: the branches give a sequence of length 2 and an optional without an element");
 	no->graph.output[0]->name = arena_strdup(a, "x");
-	REFUSE(b, NULL, "not supported: the branches give a sequence of length 2 and f32[2]");
+	REFUSE(b, NULL, "not supported: the branches give a sequence of length 2 and f32[2], and what follows fits both");
+	free_arena(a);
+}
+
+static const char *run(Module *m, const Tensor *in, float *first)
+{
+	Tensor out = {0};
+	const char *wrong = m ? eval_module(m, in, &out) : "does not load";
+	*first = wrong ? NAN : *(float *)out.data;
+	free_tensor(&out);
+	return wrong;
+}
+
+/* Branches of ranks 1 (x, twice) and 2; what follows them fits one, both or neither. */
+static void test_ranks(void)
+{
+	static const struct {
+		int64_t perm[3];
+		int rank, twice; /* rank 0: Relu follows */
+		const char *says;
+	} rows[] = {
+		{{0}, 1, 0, NULL}, {{1, 0}, 2, 0, NULL}, {{1, 0}, 2, 1, NULL},
+		{{0}, 0, 0, "not supported: the branches give f32[2] and f32[1, 2], and what follows fits both"},
+		{{0, 1, 2}, 3, 0, "not supported: the branches give f32[2] and f32[1, 2], and what follows fits neither"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17), *yes = new_builder(a, 17), *no = new_builder(a, 17);
+		char *said;
+		add_input(b, "x", Float, "2");
+		add_input(b, "c", BoolType, "");
+		add_ints(b, "shape", 2, (int64_t[]){1, 2});
+		add_op(yes, "Add", "x,x", "p");
+		add_output(yes, "p");
+		add_op(no, "Reshape", "x,shape", "q");
+		add_output(no, "q");
+		for (int k = 0; k <= rows[i].twice; k++) { /* two disputes */
+			Onnx__NodeProto *n = add_op(b, "If", "c", k ? "r2" : "r1");
+			set_body(b, n, "then_branch", yes);
+			set_body(b, n, "else_branch", no);
+			n = add_op(b, rows[i].rank ? "Transpose" : "Relu", k ? "r2" : "r1", k ? "t2" : "t1");
+			if (rows[i].rank)
+				set_ints(a, n, "perm", rows[i].rank, rows[i].perm);
+		}
+		add_op(b, "Add", rows[i].twice ? "t1,t2" : "t1,t1", "y");
+		add_output(b, "y");
+		if (rows[i].says) {
+			REFUSE(b, NULL, rows[i].says);
+		} else {
+			Module *m = load_built(b, NULL, &said);
+			bool fits = rows[i].rank == 1;
+			for (int c = 0; c < 2; c++) {
+				float x[] = {3, 4}, y;
+				Tensor in[] = {{.dtype = F32, .rank = 1, .dims = {2}, .data = x}, {.dtype = Bool, .data = &c}};
+				const char *wrong = run(m, in, &y);
+				CHECK(c == fits ? !wrong && y == (fits ? 12 : 6) : wrong && strstr(wrong, "index 1 is out of range"));
+			}
+			free(said);
+			free_module(m);
+		}
+		free_arena(a);
+	}
+}
+
+/* The sizes decide: if T == 1, x[0], else x; only the rank of x fits. */
+static void test_ranks_by_size(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17), *yes = new_builder(a, 17), *no = new_builder(a, 17);
+	int64_t zero = 0, one = 1;
+	char *said;
+	add_input(b, "x", Float, "T,2");
+	add_tensor(b, "zero", Int64, "", &zero, sizeof zero);
+	add_tensor(b, "one", Int64, "", &one, sizeof one);
+	add_ints(b, "axis", 1, &zero);
+	add_op(b, "Shape", "x", "shape");
+	add_op(b, "Gather", "shape,zero", "t");
+	add_op(b, "Equal", "t,one", "c");
+	add_op(yes, "Squeeze", "x,axis", "p");
+	add_output(yes, "p");
+	add_op(no, "Identity", "x", "q");
+	add_output(no, "q");
+	Onnx__NodeProto *n = add_op(b, "If", "c", "r");
+	set_body(b, n, "then_branch", yes);
+	set_body(b, n, "else_branch", no);
+	set_ints(a, add_op(b, "Transpose", "r", "y"), "perm", 2, (int64_t[]){1, 0});
+	add_output(b, "y");
+	Module *m = load_built(b, NULL, &said);
+	for (int t = 1; t < 4; t++) {
+		float x[] = {3, 4, 5, 6, 7, 8}, y;
+		Tensor in = {.dtype = F32, .rank = 2, .dims = {t, 2}, .data = x};
+		const char *wrong = run(m, &in, &y);
+		CHECK(t == 1 ? wrong && strstr(wrong, "must be equal") : !wrong && y == 3);
+	}
+	free(said);
+	free_module(m);
 	free_arena(a);
 }
 
@@ -627,6 +721,8 @@ int main(void)
 	test_loop_ends();
 	test_loop_reads();
 	test_if();
+	test_ranks();
+	test_ranks_by_size();
 	test_map();
 	test_batched_scan();
 	test_function();
