@@ -52,6 +52,7 @@ typedef struct Import {
 	Names taken; /* identifiers of symbols -> number of the last that was made from it */
 	Names ops, functions; /* first row of an operator; functions of the model by domain, name and overload */
 	bool *bind_used; /* by -D */
+	bool *shape_used; /* by --shape */
 	Names cuts; /* --inputs: CutInput by name, and in order */
 	int ncut, capcut;
 	struct CutInput **cut_list;

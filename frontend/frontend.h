@@ -17,6 +17,8 @@ typedef struct LoadOptions {
 	/* Names of ONNX values, comma separated: only the part of the graph between them is imported.  NULL: the graph's. */
 	const char *inputs, *outputs;
 	bool broadcast_symbols; /* dims that are not proved equal may be 1 at run time, and broadcast then */
+	int nshape;
+	const char *const *shape; /* "input=[dim, dim]": instead of what the model states of it */
 	int ncustom;
 	const char *const *custom; /* operators that the application computes: --custom-op, see custom.c */
 } LoadOptions;

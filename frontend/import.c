@@ -16,6 +16,7 @@
 #include "expr.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MaxCalls = 32, MaxListed = 50 /* names in a message */, MinInlined = 1 << 16 /* that any file may have */ };
@@ -228,13 +229,51 @@ static const Dim *declared_dim(Import *im, const Onnx__TensorShapeProto__Dimensi
 
 /* ---- inputs ---------------------------------------------------------------------------------------------------- */
 
-static const Onnx__TensorShapeProto *shape_of(const OnnxValueInfo *v, const Onnx__TypeProto__Tensor *t, const Loc *loc)
+/* "[2, T, 4]", brackets or not, as the declaration that a file might have. */
+static const Onnx__TensorShapeProto *parse_shape(Import *im, const char *text)
 {
-	const Onnx__TensorShapeProto *shape = t->shape;
+	enum { MaxDims = MaxRank + 1 };
+	char *copy = arena_strdup(im->scratch, text), *rest = NULL;
+	Onnx__TensorShapeProto *shape = arena_alloc(im->scratch, sizeof *shape);
+	onnx__tensor_shape_proto__init(shape);
+	shape->dim = arena_alloc(im->scratch, MaxDims * sizeof *shape->dim);
+	for (char *word = strtok_r(copy, "[], ", &rest); word && shape->n_dim < MaxDims; word = strtok_r(NULL, "[], ", &rest)) {
+		Onnx__TensorShapeProto__Dimension *dim = arena_alloc(im->scratch, sizeof *dim);
+		onnx__tensor_shape_proto__dimension__init(dim);
+		char *end;
+		long long extent = strtoll(word, &end, 10);
+		dim->value_case = *end ? ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM
+		                       : ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+		if (*end)
+			dim->dim_param = word;
+		else
+			dim->dim_value = extent;
+		shape->dim[shape->n_dim++] = dim;
+	}
+	return shape;
+}
+
+/* By --shape, or NULL. */
+static const Onnx__TensorShapeProto *stated_shape(Import *im, const char *name)
+{
+	size_t n = strlen(name);
+	const Onnx__TensorShapeProto *shape = NULL;
+	for (int i = 0; i < im->opt->nshape; i++)
+		if (!strncmp(im->opt->shape[i], name, n) && im->opt->shape[i][n] == '=') {
+			im->shape_used[i] = true;
+			shape = parse_shape(im, im->opt->shape[i] + n + 1);
+		}
+	return shape;
+}
+
+static const Onnx__TensorShapeProto *shape_of(Import *im, const char *name, const Onnx__TypeProto__Tensor *t, const Loc *loc)
+{
+	const Onnx__TensorShapeProto *stated = stated_shape(im, name), *shape = stated ? stated : t->shape;
 	if (!shape)
-		fatal_at(loc, "input '%s' has no shape: its rank must be known", v->name);
+		fatal_at(loc, "not supported: input '%s' has no shape, so its rank is not known; --shape '%s=[2,N]' says it", name,
+		         name);
 	if (shape->n_dim > MaxRank)
-		fatal_at(loc, "input '%s': expected a rank of at most %d, got %zu", v->name, MaxRank, shape->n_dim);
+		fatal_at(loc, "input '%s': expected a rank of at most %d, got %zu", name, MaxRank, shape->n_dim);
 	return shape;
 }
 
@@ -276,7 +315,7 @@ static void name_dims(Import *im, const Onnx__TensorShapeProto *shape)
 
 static Item import_tensor(Import *im, const OnnxValueInfo *v, const InputType *from, const Loc *loc)
 {
-	const Onnx__TensorShapeProto *shape = shape_of(v, from->tensor, loc);
+	const Onnx__TensorShapeProto *shape = shape_of(im, v->name, from->tensor, loc);
 	Type t = {.rank = shape->n_dim};
 	onnx_dtype(from->tensor->elem_type, &t.dtype);
 	for (int d = 0; d < t.rank; d++)
@@ -287,19 +326,20 @@ static Item import_tensor(Import *im, const OnnxValueInfo *v, const InputType *f
 	return (Item){.tensor = param};
 }
 
-/* One parameter for each element.  A dim_param of the element type says nothing: elements differ in it. */
+/* One parameter for each element.  A dim_param of the file's element type says nothing: elements differ in it. */
 static Item import_elements(Import *im, const OnnxValueInfo *v, const InputType *from, const Loc *loc)
 {
-	const Onnx__TensorShapeProto *shape = shape_of(v, from->tensor, loc);
 	DType dtype;
 	onnx_dtype(from->tensor->elem_type, &dtype);
 	List *list = new_list(im, dtype, from->count, loc);
 	for (int i = 0; i < list->n; i++) {
-		Type t = {.dtype = dtype, .rank = shape->n_dim};
 		const char *name = arena_printf(im->m->arena, "%s.%d", v->name, i);
+		const Onnx__TensorShapeProto *own = stated_shape(im, name);
+		const Onnx__TensorShapeProto *shape = own ? own : shape_of(im, v->name, from->tensor, loc);
+		Type t = {.dtype = dtype, .rank = shape->n_dim};
 		for (int d = 0; d < t.rank; d++) {
 			Onnx__TensorShapeProto__Dimension dim = *shape->dim[d];
-			if (dim.value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM)
+			if (shape == from->tensor->shape && dim.value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM)
 				dim.value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE__NOT_SET;
 			t.dims[d] = declared_dim(im, &dim, name, d, loc);
 		}
@@ -327,11 +367,14 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 	for (size_t i = 0; i < g->n_input; i++) { /* plain names first: expressions refer to them */
 		types[i] = input_type(im, g->input[i], loc);
 		if (!types[i].sequence && types[i].count && !get_name(&s->tensors, g->input[i]->name))
-			name_dims(im, shape_of(g->input[i], types[i].tensor, loc));
+			name_dims(im, shape_of(im, g->input[i]->name, types[i].tensor, loc));
 	}
 	for (size_t i = 0; i < g->n_input; i++) /* an initializer is a default value that nobody may override */
 		if (!get_name(&s->tensors, g->input[i]->name))
 			define(s, g->input[i]->name, import_input(im, g->input[i], &types[i], loc), loc);
+	for (int i = 0; i < im->opt->nshape; i++)
+		if (!im->shape_used[i] && !im->file->found_types.table.count) /* has done its part on inputs that are cut off now */
+			error_at(loc, "--shape %s: no input has this name", im->opt->shape[i]);
 	exit_if_errors();
 }
 
@@ -680,6 +723,7 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	Import im = {.m = m, .file = file, .scratch = scratch, .opt = opt, .ndemand = ndemand, .demand = demand};
 	im.max_inlined = MinInlined + (int64_t)file->size;
 	im.bind_used = arena_alloc(scratch, opt->nbind + 1);
+	im.shape_used = arena_alloc(scratch, opt->nshape + 1);
 	im.block = &m->main->body;
 	index_names(&im);
 	read_customs(&im);

@@ -54,6 +54,9 @@ static void check_options(const char *path, const LoadOptions *opt)
 			         (long long)b->lo,
 			         (long long)b->hi, DimMax);
 	}
+	for (int i = 0; i < opt->nshape; i++)
+		if (!strchr(opt->shape[i], '='))
+			error_at(&loc, "--shape: expected INPUT=[DIM,DIM], got '%s'", opt->shape[i]);
 	for (const char *p = opt->name; p && *p; p++)
 		if (!isalnum((unsigned char)*p) && *p != '_') {
 			error_at(&loc, "the model's name '%s' is not a C identifier", opt->name);
@@ -332,6 +335,8 @@ static void load(Loading *l, const char *path, const LoadOptions *opt)
 	if (is_ir_text(path, bytes, size)) {
 		if (opt->inputs || opt->outputs)
 			fatal_at(&loc, "--inputs and --outputs need an ONNX file: IR text has no names of ONNX values");
+		if (opt->nshape)
+			fatal_at(&loc, "--shape needs an ONNX file: IR text states the shapes of its inputs");
 		if (opt->ncustom)
 			fatal_at(&loc, "--custom-op needs an ONNX file: IR text calls its functions by name already");
 		l->module = parse_module(path, bytes);

@@ -10,7 +10,7 @@ FORM says how a case is put to the compiler (default: all three):
               the ranks of outputs are left.  Lengths of one-dimensional inputs that decide a rank stay
     bound     inputs whose values decide shapes are constants; only the cases that have such inputs
 A sequence is put as its elements, with the option -D that states their number, and compared the same way; an optional is put as
-what it holds, or with -D NAME=0 as nothing.
+what it holds, or with -D NAME=0 as nothing.  Where the model does not state the rank of elements, --shape does.
 Prints passed, wrong, refused (exit 1 with a message before anything ran), crashed and late (no end within 60 s) by class,
 and a line for each case that is wrong, crashed or late; -v: the reasons of refusals too.  Exit status 1 if there are any.
 --seconds: no case is begun after so many; what is left out is chance's, decided by --seed, and is counted.
@@ -223,7 +223,7 @@ def deciding_inputs(graph, operands):
         name = todo.pop()
         if name and name not in seen:
             seen.add(name)
-            if name in made and made[name].op_type not in ("Shape", "Size"):
+            if name in made and made[name].op_type not in ("Shape", "Size", "SequenceLength"):
                 todo += (i for n in walk([made[name]]) for i in n.input)
     return {i.name for i in ports(graph)} & seen
 
@@ -260,8 +260,9 @@ def bound_form(case):
     model.CopyFrom(case.model)
     g = model.graph
     inputs = []
+    deciding = {i.name for i, v in zip(ports(case.model.graph), case.inputs) if i.name in deciding and isinstance(v, TensorProto)}
     for info, value in zip(ports(case.model.graph), case.inputs):
-        if info.name in deciding and isinstance(value, TensorProto):
+        if info.name in deciding:
             weight = g.initializer.add()
             weight.CopyFrom(value)
             weight.name = info.name
@@ -332,6 +333,13 @@ def tensors_of(value):
     return [value]
 
 
+def states_rank(type_proto):
+    kind = type_proto.WhichOneof("value")
+    if kind in ("sequence_type", "optional_type"):
+        return states_rank(getattr(type_proto, kind).elem_type)
+    return kind != "tensor_type" or type_proto.tensor_type.HasField("shape")
+
+
 def run_case(build, case, form, isa, folder):
     """(result, reason)"""
     write(os.path.join(folder, "model.onnx"), case.model)
@@ -344,6 +352,10 @@ def run_case(build, case, form, isa, folder):
         inputs += tensors
         if info.type.WhichOneof("value") in ("sequence_type", "optional_type"):
             command += ["-D", f"{info.name}={len(tensors)}"]
+        if not states_rank(info.type):
+            listed = isinstance(value, onnx.SequenceProto) or isinstance(value, onnx.OptionalProto) and value.HasField("sequence_value")
+            names = [f"{info.name}.{i}" if listed else info.name for i in range(len(tensors))]
+            command += [w for name, t in zip(names, tensors) for w in ("--shape", f"{name}={list(t.dims)}")]
     for i, value in enumerate(inputs):
         write(os.path.join(folder, f"input_{i}.pb"), value)
     if inputs:

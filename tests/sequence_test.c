@@ -15,10 +15,12 @@ static const char *model_file(Arena *a)
 	return arena_printf(a, "%s/m.onnx", dir);
 }
 
+static const char *stated; /* --shape of the next models, or NULL */
+
 static Module *load_built(Builder *b, const char *bind, char **said)
 {
 	DimBinding list[MaxPorts];
-	LoadOptions opt = {.bind = list};
+	LoadOptions opt = {.bind = list, .nshape = stated != NULL, .shape = &stated};
 	char **items;
 	for (int n = split_text(b->arena, bind, &items); opt.nbind < n; opt.nbind++) {
 		char *equals = strchr(items[opt.nbind], '=');
@@ -388,6 +390,47 @@ static void test_sequence_input(void)
 	free_arena(a);
 }
 
+/* A sequence whose rank the file does not state; options do, which win over the file. */
+static void test_stated_shapes(void)
+{
+	static const struct {
+		const char *shape, *says;
+	} rows[] = {
+		{"s=[2]", NULL}, {"s=2", NULL}, {"s.1=[T]", "input 's' has no shape, so its rank is not known; --shape"},
+		{"s", "--shape: expected INPUT=[DIM,DIM], got 's'"}, {"t=[2]", "input 's' has no shape"}, {"s=[1,1,1,1,1,1,1,1,1]", "rank of at most 8"},
+		{"s=[99999999999999999999]", "expected 0..2147483647"},
+	};
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_sequence(b, "s", "");
+		last_input(b)->type->sequence_type->elem_type->tensor_type->shape = NULL;
+		add_op(b, "Identity", "s", "r");
+		add_output(b, "r");
+		stated = rows[i].shape;
+		if (rows[i].says)
+			REFUSE(b, "s=2", rows[i].says);
+		else
+			EXPECT(b, "s=2", "r.0,r.1", 10, 20);
+		free_arena(a);
+	}
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	char *said;
+	add_input(b, "x", Float, "1,8");
+	add_op(b, "Relu", "x", "y");
+	add_output(b, "y");
+	stated = "x=[batch,8]";
+	Module *m = load_built(b, NULL, &said);
+	CHECK(m && m->nsym == 1 && !strcmp(m->syms[0]->name, "batch"));
+	free(said);
+	free_module(m);
+	stated = "z=[2]";
+	REFUSE(b, NULL, "--shape z=[2]: no input has this name");
+	stated = NULL;
+	free_arena(a);
+}
+
 /* r = x given ? x + x : y */
 static void test_optional_input(void)
 {
@@ -716,6 +759,7 @@ int main(void)
 	test_split();
 	test_concat();
 	test_sequence_input();
+	test_stated_shapes();
 	test_optional_input();
 	test_loop();
 	test_loop_ends();

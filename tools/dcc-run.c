@@ -16,9 +16,9 @@ typedef struct Options {
 	const char *model, *dir, *save, *check;
 	const char **files;
 	int nfile, capfile;
-	int nbind, capbind, capcustom, capload;
+	int nbind, capbind, capshape, capcustom, capload;
 	DimBinding *bind;
-	const char **custom, **load;
+	const char **shape, **custom, **load;
 	bool random, bench, profile, protocol;
 	uint64_t seed;
 	double seconds;
@@ -91,6 +91,13 @@ static void set_how(void *options, const char *name, const char *value)
 	if (p->how != HowCode && p->how != how)
 		usage_error("--oracle and --interp exclude each other");
 	p->how = how;
+}
+
+static void add_shape(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	(void)name;
+	PUSH(words, o->shape, o->program.nshape, o->capshape, value);
 }
 
 static void add_custom(void *options, const char *name, const char *value)
@@ -174,6 +181,7 @@ static void read_options(Options *o, int argc, char **argv)
 	parse_arguments(&command, o, argc, argv);
 	o->program.nbind = o->nbind;
 	o->program.bind = o->bind;
+	o->program.shape = o->shape;
 	o->program.custom = o->custom;
 	o->program.load = o->load;
 	check_options(o);

@@ -23,10 +23,10 @@ static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".
 
 typedef struct Options {
 	const char *input, *output, *header, *weights, *linker;
-	int nlink, caplink, capbind, capcustom, capstate;
+	int nlink, caplink, capbind, capshape, capcustom, capstate;
 	const char **link; /* to be linked into a shared object */
 	DimBinding *bind;
-	const char **custom, **state;
+	const char **shape, **custom, **state;
 	Mode mode;
 	const char *mode_text; /* the option that chose it; NULL: none */
 	LoadOptions load;
@@ -133,6 +133,13 @@ static void add_binding(void *options, const char *name, const char *value)
 	Options *o = options;
 	(void)name;
 	PUSH(arena, o->bind, o->load.nbind, o->capbind, parse_binding(value));
+}
+
+static void add_shape(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	(void)name;
+	PUSH(arena, o->shape, o->load.nshape, o->capshape, value);
 }
 
 static void add_custom(void *options, const char *name, const char *value)
@@ -320,6 +327,7 @@ static void read_options(Options *o, int argc, char **argv)
 	if (!o->input)
 		usage_error("no input");
 	o->load.bind = o->bind;
+	o->load.shape = o->shape;
 	o->load.custom = o->custom;
 	o->pass.state = o->state;
 	if (!strcmp(o->input, "-") && !o->load.name)

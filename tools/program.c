@@ -140,7 +140,8 @@ static void describe_module(Arena *arena, Program *p, Module *m)
 static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, const Loc *loc)
 {
 	const Target *target = choose_target(opt, loc);
-	LoadOptions load = {.nbind = opt->nbind, .bind = opt->bind, .broadcast_symbols = opt->broadcast_symbols, .ncustom = opt->ncustom, .custom = opt->custom};
+	LoadOptions load = {.nbind = opt->nbind, .bind = opt->bind, .broadcast_symbols = opt->broadcast_symbols, .ncustom = opt->ncustom, .custom = opt->custom,
+	                    .nshape = opt->nshape, .shape = opt->shape};
 	p->compile_s = now_s();
 	Module *m = load_model(p->path, &load);
 	if (opt->how == HowCode) {
@@ -229,6 +230,8 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 		fatal_at(&loc, "is machine code; --oracle and --interp need an .onnx or .ir file");
 	if (opt->weights && !object && !shared)
 		fatal_at(&loc, "--weights belongs to .o and .so files");
+	if (opt->nshape && (object || shared))
+		fatal_at(&loc, "is compiled: --shape belongs to .onnx files");
 	if (opt->ncustom && (object || shared))
 		fatal_at(&loc, "is compiled: --custom-op belongs to .onnx files");
 	load_functions(arena, opt);

@@ -14,7 +14,8 @@ typedef struct ProgramOptions {
 	const char *weights; /* side file of an .o or .so; NULL: none */
 	int nbind;
 	const DimBinding *bind; /* -D */
-	int ncustom, nload;
+	int nshape, ncustom, nload;
+	const char *const *shape; /* --shape */
 	const char *const *custom; /* --custom-op */
 	bool broadcast_symbols; /* --broadcast-symbols */
 	const char *const *load; /* shared objects whose functions the model may call */
