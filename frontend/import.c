@@ -30,6 +30,8 @@ enum { MaxCalls = 32, MaxListed = 50 /* names in a message */, MinInlined = 1 <<
 	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, .domain = "com.microsoft"},
 #define PREVIEW_OP(name, min_in, max_in, max_out, attrs, how)                                                          \
 	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, .domain = "ai.onnx.preview"},
+#define ML_OP(name, min_in, max_in, max_out, attrs, how)                                                               \
+	{#name, FirstOpset, LastOpset, min_in, max_in, max_out, attrs, how, .domain = "ai.onnx.ml"},
 static const OnnxOp onnx_ops[] = {
 #include "onnx_ops.def"
 	{0}, /* ends the table */
@@ -712,6 +714,14 @@ static bool import_graph_nodes(Import *im, Scope *s, const OnnxGraph *g)
 	return true;
 }
 
+static bool uses_standard_nodes(const OnnxGraph *g)
+{
+	for (size_t i = 0; i < g->n_node; i++)
+		if (is_standard(g->node[i]->domain))
+			return true;
+	return !g->n_node;
+}
+
 bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *opt, int ndemand, const Demand *demand)
 {
 	Loc *loc = arena_alloc(m->arena, sizeof *loc);
@@ -728,6 +738,8 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	index_names(&im);
 	read_customs(&im);
 	int opset = standard_opset(model->opset_import, model->n_opset_import);
+	if (opset < 0 && !uses_standard_nodes(g))
+		opset = LastOpset; /* nothing depends on it */
 	g = im.graph = cut_graph(&im, g, opset);
 	check_graph(&im, g, opset);
 	exit_if_errors();

@@ -459,6 +459,7 @@ static void test_row_texts(void)
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) {#name, since, until, min_in, how},
 #define ORT_OP(name, min_in, max_in, max_out, attrs, how) /* of another domain */
 #define PREVIEW_OP(name, min_in, max_in, max_out, attrs, how)
+#define ML_OP(name, min_in, max_in, max_out, attrs, how)
 #include "../frontend/onnx_ops.def"
 #undef ONNX_OP
 #undef TEXT
@@ -552,6 +553,18 @@ static const Case cases[] = {
 	{"Gemm", 13, "x,x", "2,2", {4, {1, 2, 3, 4}}, "transA=1", {{0}}, {4, {10, 14, 14, 20}}},
 	{"Gemm", 13, "x,x,x", "2,2", {4, {1, 2, 3, 4}}, "transB=1;alpha~0.5;beta~2", {{0}}, {4, {4.5, 9.5, 11.5, 20.5}}},
 	{"com.microsoft.FusedMatMul", 17, "x,x", "2,2", {4, {1, 2, 3, 4}}, "transA=1;alpha~0.5", {{0}}, {4, {5, 7, 7, 10}}},
+	{"ai.onnx.ml.Binarizer", 17, "x", "3", {3, {-1, 0.5, 2}}, "threshold~0.5", {{0}}, {3, {0, 0, 1}}},
+	{"ai.onnx.ml.ArrayFeatureExtractor", 17, "x,a", "2,3", {6, {1, 2, 3, 4, 5, 6}}, "", {{2, {2, 0}}}, {4, {3, 1, 6, 4}}},
+	{"ai.onnx.ml.ArrayFeatureExtractor", 17, "x,a", "3", {3, {1, 2, 3}}, "", {{2, {2, 0}}}, {2, {3, 1}}},
+	{"TfIdfVectorizer", 17, "i", "5", {5, {94, 17, 94, 17, 36}},
+         "mode:TF;min_gram_length=2;max_gram_length=2;max_skip_count=0;ngram_counts=0,0;ngram_indexes=3,0;pool_int64s=94,17,17,36",
+         {{0}}, {4, {1, 0, 0, 2}}},
+	{"TfIdfVectorizer", 17, "i", "5", {5, {94, 17, 94, 17, 36}},
+         "mode:TFIDF;min_gram_length=1;max_gram_length=2;max_skip_count=2;ngram_counts=0,1;ngram_indexes=0,2,1;pool_int64s=17,94,17,17,36",
+         {{0}}, {3, {2, 2, 3}}},
+	{"TfIdfVectorizer", 17, "i", "1,2", {2, {36, 36}}, /* shorter than an n-gram; 1-grams are left out */
+         "mode:IDF;min_gram_length=3;max_gram_length=3;max_skip_count=1;ngram_counts=0,1,1;ngram_indexes=0,1;pool_int64s=36,36,36,36",
+         {{0}}, {2, {0, 0}}},
 	{"com.microsoft.QuickGelu", 17, "x", "2", {2, {0, 1}}, "", {{0}}, {2, {0, 0.84579575}}},
 	{"com.microsoft.FastGelu", 17, "x,x", "1", {1, {0.5}}, "", {{0}}, {1, {0.84119199}}},
 	{"com.microsoft.MultiHeadAttention", 17, "x,x,x", "1,2,1", {2, {1, 2}}, "num_heads=1;scale~1", {{0}}, {2, {1.7310586, 1.8807971}}},
@@ -954,6 +967,31 @@ static void test_bad_equations(void)
 	}
 }
 
+static void test_bad_ngrams(void)
+{
+	static const struct {
+		const char *attrs, *says;
+	} bad[] = {
+		{"ngram_counts=0;ngram_indexes=0,0;pool_int64s=5,6", "'ngram_indexes' lists 0 twice"},
+		{"ngram_counts=0;ngram_indexes=0,99999999;pool_int64s=5,6", "'ngram_indexes' lists 99999999"},
+		{"ngram_counts=0;ngram_indexes=0;pool_int64s=5,6", "2 n-grams, 1 ngram_indexes"},
+		{"ngram_counts=0,1;ngram_indexes=0;pool_int64s=5,6", "2-grams from 1 to 2 of 2"},
+		{"ngram_counts=3;ngram_indexes=0;pool_int64s=5,6", "1-grams from 3 to 2 of 2"},
+		{"ngram_counts=0,0;ngram_indexes=0;pool_int64s=5,6", "no n-gram is from 1 to 1 long"},
+		{"ngram_counts=0;ngram_indexes=0", "attribute 'pool_int64s' is missing: strings are not supported"},
+		{"ngram_counts=0;ngram_indexes=0;pool_strings:a", "attribute 'pool_strings' is not supported"},
+	};
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 7, "B,4");
+		put_attrs(a, add_op(b, "TfIdfVectorizer", "x", "y"), arena_printf(a, "mode:TF;max_gram_length=1;%s", bad[i].attrs));
+		add_output(b, "y");
+		must_fail(b, NULL, __LINE__, "(TfIdfVectorizer-17)", bad[i].says, NULL);
+		free_arena(a);
+	}
+}
+
 static void test_data_dependent_shape(void)
 {
 	Arena *a = new_arena();
@@ -1191,6 +1229,7 @@ int main(void)
 	test_unique();
 	test_selected_boxes();
 	test_bad_equations();
+	test_bad_ngrams();
 	test_external();
 	test_bytes();
 	Arena *a = new_arena();

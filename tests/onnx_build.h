@@ -192,7 +192,7 @@ static UNUSED void put_attrs(Arena *a, Onnx__NodeProto *n, const char *text)
 		for (int i = 0; i < count; i++)
 			ints[i] = atoll(parts[i]);
 		static const char *const lists = " starts ends axes kernel_shape strides pads dilations output_padding output_shape shape paddings "
-						 "consumed_inputs ";
+						 "consumed_inputs ngram_counts ngram_indexes pool_int64s ";
 		bool list = strstr(lists, arena_printf(a, " %s ", item));
 		if (kind == '~')
 			set_f(a, n, item, atof(value));
