@@ -336,9 +336,9 @@ typedef struct DimCheck {
 	bool broadcast; /* ONNX lets one of them be 1: broadcast_symbols would */
 } DimCheck;
 
-/* The extent of two axes that broadcast by the sizes of the run. */
+/* An extent that has gone into that of two axes which broadcast by the sizes of the run. */
 typedef struct JointDim {
-	const Dim *a, *b, *joint;
+	const Dim *part, *joint;
 } JointDim;
 
 typedef struct DimTable DimTable;

@@ -179,14 +179,22 @@ const Dim *dim_differs(Module *m, const Dim *a, const Dim *b)
 /* Whether d has gone into `joint`, so that it is equal to it or 1. */
 static bool is_part_of(const Module *m, const Dim *d, const Dim *joint)
 {
-	if (d == joint)
-		return true;
-	for (int i = 0; i < m->njoint; i++) {
-		const JointDim *j = &m->joints[i]; /* its joint may be a or b itself */
-		if (j->joint == joint && ((j->a != joint && is_part_of(m, d, j->a)) || (j->b != joint && is_part_of(m, d, j->b))))
+	for (int i = 0; i < m->njoint; i++)
+		if (m->joints[i].joint == joint && m->joints[i].part == d)
 			return true;
-	}
-	return false;
+	return d == joint;
+}
+
+/* d, and what has gone into it, goes into `joint`. */
+static void add_parts(Module *m, const Dim *d, const Dim *joint)
+{
+	int n = m->njoint;
+	if (d == joint)
+		return;
+	PUSH(m->arena, m->joints, m->njoint, m->capjoint, ((JointDim){d, joint}));
+	for (int i = 0; i < n; i++)
+		if (m->joints[i].joint == d && !is_part_of(m, m->joints[i].part, joint))
+			PUSH(m->arena, m->joints, m->njoint, m->capjoint, ((JointDim){m->joints[i].part, joint}));
 }
 
 /* Two extents of which one or either may be 1: their larger, or nothing beside nothing. */
@@ -204,8 +212,8 @@ static bool broadcast_symbols(Module *m, const Dim *a, const Dim *b, const Dim *
 		wrong = dim_mul(m, wrong, dim_differs(m, b, one));
 	add_check(m, wrong, dim_const(m, 0), loc);
 	*out = !b_may ? b : !a_may ? a : dim_mul(m, dim_max(m, a, b), dim_min(m, dim_min(m, a, b), one));
-	JointDim joint = {a, b, *out};
-	PUSH(m->arena, m->joints, m->njoint, m->capjoint, joint);
+	add_parts(m, a, *out);
+	add_parts(m, b, *out);
 	return true;
 }
 
