@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const char *const Overflows = "dimension overflows";
+static const char *const Overflows = "not supported: a dimension whose formula overflows 64 bits";
 
 _Noreturn void dim_fail(const Module *m, const char *what)
 {

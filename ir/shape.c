@@ -211,7 +211,7 @@ static bool broadcast_symbols(Module *m, const Dim *a, const Dim *b, const Dim *
 	if (b_may)
 		wrong = dim_mul(m, wrong, dim_differs(m, b, one));
 	add_check(m, wrong, dim_const(m, 0), loc);
-	*out = !b_may ? b : !a_may ? a : dim_mul(m, dim_max(m, a, b), dim_min(m, dim_min(m, a, b), one));
+	*out = !b_may ? b : !a_may ? a : derive_sym(m, dim_mul(m, dim_max(m, a, b), dim_min(m, dim_min(m, a, b), one)));
 	add_parts(m, a, *out);
 	add_parts(m, b, *out);
 	return true;

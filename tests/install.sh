@@ -121,7 +121,7 @@ fi
 expect 0 '^$' "$dcc" -shared -o m.so "$model"
 if [ "$sanitized" = 0 ]; then
 	exported=$(nm -D --defined-only m.so | cut -d' ' -f3 | sort | tr '\n' ' ')
-	expect 0 '^dcc_check_weights .*dcc_run .*dynconv_model dynconv_run dynconv_workspace_size $' echo "$exported"
+	expect 0 '^dcc_bytes dcc_check_weights .*dcc_run .*dynconv_model dynconv_run dynconv_workspace_size $' echo "$exported"
 	expect 1 '^$' grep -vE '^(dcc|dynconv)_' <(tr ' ' '\n' <<<"${exported% }")
 	expect 0 '^1$' grep -c NEEDED <(readelf -d m.so)
 	expect 1 '^$' grep TEXTREL <(readelf -d m.so)

@@ -66,7 +66,7 @@ if ! grep -q __asan_init "$dcc"; then
 		checks=$((checks + 1))
 		case $status in
 		0) rm -f out/m.[oh] ;;
-		1) grep -q 'out of memory' said ;;
+		1) grep -qE 'out of memory|Cannot allocate memory' said ;; # the second: a file that cannot be mapped
 		*) [ $status = 127 ] ;;
 		esac || { failed=$((failed + 1)); echo "ulimit -v $limit: status $status: $(cat said)"; }
 		nothing_left "ulimit -v $limit"
