@@ -10,7 +10,12 @@
 #include "onnx_build.h"
 #include "test.h"
 
-enum { Many = 20000, Levels = 60, StackBytes = 1 << 20, Seconds = 10, MaxMegabytes = 1024 };
+#ifdef __SANITIZE_ADDRESS__
+enum { Slower = 4 }; /* what a build with sanitizers takes */
+#else
+enum { Slower = 1 };
+#endif
+enum { Many = 20000, Levels = 60, StackBytes = 1 << 20, Seconds = 10 * Slower, MaxMegabytes = 1024 };
 
 static char *path;
 
