@@ -192,6 +192,7 @@ void import_range(Call *c)
 	const int64_t parts = real ? 256 : 1;
 	for (int i = 0; i < 3 && real; i++)
 		if (!is_known_scalar(c, c->in[i])) {
+			ask_values(c, c->in[i]); /* integers behind it are symbols then */
 			range_of_data(c);
 			return;
 		}
