@@ -148,8 +148,8 @@ static bool hoist_product(const Hoist *h, Node *n)
 	    !type_known_outside(h, &type) || !type_known_outside(h, &n->out[0]->type))
 		return false;
 	view_of(m, n->in[0], &w);
-	if (!all_iterations(h, &w, &all) || !allow("hoist"))
-		return false;
+	if (!all_iterations(h, &w, &all) || !view_is_inside(m, &all) || !allow("hoist"))
+		return false; /* what is not proved inside would be checked in front, where the body may never run */
 	memmove(type.dims + 1, type.dims, (size_t)type.rank++ * sizeof *type.dims);
 	type.dims[0] = h->trips;
 	Value *in[MaxIn] = {build_view(m, &all, &type, h->loop, n->loc)};
