@@ -185,7 +185,7 @@ static void emit_failure(Emit *e, int message, dcc_status status, LLVMValueRef v
 
 static void emit_fail(Emit *e, const LStmt *s)
 {
-	emit_failure(e, s->code, DCC_OK, emit_expr(e, s->e)); /* 0: a bad index */
+	emit_failure(e, s->code, (dcc_status)s->status, emit_expr(e, s->e));
 }
 
 static LLVMValueRef string_global(Emit *e, const char *text)

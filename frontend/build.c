@@ -78,7 +78,7 @@ static bool expand_open(Call *c, Op op, int nin, Value *const *in, Value **wide)
 	Type joint = {.rank = 0};
 	for (int i = 0; i < nin; i++) {
 		Type t = broadcast_part(op, &in[i]->type);
-		if (!broadcast_types(c->m, &joint, &t, &joint, c->loc))
+		if (!broadcast_types(c->m, &joint, &t, &joint, (Site){c->im->block, c->loc}))
 			return false; /* the operator says so */
 	}
 	for (int i = 0; i < nin; i++) {
@@ -218,7 +218,7 @@ Value *count_along(Call *c, const Dim *n, int rank, int axis)
 Value *emit_expand(Call *c, Value *x, int rank, const Dim *const *dims)
 {
 	Type want = with_dims(c, x->type.dtype, rank, dims), out;
-	if (!broadcast_types(c->m, &x->type, &want, &out, c->loc))
+	if (!broadcast_types(c->m, &x->type, &want, &out, (Site){c->im->block, c->loc}))
 		fatal_at(c->loc, "cannot broadcast %s to %s", type_text(c->m, &x->type), type_text(c->m, &want));
 	out.dtype = x->type.dtype;
 	x = meet_symbols(c, x, x->type.rank, &out);
@@ -721,7 +721,7 @@ void require_equal(Call *c, const Dim *a, const Dim *b, const char *what)
 	dim_range(dim_sub(c->m, a, b), &lo, &hi);
 	if (lo > 0 || hi < 0)
 		fatal_at(c->loc, "%s: %s and %s differ", what, dim_text(c->m, a), dim_text(c->m, b));
-	PUSH(c->m->arena, c->m->checks, c->m->ncheck, c->m->capcheck, ((DimCheck){.a = a, .b = b, .loc = c->loc}));
+	add_check(c->m, c->im->block, (DimCheck){.a = a, .b = b, .loc = c->loc});
 }
 
 /* a <= b; in the form that says most to load.c */
@@ -742,7 +742,7 @@ void require_at_least(Call *c, const Dim *d, int64_t least)
 	if (hi < least)
 		fatal_at(c->loc, "the extent %s must be at least %lld", dim_text(c->m, d), (long long)least);
 	Sym *sym = dim_as_sym(d);
-	if (sym && sym->hi >= least)
+	if (sym && sym->hi >= least && !c->im->block->owner)
 		sym->lo = least;
 	else
 		require_equal(c, dim_max(c->m, d, dim_const(c->m, least)), d, "extent");

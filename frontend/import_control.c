@@ -397,7 +397,7 @@ static Node *import_iterations(LoopImport *l)
 	l->counter = dim_sym(c->m, fresh_sym(c->m, "it")->name);
 	if (l->g->n_output < (size_t)l->yields_cond + l->ncarried)
 		fatal_at(c->loc, "the body has %zu outputs for %d carried values", l->g->n_output, l->ncarried);
-	for (int ncheck = c->m->ncheck;; c->m->ncheck = ncheck) { /* what an import that goes again has demanded of sizes goes too */
+	for (;;) { /* what an import that goes again has demanded of sizes goes with its body */
 		start_body(l, syms);
 		fill_body(l, out);
 		if (!find_growth(l, out + l->yields_cond))

@@ -85,8 +85,23 @@ static void subst_value(Module *m, Value *v, const Dim *const *by)
 		v->type.dims[i] = dim_subst(m, v->type.dims[i], by);
 }
 
+/* Those that have come to hold are dropped. */
+static void subst_checks(Module *m, Block *b, const Dim *const *by)
+{
+	int kept = 0;
+	for (int i = 0; i < b->ncheck; i++) {
+		DimCheck k = b->checks[i];
+		k.a = dim_subst(m, k.a, by);
+		k.b = dim_subst(m, k.b, by);
+		if (k.a != k.b)
+			b->checks[kept++] = k;
+	}
+	b->ncheck = kept;
+}
+
 static void subst_block(Module *m, Block *b, const Dim *const *by)
 {
+	subst_checks(m, b, by);
 	for (int i = 0; i < b->nparam; i++)
 		subst_value(m, b->params[i], by);
 	for (Node *n = b->first; n; n = n->next) {
@@ -120,17 +135,11 @@ static void subst_module(Module *m, const Dim *const *by)
 		if (s->most)
 			s->most = dim_subst(m, s->most, by);
 	}
-	int kept = 0;
-	for (int i = 0; i < m->ncheck; i++) {
-		DimCheck *k = &m->checks[i];
-		k->a = dim_subst(m, k->a, by);
-		k->b = dim_subst(m, k->b, by);
-		if (k->a != k->b && dim_is_const(k->a, NULL) && dim_is_const(k->b, NULL))
+	for (int i = 0; i < m->main->body.ncheck; i++) {
+		const DimCheck *k = &m->main->body.checks[i];
+		if (dim_is_const(k->a, NULL) && dim_is_const(k->b, NULL))
 			fatal_at(k->loc, "with these -D, %s would have to be %s", dim_text(m, k->a), dim_text(m, k->b));
-		if (k->a != k->b)
-			m->checks[kept++] = *k;
 	}
-	m->ncheck = kept;
 }
 
 static void bind_parsed(Module *m, const LoadOptions *opt)
@@ -207,9 +216,10 @@ static bool learn_demands(Arena *a, Module *m, Demand **demands, int *n)
 	Demand *now = arena_alloc(a, (m->nsym + old + 1) * sizeof *now);
 	for (int i = 0; i < count; i++)
 		now[i] = (Demand){arena_strdup(a, m->syms[i]->name), m->syms[i]->lo, m->syms[i]->hi};
-	for (int i = 0; i < m->ncheck; i++) {
-		learn_from(m, m->checks[i].a, m->checks[i].b, now);
-		learn_from(m, m->checks[i].b, m->checks[i].a, now);
+	for (int i = 0; i < m->main->body.ncheck; i++) {
+		const DimCheck *check = &m->main->body.checks[i];
+		learn_from(m, check->a, check->b, now);
+		learn_from(m, check->b, check->a, now);
 	}
 	for (int i = 0; i < count; i++) {
 		const Demand *was = find_demand(*demands, old, now[i].sym);

@@ -300,8 +300,8 @@ const Dim *dim_most(Module *m, const Dim *d)
 	return ((const Bounds *)dim_visit(d, &v))->hi;
 }
 
-/* Whether the check d == other is made before anything has the size d: where `measure` gives the last symbol of d, which ends the
- * run if they differ, and with it all that the data decides of `other`. */
+/* Whether the check d == other is made before anything has the size d: where the block begins, or where `measure` gives the last
+ * symbol of d, which ends the run if they differ, and with it all that the data decides of `other`. */
 static bool is_checked_first(const Module *m, const Dim *d, const Dim *other)
 {
 	for (int i = 0; i < m->nsym; i++) {
@@ -313,26 +313,27 @@ static bool is_checked_first(const Module *m, const Dim *d, const Dim *other)
 	return true;
 }
 
-const Dim *size_most(Module *m, const Dim *d)
+const Dim *size_most(Module *m, const Block *b, const Dim *d)
 {
 	const Dim *most = dim_most(m, d);
-	for (int i = 0; i < m->ncheck && d != most; i++) {
-		const DimCheck *c = &m->checks[i];
-		const Dim *other = c->a == d ? c->b : c->a;
-		if ((c->a == d || c->b == d) && is_checked_first(m, d, other))
-			most = dim_min(m, most, dim_most(m, other));
-	}
+	for (; b && d != most; b = block_around(b))
+		for (int i = 0; i < b->ncheck && d != most; i++) {
+			const DimCheck *c = &b->checks[i];
+			const Dim *other = c->a == d ? c->b : c->a;
+			if ((c->a == d || c->b == d) && is_checked_first(m, d, other))
+				most = dim_min(m, most, dim_most(m, other));
+		}
 	return most;
 }
 
 /* That of the whole, or of the dims one by one. */
-const Dim *numel_most(Module *m, const Type *t)
+const Dim *numel_most(Module *m, const Block *b, const Type *t)
 {
-	const Dim *n = type_numel(m, t), *most = size_most(m, n), *product = dim_const(m, 1);
+	const Dim *n = type_numel(m, t), *most = size_most(m, b, n), *product = dim_const(m, 1);
 	if (n == most)
 		return n;
 	for (int d = 0; d < t->rank; d++)
-		product = dim_mul(m, product, size_most(m, t->dims[d]));
+		product = dim_mul(m, product, size_most(m, b, t->dims[d]));
 	return dim_min(m, most, product);
 }
 
@@ -345,16 +346,16 @@ static bool is_bounded(Module *m, const Dim *most)
 	return dim_eval(most, syms, &n) && n < DimMax;
 }
 
-const Sym *find_unbounded(Module *m, const Type *t, bool by_dims)
+const Sym *find_unbounded(Module *m, const Block *b, const Type *t, bool by_dims)
 {
 	const Sym *any = NULL;
 	const Dim *room = dim_const(m, 1);
 	bool open = false;
 	for (int d = 0; d < t->rank; d++) {
 		open |= is_measured_dim(m, t->dims[d]);
-		room = dim_mul(m, room, size_most(m, t->dims[d]));
+		room = dim_mul(m, room, size_most(m, b, t->dims[d]));
 	}
-	if (!open || is_bounded(m, by_dims ? room : numel_most(m, t)))
+	if (!open || is_bounded(m, by_dims ? room : numel_most(m, b, t)))
 		return NULL;
 	for (int i = 0; i < m->nsym; i++) {
 		const Sym *s = m->syms[i];
@@ -371,9 +372,9 @@ const Sym *find_unbounded(Module *m, const Type *t, bool by_dims)
 /* ---- types ------------------------------------------------------------------------------------------------------------ */
 
 /* The same element type, rank and dims; what unequal dims say is left to the reader of the message. */
-static const char *need_same(Module *m, const Type *a, const Type *b, const char *what, int i)
+static const char *need_same(Module *m, const Block *at, const Type *a, const Type *b, const char *what, int i)
 {
-	if (!types_agree(m, a, b))
+	if (!types_agree(at, a, b))
 		FAIL("%s %d: %s and %s differ", what, i, type_text(m, a), type_text(m, b));
 	return NULL;
 }
@@ -408,8 +409,8 @@ static const char *loop_types(Module *m, const Node *n, Type *out)
 	for (int i = 0; i < carried; i++) {
 		out[i] = b->params[i]->type;
 		Type first = with_sizes(m, n, &out[i], 1), next = with_sizes(m, n, &out[i], 2);
-		TRY(need_same(m, &n->in[cond + i]->type, &first, "operand", i));
-		TRY(need_same(m, &b->yields[cond + i]->type, &next, "yield", i));
+		TRY(need_same(m, n->block, &n->in[cond + i]->type, &first, "operand", i));
+		TRY(need_same(m, b, &b->yields[cond + i]->type, &next, "yield", i));
 	}
 	for (int i = carried; cond + i < b->nyield; i++) {
 		const Type *slice = &b->yields[cond + i]->type;
@@ -430,8 +431,8 @@ static const char *if_types(Module *m, const Node *n, Type *out)
 	TRY(need_condition(m, n->in[0]));
 	for (int i = 0; i < a->nyield; i++) {
 		Type first = with_sizes(m, n, &out[i], 1), other = with_sizes(m, n, &out[i], 2);
-		TRY(need_same(m, &a->yields[i]->type, &first, "then-yield", i));
-		TRY(need_same(m, &b->yields[i]->type, &other, "else-yield", i));
+		TRY(need_same(m, a, &a->yields[i]->type, &first, "then-yield", i));
+		TRY(need_same(m, b, &b->yields[i]->type, &other, "else-yield", i));
 	}
 	return NULL;
 }

@@ -212,26 +212,6 @@ bool type_equal(const Type *a, const Type *b)
 	return true;
 }
 
-static bool dims_linked(const Module *m, const Dim *a, const Dim *b)
-{
-	for (int i = 0; a != b && i < m->ncheck; i++) {
-		const DimCheck *c = &m->checks[i];
-		if ((c->a == a && c->b == b) || (c->a == b && c->b == a))
-			return true;
-	}
-	return a == b;
-}
-
-bool types_agree(const Module *m, const Type *a, const Type *b)
-{
-	if (a->dtype != b->dtype || a->rank != b->rank)
-		return false;
-	for (int i = 0; i < a->rank; i++)
-		if (!dims_linked(m, a->dims[i], b->dims[i]))
-			return false;
-	return true;
-}
-
 char *type_text(Module *m, const Type *t)
 {
 	char *text = arena_printf(m->arena, "%s[", dtypes[t->dtype].text);

@@ -378,14 +378,26 @@ static bool has_value(const Env *env, const Dim *d)
 	return true;
 }
 
-/* The checks that waited for symbol s. */
-static const char *check_measured(Env *env, const Sym *s)
+/* The checks of a block that waited for symbol s. */
+static const char *check_measured(Env *env, const Block *b, const Sym *s)
 {
-	for (int i = 0; i < env->m->ncheck; i++) {
-		const DimCheck *c = &env->m->checks[i];
+	for (int i = 0; i < b->ncheck; i++) {
+		const DimCheck *c = &b->checks[i];
 		if ((dim_uses_sym(c->a, s) || dim_uses_sym(c->b, s)) && has_value(env, c->a) && has_value(env, c->b))
 			TRY(check_equal(env->m, c, env->syms));
 	}
+	return NULL;
+}
+
+/* The checks of a body that runs now, but those that wait for symbols which it defines itself. */
+static const char *enter_block(Env *env, const Block *b)
+{
+	for (int i = 0; i < env->m->nsym; i++)
+		if (env->m->syms[i]->def && env->m->syms[i]->def->block == b)
+			env->measured[i] = false;
+	for (int i = 0; i < b->ncheck; i++)
+		if (has_value(env, b->checks[i].a) && has_value(env, b->checks[i].b))
+			TRY(check_equal(env->m, &b->checks[i], env->syms));
 	return NULL;
 }
 
@@ -408,7 +420,7 @@ static const char *assign_sym(Env *env, const Node *n, const Sym *s, int64_t val
 static const char *set_sym(Env *env, const Node *n, const Sym *s, int64_t value)
 {
 	TRY(assign_sym(env, n, s, value));
-	return check_measured(env, s);
+	return check_measured(env, n->block, s);
 }
 
 static const char *read_int(Env *env, Value *v, int64_t *value)
@@ -429,13 +441,13 @@ static const char *run_measure(Env *env, Node *n)
 	return copy_value(env, n->in[0], n->out[0]);
 }
 
-/* Of an if, or in an iteration of a loop. */
+/* Behind an if or a loop. */
 static const char *check_sizes(Env *env, const Node *n)
 {
 	const Dim *const *sizes;
 	int count = node_sizes(n, &sizes);
 	for (int i = 0; i < count; i++)
-		TRY(check_measured(env, dim_as_sym(sizes[3 * i])));
+		TRY(check_measured(env, n->block, dim_as_sym(sizes[3 * i])));
 	return NULL;
 }
 
@@ -463,6 +475,7 @@ static const char *run_if(Env *env, Node *n, int depth)
 		return arena_printf(env->m->arena, "bodies are nested too deeply");
 	TRY(read_int(env, n->in[0], &cond));
 	Block *taken = cond ? n->body : n->other;
+	TRY(enter_block(env, taken));
 	TRY(run_block(env, taken, depth + 1));
 	TRY(set_sizes(env, n, cond ? 1 : 2));
 	TRY(check_sizes(env, n));
@@ -513,8 +526,8 @@ static const char *run_iteration(Env *env, LoopRun *r, int64_t *go, int depth)
 	const Sym *count = r->cond ? find_sym(env->m, attr_text(r->n, Attr_count)) : NULL;
 	if (count && r->done >= count->hi) /* one more is too many */
 		TRY(assign_sym(env, r->n, count, r->done + 1));
-	TRY(set_sym(env, r->n, find_sym(env->m, attr_text(r->n, Attr_counter)), r->done));
-	TRY(check_sizes(env, r->n));
+	TRY(assign_sym(env, r->n, find_sym(env->m, attr_text(r->n, Attr_counter)), r->done));
+	TRY(enter_block(env, b));
 	if (!count_block(env, b, depth + 1))
 		return arena_printf(env->m->arena, "out of memory");
 	for (int i = 0; i < b->nparam; i++)
@@ -543,6 +556,7 @@ static const char *finish_loop(Env *env, LoopRun *r)
 	Node *n = r->n;
 	if (r->cond)
 		TRY(set_sym(env, n, find_sym(env->m, attr_text(n, Attr_count)), r->done));
+	TRY(check_sizes(env, n));
 	for (int i = 0; i < r->carried; i++)
 		TRY(copy_value(env, n->body->params[i], n->out[i]));
 	for (int i = 0; i < r->slices; i++) {
@@ -802,8 +816,9 @@ static const char *check_ranges(const Binding *b)
 
 static const char *check_equalities(const Binding *b)
 {
-	for (int i = 0; i < b->m->ncheck; i++) {
-		const DimCheck *c = &b->m->checks[i];
+	const Block *body = &b->m->main->body;
+	for (int i = 0; i < body->ncheck; i++) {
+		const DimCheck *c = &body->checks[i];
 		if (!is_measured_dim(b->m, c->a) && !is_measured_dim(b->m, c->b)) /* else when those symbols have values */
 			TRY(check_equal(b->m, c, b->values));
 	}

@@ -681,6 +681,51 @@ void erase_node(Node *n)
 	n->dead = true;
 }
 
+/* ---- checks ------------------------------------------------------------------------------------------------------ */
+
+const Block *block_around(const Block *b)
+{
+	return b->owner ? b->owner->block : NULL;
+}
+
+Block *block_of_checks(Block *b)
+{
+	while (b->owner && b->owner->op == OpGroup)
+		b = b->owner->block;
+	return b;
+}
+
+static bool is_checked(const Block *b, const Dim *x, const Dim *y)
+{
+	for (; b; b = block_around(b))
+		for (int i = 0; i < b->ncheck; i++) {
+			const DimCheck *c = &b->checks[i];
+			if ((c->a == x && c->b == y) || (c->a == y && c->b == x))
+				return true;
+		}
+	return false;
+}
+
+void add_check(Module *m, Block *b, DimCheck check)
+{
+	if (check.a == check.b || is_checked(b, check.a, check.b))
+		return;
+	b = block_of_checks(b);
+	PUSH(m->arena, b->checks, b->ncheck, b->capcheck, check);
+}
+
+bool types_agree(const Block *b, const Type *x, const Type *y)
+{
+	if (x->dtype != y->dtype || x->rank != y->rank)
+		return false;
+	for (int i = 0; i < x->rank; i++)
+		if (x->dims[i] != y->dims[i] && !is_checked(b, x->dims[i], y->dims[i]))
+			return false;
+	return true;
+}
+
+/* ---- changes ----------------------------------------------------------------------------------------------------- */
+
 void move_before(Node *n, Block *b, Node *before)
 {
 	if (n == before)

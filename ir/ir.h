@@ -177,7 +177,6 @@ int dim_compare(const Dim *, const Dim *); /* a total order independent of addre
 
 const Dim *type_numel(Module *, const Type *);
 bool type_equal(const Type *, const Type *);
-bool types_agree(const Module *, const Type *, const Type *); /* equal, or equal once the module's checks hold */
 char *type_text(Module *, const Type *); /* "f32[batch, seq, 512]" */
 int64_t const_numel(const Type *); /* of a type with constant dims; bug() otherwise */
 
@@ -293,6 +292,19 @@ struct Value {
 	void *scratch; /* of the running pass */
 };
 
+/* Two dims that the model silently assumes equal, or a dim's lower bound; checked at run time. */
+typedef struct DimCheck {
+	const Dim *a, *b; /* a == b */
+	const Loc *loc;
+	bool broadcast; /* ONNX lets one of them be 1: broadcast_symbols would */
+} DimCheck;
+
+/* Where something is asked for: checks that come of it are the block's. */
+typedef struct Site {
+	Block *block;
+	const Loc *loc;
+} Site;
+
 struct Block {
 	Node *first, *last;
 	Node *owner; /* the node whose body it is, NULL for a function's body */
@@ -302,6 +314,8 @@ struct Block {
 	Value **yields;
 	int *yield_use; /* where each stands among its value's uses */
 	int nyield;
+	int ncheck, capcheck;
+	DimCheck *checks; /* what must hold whenever the block runs, before anything in it; a group's stand with the block around it */
 };
 
 struct Node {
@@ -329,13 +343,6 @@ typedef struct Func {
 	Block body;
 } Func;
 
-/* Two dims that the model silently assumes equal, or a dim's lower bound; checked at run time. */
-typedef struct DimCheck {
-	const Dim *a, *b; /* a == b */
-	const Loc *loc;
-	bool broadcast; /* ONNX lets one of them be 1: broadcast_symbols would */
-} DimCheck;
-
 /* An extent that has gone into that of two axes which broadcast by the sizes of the run. */
 typedef struct JointDim {
 	const Dim *part, *joint;
@@ -356,8 +363,6 @@ struct Module {
 	int64_t const_bytes; /* of all constants: what a model may cost is measured by it */
 	double evaluated; /* bytes of constant expressions so far; see eval_const */
 	Const **consts;
-	int ncheck, capcheck;
-	DimCheck *checks;
 	Func *main;
 	struct LModule *loops; /* loop IR, once lowered */
 	bool broadcast_symbols; /* two dims that are not proved equal: either may be 1 at run time; else they are taken as equal, and checked */
@@ -395,6 +400,11 @@ void define_sym(Module *, Node *, AttrId, SymKind); /* the symbol that the attri
 Node *first_node(const Module *);
 Node *next_node(const Node *);
 /* new_node + attributes + set_type; what is wrong is a fatal_at(loc).  attrs: array of n. */
+/* The block says that the dims must be equal, unless it or one around it does so already. */
+void add_check(Module *, Block *, DimCheck);
+const Block *block_around(const Block *); /* NULL: it is a function's body */
+Block *block_of_checks(Block *); /* where what is asked for in the block is checked: itself, or what is around a group */
+bool types_agree(const Block *, const Type *, const Type *); /* equal, or equal once checks hold: of the block, or of those around it */
 Value *build(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
 
 void set_attr(Module *, Node *, Attr); /* replaces; copies nothing */
@@ -453,11 +463,11 @@ bool may_scale(const Value *param, int64_t element); /* has it such a parameter'
 Sym *fresh_sym(Module *, const char *stem); /* a new one, named `stem` or like it */
 /* An upper bound over symbols that inputs give; the dim itself if it uses no others. */
 const Dim *dim_most(Module *, const Dim *);
-/* The same of a size and of an element count, which checks may tie to others. */
-const Dim *size_most(Module *, const Dim *);
-const Dim *numel_most(Module *, const Type *);
+/* The same of a size and of an element count in a block, where checks may tie them to others. */
+const Dim *size_most(Module *, const Block *, const Dim *);
+const Dim *numel_most(Module *, const Block *, const Type *);
 /* Why the elements have no bound, or (by_dims) the dims one by one: a symbol of the data; NULL: they have. */
-const Sym *find_unbounded(Module *, const Type *, bool by_dims);
+const Sym *find_unbounded(Module *, const Block *, const Type *, bool by_dims);
 int count_cells(const Module *); /* symbols that no input gives */
 int sym_cell(const Module *, const Sym *); /* which of those it is */
 
@@ -484,7 +494,7 @@ void infer_known(Module *, Node *);
 bool has_known_rule(Op);
 /* The type that a and b broadcast to, with the dtype of a; DimChecks where that depends on symbols.  Nodes broadcast by constants
  * alone: an extent that is 1 for some sizes only has to be expanded first. */
-bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, const Loc *);
+bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, Site);
 bool dim_is_unit(const Dim *); /* 0, or 1 for some sizes only */
 bool dim_may_broadcast(const Module *, const Dim *d, const Dim *to); /* only the run decides whether d is `to`, or 1 */
 const Dim *dim_differs(Module *, const Dim *a, const Dim *b); /* 1 if they do, else 0 */

@@ -272,6 +272,7 @@ static void put_block(Writer *w, const LBlock *block)
 		put_int(w, s->kind);
 		put_int(w, s->loop);
 		put_int(w, s->code);
+		put_int(w, s->status);
 		put_expr(w, s->e);
 		put_expr(w, s->idx);
 		put_expr(w, s->hi);
@@ -863,13 +864,14 @@ void lprefetch(LB *b, LBuf *buf, LExpr *idx)
 	s->idx = idx;
 }
 
-void lfail(LB *b, int message, LExpr *value)
+void lfail(LB *b, int status, int message, LExpr *value)
 {
 	check_type(b, "failed value", value, IndexType);
 	if (message < 0 || message >= b->lm->nmessage)
 		bug("%s: message %d of %d", fn_name(b), message, b->lm->nmessage);
 	LStmt *s = add_stmt(b, SFail);
 	s->code = message;
+	s->status = status;
 	s->e = value;
 }
 

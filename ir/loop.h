@@ -134,7 +134,7 @@ struct LStmt {
 	struct LFunc *callee;
 	int narg, nresult;
 	LArg *args;
-	int code;
+	int code, status; /* status: of a fail, a dcc_status, or 0: an index */
 	const char *text;
 	LBlock body, other;
 	int nloc;
@@ -234,7 +234,7 @@ LTile *lnew_tile(LB *, const char *name, LType, int rows, int cols);
 void lset_tile(LB *, LTile *, LExpr *i, LExpr *j, LExpr *e);
 void lcall(LB *, LFunc *, int narg, const LArg *);
 void lprefetch(LB *, LBuf *, LExpr *idx);
-void lfail(LB *, int message, LExpr *value); /* message: lmessage() */
+void lfail(LB *, int status, int message, LExpr *value); /* status: a dcc_status, or 0: an index; message: lmessage() */
 void lextern(LB *, const char *symbol, int message, int nin, int nout, const LArg *tensors); /* args: arg_tensor() */
 int lmessage(LModule *, const char *text); /* number of a text, shared */
 const char *message_name(Module *, const char *name); /* a name as part of it: safe to show, and {} is no value */

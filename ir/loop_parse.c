@@ -581,6 +581,8 @@ static void parse_fail(LoopParser *p, LStmt *s)
 	s->code = (int)take_int(p->lx, "the number of a message", 0, INT32_MAX);
 	expect_tok(p->lx, ",");
 	s->e = parse_index(p);
+	if (accept_tok(p->lx, "status"))
+		s->status = (int)take_int(p->lx, "a status code", 1, 255);
 }
 
 /* The loop's variable is in scope only inside of it. */

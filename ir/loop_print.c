@@ -328,6 +328,8 @@ static void print_stmt_head(Printer *p, const LStmt *s)
 	case SFail:
 		fprintf(f, "fail %d, ", s->code);
 		print_expr(p, s->e, TopLevel);
+		if (s->status)
+			fprintf(f, " status %d", s->status);
 		break;
 	case SCheck:
 		fputs("check ", f);

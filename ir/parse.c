@@ -141,12 +141,21 @@ static const Dim *parse_dim_atom(Lexer *lx, int depth)
 	return *sym;
 }
 
+/* Then a % is that of a value and ends the dim before it. */
+static bool begins_line(const Tok *t)
+{
+	const char *p = t->start;
+	while (p[-1] == ' ' || p[-1] == '\t')
+		p--;
+	return p[-1] == '\n';
+}
+
 static const Dim *parse_product(Lexer *lx, int depth)
 {
 	const Dim *d = parse_dim_atom(lx, depth);
 	for (;;) {
 		char op = lx->tok.kind == TokPunct && lx->tok.len == 1 ? *lx->tok.start : 0;
-		if (op != '*' && op != '/' && op != '%')
+		if ((op != '*' && op != '/' && op != '%') || (op == '%' && begins_line(&lx->tok)))
 			return d;
 		next_tok(lx);
 		count_dim_op(lx);
@@ -561,6 +570,16 @@ static void parse_attrs(Lexer *lx, Node *n)
 
 static void parse_nodes(Lexer *lx, Block *block, int depth);
 
+static void parse_check(Lexer *lx, Block *b)
+{
+	Loc at = here(lx);
+	DimCheck c = {.a = parse_dim(lx)};
+	expect_tok(lx, "==");
+	c.b = parse_dim(lx);
+	c.loc = take_loc(lx, at);
+	add_check(lx->m, b, c);
+}
+
 /* %a: type, %b: type) */
 static void parse_block_params(Lexer *lx, Block *b)
 {
@@ -588,6 +607,8 @@ static void parse_body(Lexer *lx, Block *b, int depth)
 		parse_block_params(lx, b);
 	}
 	expect_tok(lx, "{");
+	while (accept_tok(lx, "check"))
+		parse_check(lx, b);
 	parse_nodes(lx, b, depth + 1);
 	expect_tok(lx, "yield");
 	do
@@ -648,7 +669,7 @@ static void infer_result(Lexer *lx, Node *n, const Result *r, const Loc *at)
 	const char *why = set_type(lx->m, n, ops[n->op].given ? &r->type : NULL);
 	if (why)
 		fatal_at(at, "%s: %s", ops[n->op].text, why);
-	if (!types_agree(lx->m, &n->out[0]->type, &r->type))
+	if (!types_agree(n->block, &n->out[0]->type, &r->type))
 		fatal_at(&r->at, "%s: the result is %s, the text says %s", ops[n->op].text,
 		         type_text(lx->m, &n->out[0]->type), type_text(lx->m, &r->type));
 	n->out[0]->type = r->type;
@@ -666,7 +687,7 @@ static void infer_body_results(Lexer *lx, Node *n, const Results *r, const Loc *
 	if (n->nout != r->n)
 		fatal_at(at, "%s yields %d values for %d results", ops[n->op].text, n->nout, r->n);
 	for (int i = 0; i < r->n; i++) {
-		if (!types_agree(lx->m, &n->out[i]->type, &r->items[i].type))
+		if (!types_agree(n->block, &n->out[i]->type, &r->items[i].type))
 			fatal_at(&r->items[i].at, "%s yields %s here, the text says %s", ops[n->op].text,
 			         type_text(lx->m, &n->out[i]->type), type_text(lx->m, &r->items[i].type));
 		n->out[i]->type = r->items[i].type;
@@ -798,28 +819,10 @@ static void parse_return(Lexer *lx, const Results *r)
 	expect_tok(lx, "}");
 }
 
-/* Shape functions add the checks that they need; those that the text has already stated are dropped again. */
-static void drop_repeated_checks(Module *m, int stated)
-{
-	int n = stated;
-	for (int i = stated; i < m->ncheck; i++) {
-		const DimCheck *c = &m->checks[i];
-		bool repeated = false;
-		for (int k = 0; k < n && !repeated; k++) {
-			const DimCheck *d = &m->checks[k];
-			repeated = (d->a == c->a && d->b == c->b) || (d->a == c->b && d->b == c->a);
-		}
-		if (!repeated)
-			m->checks[n++] = *c;
-	}
-	m->ncheck = n;
-}
-
 static void parse_func(Lexer *lx)
 {
 	Module *m = lx->m;
 	Results r = {0};
-	int stated = m->ncheck;
 	expect_tok(lx, "@");
 	m->main->name = take_name(lx, "the name of the function");
 	parse_params(lx);
@@ -831,7 +834,6 @@ static void parse_func(Lexer *lx)
 	for (int i = 0; i < r.n; i++)
 		m->main->results[i] = r.items[i].key;
 	parse_return(lx, &r);
-	drop_repeated_checks(m, stated);
 }
 
 /* ---- the head --------------------------------------------------------------------------------------------------- */
@@ -899,17 +901,6 @@ static void parse_sym(Lexer *lx)
 	add_name(&lx->values, key, (void *)(uintptr_t)d);
 }
 
-static void parse_check(Lexer *lx)
-{
-	Module *m = lx->m;
-	Loc at = here(lx);
-	DimCheck c = {.a = parse_dim(lx)};
-	expect_tok(lx, "==");
-	c.b = parse_dim(lx);
-	c.loc = take_loc(lx, at);
-	PUSH(m->arena, m->checks, m->ncheck, m->capcheck, c);
-}
-
 static void parse_text(Lexer *lx)
 {
 	Module *m = lx->m;
@@ -920,7 +911,7 @@ static void parse_text(Lexer *lx)
 		else if (accept_tok(lx, "const"))
 			parse_const(lx);
 		else if (accept_tok(lx, "check"))
-			parse_check(lx);
+			parse_check(lx, &m->main->body);
 		else
 			fail_tok(lx, "sym, const, check or func");
 	}

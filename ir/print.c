@@ -244,6 +244,16 @@ static void print_refs(FILE *f, const char *before, int n, Value *const *values)
 
 static void print_block(FILE *f, Module *m, const Block *b, int depth, const char *end);
 
+static void print_checks(FILE *f, Module *m, const Block *b, int depth)
+{
+	for (int i = 0; i < b->ncheck; i++) {
+		indent(f, depth);
+		fprintf(f, "check %s == %s", dim_text(m, b->checks[i].a), dim_text(m, b->checks[i].b));
+		print_loc(f, b->checks[i].loc);
+		putc('\n', f);
+	}
+}
+
 static void print_body(FILE *f, Module *m, const Block *b, int depth)
 {
 	if (b->owner->op == OpLoop) {
@@ -252,6 +262,7 @@ static void print_body(FILE *f, Module *m, const Block *b, int depth)
 		putc(')', f);
 	}
 	fputs(" {\n", f);
+	print_checks(f, m, b, depth + 1);
 	print_block(f, m, b, depth + 1, "yield");
 	indent(f, depth);
 	putc('}', f);
@@ -318,11 +329,7 @@ static void print_head(FILE *f, Module *m, const Place *places)
 	for (int i = 0; i < m->nconst; i++)
 		if (m->consts[i]->value->number)
 			print_const(f, m, m->consts[i], &places[i]);
-	for (int i = 0; i < m->ncheck; i++) {
-		fprintf(f, "check %s == %s", dim_text(m, m->checks[i].a), dim_text(m, m->checks[i].b));
-		print_loc(f, m->checks[i].loc);
-		putc('\n', f);
-	}
+	print_checks(f, m, &m->main->body, 0);
 }
 
 static void print_at(FILE *f, Module *m, const Place *places)

@@ -17,21 +17,14 @@ static const Type *type_in(const Node *n, int i)
 	return i < n->nin && n->in[i] ? &n->in[i]->type : NULL;
 }
 
-static void add_check_of(Module *m, DimCheck check)
+static Site site_of(const Node *n)
 {
-	if (check.a == check.b)
-		return;
-	for (int i = 0; i < m->ncheck; i++) {
-		const DimCheck *c = &m->checks[i];
-		if ((c->a == check.a && c->b == check.b) || (c->a == check.b && c->b == check.a))
-			return;
-	}
-	PUSH(m->arena, m->checks, m->ncheck, m->capcheck, check);
+	return (Site){n->block, n->loc};
 }
 
-static void add_check(Module *m, const Dim *a, const Dim *b, const Loc *loc)
+static void check_equal(Module *m, const Dim *a, const Dim *b, Site at)
 {
-	add_check_of(m, (DimCheck){a, b, loc, false});
+	add_check(m, at.block, (DimCheck){a, b, at.loc, false});
 }
 
 static bool provably_differ(Module *m, const Dim *a, const Dim *b)
@@ -53,11 +46,11 @@ static const Dim *simpler_of(const Dim *a, const Dim *b)
 }
 
 /* Two dims that must be equal become one, the simpler: a constant if one of them is. */
-static bool merge_dims(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+static bool merge_dims(Module *m, const Dim *a, const Dim *b, const Dim **out, Site at)
 {
 	if (provably_differ(m, a, b))
 		return false;
-	add_check(m, a, b, loc);
+	check_equal(m, a, b, at);
 	*out = simpler_of(a, b);
 	return true;
 }
@@ -65,7 +58,7 @@ static bool merge_dims(Module *m, const Dim *a, const Dim *b, const Dim **out, c
 static const char *need_equal(Module *m, const Node *n, const Dim *a, const Dim *b, const char *what)
 {
 	const Dim *merged;
-	if (!merge_dims(m, a, b, &merged, n->loc))
+	if (!merge_dims(m, a, b, &merged, site_of(n)))
 		FAIL("%s differ: %s and %s", what, dim_text(m, a), dim_text(m, b));
 	return NULL;
 }
@@ -77,7 +70,7 @@ static const char *need_nonneg(Module *m, const Node *n, const Dim *d, const cha
 	if (hi < 0)
 		FAIL("%s is negative: %s", what, dim_text(m, d));
 	if (!dim_proves_nonneg(m, d))
-		add_check(m, dim_min(m, d, dim_const(m, 0)), dim_const(m, 0), n->loc);
+		check_equal(m, dim_min(m, d, dim_const(m, 0)), dim_const(m, 0), site_of(n));
 	return NULL;
 }
 
@@ -90,12 +83,12 @@ static const char *need_multiple(Module *m, const Node *n, const Dim *d, const D
 	dim_range(rest, &lo, &hi);
 	if (lo > 0)
 		FAIL("%s: %s is not a multiple of %s", what, dim_text(m, d), dim_text(m, of));
-	add_check(m, rest, dim_const(m, 0), n->loc);
+	check_equal(m, rest, dim_const(m, 0), site_of(n));
 	return NULL;
 }
 
 /* Where nodes broadcast: constants alone decide. */
-static bool broadcast_dim(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+static bool broadcast_dim(Module *m, const Dim *a, const Dim *b, const Dim **out, Site at)
 {
 	if (dim_equals(a, 1))
 		*out = b;
@@ -104,7 +97,7 @@ static bool broadcast_dim(Module *m, const Dim *a, const Dim *b, const Dim **out
 	else if (provably_differ(m, a, b))
 		return false;
 	else {
-		add_check_of(m, (DimCheck){a, b, loc, true});
+		add_check(m, at.block, (DimCheck){a, b, at.loc, true});
 		*out = simpler_of(a, b);
 	}
 	return true;
@@ -117,7 +110,7 @@ static bool is_unit_of(Module *m, const Dim *unit, const Dim *d)
 }
 
 /* 0 or 1 beside b: nothing, or b elements.  Nothing goes with nothing and with 1 only. */
-static bool broadcast_unit(Module *m, const Dim *unit, const Dim *b, const Dim **out, const Loc *loc)
+static bool broadcast_unit(Module *m, const Dim *unit, const Dim *b, const Dim **out, Site at)
 {
 	const Dim *one = dim_const(m, 1), *zero = dim_const(m, 0);
 	int64_t lo, hi;
@@ -129,7 +122,7 @@ static bool broadcast_unit(Module *m, const Dim *unit, const Dim *b, const Dim *
 	if (lo > 0)
 		return false;
 	if (hi > 0)
-		add_check(m, wrong, zero, loc);
+		check_equal(m, wrong, zero, at);
 	*out = dim_mul(m, unit, b);
 	return true;
 }
@@ -149,15 +142,15 @@ static const Dim *aligned_dim(const Type *t, int rank, int axis)
 }
 
 /* The joint type of a and b, axis by axis, with the dtype of a. */
-static bool join_types(Module *m, const Type *a, const Type *b, Type *out, const Loc *loc,
-                       bool (*join)(Module *, const Dim *, const Dim *, const Dim **, const Loc *))
+static bool join_types(Module *m, const Type *a, const Type *b, Type *out, Site at,
+                       bool (*join)(Module *, const Dim *, const Dim *, const Dim **, Site))
 {
 	Type t = {.dtype = a->dtype, .rank = a->rank > b->rank ? a->rank : b->rank};
 	for (int i = 0; i < t.rank; i++) {
 		const Dim *da = aligned_dim(a, t.rank, i), *db = aligned_dim(b, t.rank, i);
 		if (!da || !db)
 			t.dims[i] = da ? da : db;
-		else if (!join(m, da, db, &t.dims[i], loc))
+		else if (!join(m, da, db, &t.dims[i], at))
 			return false;
 	}
 	*out = t;
@@ -198,7 +191,7 @@ static void add_parts(Module *m, const Dim *d, const Dim *joint)
 }
 
 /* Two extents of which one or either may be 1: their larger, or nothing beside nothing. */
-static bool broadcast_symbols(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+static bool broadcast_symbols(Module *m, const Dim *a, const Dim *b, const Dim **out, Site at)
 {
 	if (is_part_of(m, a, b) || is_part_of(m, b, a)) {
 		*out = is_part_of(m, a, b) ? b : a;
@@ -210,7 +203,7 @@ static bool broadcast_symbols(Module *m, const Dim *a, const Dim *b, const Dim *
 		wrong = dim_mul(m, wrong, dim_differs(m, a, one));
 	if (b_may)
 		wrong = dim_mul(m, wrong, dim_differs(m, b, one));
-	add_check(m, wrong, dim_const(m, 0), loc);
+	check_equal(m, wrong, dim_const(m, 0), at);
 	*out = !b_may ? b : !a_may ? a : derive_sym(m, dim_mul(m, dim_max(m, a, b), dim_min(m, dim_min(m, a, b), one)));
 	add_parts(m, a, *out);
 	add_parts(m, b, *out);
@@ -218,28 +211,28 @@ static bool broadcast_symbols(Module *m, const Dim *a, const Dim *b, const Dim *
 }
 
 /* By range: what is at most 1 broadcasts. */
-static bool broadcast_by_range(Module *m, const Dim *a, const Dim *b, const Dim **out, const Loc *loc)
+static bool broadcast_by_range(Module *m, const Dim *a, const Dim *b, const Dim **out, Site at)
 {
 	*out = a;
 	if (a == b)
 		return true;
 	if (dim_is_unit(a) && !dim_equals(b, 1))
-		return broadcast_unit(m, a, b, out, loc);
+		return broadcast_unit(m, a, b, out, at);
 	if (dim_is_unit(b) && !dim_equals(a, 1))
-		return broadcast_unit(m, b, a, out, loc);
+		return broadcast_unit(m, b, a, out, at);
 	if (!dim_equals(a, 1) && !dim_equals(b, 1) && (dim_may_broadcast(m, a, b) || dim_may_broadcast(m, b, a)))
-		return broadcast_symbols(m, a, b, out, loc);
-	return broadcast_dim(m, a, b, out, loc);
+		return broadcast_symbols(m, a, b, out, at);
+	return broadcast_dim(m, a, b, out, at);
 }
 
-bool broadcast_types(Module *m, const Type *a, const Type *b, Type *out, const Loc *loc)
+bool broadcast_types(Module *m, const Type *a, const Type *b, Type *out, Site at)
 {
-	return join_types(m, a, b, out, loc, broadcast_by_range);
+	return join_types(m, a, b, out, at, broadcast_by_range);
 }
 
 static const char *broadcast_or_say(Module *m, const Node *n, const Type *a, const Type *b, Type *out)
 {
-	if (!join_types(m, a, b, out, n->loc, broadcast_dim))
+	if (!join_types(m, a, b, out, site_of(n), broadcast_dim))
 		FAIL("cannot broadcast %s with %s", type_text(m, a), type_text(m, b));
 	return NULL;
 }
@@ -255,8 +248,8 @@ static const char *need_broadcastable(Module *m, const Node *n, const Type *t, c
 		if (!d || dim_equals(d, 1) || (dim_is_unit(d) && is_unit_of(m, d, full)))
 			continue;
 		if (dim_is_unit(d) && !dim_is_unit(full)) /* 0 elements become 0 only */
-			add_check(m, dim_mul(m, d, full), full, n->loc);
-		else if (!merge_dims(m, full, d, &joint.dims[i], n->loc))
+			check_equal(m, dim_mul(m, d, full), full, site_of(n));
+		else if (!merge_dims(m, full, d, &joint.dims[i], site_of(n)))
 			FAIL("%s: cannot broadcast %s to %s", what, type_text(m, t), type_text(m, to));
 	}
 	return NULL;
@@ -661,7 +654,7 @@ const char *shape_concat(Module *m, const Node *n, Type *out)
 		for (int d = 0; d < t.rank; d++) {
 			if (d == axis)
 				t.dims[d] = dim_add(m, t.dims[d], x->dims[d]);
-			else if (!merge_dims(m, t.dims[d], x->dims[d], &t.dims[d], n->loc))
+			else if (!merge_dims(m, t.dims[d], x->dims[d], &t.dims[d], site_of(n)))
 				FAIL("dims of axis %d differ: %s and %s", d, dim_text(m, t.dims[d]),
 				     dim_text(m, x->dims[d]));
 		}
@@ -681,9 +674,9 @@ static const char *need_filled(Module *m, const Node *n, const Dim *d, const Dim
 	if (dim_equals(d, 0) && dim_proves_at_most(m, one, pad))
 		FAIL("axis %d is empty: nothing to pad with", axis);
 	if (dim_proves_at_most(m, one, pad))
-		add_check(m, dim_max(m, d, one), d, n->loc);
+		check_equal(m, dim_max(m, d, one), d, site_of(n));
 	else
-		add_check(m, dim_max(m, d, dim_min(m, pad, one)), d, n->loc);
+		check_equal(m, dim_max(m, d, dim_min(m, pad, one)), d, site_of(n));
 	return NULL;
 }
 
@@ -927,7 +920,7 @@ static bool need_inside(Module *m, const Node *n, const Dim *excess)
 		return true;
 	dim_range(excess, &lo, &hi);
 	if (lo <= 0)
-		add_check(m, excess, dim_const(m, 0), n->loc);
+		check_equal(m, excess, dim_const(m, 0), site_of(n));
 	return lo <= 0;
 }
 

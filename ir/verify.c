@@ -262,12 +262,13 @@ static const char *check_inferred(Verify *vf, const Node *n)
 	Module *m = vf->m;
 	const Type *stated = &n->out[0]->type;
 	Type t = *stated;
-	int ncheck = m->ncheck;
+	Block *home = block_of_checks(n->block);
+	int ncheck = home->ncheck;
 	const char *wrong = ops[n->op].shape(m, n, &t);
-	if (!wrong && !types_agree(m, &t, stated))
+	if (!wrong && !types_agree(n->block, &t, stated))
 		wrong = arena_printf(m->arena, "the result is %s, its type says %s", type_text(m, &t),
 		                     type_text(m, stated));
-	m->ncheck = ncheck; /* the module has them, or has replaced them by others */
+	home->ncheck = ncheck; /* it has them, or has replaced them by others */
 	return wrong;
 }
 
@@ -390,7 +391,7 @@ static const char *check_bodies(Verify *vf, const Node *n, int depth)
 		types[i] = n->out[i]->type;
 	TRY(body_types(vf->m, n, types));
 	for (int i = 0; i < n->nout; i++)
-		if (!types_agree(vf->m, &types[i], &n->out[i]->type))
+		if (!types_agree(n->block, &types[i], &n->out[i]->type))
 			FAIL("result %d is %s, the body yields %s", i, type_text(vf->m, &n->out[i]->type),
 			     type_text(vf->m, &types[i]));
 	return NULL;
@@ -448,6 +449,22 @@ static const char *check_node(Verify *vf, Node *n, const Block *b, int depth)
 	return NULL;
 }
 
+/* Behind the last node: symbols of nodes that are gone have no value anywhere, and nothing relies on what is said of them. */
+static const char *check_demands(Verify *vf, const Block *b)
+{
+	for (int i = 0; i < b->ncheck; i++) {
+		const DimCheck *c = &b->checks[i];
+		if (!c->a || !c->b)
+			FAIL("dim check %d lacks a dim", i);
+		for (int k = 0; k < vf->nspecial; k++) {
+			const Sym *s = vf->special[k];
+			if (!vf->in_scope[s->index] && !(s->def && s->def->dead) && (dim_uses_sym(c->a, s) || dim_uses_sym(c->b, s)))
+				FAIL("check %s == %s: symbol %s has no value where it stands", dim_text(vf->m, c->a), dim_text(vf->m, c->b), s->name);
+		}
+	}
+	return NULL;
+}
+
 static const char *check_block(Verify *vf, const Block *b, int depth)
 {
 	const Node *before = NULL;
@@ -459,6 +476,7 @@ static const char *check_block(Verify *vf, const Block *b, int depth)
 	}
 	if (b->last != before)
 		FAIL("the list of nodes does not end at the block's last");
+	TRY(check_demands(vf, b));
 	for (int i = 0; i < b->nyield; i++) {
 		if (!b->yields[i])
 			FAIL("yield %d is missing", i);
@@ -517,9 +535,6 @@ static const char *check_syms(Verify *vf)
 			PUSH(m->arena, vf->special, vf->nspecial, vf->capspecial, s);
 	}
 	vf->in_scope = arena_alloc(m->arena, (size_t)m->nsym + 1);
-	for (int i = 0; i < m->ncheck; i++)
-		if (!m->checks[i].a || !m->checks[i].b)
-			FAIL("dim check %d lacks a dim", i);
 	return NULL;
 }
 

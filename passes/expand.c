@@ -171,7 +171,7 @@ static bool grows_with_symbols(Module *m, const Dim *d)
 	for (int i = 0; i < m->nsym; i++)
 		if (!is_given(m->syms[i]) && dim_uses_sym(d, m->syms[i]))
 			most[i] = dim_most(m, dim_sym(m, m->syms[i]->name));
-	return dim_subst(m, d, most) == size_most(m, d);
+	return dim_subst(m, d, most) == size_most(m, &m->main->body, d);
 }
 
 /* d as a symbol that has its bound. */
@@ -179,7 +179,7 @@ static const Dim *measure_extent(Module *m, const Dim *d, const Loc *loc)
 {
 	Type scalar = {.dtype = I64};
 	const char *name = fresh_sym(m, "extent")->name;
-	Attr values = mk_dims(m, Attr_values, 1, &d), attrs[] = {mk_text(m, Attr_sym, name), mk_dim(Attr_most, size_most(m, d))};
+	Attr values = mk_dims(m, Attr_values, 1, &d), attrs[] = {mk_text(m, Attr_sym, name), mk_dim(Attr_most, size_most(m, &m->main->body, d))};
 	Value *v = build(m, &m->main->body, NULL, OpDims, loc, 0, NULL, 1, &values, &scalar);
 	Value *measured = build(m, &m->main->body, NULL, OpMeasure, loc, 1, &v, 2, attrs, NULL);
 	define_sym(m, measured->def, Attr_sym, SymMeasured);
@@ -228,7 +228,7 @@ static void check_supported(Module *m, const Node *n)
 	const Type *t = &n->out[0]->type;
 	const Sym *open = NULL;
 	for (int i = 0; i < n->nout && !open; i++)
-		if ((open = find_unbounded(m, &n->out[i]->type, n->block == &m->main->body && is_output(n->out[i]))))
+		if ((open = find_unbounded(m, n->block, &n->out[i]->type, n->block == &m->main->body && is_output(n->out[i]))))
 			error_at(n->loc, "not supported: the size of the result %s depends on the data, and nothing bounds it but -D %s=LO..HI",
 			         type_text(m, &n->out[i]->type), open->name);
 	if (n->op == OpGroup)

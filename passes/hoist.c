@@ -11,8 +11,8 @@
  * This is how a recurrent cell that is spelled as Scan or Loop multiplies its inputs by the packed weights of one product, as those of
  * LSTM do.  Rows of a product do not depend on one another, so no bit changes.
  *
- * Only what cannot fail moves, since the body may never run; and only out of loops without a condition, which would run fewer iterations than
- * `trips`.  Every step takes a node out of a body, so it ends.
+ * Only what cannot fail moves, since the body may never run, and what needs no checks of the body; and only out of loops without a
+ * condition, which would run fewer iterations than `trips`.  Every step takes a node out of a body, so it ends.
  */
 #include "pass.h"
 
@@ -81,6 +81,22 @@ static bool is_invariant(const Hoist *h, const Node *n)
 {
 	return n->nout == 1 && !n->body && cannot_fail(n) && operands_from_outside(h, n, 0) && attrs_known_outside(h, n) &&
 	       type_known_outside(h, &n->out[0]->type);
+}
+
+/* Moves n in front of the loop, unless its type holds by checks of the body only. */
+static bool move_out(const Hoist *h, Node *n)
+{
+	Block *body = h->loop->body, *front = block_of_checks(h->loop->block);
+	Node *next = n->next;
+	Type t = n->out[0]->type;
+	int ncheck = front->ncheck;
+
+	move_before(n, h->loop->block, h->loop);
+	bool holds = !ops[n->op].shape(h->m, n, &t) && types_agree(front, &t, &n->out[0]->type) && front->ncheck == ncheck;
+	front->ncheck = ncheck;
+	if (!holds)
+		move_before(n, body, next);
+	return holds;
 }
 
 /* d as base + step * counter, neither of which needs the loop. */
@@ -152,12 +168,19 @@ static bool hoist_product(const Hoist *h, Node *n)
 		return false; /* what is not proved inside would be checked in front, where the body may never run */
 	memmove(type.dims + 1, type.dims, (size_t)type.rank++ * sizeof *type.dims);
 	type.dims[0] = h->trips;
+	Block *front = block_of_checks(h->loop->block);
+	int ncheck = front->ncheck;
 	Value *in[MaxIn] = {build_view(m, &all, &type, h->loop, n->loc)};
 	if (!in[0])
 		return false;
 	for (int i = 1; i < n->nin; i++)
 		in[i] = n->in[i];
 	Value *products = build(m, h->loop->block, h->loop, n->op, n->loc, n->nin, in, n->nattr, n->attrs, NULL);
+	if (front->ncheck > ncheck) { /* the product holds by checks of the body */
+		front->ncheck = ncheck;
+		erase_node(products->def);
+		return false; /* the view goes with what is dead */
+	}
 	replace_uses(m, n->out[0], part_of(h, products, &n->out[0]->type, n));
 	erase_node(n);
 	return true;
@@ -178,12 +201,10 @@ static bool hoist_loop(Module *m, Node *loop)
 	Hoist h = in_loop(m, loop);
 	bool changed = false;
 	FOR_NODES (n, loop->body) {
-		if (is_invariant(&h, n)) {
-			move_before(n, loop->block, loop);
+		if (is_invariant(&h, n) && move_out(&h, n))
 			changed = true;
-		} else {
+		else
 			changed |= hoist_product(&h, n);
-		}
 	}
 	return changed;
 }

@@ -282,7 +282,7 @@ void fail_index(Kernel *k, const Node *n, LExpr *index)
 {
 	Module *m = k->l->m;
 	const char *name = message_name(m, n->in[1]->name ? n->in[1]->name : "indices");
-	lfail(&k->b, lmessage(k->l->lm, arena_printf(m->arena, "%s: tensor '%s': index {} out of range",
+	lfail(&k->b, 0, lmessage(k->l->lm, arena_printf(m->arena, "%s: tensor '%s': index {} out of range",
 	                                             message_place(m, n->loc, ops[n->op].text), name)), index);
 }
 

@@ -98,7 +98,7 @@ typedef struct Access { /* a value, read or written through a view with at most 
 void plain_view(Module *, Value *v, View *);
 Value *root_of(Module *, Value *v); /* of v for code: itself or what it views */
 Slot *new_slot(Lower *, const Dim *bytes, int last); /* until node number `last` is lowered */
-const Dim *slot_bytes(Lower *, const Type *); /* of a value of that type, at most, whatever the data gives */
+const Dim *slot_bytes(Lower *, const Block *, const Type *); /* of a value of that type in the block, at most, whatever the data gives */
 Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */
 /* Rows of x, whose last `inner` axes are the columns; the linears that share them are known from plan_uses() on. */
 Packed *packed_rows(Lower *, Node *linear);

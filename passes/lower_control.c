@@ -71,7 +71,7 @@ static LExpr *within_bounds(Kernel *k, const Sym *s, LExpr *v)
 	LExpr *lo = li(b, s->lo), *hi = kdim(k, upper);
 
 	lif(b, lop(b, LOr, llt(b, v, lo), llt(b, hi, v), NULL));
-	lfail(b, lmessage(l->lm, arena_printf(m->arena, "%s: %s is {}, allowed %lld..%s", message_place(m, l->node->loc, NULL), s->name,
+	lfail(b, 4, lmessage(l->lm, arena_printf(m->arena, "%s: %s is {}, allowed %lld..%s", message_place(m, l->node->loc, NULL), s->name,
 	                                      (long long)s->lo, dim_text(m, upper))), v);
 	lend(b);
 	return llet(b, lop(b, LPMax, lop(b, LPMin, v, hi, NULL), lo, NULL));
@@ -94,7 +94,7 @@ static void stop_if_failed(Lower *l, const Sym *s)
 	PUSH(l->m->arena, l->stops, l->nstop, l->capstop, jump);
 }
 
-/* ---- checks of dims that the data gives --------------------------------------------------------------------------------- */
+/* ---- checks of dims: in bodies, and of those that the data gives ---------------------------------------------------------- */
 
 static bool is_ready(const Lower *l, const Dim *d)
 {
@@ -104,11 +104,11 @@ static bool is_ready(const Lower *l, const Dim *d)
 	return true;
 }
 
-/* The next check from number `from` on whose last symbols are these; NULL: there is none. */
-static const DimCheck *next_check(Lower *l, int *from, int n, const Sym *const *syms)
+/* The next check of the block from number `from` on whose last symbols are these; NULL: there is none. */
+static const DimCheck *next_check(Lower *l, const Block *b, int *from, int n, const Sym *const *syms)
 {
-	while (*from < l->m->ncheck) {
-		const DimCheck *c = &l->m->checks[(*from)++];
+	while (*from < b->ncheck) {
+		const DimCheck *c = &b->checks[(*from)++];
 		for (int s = 0; s < n; s++)
 			if ((dim_uses_sym(c->a, syms[s]) || dim_uses_sym(c->b, syms[s])) && is_ready(l, c->a) && is_ready(l, c->b))
 				return c;
@@ -116,35 +116,58 @@ static const DimCheck *next_check(Lower *l, int *from, int n, const Sym *const *
 	return NULL;
 }
 
-/* Checks that waited for these symbols, in a step that may be the program's last; without any there is no step. */
-static void check_symbols(Lower *l, int n, const Sym *const *syms)
+static void fail_unless_equal(Kernel *k, const DimCheck *c)
 {
-	Module *m = l->m;
+	Module *m = k->l->m;
+	LExpr *a = kdim(k, c->a), *b = kdim(k, c->b);
+	lif(&k->b, lop(&k->b, LNe, a, b, NULL));
+	lfail(&k->b, 3, lmessage(k->l->lm, arena_printf(m->arena, "%s: %s is {}, expected %s", message_place(m, c->loc, NULL),
+	                                             dim_text(m, c->a), dim_text(m, c->b))),
+	      a);
+	lend(&k->b);
+}
+
+/* Checks of the block that waited for these symbols, in a step that may be the program's last; without any there is no step. */
+static void check_symbols(Lower *l, const Block *b, int n, const Sym *const *syms)
+{
 	LBuf *cells;
 	int from = 0;
-	const DimCheck *c = next_check(l, &from, n, syms);
+	const DimCheck *c = next_check(l, b, &from, n, syms);
 
 	if (!c)
 		return;
 	Kernel k = open_cells(l, "check", &cells);
-	for (; c; c = next_check(l, &from, n, syms)) {
-		LExpr *a = kdim(&k, c->a), *b = kdim(&k, c->b);
-		lif(&k.b, lop(&k.b, LNe, a, b, NULL));
-		lfail(&k.b, lmessage(l->lm, arena_printf(m->arena, "%s: %s is {}, expected %s", message_place(m, c->loc, NULL),
-		                                         dim_text(m, c->a), dim_text(m, c->b))),
-		      a);
-		lend(&k.b);
-	}
-	store_cell(&k, cells, syms[0], unless_failed(&k, kdim(&k, dim_sym(m, syms[0]->name))));
+	for (; c; c = next_check(l, b, &from, n, syms))
+		fail_unless_equal(&k, c);
+	store_cell(&k, cells, syms[0], unless_failed(&k, kdim(&k, dim_sym(l->m, syms[0]->name))));
 	close_cells(&k);
 	stop_if_failed(l, syms[0]);
 }
 
-static void define_symbols(Lower *l, int n, const Sym *const *syms)
+/* In the block. */
+static void define_symbols(Lower *l, const Block *b, int n, const Sym *const *syms)
 {
 	for (int i = 0; i < n; i++)
 		l->ready[syms[i]->index] = true;
-	check_symbols(l, n, syms);
+	check_symbols(l, b, n, syms);
+}
+
+/* Where it runs, the checks of a body that have all their symbols in front of it.  False: there are none. */
+static bool check_entry(Kernel *k, const Block *body, LExpr *runs)
+{
+	bool any = false;
+	for (int i = 0; i < body->ncheck; i++) {
+		const DimCheck *c = &body->checks[i];
+		if (!is_ready(k->l, c->a) || !is_ready(k->l, c->b))
+			continue;
+		if (!any)
+			lif(&k->b, runs);
+		any = true;
+		fail_unless_equal(k, c);
+	}
+	if (any)
+		lend(&k->b);
+	return any;
 }
 
 /* Symbols that a body has defined have no value behind it. */
@@ -176,7 +199,7 @@ static int size_symbols(Lower *l, const Node *n, const Sym ***syms)
 {
 	const Dim *const *sizes;
 	int count = node_sizes(n, &sizes);
-	*syms = arena_alloc(l->m->arena, (size_t)count * sizeof **syms);
+	*syms = arena_alloc(l->m->arena, ((size_t)count + 1) * sizeof **syms); /* and a loop's counter or count */
 	for (int i = 0; i < count; i++)
 		(*syms)[i] = dim_as_sym(sizes[3 * i]);
 	return count;
@@ -214,12 +237,18 @@ static void lower_if(Lower *l, Node *n)
 
 	l->node = n;
 	for (int i = 0; i < n->nout; i++) { /* a branch may be just too large for the result */
-		const Dim *bytes = dim_max(l->m, slot_bytes(l, &n->body->yields[i]->type), slot_bytes(l, &n->other->yields[i]->type));
-		place_bytes(l, n->out[i], dim_max(l->m, bytes, slot_bytes(l, &n->out[i]->type)));
+		const Dim *bytes = dim_max(l->m, slot_bytes(l, n->body, &n->body->yields[i]->type),
+		                           slot_bytes(l, n->other, &n->other->yields[i]->type));
+		place_bytes(l, n->out[i], dim_max(l->m, bytes, slot_bytes(l, n->block, &n->out[i]->type)));
 	}
 	Kernel k = open_cells(l, "if", &cells);
-	store_cell(&k, cells, flag_of(l, n), load_one(&k, n->in[0]));
+	LExpr *cond = load_one(&k, n->in[0]);
+	bool checked = check_entry(&k, n->body, lop(&k.b, LNe, cond, li(&k.b, 0), NULL));
+	checked |= check_entry(&k, n->other, lop(&k.b, LEq, cond, li(&k.b, 0), NULL));
+	store_cell(&k, cells, flag_of(l, n), checked ? unless_failed(&k, cond) : cond);
 	close_cells(&k);
+	if (checked)
+		stop_if_failed(l, flag_of(l, n));
 	LStmt *to_else = ljump(&l->prog, cell_is_zero(l, flag_of(l, n), true), 0);
 	lower_branch(l, n, n->body, 1);
 	LStmt *to_end = ljump(&l->prog, cell_is_zero(l, flag_of(l, n), false), 0);
@@ -227,7 +256,7 @@ static void lower_if(Lower *l, Node *n)
 	lower_branch(l, n, n->other, 2);
 	to_end->code = l->nstep;
 	int nsyms = size_symbols(l, n, &syms);
-	define_symbols(l, nsyms, syms);
+	define_symbols(l, n->block, nsyms, syms);
 }
 
 /* ---- loop ------------------------------------------------------------------------------------------------------------------- */
@@ -252,7 +281,7 @@ static void place_carried(Looping *g, int i)
 	Lower *l = g->l;
 	Module *m = l->m;
 	Value *now = g->body->params[i], *next = g->body->yields[g->cond + i], *result = g->n->out[i];
-	const Dim *half = dim_max(m, slot_bytes(l, &now->type), slot_bytes(l, &next->type)); /* the next one may be just too large */
+	const Dim *half = dim_max(m, slot_bytes(l, g->body, &now->type), slot_bytes(l, g->body, &next->type)); /* the next one may be just too large */
 	Home *h = new_home(l, result);
 	Slot *s = new_slot(l, dim_mul_const(m, half, 2), h->last > g->body->end ? h->last : g->body->end);
 	set_home(l, now, l->ws, half_at(l, s, half, g->it));
@@ -293,28 +322,33 @@ static LExpr *within_limit(Looping *g, Kernel *k, LExpr *it, LExpr *go)
 		return go;
 	LExpr *over = lop(b, LLe, li(b, limit), it, NULL);
 	lif(b, lop(b, LAnd, over, lop(b, LNe, go, li(b, 0), NULL), NULL));
-	lfail(b, lmessage(g->l->lm, arena_printf(g->l->m->arena, "%s: iteration {} is beyond the bound of %lld",
+	lfail(b, 4, lmessage(g->l->lm, arena_printf(g->l->m->arena, "%s: iteration {} is beyond the bound of %lld",
 	                                         message_place(g->l->m, g->n->loc, NULL), (long long)limit)), it);
 	lend(b);
 	return llet(b, lop(b, LSelect, over, li(b, 0), go));
 }
 
-static void store_iteration(Looping *g, Kernel *k, LBuf *cells, LExpr *it, Value *cond, int which)
+/* Cells of iteration `it`; returns whether it is run. */
+static LExpr *store_iteration(Looping *g, Kernel *k, LBuf *cells, LExpr *it, Value *cond, int which)
 {
 	LExpr *go = within_limit(g, k, it, llet(&k->b, wants(g, k, it, cond)));
 	store_cell(k, cells, g->counter, it);
 	if (g->count)
 		store_cell(k, cells, g->count, it);
 	store_sizes(k, cells, g->n, which);
-	store_cell(k, cells, g->flag, go);
+	return go;
 }
 
 static void lower_start(Looping *g)
 {
 	LBuf *cells;
 	Kernel k = open_cells(g->l, "loop_start", &cells);
-	store_iteration(g, &k, cells, li(&k.b, 0), g->cond ? g->n->in[0] : NULL, 1);
+	LExpr *go = store_iteration(g, &k, cells, li(&k.b, 0), g->cond ? g->n->in[0] : NULL, 1);
+	bool checked = check_entry(&k, g->body, lop(&k.b, LNe, go, li(&k.b, 0), NULL));
+	store_cell(&k, cells, g->flag, checked ? unless_failed(&k, go) : go);
 	close_cells(&k);
+	if (checked)
+		stop_if_failed(g->l, g->flag);
 	for (int i = 0; i < g->carried; i++)
 		lower_copy(g->l, g->n->in[g->cond + i], g->body->params[i]);
 }
@@ -324,7 +358,7 @@ static void lower_next(Looping *g)
 	LBuf *cells;
 	Kernel k = open_cells(g->l, "loop_next", &cells);
 	LExpr *it = llet(&k.b, ladd(&k.b, kdim(&k, g->it), li(&k.b, 1)));
-	store_iteration(g, &k, cells, it, g->cond ? g->body->yields[0] : NULL, 2);
+	store_cell(&k, cells, g->flag, store_iteration(g, &k, cells, it, g->cond ? g->body->yields[0] : NULL, 2));
 	close_cells(&k);
 }
 
@@ -354,10 +388,8 @@ static void lower_loop(Lower *l, Node *n)
 	lower_start(&g);
 	LStmt *to_end = ljump(&l->prog, cell_is_zero(l, g.flag, true), 0);
 	int body = l->nstep, nsyms = size_symbols(l, n, &syms);
-	bool *outer = l->ready;
-	define_symbols(l, nsyms, syms);
-	l->ready[g.counter->index] = true;
-	check_symbols(l, 1, &g.counter);
+	syms[nsyms] = g.counter;
+	define_symbols(l, n->body, nsyms + 1, syms);
 	lower_body(l, n->body);
 	l->node = n;
 	if (l->nstep == body)
@@ -365,19 +397,19 @@ static void lower_loop(Lower *l, Node *n)
 	lower_next(&g);
 	ljump(&l->prog, cell_is_zero(l, g.flag, false), body);
 	to_end->code = l->nstep;
-	l->ready = outer;
 	l->ready[g.counter->index] = false;
 	if (g.count)
-		define_symbols(l, 1, &g.count);
+		syms[nsyms++] = g.count;
+	define_symbols(l, n->block, nsyms, syms);
 }
 
 /* ---- measure ------------------------------------------------------------------------------------------------------------------ */
 
-static bool has_checks(Lower *l, const Sym *s)
+static bool has_checks(Lower *l, const Block *b, const Sym *s)
 {
 	int from = 0;
 	l->ready[s->index] = true;
-	return next_check(l, &from, 1, &s);
+	return next_check(l, b, &from, 1, &s);
 }
 
 static void lower_measure(Lower *l, Node *n)
@@ -389,12 +421,12 @@ static void lower_measure(Lower *l, Node *n)
 	place_result(l, n->out[0]);
 	Kernel k = open_cells(l, "measure", &cells);
 	LExpr *v = within_bounds(&k, s, load_one(&k, n->in[0]));
-	bool checked = has_checks(l, s); /* then the step that does it may end the program */
+	bool checked = has_checks(l, n->block, s); /* then the step that does it may end the program */
 	store_cell(&k, cells, s, checked ? v : unless_failed(&k, v));
 	close_cells(&k);
 	if (!checked)
 		stop_if_failed(l, s);
-	define_symbols(l, 1, &s);
+	define_symbols(l, n->block, 1, &s);
 	if (n->out[0]->nuse)
 		lower_copy(l, n->in[0], n->out[0]);
 }

@@ -134,11 +134,12 @@ static void check_dims(Module *m, LB *b)
 			       NULL);
 		}
 	}
-	for (int i = 0; i < m->ncheck; i++) {
-		if (is_measured_dim(m, m->checks[i].a) || is_measured_dim(m, m->checks[i].b))
+	for (int i = 0; i < m->main->body.ncheck; i++) {
+		const DimCheck *c = &m->main->body.checks[i];
+		if (is_measured_dim(m, c->a) || is_measured_dim(m, c->b))
 			continue; /* checked when those symbols have values */
-		LExpr *x = ldim(b, m->checks[i].a), *y = ldim(b, m->checks[i].b);
-		lcheck(b, lop(b, LEq, x, y, NULL), 3, check_message(m, &m->checks[i]), x, y, NULL);
+		LExpr *x = ldim(b, c->a), *y = ldim(b, c->b);
+		lcheck(b, lop(b, LEq, x, y, NULL), 3, check_message(m, c), x, y, NULL);
 	}
 	for (const Node *n = m->main->body.first; n; n = n->next)
 		if (n->op == OpConcat && attr_int(n, Attr_state)) {

@@ -16,15 +16,15 @@ static bool holds(const DimCheck *c, const int64_t *syms)
 static int count_failures(const Module *m, const int64_t *syms)
 {
 	int n = 0;
-	for (int i = 0; i < m->ncheck; i++)
-		n += !holds(&m->checks[i], syms);
+	for (int i = 0; i < m->main->body.ncheck; i++)
+		n += !holds(&m->main->body.checks[i], syms);
 	return n;
 }
 
 /* Gives one symbol of the check the smallest value that makes it hold, and that of all symbols which breaks fewest others. */
 static bool mend(const Module *m, const DimCheck *c, int64_t *syms)
 {
-	int fewest = m->ncheck, best = -1;
+	int fewest = m->main->body.ncheck, best = -1;
 	int64_t value = 0;
 	for (int s = 0; s < m->nsym; s++) {
 		const Sym *sym = m->syms[s];
@@ -53,8 +53,8 @@ static bool mend_all(const Module *m, int64_t *syms)
 {
 	for (int round = 0; round < MaxRounds; round++) {
 		bool changed = false;
-		for (int i = 0; i < m->ncheck; i++)
-			changed |= !holds(&m->checks[i], syms) && mend(m, &m->checks[i], syms);
+		for (int i = 0; i < m->main->body.ncheck; i++)
+			changed |= !holds(&m->main->body.checks[i], syms) && mend(m, &m->main->body.checks[i], syms);
 		if (!changed)
 			break;
 	}

@@ -32,9 +32,9 @@ static const char *value_name(const Node *n)
 	return last->loc && last->loc->node ? last->loc->node : ops[last->op].text;
 }
 
-const Dim *slot_bytes(Lower *l, const Type *t)
+const Dim *slot_bytes(Lower *l, const Block *b, const Type *t)
 {
-	return aligned(l->m, dim_mul_const(l->m, numel_most(l->m, t), dtypes[t->dtype].bytes));
+	return aligned(l->m, dim_mul_const(l->m, numel_most(l->m, b, t), dtypes[t->dtype].bytes));
 }
 
 Slot *new_slot(Lower *l, const Dim *bytes, int last)
@@ -193,7 +193,8 @@ void place_bytes(Lower *l, Value *v, const Dim *bytes)
 
 void place_result(Lower *l, Value *v)
 {
-	place_bytes(l, v, slot_bytes(l, &v->type));
+	const Block *b = v->def ? v->def->block : v->block ? v->block : &l->m->main->body;
+	place_bytes(l, v, slot_bytes(l, b, &v->type));
 }
 
 static bool same_rows(const Packed *a, const Packed *b)

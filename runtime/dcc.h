@@ -117,7 +117,7 @@ typedef struct dcc_args {
 	 * `outputs` only where the data decides (dim_text has a symbol of source DCC_SYMBOL_DATA): there the caller gives room for the
 	 * bound, which dcc_plan and the header's NAME_x_count and NAME_x_bytes tell and `outputs` has as its dim; the elements lie
 	 * row-major in their true dims at the begin of it, what is behind them is not written.  Bounds are formulas over the inputs' dims.
-	 * Data that would need more fails the run (DCC_ERROR_INDEX). */
+	 * Data that would need more fails the run (DCC_ERROR_RANGE). */
 	int64_t *out_dims;
 	/* May be NULL.  A run that finds another value than 0 there ends before the next iteration of a loop with DCC_ERROR_CANCELLED. */
 	const volatile int32_t *cancel;

@@ -215,7 +215,7 @@ static void fail_case(int64_t limit)
 	LExpr *i = lfor(&b, ForSerial, li(&b, 0), li(&b, 64), NULL);
 	LExpr *v = llet(&b, lcast(&b, LConvert, (LType){I64, 1}, lload(&b, x, 1, i, NULL, NULL)));
 	lif(&b, llt(&b, hi, v));
-	lfail(&b, message, v);
+	lfail(&b, 0, message, v);
 	lend(&b);
 	lend(&b);
 	Case *c = add_case(&b);

@@ -599,7 +599,7 @@ static void check_dim_check(void)
 		in[i].dims[0] = 3 + i;
 	}
 	const char *wrong = m ? eval_module(m, in, &y) : "";
-	CHECK_EQ(m ? m->ncheck : 0, 1);
+	CHECK_EQ(m ? m->main->body.ncheck : 0, 1);
 	expect_text(wrong ? wrong : "", "s is 3 and u is 4");
 	free_tensor(&in[0]);
 	free_tensor(&in[1]);

@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 		fclose(list);
 	for (int n = 2; n <= FenceThreads; n++)
 		dcc_pool_free(pools[n]);
-	printf("fence: %ld models, %ld sizes (%ld left out), %ld runs, %ld of them with bad indices; %ld refused by dcc, %ld failed\n",
+	printf("fence: %ld models, %ld sizes (%ld left out), %ld runs, %ld of them with a status for their data; %ld refused by dcc, %ld failed\n",
 	       nmodel, nconfig, run.left_out, run.runs, run.bad_indices, nrefused, nfailed);
 	return nfailed != 0;
 }

@@ -234,7 +234,7 @@ static void test_demands(void)
 	if (m) {
 		CHECK_EQ(find_sym(m, "T")->lo, 4);
 		CHECK_EQ(find_sym(m, "T")->hi, 40);
-		CHECK_EQ(m->ncheck, 0);
+		CHECK_EQ(m->main->body.ncheck, 0);
 		CHECK_STR(result_text(m, 0), "f32[B, T, 2]");
 	}
 	free_module(m);
@@ -266,7 +266,7 @@ static void test_slice_from_end(void)
 			CHECK_STR(result_text(m, 0), i ? "f32[B, T - P*min(T, 1) + P]" : "f32[B, T]");
 			CHECK_EQ(find_sym(m, "T")->lo, 0);
 			CHECK_EQ(count_ops(m, OpSlice), i);
-			CHECK_EQ(m->ncheck, 0);
+			CHECK_EQ(m->main->body.ncheck, 0);
 		}
 		free_module(m);
 		free_arena(a);

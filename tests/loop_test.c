@@ -310,7 +310,7 @@ static void test_calls_and_fail(void)
 	LArg args[3] = {arg_buf(x, F32, li(&b, 8), len), arg_buf(y, F32, li(&b, 2), NULL), arg_e(li(&b, 6))};
 	lcall(&b, scale, 3, args);
 	lif(&b, llt(&b, len, li(&b, 7)));
-	lfail(&b, lmessage(lm, "length {} is too small"), len);
+	lfail(&b, 0, lmessage(lm, "length {} is too small"), len);
 	lelse(&b);
 	lstore(&b, y, li(&b, 0), NULL, NULL, lconst(&b, F1, 9));
 	lend(&b);
@@ -339,7 +339,7 @@ static LFunc *lookup_kernel(LModule *l)
 	lif(&b, lop(&b, LAnd, lop(&b, LLe, li(&b, 0), at, NULL), llt(&b, at, li(&b, 4)), NULL));
 	lstore(&b, y, i, NULL, NULL, lload(&b, table, 1, at, NULL, NULL));
 	lelse(&b);
-	lfail(&b, lmessage(l, "index {} is not in 0..3"), at);
+	lfail(&b, 0, lmessage(l, "index {} is not in 0..3"), at);
 	lend(&b);
 	lend(&b);
 	return finish_kernel(&b);

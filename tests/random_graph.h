@@ -1266,16 +1266,24 @@ static Step *const idioms[] = {step_linear,     step_conv,  idiom_gelu, idiom_no
 
 /* ---- graphs ----------------------------------------------------------------------------------------------------- */
 
-static bool checks_hold(const Gen *g, int from)
+static bool block_holds(const Gen *g, const Block *b, int from)
 {
-	for (int i = from; i < g->m->ncheck; i++)
+	for (int i = from; i < b->ncheck; i++)
 		for (int r = 0; r < NRuns; r++) {
-			int64_t a, b;
-			if (!dim_eval(g->m->checks[i].a, g->syms[r], &a) || !dim_eval(g->m->checks[i].b, g->syms[r], &b) ||
-			    a != b)
+			int64_t x, y;
+			if (!dim_eval(b->checks[i].a, g->syms[r], &x) || !dim_eval(b->checks[i].b, g->syms[r], &y) || x != y)
 				return false;
 		}
 	return true;
+}
+
+/* Those of bodies too, whether they run or not. */
+static bool checks_hold(const Gen *g, const Node *last, int from)
+{
+	for (const Node *n = last ? next_node(last) : first_node(g->m); n; n = next_node(n))
+		if (n->op != OpGroup && n->body && (!block_holds(g, n->body, 0) || (n->other && !block_holds(g, n->other, 0))))
+			return false;
+	return block_holds(g, &g->m->main->body, from);
 }
 
 static void undo(Gen *g, Node *last, int npool, int ncheck)
@@ -1286,13 +1294,13 @@ static void undo(Gen *g, Node *last, int npool, int ncheck)
 	while (b->last != last)
 		erase_node(b->last);
 	g->npool = npool;
-	g->m->ncheck = ncheck;
+	b->ncheck = ncheck;
 }
 
 static void try_step(Gen *g)
 {
 	Node *last = g->m->main->body.last;
-	int npool = g->npool, ncheck = g->m->ncheck, errors = error_count();
+	int npool = g->npool, ncheck = g->m->main->body.ncheck, errors = error_count();
 	diag_recover = &g->step;
 	diag_stream = g->null;
 	if (!setjmp(g->step)) {
@@ -1300,7 +1308,7 @@ static void try_step(Gen *g)
 		Val y = (g->idioms_only ? idioms : steps)[pick(g, n)](g);
 		diag_recover = NULL;
 		diag_stream = NULL;
-		if (checks_hold(g, ncheck)) {
+		if (checks_hold(g, last, ncheck)) {
 			keep(g, y);
 			g->nstep++;
 			return;

@@ -194,7 +194,7 @@ static void test_expand(void)
 		check_values(__LINE__, "expand", run(m, 1, &t, got), got, t, want);
 	}
 	if (m)
-		CHECK_EQ(m->ncheck, 0);
+		CHECK_EQ(m->main->body.ncheck, 0);
 	free_module(m);
 	free_arena(a);
 }

@@ -399,7 +399,7 @@ static LFunc *build_leaf(LModule *lm)
 	lstore(&b, y, n, NULL, NULL,
 	       lsub(&b, sum, lsub(&b, lload(&b, x, 1, n, NULL, NULL), lconst(&b, (LType){F32, 1}, 2))));
 	lelse(&b);
-	lfail(&b, lmessage(lm, "index {} is \"bad\"\n"), n);
+	lfail(&b, 0, lmessage(lm, "index {} is \"bad\"\n"), n);
 	lend(&b);
 	b.fn->leaf_noinline = true;
 	b.fn->loc = new_loc(lm->m, (Loc){.file = "m.onnx", .node = "/a", .op = "Add", .opset = 13});

@@ -388,18 +388,20 @@ static void rebuild_outputs(Rebuild *rb)
 static void rebuild_checks(Rebuild *rb)
 {
 	Module *m = rb->m;
-	int built = m->ncheck;
-	for (int i = 0; i < rb->from->ncheck; i++) {
-		const DimCheck *c = &rb->from->checks[i];
+	Block *body = &m->main->body;
+	const Block *from = &rb->from->main->body;
+	int built = body->ncheck;
+	for (int i = 0; i < from->ncheck; i++) {
+		const DimCheck *c = &from->checks[i];
 		DimCheck copy = {map_dim(rb, c->a), map_dim(rb, c->b), map_loc(rb, c->loc), c->broadcast};
 		bool given = copy.a == copy.b || in_plan(rb, DropCheck, i);
 		for (int k = 0; k < built; k++)
-			given |= m->checks[k].a == copy.a && m->checks[k].b == copy.b;
+			given |= body->checks[k].a == copy.a && body->checks[k].b == copy.b;
 		if (given)
 			continue;
 		if (dim_is_const(copy.a, NULL) && dim_is_const(copy.b, NULL))
 			rb->ok = false;
-		PUSH(m->arena, m->checks, m->ncheck, m->capcheck, copy);
+		PUSH(m->arena, body->checks, body->ncheck, body->capcheck, copy);
 	}
 }
 
@@ -468,18 +470,19 @@ static bool find_used_syms(Module *m, bool *used)
 {
 	int kept = 0;
 	bool all = true;
+	Block *b = &m->main->body;
 	for (int i = 0; i < m->main->nparam; i++)
 		mark_syms(m, m->main->params[i]->type.rank, m->main->params[i]->type.dims, used);
-	mark_block(m, &m->main->body, used);
-	for (int i = 0; i < m->ncheck; i++) {
+	mark_block(m, b, used);
+	for (int i = 0; i < b->ncheck; i++) {
 		bool about = true;
 		for (int s = 0; s < m->nsym; s++)
-			if (dim_uses_sym(m->checks[i].a, m->syms[s]) || dim_uses_sym(m->checks[i].b, m->syms[s]))
+			if (dim_uses_sym(b->checks[i].a, m->syms[s]) || dim_uses_sym(b->checks[i].b, m->syms[s]))
 				about = about && used[s];
 		if (about)
-			m->checks[kept++] = m->checks[i];
+			b->checks[kept++] = b->checks[i];
 	}
-	m->ncheck = kept;
+	b->ncheck = kept;
 	for (int s = 0; s < m->nsym; s++)
 		all = all && used[s];
 	return !all;
@@ -684,7 +687,7 @@ static int count_things(const Reducer *r, Kind kind)
 	case DropCut: case DropBypass: return r->nnode;
 	case DropOutput: return r->now->main->body.nyield;
 	case DropConst: case DropSplat: return r->now->nconst;
-	case DropCheck: return r->now->ncheck;
+	case DropCheck: return r->now->main->body.ncheck;
 	case NKinds: break;
 	}
 	bug("kind %d", kind);
