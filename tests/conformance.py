@@ -11,6 +11,8 @@ FORM says how a case is put to the compiler (default: all three):
     bound     inputs whose values decide shapes are constants; only the cases that have such inputs
 A sequence is put as its elements, with the option -D that states their number, and compared the same way; an optional is put as
 what it holds, or with -D NAME=0 as nothing.  Where the model does not state the rank of elements, --shape does.
+Where the data decides a size that nothing bounds, the refusal names the -D that would, and the case is put again with a bound of
+64: a line "bounded" names it.
 Prints passed, wrong, refused (exit 1 with a message before anything ran), crashed and late (no end within 60 s) by class,
 and a line for each case that is wrong, crashed or late; -v: the reasons of refusals too.  Exit status 1 if there are any.
 --seconds: no case is begun after so many; what is left out is chance's, decided by --seed, and is counted.
@@ -360,10 +362,16 @@ def run_case(build, case, form, isa, folder):
         write(os.path.join(folder, f"input_{i}.pb"), value)
     if inputs:
         command += ["--inputs", "."]
-    try:
-        p = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        return "late", f"no end within {LIMIT} s"
+    bounds = []
+    while True:
+        try:
+            p = subprocess.run(command + bounds, cwd=folder, capture_output=True, text=True, errors="replace", timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            return "late", f"no end within {LIMIT} s"
+        unbounded = re.search(r"nothing bounds it but -D (\w+)=LO\.\.HI", p.stderr)
+        if not unbounded or f"{unbounded[1]}=0..64" in bounds:
+            break
+        bounds += ["-D", f"{unbounded[1]}=0..64"]
     if p.returncode not in (0, 1):
         return "crashed", f"exit {p.returncode}: {last_line(p.stderr)}"
     if p.returncode:
@@ -381,7 +389,7 @@ def run_case(build, case, form, isa, folder):
             return "wrong", f"output {i}: {problem}"
     if os.path.exists(os.path.join(folder, "out", f"output_{len(wanted)}.pb")):
         return "wrong", f"more than {len(wanted)} outputs"
-    return "passed", ""
+    return "passed", " ".join(bounds)
 
 
 def run_share(build, forms, isa, classes, pattern, share, shares, seconds, seed):
@@ -444,6 +452,8 @@ def main():
     for form, cls, name, result, reason in rows:
         if result in ("wrong", "crashed", "late", "excepted") or (o.v and result == "refused"):
             print(f"{result}: {form} {cls} {name}: {reason}")
+        if result == "passed" and reason:
+            print(f"bounded: {form} {cls} {name}: {reason}")
     print(f"onnx {onnx.__version__}, opset {onnx.defs.onnx_opset_version()}")
     for form in forms:
         print_table(form, [r for r in rows if r[0] == form])
