@@ -536,7 +536,7 @@ static void bind_program(Emit *e, LFunc *fn)
 /* A program is a list of parts: functions of at most MaxPart steps, so that none is large for LLVM.  Jumps stand between
  * parts; the program's entry calls the parts and follows the jumps. */
 
-enum { MaxPart = 64 };
+enum { MaxPart = 64, MaxOptimised = 128 /* steps; of longer programs LLVM's time counts for more than the few ns that it wins a step */ };
 
 typedef struct Part {
 	const LStmt *from, *end; /* statements; end is exclusive */
@@ -608,9 +608,13 @@ static void bind_frame(Emit *e, LFunc *fn, bool late)
 }
 
 /* The steps of one part; what is let before them is let here again. */
-static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name, bool whole)
+static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name, bool whole, bool optimised)
 {
 	p->f = begin_part(e, fn, name);
+	if (!optimised) {
+		add_flag(e, p->f, LLVMAttributeFunctionIndex, "optnone");
+		add_flag(e, p->f, LLVMAttributeFunctionIndex, "noinline");
+	}
 	LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSLT, e->first, e->last, "");
 	e->span = LLVMBuildSelect(e->b, some, LLVMBuildSub(e->b, e->last, e->first, ""), const_i64_of(e, 0), "");
 	bind_frame(e, fn, !whole);
@@ -725,11 +729,12 @@ static void emit_program(Emit *e, LFunc *fn, int target)
 	Parts parts = split_program(e, fn);
 	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
 	bool whole = parts.n == 1 && !parts.jumps;
+	int steps = parts.n ? parts.items[parts.n - 1].last : 0;
 	for (int i = 0; i < parts.n; i++)
-		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i), whole);
+		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i), whole,
+		          steps <= MaxOptimised);
 	e->programs[target] = whole ? parts.items[0].f : emit_entry(e, fn, name, &parts);
 	e->nexts[target] = parts.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : LLVMConstNull(e->ptr);
-	int steps = parts.n ? parts.items[parts.n - 1].last : 0;
 	if (steps > e->nstep)
 		e->nstep = steps;
 }

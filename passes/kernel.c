@@ -97,8 +97,11 @@ LExpr *kdim(Kernel *k, const Dim *d)
 {
 	int64_t v;
 
-	if (dim_is_const(d, &v))
-		return li(&k->b, v);
+	return dim_is_const(d, &v) ? li(&k->b, v) : kparam(k, d);
+}
+
+LExpr *kparam(Kernel *k, const Dim *d)
+{
 	for (int i = 0; i < k->ndim; i++)
 		if (k->dims[i].dim == d)
 			return k->dims[i].var;
@@ -270,7 +273,7 @@ Access broadcast_access(Module *m, const Access *a, int rank)
 LExpr *offset_of(Kernel *k, const Access *a, LExpr *const *idx)
 {
 	LB *b = &k->b;
-	LExpr *at = kdim(k, a->base);
+	LExpr *at = dim_equals(a->base, 0) ? li(b, 0) : kparam(k, a->base);
 
 	for (int d = 0; d < a->rank; d++)
 		if (idx[d] && !dim_equals(a->stride[d], 0))

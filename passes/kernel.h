@@ -105,7 +105,7 @@ Packed *packed_rows(Lower *, Node *linear);
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
-void clear_homes(Module *, Block *); /* no value has a home yet, whatever other passes left in the scratch fields */
+void clear_homes(Module *); /* no value has a home yet, whatever other passes left in the scratch fields */
 Home *home_of(Value *); /* NULL: none yet */
 Home *new_home(Lower *, Value *); /* or the one that it has */
 Home *find_home(Lower *, Value *); /* inputs, constants and constant expressions find theirs when first used */
@@ -128,6 +128,7 @@ void kflop(Kernel *, const Dim *flop); /* adds */
 void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementwise nodes first .. end (exclusive) */
 void kreads(Kernel *, const LBuf *, const Dim *elements);
 LExpr *kdim(Kernel *, const Dim *);
+LExpr *kparam(Kernel *, const Dim *); /* as an argument also if it is constant: kernels that differ in it alone are one */
 LBuf *kbuf(Kernel *, Value *root, bool write); /* all of root, which has a home */
 LBuf *kbytes(Kernel *, Value *root, DType, bool write); /* the same, as elements of another type of a byte */
 LBuf *kport(Kernel *, LBuf *, const Dim *bytes, bool write); /* a buffer of the program, as u8 */

@@ -179,7 +179,7 @@ static Lower lower_target(Module *m, LModule *lm, const Target *t)
 
 	l.bytes = dim_const(m, (count_cells(m) * 8 + 63) / 64 * 64);
 	l.ready = arena_alloc(m->arena, (size_t)m->nsym + 1);
-	clear_homes(m, &m->main->body);
+	clear_homes(m);
 	open_program(&l);
 	for (Node *n = m->main->body.first; n; n = n->next)
 		if (n->op == OpConcat && attr_int(n, Attr_state)) { /* in the buffer of its first operand */

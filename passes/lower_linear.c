@@ -148,7 +148,7 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 	LB *b = &k->b;
 	const Type *t = &e->result->type;
 	const Dim *width = t->dims[t->rank - 1];
-	LExpr *rows[MaxOperands], *n = kdim(k, width);
+	LExpr *rows[MaxOperands], *n = kparam(k, width);
 	int64_t known;
 	bool whole = dim_is_const(width, &known) && known % (e->glu ? Lanes : PanelWidth) == 0;
 
@@ -223,7 +223,8 @@ static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr
 	return true;
 }
 
-/* For row blocks x panels in parallel: K blocks, tiles, epilogue. */
+/* For row blocks x panels in parallel: K blocks, tiles, epilogue.  Depth and widths are arguments, which cost nothing beside the
+ * tiles: linears of other sizes with the same epilogue are one kernel. */
 static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *panels)
 {
 	LB *b = &k->b;
@@ -231,7 +232,7 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	Module *m = l->m;
 	int block_tiles = BlockRows / l->t->mr;
 	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
-	LExpr *nr = kdim(k, rows), *nt = kdim(k, tiles), *nk = kdim(k, depth), *np = kdim(k, panels), *step = li(b, l->t->kb);
+	LExpr *nr = kdim(k, rows), *nt = kdim(k, tiles), *nk = kparam(k, depth), *np = kparam(k, panels), *step = li(b, l->t->kb);
 
 	LBuf *acc = llocal(b, "acc", F32, (int64_t)block_tiles * l->t->mr * PanelWidth);
 	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), np), NULL);

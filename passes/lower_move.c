@@ -95,7 +95,7 @@ static void lower_concat(Lower *l, Node *n, Value *home)
 		Access x = kaccess(&k, n->in[i]);
 		LBuf *y = kbuf(&k, home, true);
 		int last = merge_tail(m, &x, axis);
-		LExpr *idx[MaxRank] = {0}, *to = kdim(&k, dim_mul(m, start, stride[axis])), *run = li(b, RunLen);
+		LExpr *idx[MaxRank] = {0}, *to = kparam(&k, dim_mul(m, start, stride[axis])), *run = li(b, RunLen);
 		LExpr *len = kdim(&k, x.extent[last]), *runs = kdim(&k, dim_ceildiv(m, x.extent[last], dim_const(m, RunLen)));
 		LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, dims_product(m, x.extent, last)), runs), NULL);
 		LExpr *row = llet(b, lop(b, LFloorDiv, p, runs, NULL)), *lo = llet(b, lmul(b, lop(b, LMod, p, runs, NULL), run));

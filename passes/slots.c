@@ -230,20 +230,25 @@ Packed *packed_rows(Lower *l, Node *linear)
 	return h->packed = p;
 }
 
-void clear_homes(Module *m, Block *block)
+static void clear_block(Block *block)
 {
-	for (int i = 0; i < m->main->nparam; i++)
-		m->main->params[i]->scratch = NULL;
-	for (int i = 0; i < m->nconst; i++)
-		m->consts[i]->value->scratch = NULL;
 	for (int i = 0; i < block->nparam; i++)
 		block->params[i]->scratch = NULL;
 	for (Node *n = block->first; n; n = n->next) {
 		for (int i = 0; i < n->nout; i++)
 			n->out[i]->scratch = NULL;
 		if (n->body)
-			clear_homes(m, n->body);
+			clear_block(n->body);
 		if (n->other)
-			clear_homes(m, n->other);
+			clear_block(n->other);
 	}
+}
+
+void clear_homes(Module *m)
+{
+	for (int i = 0; i < m->main->nparam; i++)
+		m->main->params[i]->scratch = NULL;
+	for (int i = 0; i < m->nconst; i++)
+		m->consts[i]->value->scratch = NULL;
+	clear_block(&m->main->body);
 }

@@ -117,11 +117,16 @@ LExpr *tile_begin(LB *b, LExpr *i, LExpr *rows, LExpr *tiles)
 	return lop(b, LFloorDiv, lmul(b, i, rows), tiles, NULL);
 }
 
+/* Kernels that move rows are as fast with an extent or stride as an argument, and one serves all widths; but contiguous is another code. */
+static LExpr *move_dim(Kernel *k, const Dim *d)
+{
+	return dim_equals(d, 0) || dim_equals(d, 1) ? kdim(k, d) : kparam(k, d);
+}
+
 LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 {
 	LB *b = &k->b;
 	Module *m = k->l->m;
-	LExpr *idx[MaxRank] = {0};
 	Access a = *x;
 
 	for (int d = row_axes - 1; d > 0; d--) /* merge what is contiguous */
@@ -135,12 +140,15 @@ LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 			a.rank--;
 			row_axes--;
 		}
+	LExpr *at = dim_equals(a.base, 0) ? li(b, 0) : kparam(k, a.base);
 	for (int d = row_axes - 1; d >= 0; d--) {
-		idx[d] = d ? llet(b, lop(b, LMod, row, kdim(k, a.extent[d]), NULL)) : row;
+		LExpr *i = d ? llet(b, lop(b, LMod, row, kdim(k, a.extent[d]), NULL)) : row;
 		if (d)
 			row = llet(b, lop(b, LFloorDiv, row, kdim(k, a.extent[d]), NULL));
+		if (!dim_equals(a.stride[d], 0))
+			at = ladd(b, at, lmul(b, i, move_dim(k, a.stride[d])));
 	}
-	return llet(b, offset_of(k, &a, idx));
+	return llet(b, at);
 }
 
 /* buf[at + k * count + i] = x[rows[i] + k * stride] * scale for the `count` rows of a tile: one branch a row count, so that the
@@ -157,9 +165,9 @@ static void emit_pack(Kernel *k, const Access *x, int inner, LExpr *count, LExpr
 			from[i] = llet(b, row(ctx, i));
 		LExpr *kk = li(b, 0), *step = li(b, 0);
 		for (int d = x->rank - inner; d < x->rank; d++) {
-			LExpr *i = lfor(b, ForSerial, li(b, 0), kdim(k, x->extent[d]), NULL);
-			kk = llet(b, ladd(b, lmul(b, kk, kdim(k, x->extent[d])), i));
-			step = llet(b, ladd(b, step, lmul(b, i, kdim(k, x->stride[d]))));
+			LExpr *i = lfor(b, ForSerial, li(b, 0), move_dim(k, x->extent[d]), NULL);
+			kk = llet(b, ladd(b, lmul(b, kk, move_dim(k, x->extent[d])), i));
+			step = llet(b, ladd(b, step, lmul(b, i, move_dim(k, x->stride[d]))));
 		}
 		LExpr *to = llet(b, ladd(b, at, lmul(b, kk, li(b, r))));
 		for (int i = 0; i < r; i++) {
@@ -192,7 +200,7 @@ void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth
 	LB *b = &k.b;
 	Access x = kaccess(&k, xv);
 	LBuf *p = kslot(&k, packed, true);
-	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = kdim(&k, depth);
+	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = move_dim(&k, depth);
 
 	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
