@@ -143,7 +143,8 @@ typedef struct ConvShape {
 	int64_t in_numel, out_numel, taps_numel;
 } ConvShape;
 
-static void read_conv(const EvalNode *e, ConvShape *s)
+/* x, w: the first of their axes that are spatial; y's is x's. */
+static void read_conv(const EvalNode *e, int x, int w, ConvShape *s)
 {
 	const int64_t *strides, *dilations, *pads;
 	int nstrides = attr_ints(e->n, Attr_strides, &strides);
@@ -152,9 +153,9 @@ static void read_conv(const EvalNode *e, ConvShape *s)
 	s->spatial = e->out->rank - 2;
 	s->in_numel = s->out_numel = s->taps_numel = 1;
 	for (int i = 0; i < s->spatial; i++) {
-		s->in[i] = e->in[0]->dims[i + 2];
-		s->out[i] = e->out->dims[i + 2];
-		s->taps[i] = e->in[1]->dims[i + 2];
+		s->in[i] = e->in[0]->dims[i + x];
+		s->out[i] = e->out->dims[i + x];
+		s->taps[i] = e->in[1]->dims[i + w];
 		s->stride[i] = nstrides ? strides[i] : 1;
 		s->dilation[i] = ndilations ? dilations[i] : 1;
 		s->before[i] = npads ? pads[i] : 0;
@@ -206,7 +207,7 @@ const char *eval_conv(EvalNode *e)
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
 	int64_t group = attr_int(e->n, Attr_group), outs = w->dims[0], depth = w->dims[1];
 	ConvShape s;
-	read_conv(e, &s);
+	read_conv(e, 2, 2, &s);
 	TRY(need_agree(e, x->dims[1] == depth * group && outs % group == 0 && (!b || b->dims[0] == outs)));
 	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *plane = alloc_temp(e, s.out_numel, sizeof *plane);
@@ -223,6 +224,39 @@ const char *eval_conv(EvalNode *e)
 				add_tap(&s, plane, xs + (n * x->dims[1] + first + c) * s.in_numel, tap,
 				        ws[(out * depth + c) * s.taps_numel + tap]);
 		store_reals(e->out, nm * s.out_numel, plane, s.out_numel);
+	}
+	return NULL;
+}
+
+/* The elements of channel c of `from`, whose last axis it is, to a plane. */
+static void read_channel(double *plane, const double *from, int64_t c, int64_t chans, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		plane[i] = from[i * chans + c];
+}
+
+const char *eval_dwconv(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
+	int64_t chans = x->dims[x->rank - 1];
+	ConvShape s;
+	read_conv(e, 1, 0, &s);
+	TRY(need_agree(e, w->dims[w->rank - 1] == chans && (!b || b->dims[0] == chans)));
+	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
+	double *in = alloc_temp(e, s.in_numel, sizeof *in), *out = alloc_temp(e, s.out_numel, sizeof *out);
+	if (!xs || !ws || !in || !out || (b && !bs))
+		return OUT_OF_MEMORY(e);
+	if (tensor_numel(e->out) == 0)
+		return NULL;
+	for (int64_t nc = 0; nc < x->dims[0] * chans; nc++) {
+		int64_t n = nc / chans, c = nc % chans;
+		read_channel(in, xs + n * s.in_numel * chans, c, chans, s.in_numel);
+		for (int64_t i = 0; i < s.out_numel; i++)
+			out[i] = bs ? bs[c] : 0;
+		for (int64_t tap = 0; tap < s.taps_numel; tap++)
+			add_tap(&s, out, in, tap, ws[tap * chans + c]);
+		for (int64_t i = 0; i < s.out_numel; i++)
+			store_reals(e->out, (n * s.out_numel + i) * chans + c, out + i, 1);
 	}
 	return NULL;
 }

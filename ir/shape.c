@@ -510,6 +510,19 @@ static const char *read_window(Module *m, const Node *n, int axis, int spatial, 
 	return NULL;
 }
 
+/* The places of a window of `taps` taps along one axis of extent d. */
+static const char *slide_window(Module *m, const Node *n, int axis, int spatial, const Dim *d, const Dim *taps, const Dim **out)
+{
+	Window win = {1, 1, 0, 0};
+	TRY(read_window(m, n, axis, spatial, &win));
+	TRY(need_nonneg(m, n, dim_sub(m, taps, dim_const(m, 1)), "kernel extent - 1"));
+	const Dim *span = dim_mul_const(m, dim_sub(m, taps, dim_const(m, 1)), win.dilation);
+	const Dim *room = dim_add(m, d, dim_const(m, win.before + win.after));
+	const Dim *steps = dim_floordiv(m, dim_sub(m, dim_sub(m, room, span), dim_const(m, 1)), dim_const(m, win.stride));
+	*out = dim_add(m, steps, dim_const(m, 1));
+	return need_nonneg(m, n, *out, "output extent");
+}
+
 const char *shape_conv(Module *m, const Node *n, Type *out)
 {
 	TRY(need_count(m, n));
@@ -530,17 +543,32 @@ const char *shape_conv(Module *m, const Node *n, Type *out)
 		TRY(need_equal(m, n, w->dims[0], b->dims[0], "output channels and length of b"));
 	}
 	Type t = {.dtype = x->dtype, .rank = x->rank, .dims = {x->dims[0], w->dims[0]}};
-	for (int i = 2; i < x->rank; i++) {
-		Window win = {1, 1, 0, 0};
-		TRY(read_window(m, n, i - 2, x->rank - 2, &win));
-		TRY(need_nonneg(m, n, dim_sub(m, w->dims[i], dim_const(m, 1)), "kernel extent - 1"));
-		const Dim *span = dim_mul_const(m, dim_sub(m, w->dims[i], dim_const(m, 1)), win.dilation);
-		const Dim *room = dim_add(m, x->dims[i], dim_const(m, win.before + win.after));
-		const Dim *steps = dim_floordiv(m, dim_sub(m, dim_sub(m, room, span), dim_const(m, 1)),
-		                                dim_const(m, win.stride));
-		t.dims[i] = dim_add(m, steps, dim_const(m, 1));
-		TRY(need_nonneg(m, n, t.dims[i], "output extent"));
+	for (int i = 2; i < x->rank; i++)
+		TRY(slide_window(m, n, i - 2, x->rank - 2, x->dims[i], w->dims[i], &t.dims[i]));
+	*out = t;
+	return NULL;
+}
+
+/* x [batch, in.., channels], w [taps.., channels], b [channels] -> [batch, out.., channels] */
+const char *shape_dwconv(Module *m, const Node *n, Type *out)
+{
+	TRY(need_count(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	int last = x->rank - 1;
+	if (x->rank < 3)
+		FAIL("x has no spatial axis: %s", type_text(m, x));
+	TRY(need_rank(m, w, last, "w"));
+	TRY(need_equal(m, n, x->dims[last], w->dims[last - 1], "channels of x and w"));
+	if (b) {
+		TRY(need_operand(m, n, 2, 0));
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, x->dims[last], b->dims[0], "channels and length of b"));
 	}
+	Type t = *x;
+	for (int i = 1; i < last; i++)
+		TRY(slide_window(m, n, i - 1, last - 1, x->dims[i], w->dims[i - 1], &t.dims[i]));
 	*out = t;
 	return NULL;
 }

@@ -1,4 +1,5 @@
-/* fuse_conv.c - a plain convolution with constant weights is a linear over overlapping windows:
+/* fuse_conv.c - convolutions with constant weights: depthwise ones get their channels last, and
+ * a plain one is a linear over overlapping windows:
  *
  *   conv(x, w, b)  ->  transpose(linear(reshape(view(pad(transpose(x)))), w', b))
  *
@@ -7,6 +8,8 @@
  * linear gets, convolution gets: packed weights, epilogues (pass_tidy moves the transpose behind them), threads.
  */
 #include "idioms.h"
+
+enum { MinChannels = 8 }; /* of a depthwise convolution: fewer fill too little of a vector */
 
 typedef struct Conv {
 	Module *m;
@@ -97,14 +100,42 @@ static Value *windows(Conv *c, Value *x)
 	return reshape(c, v, &rows);
 }
 
+/* Depthwise: channels last, as the products before and behind it have them; vectors run across channels. */
+static bool fuse_depthwise(Conv *c)
+{
+	Module *m = c->m;
+	Node *n = c->n;
+	const Type *w = &n->in[1]->type;
+	int64_t chans;
+
+	if (!dim_equals(w->dims[1], 1) || !dim_is_const(w->dims[0], &chans) || chans != attr_int(n, Attr_group) || chans < MinChannels ||
+	    !allow("dwconv"))
+		return false;
+	Type taps = {.dtype = F32, .rank = c->sp + 1};
+	for (int d = 0; d < c->sp; d++)
+		taps.dims[d] = w->dims[2 + d];
+	taps.dims[c->sp] = w->dims[0];
+	Value *in[] = {move_axis(c, n->in[0], 1, c->sp + 1), reshape(c, move_axis(c, n->in[1], 0, c->sp + 1), &taps), n->in[2]};
+	Attr attrs[3];
+	int nattr = 0;
+	for (int i = 0; i < n->nattr; i++)
+		if (n->attrs[i].id != Attr_group)
+			attrs[nattr++] = n->attrs[i];
+	Value *y = build(m, n->block, n, OpDwConv, n->loc, n->nin, in, nattr, attrs, NULL);
+	replace_uses(m, n->out[0], move_axis(c, y, c->sp + 1, 1));
+	report_match("dwconv", n->loc);
+	return true;
+}
+
 bool fuse_conv(Module *m, Node *n)
 {
 	Conv c = {.m = m, .n = n, .sp = n->out[0]->type.rank - 2};
 
-	if (n->op != OpConv || c.sp < 1 || c.sp > (MaxRank - 2) / 2 || attr_int(n, Attr_group) != 1 || !is_const(n->in[1]) ||
-	    n->out[0]->type.dtype != F32)
+	if (n->op != OpConv || c.sp < 1 || !is_const(n->in[1]) || n->out[0]->type.dtype != F32)
 		return false;
-	if (!allow("conv"))
+	if (attr_int(n, Attr_group) != 1)
+		return fuse_depthwise(&c);
+	if (c.sp > (MaxRank - 2) / 2 || !allow("conv"))
 		return false;
 	read_conv(&c);
 	Value *x = windows(&c, pad(&c, move_axis(&c, n->in[0], 1, c.sp + 1)));
