@@ -46,7 +46,7 @@ static bool is_identity(const int64_t *perm, int rank)
 	return true;
 }
 
-static bool ends_in_product(const Value *v)
+static bool computes_rows(const Value *v)
 {
 	const Node *n = v->def;
 	return n && !is_output(v) && (n->op == OpLinear || n->op == OpDwConv || n->op == OpGlu || (ops[n->op].cls == ClsEwise && !is_const(v)));
@@ -95,7 +95,7 @@ static bool sink_node(Module *m, Node *n)
 			if (other[d] != perm[d])
 				return false;
 		root = root ? root : in[i];
-		worth |= ends_in_product(in[i]);
+		worth |= computes_rows(in[i]);
 	}
 	if (!root || !worth || is_identity(perm, t->rank))
 		return false;
