@@ -68,7 +68,7 @@ typedef const char *EvalFn(EvalNode *);
 enum { PanelCols = 32 }; /* the width of the panels that `pack` makes */
 
 /* eval_contract.c */
-EvalFn eval_linear, eval_matmul, eval_conv, eval_dwconv, eval_winconv, eval_pool, eval_attention, eval_linear_packed;
+EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winconv, eval_pool, eval_attention, eval_linear_packed;
 /* eval_move.c */
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
 	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;

@@ -235,28 +235,30 @@ static void read_channel(double *plane, const double *from, int64_t c, int64_t c
 		plane[i] = from[i * chans + c];
 }
 
-const char *eval_dwconv(EvalNode *e)
+const char *eval_group_conv(EvalNode *e)
 {
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
-	int64_t chans = x->dims[x->rank - 1];
+	int64_t group = attr_int(e->n, Attr_group), chans = x->dims[x->rank - 1], depth = w->dims[w->rank - 2], outs = w->dims[w->rank - 1];
 	ConvShape s;
 	read_conv(e, 1, 0, &s);
-	TRY(need_agree(e, w->dims[w->rank - 1] == chans && (!b || b->dims[0] == chans)));
+	TRY(need_agree(e, chans == depth * group && outs % group == 0 && (!b || b->dims[0] == outs)));
 	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *in = alloc_temp(e, s.in_numel, sizeof *in), *out = alloc_temp(e, s.out_numel, sizeof *out);
 	if (!xs || !ws || !in || !out || (b && !bs))
 		return OUT_OF_MEMORY(e);
 	if (tensor_numel(e->out) == 0)
 		return NULL;
-	for (int64_t nc = 0; nc < x->dims[0] * chans; nc++) {
-		int64_t n = nc / chans, c = nc % chans;
-		read_channel(in, xs + n * s.in_numel * chans, c, chans, s.in_numel);
+	for (int64_t nm = 0; nm < x->dims[0] * outs; nm++) {
+		int64_t n = nm / outs, m = nm % outs, first = m / (outs / group) * depth;
 		for (int64_t i = 0; i < s.out_numel; i++)
-			out[i] = bs ? bs[c] : 0;
-		for (int64_t tap = 0; tap < s.taps_numel; tap++)
-			add_tap(&s, out, in, tap, ws[tap * chans + c]);
+			out[i] = bs ? bs[m] : 0;
+		for (int64_t c = 0; c < depth; c++) {
+			read_channel(in, xs + n * s.in_numel * chans, first + c, chans, s.in_numel);
+			for (int64_t tap = 0; tap < s.taps_numel; tap++)
+				add_tap(&s, out, in, tap, ws[(tap * depth + c) * outs + m]);
+		}
 		for (int64_t i = 0; i < s.out_numel; i++)
-			store_reals(e->out, (n * s.out_numel + i) * chans + c, out + i, 1);
+			store_reals(e->out, (n * s.out_numel + i) * outs + m, out + i, 1);
 	}
 	return NULL;
 }

@@ -549,24 +549,29 @@ const char *shape_conv(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
-/* x [batch, in.., channels], w [taps.., channels], b [channels] -> [batch, out.., channels] */
-const char *shape_dwconv(Module *m, const Node *n, Type *out)
+/* x [batch, in.., channels], w [taps.., channels / group, outputs], b [outputs] -> [batch, out.., outputs] */
+const char *shape_group_conv(Module *m, const Node *n, Type *out)
 {
 	TRY(need_count(m, n));
 	TRY(need_operand(m, n, 0, -1));
 	TRY(need_operand(m, n, 1, 0));
 	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	const Dim *group = dim_const(m, attr_int(n, Attr_group));
 	int last = x->rank - 1;
+	if (attr_int(n, Attr_group) < 1 || attr_int(n, Attr_group) > DimMax)
+		FAIL("group %lld is out of range", (long long)attr_int(n, Attr_group));
 	if (x->rank < 3)
 		FAIL("x has no spatial axis: %s", type_text(m, x));
-	TRY(need_rank(m, w, last, "w"));
-	TRY(need_equal(m, n, x->dims[last], w->dims[last - 1], "channels of x and w"));
+	TRY(need_rank(m, w, x->rank, "w"));
+	TRY(need_equal(m, n, x->dims[last], dim_mul(m, w->dims[last - 1], group), "channels of x and of w times groups"));
+	TRY(need_multiple(m, n, w->dims[last], group, "output channels"));
 	if (b) {
 		TRY(need_operand(m, n, 2, 0));
 		TRY(need_rank(m, b, 1, "b"));
-		TRY(need_equal(m, n, x->dims[last], b->dims[0], "channels and length of b"));
+		TRY(need_equal(m, n, w->dims[last], b->dims[0], "output channels and length of b"));
 	}
 	Type t = *x;
+	t.dims[last] = w->dims[last];
 	for (int i = 1; i < last; i++)
 		TRY(slide_window(m, n, i - 1, last - 1, x->dims[i], w->dims[i - 1], &t.dims[i]));
 	*out = t;

@@ -1,4 +1,4 @@
-/* fuse_conv.c - convolutions with constant weights: depthwise ones get their channels last, and
+/* fuse_conv.c - convolutions with constant weights: those by groups get their channels last, and
  * a plain one is a linear over overlapping windows:
  *
  *   conv(x, w, b)  ->  transpose(linear(reshape(view(pad(transpose(x)))), w', b))
@@ -9,7 +9,8 @@
  */
 #include "idioms.h"
 
-enum { MinChannels = 8 }; /* of a depthwise convolution: fewer fill too little of a vector */
+/* Of a depthwise convolution, of a group: fewer fill too little of a vector. */
+enum { MinChannels = 8, MinOutputs = 4 };
 
 typedef struct Conv {
 	Module *m;
@@ -100,30 +101,22 @@ static Value *windows(Conv *c, Value *x)
 	return reshape(c, v, &rows);
 }
 
-/* Depthwise: channels last, as the products before and behind it have them; vectors run across channels. */
-static bool fuse_depthwise(Conv *c)
+/* By groups: channels last, as the products before and behind have them; vectors run across the outputs. */
+static bool fuse_groups(Conv *c)
 {
 	Module *m = c->m;
 	Node *n = c->n;
 	const Type *w = &n->in[1]->type;
-	int64_t chans;
+	int64_t outs, group = attr_int(n, Attr_group);
+	bool depthwise = dim_equals(w->dims[1], 1) && dim_equals(w->dims[0], group);
 
-	if (!dim_equals(w->dims[1], 1) || !dim_is_const(w->dims[0], &chans) || chans != attr_int(n, Attr_group) || chans < MinChannels ||
-	    !allow("dwconv"))
+	if (!dim_is_const(w->dims[0], &outs) || (depthwise ? outs < MinChannels : outs / group < MinOutputs) || !allow("group_conv"))
 		return false;
-	Type taps = {.dtype = F32, .rank = c->sp + 1};
-	for (int d = 0; d < c->sp; d++)
-		taps.dims[d] = w->dims[2 + d];
-	taps.dims[c->sp] = w->dims[0];
-	Value *in[] = {move_axis(c, n->in[0], 1, c->sp + 1), reshape(c, move_axis(c, n->in[1], 0, c->sp + 1), &taps), n->in[2]};
-	Attr attrs[3];
-	int nattr = 0;
-	for (int i = 0; i < n->nattr; i++)
-		if (n->attrs[i].id != Attr_group)
-			attrs[nattr++] = n->attrs[i];
-	Value *y = build(m, n->block, n, OpDwConv, n->loc, n->nin, in, nattr, attrs, NULL);
+	Value *taps = move_axis(c, move_axis(c, n->in[1], 0, c->sp + 1), 0, c->sp); /* taps.., channels, outputs */
+	Value *in[] = {move_axis(c, n->in[0], 1, c->sp + 1), taps, n->in[2]};
+	Value *y = build(m, n->block, n, OpGroupConv, n->loc, n->nin, in, n->nattr, n->attrs, NULL);
 	replace_uses(m, n->out[0], move_axis(c, y, c->sp + 1, 1));
-	report_match("dwconv", n->loc);
+	report_match("group_conv", n->loc);
 	return true;
 }
 
@@ -134,7 +127,7 @@ bool fuse_conv(Module *m, Node *n)
 	if (n->op != OpConv || c.sp < 1 || !is_const(n->in[1]) || n->out[0]->type.dtype != F32)
 		return false;
 	if (attr_int(n, Attr_group) != 1)
-		return fuse_depthwise(&c);
+		return fuse_groups(&c);
 	if (c.sp > (MaxRank - 2) / 2 || !allow("conv"))
 		return false;
 	read_conv(&c);

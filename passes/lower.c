@@ -126,8 +126,8 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	case ClsWindow:
 		if (root->op == OpWinConv)
 			lower_winconv(l, root, home);
-		else if (root->op == OpDwConv)
-			lower_dwconv(l, root, home);
+		else if (root->op == OpGroupConv)
+			lower_group_conv(l, root, home);
 		else if (root->op == OpPool)
 			lower_pool(l, root, home);
 		else

@@ -34,7 +34,7 @@ void lower_top_k(Lower *, Node *, Value *home);
 void lower_nms(Lower *, Node *, Value *home);
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
-void lower_dwconv(Lower *, Node *, Value *home);
+void lower_group_conv(Lower *, Node *, Value *home);
 void lower_pool(Lower *, Node *, Value *home);
 void lower_custom(Lower *, Node *);
 void lower_control(Lower *, Node *); /* if, loop, measure */

@@ -49,7 +49,7 @@ static bool is_identity(const int64_t *perm, int rank)
 static bool computes_rows(const Value *v)
 {
 	const Node *n = v->def;
-	return n && !is_output(v) && (n->op == OpLinear || n->op == OpDwConv || n->op == OpGlu || (ops[n->op].cls == ClsEwise && !is_const(v)));
+	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpGlu || (ops[n->op].cls == ClsEwise && !is_const(v)));
 }
 
 static Value *transpose(Module *m, Node *at, Value *x, int rank, const int64_t *perm)

@@ -931,33 +931,33 @@ static void make_conv(Family *f)
 
 /* Rows of outputs of all lengths: side by side, alone, at both edges, strides, dilations, more taps than x has; channels of whole
  * and of part vectors, of more than a chunk, and symbolic ones. */
-static void make_dwconv(Family *f)
+static void make_group_conv(Family *f)
 {
 	symbol(f, "b", 0);
 	symbol(f, "t", 0);
 	symbol(f, "c", 0);
 	param(f, "x: f32[b, t, 160]");
-	param(f, "w: f32[3, 160]");
+	param(f, "w: f32[3, 1, 160]");
 	param(f, "z: f32[160]");
-	param(f, "w7: f32[7, 160]");
-	param(f, "i: f32[b, 6, t, c]");
-	param(f, "k: f32[3, 3, c]");
-	param(f, "k5: f32[5, 2, c]");
+	param(f, "w7: f32[7, 1, 160]");
+	param(f, "i: f32[b, 6, t, 8]");
+	param(f, "k: f32[3, 3, 2, 4*c]");
+	param(f, "k5: f32[5, 2, 1, 24]");
 	param(f, "h: f32[b, 20, t]");
-	param(f, "wh: f32[17, 20]");
-	add_row(f, "f32[b, t, 160]", "dwconv %x, %w, %z {pads=[1, 1]}");
-	add_row(f, "f32[b, (t + 1)/2, 160]", "dwconv %x, %w, _ {pads=[1, 1], strides=[2]}");
-	add_row(f, "f32[b, t, 160]", "dwconv %x, %w7, %z {pads=[12, 0], dilations=[2]}");
-	add_row(f, "f32[b, t + 4, 160]", "dwconv %x, %w7, _ {pads=[5, 5]}");
-	add_row(f, "f32[b, 6, t, c]", "dwconv %i, %k, _ {pads=[1, 1, 1, 1]}");
-	add_row(f, "f32[b, 3, (t + 2)/3, c]", "dwconv %i, %k, _ {pads=[1, 1, 0, 1], strides=[2, 3]}");
-	add_row(f, "f32[b, 2, t + 2, c]", "dwconv %i, %k5, _ {pads=[0, 2, 0, 1]}");
+	param(f, "wh: f32[17, 1, 20]");
+	add_row(f, "f32[b, t, 160]", "group_conv %x, %w, %z {group=160, pads=[1, 1]}");
+	add_row(f, "f32[b, (t + 1)/2, 160]", "group_conv %x, %w, _ {group=160, pads=[1, 1], strides=[2]}");
+	add_row(f, "f32[b, t, 160]", "group_conv %x, %w7, %z {group=160, pads=[12, 0], dilations=[2]}");
+	add_row(f, "f32[b, t + 4, 160]", "group_conv %x, %w7, _ {group=160, pads=[5, 5]}");
+	add_row(f, "f32[b, 6, t, 4*c]", "group_conv %i, %k, _ {group=4, pads=[1, 1, 1, 1]}");
+	add_row(f, "f32[b, 3, (t + 2)/3, 4*c]", "group_conv %i, %k, _ {group=4, pads=[1, 1, 0, 1], strides=[2, 3]}");
+	add_row(f, "f32[b, 2, t + 2, 24]", "group_conv %i, %k5, _ {group=8, pads=[0, 2, 0, 1]}");
 	line(f, "%%v: f32[b, t, 20] = transpose %%h {perm=[0, 2, 1]}");
-	add_row(f, "f32[b, t, 20]", "dwconv %v, %wh, _ {pads=[8, 8]}");
+	add_row(f, "f32[b, t, 20]", "group_conv %v, %wh, _ {group=20, pads=[8, 8]}");
 	param(f, "x64: f64[b, t, 20]");
-	param(f, "w64: f64[3, 20]");
-	param(f, "z64: f64[20]");
-	add_row(f, "f64[b, t, 20]", "dwconv %x64, %w64, %z64 {pads=[1, 1]}");
+	param(f, "w64: f64[3, 5, 12]");
+	param(f, "z64: f64[12]");
+	add_row(f, "f64[b, t, 12]", "group_conv %x64, %w64, %z64 {group=4, pads=[1, 1]}");
 }
 
 /* Windows that are larger than the tensor, that begin or end outside of it, that hold nothing; NaN and infinities. */
@@ -1060,7 +1060,7 @@ static const struct {
 	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0"}},
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
-	{"dwconv", make_dwconv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
+	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
 };

@@ -1,0 +1,289 @@
+/* lower_group_conv.c - convolution by groups with channels last: vectors run across the outputs of a group.
+ *
+ *   y[n, o.., m] = b[m] + sum over k.., c of x[n, o*stride + k*dilation - before, first(m) + c] * w[k.., c, m]
+ *
+ * Depthwise, where every output has a channel of its own, they run across all of them, and x comes in vectors too, not one by one.
+ * A task is a row of outputs along the last spatial axis, for a group or a chunk of channels whose weights stay in the first cache.  Where
+ * windows lie inside along that axis, several places side by side share each vector of weights, and each vector of x that lies in
+ * more than one window; at the edges every element is looked at whether it lies inside.  The order of a sum is the same
+ * everywhere: taps of the axes before the last one, channels, taps of the last one.
+ * Extents and strides of tensors are arguments: layers that differ in them alone are one kernel.
+ */
+#include "kernel.h"
+#include "lower.h"
+
+enum {
+	Chunk = 128, /* outputs of a depthwise convolution */
+	MaxUnrolled = 16, /* taps of the last axis */
+	MaxPlaces = 8 /* side by side */
+};
+
+typedef struct GroupConv {
+	Kernel *k;
+	const Node *n;
+	Access x, w, bias; /* bias.buf: NULL without one */
+	LBuf *y;
+	LTile *acc;
+	int sp, last; /* spatial axes, the last of them */
+	bool depthwise, unrolled, whole; /* unrolled: the taps of the last axis; whole: all vectors are full */
+	LExpr *channel; /* of x, of a group: the first one, in the loops the current one */
+	LExpr *batch; /* offset of x[n] */
+	LExpr *first[MaxRank]; /* where the window's first tap lies, perhaps outside of x; of axes before the last one */
+	LExpr *row, *out, *mask; /* y's row; first output of the vectors; NULL: all lanes */
+} GroupConv;
+
+static int64_t int_of(const Node *n, AttrId id, int i, int64_t otherwise)
+{
+	const int64_t *v;
+	return attr_ints(n, id, &v) > i ? v[i] : otherwise;
+}
+
+static LExpr *taps_of(const GroupConv *d, int axis)
+{
+	return kdim(d->k, d->w.extent[axis]);
+}
+
+/* The taps of an axis that lie inside of x, where the first one is at `first`. */
+static void tap_range(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LExpr **hi)
+{
+	LB *b = &d->k->b;
+	LExpr *step = li(b, int_of(d->n, Attr_dilations, axis, 1)), *up = lsub(b, step, li(b, 1));
+	LExpr *before = lop(b, LFloorDiv, lsub(b, up, first), step, NULL);
+	LExpr *end = lop(b, LFloorDiv, ladd(b, lsub(b, kparam(d->k, d->x.extent[1 + axis]), first), up), step, NULL);
+	*lo = llet(b, lop(b, LPMax, before, li(b, 0), NULL));
+	*hi = llet(b, lop(b, LPMin, end, taps_of(d, axis), NULL));
+}
+
+static LExpr *first_tap(const GroupConv *d, int axis, LExpr *o)
+{
+	LB *b = &d->k->b;
+	LExpr *at = lmul(b, o, li(b, int_of(d->n, Attr_strides, axis, 1)));
+	return llet(b, lsub(b, at, li(b, int_of(d->n, Attr_pads, axis, 0))));
+}
+
+static LExpr *along_last(const GroupConv *d, const Access *a, LExpr *offset, LExpr *i)
+{
+	LB *b = &d->k->b;
+	const Dim *stride = a->stride[a->rank - 1];
+	return ladd(b, offset, dim_equals(stride, 1) ? i : lmul(b, i, kparam(d->k, stride)));
+}
+
+static LExpr *load_outputs(const GroupConv *d, const Access *a, LExpr *offset)
+{
+	LB *b = &d->k->b;
+	return llet(b, load_lanes(d->k, a, along_last(d, a, offset, d->out), a->stride[a->rank - 1], d->mask));
+}
+
+/* What the outputs' vectors take of x: their own channels, or one. */
+static LExpr *load_x(const GroupConv *d, LExpr *offset)
+{
+	LB *b = &d->k->b;
+	if (d->depthwise)
+		return load_outputs(d, &d->x, offset);
+	LExpr *one = lload(b, d->x.buf, 1, along_last(d, &d->x, offset, d->channel), NULL, NULL);
+	return llet(b, lcast(b, LSplat, (LType){d->x.dtype, Lanes}, one));
+}
+
+static LExpr *step_along(const GroupConv *d, const Access *a, int axis, LExpr *from, LExpr *steps)
+{
+	LB *b = &d->k->b;
+	return llet(b, ladd(b, from, lmul(b, steps, kparam(d->k, a->stride[axis]))));
+}
+
+static void add_product(const GroupConv *d, int i, LExpr *x, LExpr *w)
+{
+	LB *b = &d->k->b;
+	lset_tile(b, d->acc, li(b, i), li(b, 0), lfma(b, x, w, lelem(b, d->acc, li(b, i), li(b, 0))));
+}
+
+static LExpr *is_inside(const GroupConv *d, LExpr *at)
+{
+	LB *b = &d->k->b;
+	return lop(b, LAnd, lop(b, LLe, li(b, 0), at, NULL), llt(b, at, kparam(d->k, d->x.extent[1 + d->last])), NULL);
+}
+
+/* The products of the windows that have a tap at `past` elements behind the first one's first tap, with the weights w[tap]. */
+static void add_products(const GroupConv *d, int count, int64_t past, LExpr *from_x, LExpr *at, LExpr *const *w, int64_t taps)
+{
+	int64_t stride = int_of(d->n, Attr_strides, d->last, 1), dilation = int_of(d->n, Attr_dilations, d->last, 1);
+	LExpr *x = NULL;
+
+	for (int i = 0; i < count; i++) {
+		int64_t t = past - i * stride;
+		if (t < 0 || t % dilation || t / dilation >= taps)
+			continue;
+		if (!x)
+			x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
+		add_product(d, i, x, w[t / dilation]);
+	}
+}
+
+/* The taps of the last axis for `count` windows, the first of which begins at `first`; checked: they may lie outside of x. */
+static void add_windows(const GroupConv *d, int count, bool checked, LExpr *from_x, LExpr *from_w, LExpr *first)
+{
+	LB *b = &d->k->b;
+	int64_t stride = int_of(d->n, Attr_strides, d->last, 1), dilation = int_of(d->n, Attr_dilations, d->last, 1), taps = 0;
+	LExpr *w[MaxUnrolled];
+
+	dim_is_const(d->w.extent[d->last], &taps);
+	for (int64_t t = 0; t < taps; t++)
+		w[t] = load_outputs(d, &d->w, step_along(d, &d->w, d->last, from_w, li(b, t)));
+	for (int64_t past = 0; past <= (count - 1) * stride + (taps - 1) * dilation; past++) {
+		LExpr *at = llet(b, ladd(b, first, li(b, past)));
+		if (checked)
+			lif(b, is_inside(d, at));
+		add_products(d, count, past, from_x, at, w, taps);
+		if (checked)
+			lend(b);
+	}
+}
+
+/* One window with so many taps along the last axis that they are a loop: those that lie inside. */
+static void add_long_window(const GroupConv *d, LExpr *from_x, LExpr *from_w, LExpr *first)
+{
+	LB *b = &d->k->b;
+	LExpr *lo, *hi;
+	tap_range(d, d->last, first, &lo, &hi);
+	LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
+	LExpr *at = ladd(b, first, lmul(b, t, li(b, int_of(d->n, Attr_dilations, d->last, 1))));
+	LExpr *x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
+	add_product(d, 0, x, load_outputs(d, &d->w, step_along(d, &d->w, d->last, from_w, t)));
+	lend(b);
+}
+
+/* Opens the loops over what all taps of the last axis have in common, and returns their number. */
+static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
+{
+	LB *b = &d->k->b;
+	LExpr *lo, *hi, *first = d->channel;
+
+	for (int a = 0; a < d->last; a++) {
+		tap_range(d, a, d->first[a], &lo, &hi);
+		LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
+		*x = step_along(d, &d->x, 1 + a, *x, ladd(b, d->first[a], lmul(b, t, li(b, int_of(d->n, Attr_dilations, a, 1)))));
+		*w = step_along(d, &d->w, a, *w, t);
+	}
+	if (d->depthwise)
+		return d->last;
+	LExpr *c = lfor(b, ForSerial, li(b, 0), kparam(d->k, d->w.extent[d->sp]), NULL);
+	d->channel = llet(b, ladd(b, first, c));
+	*w = step_along(d, &d->w, d->sp, *w, c);
+	return d->last + 1;
+}
+
+/* Places o .. o + count - 1 of the row, those below `end`, for the outputs from `from` to `to`. */
+static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *from, LExpr *to)
+{
+	LB *b = &d->k->b;
+	const LType vec = {d->x.dtype, Lanes};
+	LExpr *outs = kparam(d->k, d->w.extent[d->sp + 1]), *first = first_tap(d, d->last, o), *channel = d->channel;
+	LExpr *x = d->batch, *w = dim_equals(d->w.base, 0) ? li(b, 0) : kparam(d->k, d->w.base);
+
+	d->out = lfor(b, ForSerial, from, to, li(b, Lanes));
+	d->mask = d->whole ? NULL : lane_mask(d->k, lsub(b, to, d->out));
+	LExpr *start = d->bias.buf ? load_outputs(d, &d->bias, kdim(d->k, d->bias.base)) : lconst(b, vec, 0);
+	for (int i = 0; i < count; i++)
+		lset_tile(b, d->acc, li(b, i), li(b, 0), start);
+	int loops = open_sums(d, &x, &w);
+	if (d->unrolled)
+		add_windows(d, count, end, x, w, first);
+	else
+		add_long_window(d, x, w, first);
+	while (loops--)
+		lend(b);
+	d->channel = channel;
+	for (int i = 0; i < count; i++) {
+		LExpr *at = lmul(b, ladd(b, d->row, ladd(b, o, li(b, i))), outs);
+		if (end && i)
+			lif(b, llt(b, ladd(b, o, li(b, i)), end));
+		lstore(b, d->y, ladd(b, at, d->out), NULL, d->mask, lelem(b, d->acc, li(b, i), li(b, 0)));
+		if (end && i)
+			lend(b);
+	}
+	lend(b);
+}
+
+/* The places along the last axis whose windows lie inside: lo .. hi - 1. */
+static void inner_places(const GroupConv *d, LExpr *len, LExpr **lo, LExpr **hi)
+{
+	LB *b = &d->k->b;
+	int64_t stride = int_of(d->n, Attr_strides, d->last, 1), pad = int_of(d->n, Attr_pads, d->last, 0), taps = 1;
+	int64_t dilation = int_of(d->n, Attr_dilations, d->last, 1);
+	dim_is_const(d->w.extent[d->last], &taps);
+	LExpr *room = ladd(b, kparam(d->k, d->x.extent[1 + d->last]), li(b, pad - (taps - 1) * dilation - 1 + stride));
+	LExpr *end = lop(b, LPMax, lop(b, LFloorDiv, room, li(b, stride), NULL), li(b, 0), NULL);
+	*hi = llet(b, lop(b, LPMin, end, len, NULL));
+	*lo = llet(b, lop(b, LPMin, li(b, pad > 0 ? (pad + stride - 1) / stride : 0), *hi, NULL));
+}
+
+/* As many places side by side as registers hold: inside without checks; in front, and behind, where they may lie outside. */
+static void emit_row(GroupConv *d, LExpr *len, LExpr *from, LExpr *to)
+{
+	LB *b = &d->k->b;
+	int side = d->k->l->t->mr / 2 < MaxPlaces ? d->k->l->t->mr / 2 : MaxPlaces;
+	LExpr *lo, *hi, *zero = li(b, 0);
+
+	if (!d->unrolled) {
+		emit_places(d, lfor(b, ForSerial, zero, len, NULL), 1, NULL, from, to);
+		lend(b);
+		return;
+	}
+	inner_places(d, len, &lo, &hi);
+	LExpr *tiles = llet(b, lop(b, LFloorDiv, lsub(b, hi, lo), li(b, side), NULL));
+	LExpr *begin = llet(b, lop(b, LSelect, llt(b, zero, tiles), lo, zero)), *end = llet(b, ladd(b, begin, lmul(b, tiles, li(b, side))));
+	emit_places(d, lfor(b, ForSerial, begin, end, li(b, side)), side, NULL, from, to);
+	lend(b);
+	LExpr *part = lfor(b, ForSerial, zero, li(b, 2), NULL), *behind = llet(b, lop(b, LEq, part, li(b, 1), NULL));
+	LExpr *first = lop(b, LSelect, behind, end, zero), *last = llet(b, lop(b, LSelect, behind, len, begin));
+	emit_places(d, lfor(b, ForSerial, first, last, li(b, side)), side, last, from, to);
+	lend(b);
+	lend(b);
+}
+
+void lower_group_conv(Lower *l, Node *n, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "group_conv", true);
+	LB *b = &k.b;
+	const Type *t = &n->out[0]->type;
+	GroupConv d = {.k = &k, .n = n, .x = kaccess(&k, n->in[0]), .w = kaccess(&k, n->in[1]), .sp = t->rank - 2, .last = t->rank - 3};
+	const Dim *rows = dim_const(m, 1), *outs = t->dims[t->rank - 1], *group = dim_const(m, attr_int(n, Attr_group));
+	LExpr *idx[MaxRank] = {0};
+	int64_t width;
+
+	if (n->in[2])
+		d.bias = kaccess(&k, n->in[2]);
+	d.y = kbuf(&k, home, true);
+	d.depthwise = dim_equals(d.w.extent[d.sp], 1) && outs == group;
+	const Dim *part = d.depthwise ? dim_const(m, Chunk) : dim_floordiv(m, outs, group); /* outputs of a task */
+	d.unrolled = dim_is_const(d.w.extent[d.last], &width) && width <= MaxUnrolled;
+	d.whole = dim_is_const(d.depthwise ? outs : part, &width) && width % Lanes == 0;
+	for (int a = 0; a <= d.last; a++)
+		rows = dim_mul(m, rows, t->dims[a]);
+	LExpr *len = kparam(&k, t->dims[1 + d.last]), *parts = kparam(&k, d.depthwise ? dim_ceildiv(m, outs, part) : group);
+	LExpr *task = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, rows), parts), NULL);
+	LExpr *row = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *number = llet(b, lsub(b, task, lmul(b, row, parts)));
+	LExpr *from = llet(b, lmul(b, number, kparam(&k, part)));
+	LExpr *to = llet(b, lop(b, LPMin, ladd(b, from, kparam(&k, part)), kparam(&k, outs), NULL));
+	d.channel = d.depthwise ? NULL : llet(b, lmul(b, number, kparam(&k, d.w.extent[d.sp])));
+	d.row = llet(b, lmul(b, row, len));
+	for (int a = d.last; a >= 0; a--) {
+		LExpr *size = kparam(&k, t->dims[a]);
+		idx[a] = a ? llet(b, lop(b, LMod, row, size, NULL)) : row;
+		if (a)
+			row = llet(b, lop(b, LFloorDiv, row, size, NULL));
+	}
+	LExpr *first[MaxRank] = {idx[0]};
+	d.batch = llet(b, offset_of(&k, &d.x, first));
+	for (int a = 0; a < d.last; a++)
+		d.first[a] = first_tap(&d, a, idx[1 + a]);
+	d.acc = lnew_tile(b, "acc", (LType){t->dtype, Lanes}, MaxPlaces, 1);
+	emit_row(&d, len, from, to);
+	lend(b);
+	const Dim *depth = d.w.extent[d.sp];
+	for (int a = 0; a < d.sp; a++)
+		depth = dim_mul(m, depth, d.w.extent[a]);
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
