@@ -329,6 +329,7 @@ bool pass_layout(Module *m)
 		if (n->op == OpGroup && n->body->first->op == OpLinear)
 			changed |= pack_linear(m, n->body->first);
 	}
+	changed |= merge_constants(m); /* layers that share weights share their panels */
 	changed |= remove_dead(m);
 	return changed;
 }

@@ -292,13 +292,13 @@ static bool is_same_node(const void *item, const void *key)
 }
 
 /* A node is looked up once its operands are merged. */
-static bool merge_nodes(Module *m)
+static bool merge_nodes(Module *m, bool constants_only)
 {
 	bool changed = false;
 	Table seen = {0};
 
 	FOR_ALL_NODES(n, m) {
-		if (n->body || n->nout != 1 || !n->nin || !n->in[0] || is_unused(n))
+		if (n->body || n->nout != 1 || !n->nin || !n->in[0] || is_unused(n) || (constants_only && (!is_const(n->out[0]) || is_output(n->out[0]))))
 			continue;
 		uint64_t hash = hash_node(n);
 		const Node *same = table_find(&seen, hash, is_same_node, n);
@@ -312,6 +312,11 @@ static bool merge_nodes(Module *m)
 	return changed;
 }
 
+bool merge_constants(Module *m)
+{
+	return merge_nodes(m, true);
+}
+
 /* ---- the passes --------------------------------------------------------------------------------------------------------- */
 
 static bool simplify_once(Module *m)
@@ -320,7 +325,7 @@ static bool simplify_once(Module *m)
 
 	changed |= fold(m);
 	changed |= merge_consts(m);
-	changed |= merge_nodes(m);
+	changed |= merge_nodes(m, false);
 	changed |= remove_dead(m);
 	return changed;
 }
