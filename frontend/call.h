@@ -59,6 +59,8 @@ typedef struct Import {
 	const OnnxGraph *graph; /* after the cut */
 	Block *block; /* where nodes go: the function's body, or that of an if or loop */
 	CustomOp *customs;
+	Value *random_seed; /* --random-seed: the input; NULL: there is none */
+	int nrandom; /* nodes that draw random numbers */
 	int64_t ninlined, max_inlined; /* nodes, inputs, outputs, attributes, elements: what functions and loops expand to ends */
 	jmp_buf *again; /* ends this import, for another one that knows more */
 } Import;

@@ -19,6 +19,7 @@ typedef struct LoadOptions {
 	bool broadcast_symbols; /* dims that are not proved equal may be 1 at run time, and broadcast then */
 	int nshape;
 	const char *const *shape; /* "input=[dim, dim]": instead of what the model states of it */
+	const char *random_seed; /* an input of this name, i64[], changes the model's random numbers; NULL: none does */
 	int ncustom;
 	const char *const *custom; /* operators that the application computes: --custom-op, see custom.c */
 } LoadOptions;

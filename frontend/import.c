@@ -380,6 +380,18 @@ static void import_inputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *l
 	exit_if_errors();
 }
 
+/* The input of --random-seed, behind those of the graph. */
+static void import_random_seed(Import *im, const Loc *loc)
+{
+	const char *name = im->opt->random_seed;
+	if (!name)
+		return;
+	for (int i = 0; i < im->m->main->nparam; i++)
+		if (!strcmp(im->m->main->params[i]->name, name))
+			fatal_at(loc, "--random-seed: the model has an input '%s'", name);
+	im->random_seed = new_param(im->m, arena_strdup(im->m->arena, name), (Type){.dtype = I64});
+}
+
 /* ---- nodes ----------------------------------------------------------------------------------------------------- */
 
 static void check_arguments(Call *c)
@@ -547,6 +559,14 @@ static void check_bindings(Import *im, const Loc *loc)
 			         *have ? "; there are: " : "", have);
 		}
 	exit_if_errors();
+}
+
+static void check_random_seed(const Import *im, const Loc *loc)
+{
+	if (im->random_seed && !im->nrandom)
+		fatal_at(loc, "--random-seed: the model draws no random numbers");
+	if (!im->random_seed && im->nrandom)
+		warn_at(loc, "all runs of the model draw the same random numbers; --random-seed=NAME makes an input that changes them");
 }
 
 /* ---- outputs -------------------------------------------------------------------------------------------------- */
@@ -748,9 +768,11 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	Scope *s = new_scope(&im, NULL, opset, 0);
 	add_tensors(s, g->initializer, g->n_initializer, loc);
 	import_inputs(&im, s, g, loc);
+	import_random_seed(&im, loc);
 	if (!import_graph_nodes(&im, s, g) || found_cut_types(&im))
 		return true;
 	check_bindings(&im, loc);
+	check_random_seed(&im, loc);
 	import_outputs(&im, s, g, loc);
 	remove_dead(&m->main->body);
 	settle_known(m);

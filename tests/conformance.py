@@ -47,6 +47,8 @@ LIMIT = 60  # seconds a case
 # Cases that are not compared, with what the standard says instead.
 EXCEPTIONS = {name: "the text's length_resized is the extent, 2 or 3; the reference takes the fraction that the scale gives"
               for name in ("test_resize_downsample_scales_linear_align_corners", "test_resize_downsample_scales_cubic_align_corners")}
+EXCEPTIONS.update((f"test_bernoulli{form}{how}", "the numbers are random: the text leaves the generator open")
+                  for form in ("", "_double", "_seed") for how in ("", "_expanded"))
 
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 TEXT = {"StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer"}

@@ -836,6 +836,73 @@ static void test_reshape_to_zero(void)
 	free_arena(a);
 }
 
+/* y is x's extent of numbers, drawn with seed `s` if the model has that input. */
+static void draw(Module *m, int64_t s, float *y)
+{
+	float x[8] = {0};
+	Tensor in[] = {{.dtype = F32, .rank = 1, .dims = {8}, .data = x}, {.dtype = I64, .data = &s}}, out[2] = {{0}};
+	CHECK(!eval_module(m, in, out));
+	for (int i = 0; i < 2; i++) {
+		memcpy(y + 8 * i, out[i].data, 8 * sizeof *y);
+		free_tensor(&out[i]);
+	}
+}
+
+/* Two nodes draw different numbers unless they say the same seed; --random-seed changes those of both. */
+static void test_random(void)
+{
+	enum { Same, Other };
+	const LoadOptions seeded = {.random_seed = "s"}, taken = {.random_seed = "x"};
+	for (int stated = 0; stated < 2; stated++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		float y[2][16];
+		char *said;
+		add_input(b, "x", 1, "n");
+		for (int i = 0; i < 2; i++) {
+			Onnx__NodeProto *n = add_op(b, "RandomUniformLike", "x", i ? "z" : "y");
+			if (stated)
+				set_f(a, n, "seed", 7);
+			add_output(b, i ? "z" : "y");
+		}
+		Module *m = load_built(b, NULL, &said);
+		CHECK(m && said && strstr(said, "warning: all runs of the model draw the same random numbers; --random-seed=NAME"));
+		CHECK(said && !strstr(strstr(said, "all runs") + 1, "all runs"));
+		free_module(m);
+		free(said);
+		m = load_built(b, &seeded, &said);
+		CHECK(m && !*said);
+		if (m) {
+			CHECK_EQ(m->main->nparam, 2);
+			CHECK_STR(type_text(m, &m->main->params[1]->type), "i64[]");
+			draw(m, 1, y[Same]);
+			CHECK_EQ(!memcmp(y[Same], y[Same] + 8, sizeof y[Same] / 2), stated);
+			draw(m, 1, y[Other]);
+			CHECK(!memcmp(y[Same], y[Other], sizeof *y));
+			draw(m, -1, y[Other]);
+			for (int i = 0; i < 16; i++)
+				CHECK(y[Same][i] != y[Other][i] && y[Other][i] >= 0 && y[Other][i] < 1);
+		}
+		free_module(m);
+		free(said);
+		must_fail(b, &taken, __LINE__, "--random-seed: the model has an input 'x'", NULL);
+		free_arena(a);
+	}
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "n");
+	Onnx__NodeProto *n = add_op(b, "Relu", "x", "y");
+	add_output(b, "y");
+	must_fail(b, &seeded, __LINE__, "--random-seed: the model draws no random numbers", NULL);
+	n->op_type = arena_strdup(a, "RandomNormalLike");
+	set_i(a, n, "dtype", 7);
+	must_fail(b, NULL, __LINE__, "random numbers of element type i64", NULL);
+	n->op_type = arena_strdup(a, "RandomNormal");
+	n->n_input = 0;
+	must_fail(b, NULL, __LINE__, "the attribute shape is missing", NULL);
+	free_arena(a);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------------------------- */
 
 static void test_all_unsupported_at_once(void)
@@ -1223,6 +1290,7 @@ int main(void)
 	test_names();
 	test_bad_tensors();
 	test_reshape_to_zero();
+	test_random();
 	test_lost_write();
 	test_data_dependent_shape();
 	test_top_k();

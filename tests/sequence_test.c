@@ -537,6 +537,39 @@ static void test_loop_reads(void)
 	free_arena(a);
 }
 
+/* Iterations draw random numbers of their own, also where all say one seed. */
+static void test_loop_draws(void)
+{
+	for (int stated = 0; stated < 2; stated++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17), *body = new_builder(a, 17);
+		float x[2] = {0};
+		Tensor in = {.dtype = F32, .rank = 1, .dims = {2}, .data = x}, out = {0};
+		char *said;
+		add_input(b, "x", Float, "2");
+		add_number(b, "trips", 3);
+		set_body(b, add_op(b, "Loop", "trips,", "all"), "body", body);
+		add_output(b, "all");
+		add_open_input(body, "i");
+		add_open_input(body, "cond");
+		Onnx__NodeProto *n = add_op(body, "RandomUniformLike", "x", "r");
+		if (stated)
+			set_f(a, n, "seed", 3);
+		add_output(body, "cond");
+		add_output(body, "r");
+		Module *m = load_built(b, NULL, &said);
+		CHECK(m && !eval_module(m, &in, &out) && tensor_numel(&out) == 6);
+		const float *y = out.data;
+		for (int i = 0; y && i < 6; i++)
+			for (int k = 0; k < i; k++)
+				CHECK(y[i] != y[k]);
+		free_tensor(&out);
+		free_module(m);
+		free(said);
+		free_arena(a);
+	}
+}
+
 /* Data decides between sequences of one length, element by element. */
 static void test_if(void)
 {
@@ -764,6 +797,7 @@ int main(void)
 	test_loop();
 	test_loop_ends();
 	test_loop_reads();
+	test_loop_draws();
 	test_if();
 	test_ranks();
 	test_ranks_by_size();
