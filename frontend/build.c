@@ -529,7 +529,7 @@ static void measure_each(Call *c, Value *v)
 	const char *name = loc && loc->node && *loc->node ? loc->node : "value", *stem = identifier_of(m->arena, name);
 	Attr most = mk_scalar(Attr_hi, scalar_of_int(v->type.dtype, DimMax)), range[2] = {most};
 	own.dtype = v->type.dtype;
-	stem += strspn(stem, "_");
+	stem = identifier_of(m->arena, stem + strspn(stem, "_"));
 	if (dtypes[own.dtype].cls == ClassSigned)
 		range[1] = mk_scalar(Attr_lo, scalar_of_int(own.dtype, -DimMax));
 	Value *x = build(m, b, before, OpReshape, loc, 1, &v, 0, NULL, &own);

@@ -836,6 +836,36 @@ static void test_reshape_to_zero(void)
 	free_arena(a);
 }
 
+/* Symbols of values whose names are no identifiers: the text must read again. */
+static void test_symbols_of_numbers(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 13);
+	DimBinding bind = {"_9", 1, 20};
+	add_input(b, "x", 7, "n");
+	add_ints(b, "ends", 2, (int64_t[]){0, 1});
+	set_ints(a, add_op(b, "ReduceMax", "x", "9"), "axes", 1, (int64_t[]){0});
+	set_i(a, b->graph.node[0], "keepdims", 0);
+	add_tensor(b, "zero", 7, "", (int64_t[]){0}, 8);
+	add_tensor(b, "one", 7, "", (int64_t[]){1}, 8);
+	add_op(b, "Range", "zero,9,one", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, &(LoadOptions){.nbind = 1, .bind = &bind}, __LINE__);
+	if (m) {
+		CHECK_STR(result_text(m, 0), "i64[_9]");
+		const char *path = file_in(a, "m.ir");
+		char *said;
+		write_module(path, m);
+		Module *again = try_load_model(path, NULL, &said);
+		CHECK(again && !verify_module(again));
+		free_module(again);
+		free(said);
+		unlink(path);
+	}
+	free_module(m);
+	free_arena(a);
+}
+
 /* y is x's extent of numbers, drawn with seed `s` if the model has that input. */
 static void draw(Module *m, int64_t s, float *y)
 {
@@ -1290,6 +1320,7 @@ int main(void)
 	test_names();
 	test_bad_tensors();
 	test_reshape_to_zero();
+	test_symbols_of_numbers();
 	test_random();
 	test_lost_write();
 	test_data_dependent_shape();
