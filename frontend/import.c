@@ -87,8 +87,8 @@ static Item need_item(Import *im, Scope *s, const char *name, const Loc *loc)
 	Item item = lookup(im, s, name, loc);
 	if (is_absent(item))
 		fatal_at(loc,
-		         "'%s' is used but not defined before: nodes must be in topological order, without cycles",
-		        name);
+		         "'%s' is used but nothing before defines it: the name is missing, or nodes form a cycle",
+		         name);
 	return item;
 }
 

@@ -11,6 +11,8 @@
 
 #include "call.h"
 
+void order_nodes(OnnxFile *); /* order.c */
+
 /* True: types of --inputs, or inputs whose elements must be symbols, were found; the module is of no use, import again. */
 bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int ndemand, const Demand *);
 

@@ -321,6 +321,7 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 	OnnxFile *file = o.file = read_onnx(l->scratch, path, bytes, size);
 	file->found_types.arena = file->values.arena = file->units.arena = l->scratch;
 	o.hash = hash_file(bytes, size);
+	order_nodes(file);
 	import_rounds(&o);
 	if (!file->dispute.node)
 		return;

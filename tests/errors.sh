@@ -120,11 +120,11 @@ graph() {
 	model "$1" 17 "$3"
 	fails "$1: $2" "$1"
 }
-graph cycle.onnx "node 'a' (Add-17): 'b' is used but not defined before: nodes must be in topological order, without cycles" \
+graph cycle.onnx "node 'a' (Add-17): 'b' is used but nothing before defines it: the name is missing, or nodes form a cycle" \
 	"$(part 1 "$(node Add a 'x b' c)")$(part 1 "$(node Relu r c b)")$in_x$(part 12 "$(value b 1 N 4)")"
 graph twice.onnx "node 's' (Relu-17): the name 'y' is defined twice" \
 	"$(part 1 "$(node Relu r x y)")$(part 1 "$(node Relu s x y)")$in_x$out_y"
-graph missing.onnx "node 'r' (Relu-17): 'q' is used but not defined before: nodes must be in topological order, without cycles" \
+graph missing.onnx "node 'r' (Relu-17): 'q' is used but nothing before defines it: the name is missing, or nodes form a cycle" \
 	"$(part 1 "$(node Relu r q y)")$in_x$out_y"
 graph nothing.onnx 'error: the graph has no outputs' "$(part 1 "$(node Relu r x y)")$in_x"
 graph negative.onnx "error: input 'x': dim 0: expected 0..2147483647, got -2" \

@@ -836,6 +836,81 @@ static void test_reshape_to_zero(void)
 	free_arena(a);
 }
 
+static void reverse(Onnx__NodeProto **nodes, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		Onnx__NodeProto *first = nodes[i];
+		nodes[i] = nodes[n - 1 - i];
+		nodes[n - 1 - i] = first;
+	}
+}
+
+/* Nodes in any order: of the graph, of a branch, which uses a value of a node behind the If, and of a function.  y = |2 x| + 1. */
+static void test_any_order(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17), *yes = new_builder(a, 17), *no = new_builder(a, 17);
+	float x[2] = {3, -4};
+	uint8_t c = 1;
+	add_input(b, "x", 1, "2");
+	add_input(b, "c", 9, "");
+	add_op(b, "Add", "x,x", "twice");
+	add_op(b, "Abs", "twice", "size");
+	Onnx__NodeProto *n = add_op(b, "If", "c", "y");
+	add_tensor(yes, "one", 1, "", (float[]){1}, sizeof(float));
+	add_op(yes, "Identity", "size", "s");
+	add_op(yes, "Add", "s,one", "y1");
+	add_output(yes, "y1");
+	add_op(no, "Neg", "twice", "y2");
+	add_output(no, "y2");
+	add_attr(a, n, "then_branch", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH)->g = &yes->graph;
+	add_attr(a, n, "else_branch", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH)->g = &no->graph;
+	add_leaky(b, "own", "Leak");
+	add_op(b, "Leak", "y", "z")->domain = arena_strdup(a, "own");
+	add_output(b, "z");
+	Onnx__FunctionProto *f = b->model.functions[0];
+	f->node = append(a, f->node, &f->n_node, make_node(a, "Identity", "out", "last"));
+	f->output[0] = arena_strdup(a, "last");
+	reverse(b->graph.node, b->graph.n_node);
+	reverse(yes->graph.node, yes->graph.n_node);
+	reverse(f->node, f->n_node);
+	Module *m = must_load(b, NULL, __LINE__);
+	Tensor in[] = {{.dtype = F32, .rank = 1, .dims = {2}, .data = x}, {.dtype = Bool, .data = &c}}, out = {0};
+	CHECK(m && !eval_module(m, in, &out));
+	CHECK(out.data && element(&out, 0) == 7 && element(&out, 1) == 9);
+	free_tensor(&out);
+	free_module(m);
+	/* in order already: nothing moves, whatever else would be right, too */
+	b = new_builder(a, 17);
+	add_input(b, "x", 1, "2");
+	add_op(b, "Relu", "x", "r");
+	add_op(b, "Neg", "x", "s");
+	add_output(b, "r");
+	add_output(b, "s");
+	m = must_load(b, NULL, __LINE__);
+	CHECK(m && m->main->body.first->op == OpRelu);
+	free_module(m);
+	free_arena(a);
+}
+
+/* A long chain, backwards: the walk does not recurse. */
+static void test_long_order(void)
+{
+	enum { Long = 50000 };
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "2");
+	b->graph.n_node = Long;
+	b->graph.node = arena_alloc(a, Long * sizeof *b->graph.node);
+	for (int i = 0; i < Long; i++)
+		b->graph.node[Long - 1 - i] = make_node(a, "Neg", i ? arena_printf(a, "h%d", i) : "x", arena_printf(a, "h%d", i + 1));
+	add_output(b, arena_printf(a, "h%d", (int)Long));
+	Module *m = must_load(b, NULL, __LINE__);
+	CHECK(m && count_ops(m, NOps) == Long);
+	free_module(m);
+	free_arena(a);
+}
+
 /* Symbols of values whose names are no identifiers: the text must read again. */
 static void test_symbols_of_numbers(void)
 {
@@ -967,7 +1042,7 @@ static void test_names(void)
 	add_op(b, "Add", "x,z", "y"); /* a cycle: z is defined below */
 	add_op(b, "Relu", "y", "z");
 	add_output(b, "z");
-	must_fail(b, NULL, __LINE__, "m.onnx: node 'y' (Add-17)", "'z' is used but not defined", NULL);
+	must_fail(b, NULL, __LINE__, "m.onnx: node 'y' (Add-17)", "'z' is used but nothing before defines it", NULL);
 	b = new_builder(a, 17);
 	add_input(b, "x", 1, "B,4");
 	add_op(b, "Relu", "x", "y");
@@ -1320,6 +1395,8 @@ int main(void)
 	test_names();
 	test_bad_tensors();
 	test_reshape_to_zero();
+	test_any_order();
+	test_long_order();
 	test_symbols_of_numbers();
 	test_random();
 	test_lost_write();
