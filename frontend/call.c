@@ -35,6 +35,25 @@ void count_inlined(Import *im, int64_t n, const Loc *loc)
 		fatal_at(loc, "functions, loops and sequences of the model expand to too many nodes");
 }
 
+const char *shape_option(Import *im, const char *name, DType *dtype)
+{
+	size_t n = strlen(name);
+	const char *text = NULL;
+	*dtype = NDTypes;
+	for (int i = 0; i < im->opt->nshape; i++)
+		if (!strncmp(im->opt->shape[i], name, n) && im->opt->shape[i][n] == '=') {
+			im->shape_used[i] = true;
+			text = im->opt->shape[i] + n + 1;
+		}
+	size_t word = text ? strcspn(text, "[") : 0;
+	if (!word || !text[word])
+		return text;
+	const char *type = arena_printf(im->scratch, "%.*s", (int)word, text);
+	if (!find_dtype(type, dtype))
+		fatal_at(&(Loc){.file = im->file->path}, "--shape: there is no element type '%s'", type);
+	return text + word;
+}
+
 /* ---- lists ------------------------------------------------------------------------------------------------------ */
 
 List *new_list(Import *im, DType dtype, int64_t n, const Loc *loc)

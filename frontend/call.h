@@ -103,6 +103,8 @@ const char *item_text(Import *, Item); /* for messages: its type, or what list i
 /* The tensor type within an optional or a sequence, and which of them it is in; NULL: dcc has no such type. */
 const Onnx__TypeProto__Tensor *tensor_of_type(const Onnx__TypeProto *, bool *optional, bool *sequence);
 
+/* What --shape says of an input, from its bracket on; NULL: nothing.  *dtype: the element type in front of it, or NDTypes. */
+const char *shape_option(Import *, const char *name, DType *dtype);
 const char *node_name(const OnnxNode *); /* or its first output */
 bool is_standard(const char *domain);
 int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n); /* -1: none */

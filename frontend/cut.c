@@ -1,7 +1,7 @@
 /* cut.c - --inputs and --outputs: the part of a graph between named values.
  *
  * Nodes that the outputs do not need are dropped before anything is checked, so what dcc does not support there does
- * not matter.  A value that becomes an input has the type that the file states for it; then the nodes before it are not
+ * not matter.  A value that becomes an input has the type that --shape or the file states for it; then the nodes before it are not
  * needed either.  Where the file states none, or leaves dims open that those nodes can tell, they are imported to find
  * the type, and the graph is imported again.
  * Inputs of the graph that are still needed stay inputs, after the named ones.
@@ -71,6 +71,20 @@ static OnnxValueInfo *info_of_tensor(Arena *a, const OnnxTensor *t)
 	return v;
 }
 
+/* What --shape states with an element type; the dims follow when inputs are imported. */
+static OnnxValueInfo *info_of_option(Cut *c, const char *name)
+{
+	DType dtype;
+	shape_option(c->im, name, &dtype);
+	if (dtype == NDTypes)
+		return NULL;
+	OnnxTensor like;
+	onnx__tensor_proto__init(&like);
+	like.name = arena_strdup(c->a, name);
+	like.data_type = dtypes[dtype].onnx;
+	return info_of_tensor(c->a, &like);
+}
+
 static const OnnxTensor *find_tensor(const OnnxGraph *g, const char *name)
 {
 	for (size_t i = 0; i < g->n_initializer; i++)
@@ -117,7 +131,10 @@ static const OnnxValueInfo *stated_type(Cut *c, const char *name)
 {
 	const OnnxGraph *g = c->g;
 	const OnnxTensor *t = find_tensor(g, name);
-	const OnnxValueInfo *v = info_among(g->input, g->n_input, name);
+	const OnnxValueInfo *v = info_of_option(c, name);
+	if (v)
+		return v;
+	v = info_among(g->input, g->n_input, name);
 	if (t)
 		return info_of_tensor(c->a, t);
 	v = v ? v : get_name(&c->im->file->found_types, name);
@@ -153,6 +170,9 @@ static void read_inputs(Cut *c)
 			error_at(&c->loc, "--inputs: the graph has no value '%s'", names[i]);
 		else if (get_name(&im->cuts, names[i]))
 			error_at(&c->loc, "--inputs: '%s' is listed twice", names[i]);
+		else if (!in->info && !can_import(c, names[i]))
+			error_at(&c->loc, "--inputs: the file states no type for '%s', and an operator before it is not supported; "
+			         "--shape '%s=i64[2,N]' says its type", names[i], names[i]);
 		put_name(&im->cuts, names[i], in);
 		PUSH(c->a, im->cut_list, im->ncut, im->capcut, in);
 	}

@@ -255,22 +255,19 @@ static const Onnx__TensorShapeProto *parse_shape(Import *im, const char *text)
 	return shape;
 }
 
-/* By --shape, or NULL. */
-static const Onnx__TensorShapeProto *stated_shape(Import *im, const char *name)
+/* By --shape, or NULL; an element type that it states is that of the input. */
+static const Onnx__TensorShapeProto *stated_shape(Import *im, const char *name, const Onnx__TypeProto__Tensor *t, const Loc *loc)
 {
-	size_t n = strlen(name);
-	const Onnx__TensorShapeProto *shape = NULL;
-	for (int i = 0; i < im->opt->nshape; i++)
-		if (!strncmp(im->opt->shape[i], name, n) && im->opt->shape[i][n] == '=') {
-			im->shape_used[i] = true;
-			shape = parse_shape(im, im->opt->shape[i] + n + 1);
-		}
-	return shape;
+	DType dtype;
+	const char *text = shape_option(im, name, &dtype);
+	if (text && dtype != NDTypes && dtypes[dtype].onnx != t->elem_type)
+		fatal_at(loc, "--shape: input '%s' is %s, not %s", name, onnx_dtype_text(t->elem_type), dtypes[dtype].text);
+	return text ? parse_shape(im, text) : NULL;
 }
 
 static const Onnx__TensorShapeProto *shape_of(Import *im, const char *name, const Onnx__TypeProto__Tensor *t, const Loc *loc)
 {
-	const Onnx__TensorShapeProto *stated = stated_shape(im, name), *shape = stated ? stated : t->shape;
+	const Onnx__TensorShapeProto *stated = stated_shape(im, name, t, loc), *shape = stated ? stated : t->shape;
 	if (!shape)
 		fatal_at(loc, "not supported: input '%s' has no shape, so its rank is not known; --shape '%s=[2,N]' says it", name,
 		         name);
@@ -336,7 +333,7 @@ static Item import_elements(Import *im, const OnnxValueInfo *v, const InputType 
 	List *list = new_list(im, dtype, from->count, loc);
 	for (int i = 0; i < list->n; i++) {
 		const char *name = arena_printf(im->m->arena, "%s.%d", v->name, i);
-		const Onnx__TensorShapeProto *own = stated_shape(im, name);
+		const Onnx__TensorShapeProto *own = stated_shape(im, name, from->tensor, loc);
 		const Onnx__TensorShapeProto *shape = own ? own : shape_of(im, v->name, from->tensor, loc);
 		Type t = {.dtype = dtype, .rank = shape->n_dim};
 		for (int d = 0; d < t.rank; d++) {

@@ -3,6 +3,7 @@
 #include "test.h"
 
 static char *path;
+static const char *stated; /* --shape of the next models, or NULL */
 
 /* x -> MatMul -> h -> Relu -> r -> Unknown -> u -> Sigmoid -> s; also t: the transposed h, added to s as y. */
 static Builder *make_model(Arena *a)
@@ -33,7 +34,7 @@ static void declare(Builder *b, const char *name, const char *dims)
 static Module *load(Builder *b, const char *inputs, const char *outputs, char **said)
 {
 	write_built(b, path);
-	return try_load_model(path, &(LoadOptions){.inputs = inputs, .outputs = outputs}, said);
+	return try_load_model(path, &(LoadOptions){.inputs = inputs, .outputs = outputs, .nshape = stated != NULL, .shape = &stated}, said);
 }
 
 /* Inputs, outputs and number of nodes as one line. */
@@ -93,8 +94,22 @@ int main(void)
 	       "h: f32[B, T, 8]; other: f32[T]; -> z: f32[T]; -> t: f32[B, T, 8]; 2 nodes");
 	/* t is h under another name: what uses h does not see the input */
 	expect(b, "t", "t,r", "t: f32[B, T, 8]; x: f32[B, T, 6]; -> t: f32[B, T, 8]; -> r: f32[B, T, 8]; 3 nodes");
-	/* behind an operator that is not supported: only a declaration tells the type */
-	refuse(b, "u", "y", "'Unknown' is not supported");
+	/* behind an operator that is not supported: only --shape or a declaration tells the type */
+	refuse(b, "u", "y", "--inputs: the file states no type for 'u', and an operator before it is not supported; --shape 'u=i64[2,N]' says");
+	stated = "u=[B,T,8]";
+	refuse(b, "u", "y", "--inputs: the file states no type for 'u'");
+	stated = "u=f32[B,T,8]";
+	expect(b, "u", "y", "u: f32[B, T, 8]; x: f32[B, T, 6]; -> y: f32[B, T, 8]; 3 nodes");
+	stated = "u=f16[]";
+	expect(b, "u", "s", "u: f16[]; -> s: f16[]; 1 nodes");
+	stated = "u=f33[B]";
+	refuse(b, "u", "y", "--shape: there is no element type 'f33'");
+	stated = "x=i32[B,T,6]";
+	refuse(b, "u", "y", "--inputs: the file states no type for 'u'");
+	refuse(b, NULL, "r", "--shape: input 'x' is FLOAT, not i32");
+	stated = "x=f32[4,6]";
+	expect(b, NULL, "r", "x: f32[4, 6]; -> r: f32[4, 8]; 2 nodes");
+	stated = NULL;
 	declare(b, "u", "B,,8");
 	expect(b, "u", "s", "u: f32[B, u_d1, 8]; -> s: f32[B, u_d1, 8]; 1 nodes");
 	expect(b, "u", "y", "u: f32[B, u_d1, 8]; x: f32[B, T, 6]; -> y: f32[B, u_d1, 8]; 3 nodes");
