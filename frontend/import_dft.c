@@ -222,6 +222,8 @@ void import_stft(Call *c)
 {
 	Value *x = c->in[0], *window = c->nin > 2 ? c->in[2] : NULL;
 	bool onesided = onnx_int(c, "onesided", 1), complex;
+	if (x->type.rank == 2) /* real, as torch's exporter leaves it and onnxruntime takes it */
+		x = emit_reshape(c, x, 3, (const Dim *[]){x->type.dims[0], x->type.dims[1], num(c, 1)});
 	if (x->type.rank != 3 || (window && window->type.rank != 1))
 		fatal_at(c->loc, "the signal is %s", type_text(c->m, &x->type));
 	x = with_parts(c, x, onesided, &complex);
