@@ -223,17 +223,34 @@ static bool name_flags(Module *m)
 
 /* ---- what no schedule covers ---------------------------------------------------------------------------------------------------- */
 
-static void check_supported(Module *m, const Node *n)
+/* A symbol that nothing bounds: usually most of what follows has such a size, so it is said once. */
+typedef struct Unbounded {
+	const Node *first;
+	const Value *result; /* of it */
+	int count; /* of nodes with such a result */
+} Unbounded;
+
+static void report_unbounded(Module *m, const Sym *s, const Unbounded *u)
+{
+	const char *more = u->count > 1 ? arena_printf(m->arena, " (the first of %d such results)", u->count) : "";
+	error_at(u->first->loc, "not supported: the size of the result %s depends on the data, and nothing bounds it but -D %s=LO..HI%s",
+	         type_text(m, &u->result->type), s->name, more);
+}
+
+/* `unbounded`: by the symbol's index. */
+static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 {
 	const Type *t = &n->out[0]->type;
 	const Sym *open = NULL;
 	for (int i = 0; i < n->nout && !open; i++)
-		if ((open = find_unbounded(m, n->block, &n->out[i]->type, n->block == &m->main->body && is_output(n->out[i]))))
-			error_at(n->loc, "not supported: the size of the result %s depends on the data, and nothing bounds it but -D %s=LO..HI",
-			         type_text(m, &n->out[i]->type), open->name);
+		if ((open = find_unbounded(m, n->block, &n->out[i]->type, n->block == &m->main->body && is_output(n->out[i])))) {
+			Unbounded *u = &unbounded[open->index];
+			if (!u->count++)
+				*u = (Unbounded){n, n->out[i], 1};
+		}
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
-			check_supported(m, x);
+			check_supported(m, x, unbounded);
 	if (n->op == OpLinearPacked && attr_int(n, Attr_glu) && !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with glu=1 needs the glu behind it, in one group", ops[n->op].text);
 	if (computes_in_stored(n))
@@ -262,8 +279,12 @@ bool pass_expand(Module *m)
 	changed |= own_outputs(m);
 	changed |= name_flags(m);
 	changed |= remove_dead(m);
+	Unbounded *unbounded = arena_alloc(m->arena, (m->nsym + 1) * sizeof *unbounded);
 	FOR_ALL_NODES(n, m)
 		if (!is_const(n->out[0]))
-			check_supported(m, n);
+			check_supported(m, n, unbounded);
+	for (int i = 0; i < m->nsym; i++)
+		if (unbounded[i].count)
+			report_unbounded(m, m->syms[i], &unbounded[i]);
 	return changed;
 }

@@ -130,6 +130,21 @@ func @main(%x: i64[T, 1]) -> (y: f32[n]) {
   return %y
 }
 END
+# What follows is as large, which is not said again.
+refused "Relu.*the result f32\[n\] depends on the data, and nothing bounds it but -D n=LO..HI (the first of 2 such results)$" -D T=2 << 'END'
+dcc-ir 1 stage import
+model no_bound_twice
+sym T in 0..2147483647
+sym n in 0..
+func @main(%x: i64[T, 1]) -> (y: f32[n]) {
+  %sum: i64[] = sum %x {axes=[0, 1]}
+  %n: i64[] = measure %sum {sym="n"}
+  %i: f32[n] = iota loc "i" Relu-17
+  %y: f32[n] = exp %i loc "y" Exp-17
+  return %y
+}
+END
+[ "$(grep -c "nothing bounds" "$tmp/message")" = 1 ] || { failed=$((failed + 1)); cat "$tmp/message"; }
 # A check that is made behind the tensor is no bound of it.
 refused "nothing bounds it but -D n" -D T=2 << 'END'
 dcc-ir 1 stage import
