@@ -23,6 +23,8 @@ const OnnxGraph *body_of(Call *, const char *attr); /* checked */
 Value *stack_tensors(Call *, int n, Value *const *, int axis); /* along a new axis */
 
 Value *log_softmax(Call *, Value *, int axis);
+/* Where along the axis the greatest (ReduceMax) or least element stands, the first of equal ones or the last: i64. */
+Value *place_of(Call *, Op extreme, Value *, int axis, bool last, bool keepdims);
 Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */
 void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero point */
 

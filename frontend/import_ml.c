@@ -1,7 +1,8 @@
-/* import_ml.c - features of classical models: counts of n-grams, selected columns.  Only what numbers give: dcc has no strings. */
+/* import_ml.c - features of classical models: counts of n-grams, selected and scaled columns; linear models.  Only what numbers give: dcc has no strings. */
 #include "build.h"
 #include "import.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- TfIdfVectorizer ---------------------------------------------------------------------------------------------- */
@@ -162,4 +163,132 @@ void import_array_feature_extractor(Call *c)
 		x = emit_reshape(c, x, 2, row);
 	Attr axis = mk_int(Attr_axis, x->type.rank - 1);
 	c->out[0] = emit(c, OpGather, 2, (Value *[]){x, emit_reshape(c, at, 1, &n)}, 1, &axis, NULL);
+}
+
+/* ---- ai.onnx.ml: linear models and what stands in front of them ------------------------------------------------------ */
+
+/* A list of floats as a constant of that many elements; NULL: the attribute is absent or empty. */
+static Value *float_list(Call *c, const char *name, int *n)
+{
+	const OnnxAttr *list = onnx_attr(c, name);
+	if (list && list->n_floats > DimMax)
+		fatal_at(c->loc, "attribute '%s' has %zu elements", name, list->n_floats);
+	*n = list ? (int)list->n_floats : 0;
+	if (!*n)
+		return NULL;
+	Type type = {.dtype = F32, .rank = 1, .dims = {num(c, *n)}};
+	float *copy = arena_alloc(c->m->arena, *n * sizeof *copy);
+	memcpy(copy, list->floats, *n * sizeof *copy);
+	return new_const(c->m, name, type, copy, *n * sizeof *copy)->value;
+}
+
+/* The features in the type that is computed with: f64 if they are, else f32. */
+static Value *features(Call *c)
+{
+	Value *x = c->in[0];
+	if (x->type.rank < 1 || x->type.rank > 2)
+		fatal_at(c->loc, "the features are %s", type_text(c->m, &x->type));
+	return emit_cast(c, x, x->type.dtype == F64 ? F64 : F32);
+}
+
+/* A list for the columns of x: of one element for all, or of one for each. */
+static Value *of_features(Call *c, Value *x, Value *list, int n, const char *what)
+{
+	if (n > 1)
+		require_equal(c, x->type.dims[x->type.rank - 1], num(c, n), what);
+	return emit_cast(c, list, x->type.dtype);
+}
+
+void import_scaler(Call *c)
+{
+	int noffset, nscale;
+	Value *x = features(c), *offset = float_list(c, "offset", &noffset), *scale = float_list(c, "scale", &nscale);
+	if (offset)
+		x = emit2(c, OpSub, x, of_features(c, x, offset, noffset, "the number of offsets"));
+	if (scale)
+		x = emit2(c, OpMul, x, of_features(c, x, scale, nscale, "the number of scales"));
+	c->out[0] = emit_cast(c, x, F32);
+}
+
+/* L1 is of absolute values and L2 keeps signs, as all implementations have it where the text's formulas do not say so. */
+void import_normalizer(Call *c)
+{
+	Value *x = features(c), *by;
+	int64_t axis = x->type.rank - 1;
+	if (onnx_word(c, "norm", "L1"))
+		by = emit_reduce(c, OpSum, emit1(c, OpAbs, x), 1, &axis, true);
+	else if (onnx_word(c, "norm", "L2"))
+		by = emit1(c, OpSqrt, emit_reduce(c, OpSum, emit2(c, OpMul, x, x), 1, &axis, true));
+	else
+		by = emit_reduce(c, OpReduceMax, x, 1, &axis, true);
+	Value *none = emit2(c, OpEq, by, emit_const(c, by->type.dtype, 0));
+	by = emit3(c, OpWhere, none, emit_const(c, by->type.dtype, 1), by);
+	c->out[0] = emit_cast(c, emit2(c, OpDiv, x, by), F32);
+}
+
+void import_imputer(Call *c)
+{
+	Value *x = c->in[0], *missing, *list;
+	DType dtype = x->type.dtype;
+	const int64_t *ints;
+	int n;
+	if (x->type.rank < 1 || x->type.rank > 2)
+		fatal_at(c->loc, "the features are %s", type_text(c->m, &x->type));
+	if (is_among(dtype, TypesFlt)) {
+		double replaced = onnx_float(c, "replaced_value_float", 0);
+		missing = isnan(replaced) ? emit1(c, OpIsNaN, x) : emit2(c, OpEq, x, emit_const(c, dtype, replaced));
+		list = float_list(c, "imputed_value_floats", &n);
+	} else {
+		Value *replaced = const_scalar(c->m, scalar_of_int(dtype, onnx_int(c, "replaced_value_int64", 0)))->value;
+		missing = emit2(c, OpEq, x, replaced);
+		n = onnx_ints(c, "imputed_value_int64s", &ints);
+		list = n > 0 ? const_ints(c, n, ints) : NULL;
+	}
+	if (!list)
+		fatal_at(c->loc, "no imputed values for elements of type %s", dtypes[dtype].text);
+	c->out[0] = emit3(c, OpWhere, missing, of_features(c, x, list, n, "the number of imputed values"), x);
+}
+
+/* Scores [N, outputs]: products with rows of coefficients, and intercepts. */
+static Value *linear_scores(Call *c, int64_t outputs)
+{
+	Value *x = features(c);
+	int ncoefficient, nintercept;
+	Value *w = float_list(c, "coefficients", &ncoefficient), *b = float_list(c, "intercepts", &nintercept);
+	if (x->type.rank != 2 || outputs < 1 || !w || ncoefficient % outputs || (b && nintercept != outputs))
+		fatal_at(c->loc, "%d coefficients and %d intercepts for %lld results of %s", ncoefficient, nintercept, (long long)outputs,
+		         type_text(c->m, &x->type));
+	require_equal(c, x->type.dims[1], num(c, ncoefficient / outputs), "the number of coefficients of a result");
+	w = emit_swap(c, emit_reshape(c, emit_cast(c, w, x->type.dtype), 2, (const Dim *[]){num(c, outputs), num(c, ncoefficient / outputs)}));
+	Value *y = emit2(c, OpMatMul, x, w);
+	return b ? emit2(c, OpAdd, y, emit_cast(c, b, x->type.dtype)) : y;
+}
+
+static Value *post_transform(Call *c, Value *scores)
+{
+	Attr axis = mk_int(Attr_axis, 1);
+	if (onnx_word(c, "post_transform", "LOGISTIC"))
+		scores = emit1(c, OpSigmoid, scores);
+	else if (onnx_word(c, "post_transform", "SOFTMAX"))
+		scores = emit(c, OpSoftmax, 1, &scores, 1, &axis, NULL);
+	return emit_cast(c, scores, F32);
+}
+
+void import_linear_regressor(Call *c)
+{
+	c->out[0] = post_transform(c, linear_scores(c, onnx_int(c, "targets", 1)));
+}
+
+void import_linear_classifier(Call *c)
+{
+	const int64_t *labels;
+	int n = onnx_ints(c, "classlabels_ints", &labels);
+	if (n < 2)
+		fatal_at(c->loc, "not supported: %s", n < 0 ? "labels that are strings, or none" : "one label");
+	Value *scores = linear_scores(c, n);
+	Attr axis = mk_int(Attr_axis, 0);
+	Value *at = place_of(c, OpReduceMax, scores, 1, false, false);
+	c->out[0] = emit(c, OpGather, 2, (Value *[]){const_ints(c, n, labels), at}, 1, &axis, NULL);
+	if (c->nout > 1)
+		c->out[1] = post_transform(c, scores);
 }

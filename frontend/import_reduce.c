@@ -261,7 +261,7 @@ void import_log_softmax(Call *c)
 /* ---- searching and summing ------------------------------------------------------------------------------------ */
 
 /* The first (or last) place of the extreme element: the least (largest) index where x equals it, or is NaN as it is. */
-static Value *place_of(Call *c, Op extreme, Value *x, int axis, bool last, bool keepdims)
+Value *place_of(Call *c, Op extreme, Value *x, int axis, bool last, bool keepdims)
 {
 	const Dim *n = x->type.dims[axis], *none = last ? num(c, 0) : dim_sub(c->m, n, num(c, 1));
 	int64_t axes[1] = {axis};

@@ -177,9 +177,19 @@ static UNUSED void set_ints(Arena *a, Onnx__NodeProto *n, const char *name, int 
 	memcpy(at->ints, v, count * sizeof *v);
 }
 
+static UNUSED void set_floats(Arena *a, Onnx__NodeProto *n, const char *name, int count, char *const *text)
+{
+	Onnx__AttributeProto *at = add_attr(a, n, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS);
+	at->n_floats = count;
+	at->floats = arena_alloc(a, (count + 1) * sizeof *at->floats);
+	for (int i = 0; i < count; i++)
+		at->floats[i] = strtof(text[i], NULL);
+}
+
 enum { MaxAttrInts = 16 };
 
-/* Attributes of a test's row: "name=1,2;name~0.5;name:word" for integers (a list, if the name is one of those below), a float, a string. */
+/* Attributes of a test's row: "name=1,2;name~0.5;name:word" for integers and floats (lists, if the name is one of those below
+ * or there are several floats), a string. */
 static UNUSED void put_attrs(Arena *a, Onnx__NodeProto *n, const char *text)
 {
 	for (char *rest = NULL, *item = strtok_r(arena_strdup(a, text), ";", &rest); item; item = strtok_r(NULL, ";",
@@ -188,13 +198,16 @@ static UNUSED void put_attrs(Arena *a, Onnx__NodeProto *n, const char *text)
 		char kind = item[name], *value = item + name + 1, **parts;
 		item[name] = 0;
 		int64_t ints[MaxAttrInts];
-		int count = kind == '=' ? split_text(a, value, &parts) : 0;
-		for (int i = 0; i < count; i++)
+		int count = kind != ':' ? split_text(a, value, &parts) : 0;
+		for (int i = 0; i < count && kind == '='; i++)
 			ints[i] = atoll(parts[i]);
 		static const char *const lists = " starts ends axes kernel_shape strides pads dilations output_padding output_shape shape paddings "
-						 "consumed_inputs ngram_counts ngram_indexes pool_int64s ";
+						 "consumed_inputs ngram_counts ngram_indexes pool_int64s classlabels_ints imputed_value_int64s "
+					 "imputed_value_floats coefficients intercepts offset ";
 		bool list = strstr(lists, arena_printf(a, " %s ", item));
-		if (kind == '~')
+		if (kind == '~' && (list || count > 1))
+			set_floats(a, n, item, count, parts);
+		else if (kind == '~')
 			set_f(a, n, item, atof(value));
 		else if (kind == ':')
 			set_s(a, n, item, value);
