@@ -532,6 +532,46 @@ Value *add_block_param(Module *m, Block *b, Type type)
 	return v;
 }
 
+/* Use number `from` of a list is number `to` from here on. */
+static void move_use(Value *v, Use from, Use to)
+{
+	int at = *place_of(from);
+	if (v)
+		v->uses[at] = to;
+	*place_of(to) = at;
+}
+
+static void remove_value(Value **list, int *n, int at)
+{
+	for (int i = at; i + 1 < *n; i++) {
+		list[i] = list[i + 1];
+		list[i]->index = i;
+	}
+	--*n;
+}
+
+void drop_carried(Node *loop, int i)
+{
+	int first = loop->nin - loop->body->nparam, at = first + i; /* of operands, and of yields */
+	Block *b = loop->body;
+	if (loop->op != OpLoop || b->params[i]->nuse || loop->out[i]->nuse)
+		bug("a carried value that is used cannot be dropped");
+	drop_use(loop->in[at], use_of(loop, at));
+	for (int k = at; k + 1 < loop->nin; k++) {
+		loop->in[k] = loop->in[k + 1];
+		move_use(loop->in[k], use_of(loop, k + 1), use_of(loop, k));
+	}
+	loop->nin--;
+	drop_use(b->yields[at], yield_of(b, at));
+	for (int k = at; k + 1 < b->nyield; k++) {
+		b->yields[k] = b->yields[k + 1];
+		move_use(b->yields[k], yield_of(b, k + 1), yield_of(b, k));
+	}
+	b->nyield--;
+	remove_value(b->params, &b->nparam, i);
+	remove_value(loop->out, &loop->nout, i);
+}
+
 /* What the node says of the symbol's values; NULL: nothing. */
 static const Dim *upper_bound(Module *m, const Node *n, const Sym *s)
 {

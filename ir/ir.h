@@ -442,6 +442,7 @@ Node *only_user(const Value *); /* the node of its only use (all uses in one nod
 
 bool loop_has_cond(const Node *);
 int loop_carried(const Node *); /* number of carried values */
+void drop_carried(Node *loop, int i); /* a carried value of which neither the parameter nor the result is used */
 const Dim *loop_count(Module *, const Node *); /* iterations, once it has ended */
 int body_results(const Node *); /* of group, if, loop: results that the bodies give */
 int node_sizes(const Node *, const Dim *const **sizes); /* of if and loop: number of triples */

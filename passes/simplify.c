@@ -202,13 +202,32 @@ static bool fold_uniform_ewise(Module *m, Node *n)
 	return true;
 }
 
+/* A carried value that no iteration changes is what it was before the loop: weights of a cell that TensorFlow spells as a loop. */
+static bool fold_unchanged(Module *m, Node *n)
+{
+	bool changed = false;
+	if (n->op != OpLoop)
+		return false;
+	int first = loop_has_cond(n);
+	for (int i = loop_carried(n) - 1; i >= 0; i--) {
+		Value *inside = n->body->params[i], *before = n->in[first + i];
+		if (n->body->yields[first + i] != inside || !type_equal(&inside->type, &before->type))
+			continue;
+		replace_uses(m, inside, before);
+		replace_uses(m, n->out[i], before);
+		drop_carried(n, i);
+		changed = true;
+	}
+	return changed;
+}
+
 static bool fold(Module *m)
 {
 	bool changed = false;
 
 	FOR_ALL_NODES(n, m)
 		if (!is_unused(n) &&
-		    (fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) ||
+		    (fold_unchanged(m, n) || fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) ||
 		     fold_choice(m, n) || fold_bool_choice(m, n)))
 			changed = true;
 	return changed;
