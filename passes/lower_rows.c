@@ -1,6 +1,7 @@
 /* lower_rows.c - operators that reduce along axes: softmax, norm, rmsnorm, cumsum, sum, mean, max, min.
  *
- * A row is one combination of the axes that stay; rows are split over the workers.  Within a row the last reduced axis runs over 16
+ * A row is one combination of the axes that stay; rows are split over the workers.  Where a row's elements lie apart, and those of
+ * neighbouring rows side by side, vectors run across rows.  Else, within a row the last reduced axis runs over 16
  * virtual lanes, the other reduced axes are loops around it, and one fixed tree joins the lanes at the end, on every target.
  * cumsum goes along its axis one by one; the lanes are neighbours of an axis behind that, where there is one.
  */
@@ -253,6 +254,77 @@ static void emit_reduction(Rows *r)
 	lstore(b, r->y.buf, r->y_row, NULL, NULL, v);
 }
 
+/* ---- reductions of elements that lie apart: vectors run across an axis that stays ---------------------------------------------------- */
+
+enum {
+	MinColumns = 8, /* fewer fill too little of a vector */
+	MaxVectors = 4, /* side by side */
+	RunLen = 64 /* elements that are joined before they are joined to the rest: sums of long axes round less */
+};
+
+/* An axis that stays and along which x is contiguous, if the one that would run over lanes is not; -1: there is none. */
+static int column_axis(const Rows *r)
+{
+	const Dim *stride = r->x.stride[r->last];
+	int64_t n;
+
+	if (r->n->op == OpSoftmax || r->n->op == OpCumSum || r->n->op == OpNorm || r->n->op == OpRmsNorm || dim_equals(stride, 1) ||
+	    dim_equals(stride, 0))
+		return -1;
+	for (int d = 0; d < r->x.rank; d++)
+		if (!r->reduced[d] && dim_equals(r->x.stride[d], 1) && !(dim_is_const(r->x.extent[d], &n) && n < MinColumns))
+			return d;
+	return -1;
+}
+
+static void join_columns(Rows *r, LTile *acc, int i, LExpr *v)
+{
+	LB *b = &r->k->b;
+	LExpr *old = lelem(b, acc, li(b, i), li(b, 0));
+	LOp op = r->n->op == OpReduceMax ? LMax : r->n->op == OpReduceMin ? LMin : LAdd;
+	lset_tile(b, acc, li(b, i), li(b, 0), op == LAdd ? ladd(b, old, v) : lop(b, op, old, v, NULL));
+}
+
+/* `count` vectors of columns from `from` on, of n. */
+static void emit_columns(Rows *r, int axis, LExpr *from, int count, bool whole)
+{
+	LB *b = &r->k->b;
+	const LType vec = {r->x.dtype, Lanes};
+	LTile *all = lnew_tile(b, "all", vec, count, 1), *run = lnew_tile(b, "run", vec, count, 1);
+	LExpr *col[MaxVectors], *mask[MaxVectors], *n = kdim(r->k, r->x.extent[axis]), *len = kdim(r->k, r->x.extent[r->last]), *x = r->x_row;
+	int loops = 1;
+
+	for (int i = 0; i < count; i++) {
+		col[i] = llet(b, ladd(b, from, li(b, i * Lanes)));
+		mask[i] = whole ? NULL : lane_mask(r->k, lsub(b, n, col[i]));
+		lset_tile(b, all, li(b, i), li(b, 0), nothing_reduced(r));
+	}
+	for (int d = 0; d < r->x.rank; d++) {
+		if (!r->reduced[d] || d == r->last)
+			continue;
+		LExpr *i = lfor(b, ForSerial, li(b, 0), kdim(r->k, r->x.extent[d]), NULL);
+		x = llet(b, ladd(b, x, lmul(b, i, kdim(r->k, r->x.stride[d]))));
+		loops++;
+	}
+	LExpr *start = lfor(b, ForSerial, li(b, 0), len, li(b, RunLen)), *end = llet(b, lop(b, LPMin, ladd(b, start, li(b, RunLen)), len, NULL));
+	for (int i = 0; i < count; i++)
+		lset_tile(b, run, li(b, i), li(b, 0), nothing_reduced(r));
+	LExpr *t = lfor(b, ForSerial, start, end, NULL), *at = llet(b, ladd(b, x, lmul(b, t, kdim(r->k, r->x.stride[r->last]))));
+	for (int i = 0; i < count; i++)
+		join_columns(r, run, i, llet(b, load_lanes(r->k, &r->x, ladd(b, at, col[i]), r->x.stride[axis], mask[i])));
+	lend(b);
+	for (int i = 0; i < count; i++)
+		join_columns(r, all, i, lelem(b, run, li(b, i), li(b, 0)));
+	while (loops--)
+		lend(b);
+	LExpr *size = r->n->op == OpMean ? splat16(r, row_size(r)) : NULL;
+	for (int i = 0; i < count; i++) {
+		LExpr *v = lelem(b, all, li(b, i), li(b, 0)), *to = ladd(b, r->y_row, lmul(b, col[i], kdim(r->k, r->y.stride[axis])));
+		lstore(b, r->y.buf, to, dim_equals(r->y.stride[axis], 1) ? NULL : kdim(r->k, r->y.stride[axis]), mask[i],
+		       size ? lop(b, LDiv, v, size, NULL) : v);
+	}
+}
+
 /* ---- cumsum ------------------------------------------------------------------------------------------------------------------------ */
 
 /* The sums or products along the axis of one element of x_row, or of 16 from `lane` on along the last axis. */
@@ -350,6 +422,23 @@ static int row_flop(const Node *n)
 	}
 }
 
+/* The index along each axis that stays, but `columns`, of row number `at`. */
+static void split_rows(Rows *r, LExpr *at, int columns, LExpr **idx)
+{
+	LB *b = &r->k->b;
+	for (int d = r->x.rank - 1; d >= 0; d--) {
+		int left = 0;
+		if (r->reduced[d] || d == columns)
+			continue;
+		for (int e = 0; e < d; e++)
+			left += !r->reduced[e] && e != columns;
+		LExpr *size = kdim(r->k, r->x.extent[d]);
+		idx[d] = left ? llet(b, lop(b, LMod, at, size, NULL)) : at;
+		if (left)
+			at = llet(b, lop(b, LFloorDiv, at, size, NULL));
+	}
+}
+
 void lower_rows(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
@@ -368,26 +457,28 @@ void lower_rows(Lower *l, Node *n, Value *home)
 		r.scale = kaccess(&k, n->in[1]);
 	if (n->nin > 2 && n->in[2])
 		r.bias = kaccess(&k, n->in[2]);
+	int64_t n_columns;
+	int columns = column_axis(&r), vectors = MaxVectors;
 	for (int d = 0; d < r.x.rank; d++)
-		if (!r.reduced[d])
+		if (!r.reduced[d] && d != columns)
 			rows = dim_mul(m, rows, r.x.extent[d]);
-	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, rows), NULL), *idx[MaxRank] = {0};
-	for (int d = r.x.rank - 1, left = 0; d >= 0; d--) {
-		if (r.reduced[d])
-			continue;
-		left = 0;
-		for (int e = 0; e < d; e++)
-			left += !r.reduced[e];
-		LExpr *size = kdim(&k, r.x.extent[d]);
-		idx[d] = left ? llet(b, lop(b, LMod, at, size, NULL)) : at;
-		if (left)
-			at = llet(b, lop(b, LFloorDiv, at, size, NULL));
+	bool known = columns >= 0 && dim_is_const(r.x.extent[columns], &n_columns);
+	if (known && n_columns < MaxVectors * Lanes)
+		vectors = (int)(n_columns + Lanes - 1) / Lanes;
+	const Dim *parts = columns < 0 ? dim_const(m, 1) : dim_ceildiv(m, r.x.extent[columns], dim_const(m, vectors * Lanes));
+	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, dim_mul(m, rows, parts)), NULL), *idx[MaxRank] = {0}, *part = at;
+	if (columns >= 0) {
+		at = llet(b, lop(b, LFloorDiv, part, kdim(&k, parts), NULL));
+		part = llet(b, lmul(b, lsub(b, part, lmul(b, at, kdim(&k, parts))), li(b, vectors * Lanes)));
 	}
+	split_rows(&r, at, columns, idx);
 	r.x_row = llet(b, offset_of(&k, &r.x, idx));
 	r.y_row = llet(b, offset_of(&k, &r.y, idx));
 	bool serial = n->op == OpCumSum && r.last == attr_int(n, Attr_axis);
 	r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, serial ? 1 : Lanes}, 1, 1);
-	if (n->op == OpSoftmax)
+	if (columns >= 0)
+		emit_columns(&r, columns, part, vectors, known && n_columns % (vectors * Lanes) == 0);
+	else if (n->op == OpSoftmax)
 		emit_softmax(&r);
 	else if (n->op == OpCumSum)
 		emit_cumsum(&r);

@@ -489,6 +489,12 @@ static void make_reductions(Family *f)
 				 k < 2 || s % 2 ? "x" : "sx", shapes[s].axes, keep);
 			add_row(f, type, node);
 		}
+	param(f, "xl: f32[a, 130, 24]"); /* columns: part of a vector, more than one run */
+	param(f, "xw: f32[a, 3, 128]");
+	add_row(f, "f32[a, 24]", "mean %xl {axes=[1]}");
+	add_row(f, "f32[24]", "sum %xl {axes=[0, 1]}");
+	add_row(f, "f32[3, 128]", "reduce_max %xw {axes=[0]}");
+	add_row(f, "f32[a, 1, 128]", "sum %xw {axes=[1], keepdims=1}");
 	static const char *const ints[] = {"i8", "i16", "i32", "i64", "u8", "f64"};
 	for (int d = 0; d < 6; d++) {
 		param(f, "%s.x: %s[a, c]", ints[d], ints[d]);
