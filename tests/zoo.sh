@@ -41,12 +41,12 @@ for model in "$zoo"/*/; do
 	fi
 	models+=("${model%/}")
 done
-# What each model fuses to: zoo.counts, "name attention winconv glu norm linear matmul conv"; --update as third argument rewrites it.
+# What each model fuses to: zoo.counts, "name attention winconv glu norm linear matmul conv group_conv"; --update as third argument rewrites it.
 count() {
 	"$build/dcc" --emit=ir --stop-after=group -o - "$1/model.onnx" | awk -v name="$(basename "$1")" '
 		{ for (i = 2; i <= NF; i++) if ($(i - 1) == "=") n[$i]++ }
 		END { print name, n["attention"] + 0, n["winconv"] + 0, n["glu"] + 0, n["norm"] + n["rmsnorm"] + 0, n["linear"] + 0,
-		      n["matmul"] + 0, n["conv"] + 0 }'
+		      n["matmul"] + 0, n["conv"] + 0, n["group_conv"] + 0 }'
 }
 for model in "${models[@]}"; do count "$model"; done >"$tmp/counts"
 [ "${3:-}" != --update ] || cp "$tmp/counts" "$here/zoo.counts"
