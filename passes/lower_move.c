@@ -143,7 +143,8 @@ typedef struct PadRow {
 	const Access *x;
 	LBuf *y;
 	LExpr *from, *to; /* offsets of the row's first element; from: as if x went on before it */
-	const Dim *before, *len; /* of the last axis; len: of x */
+	int lane; /* the axis of the row */
+	const Dim *before, *len, *stride; /* of that axis; len: of x; stride: of y */
 	bool inside; /* the row holds elements of x */
 	Scalar value;
 } PadRow;
@@ -160,42 +161,71 @@ static void pad_lanes(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 		LExpr *at = llet(b, ladd(b, lcast(b, LIota, lanes, NULL), lcast(b, LSplat, lanes, first)));
 		LExpr *in = llet(b, lop(b, LAnd, lop(b, LLe, lconst(b, lanes, 0), at, NULL),
 		                        llt(b, at, lcast(b, LSplat, lanes, kdim(k, r->len))), NULL));
-		const Dim *stride = r->x->stride[r->x->rank - 1];
+		const Dim *stride = r->x->stride[r->lane];
 		LExpr *x = load_lanes(k, r->x, ladd(b, r->from, lmul(b, first, kdim(k, stride))), stride, in);
 		v = lop(b, LSelect, in, x, v);
 	}
-	lstore(b, r->y, ladd(b, r->to, i), NULL, mask, v);
+	LExpr *stride = dim_equals(r->stride, 1) ? NULL : kdim(k, r->stride);
+	lstore(b, r->y, ladd(b, r->to, stride ? lmul(b, i, stride) : i), stride, mask, v);
 }
 
-/* Rows of the last axis; one that lies outside of x along another axis is padding as a whole. */
+/* The last axis, unless it is short and x lies side by side along another one: colours of an image that is to have them last. */
+static int lane_axis(const Access *x, const Type *t)
+{
+	enum { Short = 8 };
+	int64_t n;
+	int last = x->rank - 1;
+	bool short_last = dim_is_const(t->dims[last], &n) && n < Short && !dim_equals(x->stride[last], 1);
+	for (int d = 0; d < last && short_last; d++)
+		if (dim_equals(x->stride[d], 1) && !(dim_is_const(t->dims[d], &n) && n < Lanes))
+			return d;
+	return last;
+}
+
+/* Rows along one axis; one that lies outside of x along another axis is padding as a whole. */
 static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads)
 {
 	LB *b = &k->b;
 	Module *m = k->l->m;
 	const Type *t = &n->out[0]->type;
-	int last = t->rank - 1;
-	LExpr *idx[MaxRank] = {0}, *in = NULL;
-	PadRow r = {.x = x, .y = y, .before = pads[last], .len = x->extent[last], .value = attr_scalar(n, Attr_value)};
+	int lane = lane_axis(x, t), rest = 0;
+	const Dim *stride[MaxRank] = {0}, *step = dim_const(m, 1), *extent[MaxRank];
+	LExpr *idx[MaxRank] = {0}, *at[MaxRank], *in = NULL;
+	PadRow r = {.x = x, .y = y, .lane = lane, .before = pads[lane], .len = x->extent[lane], .value = attr_scalar(n, Attr_value)};
 
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, dims_product(m, t->dims, last)), NULL);
-	split_index(k, row, t->dims, last, idx);
-	for (int d = 0; d < last; d++) {
-		if (pads[d] == dim_const(m, 0) && x->extent[d] == t->dims[d])
+	for (int d = t->rank - 1; d >= 0; d--) {
+		stride[d] = step;
+		step = dim_mul(m, step, t->dims[d]);
+	}
+	r.stride = stride[lane];
+	for (int d = 0; d < t->rank; d++)
+		if (d != lane)
+			extent[rest++] = t->dims[d];
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, dims_product(m, extent, rest)), NULL);
+	split_index(k, row, extent, rest, at);
+	r.to = li(b, 0);
+	for (int d = 0; d < t->rank; d++)
+		if (d != lane) {
+			idx[d] = at[d - (d > lane)];
+			r.to = ladd(b, r.to, lmul(b, idx[d], kdim(k, stride[d])));
+		}
+	r.to = llet(b, r.to);
+	for (int d = 0; d < t->rank; d++) {
+		if (d == lane || (pads[d] == dim_const(m, 0) && x->extent[d] == t->dims[d]))
 			continue;
 		idx[d] = llet(b, lsub(b, idx[d], kdim(k, pads[d])));
 		LExpr *ok = lop(b, LAnd, lop(b, LLe, li(b, 0), idx[d], NULL), llt(b, idx[d], kdim(k, x->extent[d])), NULL);
 		in = in ? lop(b, LAnd, in, ok, NULL) : ok;
 	}
-	r.to = llet(b, lmul(b, row, kdim(k, t->dims[last])));
 	if (in)
 		lif(b, in);
 	r.inside = true;
 	r.from = llet(b, offset_of(k, x, idx));
-	for_lanes(k, t->dims[last], pad_lanes, &r);
+	for_lanes(k, t->dims[lane], pad_lanes, &r);
 	if (in) {
 		lelse(b);
 		r.inside = false;
-		for_lanes(k, t->dims[last], pad_lanes, &r);
+		for_lanes(k, t->dims[lane], pad_lanes, &r);
 		lend(b);
 	}
 	lend(b);

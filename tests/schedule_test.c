@@ -729,6 +729,10 @@ static void make_moves(Family *f)
 	add_row(f, "f32[a + 4, c + 7]", "pad %x {pads_dim=[2, 3, 2, 4], mode=edge}");
 	add_row(f, "f32[a, c + 7]", "pad %x {pads_dim=[0, 7, 0, 0], mode=edge}");
 	add_row(f, "f32[a, c + 1]", "pad %tt {pads_dim=[0, 1, 0, 0]}");
+	param(f, "colours: f32[a, 3, c]"); /* the last axis is short, and x lies side by side along another one */
+	line(f, "%%cl: f32[a, c, 3] = transpose %%colours {perm=[0, 2, 1]}");
+	add_row(f, "f32[a, c + 3, 3]", "pad %cl {pads_dim=[0, 1, 0, 0, 2, 0]}");
+	add_row(f, "f32[a + 1, c + 1, 5]", "pad %cl {pads_dim=[0, 0, 1, 1, 1, 1], value=3}");
 	add_row(f, "i64[c]", "iota {start=5, step=3}");
 	add_row(f, "i64[a]", "iota {start=c, step=a + c}");
 	add_row(f, "i32[c]", "iota {step=-1}");
