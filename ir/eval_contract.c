@@ -420,13 +420,11 @@ static bool all_masked(const double *scores, int64_t keys)
 	return true;
 }
 
-/* The keys of a row of scores outside of the window around key `at`. */
-static void hide_keys(const Node *n, double *scores, int64_t keys, int64_t at)
+/* Does key s lie in the window around key `at`? */
+static bool is_seen(const Node *n, int64_t s, int64_t at)
 {
 	int64_t left = attr_int(n, Attr_left), right = attr_int(n, Attr_right);
-	for (int64_t s = 0; s < keys; s++)
-		if ((left >= 0 && s < at - left) || (right >= 0 && s > at + right))
-			scores[s] = -INFINITY;
+	return (left < 0 || s >= at - left) && (right < 0 || s <= at + right);
 }
 
 /* Softmax of a row of scores.  A NaN, or no key at all, makes the whole row NaN, unless the attributes ask for zeros. */
@@ -469,11 +467,12 @@ const char *eval_attention(EvalNode *e)
 		if (mask)
 			add_mask(scores, keys, mask, attr_float(e->n, Attr_fill), ms,
 			         b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2], w.stride[0][3]);
-		hide_keys(e->n, scores, keys, t + (keys - rows));
+		for (int64_t s = 0; s < keys; s++)
+			scores[s] = is_seen(e->n, s, t + (keys - rows)) ? scores[s] : -INFINITY;
 		finish_scores(e->n, scores, keys);
 		memset(y, 0, out_width * sizeof *y);
-		for (int64_t s = 0; s < keys; s++)
-			for (int64_t r = 0; r < out_width; r++)
+		for (int64_t s = 0; s < keys; s++) /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */
+			for (int64_t r = 0; r < out_width && (scores[s] != 0 || is_seen(e->n, s, t + (keys - rows))); r++)
 				y[r] += scores[s] * vs[((b * keys + s) * kv_heads + kv) * out_width + r];
 		store_reals(e->out, bth * out_width, y, out_width);
 	}

@@ -4,7 +4,8 @@
  * tile of up to mr queries): scores of the tile against all keys by the register tile, kept in the worker's scratch; softmax
  * over each row with 16 virtual lanes (largest, exponentials, sum); the product with the values by the register tile again, keys
  * ascending; division by the sum when the tile is stored.  Workspace grows with T, not T*T.  Where queries see a window of the keys, a
- * tile looks at the panels of keys that one of its queries sees.
+ * tile looks at the panels of keys that one of its queries sees.  Which others those are depends on the target: a row to which a value
+ * that is not finite has come is computed again from its own keys.
  */
 #include "lower.h"
 #include <math.h>
@@ -143,6 +144,50 @@ static LExpr *divisor(LB *b, LExpr *sum)
 	return llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), sum, NULL));
 }
 
+static bool has_window(const Att *a)
+{
+	return a->left >= 0 || a->right >= 0;
+}
+
+/* The keys that lie in the window of `query`: from *first to *end - 1, where there are any. */
+static void keys_of_row(Att *a, LExpr *query, LExpr **first, LExpr **end)
+{
+	LB *b = &a->k->b;
+	LExpr *ns = kdim(a->k, a->S), *here = llet(b, ladd(b, query, lsub(b, ns, kdim(a->k, a->T))));
+
+	*first = a->left < 0 ? li(b, 0) : llet(b, lop(b, LPMax, lsub(b, here, li(b, a->left)), li(b, 0), NULL));
+	*end = a->right < 0 ? ns : llet(b, lop(b, LPMin, ladd(b, here, li(b, a->right + 1)), ns, NULL));
+}
+
+/* A sum of -0 depends on how many zeros it has. */
+static LExpr *plain_zero(Att *a, LExpr *y)
+{
+	return has_window(a) ? ladd(&a->k->b, y, lconst(&a->k->b, F32x16, 0)) : y;
+}
+
+/* Row i of the panel of values at `w` again, if it is not finite: 0 times such a value of an unseen key is NaN. */
+static void repair_row(Att *a, LExpr *i, LExpr *w)
+{
+	LB *b = &a->k->b;
+	LExpr *zero = li(b, 0), *first, *end, *width = li(b, PanelWidth), *none = lconst(b, F32x16, 0);
+	LTile *sum = lnew_tile(b, "seen", F32x16, 1, 1);
+
+	LExpr *j = lfor(b, ForSerial, zero, width, li(b, Lanes)), *at = llet(b, ladd(b, lmul(b, i, width), j));
+	LExpr *y = llet(b, lload(b, a->acc, Lanes, at, NULL, NULL)), *zeros = lop(b, LEq, lsub(b, y, y), none, NULL);
+	LExpr *bad = lop(b, LHMax, lop(b, LSelect, llet(b, zeros), none, lconst(b, F32x16, 1)), NULL, NULL);
+	lif(b, lop(b, LNe, llet(b, bad), lconst(b, (LType){F32, 1}, 0), NULL));
+	keys_of_row(a, llet(b, ladd(b, a->from, i)), &first, &end);
+	lset_tile(b, sum, zero, zero, none);
+	LExpr *key = lfor(b, ForSerial, first, end, NULL);
+	LExpr *p = lload(b, a->scratch, 1, ladd(b, a->probs, ladd(b, lmul(b, key, a->count), i)), NULL, NULL);
+	LExpr *v = lload(b, a->values, Lanes, ladd(b, w, ladd(b, lmul(b, key, width), j)), NULL, NULL);
+	lset_tile(b, sum, zero, zero, lfma(b, lcast(b, LSplat, F32x16, p), v, lelem(b, sum, zero, zero)));
+	lend(b);
+	lstore(b, a->acc, at, NULL, NULL, lelem(b, sum, zero, zero));
+	lend(b);
+	lend(b);
+}
+
 static void emit_values(Att *a, LExpr *batch, LExpr *head)
 {
 	Kernel *k = a->k;
@@ -161,12 +206,14 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first);
 	lend(b);
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
+	if (has_window(a))
+		repair_row(a, i, wp);
 	LExpr *sum = divisor(b, lload(b, a->sums, 1, i, NULL, NULL));
 	LExpr *at[4] = {batch, ladd(b, a->from, i), head, NULL};
 	LExpr *row = llet(b, offset_of(k, &a->out, at));
 	LExpr *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
 	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j));
-	LExpr *y = lload(b, a->acc, Lanes, ladd(b, lmul(b, i, li(b, PanelWidth)), j), NULL, NULL);
+	LExpr *y = plain_zero(a, lload(b, a->acc, Lanes, ladd(b, lmul(b, i, li(b, PanelWidth)), j), NULL, NULL));
 	y = llet(b, lop(b, LDiv, y, lcast(b, LSplat, F32x16, sum), NULL));
 	lstore(b, a->out.buf, ladd(b, row, col), NULL, lane_mask(k, lsub(b, nv, col)), y);
 	lend(b);
@@ -358,22 +405,23 @@ static void emit_row_scores(Att *a, const Access *keys, LExpr *query, LExpr *q_a
 }
 
 /* out = sum over keys of p[key] * v[key], 16 channels at a time, keys ascending. */
-static void emit_row_values(Att *a, const Access *values, LExpr *v_at, LExpr *out_at, LExpr *sum)
+static void emit_row_values(Att *a, const Access *values, LExpr *query, LExpr *v_at, LExpr *out_at, LExpr *sum)
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
-	LExpr *zero = li(b, 0), *nv = kdim(k, a->V);
+	LExpr *zero = li(b, 0), *nv = kdim(k, a->V), *first, *end;
 	LTile *acc = lnew_tile(b, "acc", F32x16, 1, 1);
 
+	keys_of_row(a, query, &first, &end);
 	LExpr *c = lfor(b, ForSerial, zero, nv, li(b, Lanes)), *mask = lane_mask(k, lsub(b, nv, c));
 	LExpr *from = llet(b, ladd(b, v_at, lmul(b, c, kdim(k, values->stride[3]))));
 	lset_tile(b, acc, zero, zero, lconst(b, F32x16, 0));
-	LExpr *key = lfor(b, ForSerial, a->first_key, a->seen, NULL);
+	LExpr *key = lfor(b, ForSerial, first, end, NULL);
 	LExpr *p = lcast(b, LSplat, F32x16, lload(b, a->scratch, 1, ladd(b, a->scores, key), NULL, NULL));
 	LExpr *v = load_lanes(k, values, ladd(b, from, lmul(b, key, kdim(k, values->stride[1]))), values->stride[3], mask);
 	lset_tile(b, acc, zero, zero, lfma(b, p, v, lelem(b, acc, zero, zero)));
 	lend(b);
-	LExpr *y = llet(b, lop(b, LDiv, lelem(b, acc, zero, zero), lcast(b, LSplat, F32x16, sum), NULL));
+	LExpr *y = llet(b, lop(b, LDiv, plain_zero(a, lelem(b, acc, zero, zero)), lcast(b, LSplat, F32x16, sum), NULL));
 	lstore(b, a->out.buf, ladd(b, out_at, c), NULL, mask, y);
 	lend(b);
 }
@@ -416,7 +464,7 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
 	LExpr *sum = divisor(b, finish_row(&a, run, ladd(b, a.scores, a.first_key), li(b, 1), lsub(b, a.seen, a.first_key)));
-	emit_row_values(&a, &values, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
+	emit_row_values(&a, &values, query, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
 	lend(b);
 	lend(b);
 	k.b.fn->loc = n->loc;

@@ -402,6 +402,13 @@ static void make_attention(Family *f)
 	add_attention(f, "qg", "g", 4, 33, "%sm", "{right=0, softcap=2}");
 	add_attention(f, "qg", "g", 4, 33, "_", "{scale=0.25, right=0, zero_nan=1}");
 	add_attention(f, "qg", "g", 4, 33, "%sm", "{scale=0.25}");
+	line(f, "%%v_nan: f32[b, s, 3, 7] = sqrt %%v"); /* every second; it concerns the rows that see it */
+	line(f, "%%relu: f32[b, s, 3, 7] = relu %%v");
+	line(f, "%%v_inf: f32[b, s, 3, 7] = recip %%relu");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_nan, _ {left=0, right=0}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_nan, _ {left=2, right=-1}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_inf, _ {right=0, zero_nan=1}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_inf, %km {left=1, right=1, zero_masked=1}");
 	line(f, "%%tm1: f32[t, s] = transpose %%tm {perm=[1, 0]}");
 	line(f, "%%tm2: f32[1, 1, t, s] = reshape %%tm1");
 	add_attention(f, "q", "", 3, 7, "%tm2", "");
