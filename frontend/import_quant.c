@@ -1,7 +1,8 @@
 /* import_quant.c - quantisation: a real value is (element - zero point) * scale.
  *
  * Products of centred 8-bit integers are summed in f32 where no partial sum can reach 2^24, so that every one is exact: long sums are cut
- * into parts that are joined in i32.  What cannot be cut is summed in i32 from the start.
+ * into parts that are joined in i32.  What cannot be cut is summed in i32 from the start.  A narrow floating type has not all integers
+ * of 16 bits, so what they meet is computed in its wide_type().
  */
 #include "build.h"
 #include "import.h"
@@ -94,7 +95,8 @@ static Value *saturate(Call *c, Value *x, Value *zero, DType to)
 		return emit_conversion(c, zero ? emit2(c, OpAdd, x, emit_cast(c, zero, real)) : x, to);
 	if (!is_among(to, TypesInt) || dtypes[to].bytes > 2)
 		fatal_at(c->loc, "not supported: quantised elements of type %s", dtypes[to].text);
-	x = emit1(c, OpRound, x);
+	real = wide_type(real);
+	x = emit_cast(c, emit1(c, OpRound, x), real);
 	if (zero)
 		x = emit2(c, OpAdd, x, emit_cast(c, zero, real));
 	Attr bounds[2] = {mk_scalar(Attr_lo, cast_scalar(lowest_scalar(to), real)), mk_scalar(Attr_hi, cast_scalar(highest_scalar(to), real))};
@@ -131,8 +133,9 @@ void import_dequantize_linear(Call *c)
 	DType real = stated_dtype(c, "output_dtype", scale->type.dtype);
 	if (!is_among(real, TypesFlt) || is_tiny(real) || (!is_among(x->type.dtype, TypesInt) && !is_tiny(x->type.dtype)))
 		fatal_at(c->loc, "from %s to %s", dtypes[x->type.dtype].text, dtypes[real].text);
-	Value *v = centred(c, x, spread(c, input(c, 2), scale, &x->type), real);
-	c->out[0] = emit2(c, OpMul, v, emit_cast(c, spread(c, scale, scale, &x->type), real));
+	DType wide = wide_type(real);
+	Value *v = centred(c, x, spread(c, input(c, 2), scale, &x->type), wide);
+	c->out[0] = emit_cast(c, emit2(c, OpMul, v, emit_cast(c, spread(c, scale, scale, &x->type), wide)), real);
 }
 
 /* The standard's body of the function; a tensor of zeros has scale 0. */
@@ -228,21 +231,22 @@ void import_matmul_integer(Call *c)
 }
 
 /* sum * (scale_a * scale_b) / scale, rounded and saturated. */
-static Value *requantize(Call *c, Value *sum, Value *scales, Value *scale, Value *zero)
+static Value *requantize(Call *c, Value *sum, Value *scale_a, Value *scale_b, Value *scale, Value *zero)
 {
-	need_scale(c, scales);
+	need_scale(c, scale_a);
+	need_scale(c, scale_b);
 	need_scale(c, scale);
-	Value *x = emit2(c, OpMul, emit_cast(c, sum, scales->type.dtype), scales);
-	return saturate(c, emit2(c, OpDiv, x, emit_cast(c, emit_reshape(c, scale, 0, NULL), x->type.dtype)), emit_reshape(c, zero, 0, NULL),
-	                zero->type.dtype);
+	DType wide = wide_type(scale_a->type.dtype);
+	Value *scales = emit2(c, OpMul, emit_cast(c, scale_a, wide), emit_cast(c, scale_b, wide));
+	Value *x = emit2(c, OpMul, emit_cast(c, sum, wide), scales), *step = emit_cast(c, emit_reshape(c, scale, 0, NULL), wide);
+	return saturate(c, emit2(c, OpDiv, x, step), emit_reshape(c, zero, 0, NULL), zero->type.dtype);
 }
 
 void import_qlinear_matmul(Call *c)
 {
 	Value *a = c->in[0], *b = c->in[3];
 	Value *sum = integer_matmul(c, a, c->in[2], b, c->in[5]);
-	Value *scales = emit2(c, OpMul, of_lines(c, c->in[1], &a->type, 2), of_lines(c, c->in[4], &b->type, 1));
-	c->out[0] = requantize(c, sum, scales, c->in[6], c->in[7]);
+	c->out[0] = requantize(c, sum, of_lines(c, c->in[1], &a->type, 2), of_lines(c, c->in[4], &b->type, 1), c->in[6], c->in[7]);
 }
 
 /* Channels start .. start + n of each group of x. */
@@ -315,6 +319,5 @@ void import_qlinear_conv(Call *c)
 		fatal_at(c->loc, "a weight scale of rank %d, or a bias that is not a vector of i32", c->in[4]->type.rank);
 	if (bias)
 		sum = emit2(c, OpAdd, sum, along(c, bias, rank - 1, 0));
-	Value *scales = emit2(c, OpMul, emit_reshape(c, c->in[1], 0, NULL), of_channels(c, c->in[4], rank));
-	c->out[0] = requantize(c, sum, scales, c->in[6], c->in[7]);
+	c->out[0] = requantize(c, sum, emit_reshape(c, c->in[1], 0, NULL), of_channels(c, c->in[4], rank), c->in[6], c->in[7]);
 }

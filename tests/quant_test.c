@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-enum { F = 1, U = 2, S = 3, I = 6, E4 = 17, E5 = 19, P = 24, U4bit = 21, S4bit = 22, F4bit = 23, U2bit = 25, S2bit = 26, Absent = -1, MaxElems = 8, MaxOperands = 12 }; /* ONNX's numbers of element types */
+enum { F = 1, U = 2, S = 3, U16bit = 4, S16bit = 5, I = 6, H = 10, E4 = 17, E5 = 19, P = 24, U4bit = 21, S4bit = 22, F4bit = 23, U2bit = 25, S2bit = 26, Absent = -1, MaxElems = 8, MaxOperands = 12 }; /* ONNX's numbers of element types */
 
 typedef struct Operand {
 	int elem;
@@ -45,6 +45,14 @@ static const Case cases[] = {
 	{"DequantizeLinear", "axis=0", {{U2bit, "2,2", 4, {0, 1, 2, 3}}, {F, "2", 2, {1, 0.5}}, {U2bit, "2", 2, {3, 1}}}, 4, {-3, -2, 0.5, 1}},
 	{"DequantizeLinear", "", {{S2bit, "5", 5, {0, 1, -2, -1, 1}}, {F, "", 1, {2}}}, 5, {0, 2, -4, -2, 2}},
 	{"DequantizeLinear", "", {{F4bit, "3", 3, {0.5, -6, 1.5}}, {F, "", 1, {2}}}, 3, {1, -12, 3}},
+	/* what an f16 does not hold */
+	{"QuantizeLinear", "", {{H, "3", 3, {0, 1, 60000}}, {H, "", 1, {0.5}}, {S16bit, "", 1, {30001}}}, 3, {30001, 30003, 32767}},
+	{"QuantizeLinear", "", {{H, "3", 3, {-1, 0, 1}}, {H, "", 1, {1}}, {U16bit, "", 1, {65535}}}, 3, {65534, 65535, 65535}},
+	{"DequantizeLinear", "", {{S16bit, "3", 3, {30001, 30010, -30000}}, {H, "", 1, {0.5}}, {S16bit, "", 1, {30000}}}, 3, {0.5, 5, -30000}},
+	{"DequantizeLinear", "", {{U16bit, "2", 2, {65535, 65533}}, {H, "", 1, {1}}, {U16bit, "", 1, {65534}}}, 2, {1, -1}},
+	{"DequantizeLinear", "", {{I, "2", 2, {1 << 20, -3}}, {H, "", 1, {1.0 / 1024}}}, 2, {1024, -3.0 / 1024}},
+	{"QLinearMatMul", "", {{U, "1,4", 1, {255}}, {H, "", 1, {1.0 / 1024}}, {U, "", 1, {0}}, {S, "4,1", 1, {127}}, {H, "", 1, {1.0 / 65536}},
+	 {S, "", 1, {0}}, {H, "", 1, {1.0 / 32768}}, {U, "", 1, {3}}}, 1, {66}},
 	{"DynamicQuantizeLinear", "", {{F, "3", 3, {0, -63.75, 191.25}}}, 3, {64, 0, 255}},
 	{"DynamicQuantizeLinear", "", {{F, "2", 2, {0, 0}}}, 2, {0, 0}},
 	{"MatMulInteger", "", {{U, "1,600", 1, {255}}, {S, "600,1", 1, {127}}}, 1, {19431000}},
@@ -65,7 +73,7 @@ static const Case cases[] = {
 
 static int put(Arena *a, const Operand *o, void **data)
 {
-	static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [I] = I32, [E4] = F8E4M3FN, [E5] = F8E5M2, [P] = F8E8M0,
+	static const DType types[] = {[F] = F32, [U] = U8, [S] = I8, [U16bit] = U16, [S16bit] = I16, [I] = I32, [H] = F16, [E4] = F8E4M3FN, [E5] = F8E5M2, [P] = F8E8M0,
 	                              [U4bit] = U4, [S4bit] = I4, [F4bit] = F4E2M1, [U2bit] = U2, [S2bit] = I2};
 	char **dims;
 	int n = 1, rank = split_text(a, o->dims, &dims), bytes = dtypes[types[o->elem]].bytes;
