@@ -168,19 +168,19 @@ static bool is_known_scalar(Call *c, Value *v)
 /* Floating bounds that the data gives: as many as fit, then start + i * delta. */
 static void range_of_data(Call *c)
 {
-	DType dtype = c->in[0]->type.dtype;
+	DType dtype = c->in[0]->type.dtype, wide = wide_type(dtype);
 	Value *v[3];
 	for (int i = 0; i < 3; i++) {
 		require_equal(c, type_numel(c->m, &c->in[i]->type), num(c, 1), "elements of a bound of the range");
-		v[i] = emit_reshape(c, c->in[i], 0, NULL);
+		v[i] = emit_cast(c, emit_reshape(c, c->in[i], 0, NULL), wide);
 	}
 	Value *span = emit2(c, OpSub, emit_cast(c, v[1], F64), emit_cast(c, v[0], F64));
 	Value *count = emit1(c, OpCeil, emit2(c, OpDiv, span, emit_cast(c, v[2], F64)));
 	Attr range[2] = {mk_scalar(Attr_lo, scalar_of_int(F64, 0)), mk_scalar(Attr_hi, scalar_of_int(F64, (int64_t)DimMax + 1))};
 	count = emit_cast(c, emit(c, OpClip, 1, &count, 2, range, NULL), I64);
 	const Dim *n = measure_dim(c, count, "range", NULL);
-	Value *i = emit_cast(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), dtype);
-	c->out[0] = emit2(c, OpAdd, v[0], emit2(c, OpMul, i, v[2]));
+	Value *i = emit_cast(c, emit_iota(c, I64, n, num(c, 0), num(c, 1)), wide);
+	c->out[0] = emit_cast(c, emit2(c, OpAdd, v[0], emit2(c, OpMul, i, v[2])), dtype);
 }
 
 /* Floating elements are counted in whole parts, so each is rounded once. */

@@ -395,6 +395,33 @@ static void test_float_range(void)
 	}
 }
 
+/* Range(-1000, 1050, 1) of f16: element 2049 is 1049, though an f16 has no 2049. */
+static void test_half_range(void)
+{
+	static const char *const names[] = {"start", "limit", "step"};
+	static const double bounds[] = {-1000, 1050, 1};
+	uint16_t bits[3];
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 27);
+	Tensor in[3], out = {0};
+	for (int i = 0; i < 3; i++) {
+		add_input(b, names[i], 10, "");
+		put_scalar(&bits[i], scalar_of_real(F16, bounds[i]));
+		in[i] = (Tensor){.dtype = F16, .data = &bits[i]};
+	}
+	add_op(b, "Range", "start,limit,step", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK(!eval_module(m, in, &out) && tensor_numel(&out) == 2050);
+		for (int k = 0; k < 2050 && out.data; k++)
+			CHECK(scalar_at(F16, out.data, k).f == k - 1000);
+	}
+	free_tensor(&out);
+	free_module(m);
+	free_arena(a);
+}
+
 static void test_function(void)
 {
 	Arena *a = new_arena();
@@ -1398,6 +1425,7 @@ int main(void)
 	test_custom_without_signature();
 	test_reshape_of_quotient();
 	test_float_range();
+	test_half_range();
 	test_function();
 	test_row_texts();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
