@@ -3,7 +3,7 @@
  *   %r.. = if %c { ... yield %a.. } else { ... yield %b.. }
  *       Result i is yield i of the branch that runs; the other one is not run.
  *   %r.. = loop %go?, %init.. {cond, counter, trips, count} (%carried..) { ... yield %go?, %next.., %slice.. }
- *       Runs the body for counter = 0, 1, ... below trips, with cond = 1 only while %go, the yield of the iteration
+ *       Runs the body for counter = 0, 1, ... below trips (0 or more), with cond = 1 only while %go, the yield of the iteration
  *       before.  The results are the carried values behind the last iteration (the initial ones where there is none), then
  *       the slices of all iterations, stacked along a new first axis.  counter is a symbol; where cond may end the loop early,
  *       the length of that axis is the symbol `count`.
@@ -20,7 +20,7 @@
  *       within the declared range: a run that measures more, or less, fails and goes no further.
  * Whatever the data decides has an upper bound over the symbols of the inputs (dim_most): buffers are planned at it.
  */
-#include "ir.h"
+#include "shape.h"
 
 #include <string.h>
 
@@ -402,6 +402,8 @@ static const char *loop_types(Module *m, const Node *n, Type *out)
 	if (carried < 0 || b->nparam != carried || b->nyield < cond + carried)
 		FAIL("%d operands, %d parameters and %d yields do not fit", n->nin, b->nparam, b->nyield);
 	TRY(check_names(m, n));
+	if (!cond) /* else the number of iterations is a symbol of its own */
+		TRY(need_nonneg(m, n, attr_dim(m, n, Attr_trips), "trips"));
 	for (int i = 0; i < cond; i++) {
 		TRY(need_condition(m, n->in[i]));
 		TRY(need_condition(m, b->yields[i]));

@@ -63,7 +63,7 @@ static const char *need_equal(Module *m, const Node *n, const Dim *a, const Dim 
 	return NULL;
 }
 
-static const char *need_nonneg(Module *m, const Node *n, const Dim *d, const char *what)
+const char *need_nonneg(Module *m, const Node *n, const Dim *d, const char *what)
 {
 	int64_t lo, hi;
 	dim_range(d, &lo, &hi);

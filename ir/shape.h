@@ -9,6 +9,8 @@
 #include "ops.def"
 #undef OP
 
+/* NULL, or why d cannot be 0 or more; what is not proved becomes a check of the module. */
+const char *need_nonneg(Module *, const Node *, const Dim *d, const char *what);
 /* inside.c: NULL where it is proved that a slice of n elements reads nothing outside of its operand; else what must be 0 for that. */
 const Dim *slice_excess(Module *, const Dim *extent, const Dim *start, const Dim *n, int64_t step);
 

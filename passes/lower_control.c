@@ -339,10 +339,24 @@ static LExpr *store_iteration(Looping *g, Kernel *k, LBuf *cells, LExpr *it, Val
 	return go;
 }
 
+/* A formula that has left the range of an i64 may say so by its sign; the result would not lie where the loop has left it. */
+static void check_trips(Looping *g, Kernel *k)
+{
+	LB *b = &k->b;
+	const Dim *trips = attr_dim(g->l->m, g->n, Attr_trips);
+	if (dim_is_const(trips, NULL) || dim_as_sym(trips))
+		return;
+	LExpr *n = kdim(k, trips);
+	lif(b, llt(b, n, li(b, 0)));
+	lfail(b, 4, lmessage(g->l->lm, arena_printf(g->l->m->arena, "%s: {} iterations", message_place(g->l->m, g->n->loc, NULL))), n);
+	lend(b);
+}
+
 static void lower_start(Looping *g)
 {
 	LBuf *cells;
 	Kernel k = open_cells(g->l, "loop_start", &cells);
+	check_trips(g, &k);
 	LExpr *go = store_iteration(g, &k, cells, li(&k.b, 0), g->cond ? g->n->in[0] : NULL, 1);
 	bool checked = check_entry(&k, g->body, lop(&k.b, LNe, go, li(&k.b, 0), NULL));
 	store_cell(&k, cells, g->flag, checked ? unless_failed(&k, go) : go);

@@ -108,6 +108,57 @@ func @main(%x: f32[T, 4], %c: i64[T, 1]) -> (y: f32[n, 4]) {
 }
 END
 done
+# fails WHAT T: as an object, which knows T only when it runs
+fails() {
+	checks=$((checks + 1))
+	cat > "$tmp/fails.ir"
+	"$build/dcc" -o "$tmp/fails.o" "$tmp/fails.ir" && "$build/dcc-run" "$tmp/fails.o" --random 7 -D T=$2 > /dev/null 2> "$tmp/message"
+	[ $? = 1 ] && grep -q "$1" "$tmp/message" || { failed=$((failed + 1)); echo "expected '$1':"; cat "$tmp/message"; }
+}
+
+# Fewer iterations than none: their slices would have less than no bytes, and the result would not lie where the loop leaves it.
+fails "min(0, T - 50) is -20, expected 0" 30 << 'END'
+dcc-ir 1 stage import
+model negative_trips
+sym T in 0..
+sym i in 0..
+func @main(%x: f32[T], %a: f32[100]) -> (y: f32[100], s: f32[100]) {
+  %p: f32[100], %q: f32[T - 50, 100] = loop %a {counter="i", trips=T - 50} (%c: f32[100]) {
+    %e: f32[100] = neg %c
+    yield %e, %e
+  }
+  %s: f32[100] = sum %q {axes=[0]}
+  %b: f32[100] = softmax %a {axis=0}
+  %y: f32[100] = add %b, %p
+  return %y, %s
+}
+END
+fails "min(0, T - 5) is -1, expected 0" 4 << 'END'
+dcc-ir 1 stage import
+model negative_trips
+sym T in 0..
+sym i in 0..
+func @main(%x: f32[T], %a: f32[4]) -> (y: f32[4]) {
+  %y: f32[4] = loop %a {counter="i", trips=T - 5} (%c: f32[4]) {
+    %e: f32[4] = neg %c
+    yield %e
+  }
+  return %y
+}
+END
+fails ": -1562141098073624107 iterations" 23333 << 'END'
+dcc-ir 1 stage import
+model wrapped_trips
+sym T in 0..
+sym i in 0..
+func @main(%x: f32[T], %a: f32[4]) -> (y: f32[4]) {
+  %y: f32[4] = loop %a {counter="i", trips=T*T*T*T*T} (%c: f32[4]) {
+    %e: f32[4] = neg %c
+    yield %e
+  }
+  return %y
+}
+END
 refused "bounds another one, or itself" -D T=2 << 'END'
 dcc-ir 1 stage import
 model own_bound
