@@ -223,6 +223,26 @@ static void to_dcc(const Tensor *t, int n, dcc_tensor *out)
 	}
 }
 
+/* A program's inputs and outputs of less than a byte an element are packed. */
+static void pack_ports(const Tensor *t, int n, dcc_tensor *ports)
+{
+	for (int i = 0; i < n; i++)
+		if (is_packed(t[i].dtype)) {
+			int64_t elements = tensor_numel(&t[i]);
+			ports[i].data = malloc(packed_bytes(t[i].dtype, elements) + 1);
+			pack_elements(t[i].dtype, t[i].data, elements, ports[i].data);
+		}
+}
+
+static void unpack_ports(Tensor *t, int n, const dcc_tensor *ports)
+{
+	for (int i = 0; i < n; i++)
+		if (is_packed(t[i].dtype)) {
+			unpack_elements(t[i].dtype, ports[i].data, tensor_numel(&t[i]), t[i].data);
+			free(ports[i].data);
+		}
+}
+
 static void run_code(Case *c, const dcc_model *model, uint32_t target, int r, dcc_exec *exec, const void *weights,
                      size_t weights_size)
 {
@@ -232,9 +252,11 @@ static void run_code(Case *c, const dcc_model *model, uint32_t target, int r, dc
 	uint64_t bytes = 0;
 	memcpy(got, c->interp[r], sizeof got);
 	for (int o = 0; o < c->nout; o++)
-		got[o].data = malloc((size_t)(tensor_numel(&got[o]) * dtypes[got[o].dtype].bytes) + 1);
+		got[o].data = calloc(1, (size_t)(tensor_numel(&got[o]) * dtypes[got[o].dtype].bytes) + 1);
 	to_dcc(c->in[r], c->nin, in);
 	to_dcc(got, c->nout, out);
+	pack_ports(c->in[r], c->nin, in);
+	pack_ports(got, c->nout, out);
 	int status = dcc_plan(model, in, c->nin, exec ? exec->threads : 1, NULL, &bytes, &error);
 	void *workspace = aligned_alloc(DCC_WORKSPACE_ALIGN, (bytes / DCC_WORKSPACE_ALIGN + 1) * DCC_WORKSPACE_ALIGN);
 	memset(workspace, 0xff, bytes); /* NaN: nothing may be read before it is written */
@@ -243,6 +265,8 @@ static void run_code(Case *c, const dcc_model *model, uint32_t target, int r, dc
 	                 .weights_size = weights_size, .exec = exec, .error = &error, .target = target};
 	if (!status)
 		status = dcc_run(model, &args);
+	unpack_ports(c->in[r], c->nin, in);
+	unpack_ports(got, c->nout, out);
 	if (status)
 		say_wrong(c, "code", r, error.text);
 	else
