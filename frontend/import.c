@@ -627,22 +627,6 @@ static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *
 	im->m->main->results = o.names;
 }
 
-static void remove_dead(Block *b)
-{
-	for (Node *n = b->last, *prev; n; n = prev) {
-		bool used = n->op == OpMeasure; /* by dims */
-		prev = n->prev;
-		for (int i = 0; i < n->nout; i++)
-			used |= n->out[i]->nuse > 0;
-		if (used && n->body)
-			remove_dead(n->body);
-		if (used && n->other)
-			remove_dead(n->other);
-		if (!used)
-			erase_node(n);
-	}
-}
-
 /* Affine indices are found through their iota; replacing them by lists of numbers would hide it. */
 static bool comes_from_iota(const Node *n)
 {
@@ -771,9 +755,9 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	check_bindings(&im, loc);
 	check_random_seed(&im, loc);
 	import_outputs(&im, s, g, loc);
-	remove_dead(&m->main->body);
+	remove_dead(m);
 	settle_known(m);
-	remove_dead(&m->main->body);
+	remove_dead(m);
 	drop_unused_consts(m);
 	m->stage = "import";
 	return false;

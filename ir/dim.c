@@ -380,6 +380,22 @@ Sym *dim_as_sym(const Dim *d)
 	return atom ? (Sym *)atom->sym : NULL;
 }
 
+void dim_mark_syms(const Dim *d, bool *by_index)
+{
+	for (int i = 0; i < d->n; i++) {
+		const Mono *mono = d->terms[i].mono;
+		for (int j = 0; j < mono->n; j++) {
+			const Atom *x = mono->atoms[j];
+			if (x->sym) {
+				by_index[x->sym->index] = true;
+				continue;
+			}
+			dim_mark_syms(x->a, by_index);
+			dim_mark_syms(x->b, by_index);
+		}
+	}
+}
+
 bool dim_uses_sym(const Dim *d, const Sym *sym)
 {
 	for (int i = 0; i < d->n; i++) {

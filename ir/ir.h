@@ -158,6 +158,7 @@ bool dim_exact_div(Module *, const Dim *a, const Dim *b, const Dim **q); /* a ==
 bool dim_poly_div(Module *, const Dim *a, const Dim *b, const Dim **q);
 Sym *dim_as_sym(const Dim *); /* the symbol that the dim is, or NULL */
 bool dim_uses_sym(const Dim *, const Sym *);
+void dim_mark_syms(const Dim *, bool *by_index); /* sets those of the symbols that it uses */
 /* Evaluates with sym values by Sym.index; false on overflow or division by zero. */
 bool dim_eval(const Dim *, const int64_t *sym_values, int64_t *result);
 /* Replaces symbols: by[sym->index] == NULL keeps a symbol. */
@@ -434,6 +435,8 @@ void set_yield(Module *, Block *, int i, Value *);
 void add_yield(Module *, Block *, Value *);
 void replace_uses(Module *, Value *old, Value *by);
 void erase_node(Node *); /* its results must have no uses */
+bool is_unused(const Node *); /* none of its results has a use */
+bool remove_dead(Module *); /* nodes that reach no output */
 void move_before(Node *, Block *, Node *before);
 bool is_output(const Value *); /* some block yields it */
 Node *only_user(const Value *); /* the node of its only use (all uses in one node count as one), NULL otherwise */

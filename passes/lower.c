@@ -45,10 +45,7 @@ static void use_operands(Lower *l, Node *n, int at)
 
 static bool is_used(const Node *n)
 {
-	for (int i = 0; i < n->nout; i++)
-		if (n->out[i]->nuse)
-			return true;
-	return n->op == OpMeasure; /* by dims */
+	return !is_unused(n) || ops[n->op].cls == ClsControl; /* by dims */
 }
 
 /* What a body reads of the values around it lives to its end, since it may run again; so does what it yields. */

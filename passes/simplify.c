@@ -11,40 +11,6 @@
 
 enum { MaxFold = 64, MaxRounds = 100 };
 
-/* ---- dead nodes -------------------------------------------------------------------------------------------------------- */
-
-static bool is_unused(const Node *n)
-{
-	for (int i = 0; i < n->nout; i++)
-		if (n->out[i]->nuse)
-			return false;
-	return true;
-}
-
-static bool remove_dead_in(Block *b)
-{
-	bool changed = false;
-
-	for (Node *n = b->last, *prev; n; n = prev) { /* backwards: users go first */
-		prev = n->prev;
-		if (is_unused(n) && n->op != OpMeasure) { /* a symbol's users are not counted */
-			erase_node(n);
-			changed = true;
-			continue;
-		}
-		if (n->body && n->op != OpGroup)
-			changed |= remove_dead_in(n->body);
-		if (n->other)
-			changed |= remove_dead_in(n->other);
-	}
-	return changed;
-}
-
-bool remove_dead(Module *m)
-{
-	return remove_dead_in(&m->main->body);
-}
-
 /* ---- constant folding --------------------------------------------------------------------------------------------------- */
 
 static bool has_const_dims(const Type *t)

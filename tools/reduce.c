@@ -407,19 +407,11 @@ static void rebuild_checks(Rebuild *rb)
 
 /* ---- rebuilding: what is left over ------------------------------------------------------------------------------ */
 
-static bool unused(const Node *n)
-{
-	for (int i = 0; i < n->nout; i++)
-		if (n->out[i]->nuse)
-			return false;
-	return true;
-}
-
 static void drop_dead(Block *b)
 {
 	for (Node *n = b->last, *before; n; n = before) {
 		before = n->prev;
-		if (unused(n))
+		if (is_unused(n))
 			erase_node(n);
 		else if (n->body)
 			drop_dead(n->body);

@@ -1,0 +1,83 @@
+/* dead.c - nodes that reach no output go.
+ *
+ * What a node gives is its results and, if it is control flow, symbols, whose users are dims: of results, attributes and parameters of the
+ * nodes behind it, which go or stay before it is looked at.  A symbol that a check names is measured as well, since the run may fail there.
+ */
+#include "ir.h"
+
+typedef struct Living {
+	Module *m;
+	bool *used, *checked; /* symbols, by index: by nodes that stay, by checks */
+	bool changed;
+} Living;
+
+static void use_type(Living *l, const Type *t)
+{
+	for (int d = 0; d < t->rank; d++)
+		dim_mark_syms(t->dims[d], l->used);
+}
+
+static void use_node(Living *l, const Node *n)
+{
+	for (int i = 0; i < n->nout; i++)
+		use_type(l, &n->out[i]->type);
+	for (int i = 0; i < n->nattr; i++) {
+		const Attr *a = &n->attrs[i];
+		if (a->dim)
+			dim_mark_syms(a->dim, l->used);
+		for (int k = 0; a->dims && k < a->n; k++)
+			dim_mark_syms(a->dims[k], l->used);
+	}
+}
+
+static bool gives_used_symbol(const Living *l, const Node *n)
+{
+	if (ops[n->op].cls != ClsControl)
+		return false;
+	for (int i = 0; i < l->m->nsym; i++)
+		if (l->m->syms[i]->def == n && (l->used[i] || (n->op == OpMeasure && l->checked[i])))
+			return true;
+	return false;
+}
+
+bool is_unused(const Node *n)
+{
+	for (int i = 0; i < n->nout; i++)
+		if (n->out[i]->nuse)
+			return false;
+	return true;
+}
+
+/* All nodes of a group belong to it. */
+static void clean(Living *l, Block *b)
+{
+	bool in_group = b->owner && b->owner->op == OpGroup;
+	for (int i = 0; i < b->nparam; i++)
+		use_type(l, &b->params[i]->type);
+	for (int i = 0; i < b->ncheck; i++) {
+		dim_mark_syms(b->checks[i].a, l->checked);
+		dim_mark_syms(b->checks[i].b, l->checked);
+	}
+	for (Node *n = b->last, *prev; n; n = prev) { /* backwards: users go first */
+		prev = n->prev;
+		if (!in_group && is_unused(n) && !gives_used_symbol(l, n)) {
+			erase_node(n);
+			l->changed = true;
+			continue;
+		}
+		use_node(l, n);
+		if (n->body)
+			clean(l, n->body);
+		if (n->other)
+			clean(l, n->other);
+	}
+}
+
+bool remove_dead(Module *m)
+{
+	size_t n = (size_t)m->nsym + 1;
+	Living l = {.m = m, .used = arena_alloc(m->arena, 2 * n)};
+	l.checked = l.used + n;
+	clean(&l, &m->main->body);
+	return l.changed;
+}
