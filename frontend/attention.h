@@ -24,15 +24,9 @@ Value *rotate_heads(Call *, Value *x, const Rotary *);
 Value *split_heads(Call *, Value *, int64_t heads);
 /* Keys or values [batch, tokens, heads, width] behind those of earlier calls, [batch, heads, tokens, width], if there are any. */
 Value *append_past(Call *, Value *, Value *past);
-/* The elements between which the products are: f32 for those that are only stored. */
-DType attention_dtype(DType);
 /* The factor 1 / sqrt(width), which is a value where the width is a symbol. */
 void scale_by_width(Call *, Attending *);
 Value *attend(Call *, const Attending *); /* as one operator; [batch, tokens, heads, width] */
-/* q and k as scores [batch, heads, queries, keys], before cap and mask. */
-Value *attention_scores(Call *, const Attending *);
-/* probabilities and v as attend() */
-Value *attention_values(Call *, Value *probabilities, Value *v);
 /* Query i stands for key first + i (i64, rank 0 or [batch, 1, 1, 1]): whether a key lies in its window; NULL: all do. */
 Value *keys_in_window(Call *, const Attending *, Value *first, int64_t left, int64_t right);
 /* The window if queries stand behind `past` keys: of the operator, or, where it does not know such a one, as a condition; NULL: none. */

@@ -44,11 +44,6 @@ Value *append_past(Call *c, Value *v, Value *past)
 	return emit(c, OpConcat, 2, (Value *[]){emit_transpose(c, past, heads_second), v}, 1, &a, NULL);
 }
 
-DType attention_dtype(DType t)
-{
-	return is_narrow(t) ? F32 : t;
-}
-
 void scale_by_width(Call *c, Attending *a)
 {
 	int64_t n;
@@ -66,34 +61,6 @@ Value *attend(Call *c, const Attending *a)
 	const Dim *scores[4] = {a->q->type.dims[0], a->q->type.dims[2], a->q->type.dims[1], a->k->type.dims[1]};
 	Value *mask = a->mask && c->m->broadcast_symbols ? emit_expand(c, a->mask, 4, scores) : a->mask;
 	return emit(c, OpAttention, mask ? 4 : 3, (Value *[]){a->q, a->k, a->v, mask}, 5, attrs, NULL);
-}
-
-/* Each head of keys or values as often as there are query heads for it, and heads before tokens. */
-static Value *repeat_heads(Call *c, Value *v, const Dim *heads)
-{
-	const Dim *const *d = v->type.dims, *each = divide_dims(c, heads, d[2]);
-	if (d[2] == heads)
-		return emit_transpose(c, v, heads_second);
-	require_equal(c, dim_mul(c->m, d[2], each), heads, "query heads and the key heads that they share");
-	v = emit_reshape(c, v, 5, (const Dim *[]){d[0], d[1], d[2], num(c, 1), d[3]});
-	d = v->type.dims;
-	v = emit_expand(c, v, 5, (const Dim *[]){d[0], d[1], d[2], each, d[4]});
-	v = emit_reshape(c, v, 4, (const Dim *[]){d[0], d[1], heads, d[4]});
-	return emit_transpose(c, v, heads_second);
-}
-
-Value *attention_scores(Call *c, const Attending *a)
-{
-	Attr swap = mk_int(Attr_trans_b, 1);
-	Value *q = emit_transpose(c, a->q, heads_second), *k = repeat_heads(c, a->k, a->q->type.dims[2]);
-	Value *s = emit(c, OpMatMul, 2, (Value *[]){q, k}, 1, &swap, NULL);
-	return a->scale == 1 ? s : emit2(c, OpMul, s, emit_const(c, s->type.dtype, a->scale));
-}
-
-Value *attention_values(Call *c, Value *probabilities, Value *v)
-{
-	v = repeat_heads(c, v, probabilities->type.dims[1]);
-	return emit_transpose(c, emit2(c, OpMatMul, probabilities, v), heads_second);
 }
 
 /* ---- masks ----------------------------------------------------------------------------------------------------- */
@@ -152,8 +119,8 @@ Value *see_window(Call *c, Attending *a, const Dim *past, int64_t left, int64_t 
 }
 
 /* What a query sees by its place among the keys, which are `past` ones and then, as the queries, new ones; or, where batches have
- * lengths, as many, the last of which belongs to the last query.  `open`: there will be no operator that knows windows. */
-static Value *visible_keys(Call *c, Attending *a, const Dim *past, bool open)
+ * lengths, as many, the last of which belongs to the last query. */
+static Value *visible_keys(Call *c, Attending *a, const Dim *past)
 {
 	const Dim *queries = a->q->type.dims[1], *keys = a->k->type.dims[1];
 	int64_t left = read_bound(c, "left_window_size"), right = read_bound(c, "right_window_size");
@@ -161,7 +128,7 @@ static Value *visible_keys(Call *c, Attending *a, const Dim *past, bool open)
 	if (onnx_int(c, "is_causal", 0))
 		right = 0;
 	if (!lengths)
-		return open ? keys_in_window(c, a, emit_dims(c, 0, 1, &past), left, right) : see_window(c, a, past, left, right);
+		return see_window(c, a, past, left, right);
 	Value *first = emit2(c, OpSub, lengths, emit_dims(c, 0, 1, &queries));
 	return both(c, emit2(c, OpLt, count_along(c, keys, 4, 3), lengths), keys_in_window(c, a, first, left, right));
 }
@@ -214,7 +181,7 @@ static Value *read_cache(Call *c, int input, int past, int present, int64_t head
 	Value *v = append_past(c, read_tokens(c, input, heads), operand(c, past));
 	if (wants(c, present))
 		c->out[present] = emit_transpose(c, v, heads_second);
-	return emit_cast(c, v, attention_dtype(c->in[InQ]->type.dtype));
+	return emit_cast(c, v, wide_type(c->in[InQ]->type.dtype));
 }
 
 static DType read_precision(Call *c, DType dflt)
@@ -226,56 +193,26 @@ static DType read_precision(Call *c, DType dflt)
 	return dtype;
 }
 
-/* cap * tanh(scores / cap) */
-static Value *cap_scores(Call *c, Value *s, double cap)
-{
-	Value *v = emit_const(c, s->type.dtype, cap);
-	return cap != 0 ? emit2(c, OpMul, emit1(c, OpTanh, emit2(c, OpDiv, s, v)), v) : s;
-}
-
-static Value *mask_scores(Call *c, Value *s, Value *mask)
-{
-	if (mask && mask->type.dtype == Bool)
-		return emit3(c, OpWhere, mask, s, emit_const(c, s->type.dtype, -INFINITY));
-	return mask ? emit2(c, OpAdd, s, mask) : s;
-}
-
-/* Over the last axis of four; `guarded`: 0 for a row of -inf. */
-static Value *softmax(Call *c, Value *s, bool guarded)
-{
-	Attr axis = mk_int(Attr_axis, 3);
-	Value *p = emit(c, OpSoftmax, 1, &s, 1, &axis, NULL);
-	if (!guarded)
-		return p;
-	Value *most = emit_reduce(c, OpReduceMax, s, 1, (const int64_t[]){3}, true);
-	Value *none = emit2(c, OpEq, most, emit_const(c, s->type.dtype, -INFINITY));
-	return emit3(c, OpWhere, none, emit_const(c, s->type.dtype, 0), p);
-}
-
-/* attend() step by step; `shown` gets the step that the model looks at. */
-static Value *attend_openly(Call *c, const Attending *a, DType precision, Value **shown)
+/* The same as y step by step; the model gets the step that it looks at. */
+static Value *attend_openly(Call *c, Value *y, DType precision)
 {
 	int64_t mode = onnx_int(c, "qk_matmul_output_mode", 0);
-	DType dtype = a->q->type.dtype;
-	Value *step[4];
+	Value *steps[4];
 	if (mode < 0 || mode > 3)
 		fatal_at(c->loc, "attribute 'qk_matmul_output_mode' = %lld is not supported", (long long)mode);
-	step[0] = attention_scores(c, a);
-	step[1] = cap_scores(c, step[0], a->softcap);
-	step[2] = mask_scores(c, step[1], a->mask);
-	step[3] = emit_cast(c, softmax(c, emit_cast(c, step[2], precision), a->zero_masked), dtype);
-	*shown = step[mode];
-	return attention_values(c, step[3], a->v);
+	y = attention_openly(c->m, y->def, NULL, precision, steps);
+	if (wants(c, OutScores))
+		c->out[OutScores] = emit_cast(c, steps[mode], c->in[InQ]->type.dtype);
+	return y;
 }
 
 void import_attention(Call *c)
 {
-	DType stored = c->in[InQ]->type.dtype, dtype = attention_dtype(stored), precision = read_precision(c, stored);
+	DType stored = c->in[InQ]->type.dtype, dtype = wide_type(stored), precision = read_precision(c, stored);
 	Attending a = {.scale = onnx_float(c, "scale", 1), .softcap = onnx_float(c, "softcap", 0), .left = -1, .right = -1};
 	int64_t kv_heads = onnx_int(c, "kv_num_heads", 0);
 	if (precision == stored || dtypes[precision].bytes > dtypes[dtype].bytes)
 		precision = dtype; /* as good */
-	bool open = precision != dtype || wants(c, OutScores);
 	if (!operand(c, InPastK) != !operand(c, InPastV))
 		fatal_at(c->loc, "earlier keys without values, or values without keys");
 	a.q = emit_cast(c, read_tokens(c, InQ, onnx_int(c, "q_num_heads", 0)), dtype);
@@ -284,13 +221,13 @@ void import_attention(Call *c)
 	if (!has_attr(c, "scale"))
 		scale_by_width(c, &a);
 	const Dim *past = operand(c, InPastK) ? c->in[InPastK]->type.dims[2] : num(c, 0);
-	Value *sees = visible_keys(c, &a, past, open);
+	Value *sees = visible_keys(c, &a, past);
 	a.mask = join_masks(c, read_mask(c, &a), sees);
 	a.zero_masked = a.mask != NULL; /* as ONNX defines; a window always has the query's own key */
-	Value *shown = NULL, *y = open ? attend_openly(c, &a, precision, &shown) : attend(c, &a);
+	Value *y = attend(c, &a);
+	if (precision != dtype || wants(c, OutScores))
+		y = attend_openly(c, y, precision);
 	c->out[OutY] = join_heads(c, emit_cast(c, y, stored));
-	if (wants(c, OutScores))
-		c->out[OutScores] = emit_cast(c, shown, stored);
 }
 
 /* ---- FlexAttention ----------------------------------------------------------------------------------------------- */
@@ -317,19 +254,21 @@ static Value *modify(Call *c, const char *attr, Value *x)
 
 void import_flex_attention(Call *c)
 {
-	DType stored = c->in[InQ]->type.dtype, dtype = attention_dtype(stored), precision = read_precision(c, dtype);
-	Attending a = {.scale = onnx_float(c, "scale", 1)};
+	DType stored = c->in[InQ]->type.dtype, dtype = wide_type(stored), precision = read_precision(c, dtype);
+	Attending a = {.scale = onnx_float(c, "scale", 1), .left = -1, .right = -1};
+	Attr axis = mk_int(Attr_axis, 3);
 	for (int i = InQ; i <= InV; i++)
 		if (c->in[i]->type.rank != 4 || c->in[i]->type.dtype != stored)
 			fatal_at(c->loc, "operand %d is %s, expected rank 4 and %s", i, type_text(c->m, &c->in[i]->type), dtypes[stored].text);
 	a.q = emit_cast(c, read_tokens(c, InQ, 0), dtype);
 	a.k = emit_cast(c, read_tokens(c, InK, 0), dtype);
-	a.v = emit_cast(c, read_tokens(c, InV, 0), precision);
+	a.v = emit_cast(c, read_tokens(c, InV, 0), dtype);
 	if (!has_attr(c, "scale"))
 		scale_by_width(c, &a);
-	Value *s = modify(c, "score_mod", emit_cast(c, attention_scores(c, &a), precision));
-	Value *p = modify(c, "prob_mod", softmax(c, s, false));
-	c->out[OutY] = join_heads(c, emit_cast(c, attention_values(c, p, a.v), stored));
+	const Node *whole = attend(c, &a)->def;
+	Value *s = modify(c, "score_mod", emit_cast(c, attention_scores(c->m, whole, NULL), precision));
+	Value *p = modify(c, "prob_mod", emit(c, OpSoftmax, 1, &s, 1, &axis, NULL));
+	c->out[OutY] = join_heads(c, emit_cast(c, attention_values(c->m, whole, NULL, p), stored));
 }
 
 /* ---- rotary embedding ------------------------------------------------------------------------------------------ */

@@ -89,7 +89,7 @@ void import_linear_attention(Call *c)
 	if (kv_heads < 1 || q_heads < 1 || q_heads > DimMax || q_heads % kv_heads)
 		fatal_at(c->loc, "%lld query heads and %lld key heads", (long long)q_heads, (long long)kv_heads);
 	/* Half floats are what is stored: the recurrence and the state of a call are f32. */
-	DType dtype = c->in[0]->type.dtype, wide = attention_dtype(dtype), kept = c->nin > 3 && c->in[3] ? c->in[3]->type.dtype : dtype;
+	DType dtype = c->in[0]->type.dtype, wide = wide_type(dtype), kept = c->nin > 3 && c->in[3] ? c->in[3]->type.dtype : dtype;
 	for (int i = 0; i < c->nin; i++)
 		c->in[i] = c->in[i] ? emit_cast(c, c->in[i], wide) : NULL;
 	const Dim *heads = num(c, kv_heads);

@@ -96,7 +96,7 @@ static Value *read_mask(Call *c, Value *mask, Value *more, const Attending *a)
 
 static void widen(Call *c, Attending *a)
 {
-	DType dtype = attention_dtype(a->q->type.dtype);
+	DType dtype = wide_type(a->q->type.dtype);
 	a->q = emit_cast(c, a->q, dtype);
 	a->k = emit_cast(c, a->k, dtype);
 	a->v = emit_cast(c, a->v, dtype);

@@ -171,7 +171,7 @@ static const Dim *cells_of(Call *c, const char *name)
 void import_roi_align(Call *c)
 {
 	Value *boxes = c->in[1], *picture = c->in[2];
-	DType dtype = c->in[0]->type.dtype, work = is_narrow(dtype) ? F32 : dtype;
+	DType dtype = c->in[0]->type.dtype, work = wide_type(dtype);
 	bool shifted = c->opset >= 16 && !onnx_word(c, "coordinate_transformation_mode", "output_half_pixel");
 	int64_t ratio = onnx_int(c, "sampling_ratio", 0);
 	double scale = onnx_float(c, "spatial_scale", 1);
@@ -231,7 +231,7 @@ static Value *largest_of_axis(Axis *a, Value *first, Value *last, Value **empty)
 
 void import_max_roi_pool(Call *c)
 {
-	DType dtype = c->in[0]->type.dtype, work = is_narrow(dtype) ? F32 : dtype;
+	DType dtype = c->in[0]->type.dtype, work = wide_type(dtype);
 	const int64_t *shape;
 	double scale = onnx_float(c, "spatial_scale", 1);
 	check_boxes(c, 5);

@@ -435,6 +435,11 @@ void set_yield(Module *, Block *, int i, Value *);
 void add_yield(Module *, Block *, Value *);
 void replace_uses(Module *, Value *old, Value *by);
 void erase_node(Node *); /* its results must have no uses */
+/* open_attention.c: the attention n as nodes of the same block in front of `before` (NULL: at its end), which do not use it. */
+Value *attention_scores(Module *, const Node *n, Node *before); /* [batch, heads, queries, keys], times the scale */
+Value *attention_values(Module *, const Node *n, Node *before, Value *probabilities); /* [batch, queries, heads, width] */
+/* The whole, with the softmax in a type of its own.  steps: scores, capped, masked, as probabilities. */
+Value *attention_openly(Module *, const Node *n, Node *before, DType precision, Value *steps[4]);
 bool is_unused(const Node *); /* none of its results has a use */
 bool remove_dead(Module *); /* nodes that reach no output */
 void move_before(Node *, Block *, Node *before);

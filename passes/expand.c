@@ -4,7 +4,7 @@
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
  *   a reduction along no axes                        -> its operand
- *   attention of other types than f32               -> products and a softmax (expand_attention.c)
+ *   attention of other types than f32               -> products and a softmax (ir/open_attention.c)
  *   operands of custom that are strided views        -> copies
  *   outputs                                          -> results of nodes of their own, one each
  *   their dims that the data decides                 -> symbols where bounds of symbols in them give no bound: 9 - n
@@ -259,6 +259,17 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 		error_at(n->loc, "%s of %s is not supported; only f32 is", ops[n->op].text, type_text(m, t));
 	if (ops[n->op].code == CodeFlt && !is_among(t->dtype, TypesFlt))
 		error_at(n->loc, "%s of %s is not supported", ops[n->op].text, type_text(m, t));
+}
+
+/* The schedule knows attention of f32. */
+static bool expand_attention(Module *m, Node *n)
+{
+	DType dtype = n->out[0]->type.dtype;
+	Value *steps[4];
+	if (n->op != OpAttention || dtype == F32)
+		return false;
+	replace_uses(m, n->out[0], attention_openly(m, n, n, dtype, steps));
+	return true;
 }
 
 bool pass_expand(Module *m)

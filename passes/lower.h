@@ -17,7 +17,6 @@ enum { MaxMembers = 200, MaxResults = 8 }; /* of a group */
 bool linear_takes(Node *const *members, int n); /* a linear, then what its epilogue computes, in program order */
 bool ewise_takes(Node *const *members, int n); /* in any order */
 bool is_lowered_whole(const Node *group);
-bool expand_attention(Module *, Node *); /* expand_attention.c */
 
 /* ---- the schedules ------------------------------------------------------------------------------------------------------ */
 
