@@ -43,7 +43,7 @@ static const char *const words[] = {
 
 /* The names that the typed call uses. */
 static const char *const own[] = {
-	"dims", "threads", "args", "in", "out", "workspace", "workspace_size", "weights", "weights_size", "exec", "error",
+	"dims", "threads", "args", "in", "out", "workspace", "workspace_size", "weights", "weights_size", "exec", "error", "out_dims",
 };
 
 static bool in_list(const char *name, int n, const char *const *list)
@@ -320,6 +320,17 @@ static void print_tensor(Header *h, const char *array, int i, const char *id, co
 		fprintf(h->f, "\t%s[%d].dims[%d] = %s;\n", array, i, d, c_dim(h, t->dims[d]));
 }
 
+/* Does the data decide a dim of an output? */
+static bool has_measured_output(const Header *h)
+{
+	const Block *b = &h->m->main->body;
+	for (int i = 0; i < b->nyield; i++)
+		for (int d = 0; d < b->yields[i]->type.rank; d++)
+			if (is_measured_dim(h->m, b->yields[i]->type.dims[d]))
+				return true;
+	return false;
+}
+
 /* Of a step, state inputs are written and outputs that are state are left out. */
 static void print_signature(Header *h, bool step)
 {
@@ -332,6 +343,8 @@ static void print_signature(Header *h, bool step)
 	for (int i = 0; i < fn->body.nyield; i++)
 		if (!step || !state_of_output(h->m, fn->body.yields[i], &s))
 			fprintf(h->f, ",\n\t%s *%s", c_type(fn->body.yields[i]->type.dtype), h->outputs[i]);
+	if (has_measured_output(h))
+		fprintf(h->f, ",\n\tint64_t *out_dims");
 	if (h->opt->weights_path)
 		fprintf(h->f, ",\n\tconst void *weights, size_t weights_size");
 	fprintf(h->f, ",\n\tvoid *workspace, size_t workspace_size, dcc_exec *exec, dcc_error *error)\n");
@@ -341,7 +354,11 @@ static void print_call(Header *h)
 {
 	const Func *fn = h->m->main;
 	int nin = fn->nparam, nout = fn->body.nyield;
+	bool measured = has_measured_output(h);
 	fprintf(h->f, "/* Runs the model; a dcc_status. */\n");
+	if (measured)
+		fprintf(h->f, "/* out_dims gets the true dims of every output, DCC_MAX_RANK each; counts and bytes are of the most that the data can "
+		        "decide.  It may be NULL. */\n");
 	print_signature(h, false);
 	fprintf(h->f, "{\n\tdcc_tensor in[%d], out[%d];\n\tdcc_args args;\n", nin ? nin : 1, nout ? nout : 1);
 	fprintf(h->f, "\t(void)dims;\n\tmemset(in, 0, sizeof in);\n\tmemset(out, 0, sizeof out);\n");
@@ -355,6 +372,8 @@ static void print_call(Header *h)
 	fprintf(h->f, "\targs.workspace = workspace;\n\targs.workspace_size = workspace_size;\n");
 	if (h->opt->weights_path)
 		fprintf(h->f, "\targs.weights = weights;\n\targs.weights_size = weights_size;\n");
+	if (measured)
+		fprintf(h->f, "\targs.out_dims = out_dims;\n");
 	fprintf(h->f, "\targs.exec = exec;\n\targs.error = error;\n\treturn %s_run(&args);\n}\n\n", h->m->name);
 }
 
@@ -384,7 +403,7 @@ static void print_step(Header *h)
 		else
 			fprintf(h->f, ", %s", h->outputs[i]);
 	}
-	fprintf(h->f, "%s,\n\t\tworkspace, workspace_size, exec, error);\n}\n\n",
+	fprintf(h->f, "%s%s,\n\t\tworkspace, workspace_size, exec, error);\n}\n\n", has_measured_output(h) ? ", out_dims" : "",
 	        h->opt->weights_path ? ", weights, weights_size" : "");
 }
 

@@ -42,7 +42,7 @@ void import_det(Call *c)
 	int rank = x->type.rank - 2;
 	if (rank < 0)
 		fatal_at(c->loc, "the operand has rank %d, expected at least 2", x->type.rank);
-	DType dtype = x->type.dtype, work = is_narrow(dtype) ? F32 : dtype;
+	DType dtype = x->type.dtype, work = wide_type(dtype);
 	const Dim *n = x->type.dims[rank + 1], *batch = product(c->m, x->type.dims, rank), *at;
 	require_equal(c, x->type.dims[rank], n, "rows and columns");
 	Value *first[2] = {emit_reshape(c, emit_cast(c, x, work), 3, (const Dim *[]){batch, n, n}),

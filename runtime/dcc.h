@@ -6,7 +6,8 @@
  *     size_t NAME_workspace_size(const NAME_dims *);       bytes, for that many threads (0 counts as 1): a multiple of 64;
  *                                                          SIZE_MAX if a dim or threads is outside its bounds or the size overflows
  *     int NAME_run(const dcc_args *);                      a dcc_status
- *     int NAME(const NAME_dims *, inputs..., outputs..., workspace, size, exec, error);   the same, typed
+ *     int NAME(const NAME_dims *, inputs..., outputs..., workspace, size, exec, error);   the same, typed; behind the outputs
+ *                                                          out_dims (as in dcc_args), if the data decides dims of one
  *     int64_t NAME_x_count(const NAME_dims *); size_t NAME_x_bytes(const NAME_dims *);    of each input and output x
  * and where x is state (below) NAME_x_capacity, and NAME_step: NAME without the outputs that are state.
  * Link with libdcc (static, no dependency beyond libc; pthreads only if dcc_pool_new is called).

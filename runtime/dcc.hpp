@@ -6,12 +6,13 @@
 //
 // A tensor is a view: of the application's memory where it is an input, of the model's where operator() made it; that stays until
 // the next run or the end of the dcc::model.  run() takes outputs from the application instead and, once a run of these shapes has been
-// made, allocates little.  Of state (dcc --state) operator() finds the place itself: the output is a view of the input's buffer.
+// made, allocates little.  plan() tells the most that an output can be, where the data decides; a run what it is.  Of state (dcc --state) operator() finds the place itself: the output is a view of the input's buffer.
 // One dcc::model serves one thread at a time; any number of them may share a dcc_model.  The typed calls of the generated header work
 // with dcc::workspace and dcc::pool as well.  Whatever dcc.h says holds.
 #ifndef DCC_HPP
 #define DCC_HPP
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -236,11 +237,13 @@ public:
 		return outputs;
 	}
 
-	// Outputs in the application's memory, with the dims that plan() tells.
-	void run(const std::vector<tensor> &inputs, const std::vector<tensor> &outputs)
+	// Outputs in the application's memory, with the dims that plan() tells.  Returns them with the dims that they have: others, and
+	// fewer elements, only where the data decides.
+	std::vector<tensor> run(const std::vector<tensor> &inputs, std::vector<tensor> outputs)
 	{
 		plan(inputs);
 		run_planned(inputs, outputs);
+		return outputs;
 	}
 
 	// Outputs in this object's memory.
@@ -270,9 +273,10 @@ private:
 		return static_cast<char *>(input.data) + step;
 	}
 
-	void run_planned(const std::vector<tensor> &inputs, const std::vector<tensor> &outputs)
+	void run_planned(const std::vector<tensor> &inputs, std::vector<tensor> &outputs)
 	{
 		std::vector<dcc_tensor> in(inputs.begin(), inputs.end()), out(outputs.begin(), outputs.end());
+		std::vector<int64_t> dims(out.size() * DCC_MAX_RANK + 1);
 		dcc_args args = dcc_args();
 		dcc_error e;
 		args.size = sizeof args;
@@ -286,7 +290,10 @@ private:
 		args.weights_size = side_ ? side_->size() : 0;
 		args.exec = pool_.get();
 		args.error = &e;
+		args.out_dims = dims.data();
 		dcc::check(dcc_run(model_, &args), e);
+		for (size_t i = 0; i < outputs.size(); i++)
+			std::copy_n(&dims[i * DCC_MAX_RANK], DCC_MAX_RANK, outputs[i].dims);
 	}
 
 	const dcc_model *model_;

@@ -159,12 +159,57 @@ if [ "$sanitized" = 0 ]; then
 	fi
 fi
 
+# ---- sizes that the data decides -----------------------------------------------------------------------------------------
+
+# The calls tell the true dims; the elements lie at the begin of the room for the bound.
+cat >cut.ir <<'IR'
+dcc-ir 1 stage import
+model cut
+sym n in 0..
+sym k in 0..
+func @main(%x: f32[n, 2], %rows: i64[], %out_dims: f32[n]) -> (y: f32[k, 2], s: f32[n]) {
+  %r: i64[] = measure %rows {most=n, sym="k"}
+  %c: f32[k, 2] = slice %x {starts=[0, 0]}
+  %y: f32[k, 2] = neg %c
+  %s: f32[n] = neg %out_dims
+  return %y, %s
+}
+IR
+cat >cut.c <<'C'
+#include "cut.h"
+
+int main(void)
+{
+	_Alignas(64) static char workspace[4096];
+	float x[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, y[10] = {0}, z[5], s[5];
+	int64_t rows = 3, out_dims[2 * DCC_MAX_RANK];
+	cut_dims d = {.n = 5};
+	dcc_error error;
+	if (cut_workspace_size(&d) > sizeof workspace || cut_y_count(&d) != 10)
+		return 1;
+	memset(z, 0, sizeof z);
+	if (cut(&d, x, &rows, z, y, s, out_dims, workspace, sizeof workspace, NULL, &error))
+		return 2;
+	if (out_dims[0] != 3 || out_dims[1] != 2 || out_dims[DCC_MAX_RANK] != 5 || y[5] != -6 || y[6] != 0)
+		return 3;
+	rows = 6;
+	return cut(&d, x, &rows, z, y, s, NULL, workspace, sizeof workspace, NULL, &error) != DCC_ERROR_RANGE;
+}
+C
+expect 0 '^$' "$build/dcc" -o cut.o cut.ir
+clean cut
+if [ "$sanitized" = 0 ]; then
+	expect 0 '^$' cc "${warn[@]}" cut.c cut.o "$build/libdcc.a" -o cut
+	expect 0 '^$' ./cut
+fi
+
 # ---- C++ -------------------------------------------------------------------------------------------------------------
 
 cat >app.cc <<'CC'
 #include <cstdio>
 #include <dcc.hpp>
 
+#include "cut.h"
 #include "step.h"
 #include "window.h"
 
@@ -215,6 +260,17 @@ int main()
 	CHECK(y[17] == 0 && y[18] == 1 && past[18] == 1);
 	CHECK(window(in)[1].data == past.data() + 6);
 	CHECK(status_of([] { dcc::weights("no-such-file"); }) == DCC_ERROR_WEIGHTS);
+
+	// The data decides the number of rows.
+	dcc::model cut(cut_model);
+	int64_t rows = 2;
+	std::vector<float> numbers(10, 1.f), room(10);
+	std::vector<dcc::tensor> given = {dcc::tensor(numbers.data(), {5, 2}), dcc::tensor(&rows, {}), dcc::tensor(numbers.data(), {5})};
+	std::vector<dcc::tensor> planned = cut.plan(given);
+	CHECK(planned[0].size() == 10 && cut(given)[0].size() == 4 && cut(given)[0].as<float>()[3] == -1 && cut(given)[1].size() == 5);
+	planned[0].data = room.data();
+	planned[1].data = y.data();
+	CHECK(cut.run(given, planned)[0].shape()[0] == 2 && room[3] == -1 && room[4] == 0);
 	CHECK(status_of([&] { side.check(step_model); }) == DCC_ERROR_WEIGHTS);
 	dcc::workspace a(100), b(std::move(a));
 	CHECK(b.size() == 100 && a.size() == 0 && reinterpret_cast<uintptr_t>(b.data()) % DCC_WORKSPACE_ALIGN == 0);
@@ -229,7 +285,7 @@ CC
 if ! command -v c++ >/dev/null; then
 	echo "header: no C++ compiler; dcc.hpp not checked"
 elif [ "$sanitized" = 0 ]; then
-	expect 0 '^$' c++ -std=c++11 "${strict[@]}" app.cc step.o window.o "$build/libdcc.a" -o cxx
+	expect 0 '^$' c++ -std=c++11 "${strict[@]}" app.cc cut.o step.o window.o "$build/libdcc.a" -o cxx
 	expect 0 '^$' ./cxx
 fi
 
