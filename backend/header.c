@@ -326,7 +326,7 @@ static bool has_measured_output(const Header *h)
 	const Block *b = &h->m->main->body;
 	for (int i = 0; i < b->nyield; i++)
 		for (int d = 0; d < b->yields[i]->type.rank; d++)
-			if (is_measured_dim(h->m, b->yields[i]->type.dims[d]))
+			if (is_measured_dim(b->yields[i]->type.dims[d]))
 				return true;
 	return false;
 }

@@ -693,7 +693,7 @@ const Dim *scaled_element(Call *c, Value *v, int64_t i, const Dim *times, const 
 	const Value *from = trace_element(v, &at);
 	if (from->known)
 		return dim_mul(c->m, times, from->known[at]);
-	if (from->def || from->konst || from->block || !may_scale(from, at) || is_measured_dim(c->m, times))
+	if (from->def || from->konst || from->block || !may_scale(from, at) || is_measured_dim(times))
 		return measure_scaled(c, v, i, times);
 	return scaled_sym(c->m, from, at, times);
 }

@@ -113,7 +113,7 @@ static Type joint_type(Call *c, Sizes *s, const Type *a, const Type *b)
 	if (a->dtype != b->dtype)
 		fatal_at(c->loc, "the branches give %s and %s", type_text(c->m, a), type_text(c->m, b));
 	for (int d = 0; d < t.rank; d++)
-		if (a->dims[d] != b->dims[d] || is_measured_dim(c->m, a->dims[d]))
+		if (a->dims[d] != b->dims[d] || is_measured_dim(a->dims[d]))
 			t.dims[d] = size_symbol(c, s, a->dims[d], b->dims[d]);
 	return t;
 }
@@ -146,7 +146,7 @@ static void import_fitting_branch(Call *c, Value *cond, bool yes)
 	int n;
 	const Item *out = import_branch(c, body_of(c, yes ? "then_branch" : "else_branch"), c->im->block);
 	const Dim *const *known = known_dims(c, cond, &n);
-	if (known && !is_measured_dim(c->m, known[0])) {
+	if (known && !is_measured_dim(known[0])) {
 		require_equal(c, known[0], num(c, yes), "the condition, and the one that the branch that fits needs");
 		for (int i = 0; i < c->nout; i++)
 			set_output(c, i, out[i]);

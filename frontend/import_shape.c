@@ -435,7 +435,7 @@ static Value *slice_with_step(Call *c, Value *x, int axis, const Dim *start, con
 	const Dim *size = name_dim(m, dim_mul(m, forward, step)), *way = name_dim(m, dim_mul(m, forward, dim_sub(m, end, start)));
 	require_at_least(c, size, 1);
 	const Dim *n = name_dim(m, dim_max(m, dim_ceildiv(m, way, dim_max(m, size, dim_const(m, 1))), zero));
-	n = is_measured_dim(m, n) ? fix_dim(c, n, "slice", extent) : n;
+	n = is_measured_dim(n) ? fix_dim(c, n, "slice", extent) : n;
 	Value *in[2] = {x, emit_iota(c, I64, n, start, step)};
 	Attr attr = mk_int(Attr_axis, axis);
 	return emit(c, OpGather, 2, in, 1, &attr, NULL);

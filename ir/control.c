@@ -102,8 +102,9 @@ int count_cells(const Module *m)
 Sym *fresh_sym(Module *m, const char *stem)
 {
 	const char *name = stem;
-	for (int i = 2; find_sym(m, name); i++)
-		name = arena_printf(m->arena, "%s_%d", stem, i);
+	Sym *like = find_sym(m, stem);
+	while (find_sym(m, name))
+		name = arena_printf(m->arena, "%s_%d", stem, ++like->taken + 1);
 	return dim_as_sym(dim_sym(m, name));
 }
 
@@ -115,7 +116,7 @@ const Dim *name_dim(Module *m, const Dim *d)
 
 const Dim *derive_sym(Module *m, const Dim *d)
 {
-	if (dim_is_const(d, NULL) || is_measured_dim(m, d))
+	if (dim_is_const(d, NULL) || is_measured_dim(d))
 		return d;
 	for (int i = 0; i < m->nsym; i++)
 		if (m->syms[i]->kind == SymDerived && m->syms[i]->is == d)
@@ -167,12 +168,16 @@ const Dim *scaled_sym(Module *m, const Value *v, int64_t element, const Dim *tim
 	return dim_sym(m, s->name);
 }
 
-bool is_measured_dim(const Module *m, const Dim *d)
+static void note_measured(void *found, Sym *s)
 {
-	for (int i = 0; i < m->nsym; i++)
-		if (!is_given(m->syms[i]) && dim_uses_sym(d, m->syms[i]))
-			return true;
-	return false;
+	*(bool *)found |= !is_given(s);
+}
+
+bool is_measured_dim(const Dim *d)
+{
+	bool found = false;
+	dim_each_sym(d, note_measured, &found);
+	return found;
 }
 
 /* ---- bounds: interval arithmetic over dims ---------------------------------------------------------------------------- */
@@ -295,7 +300,7 @@ static void *bound_binary(void *ctx, const char *op, void *left, void *right)
 const Dim *dim_most(Module *m, const Dim *d)
 {
 	const DimVisitor v = {bound_constant, bound_symbol, bound_binary, m};
-	if (!is_measured_dim(m, d))
+	if (!is_measured_dim(d))
 		return d;
 	return ((const Bounds *)dim_visit(d, &v))->hi;
 }
@@ -352,7 +357,7 @@ const Sym *find_unbounded(Module *m, const Block *b, const Type *t, bool by_dims
 	const Dim *room = dim_const(m, 1);
 	bool open = false;
 	for (int d = 0; d < t->rank; d++) {
-		open |= is_measured_dim(m, t->dims[d]);
+		open |= is_measured_dim(t->dims[d]);
 		room = dim_mul(m, room, size_most(m, b, t->dims[d]));
 	}
 	if (!open || is_bounded(m, by_dims ? room : numel_most(m, b, t)))

@@ -11,10 +11,15 @@ typedef struct Living {
 	bool changed;
 } Living;
 
+static void mark(void *by_index, Sym *s)
+{
+	((bool *)by_index)[s->index] = true;
+}
+
 static void use_type(Living *l, const Type *t)
 {
 	for (int d = 0; d < t->rank; d++)
-		dim_mark_syms(t->dims[d], l->used);
+		dim_each_sym(t->dims[d], mark, l->used);
 }
 
 static void use_node(Living *l, const Node *n)
@@ -24,9 +29,9 @@ static void use_node(Living *l, const Node *n)
 	for (int i = 0; i < n->nattr; i++) {
 		const Attr *a = &n->attrs[i];
 		if (a->dim)
-			dim_mark_syms(a->dim, l->used);
+			dim_each_sym(a->dim, mark, l->used);
 		for (int k = 0; a->dims && k < a->n; k++)
-			dim_mark_syms(a->dims[k], l->used);
+			dim_each_sym(a->dims[k], mark, l->used);
 	}
 }
 
@@ -55,8 +60,8 @@ static void clean(Living *l, Block *b)
 	for (int i = 0; i < b->nparam; i++)
 		use_type(l, &b->params[i]->type);
 	for (int i = 0; i < b->ncheck; i++) {
-		dim_mark_syms(b->checks[i].a, l->checked);
-		dim_mark_syms(b->checks[i].b, l->checked);
+		dim_each_sym(b->checks[i].a, mark, l->checked);
+		dim_each_sym(b->checks[i].b, mark, l->checked);
 	}
 	for (Node *n = b->last, *prev; n; n = prev) { /* backwards: users go first */
 		prev = n->prev;

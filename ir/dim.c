@@ -380,18 +380,18 @@ Sym *dim_as_sym(const Dim *d)
 	return atom ? (Sym *)atom->sym : NULL;
 }
 
-void dim_mark_syms(const Dim *d, bool *by_index)
+void dim_each_sym(const Dim *d, void (*visit)(void *ctx, Sym *), void *ctx)
 {
 	for (int i = 0; i < d->n; i++) {
 		const Mono *mono = d->terms[i].mono;
 		for (int j = 0; j < mono->n; j++) {
 			const Atom *x = mono->atoms[j];
 			if (x->sym) {
-				by_index[x->sym->index] = true;
+				visit(ctx, (Sym *)x->sym);
 				continue;
 			}
-			dim_mark_syms(x->a, by_index);
-			dim_mark_syms(x->b, by_index);
+			dim_each_sym(x->a, visit, ctx);
+			dim_each_sym(x->b, visit, ctx);
 		}
 	}
 }

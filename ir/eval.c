@@ -819,7 +819,7 @@ static const char *check_equalities(const Binding *b)
 	const Block *body = &b->m->main->body;
 	for (int i = 0; i < body->ncheck; i++) {
 		const DimCheck *c = &body->checks[i];
-		if (!is_measured_dim(b->m, c->a) && !is_measured_dim(b->m, c->b)) /* else when those symbols have values */
+		if (!is_measured_dim(c->a) && !is_measured_dim(c->b)) /* else when those symbols have values */
 			TRY(check_equal(b->m, c, b->values));
 	}
 	return NULL;

@@ -584,14 +584,20 @@ static const Dim *upper_bound(Module *m, const Node *n, const Sym *s)
 	return NULL;
 }
 
+static void note_bound(void *ctx, Sym *s)
+{
+	(void)ctx;
+	s->bounds = true;
+}
+
 void give_sym(Module *m, Node *n, Sym *s, SymKind kind)
 {
 	s->kind = kind;
 	s->def = n;
 	s->module = m;
 	s->most = upper_bound(m, n, s);
-	for (int i = 0; i < m->nsym && s->most; i++)
-		m->syms[i]->bounds |= dim_uses_sym(s->most, m->syms[i]);
+	if (s->most)
+		dim_each_sym(s->most, note_bound, NULL);
 }
 
 void define_sym(Module *m, Node *n, AttrId id, SymKind kind)

@@ -130,6 +130,7 @@ typedef struct Sym {
 	struct Module *module; /* where `most` lives */
 	const struct Dim *most; /* loop and measured symbols: their value is at most this; NULL: no more is known than hi */
 	bool bounds; /* the `most` of another symbol uses it */
+	int taken; /* of the names that fresh_sym makes of this one, from _2 on: those before the next one to try */
 	bool bounding; /* scratch of dim_most */
 } Sym;
 #define DimMax INT32_MAX /* largest extent of one dim; an element count may reach 2^47 */
@@ -158,7 +159,7 @@ bool dim_exact_div(Module *, const Dim *a, const Dim *b, const Dim **q); /* a ==
 bool dim_poly_div(Module *, const Dim *a, const Dim *b, const Dim **q);
 Sym *dim_as_sym(const Dim *); /* the symbol that the dim is, or NULL */
 bool dim_uses_sym(const Dim *, const Sym *);
-void dim_mark_syms(const Dim *, bool *by_index); /* sets those of the symbols that it uses */
+void dim_each_sym(const Dim *, void (*visit)(void *ctx, Sym *), void *ctx); /* of those that it uses, some perhaps several times */
 /* Evaluates with sym values by Sym.index; false on overflow or division by zero. */
 bool dim_eval(const Dim *, const int64_t *sym_values, int64_t *result);
 /* Replaces symbols: by[sym->index] == NULL keeps a symbol. */
@@ -460,7 +461,7 @@ const char *body_types(Module *, const Node *, Type *out);
 const char *add_body_results(Module *, Node *, const Type *stated);
 
 bool is_given(const Sym *); /* by the inputs, before anything runs */
-bool is_measured_dim(const Module *, const Dim *); /* uses a symbol that no input gives */
+bool is_measured_dim(const Dim *); /* uses a symbol that no input gives */
 /* d, or a derived symbol for it where it is long and its symbols are given. */
 const Dim *name_dim(Module *, const Dim *d);
 const Dim *derive_sym(Module *, const Dim *d); /* however short; constants and what the data gives stay as they are */

@@ -196,7 +196,7 @@ static bool bound_outputs(Module *m)
 		Value *v = b->yields[i];
 		Type t = v->type;
 		for (int d = 0; d < t.rank; d++)
-			if (is_measured_dim(m, t.dims[d]) && !grows_with_symbols(m, t.dims[d]))
+			if (is_measured_dim(t.dims[d]) && !grows_with_symbols(m, t.dims[d]))
 				t.dims[d] = measure_extent(m, t.dims[d], v->def ? v->def->loc : NULL);
 		if (type_equal(&t, &v->type))
 			continue;

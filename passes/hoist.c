@@ -160,7 +160,7 @@ static bool hoist_product(const Hoist *h, Node *n)
 	if (!is_row_product(n))
 		return false;
 	Type type = n->in[0]->type;
-	if (!operands_from_outside(h, n, 1) || is_measured_dim(m, h->trips) ||
+	if (!operands_from_outside(h, n, 1) || is_measured_dim(h->trips) ||
 	    !type_known_outside(h, &type) || !type_known_outside(h, &n->out[0]->type))
 		return false;
 	view_of(m, n->in[0], &w);

@@ -136,7 +136,7 @@ static void check_dims(Module *m, LB *b)
 	}
 	for (int i = 0; i < m->main->body.ncheck; i++) {
 		const DimCheck *c = &m->main->body.checks[i];
-		if (is_measured_dim(m, c->a) || is_measured_dim(m, c->b))
+		if (is_measured_dim(c->a) || is_measured_dim(c->b))
 			continue; /* checked when those symbols have values */
 		LExpr *x = ldim(b, c->a), *y = ldim(b, c->b);
 		lcheck(b, lop(b, LEq, x, y, NULL), 3, check_message(m, c), x, y, NULL);

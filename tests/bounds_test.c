@@ -211,6 +211,33 @@ static void growing_constants(Builder *b)
 	add_output(b, "y5");
 }
 
+/* Level i of loops whose carried tensor grows, each of which is imported once more for that. */
+static void growing_loop(Builder *b, int level, const char *first, const char *result)
+{
+	enum { Nested = 30 };
+	Builder *body = new_builder(b->arena, 1);
+	const char *last = name(b, "p", level);
+	add_input(body, name(b, "i", level), 7, "");
+	add_input(body, name(b, "c", level), 9, "");
+	add_input(body, last, 1, "P");
+	if (level < Nested)
+		growing_loop(body, level + 1, last, name(b, "r", level));
+	add_op(body, "Identity", name(b, "c", level), name(b, "d", level));
+	set_i(b->arena, add_op(body, "Concat", arena_printf(b->arena, "%s,x", level < Nested ? name(b, "r", level) : last), name(b, "q", level)), "axis", 0);
+	add_output(body, name(b, "d", level));
+	add_output(body, name(b, "q", level));
+	Onnx__NodeProto *loop = add_op(b, "Loop", arena_printf(b->arena, "n,,%s", first), result);
+	add_attr(b->arena, loop, "body", ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__GRAPH)->g = &body->graph;
+}
+
+static void growing_loops(Builder *b)
+{
+	add_input(b, "n", 7, "");
+	add_input(b, "x", 1, "N");
+	growing_loop(b, 0, "x", "y");
+	add_output(b, "y");
+}
+
 static const struct {
 	const char *name;
 	void (*build)(Builder *);
@@ -233,6 +260,7 @@ static const struct {
 	{"symbols of one spelling", like_symbols, NULL},
 	{"constants that grow", growing_constants, NULL},
 	{"attributes", many_attributes, "attributes, at most"},
+	{"loops in loops", growing_loops, "expand to too many nodes"},
 };
 
 static int run_case(const char *error)
