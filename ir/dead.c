@@ -1,7 +1,8 @@
 /* dead.c - nodes that reach no output go.
  *
  * What a node gives is its results and, if it is control flow, symbols, whose users are dims: of results, attributes and parameters of the
- * nodes behind it, which go or stay before it is looked at.  A symbol that a check names is measured as well, since the run may fail there.
+ * nodes behind it, and what is known of elements; they go or stay before it is looked at.  A symbol that a check names is measured as
+ * well, since the run may fail there.
  */
 #include "ir.h"
 
@@ -24,8 +25,12 @@ static void use_type(Living *l, const Type *t)
 
 static void use_node(Living *l, const Node *n)
 {
-	for (int i = 0; i < n->nout; i++)
-		use_type(l, &n->out[i]->type);
+	for (int i = 0; i < n->nout; i++) {
+		const Value *v = n->out[i];
+		use_type(l, &v->type);
+		for (int64_t k = v->known ? const_numel(&v->type) : 0; k-- > 0;)
+			dim_each_sym(v->known[k], mark, l->used);
+	}
 	for (int i = 0; i < n->nattr; i++) {
 		const Attr *a = &n->attrs[i];
 		if (a->dim)

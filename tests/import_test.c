@@ -422,6 +422,33 @@ static void test_half_range(void)
 	free_arena(a);
 }
 
+/* The data measures n for a slice that nobody reads; n + 1 is known as a dim, and an output. */
+static void test_unread_size(void)
+{
+	static const int64_t zero = 0, one = 1;
+	float x[3] = {1, 1, 0};
+	Tensor in = {.dtype = F32, .rank = 1, .dims = {3}, .data = x}, out = {0};
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "T");
+	add_ints(b, "zero", 1, &zero);
+	add_ints(b, "one", 1, &one);
+	add_op(b, "ReduceSum", "x", "sum");
+	set_i(a, add_op(b, "Cast", "sum", "n"), "to", 7);
+	add_op(b, "Reshape", "n,one", "end");
+	add_op(b, "Slice", "x,zero,end", "unread");
+	add_op(b, "Add", "end,one", "y");
+	add_output(b, "y");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m) {
+		CHECK(!verify_module(m) && !eval_module(m, &in, &out));
+		CHECK(out.data && *(int64_t *)out.data == 3);
+	}
+	free_tensor(&out);
+	free_module(m);
+	free_arena(a);
+}
+
 static void test_function(void)
 {
 	Arena *a = new_arena();
@@ -1426,6 +1453,7 @@ int main(void)
 	test_reshape_of_quotient();
 	test_float_range();
 	test_half_range();
+	test_unread_size();
 	test_function();
 	test_row_texts();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
