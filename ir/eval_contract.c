@@ -297,6 +297,7 @@ const char *eval_winconv(EvalNode *e)
 
 typedef struct PoolShape {
 	int spatial, join;
+	DType type;
 	int64_t in[MaxRank], out[MaxRank], taps[MaxRank], stride[MaxRank], dilation[MaxRank], before[MaxRank];
 } PoolShape;
 
@@ -308,6 +309,7 @@ static const char *read_pool(EvalNode *e, PoolShape *s)
 	attr_ints(e->n, Attr_kernel, &kernel);
 	attr_dims(e->n, Attr_pads_dim, &before);
 	s->join = (int)attr_int(e->n, Attr_join);
+	s->type = e->in[0]->dtype;
 	s->spatial = e->out->rank - 2;
 	for (int i = 0; i < s->spatial; i++) {
 		s->in[i] = e->in[0]->dims[i + 2];
@@ -354,7 +356,7 @@ static void join_window(const PoolShape *s, const int64_t *o, const double *real
 	k[s->spatial - 1]--; /* so that the first step comes to the first tap */
 	while (next_tap(s, o, k, &place)) {
 		bool first = *where < 0;
-		bool more = reals ? reals[place] > *real || (isnan(reals[place]) && !isnan(*real)) : ints[place] > *integer;
+		bool more = reals ? reals[place] > *real || (isnan(reals[place]) && !isnan(*real)) : less_int(s->type, *integer, ints[place]);
 		if (first || more)
 			*where = place;
 		if (s->join == JoinSum && reals)

@@ -402,8 +402,8 @@ static void combine_ints(EvalNode *e, int64_t to, int64_t from)
 	switch (attr_int(e->n, Attr_reduction)) {
 	case ReduceAdd: v = add_int(v, u); break;
 	case ReduceMul: v = mul_int(v, u); break;
-	case ReduceLeast: v = v < u ? v : u; break;
-	default: v = v > u ? v : u; break;
+	case ReduceLeast: v = less_int(e->out->dtype, u, v) ? u : v; break;
+	default: v = less_int(e->out->dtype, v, u) ? u : v; break;
 	}
 	store_ints(e->out, to, &v, 1);
 }
