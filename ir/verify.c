@@ -93,8 +93,10 @@ static const char *check_known(Verify *vf, const Value *v)
 	if (!v->known)
 		return NULL;
 	for (int i = 0; i < v->type.rank; i++)
-		if (!dim_is_const(v->type.dims[i], &extent) || extent > MaxKnown || (numel *= extent) > MaxKnown)
+		if (!dim_is_const(v->type.dims[i], &extent) || __builtin_mul_overflow(numel, extent, &numel))
 			FAIL("known elements of %s, which is not small", type_text(vf->m, &v->type));
+	if (numel > MaxKnown)
+		FAIL("known elements of %s, which is not small", type_text(vf->m, &v->type));
 	for (int64_t i = 0; i < numel; i++)
 		if (!v->known[i])
 			FAIL("known element %lld is missing", (long long)i);

@@ -29,6 +29,7 @@ static const Case cases[] = {
 	 {11, 21}},
 	{"empty", "const @a: f32[0, 3] = [] const @b: f32[3] = [1, 2, 3]", "f32[0, 3]", "%y: f32[0, 3] = mul @a, @b",
 	 0, {0}},
+	{"empty indices", "const @a: i64[32, 32, 0] = []", "i64[32, 32, 0]", "%y: i64[32, 32, 0] = add @a, @a", 0, {0}},
 	{"f32 rounding", "const @a: f32[1] = [16777216] const @b: f32[1] = [1]", "f32[1]", "%y: f32[1] = add @a, @b",
 	 1, {16777216}},
 	{"wrap u8", "const @a: u8[2] = [250, 3] const @b: u8[2] = [10, 5]", "u8[2]", "%y: u8[2] = add @a, @b", 2,
