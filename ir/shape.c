@@ -845,10 +845,11 @@ const char *shape_scatter_nd(Module *m, const Node *n, Type *out)
 
 static const char *need_dtype(Module *m, const Node *n, int i, DType want)
 {
-	TRY(need_operand(m, n, i, -1));
-	DType d = type_in(n, i)->dtype;
-	if (d != want)
-		FAIL("operand %s has type %s, expected %s", ops[n->op].in[i], dtypes[d].text, dtypes[want].text);
+	const Type *t = type_in(n, i);
+	if (!t)
+		FAIL("operand %s is missing", ops[n->op].in[i]);
+	if (t->dtype != want)
+		FAIL("operand %s has type %s, expected %s", ops[n->op].in[i], dtypes[t->dtype].text, dtypes[want].text);
 	return NULL;
 }
 
@@ -923,7 +924,7 @@ const char *shape_given_cast(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
-/* Between types of as many bits; a bool is no bits. */
+/* Between types of as many bits. */
 const char *shape_given_bitcast(Module *m, const Node *n, Type *out)
 {
 	TRY(shape_given_cast(m, n, out));

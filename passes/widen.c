@@ -10,9 +10,9 @@
 
 static bool computes(const Node *n)
 {
-	bool moves = ops[n->op].cls != ClsEwise || n->op == OpIdentity || n->op == OpCast || n->op == OpBitCast || n->op == OpWhere;
+	bool moves = ops[n->op].cls != ClsEwise || n->op == OpIdentity || n->op == OpCast || n->op == OpWhere;
 	bool reduces = ops[n->op].attrs >> Attr_reduction & 1 && attr_int(n, Attr_reduction); /* scatter */
-	return ops[n->op].takes != TypesAny || !moves || reduces;
+	return n->op != OpBitCast && (ops[n->op].takes != TypesAny || !moves || reduces);
 }
 
 bool computes_in_stored(const Node *n)

@@ -424,7 +424,7 @@ static const Wrong wrong_shapes[] = {
 	 "element types differ: f32 and i64"},
 	{"const @a: i32[1] = [1]", "i32[1]", "%y: i32[1] = exp @a", "does not take i32"},
 	{"const @a: i32[1] = [1]", "f64[1]", "%y: f64[1] = bitcast @a", "i32 has other bits than f64"},
-	{"const @a: bool[1] = [1]", "u8[1]", "%y: u8[1] = bitcast @a", "bool has other bits than u8"},
+	{"const @a: bool[1] = [1]", "u8[1]", "%y: u8[1] = bitcast @a", "bitcast: does not take bool"},
 	{"const @a: i4[1] = [1]", "i4[2]", "%y: i4[2] = concat @a, @a {state=4}", "no state has elements of i4"},
 	{"const @a: bool[1] = [1]", "bool[1]", "%y: bool[1] = add @a, @a", "does not take bool"},
 	{A23 "const @b: f32[2, 3] = [1, 2, 3, 4, 5, 6]", "f32[2, 3]", "%y: f32[2, 3] = matmul @a, @b",
