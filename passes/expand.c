@@ -12,7 +12,7 @@
  */
 #include "lower.h"
 
-/* The nodes of a group that no schedule takes, as a text may hold, stand for themselves. */
+/* The nodes of the group stand for themselves. */
 static void dissolve(Module *m, Node *group)
 {
 	while (group->body->first)
@@ -22,12 +22,12 @@ static void dissolve(Module *m, Node *group)
 	erase_node(group);
 }
 
-static bool dissolve_groups(Module *m)
+bool dissolve_groups(Module *m, bool (*stays)(const Node *group))
 {
 	bool changed = false;
 
 	for (Node *n = first_node(m), *next; n; n = next) {
-		bool whole = n->op != OpGroup || is_lowered_whole(n);
+		bool whole = n->op != OpGroup || stays(n);
 		next = !whole && n->body->first ? n->body->first : next_node(n); /* which may be a group too */
 		if (!whole)
 			dissolve(m, n);
@@ -274,7 +274,7 @@ static bool expand_attention(Module *m, Node *n)
 
 bool pass_expand(Module *m)
 {
-	bool changed = dissolve_groups(m);
+	bool changed = dissolve_groups(m, is_lowered_whole); /* a text may hold others */
 
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)

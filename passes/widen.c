@@ -4,7 +4,8 @@
  *   %y: f16[n] = add %a, %b   ->   %c: f32[n] = cast %a  %d: f32[n] = cast %b  %e: f32[n] = add %c, %d  %y: f16[n] = cast %e
  *
  * Every result is rounded to its type by the cast behind it, and no rule drops a cast to a narrower type, so that the values are
- * the same however the nodes are grouped.  Movement, `where` and control flow carry the elements as they are.
+ * the same however the nodes are grouped; groups that compute so are dissolved.  Movement, `where` and control flow carry the elements
+ * as they are.
  */
 #include "pass.h"
 
@@ -57,9 +58,18 @@ static void widen_node(Module *m, Node *n)
 	}
 }
 
+/* A text may hold groups, also with bodies inside, which no schedule takes. */
+static bool stays_group(const Node *group)
+{
+	for (const Node *n = group->body->first; n; n = n->next)
+		if (computes_in_stored(n) || has_body(n->op))
+			return false;
+	return true;
+}
+
 bool pass_widen(Module *m)
 {
-	bool changed = false;
+	bool changed = dissolve_groups(m, stays_group);
 
 	FOR_ALL_NODES(n, m) {
 		if (!computes_in_stored(n))
