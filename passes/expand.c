@@ -4,8 +4,9 @@
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
  *   a reduction along no axes                        -> its operand
+ *   panels of a matrix that is no constant           -> pad, reshape and transpose
  *   attention of other types than f32               -> products and a softmax (ir/open_attention.c)
- *   operands of custom that are strided views        -> copies
+ *   operands of custom that are strided views        -> copies; so are panels that are views
  *   outputs                                          -> results of nodes of their own, one each
  *   their dims that the data decides                 -> symbols where bounds of symbols in them give no bound: 9 - n
  * and the list of everything that has no schedule: all of it in one go.
@@ -95,6 +96,40 @@ static bool expand_reduction(Module *m, Node *n)
 	return true;
 }
 
+static Value *reshape_before(Module *m, Node *at, Value *v, int rank, const Dim *const *dims)
+{
+	Type t = {.dtype = v->type.dtype, .rank = rank};
+	for (int d = 0; d < rank; d++)
+		t.dims[d] = dims[d];
+	return build(m, at->block, at, OpReshape, at->loc, 1, &v, 0, NULL, &t);
+}
+
+/* [k, n] is [k, parts, n / parts] (two with a gate, which comes second in a panel); padded to whole panels that is
+ * [k, parts, panels, width]; the parts of a panel lie side by side: [panels, k, parts, width]. */
+static bool expand_pack(Module *m, Node *n)
+{
+	if (n->op != OpPack || is_const(n->out[0]))
+		return false;
+	bool gate_first = attr_int(n, Attr_gate), glu = attr_int(n, Attr_glu);
+	const Type *to = &n->out[0]->type;
+	const Dim *zero = dim_const(m, 0), *parts = dim_const(m, glu ? 2 : 1), *width = dim_const(m, PanelWidth / (glu ? 2 : 1));
+	const Dim *rows = to->dims[1], *cols = dim_floordiv(m, n->in[0]->type.dims[1], parts), *full = dim_mul(m, to->dims[0], width);
+	Value *v = reshape_before(m, n, n->in[0], 3, (const Dim *[]){rows, parts, cols});
+	if (glu && gate_first) {
+		Attr back[] = {mk_dims(m, Attr_starts, 3, (const Dim *[]){zero, dim_const(m, 1), zero}),
+		               mk_ints(m, Attr_steps, 3, (int64_t[]){1, -1, 1})};
+		Type t = v->type;
+		v = build(m, n->block, n, OpSlice, n->loc, 1, &v, 2, back, &t);
+	}
+	Attr pads = mk_dims(m, Attr_pads_dim, 6, (const Dim *[]){zero, zero, zero, zero, zero, dim_sub(m, full, cols)});
+	Attr perm = mk_ints(m, Attr_perm, 4, (int64_t[]){2, 0, 1, 3});
+	v = build(m, n->block, n, OpPad, n->loc, 1, &v, 1, &pads, NULL);
+	v = reshape_before(m, n, v, 4, (const Dim *[]){rows, parts, to->dims[0], width});
+	v = build(m, n->block, n, OpTranspose, n->loc, 1, &v, 1, &perm, NULL);
+	replace_uses(m, n->out[0], reshape_before(m, n, v, 3, to->dims));
+	return true;
+}
+
 /* A movement over a movement that did not compose reads a copy of it. */
 static bool copy_chained_move(Module *m, Node *n)
 {
@@ -113,6 +148,12 @@ static bool copy_chained_move(Module *m, Node *n)
 	return true;
 }
 
+/* `at`: the node, or the group around it. */
+static void copy_operand(Module *m, Node *at, Node *n, int i)
+{
+	set_in(m, n, i, build(m, at->block, at, OpIdentity, n->loc, 1, &n->in[i], 0, NULL, NULL));
+}
+
 /* A function of the application reads dense tensors. */
 static bool copy_strided_operands(Module *m, Node *n)
 {
@@ -121,10 +162,21 @@ static bool copy_strided_operands(Module *m, Node *n)
 	for (int i = 0; i < n->nin; i++) {
 		if (view_is_contiguous(m, n->in[i]))
 			continue;
-		set_in(m, n, i, build(m, n->block, n, OpIdentity, n->loc, 1, &n->in[i], 0, NULL, NULL));
+		copy_operand(m, n, n, i);
 		changed = true;
 	}
 	return changed;
+}
+
+/* Panels that are computed have a place of their own. */
+static bool copy_viewed_panels(Module *m, Node *n)
+{
+	Node *linear = n->op == OpGroup ? n->body->first : n;
+
+	if (linear->op != OpLinearPacked || is_const(linear->in[1]) || root_of(m, linear->in[1]) == linear->in[1])
+		return false;
+	copy_operand(m, n, linear, 1);
+	return true;
 }
 
 /* Each yield is the result of a node of the block that computes it, so that it can be written in place. */
@@ -279,13 +331,15 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n);
+			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
+			           expand_pack(m, n);
 	changed |= pass_canon(m);
 	FOR_ALL_NODES(n, m) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
 			changed |= copy_chained_move(m, n);
 		if (n->op == OpCustom)
 			changed |= copy_strided_operands(m, n);
+		changed |= copy_viewed_panels(m, n);
 	}
 	changed |= own_outputs(m);
 	changed |= name_flags(m);

@@ -167,6 +167,40 @@ static void make_linear_half(Family *f)
 	}
 }
 
+/* A text may hold panels that are computed, here also as results, and of a gate in both orders. */
+static void make_linear_panels(Family *f)
+{
+	symbol(f, "m", 0);
+	symbol(f, "k", 0);
+	symbol(f, "n", 0);
+	param(f, "x: f32[m, k]");
+	param(f, "w: f32[k, n]");
+	param(f, "wt: f32[n, k]");
+	param(f, "wg: f32[k, 2*n]");
+	param(f, "b: f32[n]");
+	param(f, "bg: f32[2*n]");
+	line(f, "%%p: f32[(n + 31)/32, k, 32] = pack %%w");
+	result(f, "%p", "f32[(n + 31)/32, k, 32]");
+	line(f, "%%y: f32[m, n] = linear_packed %%x, %%p, %%b");
+	result(f, "%y", "f32[m, n]");
+	line(f, "%%turned: f32[k, n] = transpose %%wt {perm=[1, 0]}");
+	line(f, "%%pt: f32[(n + 31)/32, k, 32] = pack %%turned");
+	line(f, "%%yt: f32[m, n] = linear_packed %%x, %%pt, _");
+	line(f, "%%zt: f32[m, n] = tanh %%yt");
+	result(f, "%zt", "f32[m, n]");
+	for (int i = 0; i < 2; i++) {
+		const char *gate = i ? "first" : "second";
+		char value[16];
+		line(f, "%%pg%d: f32[(n + 15)/16, k, 32] = pack %%wg {glu=1, gate=%s}", i, gate);
+		snprintf(value, sizeof value, "%%pg%d", i);
+		result(f, value, "f32[(n + 15)/16, k, 32]");
+		line(f, "%%g%d: f32[m, n] = group {\n%%l%d: f32[m, 2*n] = linear_packed %%x, %%pg%d, %%bg {glu=1, gate=%s}", i, i, i, gate);
+		line(f, "%%u%d: f32[m, n] = glu %%l%d {axis=1, act=sigmoid, gate=%s}\nyield %%u%d\n}", i, i, gate, i);
+		snprintf(value, sizeof value, "%%g%d", i);
+		result(f, value, "f32[m, n]");
+	}
+}
+
 static void make_linear_views(Family *f)
 {
 	symbol(f, "b", 0);
@@ -1042,6 +1076,7 @@ static const struct {
 } families[] = {
 	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
 	{"linear_half", make_linear_half, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
+	{"linear_panels", make_linear_panels, {"m=0-2,15 k=0,1,7 n=0-2,15-17,31-33,65"}, {"m=3 k=5 n=33"}},
 	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}, {"b=2 t=7", "b=1 t=1", "b=0 t=3"}},
 	{"matmul",
 	 make_matmul,
