@@ -1,11 +1,13 @@
-/* random_control.h - if and loop for random_graph.h: bodies by chance around values of the pool.
+/* random_control.h - regions for random_graph.h: if, loop, group and measure, with bodies by chance around values of the pool.
  *
- * A loop takes a slice of some value along the counter and carries a state s to tanh(0.4 s + 0.4 W s / |W s| + y), where y comes from
- * the slice and from outside: differences of s shrink, so that the noise of many iterations stays five times that of one.  Conditions
- * are exact: an input, or what is computed of a counter.
+ * A loop takes a slice of some value along the counter and carries a state s.  In f32 that becomes tanh(0.4 s + 0.4 W s / |W s| + y),
+ * where y comes from the slice and from outside: differences of s shrink, so that the noise of many iterations stays five times that
+ * of one.  Other types carry exact values.  Conditions are exact: an input, or what is computed of a counter.
  */
 #ifndef DCC_RANDOM_CONTROL_H
 #define DCC_RANDOM_CONTROL_H
+
+#include "random_products.h"
 
 enum { MaxTrips = 12, MaxDepth = 3 };
 
@@ -54,7 +56,7 @@ static Val choose(Gen *g, Val x)
 }
 
 /* What the state becomes, given what the slice gives. */
-static Val next_state(Gen *g, Value *state, Val y)
+static Val contract(Gen *g, Value *state, Val y)
 {
 	Val s = {state, 1, 0, false, false}, sum = binary(g, OpAdd, y, binary(g, OpMul, s, scalar(g, 0.4)));
 	int64_t width = fixed(state->type.dims[state->type.rank - 1]);
@@ -64,6 +66,21 @@ static Val next_state(Gen *g, Value *state, Val y)
 	}
 	Val next = unary(g, OpTanh, sum);
 	return (Val){next.v, 1, 5 * next.noise, false, false};
+}
+
+/* The same of other types: one of the two, or what wraps; `bound`: of the first state. */
+static Val combine(Gen *g, Value *state, Val y, double bound)
+{
+	static const Op of_ints[] = {OpAdd, OpMul, OpSub, OpXor, OpMax}, of_bools[] = {OpAnd, OpOr, OpXor};
+	DType t = state->type.dtype;
+	Val s = {state, fmax(bound, y.bound), 0, true, false};
+	need(g, y.exact);
+	if (once(g, 3)) {
+		Value *in[3] = {counter_test(g), s.v, y.v};
+		return finish(g, emit(g, OpWhere, 3, in, 0, NULL, NULL), s.bound, 0, true);
+	}
+	s.bound = is_floating(t) ? s.bound : greatest(t);
+	return binary(g, is_floating(t) ? (Op[]){OpMin, OpMax}[pick(g, 2)] : t == Bool ? of_bools[pick(g, 3)] : of_ints[pick(g, 5)], s, y);
 }
 
 static void name_symbol(Gen *g, Node *n, AttrId id, SymKind kind, const char *stem)
@@ -91,10 +108,11 @@ static Node *open_loop(Gen *g, const Dim *trips, bool stops, Value *first)
 static Val iterate(Gen *g, Val x)
 {
 	const Dim *trips = x.v->type.dims[0], *one = num(g, 1), *around = g->counter;
-	need(g, run_size(g, trips) <= MaxTrips && g->depth < MaxDepth && x.v->type.rank > 1 && g->npool < MaxPool);
-	Type row = typed(F32, x.v->type.rank - 1, x.v->type.dims + 1);
-	bool stops = once(g, 4);
-	Val first = unary(g, OpTanh, pick_typed(g, &row));
+	need(g, run_size(g, trips) <= MaxTrips && g->depth < MaxDepth && g->npool < MaxPool);
+	Type row = typed(x.v->type.dtype, x.v->type.rank - 1, x.v->type.dims + 1);
+	bool stops = once(g, 4), contracts = row.dtype == F32 && row.rank;
+	Val first = contracts ? unary(g, OpTanh, pick_typed(g, &row)) : pick_typed(g, &row);
+	need(g, contracts || first.exact);
 	Node *n = open_loop(g, trips, stops, first.v);
 	Value *state = add_block_param(g->m, n->body, row);
 	Block *outer = g->block;
@@ -104,7 +122,7 @@ static Val iterate(Gen *g, Val x)
 	g->depth++;
 	const Dim *at = once(g, 3) ? dim_sub(g->m, dim_sub(g->m, trips, one), g->counter) : g->counter;
 	Val y = chain(g, reshape(g, slice_axis(g, x, 0, at, one), row.rank, row.dims), 1 + pick(g, 3));
-	Val next = next_state(g, state, y);
+	Val next = contracts ? contract(g, state, y) : combine(g, state, y, first.bound);
 	if (stops)
 		add_yield(g->m, n->body, counter_test(g));
 	add_yield(g->m, n->body, next.v);
@@ -116,11 +134,12 @@ static Val iterate(Gen *g, Val x)
 	g->npool = npool;
 	need(g, !add_body_results(g->m, n, NULL));
 	if (!stops && n->out[1]->type.rank <= 6)
-		keep(g, finish(g, n->out[1], fmax(1, y.bound), fmax(next.noise, y.noise), false));
-	return finish(g, n->out[0], 1, fmax(next.noise, first.noise), false);
+		keep(g, finish(g, n->out[1], fmax(next.bound, y.bound), fmax(next.noise, y.noise), next.exact && y.exact));
+	return finish(g, n->out[0], fmax(next.bound, first.bound), fmax(next.noise, first.noise), next.exact && first.exact);
 }
 
-static Val same_type_step(Gen *g, Val x)
+/* Of f32. */
+static Val real_step(Gen *g, Val x)
 {
 	int r = x.v->type.rank;
 	int64_t width = r ? fixed(x.v->type.dims[r - 1]) : -1;
@@ -143,14 +162,61 @@ static Val same_type_step(Gen *g, Val x)
 	}
 }
 
+static Val same_type_step(Gen *g, Val x)
+{
+	DType t = x.v->type.dtype;
+	if (t == F32)
+		return real_step(g, x);
+	switch (pick(g, 4)) {
+	case 0: return unary(g, t == Bool ? OpNot : (Op[]){OpNeg, OpAbs, OpRelu}[pick(g, 3)], x);
+	case 1: return binary(g, t == Bool ? OpXor : (Op[]){OpAdd, OpMul, OpMin}[pick(g, 3)], x, pick_typed(g, &x.v->type));
+	case 2: return once(g, 3) ? choose(g, x) : x;
+	default: return x;
+	}
+}
+
 static Val step_if(Gen *g)
 {
-	return choose(g, pick_real(g, 0, 3));
+	return choose(g, pick_own(g, 0, 3));
 }
 
 static Val step_loop(Gen *g)
 {
-	return iterate(g, pick_real(g, 2, 4));
+	return iterate(g, pick_own(g, 1, 4));
+}
+
+static Val step_group(Gen *g)
+{
+	Val x = pick_own(g, 0, 3);
+	Node *n = new_node(g->m, g->block, NULL, OpGroup, NULL, 0, NULL);
+	Val y = fill_branch(g, x, n->body);
+	need(g, y.v != x.v && !add_body_results(g->m, n, NULL));
+	return finish(g, n->out[0], y.bound, y.noise, y.exact);
+}
+
+/* The first elements along an axis, as many as the data says; then zeros to the full extent. */
+static Val step_measure(Gen *g)
+{
+	Val x = pick_value(g, once(g, 2) ? F32 : I64, 1, 3);
+	int axis = pick(g, x.v->type.rank), r = x.v->type.rank;
+	const Dim *n = x.v->type.dims[axis], *pads[2 * MaxRank];
+	int64_t most = (int64_t)fmin((double)lowest(n), greatest(g->type) - 1);
+	Val many = new_input(g, typed(g->type, 0, NULL), FillIndex, most + 1);
+	Node *node = new_node(g->m, g->block, NULL, OpMeasure, NULL, 1, &many.v);
+	set_attr(g->m, node, mk_dim(Attr_most, num(g, most)));
+	name_symbol(g, node, Attr_sym, SymMeasured, "many");
+	need(g, !set_type(g->m, node, NULL));
+	const Dim *taken = dim_sym(g->m, attr_text(node, Attr_sym));
+	Sym *s = dim_as_sym(taken);
+	s->lo = 0;
+	s->hi = most;
+	for (int run = 0; run < NRuns; run++)
+		g->syms[run][s->index] = most;
+	Val y = slice_axis(g, x, axis, num(g, 0), taken);
+	for (int d = 0; d < 2 * r; d++)
+		pads[d] = d == r + axis ? dim_sub(g->m, n, taken) : num(g, 0);
+	Attr a = mk_dims(g->m, Attr_pads_dim, 2 * r, pads);
+	return moved(g, x, emit(g, OpPad, 1, &y.v, 1, &a, NULL));
 }
 
 #endif

@@ -1,0 +1,227 @@
+/* random_idioms.h - what the passes look for, in f32 or f64, for random_graph.h: as exporters write it, with variations and near misses. */
+#ifndef DCC_RANDOM_IDIOMS_H
+#define DCC_RANDOM_IDIOMS_H
+
+#include "random_products.h"
+
+/* ---- idioms ----------------------------------------------------------------------------------------------------- */
+
+/* Sometimes something else uses an inner value, which must then stay. */
+static Val inner(Gen *g, Val x)
+{
+	if (once(g, 12))
+		keep(g, x);
+	return once(g, 25) ? unary(g, OpIdentity, x) : x;
+}
+
+static Val mul2(Gen *g, Val x, Val y)
+{
+	return inner(g, once(g, 2) ? binary(g, OpMul, x, y) : binary(g, OpMul, y, x));
+}
+
+static Val add2(Gen *g, Val x, Val y)
+{
+	return inner(g, once(g, 2) ? binary(g, OpAdd, x, y) : binary(g, OpAdd, y, x));
+}
+
+static Val idiom_gelu(Gen *g)
+{
+	Val x = pick_own(g, 1, 4), h, e;
+	if (once(g, 3)) {
+		Val cube = mul2(g, x, mul2(g, x, x));
+		e = unary(g, OpTanh, mul2(g, add2(g, x, mul2(g, cube, number(g, g->type, 0.044715))), number(g, g->type, 0.7978845608028654)));
+	} else if (once(g, 2)) {
+		Val root = number(g, g->type, once(g, 5) ? 1.5 : 1.4142135623730951);
+		Value *v = emit(g, OpDiv, 2, (Value *[]){x.v, root.v}, 0, NULL, NULL);
+		e = unary(g, OpErf, finish(g, v, x.bound, x.noise + ulp(g->type) * x.bound, false));
+	} else {
+		e = unary(g, OpErf, mul2(g, x, number(g, g->type, 0.7071067811865476)));
+	}
+	h = add2(g, e, number(g, g->type, 1));
+	if (once(g, 2))
+		return mul2(g, mul2(g, x, number(g, g->type, 0.5)), h);
+	return once(g, 2) ? mul2(g, mul2(g, x, h), number(g, g->type, 0.5)) : mul2(g, x, mul2(g, h, number(g, g->type, 0.5)));
+}
+
+static Val idiom_sigmoid(Gen *g)
+{
+	Val x = pick_own(g, 1, 4);
+	if (once(g, 2))
+		return mul2(g, x, unary(g, OpSigmoid, x));
+	Val e = unary(g, OpExp, inner(g, unary(g, OpNeg, x))), d = add2(g, e, number(g, g->type, 1));
+	Value *v = once(g, 2) ? emit(g, OpRecip, 1, &d.v, 0, NULL, NULL)
+	                      : emit(g, OpDiv, 2, (Value *[]){number(g, g->type, 1).v, d.v}, 0, NULL, NULL);
+	return finish(g, v, 1, d.noise + 4 * ulp(g->type), false);
+}
+
+static Val idiom_norm(Gen *g)
+{
+	Val x = pick_own(g, 1, 3);
+	int r = x.v->type.rank;
+	int64_t axis = once(g, 6) ? pick(g, r) : r - 1;
+	bool rms = once(g, 2);
+	Val d = rms ? x : inner(g, binary(g, OpSub, x, reduce(g, OpMean, x, 1, &axis, true)));
+	Val sq = once(g, 3) ? d : inner(g, binary(g, OpMul, d, d));
+	if (sq.v == d.v) {
+		Val two = number(g, g->type, 2);
+		Value *v = emit(g, OpPow, 2, (Value *[]){d.v, two.v}, 0, NULL, NULL);
+		sq = finish(g, v, d.bound * d.bound, 2 * d.bound * d.noise + 8 * ulp(g->type) * d.bound * d.bound, false);
+	}
+	Val var = inner(g, reduce(g, OpMean, sq, 1, &axis, true));
+	double eps = 0.25;
+	Val sum = add2(g, var, number(g, g->type, eps));
+	Value *root = emit(g, OpSqrt, 1, &sum.v, 0, NULL, NULL);
+	Val sd = finish(g, root, sqrt(sum.bound), sum.noise + 2 * ulp(g->type) * sum.bound, false), y;
+	if (once(g, 2)) {
+		Value *v = emit(g, OpDiv, 2, (Value *[]){d.v, sd.v}, 0, NULL, NULL);
+		y = finish(g, v, 2 * d.bound, 2 * d.noise + 4 * d.bound * sd.noise + 4 * ulp(g->type) * d.bound, false);
+	} else {
+		Value *v = emit(g, OpRecip, 1, &sd.v, 0, NULL, NULL);
+		y = binary(g, OpMul, d, finish(g, v, 2, 4 * sd.noise + 4 * ulp(g->type), false));
+	}
+	Type t = typed(g->type, 1, x.v->type.dims + r - 1);
+	y = once(g, 4) ? y : mul2(g, y, pick_typed(g, &t));
+	return rms || once(g, 2) ? y : add2(g, y, pick_typed(g, &t));
+}
+
+static Val idiom_glu(Gen *g)
+{
+	static const Op acts[] = {OpSigmoid, OpSigmoid, OpSilu, OpGelu, OpTanh, OpRelu};
+	Val x = pick_own(g, 1, 3);
+	int r = x.v->type.rank, axis = once(g, 5) ? pick(g, r) : r - 1;
+	int64_t half = (int64_t[]){1, 4, 8, 15, 16, 24}[pick(g, 6)];
+	if (axis == r - 1)
+		x = linear(g, x, 2 * half, once(g, 3));
+	half = fixed(x.v->type.dims[axis]) / 2;
+	need(g, half > 0);
+	Val a = slice_axis(g, x, axis, num(g, 0), num(g, half));
+	Val b = slice_axis(g, x, axis, num(g, once(g, 10) ? 0 : half), num(g, half));
+	Val s = inner(g, unary(g, acts[pick(g, 6)], once(g, 3) ? a : b));
+	return mul2(g, s.v->def->in[0] == a.v ? b : a, s);
+}
+
+/* [batch, tokens, heads * width] to [batch, heads, tokens, width] */
+static Val split_heads(Gen *g, Val x, int64_t heads)
+{
+	const Dim **d = x.v->type.dims;
+	int64_t c = fixed(d[2]);
+	need(g, c % heads == 0);
+	Val y = reshape(g, x, 4, (const Dim *[]){d[0], d[1], num(g, heads), num(g, c / heads)});
+	return inner(g, swap_axes(g, y, 1, 2));
+}
+
+static Val causal_mask(Gen *g, const Dim *n, Val scores, double masked)
+{
+	Val i = iota(g, I64, n, num(g, 0), 1), j = i;
+	i = reshape(g, i, 2, (const Dim *[]){n, num(g, 1)});
+	j = once(g, 2) ? j : reshape(g, j, 2, (const Dim *[]){num(g, 1), n});
+	Value *c = once(g, 2) ? emit(g, OpLe, 2, (Value *[]){j.v, i.v}, 0, NULL, NULL)
+	                      : emit(g, OpLt, 2, (Value *[]){i.v, j.v}, 0, NULL, NULL);
+	Value *low = const_scalar(g->m, scalar_of_real(g->type, masked))->value;
+	bool keeps = c->def->op == OpLe;
+	Value *v = emit(g, OpWhere, 3, (Value *[]){c, keeps ? scores.v : low, keeps ? low : scores.v}, 0, NULL, NULL);
+	return finish(g, v, scores.bound, scores.noise, false);
+}
+
+/* One of the things that stand between product and softmax.  A row may lose all its keys only to a finite number that takes the
+ * place of the scores: added to them, it rounds, and the evaluator of attention does not. */
+static Val mask_scores(Gen *g, Val s, const Dim *batch, const Dim *queries, const Dim *keys)
+{
+	static const double lows[] = {-INFINITY, -1e4, -1e9, -FLT_MAX};
+	const Dim *dims[4] = {once(g, 2) ? batch : num(g, 1), num(g, 1), once(g, 2) ? queries : num(g, 1), keys};
+	double low = lows[pick(g, 4)];
+	int form = pick(g, 5);
+	Type t = typed(g->type, 4, dims), c = typed(Bool, 4, dims);
+	if (form == 0)
+		return add2(g, s, pick_typed(g, &t));
+	if (form == 1)
+		return mul2(g, s, number(g, g->type, once(g, 2) ? 0.5 : 1.5));
+	if (form == 2) {
+		Val cap = number(g, g->type, 2);
+		Value *v = emit(g, OpDiv, 2, (Value *[]){s.v, cap.v}, 0, NULL, NULL);
+		return mul2(g, unary(g, OpTanh, finish(g, v, s.bound / 2, s.noise, false)), cap);
+	}
+	Val keep = new_input(g, c, form == 3 || isinf(low) ? FillMask : FillAny, 0), fill = number(g, g->type, low);
+	Value *in[] = {keep.v, form == 3 ? number(g, g->type, 0).v : s.v, fill.v};
+	if (once(g, 3)) {
+		in[0] = emit(g, OpNot, 1, in, 0, NULL, NULL);
+		in[2] = in[1];
+		in[1] = fill.v;
+	}
+	Value *v = emit(g, OpWhere, 3, in, 0, NULL, NULL);
+	if (form == 3)
+		v = emit(g, OpAdd, 2, (Value *[]){s.v, v}, 0, NULL, NULL);
+	return finish(g, v, s.bound, s.noise, false);
+}
+
+static Val idiom_attention(Gen *g)
+{
+	Val x = pick_own(g, 3, 3), y = once(g, 2) ? x : pick_own(g, 3, 3);
+	need(g, y.v->type.dims[0] == x.v->type.dims[0]);
+	int64_t heads = (int64_t[]){1, 2, 3, 4}[pick(g, 4)], c = heads * (int64_t[]){1, 4, 8, 10}[pick(g, 4)];
+	const Dim **d = x.v->type.dims, *tk = y.v->type.dims[1];
+	need(g, lowest(tk) > 0);
+	Val q = split_heads(g, inner(g, linear(g, x, c, false)), heads);
+	Val k = split_heads(g, inner(g, linear(g, y, c, false)), heads);
+	Val v = split_heads(g, inner(g, linear(g, y, c, false)), heads), s;
+	Val scale = number(g, g->type, 1 / sqrt((double)(c / heads)));
+	bool early = once(g, 3);
+	q = early ? mul2(g, q, scale) : q;
+	s = once(g, 2) ? matmul(g, q, inner(g, swap_axes(g, k, 2, 3)), false, false) : matmul(g, q, k, false, true);
+	s = early ? s : mul2(g, inner(g, s), scale);
+	for (int i = pick(g, 4); i > 0; i--)
+		s = inner(g, tk == d[1] && once(g, 4) ? causal_mask(g, tk, s, once(g, 2) ? -INFINITY : -FLT_MAX)
+		                                      : mask_scores(g, s, d[0], d[1], tk));
+	Val o = matmul(g, inner(g, softmax(g, s, once(g, 20) ? 2 : 3)), v, false, false);
+	o = swap_axes(g, inner(g, o), 1, 2);
+	return reshape(g, o, 3, (const Dim *[]){d[0], d[1], num(g, c)});
+}
+
+/* Dynamic convolution: slices of the padded input times slices of the weights. */
+static Val idiom_taps(Gen *g)
+{
+	Val x = pick_own(g, 3, 3), sum = {0};
+	const Dim **d = x.v->type.dims;
+	int64_t c = fixed(d[2]), taps = 1 + pick(g, 4), left = pick(g, (int)taps);
+	need(g, c > 0);
+	int64_t heads = c % 4 == 0 ? (int64_t[]){1, 2, 4}[pick(g, 3)] : once(g, 2) ? c : 1;
+	bool interleaved = once(g, 3), time_first = once(g, 3);
+	int time = time_first ? 0 : 1;
+	const Dim *wd[4] = {d[0], d[1], num(g, interleaved ? taps : heads), num(g, interleaved ? heads : taps)};
+	Type wt = sized(g, typed(g->type, 4, wd));
+	Val w = inner(g, once(g, 2) ? softmax(g, pick_typed(g, &wt), interleaved ? 2 : 3) : pick_typed(g, &wt));
+	Val p = inner(g, pad_axis(g, x, time, left, taps - 1 - left));
+	for (int64_t t = 0; t < taps; t++) {
+		Val xs = inner(g, slice_axis(g, p, time, num(g, t), d[time]));
+		Val ws = slice_axis(g, w, interleaved ? 2 : 3, num(g, once(g, 30) ? 0 : t), num(g, 1));
+		const Dim *hd[4] = {d[0], d[1], num(g, interleaved ? c / heads : heads), num(g, interleaved ? heads : c / heads)};
+		Val term = mul2(g, reshape(g, xs, 4, hd), ws);
+		sum = t ? add2(g, sum, term) : term;
+	}
+	return reshape(g, sum, 3, d);
+}
+
+/* Two linear layers with something in between and a residual. */
+static Val idiom_block(Gen *g)
+{
+	Val x = pick_own(g, 2, 3), y;
+	int64_t c = fixed(x.v->type.dims[x.v->type.rank - 1]);
+	need(g, c > 0);
+	y = once(g, 2) ? affine(g, x, x.v->type.rank - 1, OpNorm) : x;
+	y = inner(g, linear(g, y, pick_width(g), once(g, 3)));
+	y = inner(g, unary(g, (Op[]){OpRelu, OpGelu, OpTanh, OpSilu}[pick(g, 4)], y));
+	y = inner(g, linear(g, y, c, once(g, 3)));
+	return once(g, 4) ? y : add2(g, y, x);
+}
+
+/* Moves that undo each other, perhaps with arithmetic in between. */
+static Val idiom_there_and_back(Gen *g)
+{
+	Val x = pick_own(g, 2, 4);
+	int i = pick(g, x.v->type.rank), k = pick(g, x.v->type.rank);
+	Val y = inner(g, swap_axes(g, x, i, k));
+	y = once(g, 2) ? y : unary(g, OpTanh, y);
+	return swap_axes(g, y, i, once(g, 8) ? 0 : k);
+}
+
+#endif

@@ -1,0 +1,199 @@
+/* random_products.h - matrix products, windows and attention for random_graph.h, one step for each. */
+#ifndef DCC_RANDOM_PRODUCTS_H
+#define DCC_RANDOM_PRODUCTS_H
+
+#include "random_steps.h"
+
+/* ---- steps: products -------------------------------------------------------------------------------------------- */
+
+static Val weight(Gen *g, DType t, int64_t k, int64_t n)
+{
+	const Dim *dims[2] = {num(g, k), num(g, n)};
+	return new_weight(g, typed(t, 2, dims), 1.5 / sqrt((double)k + 1));
+}
+
+static int64_t pick_width(Gen *g)
+{
+	return (int64_t[]){1, 2, 4, 8, 12, 16, 31, 32, 33, 40}[pick(g, 10)];
+}
+
+static Val linear(Gen *g, Val x, int64_t n, bool op)
+{
+	int64_t k = fixed(x.v->type.dims[x.v->type.rank - 1]);
+	need(g, k > 0);
+	DType t = x.v->type.dtype;
+	Val w = weight(g, t, k, n), y;
+	const Dim *dims[1] = {num(g, n)};
+	Val b = once(g, 2) ? new_weight(g, typed(t, 1, dims), 1) : (Val){0};
+	if (!op) {
+		y = matmul(g, x, w, false, false);
+		return b.v ? binary(g, OpAdd, y, b) : y;
+	}
+	double bound = (double)k * x.bound * w.bound;
+	Value *v = emit(g, OpLinear, 3, (Value *[]){x.v, w.v, b.v}, 0, NULL, NULL);
+	return rounded(g, v, bound + 1, (double)k * x.noise * w.bound + ulp(t) * (double)k * bound, false);
+}
+
+static Val step_linear(Gen *g)
+{
+	Val x = pick_own(g, 1, 4);
+	return linear(g, with_extent(g, x, x.v->type.rank - 1, 1), pick_width(g), true);
+}
+
+static Val step_matmul(Gen *g)
+{
+	Val x = pick_own(g, 1, 4);
+	int r = x.v->type.rank;
+	bool ta = r > 1 && once(g, 4), tb = once(g, 3);
+	const Dim *k = x.v->type.dims[r == 1 || !ta ? r - 1 : r - 2], *n = pick_dim(g);
+	Type t = {.dtype = g->type};
+	for (int d = 0; d < r - 2 && once(g, 2); d++)
+		t.dims[t.rank++] = once(g, 4) ? num(g, 1) : x.v->type.dims[d];
+	if (t.rank && t.rank != r - 2)
+		t.rank = 0;
+	if (once(g, 6) && !t.rank) {
+		t.dims[t.rank++] = k;
+		tb = false;
+	} else {
+		t.dims[t.rank++] = tb ? n : k;
+		t.dims[t.rank++] = tb ? k : n;
+	}
+	Val y = once(g, 2) && all_const(&t) ? new_weight(g, t, 0.5) : pick_typed(g, &t);
+	return matmul(g, x, y, ta, tb);
+}
+
+static Val bias(Gen *g, DType t, int64_t n)
+{
+	const Dim *dims[1] = {num(g, n)};
+	return once(g, 2) ? new_weight(g, typed(t, 1, dims), 1) : (Val){0};
+}
+
+/* A matrix in panels, which is kept, and rows times them. */
+static Val step_packed(Gen *g)
+{
+	Val x = pick_own(g, 1, 3);
+	int r = x.v->type.rank;
+	x = with_extent(g, x, r - 1, 1);
+	int64_t k = fixed(x.v->type.dims[r - 1]), n = pick_width(g);
+	const Dim *dims[3] = {num(g, k), num(g, n)}, *panels[3] = {num(g, (n + 31) / 32), dims[0], num(g, 32)};
+	Type wt = typed(g->type, 2, dims), pt = typed(g->type, 3, panels), t = x.v->type;
+	Val w = pick_typed(g, &wt), b = bias(g, g->type, n);
+	w = moved(g, w, emit(g, OpPack, 1, &w.v, 0, NULL, &pt));
+	if (g->op == OpPack)
+		return w;
+	t.dims[r - 1] = dims[1];
+	double most = (double)k * x.bound * w.bound, noise = (double)k * (x.noise * w.bound + w.noise * x.bound);
+	Value *v = emit(g, OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 0, NULL, &t);
+	return rounded(g, v, most + 1, noise + ulp(g->type) * (double)k * most, false);
+}
+
+static Val step_conv(Gen *g)
+{
+	int spatial = 1 + once(g, 3);
+	Val x = pick_own(g, 2 + spatial, 2 + spatial);
+	int64_t c = fixed(x.v->type.dims[1]), group = once(g, 2) ? 1 : c, ints[4][4], taps = 1;
+	need(g, c > 0);
+	if (c % 2 == 0 && once(g, 3))
+		group = c / 2;
+	int64_t out = group == c && once(g, 2) ? c : group * (1 + pick(g, 4));
+	const Dim *dims[4] = {num(g, out), num(g, c / group)};
+	for (int i = 0; i < spatial; i++) {
+		int64_t k = 1 + pick(g, 4), dil = once(g, 4) ? 2 : 1;
+		ints[0][i] = once(g, 4) ? 2 : 1;
+		ints[1][i] = dil;
+		ints[2][i] = pick(g, 3);
+		ints[2][spatial + i] = pick(g, 3);
+		taps *= k;
+		dims[2 + i] = num(g, k);
+		need(g, lowest(x.v->type.dims[2 + i]) + ints[2][i] + ints[2][spatial + i] >= (k - 1) * dil + 1);
+	}
+	double k = (double)(taps * (c / group));
+	Val w = new_weight(g, typed(x.v->type.dtype, 2 + spatial, dims), 1.5 / sqrt(k)), b = {0};
+	if (once(g, 2))
+		b = new_weight(g, typed(x.v->type.dtype, 1, dims), 1);
+	Attr attrs[4] = {mk_ints(g->m, Attr_strides, spatial, ints[0]), mk_ints(g->m, Attr_dilations, spatial, ints[1]),
+	                 mk_ints(g->m, Attr_pads, 2 * spatial, ints[2]), mk_int(Attr_group, group)};
+	double bound = k * x.bound * w.bound;
+	Value *v = emit(g, OpConv, 3, (Value *[]){x.v, w.v, b.v}, 4, attrs, NULL);
+	return rounded(g, v, bound + 1, k * x.noise * w.bound + ulp(g->type) * k * bound, false);
+}
+
+static Val step_winconv(Gen *g)
+{
+	Val x = pick_own(g, 3, 3);
+	int64_t c = fixed(x.v->type.dims[2]), taps = 1 + pick(g, 5);
+	need(g, c > 0);
+	int64_t heads = once(g, 3) ? c : c % 4 == 0 && once(g, 2) ? 4 : c % 2 == 0 && once(g, 2) ? 2 : 1;
+	const Dim *all[4] = {x.v->type.dims[0], x.v->type.dims[1], num(g, heads), num(g, taps)};
+	Type t = once(g, 3) ? typed(g->type, 2, all + 2) : typed(g->type, 4, all);
+	Val w = t.rank == 4 && once(g, 2) ? softmax(g, pick_typed(g, &t), 3) : pick_typed(g, &t);
+	Attr attrs[3] = {mk_int(Attr_heads, heads), mk_int(Attr_pad_left, pick(g, (int)taps)), mk_int(Attr_map, once(g, 3))};
+	double k = (double)taps, b = k * x.bound * w.bound;
+	Value *v = emit(g, OpWinConv, 2, (Value *[]){x.v, w.v}, 3, attrs, NULL);
+	return rounded(g, v, b, k * (x.noise * w.bound + w.noise * x.bound) + ulp(g->type) * k * b, false);
+}
+
+/* No window of a largest element is empty. */
+static Val step_pool(Gen *g)
+{
+	Val x = pick_own(g, 3, 4);
+	int spatial = x.v->type.rank - 2, join = pick(g, 3); /* max, sum, where */
+	int64_t kernel[2], strides[2], dilations[2], taps = 1;
+	const Dim *pads[2];
+	Type t = join == 2 ? of_dtype(x.v->type, I64) : x.v->type;
+	x = join == 2 ? exactly(g, x) : x;
+	for (int i = 0; i < spatial; i++) {
+		const Dim *n = t.dims[2 + i];
+		kernel[i] = 1 + pick(g, 4);
+		strides[i] = 1 + once(g, 4);
+		dilations[i] = 1 + once(g, 4);
+		int64_t pad = pick(g, (int)((kernel[i] - 1) * dilations[i]) + 1);
+		need(g, lowest(n) >= dilations[i]);
+		pads[i] = num(g, pad);
+		t.dims[2 + i] = dim_add(g->m, dim_floordiv(g->m, dim_add(g->m, n, num(g, pad - 1)), num(g, strides[i])), num(g, 1));
+		taps *= kernel[i];
+	}
+	Attr attrs[5] = {mk_ints(g->m, Attr_kernel, spatial, kernel), mk_ints(g->m, Attr_strides, spatial, strides),
+	                 mk_ints(g->m, Attr_dilations, spatial, dilations), mk_dims(g->m, Attr_pads_dim, spatial, pads),
+	                 mk_int(Attr_join, join)};
+	double k = (double)taps;
+	Value *v = emit(g, OpPool, 1, &x.v, 5, attrs, &t);
+	return join == 0 ? moved(g, x, v)
+	       : join == 1 ? rounded(g, v, k * x.bound, k * x.noise + ulp(g->type) * k * k * x.bound, false)
+	                   : finish(g, v, 1e6, 0, true);
+}
+
+static Val step_glu(Gen *g)
+{
+	static const Op acts[] = {OpSigmoid, OpSilu, OpGelu, OpTanh, OpIdentity, OpRelu, OpGeluTanh};
+	Val x = pick_own(g, 1, 3);
+	int axis = once(g, 3) ? pick(g, x.v->type.rank) : x.v->type.rank - 1;
+	x = with_extent(g, x, axis, 2);
+	Attr attrs[3] = {mk_int(Attr_axis, axis), mk_int(Attr_gate, once(g, 3)), mk_int(Attr_act, acts[pick(g, 7)])};
+	double b = x.bound * fmax(1, x.bound);
+	return rounded(g, emit(g, OpGlu, 1, &x.v, 3, attrs, NULL), b, 2.4 * (x.noise + 6 * ulp(g->type)) * fmax(1, x.bound), false);
+}
+
+static Val step_attention(Gen *g)
+{
+	const Dim *b = pick_dim(g), *tq = pick_dim(g), *tk = once(g, 2) ? tq : pick_dim(g);
+	int64_t kv = 1 + pick(g, 3), h = kv * (1 + pick(g, 2)), d = (int64_t[]){1, 4, 8, 16, 20}[pick(g, 5)];
+	const Dim *qd[4] = {b, tq, num(g, h), num(g, d)}, *kd[4] = {b, tk, num(g, kv), num(g, d)};
+	need(g, lowest(tk) > 0);
+	Type qt = sized(g, typed(g->type, 4, qd)), kt = sized(g, typed(g->type, 4, kd));
+	Val q = pick_typed(g, &qt), k = pick_typed(g, &kt), v = pick_typed(g, &kt), mask = {0};
+	bool causal = tq == tk && once(g, 2);
+	if (once(g, 3) && !causal) {
+		const Dim *md[4] = {once(g, 2) ? b : num(g, 1), once(g, 2) ? num(g, h) : num(g, 1),
+		                    once(g, 2) ? tq : num(g, 1), tk};
+		Type mt = sized(g, typed(once(g, 2) ? Bool : g->type, 4, md));
+		mask = mt.dtype == Bool ? new_input(g, mt, FillMask, 0) : pick_typed(g, &mt);
+	}
+	double scale = 1 / sqrt((double)d), score = (double)d * q.bound * k.bound * scale + mask.bound;
+	Attr attrs[2] = {mk_float(Attr_scale, scale), mk_int(Attr_right, causal ? 0 : -1)};
+	double noise = (double)d * scale * (q.noise * k.bound + k.noise * q.bound) + mask.noise + ulp(g->type) * score * 4;
+	Value *o = emit(g, OpAttention, 4, (Value *[]){q.v, k.v, v.v, mask.v}, 2, attrs, NULL);
+	return rounded(g, o, v.bound, 2 * noise * v.bound + v.noise + 4 * ulp(g->type) * v.bound, false);
+}
+
+#endif
