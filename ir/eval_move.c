@@ -393,49 +393,92 @@ const char *eval_gather_nd(EvalNode *e)
 	return NULL;
 }
 
+/* The result and the updates of a scatter.  One that reduces computes as the operators do: what is only stored becomes f32, in which
+ * all updates of an element meet, and then every element is rounded. */
+typedef struct Scatter {
+	EvalNode *e;
+	int64_t reduction;
+	Tensor y, upd;
+} Scatter;
+
+/* t in f32; data NULL: out of memory. */
+static Tensor widened(EvalNode *e, const Tensor *t)
+{
+	int64_t n = tensor_numel(t);
+	Tensor wide = *t;
+	wide.dtype = F32;
+	const double *x = as_reals(e, t);
+	wide.data = x ? alloc_temp(e, n, sizeof(float)) : NULL;
+	if (wide.data)
+		store_reals(&wide, 0, x, n);
+	return wide;
+}
+
+static const char *open_scatter(EvalNode *e, Scatter *s)
+{
+	TRY(eval_reshape(e)); /* copies x */
+	*s = (Scatter){.e = e, .reduction = attr_int(e->n, Attr_reduction), .y = *e->out, .upd = *e->in[2]};
+	if (s->reduction == ReduceNone || !is_narrow(e->out->dtype))
+		return NULL;
+	s->y = widened(e, e->out);
+	s->upd = widened(e, e->in[2]);
+	return s->y.data && s->upd.data ? NULL : OUT_OF_MEMORY(e);
+}
+
+static const char *close_scatter(Scatter *s)
+{
+	if (s->y.data == s->e->out->data)
+		return NULL;
+	const double *y = as_reals(s->e, &s->y);
+	if (!y)
+		return OUT_OF_MEMORY(s->e);
+	store_reals(s->e->out, 0, y, tensor_numel(&s->y));
+	return NULL;
+}
+
 /* One element of the result, and the update that it takes. */
-static void combine_ints(EvalNode *e, int64_t to, int64_t from)
+static void combine_ints(Scatter *s, int64_t to, int64_t from)
 {
 	int64_t v, u;
-	load_ints(&v, e->out, to, 1, 1);
-	load_ints(&u, e->in[2], from, 1, 1);
-	switch (attr_int(e->n, Attr_reduction)) {
+	load_ints(&v, &s->y, to, 1, 1);
+	load_ints(&u, &s->upd, from, 1, 1);
+	switch (s->reduction) {
 	case ReduceAdd: v = add_int(v, u); break;
 	case ReduceMul: v = mul_int(v, u); break;
-	case ReduceLeast: v = less_int(e->out->dtype, u, v) ? u : v; break;
-	default: v = less_int(e->out->dtype, v, u) ? u : v; break;
+	case ReduceLeast: v = less_int(s->y.dtype, u, v) ? u : v; break;
+	default: v = less_int(s->y.dtype, v, u) ? u : v; break;
 	}
-	store_ints(e->out, to, &v, 1);
+	store_ints(&s->y, to, &v, 1);
 }
 
 /* NaN stays.  Sums and products of two numbers, rounded twice, are as if rounded once. */
-static void combine_reals(EvalNode *e, int64_t to, int64_t from)
+static void combine_reals(Scatter *s, int64_t to, int64_t from)
 {
 	double v, u;
-	load_reals(&v, e->out, to, 1, 1);
-	load_reals(&u, e->in[2], from, 1, 1);
-	switch (attr_int(e->n, Attr_reduction)) {
+	load_reals(&v, &s->y, to, 1, 1);
+	load_reals(&u, &s->upd, from, 1, 1);
+	switch (s->reduction) {
 	case ReduceAdd: v += u; break;
 	case ReduceMul: v *= u; break;
 	case ReduceLeast: v = v != v || v < u ? v : u; break;
 	default: v = v != v || v > u ? v : u; break;
 	}
-	store_reals(e->out, to, &v, 1);
+	store_reals(&s->y, to, &v, 1);
 }
 
-static void combine(EvalNode *e, int64_t to, int64_t from, int64_t n)
+static void combine(Scatter *s, int64_t to, int64_t from, int64_t n)
 {
-	int bytes = dtypes[e->out->dtype].bytes;
-	if (attr_int(e->n, Attr_reduction) == ReduceNone) {
+	int bytes = dtypes[s->y.dtype].bytes;
+	if (s->reduction == ReduceNone) {
 		if (n)
-			memcpy((char *)e->out->data + to * bytes, (const char *)e->in[2]->data + from * bytes, n * bytes);
+			memcpy((char *)s->y.data + to * bytes, (const char *)s->upd.data + from * bytes, n * bytes);
 		return;
 	}
 	for (int64_t i = 0; i < n; i++)
-		if (is_real(e->out))
-			combine_reals(e, to + i, from + i);
+		if (is_real(&s->y))
+			combine_reals(s, to + i, from + i);
 		else
-			combine_ints(e, to + i, from + i);
+			combine_ints(s, to + i, from + i);
 }
 
 const char *eval_scatter_elements(EvalNode *e)
@@ -444,12 +487,13 @@ const char *eval_scatter_elements(EvalNode *e)
 	int axis = (int)attr_int(e->n, Attr_axis);
 	int64_t strides[MaxRank], at[MaxRank] = {0}, n = tensor_numel(t);
 	const int64_t *idx = as_ints(e, t);
+	Scatter s;
 	if (!idx)
 		return OUT_OF_MEMORY(e);
 	contiguous_strides(x, strides);
 	for (int d = 0; d < x->rank; d++)
 		TRY(need_agree(e, t->dims[d] == e->in[2]->dims[d] && (d == axis || t->dims[d] <= x->dims[d])));
-	TRY(eval_reshape(e));
+	TRY(open_scatter(e, &s));
 	for (int64_t i = 0; i < n; i++) {
 		int64_t to = 0;
 		for (int d = 0; d < x->rank; d++) {
@@ -457,11 +501,11 @@ const char *eval_scatter_elements(EvalNode *e)
 			TRY(resolve_index(e, &own, x->dims[d]));
 			to += own * strides[d];
 		}
-		combine(e, to, i, 1);
+		combine(&s, to, i, 1);
 		for (int d = x->rank - 1; d >= 0 && ++at[d] == t->dims[d]; d--)
 			at[d] = 0;
 	}
-	return NULL;
+	return close_scatter(&s);
 }
 
 const char *eval_scatter_nd(EvalNode *e)
@@ -470,10 +514,11 @@ const char *eval_scatter_nd(EvalNode *e)
 	int len = (int)t->dims[t->rank - 1];
 	int64_t rows = count_dims(t, 0, t->rank - 1), block = count_dims(x, len, x->rank);
 	const int64_t *idx = as_ints(e, t);
+	Scatter s;
 	if (!idx)
 		return OUT_OF_MEMORY(e);
 	TRY(need_agree(e, rows * block == tensor_numel(e->in[2])));
-	TRY(eval_reshape(e));
+	TRY(open_scatter(e, &s));
 	for (int64_t row = 0; row < rows; row++) {
 		int64_t at = 0;
 		for (int d = 0; d < len; d++) {
@@ -481,7 +526,7 @@ const char *eval_scatter_nd(EvalNode *e)
 			TRY(resolve_index(e, &i, x->dims[d]));
 			at = at * x->dims[d] + i;
 		}
-		combine(e, at * block, row * block, block);
+		combine(&s, at * block, row * block, block);
 	}
-	return NULL;
+	return close_scatter(&s);
 }
