@@ -87,16 +87,20 @@ static Val step_packed(Gen *g)
 	return rounded(g, v, most + 1, noise + ulp(g->type) * (double)k * most, false);
 }
 
+/* Channels first, or with group_conv last: x [batch, in.., channels], w [taps.., channels / group, outputs]. */
 static Val step_conv(Gen *g)
 {
 	int spatial = 1 + once(g, 3);
+	bool last = g->op == OpGroupConv;
 	Val x = pick_own(g, 2 + spatial, 2 + spatial);
-	int64_t c = fixed(x.v->type.dims[1]), group = once(g, 2) ? 1 : c, ints[4][4], taps = 1;
+	const Dim **in = x.v->type.dims + (last ? 1 : 2), *dims[4];
+	int64_t c = fixed(x.v->type.dims[last ? 1 + spatial : 1]), group = once(g, 2) ? 1 : c, ints[4][4], taps = 1;
 	need(g, c > 0);
 	if (c % 2 == 0 && once(g, 3))
 		group = c / 2;
 	int64_t out = group == c && once(g, 2) ? c : group * (1 + pick(g, 4));
-	const Dim *dims[4] = {num(g, out), num(g, c / group)};
+	dims[last ? spatial : 1] = num(g, c / group);
+	dims[last ? spatial + 1 : 0] = num(g, out);
 	for (int i = 0; i < spatial; i++) {
 		int64_t k = 1 + pick(g, 4), dil = once(g, 4) ? 2 : 1;
 		ints[0][i] = once(g, 4) ? 2 : 1;
@@ -104,17 +108,15 @@ static Val step_conv(Gen *g)
 		ints[2][i] = pick(g, 3);
 		ints[2][spatial + i] = pick(g, 3);
 		taps *= k;
-		dims[2 + i] = num(g, k);
-		need(g, lowest(x.v->type.dims[2 + i]) + ints[2][i] + ints[2][spatial + i] >= (k - 1) * dil + 1);
+		dims[last ? i : 2 + i] = num(g, k);
+		need(g, lowest(in[i]) + ints[2][i] + ints[2][spatial + i] >= (k - 1) * dil + 1);
 	}
 	double k = (double)(taps * (c / group));
-	Val w = new_weight(g, typed(x.v->type.dtype, 2 + spatial, dims), 1.5 / sqrt(k)), b = {0};
-	if (once(g, 2))
-		b = new_weight(g, typed(x.v->type.dtype, 1, dims), 1);
+	Val w = new_weight(g, typed(x.v->type.dtype, 2 + spatial, dims), 1.5 / sqrt(k)), b = bias(g, g->type, out);
 	Attr attrs[4] = {mk_ints(g->m, Attr_strides, spatial, ints[0]), mk_ints(g->m, Attr_dilations, spatial, ints[1]),
 	                 mk_ints(g->m, Attr_pads, 2 * spatial, ints[2]), mk_int(Attr_group, group)};
 	double bound = k * x.bound * w.bound;
-	Value *v = emit(g, OpConv, 3, (Value *[]){x.v, w.v, b.v}, 4, attrs, NULL);
+	Value *v = emit(g, last ? OpGroupConv : OpConv, 3, (Value *[]){x.v, w.v, b.v}, 4, attrs, NULL);
 	return rounded(g, v, bound + 1, k * x.noise * w.bound + ulp(g->type) * k * bound, false);
 }
 
