@@ -436,7 +436,8 @@ static void loop_inputs(LoopImport *l, Value *const *carried, Value **in)
 {
 	in[0] = emit_dims(l->c, 0, 1, &l->counter);
 	in[1] = emit_const(l->c, Bool, 1);
-	memcpy(in + 2, carried, l->ncarried * sizeof *in);
+	for (int i = 0; i < l->ncarried; i++)
+		in[2 + i] = carried[i];
 }
 
 /* The condition as known at import: 0, 1, or -1 where the data decides. */
@@ -582,7 +583,8 @@ static void scan_inputs(LoopImport *l, Value *const *carried, Value **in)
 {
 	Call *c = l->c;
 	const ScanInputs *s = l->ctx;
-	memcpy(in, carried, l->ncarried * sizeof *in);
+	for (int i = 0; i < l->ncarried; i++)
+		in[i] = carried[i];
 	for (int i = 0; i < s->n; i++) {
 		Value *x = s->in[i];
 		const Dim *last = dim_sub(c->m, l->trips, num(c, 1)), *dims[MaxRank];
