@@ -39,12 +39,12 @@ def schemas_by_operator():
 
 
 def single_node_cases():
-    """By operator: cases of one node whose values are tensors."""
+    """By operator: cases of one node whose values are tensors, and not chance's."""
     found = {}
     for test in conformance.all_tests():
         case = conformance.case_of(test)
         nodes = case.model.graph.node
-        if len(nodes) == 1 and nodes[0].domain == "" and all(isinstance(v, TensorProto) for v in [*case.inputs, *case.outputs]):
+        if len(nodes) == 1 and nodes[0].domain == "" and nodes[0].op_type not in conformance.RANDOM and all(isinstance(v, TensorProto) for v in [*case.inputs, *case.outputs]):
             found.setdefault(nodes[0].op_type, []).append(case)
     return found
 
@@ -86,6 +86,8 @@ def in_terms_of(schema, newest, case):
         if default is None or not default.type or helper.get_attribute_value(a) != helper.get_attribute_value(default):
             return None
         node.attribute.remove(a)
+    if "is_test" in schema.attributes and "is_test" not in newest.attributes:
+        node.attribute.append(helper.make_attribute("is_test", 1))  # what newer versions mean
     inputs = [i for i in graph.input if i.name in values]
     del graph.input[:]
     graph.input.extend(inputs)
@@ -98,8 +100,14 @@ def in_terms_of(schema, newest, case):
     return model, [values[i.name] for i in inputs]
 
 
+# onnxruntime places what MaxUnpool gets by the extents without output_shape; the suite and the text by those with it.
+NOT_ONNXRUNTIME = {"MaxUnpool"}
+
+
 def answers(model, inputs, case):
     try:
+        if model.graph.node[0].op_type in NOT_ONNXRUNTIME:
+            raise ValueError
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
