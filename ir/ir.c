@@ -856,6 +856,12 @@ int attr_ints(const Node *n, AttrId id, const int64_t **ints)
 	return a ? a->n : 0;
 }
 
+int64_t attr_int_at(const Node *n, AttrId id, int i, int64_t otherwise)
+{
+	const int64_t *v;
+	return attr_ints(n, id, &v) > i ? v[i] : otherwise;
+}
+
 const Dim *attr_dim(Module *m, const Node *n, AttrId id)
 {
 	const Attr *a = find_attr(n, id);

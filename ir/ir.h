@@ -417,6 +417,7 @@ int64_t attr_int(const Node *, AttrId); /* Int, Op, Word */
 double attr_float(const Node *, AttrId);
 Scalar attr_scalar(const Node *, AttrId);
 int attr_ints(const Node *, AttrId, const int64_t **); /* returns the count */
+int64_t attr_int_at(const Node *, AttrId, int i, int64_t otherwise); /* element i of a list that may be left out */
 const Dim *attr_dim(Module *, const Node *, AttrId); /* default: 0 (base, start) or 1 (step) */
 int attr_dims(const Node *, AttrId, const Dim *const **);
 const char *attr_text(const Node *, AttrId);

@@ -32,12 +32,6 @@ typedef struct GroupConv {
 	LExpr *row, *out, *mask; /* y's row; first output of the vectors; NULL: all lanes */
 } GroupConv;
 
-static int64_t int_of(const Node *n, AttrId id, int i, int64_t otherwise)
-{
-	const int64_t *v;
-	return attr_ints(n, id, &v) > i ? v[i] : otherwise;
-}
-
 static LExpr *taps_of(const GroupConv *d, int axis)
 {
 	return kdim(d->k, d->w.extent[axis]);
@@ -47,7 +41,7 @@ static LExpr *taps_of(const GroupConv *d, int axis)
 static void tap_range(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LExpr **hi)
 {
 	LB *b = &d->k->b;
-	LExpr *step = li(b, int_of(d->n, Attr_dilations, axis, 1)), *up = lsub(b, step, li(b, 1));
+	LExpr *step = li(b, attr_int_at(d->n, Attr_dilations, axis, 1)), *up = lsub(b, step, li(b, 1));
 	LExpr *before = lop(b, LFloorDiv, lsub(b, up, first), step, NULL);
 	LExpr *end = lop(b, LFloorDiv, ladd(b, lsub(b, kparam(d->k, d->x.extent[1 + axis]), first), up), step, NULL);
 	*lo = llet(b, lop(b, LPMax, before, li(b, 0), NULL));
@@ -57,8 +51,8 @@ static void tap_range(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LE
 static LExpr *first_tap(const GroupConv *d, int axis, LExpr *o)
 {
 	LB *b = &d->k->b;
-	LExpr *at = lmul(b, o, li(b, int_of(d->n, Attr_strides, axis, 1)));
-	return llet(b, lsub(b, at, li(b, int_of(d->n, Attr_pads, axis, 0))));
+	LExpr *at = lmul(b, o, li(b, attr_int_at(d->n, Attr_strides, axis, 1)));
+	return llet(b, lsub(b, at, li(b, attr_int_at(d->n, Attr_pads, axis, 0))));
 }
 
 static LExpr *along_last(const GroupConv *d, const Access *a, LExpr *offset, LExpr *i)
@@ -105,7 +99,7 @@ static LExpr *is_inside(const GroupConv *d, LExpr *at)
 /* The products of the windows that have a tap at `past` elements behind the first one's first tap, with the weights w[tap]. */
 static void add_products(const GroupConv *d, int count, int64_t past, LExpr *from_x, LExpr *at, LExpr *const *w, int64_t taps)
 {
-	int64_t stride = int_of(d->n, Attr_strides, d->last, 1), dilation = int_of(d->n, Attr_dilations, d->last, 1);
+	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), dilation = attr_int_at(d->n, Attr_dilations, d->last, 1);
 	LExpr *x = NULL;
 
 	for (int i = 0; i < count; i++) {
@@ -122,7 +116,7 @@ static void add_products(const GroupConv *d, int count, int64_t past, LExpr *fro
 static void add_windows(const GroupConv *d, int count, bool checked, LExpr *from_x, LExpr *from_w, LExpr *first)
 {
 	LB *b = &d->k->b;
-	int64_t stride = int_of(d->n, Attr_strides, d->last, 1), dilation = int_of(d->n, Attr_dilations, d->last, 1), taps = 0;
+	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), dilation = attr_int_at(d->n, Attr_dilations, d->last, 1), taps = 0;
 	LExpr *w[MaxUnrolled];
 
 	dim_is_const(d->w.extent[d->last], &taps);
@@ -145,7 +139,7 @@ static void add_long_window(const GroupConv *d, LExpr *from_x, LExpr *from_w, LE
 	LExpr *lo, *hi;
 	tap_range(d, d->last, first, &lo, &hi);
 	LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
-	LExpr *at = ladd(b, first, lmul(b, t, li(b, int_of(d->n, Attr_dilations, d->last, 1))));
+	LExpr *at = ladd(b, first, lmul(b, t, li(b, attr_int_at(d->n, Attr_dilations, d->last, 1))));
 	LExpr *x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
 	add_product(d, 0, x, load_outputs(d, &d->w, step_along(d, &d->w, d->last, from_w, t)));
 	lend(b);
@@ -160,7 +154,7 @@ static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
 	for (int a = 0; a < d->last; a++) {
 		tap_range(d, a, d->first[a], &lo, &hi);
 		LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
-		*x = step_along(d, &d->x, 1 + a, *x, ladd(b, d->first[a], lmul(b, t, li(b, int_of(d->n, Attr_dilations, a, 1)))));
+		*x = step_along(d, &d->x, 1 + a, *x, ladd(b, d->first[a], lmul(b, t, li(b, attr_int_at(d->n, Attr_dilations, a, 1)))));
 		*w = step_along(d, &d->w, a, *w, t);
 	}
 	if (d->depthwise)
@@ -207,8 +201,8 @@ static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *fr
 static void inner_places(const GroupConv *d, LExpr *len, LExpr **lo, LExpr **hi)
 {
 	LB *b = &d->k->b;
-	int64_t stride = int_of(d->n, Attr_strides, d->last, 1), pad = int_of(d->n, Attr_pads, d->last, 0), taps = 1;
-	int64_t dilation = int_of(d->n, Attr_dilations, d->last, 1);
+	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), pad = attr_int_at(d->n, Attr_pads, d->last, 0), taps = 1;
+	int64_t dilation = attr_int_at(d->n, Attr_dilations, d->last, 1);
 	dim_is_const(d->w.extent[d->last], &taps);
 	LExpr *room = ladd(b, kparam(d->k, d->x.extent[1 + d->last]), li(b, pad - (taps - 1) * dilation - 1 + stride));
 	LExpr *end = lop(b, LPMax, lop(b, LFloorDiv, room, li(b, stride), NULL), li(b, 0), NULL);

@@ -200,12 +200,6 @@ void lower_winconv(Lower *l, Node *n, Value *home)
 
 /* ---- convolution --------------------------------------------------------------------------------------------------------------- */
 
-static int64_t int_of(const Node *n, AttrId id, int i, int64_t otherwise)
-{
-	const int64_t *v;
-	return attr_ints(n, id, &v) > i ? v[i] : otherwise;
-}
-
 /* y[n,m,o..] = bias[m] + sum over c, k.. of x[n, group(m) + c, o*stride + k*dilation - pad] * w[m,c,k..]: 16 outputs of the
  * last axis at a time, taps ascending.  Padding and the end of the axis are masks. */
 void lower_conv(Lower *l, Node *n, Value *home)
@@ -246,7 +240,7 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	LExpr *c = lfor(b, ForSerial, zero, cin, NULL), *xi[MaxRank] = {idx[0], ladd(b, c0, c)}, *wi[MaxRank] = {idx[1], c};
 	int nloop = 2;
 	for (int d = 0; d < sp; d++) {
-		int64_t stride = int_of(n, Attr_strides, d, 1), dilation = int_of(n, Attr_dilations, d, 1), pad = int_of(n, Attr_pads, d, 0);
+		int64_t stride = attr_int_at(n, Attr_strides, d, 1), dilation = attr_int_at(n, Attr_dilations, d, 1), pad = attr_int_at(n, Attr_pads, d, 0);
 		wi[2 + d] = lfor(b, ForSerial, zero, kdim(&k, w.extent[2 + d]), NULL);
 		nloop++;
 		LExpr *from = d == last ? o : idx[2 + d];
@@ -256,7 +250,7 @@ void lower_conv(Lower *l, Node *n, Value *home)
 		lif(b, lop(b, LAnd, lop(b, LLe, zero, xi[2 + d], NULL), llt(b, xi[2 + d], kdim(&k, x.extent[2 + d])), NULL));
 		nloop++;
 	}
-	int64_t stride = int_of(n, Attr_strides, last, 1);
+	int64_t stride = attr_int_at(n, Attr_strides, last, 1);
 	const LType lanes = {I64, Lanes};
 	LExpr *pos = llet(b, ladd(b, lmul(b, lcast(b, LIota, lanes, NULL), lconst(b, lanes, stride)), lcast(b, LSplat, lanes, xi[2 + last])));
 	LExpr *inside = lop(b, LAnd, lop(b, LLe, lconst(b, lanes, 0), pos, NULL),
@@ -299,7 +293,7 @@ static void tap_range(Pool *p, int d, LExpr *from, LExpr *to, LExpr **lo, LExpr 
 {
 	LB *b = &p->k->b;
 	const int64_t *kernel;
-	int64_t dilation = int_of(p->n, Attr_dilations, d, 1);
+	int64_t dilation = attr_int_at(p->n, Attr_dilations, d, 1);
 	attr_ints(p->n, Attr_kernel, &kernel);
 	LExpr *step = li(b, dilation), *least = li(b, dilation - 1), *extent = kdim(p->k, p->x.extent[2 + d]);
 	*lo = lop(b, LPMax, lop(b, LFloorDiv, lsub(b, least, to), step, NULL), li(b, 0), NULL);
@@ -311,7 +305,7 @@ static void join_tap(Pool *p, LExpr *from, LExpr *pos, LExpr *inside)
 {
 	LB *b = &p->k->b;
 	int last = p->sp - 1;
-	const Dim *step = dim_mul_const(p->k->l->m, p->x.stride[2 + last], int_of(p->n, Attr_strides, last, 1));
+	const Dim *step = dim_mul_const(p->k->l->m, p->x.stride[2 + last], attr_int_at(p->n, Attr_strides, last, 1));
 	LExpr *zero = li(b, 0), *best = lelem(b, p->best, zero, zero);
 	LExpr *v = llet(b, lload(b, p->x.buf, Lanes, from, dim_equals(step, 1) ? NULL : kdim(p->k, step), inside));
 	if (p->join == JoinSum) {
@@ -340,11 +334,11 @@ static void emit_windows(Pool *p, LExpr *last_start)
 	LB *b = &p->k->b;
 	LExpr *from = p->base, *lo, *hi;
 	int last = p->sp - 1;
-	int64_t stride = int_of(p->n, Attr_strides, last, 1);
+	int64_t stride = attr_int_at(p->n, Attr_strides, last, 1);
 	for (int d = 0; d <= last; d++) {
 		tap_range(p, d, p->first[d], d == last ? last_start : p->first[d], &lo, &hi);
 		LExpr *k = lfor(b, ForSerial, llet(b, lo), llet(b, hi), NULL);
-		p->tap[d] = llet(b, ladd(b, p->first[d], lmul(b, k, li(b, int_of(p->n, Attr_dilations, d, 1)))));
+		p->tap[d] = llet(b, ladd(b, p->first[d], lmul(b, k, li(b, attr_int_at(p->n, Attr_dilations, d, 1)))));
 		from = llet(b, ladd(b, from, lmul(b, p->tap[d], kdim(p->k, p->x.stride[2 + d]))));
 	}
 	LExpr *lanes = lmul(b, lcast(b, LIota, I64x16, NULL), lconst(b, I64x16, (double)stride));
@@ -379,10 +373,10 @@ void lower_pool(Lower *l, Node *n, Value *home)
 	LExpr *plane[MaxRank] = {idx[0], idx[1]};
 	p.base = llet(b, offset_of(&k, &p.x, plane));
 	for (int d = 0; d < last; d++)
-		p.first[d] = llet(b, lsub(b, lmul(b, idx[2 + d], li(b, int_of(n, Attr_strides, d, 1))), kdim(&k, before[d])));
+		p.first[d] = llet(b, lsub(b, lmul(b, idx[2 + d], li(b, attr_int_at(n, Attr_strides, d, 1))), kdim(&k, before[d])));
 	p.best = lnew_tile(b, "best", p.type, 1, 1);
 	p.where = p.join == JoinWhere ? lnew_tile(b, "where", I64x16, 1, 1) : NULL;
-	LExpr *o = lfor(b, ForSerial, zero, len, li(b, Lanes)), *stride = li(b, int_of(n, Attr_strides, last, 1));
+	LExpr *o = lfor(b, ForSerial, zero, len, li(b, Lanes)), *stride = li(b, attr_int_at(n, Attr_strides, last, 1));
 	Scalar none = p.join == JoinSum ? scalar_of_int(p.x.dtype, 0) : lowest_scalar(p.x.dtype);
 	lset_tile(b, p.best, zero, zero, lscalar(b, Lanes, none));
 	if (p.where)
