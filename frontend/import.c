@@ -701,14 +701,14 @@ static void index_names(Import *im)
 	}
 }
 
-/* False: inputs have been found whose elements must be symbols. */
+/* False: something has been found that another import must know. */
 static bool import_graph_nodes(Import *im, Scope *s, const OnnxGraph *g)
 {
 	jmp_buf again;
-	const Loc *place = diag_place;
+	const DiagState state = diag_state();
 	im->again = &again;
 	if (setjmp(again)) {
-		diag_place = place;
+		diag_return_to(state);
 		return false;
 	}
 	import_nodes(im, s, g->node, g->n_node);

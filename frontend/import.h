@@ -13,7 +13,8 @@
 
 void order_nodes(OnnxFile *); /* order.c */
 
-/* True: types of --inputs, or inputs whose elements must be symbols, were found; the module is of no use, import again. */
+/* True: something was found that another import must know (types of --inputs, inputs whose elements must be symbols, branches that
+ * cannot be, a dispute); the module is of no use. */
 bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int ndemand, const Demand *);
 
 /* Imports a graph inside of c's node into a block, with names of its own over those around it: its first nin inputs are `in`,

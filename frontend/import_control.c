@@ -118,15 +118,60 @@ static Type joint_type(Call *c, Sizes *s, const Type *a, const Type *b)
 	return t;
 }
 
+/* The place of c's node, for when this import has ended. */
+static Loc lasting_loc(Call *c)
+{
+	Loc loc = *c->loc;
+	loc.node = arena_strdup(c->im->scratch, loc.node);
+	loc.op = arena_strdup(c->im->scratch, loc.op);
+	loc.file = c->im->file->path;
+	return loc;
+}
+
 /* Ends the import, to find out which branch fits what follows. */
 static _Noreturn void open_dispute(Call *c, Item yes, Item no)
 {
 	Arena *a = c->im->scratch;
 	Dispute *d = &c->im->file->dispute;
-	*d = (Dispute){c->node, *c->loc, arena_printf(a, "%s and %s", item_text(c->im, yes), item_text(c->im, no))};
-	d->loc.node = arena_strdup(a, d->loc.node);
-	d->loc.op = arena_strdup(a, d->loc.op);
-	d->loc.file = c->im->file->path;
+	*d = (Dispute){c->node, lasting_loc(c), arena_printf(a, "%s and %s", item_text(c->im, yes), item_text(c->im, no))};
+	longjmp(*c->im->again, 1);
+}
+
+typedef struct Branch {
+	Call *c;
+	const OnnxGraph *g;
+	Block *block;
+	const Item *out;
+	char why[512]; /* it cannot be */
+} Branch;
+
+static void import_as_attempt(void *branch)
+{
+	Branch *b = branch;
+	b->out = import_branch(b->c, b->g, b->block);
+}
+
+/* False: the branch is an error, as where dims are fixed that another branch is for. */
+static bool try_branch(Branch *b)
+{
+	return diag_try(import_as_attempt, b, b->why, sizeof b->why);
+}
+
+static Branch branch_of(Call *c, bool yes, Block *block)
+{
+	return (Branch){.c = c, .g = body_of(c, yes ? "then_branch" : "else_branch"), .block = block};
+}
+
+/* A branch that is an error ends the import; the next one takes the other branch. */
+static const Item *import_possible_branch(Call *c, bool yes, Block *block)
+{
+	OnnxFile *file = c->im->file;
+	Branch b = branch_of(c, yes, block);
+	if (try_branch(&b))
+		return b.out;
+	if (file->nchoice == MaxChoices)
+		fatal_at(c->loc, "not supported: more than %d branches that cannot be; the last: %s", MaxChoices, b.why);
+	file->choices[file->nchoice++] = (Choice){c->node, !yes, arena_strdup(c->im->scratch, b.why), lasting_loc(c)};
 	longjmp(*c->im->again, 1);
 }
 
@@ -140,11 +185,17 @@ static Value *guarded(Call *c, Value *v, Value *wrong)
 	return emit(c, OpGather, 2, (Value *[]){one, wrong}, 1, &axis, NULL);
 }
 
-/* Only one branch fits what follows: it is taken; a run where the condition takes the other one ends in a status. */
-static void import_fitting_branch(Call *c, Value *cond, bool yes)
+/* Only one branch can be, or fits what follows: it is taken; a run where the condition takes the other one ends in a status. */
+static void import_fitting_branch(Call *c, Value *cond, const Choice *choice)
 {
 	int n;
-	const Item *out = import_branch(c, body_of(c, yes ? "then_branch" : "else_branch"), c->im->block);
+	const bool yes = choice->yes;
+	Branch b = branch_of(c, yes, c->im->block);
+	if (!choice->why)
+		import_as_attempt(&b);
+	else if (!try_branch(&b))
+		fatal_at(c->loc, "both branches are errors: %s; %s", choice->why, b.why);
+	const Item *out = b.out;
 	const Dim *const *known = known_dims(c, cond, &n);
 	if (known && !is_measured_dim(known[0])) {
 		require_equal(c, known[0], num(c, yes), "the condition, and the one that the branch that fits needs");
@@ -178,12 +229,12 @@ static void import_open_if(Call *c)
 	cond = emit_reshape(c, cond, 0, NULL);
 	for (int i = 0; i < file->nchoice; i++)
 		if (file->choices[i].node == c->node) {
-			import_fitting_branch(c, cond, file->choices[i].yes);
+			import_fitting_branch(c, cond, &file->choices[i]);
 			return;
 		}
 	Node *n = new_node(c->m, c->im->block, NULL, OpIf, c->loc, 1, &cond);
-	const Item *yes = import_branch(c, body_of(c, "then_branch"), n->body);
-	const Item *no = import_branch(c, body_of(c, "else_branch"), n->other);
+	const Item *yes = import_possible_branch(c, true, n->body);
+	const Item *no = import_possible_branch(c, false, n->other);
 	for (int i = 0; i < c->nout; i++)
 		if (c->wanted[i] && !same_structure(yes[i], no[i]))
 			open_dispute(c, yes[i], no[i]);

@@ -258,6 +258,12 @@ typedef struct Onnx {
 	OnnxFile found; /* its choices led to a module */
 } Onnx;
 
+/* What one import has told the next. */
+static uint64_t found_so_far(const OnnxFile *file)
+{
+	return file->values.table.count + file->units.table.count + file->nchoice;
+}
+
 /* Imports again, from the tighter bounds, while there are some: dims get simpler and checks vanish.  Ends early if there is a dispute. */
 static void import_rounds(void *onnx)
 {
@@ -279,11 +285,11 @@ static void import_rounds(void *onnx)
 		if (!file->bytes || file->size != o->size)
 			fatal_at(&(Loc){.file = o->path}, "%s",
 			         file->bytes ? "the file changes while it is read" : strerror(errno));
-		uint64_t found = file->values.table.count + file->units.table.count;
+		uint64_t found = found_so_far(file);
 		bool again = import_model(m, file, l->scratch, o->opt, n, demands);
 		if (file->dispute.node)
 			return;
-		round -= file->values.table.count + file->units.table.count > found; /* there are only so many inputs */
+		round -= found_so_far(file) > found; /* there are only so many inputs and branches */
 		if (!again && !learn_demands(l->scratch, m, &demands, &n))
 			break;
 	}
@@ -292,12 +298,12 @@ static void import_rounds(void *onnx)
 /* In how many ways can what is disputed be decided?  Two are as many as more; so are too many attempts. */
 static int try_branches(Onnx *o)
 {
-	enum { MaxTries = 64, MaxChoices = sizeof o->file->choices / sizeof *o->file->choices };
+	enum { MaxTries = 64 };
 	OnnxFile *file = o->file;
 	int ways = 0;
 	if (++o->tries > MaxTries)
 		return 2;
-	if (!diag_try(import_rounds, o))
+	if (!diag_try(import_rounds, o, NULL, 0))
 		return 0;
 	if (!file->dispute.node) {
 		o->found = *file;
@@ -306,12 +312,29 @@ static int try_branches(Onnx *o)
 	if (file->nchoice == MaxChoices)
 		return 2;
 	const OnnxNode *node = file->dispute.node;
+	const int n = file->nchoice;
 	for (int yes = 1; yes >= 0 && ways < 2; yes--) {
-		file->choices[file->nchoice++] = (Choice){node, yes};
+		file->choices[n] = (Choice){.node = node, .yes = yes};
+		file->nchoice = n + 1;
 		ways += try_branches(o);
-		file->nchoice--;
 	}
+	file->nchoice = n;
 	return ways;
+}
+
+static void decide_branches(Onnx *o)
+{
+	OnnxFile *file = o->file;
+	import_rounds(o);
+	if (!file->dispute.node)
+		return;
+	Dispute first = file->dispute;
+	int ways = try_branches(o);
+	if (ways != 1)
+		fatal_at(&first.loc, "not supported: the branches give %s, and what follows fits %s", first.what, ways ? "both" : "neither");
+	file->nchoice = o->found.nchoice;
+	memcpy(file->choices, o->found.choices, sizeof file->choices);
+	import_rounds(o);
 }
 
 static void load_onnx(Loading *l, const char *path, const char *bytes, size_t size, const LoadOptions *opt)
@@ -322,16 +345,13 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 	file->found_types.arena = file->values.arena = file->units.arena = l->scratch;
 	o.hash = hash_file(bytes, size);
 	order_nodes(file);
-	import_rounds(&o);
-	if (!file->dispute.node)
-		return;
-	Dispute first = file->dispute;
-	int ways = try_branches(&o);
-	if (ways != 1)
-		fatal_at(&first.loc, "not supported: the branches give %s, and what follows fits %s", first.what, ways ? "both" : "neither");
-	file->nchoice = o.found.nchoice;
-	memcpy(file->choices, o.found.choices, sizeof file->choices);
-	import_rounds(&o);
+	decide_branches(&o);
+	for (int i = 0; i < file->nchoice; i++) {
+		const Choice *choice = &file->choices[i];
+		if (choice->why)
+			warn_at(&choice->loc, "a run where the condition is %s ends in an error, as that branch is none: %s",
+			        choice->yes ? "false" : "true", choice->why);
+	}
 }
 
 static void load(Loading *l, const char *path, const LoadOptions *opt)

@@ -24,9 +24,13 @@ typedef struct Dispute {
 	const char *what; /* the branches give */
 } Dispute;
 
+enum { MaxChoices = 16 };
+
 typedef struct Choice {
 	const OnnxNode *node;
 	bool yes; /* the branch that is taken */
+	const char *why; /* the other one is an error; NULL: what follows does not fit it */
+	Loc loc; /* of the node, where it is an error */
 } Choice;
 
 typedef struct OnnxFile {
@@ -41,7 +45,7 @@ typedef struct OnnxFile {
 	Names units; /* symbols that are 1, since operators take one element of a tensor with such a dim */
 	Dispute dispute; /* what the import has ended for */
 	int nchoice;
-	Choice choices[8];
+	Choice choices[MaxChoices];
 	Names found_types; /* OnnxValueInfo of values whose type the file does not state; see cut.c */
 } OnnxFile;
 

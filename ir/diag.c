@@ -14,11 +14,17 @@
 
 enum { MaxRemoved = 8, MaxMessage = 4096 };
 
+typedef struct Attempt {
+	jmp_buf leave;
+	char *why; /* the last message; NULL: nobody wants it */
+	size_t size;
+} Attempt;
+
 _Thread_local jmp_buf *diag_recover;
 _Thread_local FILE *diag_stream;
 _Thread_local const Loc *diag_place;
 static _Thread_local int errors;
-static _Thread_local jmp_buf *attempt; /* of diag_try */
+static _Thread_local Attempt *attempt; /* of diag_try */
 static _Thread_local char *volatile removed[MaxRemoved]; /* in the order of their creation */
 static const char *volatile abort_means;
 
@@ -27,52 +33,64 @@ static FILE *stream(void)
 	return diag_stream ? diag_stream : stderr;
 }
 
-static void put_safe(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static void put_safe(const char *fmt, ...)
+static void put_safe(FILE *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void put_safe(FILE *out, const char *fmt, ...)
 {
 	char text[MaxMessage];
 	va_list args;
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	print_safe(stream(), text);
+	print_safe(out, text);
 }
 
 /* Prints the place; returns whether the message still needs the word "error", which the ONNX form leaves out. */
-static bool put_place(const Loc *l)
+static bool put_place(FILE *out, const Loc *l)
 {
 	bool vague = !l || !(l->node || l->op || l->line > 0);
 	if (diag_place && vague && (!l || !l->file || (diag_place->file && !strcmp(l->file, diag_place->file))))
 		l = diag_place;
 	if (l && l->file)
-		put_safe("%s:", strcmp(l->file, "-") ? l->file : "<stdin>");
+		put_safe(out, "%s:", strcmp(l->file, "-") ? l->file : "<stdin>");
 	if (l && l->line > 0) {
-		put_safe("%d:", l->line);
+		put_safe(out, "%d:", l->line);
 		if (l->col > 0)
-			put_safe("%d:", l->col);
+			put_safe(out, "%d:", l->col);
 	}
 	if (!l || !(l->node || l->op)) {
-		fputs(l && (l->file || l->line > 0) ? " " : "", stream());
+		fputs(l && (l->file || l->line > 0) ? " " : "", out);
 		return true;
 	}
-	put_safe("%snode '%s'", l->file || l->line > 0 ? " " : "", l->node ? l->node : "");
+	put_safe(out, "%snode '%s'", l->file || l->line > 0 ? " " : "", l->node ? l->node : "");
 	if (l->op && l->opset)
-		put_safe(" (%s-%d)", l->op, l->opset);
+		put_safe(out, " (%s-%d)", l->op, l->opset);
 	else if (l->op)
-		put_safe(" (%s)", l->op);
-	fputs(": ", stream());
+		put_safe(out, " (%s)", l->op);
+	fputs(": ", out);
 	return false;
+}
+
+static void put_message(FILE *out, const Loc *l, const char *word, bool always, const char *fmt, va_list args)
+{
+	char text[MaxMessage];
+	vsnprintf(text, sizeof text, fmt, args);
+	if (put_place(out, l) || always)
+		fprintf(out, "%s: ", word);
+	print_safe(out, text);
 }
 
 static void report(const Loc *l, const char *word, bool always, const char *fmt, va_list args)
 {
-	char text[MaxMessage];
-	if (attempt)
+	if (attempt) {
+		FILE *out = attempt->why ? fmemopen(attempt->why, attempt->size, "w") : NULL;
+		if (out) {
+			put_message(out, l, word, always, fmt, args);
+			fclose(out);
+			attempt->why[attempt->size - 1] = 0;
+		}
 		return;
-	vsnprintf(text, sizeof text, fmt, args);
-	if (put_place(l) || always)
-		fprintf(stream(), "%s: ", word);
-	print_safe(stream(), text);
+	}
+	put_message(stream(), l, word, always, fmt, args);
 	fputc('\n', stream());
 	if (l && l->file && l->line > 0 && l->col > 0)
 		print_caret(stream(), l);
@@ -111,7 +129,7 @@ static void clean_up(void)
 static _Noreturn void leave(void)
 {
 	if (attempt)
-		longjmp(*attempt, 1);
+		longjmp(attempt->leave, 1);
 	clean_up();
 	diag_place = NULL;
 	if (diag_recover)
@@ -293,20 +311,31 @@ void diag_catch_signals(void)
 	signal(SIGXFSZ, SIG_IGN); /* a file that gets too large is an error of its write */
 }
 
-bool diag_try(void (*f)(void *), void *ctx)
+DiagState diag_state(void)
 {
-	jmp_buf here, *outer = attempt;
-	const Loc *place = diag_place;
-	int count = errors;
+	return (DiagState){attempt, diag_place, errors};
+}
+
+void diag_return_to(DiagState state)
+{
+	attempt = state.attempt;
+	diag_place = state.place;
+	errors = state.errors;
+}
+
+bool diag_try(void (*f)(void *), void *ctx, char *why, size_t size)
+{
+	Attempt here = {.why = why, .size = size};
+	const DiagState before = diag_state();
 	volatile bool good = false;
-	if (!setjmp(here)) {
+	if (why)
+		memset(why, 0, size);
+	if (!setjmp(here.leave)) {
 		attempt = &here;
 		f(ctx);
 		good = true;
 	}
-	attempt = outer;
-	diag_place = place;
-	errors = count;
+	diag_return_to(before);
 	return good;
 }
 

@@ -83,8 +83,17 @@ const char *make_temporary_folder(Arena *, const char *path);
 void diag_catch_signals(void);
 /* What an abort of a library that cannot say more means, while it runs; NULL: a bug. */
 void diag_abort_means(const char *message);
-/* Runs f as an attempt: what it reports is dropped, and an error ends it.  False: it has ended so. */
-bool diag_try(void (*f)(void *), void *ctx);
+/* Runs f as an attempt: an error ends it, and nothing is printed.  False: it has ended so; `why` (NULL: nobody asks) holds the
+ * message, cut to its size in bytes. */
+bool diag_try(void (*f)(void *), void *ctx, char *why, size_t size);
+/* Who jumps out of attempts by a setjmp of his own returns to the state that he has found. */
+typedef struct DiagState {
+	struct Attempt *attempt;
+	const Loc *place;
+	int errors;
+} DiagState;
+DiagState diag_state(void);
+void diag_return_to(DiagState);
 void diag_reset(void); /* forgets the count; for tests */
 
 /* ---- types -------------------------------------------------------------------------------------------------------- */

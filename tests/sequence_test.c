@@ -653,6 +653,46 @@ static void test_ranks(void)
 	}
 }
 
+/* A branch that is an error for the dims at hand is a status of the runs that take it; two such branches are an error. */
+static void test_impossible_branch(void)
+{
+	for (int good = 0; good < 3; good++) { /* then, else, none */
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17), *yes = new_builder(a, 17), *no = new_builder(a, 17);
+		char *said;
+		add_input(b, "x", Float, "2");
+		add_input(b, "c", BoolType, "");
+		add_ints(b, "two", 1, (int64_t[]){2});
+		add_ints(b, "three", 1, (int64_t[]){3});
+		add_op(yes, "Reshape", good == 0 ? "x,two" : "x,three", "p");
+		add_output(yes, "p");
+		add_op(no, "Reshape", good == 1 ? "x,two" : "x,three", "q");
+		add_output(no, "q");
+		Onnx__NodeProto *n = add_op(b, "If", "c", "r");
+		set_body(b, n, "then_branch", yes);
+		set_body(b, n, "else_branch", no);
+		add_op(b, "Add", "r,r", "y");
+		add_output(b, "y");
+		if (good == 2) {
+			REFUSE(b, NULL, "both branches are errors: ");
+			free_arena(a);
+			continue;
+		}
+		Module *m = load_built(b, NULL, &said);
+		CHECK(strstr(said, good ? "where the condition is true ends in an error" : "where the condition is false ends in an error"));
+		CHECK(strstr(said, "(Reshape-17): ")); /* what is wrong with it */
+		for (int c = 0; c < 2; c++) {
+			float x[] = {3, 4}, y;
+			Tensor in[] = {{.dtype = F32, .rank = 1, .dims = {2}, .data = x}, {.dtype = Bool, .data = &c}};
+			const char *wrong = run(m, in, &y);
+			CHECK(c != good ? !wrong && y == 6 : wrong && strstr(wrong, "index 1 is out of range"));
+		}
+		free(said);
+		free_module(m);
+		free_arena(a);
+	}
+}
+
 /* The sizes decide: if T == 1, x[0], else x; only the rank of x fits. */
 static void test_ranks_by_size(void)
 {
@@ -800,6 +840,7 @@ int main(void)
 	test_loop_draws();
 	test_if();
 	test_ranks();
+	test_impossible_branch();
 	test_ranks_by_size();
 	test_map();
 	test_batched_scan();
