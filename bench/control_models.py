@@ -6,7 +6,7 @@
     lstm-tagger   an embedding, a bidirectional LSTM, a linear, log-softmax
     gru-encoder   a GRU whose state comes in and goes out
     scan-lstm     the cell of an LSTM, spelled with products in the body of a Scan
-    loop-decoder  a Loop that feeds back the token of the largest logit and stops at token 0
+    loop-decoder  a Loop that feeds back the token of the largest logit and stops at one token, here behind 40 of at most 60 steps
     nested-if     an If inside of an If, both on inputs
 Needs onnx, numpy.
 """
@@ -16,9 +16,10 @@ import sys
 import numpy as np
 import onnx
 from onnx import TensorProto as T, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
 rng = np.random.default_rng(1)
-H, TOKENS = 256, 1000
+H, TOKENS, STEPS = 256, 1000, 60
 
 
 def weights(*dims):
@@ -96,19 +97,29 @@ def scan_lstm():
             {"h": weights(1, H), "c": weights(1, H), "x": weights(64, 1, 128)})
 
 
-def loop_decoder():
+def decoder(stop):
     body = Graph()
-    h, c = lstm_cell(body, body.node("Gather", weights(TOKENS, 128), "token_in"), "h_in", "c_in", 128)
-    token = body.node("ArgMax", body.linear(h, H, TOKENS), axis=-1, keepdims=0)
-    go = body.node("Not", body.node("Equal", body.node("Squeeze", token), np.array(0)))
+    x = body.node("Add", body.node("Gather", 20 * weights(TOKENS, 128), "token_in"), body.node("Gather", 20 * weights(STEPS, 128), "i"))
+    h, c = lstm_cell(body, x, "h_in", "c_in", 128)
+    token = body.node("ArgMax", body.node("MatMul", h, weights(H, TOKENS)), axis=-1, keepdims=0)
+    go = body.node("Not", body.node("Equal", body.node("Squeeze", token), np.array(stop)))
     inner = body.finish([info("i", T.INT64, []), info("go_in", T.BOOL, []), info("h_in", T.FLOAT, [1, H]), info("c_in", T.FLOAT, [1, H]),
                          info("token_in", T.INT64, [1])],
                         {"go": (go, T.BOOL, []), "h": (h, T.FLOAT, [1, H]), "c": (c, T.FLOAT, [1, H]), "token": (token, T.INT64, [1]),
                          "said": (token, T.INT64, [1])})
     g = Graph()
-    _, _, _, tokens = g.node("Loop", np.array(60), np.array(True), "h0", "c0", np.array([1]), outputs=4, body=inner)
+    _, _, _, tokens = g.node("Loop", np.array(STEPS), np.array(True), "h0", "c0", np.array([1]), outputs=4, body=inner)
     return (g.finish([info("h0", T.FLOAT, [1, H]), info("c0", T.FLOAT, [1, H])], {"tokens": (tokens, T.INT64, ["n", 1])}),
             {"h0": weights(1, H), "c0": weights(1, H)})
+
+
+def loop_decoder():
+    """It stops at the token that comes first after step 40 of the decoder that never stops."""
+    before = rng.bit_generator.state
+    graph, feeds = decoder(-1)
+    said = ReferenceEvaluator(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])).run(None, feeds)[0].ravel().tolist()
+    rng.bit_generator.state = before
+    return decoder(next(token for i, token in enumerate(said) if i >= 40 and token not in said[:i]))
 
 
 def nested_if():

@@ -200,7 +200,7 @@ static Value *sum_up(Call *c, Value *sum, Value *part)
 	return sum ? emit2(c, OpAdd, sum, part) : part;
 }
 
-enum { MaxParts = 64 };
+enum { MaxSlices = 64 };
 
 /* (a - zero_a) * (b - zero_b) as a matrix product in i32. */
 static Value *integer_matmul(Call *c, Value *a, Value *zero_a, Value *b, Value *zero_b)
@@ -210,7 +210,7 @@ static Value *integer_matmul(Call *c, Value *a, Value *zero_a, Value *b, Value *
 	zero_b = of_lines(c, zero_b, &b->type, 1);
 	if (!a->type.rank || !b->type.rank)
 		fatal_at(c->loc, "an operand is a scalar");
-	bool cut = dim_is_const(a->type.dims[a->type.rank - 1], &n) && n > 0 && n <= terms * MaxParts;
+	bool cut = dim_is_const(a->type.dims[a->type.rank - 1], &n) && n > 0 && n <= terms * MaxSlices;
 	DType via = cut ? F32 : I32;
 	Value *in[2] = {centred(c, a, zero_a, via), centred(c, b, zero_b, via)}, *sum = NULL;
 	if (!cut)

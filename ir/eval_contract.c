@@ -485,21 +485,21 @@ const char *eval_attention(EvalNode *e)
 const char *eval_linear_packed(EvalNode *e)
 {
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
-	bool glu = attr_int(e->n, Attr_glu), gate_first = attr_int(e->n, Attr_gate);
+	const int parts = (int)attr_int(e->n, Attr_parts), chunk = part_width(parts), panels = unit_panels(parts);
 	int outer = x->rank - (int)attr_int(e->n, Attr_inner);
 	Product p = {.rows = count_dims(x, 0, outer), .depth = w->dims[1], .cols = e->out->dims[e->out->rank - 1]};
-	int64_t half = p.cols / 2, width = glu ? PanelCols / 2 : PanelCols;
-	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelCols
-	                      && w->dims[0] == ((glu ? half : p.cols) + width - 1) / width && (!glu || p.cols % 2 == 0)));
+	int64_t width = p.cols / parts;
+	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelWidth
+	                      && w->dims[0] == (width + chunk - 1) / chunk * panels && p.cols % parts == 0));
 	const double *xs = as_reals(e, x), *ps = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *ws = alloc_temp(e, p.depth * p.cols, sizeof(double)), *row = alloc_temp(e, p.cols, sizeof(double));
 	if (!xs || !ps || !ws || !row || (b && !bs))
 		return OUT_OF_MEMORY(e);
 	for (int64_t n = 0; n < p.cols; n++) {
-		bool second = glu && n >= half, gate = glu && second != gate_first;
-		int64_t c = second ? n - half : n, lane = c % width + (gate ? width : 0);
+		int64_t part = n / width, c = n % width, at = part * chunk + c % chunk; /* of the unit's columns */
+		int64_t panel = c / chunk * panels + at / PanelWidth;
 		for (int64_t k = 0; k < p.depth; k++)
-			ws[k * p.cols + n] = ps[(c / width * p.depth + k) * PanelCols + lane];
+			ws[k * p.cols + n] = ps[(panel * p.depth + k) * PanelWidth + at % PanelWidth];
 	}
 	multiply_reals(e->out, xs, ws, bs, row, p);
 	return NULL;

@@ -291,20 +291,18 @@ static void pack_columns(const EvalNode *e, char *y, int64_t k, int64_t first, i
 const char *eval_pack(EvalNode *e)
 {
 	const Tensor *w = e->in[0];
-	bool glu = attr_int(e->n, Attr_glu), gate_first = attr_int(e->n, Attr_gate);
-	int64_t depth = w->dims[0], cols = glu ? w->dims[1] / 2 : w->dims[1], width = glu ? PanelCols / 2 : PanelCols;
-	int64_t value = glu && gate_first ? cols : 0, gate = gate_first ? 0 : cols;
+	const int parts = (int)attr_int(e->n, Attr_parts), chunk = part_width(parts), panels = unit_panels(parts);
+	int64_t depth = w->dims[0], cols = w->dims[1] / parts;
 	int bytes = dtypes[w->dtype].bytes;
 	char *y = e->out->data;
-	TRY(need_agree(e, e->out->dims[0] == (cols + width - 1) / width && e->out->dims[1] == depth
-	                      && e->out->dims[2] == PanelCols && (!glu || w->dims[1] % 2 == 0)));
-	for (int64_t p = 0; p < e->out->dims[0]; p++) {
-		for (int64_t k = 0; k < depth; k++, y += PanelCols * bytes) {
-			pack_columns(e, y, k, value + p * width, value + cols, width);
-			if (glu)
-				pack_columns(e, y + width * bytes, k, gate + p * width, gate + cols, width);
-		}
-	}
+	TRY(need_agree(e, e->out->dims[0] == (cols + chunk - 1) / chunk * panels && e->out->dims[1] == depth
+	                      && e->out->dims[2] == PanelWidth && w->dims[1] % parts == 0));
+	for (int64_t p = 0; p < e->out->dims[0]; p++)
+		for (int64_t k = 0; k < depth; k++)
+			for (int at = 0; at < PanelWidth; at += chunk, y += chunk * bytes) {
+				int64_t part = (p % panels * PanelWidth + at) / chunk;
+				pack_columns(e, y, k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
+			}
 	return NULL;
 }
 

@@ -101,6 +101,10 @@ void diag_reset(void); /* forgets the count; for tests */
 enum { MaxRank = 8 };
 enum { JoinMax, JoinSum, JoinWhere }; /* words of the attribute `join` */
 enum { PanelWidth = 32 }; /* columns of a panel of packed weights */
+/* A matrix whose columns are `parts` equal parts is packed by units of panels, which hold that many columns of each part. */
+enum { MaxParts = 4 };
+static inline int part_width(int parts) { return parts % 2 ? PanelWidth : PanelWidth / 2; }
+static inline int unit_panels(int parts) { return parts * part_width(parts) / PanelWidth; }
 
 typedef struct Dim Dim;
 typedef struct Module Module;
@@ -486,6 +490,7 @@ const Dim *dim_most(Module *, const Dim *);
 /* The same of a size and of an element count in a block, where checks may tie them to others. */
 const Dim *size_most(Module *, const Block *, const Dim *);
 const Dim *numel_most(Module *, const Block *, const Type *);
+const Dim *panel_count(Module *, const Dim *columns, int parts); /* of a packed matrix */
 /* Why the elements have no bound, or (by_dims) the dims one by one: a symbol of the data; NULL: they have. */
 const Sym *find_unbounded(Module *, const Block *, const Type *, bool by_dims);
 int count_cells(const Module *); /* symbols that no input gives */

@@ -992,19 +992,28 @@ const char *shape_given_view(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+const Dim *panel_count(Module *m, const Dim *cols, int parts)
+{
+	const Dim *width = dim_floordiv(m, cols, dim_const(m, parts));
+	return dim_mul_const(m, dim_ceildiv(m, width, dim_const(m, part_width(parts))), unit_panels(parts));
+}
+
+static const char *need_panels(Module *m, const Node *n, const Dim *cols, const Dim *panels)
+{
+	int64_t parts = attr_int(n, Attr_parts);
+	if (parts < 1 || parts > MaxParts)
+		FAIL("parts=%lld, expected 1 to %d", (long long)parts, MaxParts);
+	TRY(need_multiple(m, n, cols, dim_const(m, parts), "columns"));
+	return need_equal(m, n, panel_count(m, cols, parts), panels, "panel counts");
+}
+
 const char *shape_given_pack(Module *m, const Node *n, Type *out)
 {
 	const Type *w = type_in(n, 0);
 	TRY(given_like_operand(m, n, out));
 	TRY(need_rank(m, w, 2, "w"));
 	TRY(need_rank(m, out, 3, "the result"));
-	const Dim *cols = w->dims[1], *panel = dim_const(m, PanelWidth);
-	if (attr_int(n, Attr_glu)) {
-		TRY(need_multiple(m, n, cols, dim_const(m, 2), "columns"));
-		cols = dim_floordiv(m, cols, dim_const(m, 2));
-		panel = dim_const(m, PanelWidth / 2);
-	}
-	TRY(need_equal(m, n, dim_ceildiv(m, cols, panel), out->dims[0], "panel counts"));
+	TRY(need_panels(m, n, w->dims[1], out->dims[0]));
 	TRY(need_equal(m, n, w->dims[0], out->dims[1], "rows of w and of the panels"));
 	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[2], "panel widths");
 }
@@ -1025,13 +1034,7 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 		depth = dim_mul(m, depth, x->dims[d]);
 	TRY(need_equal(m, n, depth, w->dims[1], "inner dimensions"));
 	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
-	const Dim *cols = out->dims[out->rank - 1], *panel = dim_const(m, PanelWidth);
-	if (attr_int(n, Attr_glu)) {
-		TRY(need_multiple(m, n, cols, dim_const(m, 2), "columns"));
-		cols = dim_floordiv(m, cols, dim_const(m, 2));
-		panel = dim_const(m, PanelWidth / 2);
-	}
-	TRY(need_equal(m, n, dim_ceildiv(m, cols, panel), w->dims[0], "panel counts"));
+	TRY(need_panels(m, n, out->dims[out->rank - 1], w->dims[0]));
 	if (b) {
 		TRY(need_rank(m, b, 1, "b"));
 		TRY(need_equal(m, n, out->dims[out->rank - 1], b->dims[0], "columns and length of b"));

@@ -23,12 +23,12 @@ static void dissolve(Module *m, Node *group)
 	erase_node(group);
 }
 
-bool dissolve_groups(Module *m, bool (*stays)(const Node *group))
+bool dissolve_groups(Module *m, bool (*stays)(Module *, const Node *group))
 {
 	bool changed = false;
 
 	for (Node *n = first_node(m), *next; n; n = next) {
-		bool whole = n->op != OpGroup || stays(n);
+		bool whole = n->op != OpGroup || stays(m, n);
 		next = !whole && n->body->first ? n->body->first : next_node(n); /* which may be a group too */
 		if (!whole)
 			dissolve(m, n);
@@ -104,27 +104,22 @@ static Value *reshape_before(Module *m, Node *at, Value *v, int rank, const Dim 
 	return build(m, at->block, at, OpReshape, at->loc, 1, &v, 0, NULL, &t);
 }
 
-/* [k, n] is [k, parts, n / parts] (two with a gate, which comes second in a panel); padded to whole panels that is
- * [k, parts, panels, width]; the parts of a panel lie side by side: [panels, k, parts, width]. */
+/* [k, n] is [k, parts, n / parts]; padded to whole panels that is [k, parts, units, width], and with the parts that share a panel
+ * apart [k, panels, shared, units, width]; in panels [units, panels, k, shared, width]. */
 static bool expand_pack(Module *m, Node *n)
 {
 	if (n->op != OpPack || is_const(n->out[0]))
 		return false;
-	bool gate_first = attr_int(n, Attr_gate), glu = attr_int(n, Attr_glu);
+	const int parts = (int)attr_int(n, Attr_parts), panels = unit_panels(parts);
 	const Type *to = &n->out[0]->type;
-	const Dim *zero = dim_const(m, 0), *parts = dim_const(m, glu ? 2 : 1), *width = dim_const(m, PanelWidth / (glu ? 2 : 1));
-	const Dim *rows = to->dims[1], *cols = dim_floordiv(m, n->in[0]->type.dims[1], parts), *full = dim_mul(m, to->dims[0], width);
-	Value *v = reshape_before(m, n, n->in[0], 3, (const Dim *[]){rows, parts, cols});
-	if (glu && gate_first) {
-		Attr back[] = {mk_dims(m, Attr_starts, 3, (const Dim *[]){zero, dim_const(m, 1), zero}),
-		               mk_ints(m, Attr_steps, 3, (int64_t[]){1, -1, 1})};
-		Type t = v->type;
-		v = build(m, n->block, n, OpSlice, n->loc, 1, &v, 2, back, &t);
-	}
-	Attr pads = mk_dims(m, Attr_pads_dim, 6, (const Dim *[]){zero, zero, zero, zero, zero, dim_sub(m, full, cols)});
-	Attr perm = mk_ints(m, Attr_perm, 4, (int64_t[]){2, 0, 1, 3});
+	const Dim *zero = dim_const(m, 0), *split = dim_const(m, parts), *width = dim_const(m, part_width(parts)), *unit = dim_const(m, panels);
+	const Dim *rows = to->dims[1], *cols = dim_floordiv(m, n->in[0]->type.dims[1], split), *units = dim_floordiv(m, to->dims[0], unit);
+	const Dim *excess = dim_sub(m, dim_mul(m, units, width), cols);
+	Value *v = reshape_before(m, n, n->in[0], 3, (const Dim *[]){rows, split, cols});
+	Attr pads = mk_dims(m, Attr_pads_dim, 6, (const Dim *[]){zero, zero, zero, zero, zero, excess});
+	Attr perm = mk_ints(m, Attr_perm, 5, (int64_t[]){3, 1, 0, 2, 4});
 	v = build(m, n->block, n, OpPad, n->loc, 1, &v, 1, &pads, NULL);
-	v = reshape_before(m, n, v, 4, (const Dim *[]){rows, parts, to->dims[0], width});
+	v = reshape_before(m, n, v, 5, (const Dim *[]){rows, unit, dim_const(m, parts / panels), units, width});
 	v = build(m, n->block, n, OpTranspose, n->loc, 1, &v, 1, &perm, NULL);
 	replace_uses(m, n->out[0], reshape_before(m, n, v, 3, to->dims));
 	return true;
@@ -303,8 +298,9 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x, unbounded);
-	if (n->op == OpLinearPacked && attr_int(n, Attr_glu) && !(n->block->owner && n->block->owner->op == OpGroup))
-		error_at(n->loc, "%s with glu=1 needs the glu behind it, in one group", ops[n->op].text);
+	if (n->op == OpLinearPacked && attr_int(n, Attr_parts) > 1 && !(n->block->owner && n->block->owner->op == OpGroup))
+		error_at(n->loc, "%s with parts=%d needs what reads the parts behind it, in one group", ops[n->op].text,
+		         (int)attr_int(n, Attr_parts));
 	if (computes_in_stored(n))
 		error_at(n->loc, "%s of %s is not supported; pass widen makes it one of f32", ops[n->op].text, type_text(m, t));
 	if (ops[n->op].code == CodeF32 && t->dtype != F32)

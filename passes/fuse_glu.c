@@ -12,41 +12,6 @@ static bool is_activation(const Node *n)
 	       n->out[0]->type.dtype == n->in[0]->type.dtype;
 }
 
-/* half 0 or 1 of `axis` of the root: -1 if the value is no such view. */
-static int half_of(Module *m, Value *v, View *w, int *axis)
-{
-	view_of(m, v, w);
-	const Type *t = &w->root->type;
-	if (w->root == v || t->rank != v->type.rank)
-		return -1;
-	View id;
-	view_identity(m, w->root, &id);
-	*axis = -1;
-	for (int d = 0; d < t->rank; d++)
-		if (t->dims[d] != v->type.dims[d]) {
-			if (*axis >= 0)
-				return -1;
-			*axis = d;
-		}
-	if (*axis < 0 || dim_mul_const(m, v->type.dims[*axis], 2) != t->dims[*axis])
-		return -1;
-	/* same strides as the root, along every axis */
-	const Dim *stride = dim_const(m, 1);
-	for (int d = t->rank - 1; d >= 0; d--) {
-		Factor f[MaxFactors];
-		int n = merge_factors(m, w, d, d + 1, f);
-		if (n > 1 || (n == 1 && f[0].stride != stride))
-			return -1;
-		if (d == *axis) {
-			const Dim *half = dim_mul(m, v->type.dims[d], stride);
-			if (w->base != half && !dim_equals(w->base, 0))
-				return -1;
-		}
-		stride = dim_mul(m, stride, t->dims[d]);
-	}
-	return dim_equals(w->base, 0) ? 0 : 1;
-}
-
 /* What glu needs to know of its operand. */
 typedef struct Halves {
 	Value *both; /* NULL: the halves are linears of their own */
@@ -57,12 +22,11 @@ typedef struct Halves {
 
 static bool halves_of_one(Module *m, Value *value, Value *gate, Halves *h)
 {
-	View wv, wg;
-	int axis, gate_axis, g = half_of(m, gate, &wg, &gate_axis), v = half_of(m, value, &wv, &axis);
+	Part v, g;
 
-	if (g < 0 || v < 0 || g == v || wv.root != wg.root || axis != gate_axis)
+	if (!part_of(m, value, &v) || !part_of(m, gate, &g) || v.parts != 2 || v.number == g.number || v.of != g.of || v.axis != g.axis)
 		return false;
-	*h = (Halves){.both = wv.root, .axis = axis, .gate_first = g == 0};
+	*h = (Halves){.both = v.of, .axis = v.axis, .gate_first = g.number == 0};
 	return true;
 }
 

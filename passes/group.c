@@ -1,6 +1,7 @@
 /* group.c - the passes group and layout.
  *
- * group: a Gemm root takes into its epilogue the elementwise nodes that follow (glu first), as far as
+ * group: a Gemm root takes into its epilogue the elementwise nodes that follow, of whole rows and then of equal parts of them (gates),
+ * as far as
  *   - one value leaves, and what the body of a loop or if yields: all others are used only inside, and are no outputs,
  *   - results have the same dims (they are computed where the root's element lies in a register), and
  *   - other operands are known before the group, which stands where its last node stood.
@@ -8,22 +9,33 @@
  * What a body yields is stored in any case, and each kernel less is one less in every iteration: such values leave a group
  * beside its last one, and elementwise values that are only yielded share a kernel.
  *
- * layout: the constant weight of a linear becomes `pack`ed panels; with a glu behind it, a panel holds 16 value columns and the 16
- * gate columns that belong to them.
+ * layout: the constant weight of a linear becomes `pack`ed panels; where the epilogue reads parts of the columns, those that belong
+ * together lie in one panel, or in a few side by side.
  */
 #include "lower.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* May `user` compute on v, the value of a member of an epilogue, while it is in registers? */
-static bool can_join(const Value *v, const Node *user)
+/* Units of panels for parts may have more columns than the matrix: each kernel less is worth that in a body, elsewhere up to half as
+ * many more. */
+static bool is_worth(Module *m, const Block *b, const Part *p)
 {
+	int64_t panels, apart;
+	const Dim *columns = p->of->type.dims[p->axis];
+	return b->owner || (dim_is_const(panel_count(m, columns, 1), &panels) && dim_is_const(panel_count(m, columns, p->parts), &apart) &&
+	                    2 * apart <= 3 * panels);
+}
+
+/* May `user` compute on v, the value of a member of an epilogue, while it is in registers? */
+static bool can_join(Module *m, const Value *v, const Node *user)
+{
+	Part p;
 	if ((is_output(v) && !v->def->block->owner) || user->nout != 1 || user->block != v->def->block)
 		return false;
-	if (user->op == OpGlu) /* of the sums themselves: it takes their place */
-		return !is_output(v) && v->def->op == OpLinear && only_user(v) == user && attr_int(user, Attr_axis) == v->type.rank - 1;
-	return ops[user->op].cls == ClsEwise && equal_dims(&v->type, &user->out[0]->type);
+	if (ops[user->op].cls == ClsEwise)
+		return equal_dims(&v->type, &user->out[0]->type);
+	return user->op == OpGlu || (ops[user->op].cls == ClsMove && part_of(m, user->out[0], &p) && p.of == v && is_worth(m, user->block, &p));
 }
 
 /* The group yields a member's value, and its block the result in its place. */
@@ -95,25 +107,25 @@ static Node *first_user(Node *const *members, int n, const Value **used)
 
 /* The members of an epilogue and as few more as make it whole again: all but the last are used only by each other.  Users
  * follow in program order; returns their number, 0 if one of them cannot join. */
-static int close_epilogue(Node **members, int n)
+static int close_epilogue(Module *m, Node **members, int n)
 {
 	const Value *v;
 
-	for (Node *user; n < MaxMembers && (user = first_user(members, n, &v)) && can_join(v, user);) {
+	for (Node *user; n < MaxMembers && (user = first_user(members, n, &v)) && can_join(m, v, user);) {
 		members[n++] = user;
-		if (!linear_takes(members, n) || count_yielded(members, n) >= MaxResults)
+		if (!linear_takes(m, members, n, false) || count_yielded(members, n) >= MaxResults)
 			return 0;
 		bool whole = true;
 		for (int i = 0; i < n - 1; i++)
 			whole &= all_users_in(members[i]->out[0], members, n);
-		if (whole)
+		if (whole && linear_takes(m, members, n, true))
 			return n;
 	}
 	return 0;
 }
 
 /* Why the epilogue ends at v, where an elementwise node follows. */
-static void report_end(const Value *v)
+static void report_end(Module *m, const Value *v)
 {
 	for (int i = 0; i < v->nuse; i++) {
 		const Node *user = v->uses[i].node;
@@ -123,7 +135,7 @@ static void report_end(const Value *v)
 			report_miss("epilogue", user->loc, "its operand is an output of the model too");
 		else if (!only_user(v))
 			report_miss("epilogue", user->loc, "its operand is used elsewhere too");
-		else if (!can_join(v, user))
+		else if (!can_join(m, v, user))
 			report_miss("epilogue", user->loc, "its result has other dims than the product");
 	}
 }
@@ -146,16 +158,16 @@ static bool can_precede(const Value *v, Node *const *members, int n)
 }
 
 /* In a body, what else the epilogue needs of elementwise values joins it: behind the root, before what reads it. */
-static int add_operands(Node **members, int n)
+static int add_operands(Module *m, Node **members, int n)
 {
 	for (int at = 1; at < n && members[0]->block->owner; at++)
-		for (int i = 0; i < members[at]->nin && n < MaxMembers && members[1]->op != OpGlu; i++) {
+		for (int i = 0; i < members[at]->nin && n < MaxMembers; i++) {
 			Node *p = members[at]->in[i] ? members[at]->in[i]->def : NULL;
 			if (!can_precede(members[at]->in[i], members, n) || !allow("epilogue"))
 				continue;
 			memmove(members + 2, members + 1, (size_t)(n - 1) * sizeof *members);
 			members[1] = p;
-			if (linear_takes(members, n + 1)) {
+			if (linear_takes(m, members, n + 1, true)) {
 				n++;
 				at = 0; /* its own operands next */
 				break;
@@ -172,11 +184,11 @@ static Node *grow_epilogue(Module *m, Node *root)
 	int n = 1;
 
 	members[0] = root;
-	for (int more; (more = close_epilogue(members, n)); n = more)
+	for (int more; (more = close_epilogue(m, members, n)); n = more)
 		if (members[n]->op != OpGlu && !allow("epilogue"))
 			break;
-	report_end(members[n - 1]->out[0]);
-	n = add_operands(members, n);
+	report_end(m, members[n - 1]->out[0]);
+	n = add_operands(m, members, n);
 	return n > 1 ? make_group(m, "epilogue", members, n) : root;
 }
 
@@ -297,23 +309,31 @@ static Value *stored_weights(Module *m, Node *before, Value *w)
 	return stored;
 }
 
+static int group_parts(Module *m, const Node *group)
+{
+	Node *members[MaxMembers];
+	int n = 0;
+	for (Node *x = group->body->first; x && n < MaxMembers; x = x->next)
+		members[n++] = x;
+	return epilogue_parts(m, members, n);
+}
+
 static bool pack_linear(Module *m, Node *n)
 {
 	int inner;
 	Value *x = unmerged(m, n->in[0], &inner);
-	Node *next = n->next, *group = group_of(n), *outer = group ? group : n;
-	bool glu = group && next && next->op == OpGlu;
+	Node *group = group_of(n), *outer = group ? group : n;
+	int parts = group ? group_parts(m, group) : 1;
 	Value *stored = stored_weights(m, outer, n->in[1]);
 	Type t = stored->type, panels = {.dtype = t.dtype, .rank = 3};
-	const Dim *columns = glu ? dim_floordiv(m, t.dims[1], dim_const(m, 2)) : t.dims[1];
-	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, glu ? attr_int(next, Attr_gate) : 0), mk_int(Attr_inner, inner)};
+	Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_inner, inner)};
 
-	panels.dims[0] = dim_ceildiv(m, columns, dim_const(m, glu ? PanelWidth / 2 : PanelWidth));
+	panels.dims[0] = panel_count(m, t.dims[1], parts);
 	panels.dims[1] = t.dims[0];
 	panels.dims[2] = dim_const(m, PanelWidth);
-	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &stored, 2, attrs, &panels);
+	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &stored, 1, attrs, &panels);
 	Value *in[] = {x, w, n->in[2]};
-	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 3, attrs, &n->out[0]->type);
+	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 2, attrs, &n->out[0]->type);
 	replace_uses(m, n->out[0], y);
 	erase_node(n);
 	return true;

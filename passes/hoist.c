@@ -132,8 +132,8 @@ static bool all_iterations(const Hoist *h, const View *w, View *out)
 	return true;
 }
 
-/* Part number `counter` of the first axis of v. */
-static Value *part_of(const Hoist *h, Value *v, const Type *type, Node *before)
+/* What v holds at number `counter` of its first axis. */
+static Value *at_counter(const Hoist *h, Value *v, const Type *type, Node *before)
 {
 	Module *m = h->m;
 	View w = {.root = v, .base = dim_sym(m, h->counter->name), .rank = type->rank};
@@ -181,7 +181,7 @@ static bool hoist_product(const Hoist *h, Node *n)
 		erase_node(products->def);
 		return false; /* the view goes with what is dead */
 	}
-	replace_uses(m, n->out[0], part_of(h, products, &n->out[0]->type, n));
+	replace_uses(m, n->out[0], at_counter(h, products, &n->out[0]->type, n));
 	erase_node(n);
 	return true;
 }

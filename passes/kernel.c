@@ -55,7 +55,7 @@ void kflop(Kernel *k, const Dim *flop)
 void kflop_nodes(Kernel *k, const Node *first, const Node *end)
 {
 	for (const Node *n = first; n != end; n = n->next)
-		if (n->op != OpIdentity && n->op != OpCast && n->op != OpBitCast)
+		if (n->op != OpIdentity && n->op != OpCast && n->op != OpBitCast && ops[n->op].cls != ClsMove)
 			kflop(k, dim_mul_const(k->l->m, type_numel(k->l->m, &n->out[0]->type), n->op == OpGlu ? 2 : 1));
 }
 

@@ -91,7 +91,7 @@ static void plan_block(Lower *l, Block *b)
 	}
 }
 
-bool is_lowered_whole(const Node *group)
+bool is_lowered_whole(Module *m, const Node *group)
 {
 	const Block *body = group->body;
 	Node *members[MaxMembers];
@@ -108,7 +108,7 @@ bool is_lowered_whole(const Node *group)
 		if (!is_member(body->yields[i]->def, members, n) || !equal_dims(&body->yields[i]->type, &body->yields[0]->type))
 			return false;
 	bool linear = members[0]->op == OpLinear || members[0]->op == OpLinearPacked;
-	return linear ? linear_takes(members, n) : ewise_takes(members, n);
+	return linear ? linear_takes(m, members, n, true) : ewise_takes(members, n);
 }
 
 static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)

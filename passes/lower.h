@@ -14,9 +14,11 @@ void close_checks(LB *, const Dim *bytes, const Dim *worker_bytes); /* the works
 /* ---- what a schedule computes as one kernel: what groups are made of --------------------------------------------------- */
 
 enum { MaxMembers = 200, MaxResults = 8 }; /* of a group */
-bool linear_takes(Node *const *members, int n); /* a linear, then what its epilogue computes, in program order */
+/* A linear, then what its epilogue computes, in program order; all: nothing else will join. */
+bool linear_takes(Module *, Node *const *members, int n, bool all);
+int epilogue_parts(Module *, Node *const *members, int n); /* of the columns, that it reads each by itself */
 bool ewise_takes(Node *const *members, int n); /* in any order */
-bool is_lowered_whole(const Node *group);
+bool is_lowered_whole(Module *, const Node *group);
 
 /* ---- the schedules ------------------------------------------------------------------------------------------------------ */
 

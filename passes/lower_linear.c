@@ -16,24 +16,36 @@ enum {
 
 enum { MaxEpilogue = 47, MaxOperands = 16 /* the product's own included */ };
 
+/* The columns of the product may be read as equal parts (gates), which lie side by side in a unit of panels: the result has the
+ * columns of one part, and what is computed on whole rows before that is computed for each part.  Without parts there is one. */
 typedef struct Epilogue {
 	Lower *l;
 	Node *root, *first; /* first node behind the root, or NULL */
 	Value *result, *home;
-	bool glu;
+	int parts;
 	Access out; /* the results' common strides; the buffers: */
 	int nresult;
 	Value *results[MaxResults];
 	LBuf *stores[MaxResults];
 	Access leaf[MaxOperands];
 	Value *leaf_values[MaxOperands];
+	bool leaf_of_part[MaxOperands]; /* or of whole rows */
 	int nleaf;
 	Access bias; /* no buffer: none */
 } Epilogue;
 
-static void add_epilogue_leaf(Epilogue *e, Kernel *k, Value *v)
+typedef struct ByPart {
+	LExpr *e[MaxParts]; /* of a part: the same each */
+} ByPart;
+
+static bool is_of_part(const Epilogue *e, const Node *n)
 {
-	const Type *t = &e->result->type;
+	return !equal_dims(&n->out[0]->type, &e->root->out[0]->type);
+}
+
+static void add_epilogue_leaf(Epilogue *e, Kernel *k, const Node *user, Value *v)
+{
+	const Type *t = &user->out[0]->type;
 
 	if (v == e->root->out[0])
 		return;
@@ -51,6 +63,7 @@ static void add_epilogue_leaf(Epilogue *e, Kernel *k, Value *v)
 		}
 	for (int d = 0; d < t->rank; d++)
 		a.extent[d] = t->dims[d];
+	e->leaf_of_part[e->nleaf] = is_of_part(e, user);
 	e->leaf_values[e->nleaf] = v;
 	e->leaf[e->nleaf++] = a;
 }
@@ -60,12 +73,12 @@ static void open_epilogue(Epilogue *e, Kernel *k)
 	const Type *t = &e->result->type;
 	const Dim *stride = dim_const(e->l->m, 1);
 
-	e->glu = attr_int(e->root, Attr_glu);
+	e->parts = attr_int(e->root, Attr_parts);
 	if (e->root->in[2])
 		e->bias = kaccess(k, e->root->in[2]);
 	for (Node *n = e->first; n; n = n->next)
 		for (int i = 0; i < n->nin; i++)
-			add_epilogue_leaf(e, k, n->in[i]);
+			add_epilogue_leaf(e, k, n, n->in[i]);
 	const Node *group = group_of(e->root);
 	e->nresult = group ? group->nout : 1;
 	for (int i = 0; i < e->nresult; i++) {
@@ -80,18 +93,18 @@ static void open_epilogue(Epilogue *e, Kernel *k)
 	}
 }
 
-static LExpr *epilogue_operand(Epilogue *e, Value *v, LExpr *root, LExpr *const *leaves, LExpr *const *values)
+static const ByPart *epilogue_operand(Epilogue *e, const Value *v, const ByPart *sums, const ByPart *leaves, const ByPart *values)
 {
 	int at = 0;
 
 	if (v == e->root->out[0])
-		return root;
+		return sums;
 	for (Node *n = e->first; n; n = n->next, at++)
 		if (v->def == n)
-			return values[at];
+			return &values[at];
 	for (int i = 0; i < e->nleaf; i++)
 		if (e->leaf_values[i] == v)
-			return leaves[i];
+			return &leaves[i];
 	bug("a value inside an epilogue is unknown");
 }
 
@@ -103,72 +116,99 @@ static LExpr *load_bias(Epilogue *e, Kernel *k, LExpr *col, LExpr *mask)
 	return load_lanes(k, &e->bias, at, stride, mask);
 }
 
-/* One vector of 16 columns of one row: `sums` are the products (value and gate for glu), `col` the first column of the result. */
-static void emit_columns(Epilogue *e, Kernel *k, LExpr *sum, LExpr *gate, LExpr *const *rows, LExpr *out_row, LExpr *col, LExpr *mask)
+/* One vector of 16 columns of a row's leaf: of each part, if they differ. */
+static ByPart load_leaf(Epilogue *e, Kernel *k, int i, LExpr *row, LExpr *const *cols, LExpr *mask)
 {
 	LB *b = &k->b;
-	Module *m = e->l->m;
-	LExpr *leaves[MaxOperands], *values[MaxEpilogue], *in[MaxIn], *y = sum;
-	int last = e->out.rank - 1, at = 0;
-	bool second = e->glu && attr_int(e->root, Attr_gate) == 0;
+	const Dim *stride = e->leaf[i].stride[e->out.rank - 1];
+	bool splat = dim_equals(stride, 0);
+	ByPart y;
 
-	if (e->bias.buf) {
-		const Type *t = &e->root->out[0]->type;
-		LExpr *half = e->glu ? kdim(k, dim_floordiv(m, t->dims[t->rank - 1], dim_const(m, 2))) : li(b, 0);
-		LExpr *vcol = e->glu && !second ? ladd(b, half, col) : col, *gcol = second ? ladd(b, half, col) : col;
-		y = llet(b, ladd(b, y, load_bias(e, k, vcol, mask)));
-		if (gate)
-			gate = llet(b, ladd(b, gate, load_bias(e, k, gcol, mask)));
+	for (int g = 0; g < e->parts; g++) {
+		LExpr *offset = splat ? row : ladd(b, row, lmul(b, cols[g], kdim(k, stride)));
+		y.e[g] = g && (splat || e->leaf_of_part[i]) ? y.e[0] : llet(b, load_lanes(k, &e->leaf[i], offset, stride, mask));
 	}
-	for (int i = 0; i < e->nleaf; i++) {
-		const Dim *stride = e->leaf[i].stride[last];
-		LExpr *offset = rows[i];
-		if (!dim_equals(stride, 0))
-			offset = ladd(b, offset, lmul(b, col, kdim(k, stride)));
-		leaves[i] = llet(b, load_lanes(k, &e->leaf[i], offset, stride, mask));
-	}
-	for (Node *n = e->first; n; n = n->next) {
-		if (n->op == OpGlu) { /* the first node, by pass layout */
-			Node act = {.op = attr_int(n, Attr_act), .nin = 1, .nout = 1, .in = n->in, .out = n->out};
-			LExpr *g = emit_scalar(k, &act, &gate);
-			values[at++] = llet(b, lmul(b, y, g));
-			continue;
-		}
-		for (int i = 0; i < n->nin; i++)
-			in[i] = epilogue_operand(e, n->in[i], y, leaves, values);
-		values[at++] = emit_scalar(k, n, in);
-	}
-	for (int i = 0; i < e->nresult; i++)
-		lstore(b, e->stores[i], ladd(b, out_row, col), NULL, mask, epilogue_operand(e, e->results[i], y, leaves, values));
+	return y;
 }
 
-/* Rows from .. to of panel `panel`; acc holds them from acc_row on. */
-static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_row, LExpr *panel)
+static ByPart emit_node(Epilogue *e, Kernel *k, const Node *n, const ByPart *sums, const ByPart *leaves, const ByPart *values)
+{
+	LB *b = &k->b;
+	LExpr *in[MaxIn];
+	ByPart y;
+	Part part;
+
+	if (n->op == OpGlu) {
+		const ByPart *x = epilogue_operand(e, n->in[0], sums, leaves, values);
+		bool gate_first = attr_int(n, Attr_gate);
+		Node act = {.op = attr_int(n, Attr_act), .nin = 1, .nout = 1, .in = n->in, .out = n->out};
+		LExpr *gate = x->e[!gate_first];
+		y.e[0] = llet(b, lmul(b, x->e[gate_first], emit_scalar(k, &act, &gate)));
+	} else if (ops[n->op].cls == ClsMove) {
+		if (!part_of(e->l->m, n->out[0], &part))
+			bug("an epilogue moves data");
+		y.e[0] = epilogue_operand(e, part.of, sums, leaves, values)->e[part.number];
+	}
+	for (int g = 0; g < e->parts; g++) {
+		bool same = g > 0 && is_of_part(e, n);
+		for (int i = 0; i < n->nin && !same && ops[n->op].cls == ClsEwise; i++)
+			in[i] = epilogue_operand(e, n->in[i], sums, leaves, values)->e[g];
+		if (same)
+			y.e[g] = y.e[0];
+		else if (ops[n->op].cls == ClsEwise)
+			y.e[g] = emit_scalar(k, n, in);
+	}
+	return y;
+}
+
+/* One vector of 16 columns of one row: `sums` are the products of each part, `col` the first column of the result. */
+static void emit_columns(Epilogue *e, Kernel *k, ByPart sums, LExpr *const *rows, LExpr *out_row, LExpr *col, LExpr *mask)
+{
+	LB *b = &k->b;
+	ByPart leaves[MaxOperands], values[MaxEpilogue];
+	LExpr *cols[MaxParts] = {col};
+	int at = 0;
+
+	for (int g = 1; g < e->parts; g++)
+		cols[g] = llet(b, ladd(b, cols[g - 1], kparam(k, e->out.extent[e->out.rank - 1])));
+	for (int g = 0; g < e->parts && e->bias.buf; g++)
+		sums.e[g] = llet(b, ladd(b, sums.e[g], load_bias(e, k, cols[g], mask)));
+	for (int i = 0; i < e->nleaf; i++)
+		leaves[i] = load_leaf(e, k, i, rows[i], cols, mask);
+	for (Node *n = e->first; n; n = n->next, at++)
+		values[at] = emit_node(e, k, n, &sums, leaves, values);
+	for (int i = 0; i < e->nresult; i++)
+		lstore(b, e->stores[i], ladd(b, out_row, col), NULL, mask, epilogue_operand(e, e->results[i], &sums, leaves, values)->e[0]);
+}
+
+/* Rows from .. to of unit `unit`; acc holds them, [panel of the unit][rows up to acc_rows][32]. */
+static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, int acc_rows, LExpr *unit)
 {
 	LB *b = &k->b;
 	const Type *t = &e->result->type;
 	const Dim *width = t->dims[t->rank - 1];
-	LExpr *rows[MaxOperands], *n = kparam(k, width);
+	const int chunk = part_width(e->parts);
+	LExpr *rows[MaxOperands], *n = kparam(k, width), *j = li(b, 0);
+	ByPart sums;
 	int64_t known;
-	bool whole = dim_is_const(width, &known) && known % (e->glu ? Lanes : PanelWidth) == 0;
+	bool whole = dim_is_const(width, &known) && known % chunk == 0;
 
 	LExpr *row = lfor(b, ForSerial, from, to, NULL);
-	LExpr *sums = llet(b, lmul(b, ladd(b, acc_row, lsub(b, row, from)), li(b, PanelWidth)));
+	LExpr *acc_row = llet(b, lmul(b, lsub(b, row, from), li(b, PanelWidth)));
 	LExpr *out_row = llet(b, lmul(b, row, n));
 	for (int i = 0; i < e->nleaf; i++)
 		rows[i] = row_offset(k, &e->leaf[i], e->leaf[i].rank - 1, row);
-	if (e->glu) {
-		LExpr *col = llet(b, lmul(b, panel, li(b, Lanes)));
-		LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
-		emit_columns(e, k, llet(b, lload(b, acc, Lanes, sums, NULL, NULL)),
-		             llet(b, lload(b, acc, Lanes, ladd(b, sums, li(b, Lanes)), NULL, NULL)), rows, out_row, col, mask);
-	} else {
-		LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
-		LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
-		LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
-		emit_columns(e, k, llet(b, lload(b, acc, Lanes, ladd(b, sums, j), NULL, NULL)), NULL, rows, out_row, col, mask);
-		lend(b);
+	if (chunk > Lanes)
+		j = lfor(b, ForSerial, j, li(b, chunk), li(b, Lanes));
+	LExpr *col = llet(b, ladd(b, lmul(b, unit, li(b, chunk)), j));
+	LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
+	for (int g = 0; g < e->parts; g++) {
+		int at = g * chunk / PanelWidth * acc_rows * PanelWidth + g * chunk % PanelWidth;
+		sums.e[g] = llet(b, lload(b, acc, Lanes, ladd(b, ladd(b, acc_row, li(b, at)), j), NULL, NULL));
 	}
+	emit_columns(e, k, sums, rows, out_row, col, mask);
+	if (chunk > Lanes)
+		lend(b);
 	lend(b);
 }
 
@@ -204,7 +244,7 @@ static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
 }
 
 /* The sums of one panel if there are only a few rows; opens the other case, which the caller closes.  False: there is none. */
-static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr *wp, LBuf *acc, LExpr *nr, LExpr *nk)
+static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr *wp, LBuf *acc, LExpr *acc_at, LExpr *nr, LExpr *nk)
 {
 	LB *b = &k->b;
 	int64_t lo, hi;
@@ -216,32 +256,38 @@ static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr
 		lif(b, lop(b, LEq, nr, li(b, r), NULL));
 		lcall(b, stream_kernel(k->l, w->elem, r), 4,
 		      (LArg[]){arg_buf(packed, F32, li(b, 0), lmul(b, nk, li(b, r))), arg_buf(w, w->elem, wp, lmul(b, nk, li(b, PanelWidth))),
-		               arg_buf(acc, F32, li(b, 0), li(b, r * PanelWidth)), arg_e(nk)});
+		               arg_buf(acc, F32, acc_at, li(b, r * PanelWidth)), arg_e(nk)});
 		lend(b);
 	}
 	lif(b, llt(b, li(b, StreamRows), nr));
 	return true;
 }
 
-/* For row blocks x panels in parallel: K blocks, tiles, epilogue.  Depth and widths are arguments, which cost nothing beside the
- * tiles: linears of other sizes with the same epilogue are one kernel. */
-static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *panels)
+/* For row blocks x units of panels in parallel: the panels, K blocks, tiles, epilogue.  Depth and widths are arguments, which cost
+ * nothing beside the tiles: linears of other sizes with the same epilogue are one kernel. */
+static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *units)
 {
 	LB *b = &k->b;
 	Lower *l = k->l;
 	Module *m = l->m;
-	int block_tiles = BlockRows / l->t->mr;
+	const int panels = unit_panels(e->parts), block_tiles = BlockRows / l->t->mr / panels, acc_rows = block_tiles * l->t->mr;
 	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
-	LExpr *nr = kdim(k, rows), *nt = kdim(k, tiles), *nk = kparam(k, depth), *np = kparam(k, panels), *step = li(b, l->t->kb);
+	LExpr *nr = kdim(k, rows), *nt = kdim(k, tiles), *nk = kparam(k, depth), *nu = kparam(k, units), *step = li(b, l->t->kb);
 
-	LBuf *acc = llocal(b, "acc", F32, (int64_t)block_tiles * l->t->mr * PanelWidth);
-	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), np), NULL);
-	LExpr *block = llet(b, lop(b, LFloorDiv, p, np, NULL)), *panel = llet(b, lsub(b, p, lmul(b, block, np)));
+	LBuf *acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), nu), NULL);
+	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
 	LExpr *nb = kdim(k, blocks); /* balanced too: at most block_tiles tiles each */
 	LExpr *t0 = llet(b, tile_begin(b, block, nt, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), nt, nb));
-	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt)), *wp = llet(b, lmul(b, panel, lmul(b, nk, li(b, PanelWidth))));
+	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt)), *panel = unit, *acc0 = li(b, 0);
 
-	bool few = emit_stream(k, rows, packed, w, wp, acc, nr, nk);
+	if (panels > 1) {
+		LExpr *i = lfor(b, ForSerial, li(b, 0), li(b, panels), NULL);
+		panel = llet(b, ladd(b, lmul(b, unit, li(b, panels)), i));
+		acc0 = llet(b, lmul(b, i, li(b, acc_rows * PanelWidth)));
+	}
+	LExpr *wp = llet(b, lmul(b, panel, lmul(b, nk, li(b, PanelWidth))));
+	bool few = emit_stream(k, rows, packed, w, wp, acc, acc0, nr, nk);
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
@@ -252,34 +298,71 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	LExpr *count = llet(b, lsub(b, to, from));
 	LExpr *a_at = llet(b, ladd(b, lmul(b, from, nk), lmul(b, k0, count)));
 	prefetch_next(k, w, llet(b, ladd(b, w_at, lmul(b, klen, li(b, PanelWidth)))), klen, lsub(b, t, t0), llet(b, lsub(b, t1, t0)));
-	call_tile(k, count, packed, a_at, slice, slice_at, acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), klen, first);
+	LExpr *acc_at = llet(b, ladd(b, acc0, lmul(b, lsub(b, from, row0), li(b, PanelWidth))));
+	call_tile(k, count, packed, a_at, slice, slice_at, acc, acc_at, klen, first);
 	lend(b);
 	lend(b);
 	if (few)
 		lend(b);
+	if (panels > 1)
+		lend(b);
 	LExpr *last = llet(b, tile_begin(b, t1, nr, nt));
-	emit_epilogue(e, k, row0, last, acc, li(b, 0), panel);
+	emit_epilogue(e, k, row0, last, acc, acc_rows, unit);
 	lend(b);
 }
 
-bool linear_takes(Node *const *members, int n)
+/* Does the epilogue's node read a part of whole rows? */
+static bool reads_part(Module *m, const Node *n, Part *p)
+{
+	if (n->op == OpGlu)
+		*p = (Part){.of = n->in[0], .axis = (int)attr_int(n, Attr_axis), .parts = 2};
+	return n->op == OpGlu || (ops[n->op].cls == ClsMove && part_of(m, n->out[0], p));
+}
+
+int epilogue_parts(Module *m, Node *const *members, int n)
+{
+	Part p;
+	for (int i = 1; i < n; i++)
+		if (reads_part(m, members[i], &p))
+			return p.parts;
+	return 1;
+}
+
+/* Are the member's operands that other members compute of its own dims, or, of a part, of whole rows? */
+static bool reads_alike(Module *m, Node *const *members, int n, const Node *x)
+{
+	const Type *whole = &members[0]->out[0]->type;
+	Part p;
+
+	if (reads_part(m, x, &p))
+		return is_member(p.of->def, members, n) && equal_dims(&p.of->type, whole) && p.axis == whole->rank - 1;
+	for (int i = 0; i < x->nin; i++)
+		if (x->in[i] && is_member(x->in[i]->def, members, n) && !equal_dims(&x->in[i]->type, &x->out[0]->type))
+			return false;
+	return ops[x->op].cls == ClsEwise;
+}
+
+bool linear_takes(Module *m, Node *const *members, int n, bool all)
 {
 	const Node *root = members[0];
-	const Value *v = root->out[0]; /* whose dims the rest has */
+	const Type *whole = &root->out[0]->type, *part = whole;
+	int parts = epilogue_parts(m, members, n);
+	Part p;
 
 	if (n > MaxEpilogue + 1 || count_operands(members, n) > MaxOperands)
 		return false;
+	for (int i = 1; i < n; i++)
+		if (reads_part(m, members[i], &p) && part == whole)
+			part = &members[i]->out[0]->type;
 	for (int i = 1; i < n; i++) {
-		const Node *x = members[i];
-		if (x->op == OpGlu) {
-			if (i > 1 || x->in[0] != v || attr_int(x, Attr_axis) != v->type.rank - 1)
-				return false;
-			v = x->out[0];
-		} else if (ops[x->op].cls != ClsEwise || !equal_dims(&x->out[0]->type, &v->type)) {
+		const Type *t = &members[i]->out[0]->type;
+		if (!reads_alike(m, members, n, members[i]) || !(equal_dims(t, part) || (equal_dims(t, whole) && !reads_part(m, members[i], &p))))
 			return false;
-		}
 	}
-	return root->op == OpLinear || attr_int(root, Attr_glu) == (n > 1 && members[1]->op == OpGlu);
+	for (int i = 0; i < n && all; i++)
+		if ((i == n - 1 || is_output(members[i]->out[0])) && !equal_dims(&members[i]->out[0]->type, part))
+			return false;
+	return root->op == OpLinear || attr_int(root, Attr_parts) == parts;
 }
 
 void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
@@ -287,6 +370,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	Module *m = l->m;
 	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type;
 	const Dim *depth = wt->dims[1], *panels = wt->dims[0], *rows = dim_const(m, 1);
+	const Dim *per_unit = dim_const(m, unit_panels((int)attr_int(root, Attr_parts)));
 	int inner = (int)attr_int(root, Attr_inner);
 
 	for (int d = 0; d < xt->rank - inner; d++)
@@ -300,7 +384,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home};
 	LBuf *a = kslot(&k, packed->slot, false), *w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
-	emit_gemm(&k, &e, a, w, rows, depth, tiles, panels);
+	emit_gemm(&k, &e, a, w, rows, depth, tiles, dim_floordiv(m, panels, per_unit));
 	const Dim *outputs = type_numel(m, &root->out[0]->type);
 	kflop(&k, dim_mul_const(m, dim_mul(m, outputs, depth), 2));
 	if (root->in[2])

@@ -35,7 +35,7 @@ bool choose_sizes(const Module *, int64_t smallest, int64_t *syms);
 bool sink_transposes(Module *); /* sink.c */
 bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
 bool computes_in_stored(const Node *); /* with elements that are only stored: nothing behind pass widen does */
-bool dissolve_groups(Module *, bool (*stays)(const Node *group)); /* expand.c: those that do not stay become their nodes */
+bool dissolve_groups(Module *, bool (*stays)(Module *, const Node *group)); /* expand.c: those that do not stay become their nodes */
 bool merge_constants(Module *); /* equal nodes of a block that compute constants become one; outputs keep their own */
 
 #endif

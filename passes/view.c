@@ -602,6 +602,41 @@ Value *build_view(Module *m, const View *w, const Type *type, Node *before, cons
 	return plain ? v : build(m, block, before, OpReshape, loc, 1, &v, 0, NULL, type);
 }
 
+bool part_of(Module *m, Value *v, Part *p)
+{
+	View w;
+	view_of(m, v, &w);
+	const Type *t = &w.root->type, *own = &v->type;
+	*p = (Part){.of = w.root, .axis = -1};
+	if (w.root == v || t->rank != own->rank)
+		return false;
+	for (int d = 0; d < t->rank; d++)
+		if (t->dims[d] != own->dims[d]) {
+			if (p->axis >= 0)
+				return false;
+			p->axis = d;
+		}
+	if (p->axis < 0)
+		return false;
+	const Dim *extent = own->dims[p->axis], *stride = dim_const(m, 1), *distance = NULL;
+	for (int n = 2; n <= MaxParts; n++)
+		if (dim_mul_const(m, extent, n) == t->dims[p->axis])
+			p->parts = n;
+	for (int d = t->rank - 1; d >= 0; d--) { /* it steps as the other does along every axis */
+		Factor f[MaxFactors];
+		int n = merge_factors(m, &w, d, d + 1, f);
+		if (n > 1 || (n == 1 && f[0].stride != stride))
+			return false;
+		if (d == p->axis)
+			distance = dim_mul(m, extent, stride);
+		stride = dim_mul(m, stride, t->dims[d]);
+	}
+	for (; p->number < p->parts; p->number++)
+		if (w.base == dim_mul_const(m, distance, p->number))
+			return true;
+	return false;
+}
+
 /* ---- affine index tensors ------------------------------------------------------------------------------------------- */
 
 enum { MaxAffineElements = 1 << 16 }; /* larger constants are not examined */

@@ -46,6 +46,12 @@ bool same_view(const View *, const View *); /* equal but for root and base */
 /* The value that the view describes, of the given type, made before `before`: root, reshape of root, view of root, or (where an
  * axis has several factors) a reshape of a view. */
 Value *build_view(Module *, const View *, const Type *, Node *before, const Loc *);
+/* A value as one of at most MaxParts equal parts of an axis of another, in whole. */
+typedef struct Part {
+	Value *of;
+	int axis, parts, number;
+} Part;
+bool part_of(Module *, Value *, Part *);
 /* An integer tensor whose elements are base + sum of index[d] * coef[d]. */
 typedef struct Affine {
 	const Dim *base;

@@ -59,8 +59,9 @@ static void widen_node(Module *m, Node *n)
 }
 
 /* A text may hold groups, also with bodies inside, which no schedule takes. */
-static bool stays_group(const Node *group)
+static bool stays_group(Module *m, const Node *group)
 {
+	(void)m;
 	for (const Node *n = group->body->first; n; n = n->next)
 		if (computes_in_stored(n) || has_body(n->op))
 			return false;

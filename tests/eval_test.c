@@ -381,34 +381,31 @@ static void run_case(const Case *c)
 
 /* ---- pack ------------------------------------------------------------------------------------------------------- */
 
-static void check_pack(int64_t depth, int64_t cols, bool glu, bool gate_first)
+/* Element [k][n] lies where the text of `pack` says, and all else is 0. */
+static void check_pack(int64_t depth, int64_t cols, int parts)
 {
 	Module *m = new_module("t", "t");
-	int64_t half = glu ? cols / 2 : cols, width = glu ? 16 : 32, panels = (half + width - 1) / width;
-	float *w = malloc((size_t)(depth * cols) * sizeof *w);
-	for (int64_t i = 0; i < depth * cols; i++)
+	int64_t width = cols / parts, chunk = parts % 2 ? 32 : 16, unit = parts * chunk / 32, panels = (width + chunk - 1) / chunk * unit;
+	float *w = malloc((size_t)(depth * cols) * sizeof *w), *want = calloc((size_t)(panels * depth * 32) + 1, sizeof *want);
+	for (int64_t i = 0; i < depth * cols; i++) {
+		int64_t k = i / cols, part = i % cols / width, c = i % cols % width, at = part * chunk + c % chunk;
 		w[i] = (float)(i + 1);
+		want[((c / chunk * unit + at / 32) * depth + k) * 32 + at % 32] = w[i];
+	}
 	Type type = {.dtype = F32, .rank = 2, .dims = {dim_const(m, depth), dim_const(m, cols)}};
-	Type packed = {.dtype = F32, .rank = 3, .dims = {dim_const(m, panels), dim_const(m, depth), dim_const(m,
-	 32)}};
+	Type packed = {.dtype = F32, .rank = 3, .dims = {dim_const(m, panels), dim_const(m, depth), dim_const(m, 32)}};
 	Value *in = new_const(m, "w", type, w, (size_t)(depth * cols) * sizeof *w)->value;
-	Attr attrs[] = {mk_int(Attr_glu, glu), mk_int(Attr_gate, gate_first)};
+	Attr attrs[] = {mk_int(Attr_parts, parts)};
 	Tensor y;
-	CHECK(!eval_const(m, build(m, &m->main->body, NULL, OpPack, NULL, 1, &in, 2, attrs, &packed), &y));
+	CHECK(!eval_const(m, build(m, &m->main->body, NULL, OpPack, NULL, 1, &in, 1, attrs, &packed), &y));
 	CHECK_EQ(tensor_numel(&y), panels * depth * 32);
 	int64_t bad = 0;
-	for (int64_t p = 0; p < panels; p++) {
-		for (int64_t k = 0; k < depth; k++) {
-			for (int64_t j = 0; j < 32; j++) {
-				int64_t col = p * width + j % width, base = glu && (j >= 16) != gate_first ? half : 0;
-				float want = col < half ? w[k * cols + base + col] : 0;
-				bad += ((float *)y.data)[(p * depth + k) * 32 + j] != want;
-			}
-		}
-	}
+	for (int64_t i = 0; i < panels * depth * 32; i++)
+		bad += ((float *)y.data)[i] != want[i];
 	CHECK_EQ(bad, 0);
 	free_tensor(&y);
 	free(w);
+	free(want);
 	free_module(m);
 }
 
@@ -923,10 +920,9 @@ int main(int argc, char **argv)
 {
 	EACH(i, cases)
 		run_case(&cases[i]);
-	check_pack(3, 64, false, false);
-	check_pack(2, 37, false, false);
-	check_pack(2, 64, true, false);
-	check_pack(3, 38, true, true);
+	static const int64_t packs[][3] = {{3, 64, 1}, {2, 37, 1}, {2, 64, 2}, {3, 38, 2}, {3, 96, 3}, {2, 15, 3}, {2, 128, 4}, {3, 84, 4}, {2, 0, 4}};
+	for (size_t i = 0; i < sizeof packs / sizeof *packs; i++)
+		check_pack(packs[i][0], packs[i][1], (int)packs[i][2]);
 	EACH(i, wrong_shapes)
 		check_wrong_shape(&wrong_shapes[i]);
 	EACH(i, wrong_data)

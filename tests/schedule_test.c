@@ -30,17 +30,47 @@ typedef enum Epilogue {
 	GluFirst,
 	GluBias,
 	GluAll,
+	Gates2, /* equal parts of the rows, read each by itself */
+	Gates3,
+	Gates4,
 	NEpilogues
 } Epilogue;
 
 static bool is_glu(Epilogue e)
 {
-	return e >= GluSecond;
+	return e >= GluSecond && e <= GluAll;
+}
+
+static int parts_of(Epilogue e)
+{
+	return is_glu(e) || e == Gates2 ? 2 : e == Gates3 ? 3 : e == Gates4 ? 4 : 1;
+}
+
+/* Sum of act(part), after what is computed on whole rows: with an operand of whole rows, one of a row's, and one of parts. */
+static void add_gates(Family *f, int id, int n, int parts, char *value)
+{
+	static const char *const act[] = {"sigmoid", "tanh", "relu", "silu"};
+	int columns = parts * n;
+	char name[16], dims[16];
+	param(f, "s%d: f32[m, %d]", id, columns);
+	param(f, "r%d: f32[m, %d]", id, n);
+	snprintf(name, sizeof name, "d%d", id);
+	snprintf(dims, sizeof dims, "%d", columns);
+	weights(f, name, dims, columns);
+	line(f, "%%h%d: f32[m, %d] = add %%s%d, %s", id, columns, id, value);
+	line(f, "%%i%d: f32[m, %d] = mul %%h%d, %%d%d", id, columns, id, id);
+	snprintf(value, 16, "%%r%d", id);
+	for (int g = parts - 1; g >= 0; g--) {
+		line(f, "%%p%d.%d: f32[m, %d] = slice %%i%d {starts=[0, %d]}", id, g, n, id, g * n);
+		line(f, "%%q%d.%d: f32[m, %d] = %s %%p%d.%d", id, g, n, act[g], id, g);
+		line(f, "%%g%d.%d: f32[m, %d] = %s %s, %%q%d.%d", id, g, n, g % 2 ? "add" : "mul", value, id, g);
+		snprintf(value, 16, "%%g%d.%d", id, g);
+	}
 }
 
 static void add_linear(Family *f, int id, int k, int n, Epilogue e)
 {
-	int columns = is_glu(e) ? 2 * n : n;
+	int columns = parts_of(e) * n;
 	char dims[32], name[16], value[16], type[32];
 
 	snprintf(name, sizeof name, "w%d", id);
@@ -61,6 +91,8 @@ static void add_linear(Family *f, int id, int k, int n, Epilogue e)
 		     e == GluFirst || e == GluAll ? "first" : "second");
 		snprintf(value, sizeof value, "%%g%d", id);
 	}
+	if (e >= Gates2)
+		add_gates(f, id, n, parts_of(e), value);
 	const char *op = NULL;
 	switch (e) {
 	case Relu: line(f, "%%e%d: f32[m, %d] = relu %s", id, n, value); break;
@@ -118,7 +150,8 @@ static const struct {
 	{16, 17, ColumnOperand}, {17, 48, Transposed}, {33, 33, Chain},    {5, 2, Masked},    {16, 1, GluSecond},
 	{17, 15, GluFirst},      {33, 16, GluBias},    {5, 17, GluAll},    {255, 15, Bias},   {256, 31, Plain},
 	{257, 33, Residual},     {513, 5, Chain},      {257, 17, GluBias}, {5, 65, Relu},     {2, 64, Plain},
-	{17, 33, Forked},        {257, 32, Forked},
+	{17, 33, Forked},        {257, 32, Forked},    {5, 17, Gates2},    {33, 16, Gates2},  {16, 33, Gates3},   {257, 32, Gates3},
+	{15, 5, Gates3},         {17, 16, Gates4},     {33, 37, Gates4},   {256, 1, Gates4},
 };
 enum { NLinears = sizeof linears / sizeof *linears };
 
@@ -176,9 +209,7 @@ static void make_linear_panels(Family *f)
 	param(f, "x: f32[m, k]");
 	param(f, "w: f32[k, n]");
 	param(f, "wt: f32[n, k]");
-	param(f, "wg: f32[k, 2*n]");
 	param(f, "b: f32[n]");
-	param(f, "bg: f32[2*n]");
 	line(f, "%%p: f32[(n + 31)/32, k, 32] = pack %%w");
 	result(f, "%p", "f32[(n + 31)/32, k, 32]");
 	line(f, "%%y: f32[m, n] = linear_packed %%x, %%p, %%b");
@@ -188,15 +219,33 @@ static void make_linear_panels(Family *f)
 	line(f, "%%yt: f32[m, n] = linear_packed %%x, %%pt, _");
 	line(f, "%%zt: f32[m, n] = tanh %%yt");
 	result(f, "%zt", "f32[m, n]");
+	for (int parts = 2; parts <= 4; parts++) {
+		int chunk = parts % 2 ? 32 : 16;
+		char value[16], type[64];
+		param(f, "wg%d: f32[k, %d*n]", parts, parts);
+		param(f, "bg%d: f32[%d*n]", parts, parts);
+		snprintf(type, sizeof type, "f32[(n + %d)/%d%s, k, 32]", chunk - 1, chunk, parts == 3 ? "*3" : parts == 4 ? "*2" : "");
+		line(f, "%%pg%d: %s = pack %%wg%d {parts=%d}", parts, type, parts, parts);
+		snprintf(value, sizeof value, "%%pg%d", parts);
+		result(f, value, type);
+		line(f, "%%g%d: f32[m, n] = group {", parts);
+		line(f, "%%l%d: f32[m, %d*n] = linear_packed %%x, %%pg%d, %%bg%d {parts=%d}", parts, parts, parts, parts, parts);
+		line(f, "%%u%d.0: f32[m, n] = view %%l%d {strides_dim=[%d*n, 1]}", parts, parts, parts);
+		for (int i = 1; i < parts; i++) {
+			line(f, "%%v%d.%d: f32[m, n] = view %%l%d {base=%d*n, strides_dim=[%d*n, 1]}", parts, i, parts, i, parts);
+			line(f, "%%t%d.%d: f32[m, n] = tanh %%v%d.%d", parts, i, parts, i);
+			line(f, "%%u%d.%d: f32[m, n] = sub %%u%d.%d, %%t%d.%d", parts, i, parts, i - 1, parts, i);
+		}
+		line(f, "yield %%u%d.%d\n}", parts, parts - 1);
+		snprintf(value, sizeof value, "%%g%d", parts);
+		result(f, value, "f32[m, n]");
+	}
 	for (int i = 0; i < 2; i++) {
 		const char *gate = i ? "first" : "second";
 		char value[16];
-		line(f, "%%pg%d: f32[(n + 15)/16, k, 32] = pack %%wg {glu=1, gate=%s}", i, gate);
-		snprintf(value, sizeof value, "%%pg%d", i);
-		result(f, value, "f32[(n + 15)/16, k, 32]");
-		line(f, "%%g%d: f32[m, n] = group {\n%%l%d: f32[m, 2*n] = linear_packed %%x, %%pg%d, %%bg {glu=1, gate=%s}", i, i, i, gate);
-		line(f, "%%u%d: f32[m, n] = glu %%l%d {axis=1, act=sigmoid, gate=%s}\nyield %%u%d\n}", i, i, gate, i);
-		snprintf(value, sizeof value, "%%g%d", i);
+		line(f, "%%go%d: f32[m, n] = group {\n%%lo%d: f32[m, 2*n] = linear_packed %%x, %%pg2, %%bg2 {parts=2}", i, i);
+		line(f, "%%uo%d: f32[m, n] = glu %%lo%d {axis=1, act=sigmoid, gate=%s}\nyield %%uo%d\n}", i, i, gate, i);
+		snprintf(value, sizeof value, "%%go%d", i);
 		result(f, value, "f32[m, n]");
 	}
 }
