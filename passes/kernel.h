@@ -164,12 +164,18 @@ LExpr *emit_scalar(Kernel *, const Node *, LExpr *const *in);
 
 /* ---- tile.c: pieces of matrix products ------------------------------------------------------------------------------- */
 
+enum { WholeRows = 3 }; /* so few that all sums of a panel stay in registers, also with 16 of 8 lanes */
+/* Tile `number` of the `of` that one after the other compute on a slice of the right operand.  Each prefetches its share of the slice that
+ * follows in memory: the first on that would otherwise wait. */
+typedef struct Turn {
+	LExpr *number, *of;
+} Turn;
 /* Calls the register tile for `rows` rows (index expression, 1..mr; one branch a row count):
- * acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen; first is 1 where acc starts at 0. */
-void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first);
-/* acc[rows][32] = a[k][rows] * w[k][32] for all of k: the weights come once, as fast as memory gives them.
- * Parameters: a, w (of the given type), acc, klen. */
-LFunc *stream_kernel(Lower *, DType weights, int rows);
+ * acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen; first is 1 where acc starts at 0.  NULL: w lies in a cache. */
+void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
+               const Turn *);
+/* acc[rows][32] = a[k][rows] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
+void call_stream(Kernel *, int rows, LBuf *a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);
 /* 16 elements of w in f32, whatever they are stored as. */
 LExpr *load_weights(LB *, LBuf *w, LExpr *at);
 const Dim *tiles_of(Lower *, const Dim *rows); /* how many balanced tiles they make */

@@ -41,7 +41,7 @@ static void emit_scores(Att *a)
 	LExpr *p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL);
 
 	call_tile(a->k, a->count, a->scratch, a->qs, a->keys, llet(b, lmul(b, ladd(b, lmul(b, a->kv, np), p), size)), a->scratch,
-	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1));
+	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1), NULL);
 	lend(b);
 }
 
@@ -203,7 +203,7 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, a->seen, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, ladd(b, start, li(b, 1)), k0), zero, NULL));
 	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->probs, lmul(b, k0, a->count))), a->values,
-	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first);
+	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first, NULL);
 	lend(b);
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
 	if (has_window(a))

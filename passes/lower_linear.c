@@ -9,7 +9,6 @@
 
 enum {
 	BlockRows = 256, /* rows that share one pass over a panel: at least 128, design.md section 8 */
-	StreamRows = 3, /* so few that all sums of a panel stay in registers, also with 16 of 8 lanes */
 };
 
 /* ---- epilogue ----------------------------------------------------------------------------------------------------------------- */
@@ -214,21 +213,6 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 
 /* ---- linear ------------------------------------------------------------------------------------------------------------------- */
 
-/* While tile number t of `tiles` computes on a slice of the weights, its share of the next slice comes into the cache: the first tile
- * of a slice would otherwise wait for memory.  The last slice prefetches what follows the panel, which is the next one. */
-static void prefetch_next(Kernel *k, LBuf *w, LExpr *next, LExpr *klen, LExpr *t, LExpr *tiles)
-{
-	LB *b = &k->b;
-	int bytes = dtypes[w->elem].bytes;
-	LExpr *lines = llet(b, lmul(b, klen, li(b, PanelWidth * bytes / 64)));
-	LExpr *from = llet(b, lop(b, LFloorDiv, lmul(b, lines, t), tiles, NULL));
-	LExpr *to = llet(b, lop(b, LFloorDiv, lmul(b, lines, ladd(b, t, li(b, 1))), tiles, NULL));
-
-	LExpr *line = lfor(b, ForSerial, from, to, NULL);
-	lprefetch(b, w, ladd(b, next, lmul(b, line, li(b, 64 / bytes))));
-	lend(b);
-}
-
 /* The slice of klen rows of a panel at w_at, for the tiles: f32 as it lies, else a copy that is widened once for all of them. */
 static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
 {
@@ -243,24 +227,53 @@ static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
 	return slice;
 }
 
-/* The sums of one panel if there are only a few rows; opens the other case, which the caller closes.  False: there is none. */
-static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr *wp, LBuf *acc, LExpr *acc_at, LExpr *nr, LExpr *nk)
+/* What the kernel of a linear has at hand. */
+typedef struct Gemm {
+	Kernel *k;
+	LBuf *packed, *w, *acc;
+	LExpr *rows, *tiles, *depth;
+} Gemm;
+
+/* One panel, at wp, by a few rows; opens the case that there are more, which the caller closes.  False: there never are. */
+static bool emit_stream(Gemm *g, const Dim *rows, LExpr *wp, LExpr *acc_at)
 {
-	LB *b = &k->b;
+	LB *b = &g->k->b;
 	int64_t lo, hi;
 
 	dim_range(rows, &lo, &hi);
-	if (lo > StreamRows)
-		return false;
-	for (int r = 1; r <= StreamRows; r++) {
-		lif(b, lop(b, LEq, nr, li(b, r), NULL));
-		lcall(b, stream_kernel(k->l, w->elem, r), 4,
-		      (LArg[]){arg_buf(packed, F32, li(b, 0), lmul(b, nk, li(b, r))), arg_buf(w, w->elem, wp, lmul(b, nk, li(b, PanelWidth))),
-		               arg_buf(acc, F32, acc_at, li(b, r * PanelWidth)), arg_e(nk)});
+	for (int r = 1; r <= WholeRows; r++) {
+		if (r < lo || r > hi)
+			continue;
+		lif(b, lop(b, LEq, g->rows, li(b, r), NULL));
+		call_stream(g->k, r, g->packed, g->w, wp, g->acc, acc_at, g->depth);
 		lend(b);
 	}
-	lif(b, llt(b, li(b, StreamRows), nr));
-	return true;
+	if (hi > WholeRows)
+		lif(b, llt(b, li(b, WholeRows), g->rows));
+	return hi > WholeRows;
+}
+
+/* One panel, at wp, by tiles t0 .. t1, the first of which begins at row0: all of them pass by each slice of the panel. */
+static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LExpr *acc0)
+{
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	LExpr *step = li(b, k->l->t->kb), *nk = g->depth;
+
+	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
+	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), *slice_at = w_at;
+	LBuf *slice = widen_slice(k, g->w, &slice_at, klen);
+	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), g->rows, g->tiles));
+	LExpr *count = llet(b, lsub(b, to, from));
+	LExpr *a_at = llet(b, ladd(b, lmul(b, from, nk), lmul(b, k0, count)));
+	Turn turn = {lsub(b, t, t0), llet(b, lsub(b, t1, t0))};
+	LExpr *acc_at = llet(b, ladd(b, acc0, lmul(b, lsub(b, from, row0), li(b, PanelWidth))));
+	call_tile(k, count, g->packed, a_at, slice, slice_at, g->acc, acc_at, klen, first, slice == g->w ? &turn : NULL);
+	lend(b);
+	lend(b);
 }
 
 /* For row blocks x units of panels in parallel: the panels, K blocks, tiles, epilogue.  Depth and widths are arguments, which cost
@@ -268,46 +281,33 @@ static bool emit_stream(Kernel *k, const Dim *rows, LBuf *packed, LBuf *w, LExpr
 static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *units)
 {
 	LB *b = &k->b;
-	Lower *l = k->l;
-	Module *m = l->m;
-	const int panels = unit_panels(e->parts), block_tiles = BlockRows / l->t->mr / panels, acc_rows = block_tiles * l->t->mr;
+	Module *m = k->l->m;
+	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = BlockRows / mr / panels, acc_rows = block_tiles * mr;
 	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
-	LExpr *nr = kdim(k, rows), *nt = kdim(k, tiles), *nk = kparam(k, depth), *nu = kparam(k, units), *step = li(b, l->t->kb);
+	Gemm g = {.k = k, .packed = packed, .w = w, .rows = kdim(k, rows), .tiles = kdim(k, tiles), .depth = kparam(k, depth)};
+	LExpr *nu = kparam(k, units);
 
-	LBuf *acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
+	g.acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
 	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), nu), NULL);
 	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
 	LExpr *nb = kdim(k, blocks); /* balanced too: at most block_tiles tiles each */
-	LExpr *t0 = llet(b, tile_begin(b, block, nt, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), nt, nb));
-	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt)), *panel = unit, *acc0 = li(b, 0);
+	LExpr *t0 = llet(b, tile_begin(b, block, g.tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g.tiles, nb));
+	LExpr *row0 = llet(b, tile_begin(b, t0, g.rows, g.tiles)), *panel = unit, *acc0 = li(b, 0);
 
 	if (panels > 1) {
 		LExpr *i = lfor(b, ForSerial, li(b, 0), li(b, panels), NULL);
 		panel = llet(b, ladd(b, lmul(b, unit, li(b, panels)), i));
 		acc0 = llet(b, lmul(b, i, li(b, acc_rows * PanelWidth)));
 	}
-	LExpr *wp = llet(b, lmul(b, panel, lmul(b, nk, li(b, PanelWidth))));
-	bool few = emit_stream(k, rows, packed, w, wp, acc, acc0, nr, nk);
-	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
-	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
-	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
-	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), *slice_at = w_at;
-	LBuf *slice = widen_slice(k, w, &slice_at, klen);
-	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
-	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
-	LExpr *count = llet(b, lsub(b, to, from));
-	LExpr *a_at = llet(b, ladd(b, lmul(b, from, nk), lmul(b, k0, count)));
-	prefetch_next(k, w, llet(b, ladd(b, w_at, lmul(b, klen, li(b, PanelWidth)))), klen, lsub(b, t, t0), llet(b, lsub(b, t1, t0)));
-	LExpr *acc_at = llet(b, ladd(b, acc0, lmul(b, lsub(b, from, row0), li(b, PanelWidth))));
-	call_tile(k, count, packed, a_at, slice, slice_at, acc, acc_at, klen, first);
-	lend(b);
-	lend(b);
-	if (few)
+	LExpr *wp = llet(b, lmul(b, panel, lmul(b, g.depth, li(b, PanelWidth))));
+	if (emit_stream(&g, rows, wp, acc0)) {
+		emit_tiles(&g, t0, t1, row0, wp, acc0);
 		lend(b);
+	}
 	if (panels > 1)
 		lend(b);
-	LExpr *last = llet(b, tile_begin(b, t1, nr, nt));
-	emit_epilogue(e, k, row0, last, acc, acc_rows, unit);
+	LExpr *last = llet(b, tile_begin(b, t1, g.rows, g.tiles));
+	emit_epilogue(e, k, row0, last, g.acc, acc_rows, unit);
 	lend(b);
 }
 

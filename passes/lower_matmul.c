@@ -157,7 +157,7 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
 	call_tile(&k, count, scratch, llet(b, ladd(b, space, lmul(b, k0, count))), w, llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))),
-	          acc, li(b, 0), klen, first);
+	          acc, li(b, 0), klen, first, NULL);
 	lend(b);
 	LExpr *i = lfor(b, ForSerial, from, to, NULL);
 	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));

@@ -10,8 +10,8 @@ enum { Ahead = 64 /* cache lines between a load and its prefetch: 4 KB */ };
 
 /* ---- register tile ----------------------------------------------------------------------------------------------------------- */
 
-/* The register-tile kernel of `rows` rows: acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen.
- * Parameters: a, w, acc, klen, first (1: acc starts at 0). */
+/* The register-tile kernel of `rows` rows: acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen.  Every step prefetches w[next + k * pace].
+ * Parameters: a, w, acc, klen, first (1: acc starts at 0), next, pace. */
 static LFunc *tile_kernel(Lower *l, int rows)
 {
 	if (l->tiles[rows])
@@ -20,7 +20,7 @@ static LFunc *tile_kernel(Lower *l, int rows)
 	const LType vec = {F32, Lanes};
 	int nv = l->t->nv;
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
-	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first");
+	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first"), *next = lparam(b, "next"), *pace = lparam(b, "pace");
 	LTile *t = lnew_tile(b, "t", vec, rows, nv);
 
 	for (int load = 0; load < 2; load++) {
@@ -39,6 +39,8 @@ static LFunc *tile_kernel(Lower *l, int rows)
 	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL), *wv[4];
 	for (int j = 0; j < nv; j++)
 		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
+	for (int j = 0; j < nv; j++)
+		lprefetch(b, w, ladd(b, ladd(b, next, lmul(b, k, pace)), li(b, j * Lanes)));
 	for (int i = 0; i < rows; i++) {
 		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
 		for (int j = 0; j < nv; j++)
@@ -59,7 +61,9 @@ LExpr *load_weights(LB *b, LBuf *w, LExpr *at)
 	return llet(b, lcast(b, LConvert, (LType){F32, Lanes}, lload(b, w, Lanes, at, NULL, NULL)));
 }
 
-LFunc *stream_kernel(Lower *l, DType weights, int rows)
+/* acc[rows][32] = a[k][rows] * w[k][32] for all of k: the weights come once, as fast as memory gives them.
+ * Parameters: a, w (of the given type), acc, klen. */
+static LFunc *stream_kernel(Lower *l, DType weights, int rows)
 {
 	if (l->streams[weights][rows])
 		return l->streams[weights][rows];
@@ -92,22 +96,43 @@ LFunc *stream_kernel(Lower *l, DType weights, int rows)
 	return l->streams[weights][rows] = finish_kernel(b);
 }
 
-void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first)
+/* w + at is a panel, or behind the end of an empty w, which has no second half. */
+static LArg part_of_panel(LB *b, LBuf *w, LExpr *at, LExpr *klen, int from)
+{
+	LExpr *shift = li(b, from), *all = lmul(b, klen, li(b, PanelWidth));
+	LExpr *skip = from ? lop(b, LPMin, all, shift, NULL) : shift;
+	return arg_buf(w, w->elem, ladd(b, at, skip), lsub(b, all, skip));
+}
+
+void call_stream(Kernel *k, int rows, LBuf *a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen)
+{
+	LB *b = &k->b;
+	lcall(b, stream_kernel(k->l, w->elem, rows), 4,
+	      (LArg[]){arg_buf(a, F32, li(b, 0), lmul(b, klen, li(b, rows))), part_of_panel(b, w, w_at, klen, 0),
+	               arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth)), arg_e(klen)});
+}
+
+void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
+               const Turn *turn)
 {
 	LB *b = &k->b;
 	Lower *l = k->l;
+	const int width = Lanes * l->t->nv, calls = PanelWidth / width;
+	LExpr *all = lmul(b, klen, li(b, PanelWidth)), *of = turn ? llet(b, lmul(b, turn->of, li(b, calls))) : NULL;
+	LExpr *pace = turn ? llet(b, lop(b, LFloorDiv, ladd(b, of, li(b, PanelWidth - 1)), of, NULL)) : li(b, PanelWidth);
 
-	for (int half = 0; half < PanelWidth; half += Lanes * l->t->nv)
+	for (int call = 0; call < calls; call++) {
+		LExpr *number = turn ? ladd(b, lmul(b, turn->number, li(b, calls)), li(b, call)) : NULL, *shift = li(b, call * width);
+		LExpr *next = turn ? llet(b, lsub(b, ladd(b, all, lop(b, LFloorDiv, lmul(b, all, number), of, NULL)), shift)) : li(b, 0);
 		for (int r = 1; r <= l->t->mr; r++) {
-			LExpr *shift = li(b, half), *all = lmul(b, klen, li(b, PanelWidth));
-			LExpr *skip = half ? lop(b, LPMin, all, shift, NULL) : shift; /* an empty w has no second half */
 			lif(b, lop(b, LEq, rows, li(b, r), NULL));
-			lcall(b, tile_kernel(l, r), 5,
-			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, klen, li(b, r))),
-			               arg_buf(w, F32, ladd(b, w_at, skip), lsub(b, all, skip)),
-			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - half)), arg_e(klen), arg_e(first)});
+			lcall(b, tile_kernel(l, r), 7,
+			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, klen, li(b, r))), part_of_panel(b, w, w_at, klen, call * width),
+			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - call * width)), arg_e(klen),
+			               arg_e(first), arg_e(next), arg_e(pace)});
 			lend(b);
 		}
+	}
 }
 
 /* ---- packing rows --------------------------------------------------------------------------------------------------------------- */
