@@ -1,7 +1,7 @@
 /* arena.c - memory that is freed whole, mapped files that belong to it, and hashing.
  *
  * An arena is a list of zeroed chunks, filled from the head; a large object gets a chunk of its own behind the head, so
- * that the rest of the head stays in use.
+ * that the rest of the head stays in use.  An arena inside of another is freed with it, if not before.
  */
 #include "ir.h"
 
@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { Align = 16, FirstChunk = 1 << 16, LastChunk = 1 << 20 }; /* bytes */
+enum { Align = 16, FirstChunk = 1 << 16, FirstInner = 1 << 13, LastChunk = 1 << 20 }; /* bytes */
 #define MaxFileBytes ((uint64_t)1 << 40)
 
 typedef struct Chunk {
@@ -37,6 +37,7 @@ struct Arena {
 	Chunk *head;
 	size_t next_bytes;
 	Mapping *mappings;
+	Arena *outer, *inner, *prev, *next; /* prev, next: inside of the same one */
 };
 
 static _Thread_local Mapping *newest; /* whose older ones are all that there are */
@@ -57,6 +58,27 @@ Arena *new_arena(void)
 		fatal_at(NULL, "out of memory");
 	a->next_bytes = FirstChunk;
 	return a;
+}
+
+Arena *new_inner_arena(Arena *outer)
+{
+	Arena *a = new_arena();
+	a->next_bytes = FirstInner;
+	a->outer = outer;
+	a->next = outer->inner;
+	if (a->next)
+		a->next->prev = a;
+	return outer->inner = a;
+}
+
+static void leave_outer(Arena *a)
+{
+	if (a->next)
+		a->next->prev = a->prev;
+	if (a->prev)
+		a->prev->next = a->next;
+	else
+		a->outer->inner = a->next;
 }
 
 static void unmap(Mapping *m)
@@ -81,6 +103,10 @@ void free_arena(Arena *a)
 {
 	if (!a)
 		return;
+	if (a->outer)
+		leave_outer(a);
+	while (a->inner)
+		free_arena(a->inner);
 	for (Mapping *m = a->mappings; m; m = m->next)
 		unmap(m);
 	for (Chunk *c = a->head, *next; c; c = next) {

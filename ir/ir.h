@@ -21,6 +21,7 @@
 typedef struct Arena Arena;
 
 Arena *new_arena(void);
+Arena *new_inner_arena(Arena *outer); /* freed with the outer one, if not before */
 void free_arena(Arena *); /* takes NULL */
 void *arena_alloc(Arena *, size_t bytes); /* zeroed, aligned to 16; out of memory is a user error */
 char *arena_strdup(Arena *, const char *);

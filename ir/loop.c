@@ -32,9 +32,9 @@ typedef struct KernelName {
 	int last; /* number of the last kernel that got this name with a number */
 } KernelName;
 
-static LVar *new_lvar(Module *m, const char *name, LType type)
+static LVar *new_lvar(Arena *arena, const char *name, LType type)
 {
-	LVar *v = arena_alloc(m->arena, sizeof *v);
+	LVar *v = arena_alloc(arena, sizeof *v);
 	v->name = name;
 	v->type = type;
 	return v;
@@ -47,8 +47,8 @@ LModule *new_lmodule(Module *m)
 	lm->nsym = m->nsym + 1;
 	lm->syms = arena_alloc(m->arena, (size_t)lm->nsym * sizeof *lm->syms);
 	for (int i = 0; i < m->nsym; i++)
-		lm->syms[i] = new_lvar(m, m->syms[i]->name, IndexType);
-	lm->syms[m->nsym] = new_lvar(m, "threads", IndexType);
+		lm->syms[i] = new_lvar(m->arena, m->syms[i]->name, IndexType);
+	lm->syms[m->nsym] = new_lvar(m->arena, "threads", IndexType);
 	lm->bind = arena_alloc(m->arena, (size_t)lm->nsym * sizeof *lm->bind);
 	lm->nout = m->main ? m->main->body.nyield : 0;
 	lm->outdims = arena_alloc(m->arena, ((size_t)lm->nout * MaxRank + 1) * sizeof *lm->outdims);
@@ -64,25 +64,26 @@ static bool ends_with(const char *s, const char *end)
 LB new_kernel(LModule *lm, const char *name, const char *target)
 {
 	Module *m = lm->m;
-	LFunc *fn = arena_alloc(m->arena, sizeof *fn);
+	Arena *arena = new_inner_arena(m->arena);
+	LFunc *fn = arena_alloc(arena, sizeof *fn);
 	if (target) {
-		const char *end = arena_printf(m->arena, ".%s", target);
-		fn->name = arena_printf(m->arena, "%s%s", name, ends_with(name, end) ? "" : end);
-		fn->target = arena_strdup(m->arena, target);
+		const char *end = arena_printf(arena, ".%s", target);
+		fn->name = arena_printf(arena, "%s%s", name, ends_with(name, end) ? "" : end);
+		fn->target = arena_strdup(arena, target);
 	} else {
-		fn->name = arena_strdup(m->arena, name);
+		fn->name = arena_strdup(arena, name);
 	}
-	return (LB){.m = m, .lm = lm, .fn = fn, .at = &fn->body};
+	return (LB){.m = m, .arena = arena, .lm = lm, .fn = fn, .at = &fn->body};
 }
 
 static void add_param(LB *b, LArg param)
 {
-	PUSH(b->m->arena, b->fn->params, b->fn->nparam, b->fn->capparam, param);
+	PUSH(b->arena, b->fn->params, b->fn->nparam, b->fn->capparam, param);
 }
 
 static LBuf *new_buf(LB *b, const char *name, DType elem, int64_t count, bool written)
 {
-	LBuf *buf = arena_alloc(b->m->arena, sizeof *buf);
+	LBuf *buf = arena_alloc(b->arena, sizeof *buf);
 	buf->name = name;
 	buf->elem = elem;
 	buf->count = count;
@@ -92,14 +93,14 @@ static LBuf *new_buf(LB *b, const char *name, DType elem, int64_t count, bool wr
 
 LBuf *lparam_buf(LB *b, const char *name, DType elem, bool written)
 {
-	LBuf *buf = new_buf(b, arena_strdup(b->m->arena, name), elem, 0, written);
+	LBuf *buf = new_buf(b, arena_strdup(b->arena, name), elem, 0, written);
 	add_param(b, (LArg){.buf = buf, .elem = elem});
 	return buf;
 }
 
 static LExpr *new_expr(LB *b, LOp op, LType type)
 {
-	LExpr *e = arena_alloc(b->m->arena, sizeof *e);
+	LExpr *e = arena_alloc(b->arena, sizeof *e);
 	e->op = op;
 	e->type = type;
 	return e;
@@ -114,7 +115,7 @@ static LExpr *ref(LB *b, LVar *v)
 
 LExpr *lparam(LB *b, const char *name)
 {
-	LExpr *e = ref(b, new_lvar(b->m, arena_strdup(b->m->arena, name), IndexType));
+	LExpr *e = ref(b, new_lvar(b->arena, arena_strdup(b->arena, name), IndexType));
 	add_param(b, (LArg){.e = e, .elem = I64});
 	return e;
 }
@@ -136,7 +137,7 @@ static const char *fresh_name(LB *b, const char *prefix)
 {
 	char *name;
 	do
-		name = arena_printf(b->m->arena, "%s%d", prefix, b->nname++);
+		name = arena_printf(b->arena, "%s%d", prefix, b->nname++);
 	while (name_taken(b, name));
 	return name;
 }
@@ -345,10 +346,11 @@ LFunc *finish_kernel(LB *b)
 	const KernelText *known = table_find(&lm->texts, hash, same_text, &(KernelText){w.bytes, w.n, NULL});
 	if (known) {
 		free(w.bytes);
+		free_arena(b->arena);
 		return known->fn;
 	}
-	KernelText *text = arena_alloc(lm->m->arena, sizeof *text);
-	*text = (KernelText){arena_alloc(lm->m->arena, w.n), w.n, b->fn};
+	KernelText *text = arena_alloc(b->arena, sizeof *text);
+	*text = (KernelText){arena_alloc(b->arena, w.n), w.n, b->fn};
 	memcpy((void *)text->bytes, w.bytes, w.n);
 	free(w.bytes);
 	b->fn->name = unique_name(lm, b->fn);
@@ -689,7 +691,7 @@ LExpr *ldim_bound(LB *b, const Dim *d)
 
 static LStmt *add_stmt(LB *b, LStmtKind kind)
 {
-	LStmt *s = arena_alloc(b->m->arena, sizeof *s);
+	LStmt *s = arena_alloc(b->arena, sizeof *s);
 	s->kind = kind;
 	if (b->at->last)
 		b->at->last->next = s;
@@ -710,7 +712,7 @@ LExpr *llet(LB *b, LExpr *e)
 	if (e->op == LConst || e->op == LRef)
 		return e;
 	LStmt *s = add_stmt(b, SLet);
-	s->var = new_lvar(b->m, fresh_name(b, same_ltype(e->type, IndexType) ? "i" : "v"), e->type);
+	s->var = new_lvar(b->arena, fresh_name(b, same_ltype(e->type, IndexType) ? "i" : "v"), e->type);
 	s->e = e;
 	return ref(b, s->var);
 }
@@ -729,7 +731,7 @@ LExpr *lfor(LB *b, LForKind kind, LExpr *lo, LExpr *hi, LExpr *step)
 		bug("%s: bounds of an unrolled loop are not constant", fn_name(b));
 	LStmt *s = add_stmt(b, SFor);
 	s->loop = kind;
-	s->var = new_lvar(b->m, fresh_name(b, "i"), IndexType);
+	s->var = new_lvar(b->arena, fresh_name(b, "i"), IndexType);
 	s->e = lo;
 	s->hi = hi;
 	s->step = step;
@@ -794,7 +796,7 @@ LTile *lnew_tile(LB *b, const char *name, LType type, int rows, int cols)
 {
 	if (rows <= 0 || cols <= 0)
 		bug("%s: tile %s of %d x %d", fn_name(b), name, rows, cols);
-	LTile *t = arena_alloc(b->m->arena, sizeof *t);
+	LTile *t = arena_alloc(b->arena, sizeof *t);
 	t->name = fresh_name(b, name);
 	t->type = type;
 	t->rows = rows;
@@ -849,7 +851,7 @@ void lcall(LB *b, LFunc *fn, int narg, const LArg *args)
 	LStmt *s = add_stmt(b, SCall);
 	s->callee = fn;
 	s->narg = narg;
-	s->args = arena_alloc(b->m->arena, ((size_t)narg + 1) * sizeof *s->args);
+	s->args = arena_alloc(b->arena, ((size_t)narg + 1) * sizeof *s->args);
 	memcpy(s->args, args, (size_t)narg * sizeof *s->args);
 	for (int i = 0; i < narg; i++)
 		if (args[i].buf && !args[i].offset)
@@ -878,11 +880,11 @@ void lfail(LB *b, int status, int message, LExpr *value)
 void lextern(LB *b, const char *symbol, int message, int nin, int nout, const LArg *tensors)
 {
 	LStmt *s = add_stmt(b, SExtern);
-	s->text = arena_strdup(b->m->arena, symbol);
+	s->text = arena_strdup(b->arena, symbol);
 	s->code = message;
 	s->narg = nin + nout;
 	s->nresult = nout;
-	s->args = arena_alloc(b->m->arena, (size_t)s->narg * sizeof *s->args);
+	s->args = arena_alloc(b->arena, (size_t)s->narg * sizeof *s->args);
 	memcpy(s->args, tensors, (size_t)s->narg * sizeof *s->args);
 }
 
@@ -929,8 +931,8 @@ void lcheck(LB *b, LExpr *cond, int code, const char *text, LExpr *x, LExpr *y, 
 	LStmt *s = add_stmt(b, SCheck);
 	s->e = cond;
 	s->code = code;
-	s->text = arena_strdup(b->m->arena, text);
-	s->args = arena_alloc(b->m->arena, 3 * sizeof *s->args);
+	s->text = arena_strdup(b->arena, text);
+	s->args = arena_alloc(b->arena, 3 * sizeof *s->args);
 	while (s->narg < 3 && values[s->narg]) {
 		check_type(b, "checked value", values[s->narg], IndexType);
 		s->args[s->narg] = arg_e(values[s->narg]);
@@ -988,7 +990,7 @@ LArg arg_tensor(LB *b, LBuf *buf, LExpr *offset, int rank, LExpr *const *dims)
 {
 	LArg a = {.buf = buf, .elem = buf->elem, .offset = offset, .rank = rank};
 	check_type(b, "offset of a tensor", offset, IndexType);
-	a.dims = arena_alloc(b->m->arena, ((size_t)rank + 1) * sizeof *a.dims);
+	a.dims = arena_alloc(b->arena, ((size_t)rank + 1) * sizeof *a.dims);
 	for (int d = 0; d < rank; d++)
 		check_type(b, "dim of a tensor", a.dims[d] = dims[d], IndexType);
 	return a;

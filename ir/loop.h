@@ -190,6 +190,7 @@ typedef struct LModule {
 
 typedef struct LB { /* a builder: where statements go */
 	Module *m;
+	Arena *arena; /* the kernel's own: most kernels turn out to be there already */
 	LModule *lm;
 	LFunc *fn;
 	LBlock *at;
@@ -200,7 +201,7 @@ LModule *new_lmodule(Module *);
 LB new_kernel(LModule *, const char *name, const char *target); /* not yet in funcs */
 LBuf *lparam_buf(LB *, const char *name, DType, bool written);
 LExpr *lparam(LB *, const char *name); /* an i64 scalar */
-/* Adds the kernel, or returns the one already there with equal text (name apart). */
+/* Adds the kernel; or frees it and returns the one already there with equal text (name apart). */
 LFunc *finish_kernel(LB *);
 LFunc *find_kernel(LModule *, const char *name); /* NULL: none */
 void list_kernel(LModule *, LFunc *); /* its name must be new */
