@@ -136,8 +136,11 @@ static void emit_tile(Emit *e, LTile *t)
 
 static LLVMValueRef slice_address(Emit *e, const LArg *a)
 {
-	LLVMValueRef at = a->offset ? emit_expr(e, a->offset) : const_i64_of(e, 0);
-	return LLVMBuildGEP2(e->b, elem_type(e, a->elem, true), buffer_address(e, a->buf), &at, 1, "");
+	LLVMValueRef at = a->offset ? emit_expr(e, a->offset) : const_i64_of(e, 0), base = buffer_address(e, a->buf);
+	int64_t none;
+	if (is_llvm_int(at, &none) && !none)
+		return base;
+	return LLVMBuildGEP2(e->b, elem_type(e, a->elem, true), base, &at, 1, "");
 }
 
 static void emit_call(Emit *e, const LStmt *s)
@@ -150,7 +153,7 @@ static void emit_call(Emit *e, const LStmt *s)
 		args[n] = s->args[n].buf ? slice_address(e, &s->args[n]) : emit_expr(e, s->args[n].e);
 	args[n++] = e->worker;
 	args[n++] = e->workers;
-	args[n++] = e->status;
+	args[n++] = load_frame(e, e->status, offsetof(dcc_frame, status));
 	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, (unsigned)n, "");
 }
 
@@ -166,17 +169,18 @@ static void emit_failure(Emit *e, int message, dcc_status status, LLVMValueRef v
 {
 	LLVMBasicBlockRef claim = new_label(e, "claim"), won = new_label(e, "won"), done = new_label(e, "recorded");
 	LLVMValueRef zero = const_i64_of(e, 0), number = const_i64_of(e, (int64_t)status << 32 | (message + 1));
-	LLVMValueRef seen = LLVMBuildLoad2(e->b, e->i64, e->status, "");
+	LLVMValueRef word = load_frame(e, e->status, offsetof(dcc_frame, status));
+	LLVMValueRef seen = LLVMBuildLoad2(e->b, e->i64, word, "");
 	LLVMSetOrdering(seen, LLVMAtomicOrderingMonotonic);
 	LLVMSetAlignment(seen, 8);
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, seen, zero, ""), claim, done);
 	place_label(e, claim);
-	LLVMValueRef swap = LLVMBuildAtomicCmpXchg(e->b, e->status, zero, number, LLVMAtomicOrderingMonotonic,
+	LLVMValueRef swap = LLVMBuildAtomicCmpXchg(e->b, word, zero, number, LLVMAtomicOrderingMonotonic,
 	                                               LLVMAtomicOrderingMonotonic, false);
 	LLVMBuildCondBr(e->b, LLVMBuildExtractValue(e->b, swap, 1, ""), won, done);
 	place_label(e, won);
 	LLVMValueRef one = const_i64_of(e, 1);
-	LLVMValueRef store = LLVMBuildStore(e->b, value, LLVMBuildGEP2(e->b, e->i64, e->status, &one, 1, ""));
+	LLVMValueRef store = LLVMBuildStore(e->b, value, LLVMBuildGEP2(e->b, e->i64, word, &one, 1, ""));
 	LLVMSetOrdering(store, LLVMAtomicOrderingMonotonic);
 	LLVMSetAlignment(store, 8);
 	LLVMBuildBr(e->b, done);
@@ -310,8 +314,10 @@ static void emit_step(Emit *e, const LStmt *s)
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntULT, at, e->span, ""), run, next);
 	place_label(e, run);
 	debug_step(e, s);
+	e->nloaded = 0;
 	read_cells(e);
 	emit_block(e, &s->body);
+	e->nloaded = -1;
 	debug_step_end(e, s);
 	emit_barrier(e);
 	LLVMBuildBr(e->b, next);
@@ -389,7 +395,8 @@ static LLVMValueRef new_function(Emit *e, const char *name, LLVMTypeRef ret, int
 static void open_function(Emit *e, LLVMValueRef f)
 {
 	e->f = f;
-	e->spill = e->inputs = e->outputs = e->error = e->frame = e->syms = NULL;
+	e->spill = e->inputs = e->outputs = e->error = e->frame = e->syms = e->status = NULL;
+	e->late = false;
 	e->work = 0;
 	LLVMPositionBuilderAtEnd(e->allocas, LLVMAppendBasicBlockInContext(e->cx, f, "entry"));
 	e->body = new_label(e, "body");
@@ -489,15 +496,15 @@ LLVMValueRef program_buffer(Emit *e, const char *name)
 	if (!strcmp(name, "weights"))
 		return load_field(e, e->frame, offsetof(dcc_frame, weights), e->ptr);
 	if (sscanf(name, "in%d", &number) == 1 && number >= 0 && number < e->m->main->nparam)
-		return load_field(e, e->inputs, (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+		return load_field(e, load_frame(e, e->inputs, offsetof(dcc_frame, in)), (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
 	if (sscanf(name, "out%d", &number) == 1 && number >= 0 && number < e->m->main->body.nyield)
-		return load_field(e, e->outputs, (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+		return load_field(e, load_frame(e, e->outputs, offsetof(dcc_frame, out)), (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
 	bug("%s: parameter %s", e->fn->name, name);
 }
 
 void bind_syms_from(Emit *e, LLVMValueRef syms)
 {
-	bool late = e->syms || e->lm->nsym > PieceSize;
+	bool late = e->late || e->lm->nsym > PieceSize;
 	for (int i = 0; i < e->lm->nsym; i++) {
 		LVar *v = e->lm->syms[i];
 		v->number = i;
@@ -523,7 +530,7 @@ static void bind_program(Emit *e, LFunc *fn)
 	for (int i = 0; i < fn->nparam; i++) {
 		LArg *p = &fn->params[i];
 		if (p->buf) {
-			p->buf->scratch = e->syms ? NULL : program_buffer(e, p->buf->name);
+			p->buf->scratch = e->late ? NULL : program_buffer(e, p->buf->name);
 			continue;
 		}
 		const LVar *s = program_symbol(e, p->e->var->name, nscalar++);
@@ -598,12 +605,11 @@ static LLVMValueRef begin_part(Emit *e, const LFunc *fn, const char *name)
  * than a second read, and a part uses few of them. */
 static void bind_frame(Emit *e, LFunc *fn, bool late)
 {
-	e->inputs = load_field(e, e->frame, offsetof(dcc_frame, in), e->ptr);
-	e->outputs = load_field(e, e->frame, offsetof(dcc_frame, out), e->ptr);
-	e->status = load_field(e, e->frame, offsetof(dcc_frame, status), e->ptr);
-	LLVMValueRef syms = load_field(e, e->frame, offsetof(dcc_frame, syms), e->ptr);
-	e->syms = late ? syms : NULL;
-	bind_syms_from(e, syms);
+	e->late = late;
+	e->inputs = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, in));
+	e->outputs = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, out));
+	e->status = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, status));
+	bind_syms_from(e, late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, syms)));
 	bind_program(e, fn);
 }
 

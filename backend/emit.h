@@ -8,6 +8,11 @@
 #include "backend.h"
 #include "elf.h"
 
+typedef struct Loaded {
+	LLVMValueRef base, value;
+	uint64_t offset;
+} Loaded;
+
 typedef struct Emit {
 	LModule *lm;
 	Module *m;
@@ -29,7 +34,10 @@ typedef struct Emit {
 	LLVMValueRef error; /* check() only: its dcc_error */
 	LLVMValueRef frame, first, last, span; /* programs only; span: steps from first to last */
 	LLVMValueRef meet; /* a function, see emit_meet */
-	LLVMValueRef syms; /* not NULL: symbols and a program's buffers are read where they are needed, see emit_program */
+	LLVMValueRef syms; /* not NULL: symbols are read there where they are needed */
+	bool late; /* all that the frame holds is read where it is needed, see bind_frame */
+	Loaded loaded[16]; /* fields read since the last label, so that a step reads each once; LLVM does not look at long programs */
+	int nloaded; /* negative: fields may change */
 	int step; /* steps seen in this program */
 	int nstep; /* steps of the longest program */
 	int work; /* statements emitted in this function: unrolling must end */
@@ -56,6 +64,7 @@ LLVMValueRef const_i64_of(Emit *, int64_t);
 LLVMValueRef const_i32_of(Emit *, int);
 bool is_llvm_int(LLVMValueRef, int64_t *value); /* an integer constant */
 int64_t need_const(Emit *, const LExpr *, const char *what); /* bug() if it is not */
+LLVMValueRef load_frame(Emit *, LLVMValueRef early, uint64_t offset); /* a pointer of the frame; early: or what was read in front */
 LLVMValueRef load_field(Emit *, LLVMValueRef base, uint64_t offset, LLVMTypeRef); /* offset in bytes */
 void store_field(Emit *, LLVMValueRef base, uint64_t offset, LLVMValueRef);
 void bind_var(LVar *, LLVMValueRef);
