@@ -61,6 +61,11 @@ static bool ends_with(const char *s, const char *end)
 	return n >= k && !strcmp(s + n - k, end);
 }
 
+LB builder_at(LModule *lm, LFunc *program, LBlock *at)
+{
+	return (LB){.m = lm->m, .arena = lm->m->arena, .lm = lm, .fn = program, .at = at};
+}
+
 LB new_kernel(LModule *lm, const char *name, const char *target)
 {
 	Module *m = lm->m;

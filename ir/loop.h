@@ -198,6 +198,7 @@ typedef struct LB { /* a builder: where statements go */
 } LB;
 
 LModule *new_lmodule(Module *);
+LB builder_at(LModule *, LFunc *program, LBlock *); /* of what the module owns; program: NULL outside of one */
 LB new_kernel(LModule *, const char *name, const char *target); /* not yet in funcs */
 LBuf *lparam_buf(LB *, const char *name, DType, bool written);
 LExpr *lparam(LB *, const char *name); /* an i64 scalar */

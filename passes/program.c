@@ -25,7 +25,7 @@ void open_program(Lower *l)
 	int nout = m->main->body.nyield, nin = m->main->nparam;
 
 	*fn = (LFunc){.name = arena_printf(m->arena, "main.%s", l->t->name), .program = true, .target = l->t->name};
-	*p = (LB){.m = m, .arena = m->arena, .lm = l->lm, .fn = fn, .at = &fn->body};
+	*p = builder_at(l->lm, fn, &fn->body);
 	l->in = arena_alloc(m->arena, (size_t)nin * sizeof *l->in);
 	l->out = arena_alloc(m->arena, (size_t)nout * sizeof *l->out);
 	for (int i = 0; i < nin; i++)
@@ -160,7 +160,7 @@ static void check_dims(Module *m, LB *b)
 
 LB open_checks(Module *m, LModule *lm)
 {
-	LB b = {.m = m, .arena = m->arena, .lm = lm, .at = &lm->checks};
+	LB b = builder_at(lm, NULL, &lm->checks);
 
 	bind_symbols(m, &b);
 	for (int i = 0; i < lm->nout; i++)

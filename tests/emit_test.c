@@ -324,7 +324,7 @@ static LModule *mini_model(void)
 	mod->main->results[0] = "int";
 	LModule *l = new_lmodule(mod);
 	mod->loops = l;
-	LB b = {.m = mod, .arena = mod->arena, .lm = l, .at = &l->checks};
+	LB b = builder_at(l, NULL, &l->checks);
 	LExpr *sym = ldim(&b, n);
 	l->bind[0] = lop(&b, LInDim, li(&b, 0), li(&b, 0), NULL);
 	lcheck(&b, llt(&b, sym, li(&b, 100)), DCC_ERROR_RANGE, "n is {}, not below {}", sym, li(&b, 100), NULL);

@@ -357,7 +357,7 @@ static LModule *lookup_model(int64_t ws_offset)
 	mod->main->nparam = 1; /* only the type of y matters here */
 	add_yield(mod, &mod->main->body, y);
 	LModule *l = new_lmodule(mod);
-	LB b = {.m = mod, .lm = l, .at = &l->checks};
+	LB b = builder_at(l, NULL, &l->checks);
 	LExpr *size = ldim(&b, n);
 	l->bind[0] = lop(&b, LInDim, li(&b, 0), li(&b, 0), NULL);
 	lcheck(&b, llt(&b, size, li(&b, 100)), 3, "n is {}, not below {}", size, li(&b, 100), NULL);

@@ -437,7 +437,7 @@ static void build_program(LModule *lm, LFunc *caller)
 	program_buf(fn, m, "in0", F32, false);
 	LBuf *out = program_buf(fn, m, "out0", F32, true), *ws = program_buf(fn, m, "ws", U8, true);
 	LBuf *weights = program_buf(fn, m, "weights", U8, false);
-	LB b = {.m = m, .lm = lm, .fn = fn, .at = &fn->body};
+	LB b = builder_at(lm, fn, &fn->body);
 	LExpr *seq = ldim(&b, dim_sym(m, "seq"));
 	fn->params[fn->nparam++] = (LArg){.e = seq, .elem = I64};
 	LExpr *size = llet(&b, lmul(&b, seq, li(&b, 16)));
@@ -469,7 +469,7 @@ static Module *build_loops(void)
 	m->main->results = arena_alloc(m->arena, sizeof *m->main->results);
 	m->main->results[0] = "y";
 	LModule *lm = new_lmodule(m);
-	LB b = {.m = m, .lm = lm, .at = &lm->checks};
+	LB b = builder_at(lm, NULL, &lm->checks);
 	lm->bind[0] = lop(&b, LInDim, li(&b, 0), li(&b, 0), NULL);
 	LExpr *rows = lop(&b, LOutDim, li(&b, 0), li(&b, 0), NULL);
 	lcheck(&b, lop(&b, LEq, rows, ldim(&b, seq), NULL), 3, "output 'y': {} is not {}", rows, ldim(&b, seq), NULL);
