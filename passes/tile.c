@@ -176,47 +176,58 @@ LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 	return llet(b, at);
 }
 
-/* buf[at + k * count + i] = x[rows[i] + k * stride] * scale for the `count` rows of a tile: one branch a row count, so that the
- * rows are unrolled and the stores of one k stand side by side.  k runs over the last `inner` axes of x. */
-static void emit_pack(Kernel *k, const Access *x, int inner, LExpr *count, LExpr *(*row)(void *ctx, int i), void *ctx, LBuf *buf,
-                      LExpr *at, double scale)
-{
-	LB *b = &k->b;
-	LExpr *from[MaxTileRows];
-
-	for (int r = 1; r <= k->l->t->mr; r++) {
-		lif(b, lop(b, LEq, count, li(b, r), NULL));
-		for (int i = 0; i < r; i++)
-			from[i] = llet(b, row(ctx, i));
-		LExpr *kk = li(b, 0), *step = li(b, 0);
-		for (int d = x->rank - inner; d < x->rank; d++) {
-			LExpr *i = lfor(b, ForSerial, li(b, 0), move_dim(k, x->extent[d]), NULL);
-			kk = llet(b, ladd(b, lmul(b, kk, move_dim(k, x->extent[d])), i));
-			step = llet(b, ladd(b, step, lmul(b, i, move_dim(k, x->stride[d]))));
-		}
-		LExpr *to = llet(b, ladd(b, at, lmul(b, kk, li(b, r))));
-		for (int i = 0; i < r; i++) {
-			LExpr *v = lload(b, x->buf, 1, ladd(b, from[i], step), NULL, NULL);
-			if (scale != 1)
-				v = lmul(b, v, lconst(b, (LType){F32, 1}, scale));
-			lstore(b, buf, ladd(b, to, li(b, i)), NULL, NULL, v);
-		}
-		for (int d = 0; d <= inner; d++)
-			lend(b);
-	}
-}
-
-typedef struct RowCtx {
+typedef struct Rows {
 	Kernel *k;
 	const Access *x;
-	int row_axes;
-	LExpr *base, *from;
-} RowCtx;
+	int axes; /* leading ones of x that are rows; with a base the one before the last is, and base says of which batch */
+	LExpr *base, *from; /* from: number of the first row */
+} Rows;
 
-static LExpr *flat_row(void *ctx, int i)
+/* Element offset of row i of the tile. */
+static LExpr *row_of_tile(const Rows *r, LExpr *i)
 {
-	RowCtx *c = ctx;
-	return row_offset(c->k, c->x, c->row_axes, llet(&c->k->b, ladd(&c->k->b, c->from, li(&c->k->b, i))));
+	LB *b = &r->k->b;
+	LExpr *row = llet(b, ladd(b, r->from, i));
+	if (!r->base)
+		return row_offset(r->k, r->x, r->axes, row);
+	return ladd(b, r->base, lmul(b, row, kdim(r->k, r->x->stride[r->x->rank - 2])));
+}
+
+/* buf[at + k * count + i] = x[row i of the tile][k] * scale: k runs over the last `inner` axes of x, 16 steps of the last one at once, and
+ * what is left one by one.  The row count is no constant of the code, of which there is one for all counts. */
+static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *at, double scale)
+{
+	LB *b = &r->k->b;
+	const Access *x = r->x;
+	const int last = x->rank - 1;
+	LExpr *n = move_dim(r->k, x->extent[last]), *stride = move_dim(r->k, x->stride[last]);
+	LExpr *kk = li(b, 0), *step = li(b, 0), *whole = llet(b, lsub(b, n, lop(b, LMod, n, li(b, Lanes), NULL)));
+
+	LBuf *rows = llocal(b, "rows", I64, MaxTileRows);
+	LExpr *i = lfor(b, ForSerial, li(b, 0), count, NULL);
+	lstore(b, rows, i, NULL, NULL, row_of_tile(r, i));
+	lend(b);
+	for (int d = x->rank - inner; d < last; d++) {
+		LExpr *j = lfor(b, ForSerial, li(b, 0), move_dim(r->k, x->extent[d]), NULL);
+		kk = llet(b, ladd(b, lmul(b, kk, move_dim(r->k, x->extent[d])), j));
+		step = llet(b, ladd(b, step, lmul(b, j, move_dim(r->k, x->stride[d]))));
+	}
+	for (int tail = 0; tail < 2; tail++) {
+		const int lanes = tail ? 1 : Lanes;
+		LExpr *k = lfor(b, ForSerial, tail ? whole : li(b, 0), tail ? n : whole, li(b, lanes));
+		LExpr *to = llet(b, ladd(b, at, lmul(b, ladd(b, lmul(b, kk, n), k), count)));
+		LExpr *from = llet(b, ladd(b, step, lmul(b, k, stride)));
+		i = lfor(b, ForSerial, li(b, 0), count, NULL);
+		LExpr *place = llet(b, ladd(b, lload(b, rows, 1, i, NULL, NULL), from));
+		LExpr *v = lload(b, x->buf, lanes, place, tail || dim_equals(x->stride[last], 1) ? NULL : stride, NULL);
+		if (scale != 1)
+			v = lmul(b, v, lconst(b, (LType){F32, lanes}, scale));
+		lstore(b, buf, ladd(b, to, i), tail ? NULL : count, NULL, v);
+		lend(b);
+		lend(b);
+	}
+	for (int d = 1; d < inner; d++)
+		lend(b);
 }
 
 void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
@@ -229,8 +240,8 @@ void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth
 
 	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
-	RowCtx ctx = {.k = &k, .x = &x, .row_axes = x.rank - inner, .from = from};
-	emit_pack(&k, &x, inner, llet(b, lsub(b, to, from)), flat_row, &ctx, p, llet(b, lmul(b, from, nk)), 1);
+	Rows r = {.k = &k, .x = &x, .axes = x.rank - inner, .from = from};
+	emit_pack(&r, inner, llet(b, lsub(b, to, from)), p, llet(b, lmul(b, from, nk)), 1);
 	lend(b);
 	kcall(&k);
 }
@@ -277,15 +288,8 @@ void pack_panels(Kernel *k, const Access *x, LBuf *panels)
 	lend(b);
 }
 
-static LExpr *batch_row(void *ctx, int i)
-{
-	RowCtx *c = ctx;
-	LB *b = &c->k->b;
-	return ladd(b, c->base, lmul(b, ladd(b, c->from, li(b, i)), kdim(c->k, c->x->stride[c->x->rank - 2])));
-}
-
 void pack_tile(Kernel *k, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale)
 {
-	RowCtx ctx = {.k = k, .x = x, .base = base, .from = from};
-	emit_pack(k, x, 1, llet(&k->b, lsub(&k->b, to, from)), batch_row, &ctx, buf, at, scale);
+	Rows r = {.k = k, .x = x, .base = base, .from = from};
+	emit_pack(&r, 1, llet(&k->b, lsub(&k->b, to, from)), buf, at, scale);
 }
