@@ -547,11 +547,21 @@ static void check_failures(LModule *l, EmitOptions opt, const char *object)
 	fclose(null);
 }
 
+/* Options for an object of all targets. */
+static EmitOptions for_all_targets(void)
+{
+	static const Target *all[8];
+	if (ntargets > (int)(sizeof all / sizeof *all))
+		bug("%d targets", ntargets);
+	for (int i = 0; i < ntargets; i++)
+		all[i] = &targets[i];
+	return (EmitOptions){.ntarget = ntargets, .target = all};
+}
+
 static void check_model(void)
 {
 	char folder[] = "/tmp/dcc-emit-XXXXXX", object[64], side[64], other[64];
-	const Target *both[] = {&targets[0], &targets[1]};
-	EmitOptions opt = {.ntarget = 2, .target = both};
+	EmitOptions opt = for_all_targets();
 	LModule *l = mini_model();
 	size_t size;
 	void *weights;
@@ -577,8 +587,7 @@ static void check_model(void)
 
 int main(int argc, char **argv)
 {
-	const Target *both[] = {&targets[0], &targets[1]};
-	EmitOptions opt = {.ntarget = 2, .target = both};
+	EmitOptions opt = for_all_targets();
 	void *bytes;
 	size_t size;
 	m = new_module("t", "test");
@@ -604,6 +613,8 @@ int main(int argc, char **argv)
 			printf("emit: this CPU cannot run %s; skipped\n", targets[i].name);
 	}
 	must(LLVMOrcDisposeLLJIT(jit));
+	for (int i = 0; i < ntargets; i++)
+		CHECK(find_target(targets[i].name) == &targets[i] && find_target(targets[i].march) == &targets[i]);
 	CHECK(find_target("avx2") == find_target("x86-64-v3") && find_target("avx2") != NULL);
 	CHECK(!find_target("avx") && !find_target(""));
 	free(bytes);

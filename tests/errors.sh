@@ -180,8 +180,9 @@ option '-o wants a value: -o FILE' ok.onnx -o
 option '--header wants a value: --header=FILE' ok.onnx --header
 option 'the name of an output is empty' --header= ok.onnx
 option "--emit: there is no 'x'; there are: ir loops" --emit=x ok.onnx
-option "-march: there is no 'sse2'; there are: avx2 avx512 native" -march=sse2 ok.onnx
-option "-march: there is no ''; there are: avx2 avx512 native" -march= ok.onnx
+targets=$("$dcc" -v | sed -n 's/ ([^)]*)//g; s/^targets: //p')
+option "-march: there is no 'sse2'; there are: $targets native" -march=sse2 ok.onnx
+option "-march: there is no ''; there are: $targets native" -march= ok.onnx
 passes=$("$dcc" --help-passes | sed -n '/^fusions/q; s/^  \([a-z]*\) .*/\1/p' | paste -sd ' ')
 option "--stop-after: there is no 'fuse'; there are: $passes" --emit=ir --stop-after=fuse ok.onnx
 option '--stop-after=group gives IR: add --emit=ir' --stop-after=group ok.onnx

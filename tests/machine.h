@@ -272,8 +272,7 @@ static void check_target(const dcc_model *model, const Target *t)
 
 static bool has_cpu(const Target *t)
 {
-	bool v4 = __builtin_cpu_supports("x86-64-v4"), v3 = __builtin_cpu_supports("x86-64-v3");
-	return t->need & DCC_CPU_AVX512 ? v4 : v3;
+	return !(t->need & ~dcc_cpu_features());
 }
 
 #endif

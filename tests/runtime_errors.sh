@@ -408,9 +408,9 @@ int main(void)
 END
 
 for model in pick attend huge; do
-	check "dcc $model.ir" "$build/dcc" -o $model.o $model.ir
+	check "dcc $model.ir" "$build/dcc" -march=avx2,avx512 -o $model.o $model.ir
 done
-check 'dcc --weights' "$build/dcc" --weights=blend.bin -o blend.o blend.ir
+check 'dcc --weights' "$build/dcc" -march=avx2,avx512 --weights=blend.bin -o blend.o blend.ir
 flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 -I. -I"$src/runtime")
 check 'bad.c compiles' cc "${flags[@]}" bad.c "$src"/runtime/*.c ./*.o -pthread -o bad
 check 'wrong calls are reported' ./bad

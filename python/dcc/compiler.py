@@ -91,7 +91,7 @@ def compile(model, *options, output=None, dims=None, march=None, name=None, weig
     options  more options of the dcc program, one string each: "--no-fuse=winconv"; and files to link, "operators.o"
     output   keeps the shared object there (and its header beside it), for dcc.load()
     dims     {"seq": 128, "batch": (1, 64)} binds or bounds symbolic dims
-    march    "avx2", "avx512", "native"; default: the best of all at run time
+    march    a target, as "avx2" (dcc -v lists them), or "native"; default: the best of all at run time
     weights  keeps the weights in this file instead of inside the shared object
     """
     with tempfile.TemporaryDirectory(prefix="dcc-") as folder:

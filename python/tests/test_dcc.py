@@ -51,7 +51,7 @@ def test_description(model):
     assert model.inputs == (dcc.Port("x", np.dtype("float32"), ("batch", "seq", 48)),)
     assert model.outputs == (dcc.Port("y", np.dtype("float32"), ("batch", "seq", 48)),)
     assert [s.name for s in model.symbols] == ["batch", "seq"]
-    assert set(model.targets) == {"avx2", "avx512"}
+    assert set(model.targets) >= {"avx2", "avx512"}
     assert (model.name, model.version) == ("dynconv", dcc.__version__)
     assert repr(model) == "<dcc.Model dynconv(x: float32[batch, seq, 48]) -> y: float32[batch, seq, 48]>"
 
