@@ -1,6 +1,6 @@
 /* group.c - the passes group and layout.
  *
- * group: a Gemm root takes into its epilogue the elementwise nodes that follow, of whole rows and then of equal parts of them (gates),
+ * group: a linear or a convolution by groups takes into its epilogue the elementwise nodes that follow, of whole rows and then of equal parts of them (gates),
  * as far as
  *   - one value leaves, and what the body of a loop or if yields: all others are used only inside, and are no outputs,
  *   - results have the same dims (they are computed where the root's element lies in a register), and
@@ -113,12 +113,12 @@ static int close_epilogue(Module *m, Node **members, int n)
 
 	for (Node *user; n < MaxMembers && (user = first_user(members, n, &v)) && can_join(m, v, user);) {
 		members[n++] = user;
-		if (!linear_takes(m, members, n, false) || count_yielded(members, n) >= MaxResults)
+		if (!epilogue_takes(m, members, n, false) || count_yielded(members, n) >= MaxResults)
 			return 0;
 		bool whole = true;
 		for (int i = 0; i < n - 1; i++)
 			whole &= all_users_in(members[i]->out[0], members, n);
-		if (whole && linear_takes(m, members, n, true))
+		if (whole && epilogue_takes(m, members, n, true))
 			return n;
 	}
 	return 0;
@@ -167,7 +167,7 @@ static int add_operands(Module *m, Node **members, int n)
 				continue;
 			memmove(members + 2, members + 1, (size_t)(n - 1) * sizeof *members);
 			members[1] = p;
-			if (linear_takes(m, members, n + 1, true)) {
+			if (epilogue_takes(m, members, n + 1, true)) {
 				n++;
 				at = 0; /* its own operands next */
 				break;
@@ -248,7 +248,7 @@ static bool group_block(Module *m, Block *b)
 		n->mark = number++; /* program order */
 	for (Node *n = b->first, *next; n; n = next) {
 		Node *before = n->prev;
-		bool grown = n->op == OpLinear && grow_epilogue(m, n) != n;
+		bool grown = has_epilogue(n->op) && grow_epilogue(m, n) != n;
 		/* the group stands at its last member: other products may lie in between */
 		next = !grown ? n->next : before ? before->next : b->first;
 		changed |= grown;

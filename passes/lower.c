@@ -107,8 +107,7 @@ bool is_lowered_whole(Module *m, const Node *group)
 	for (int i = 1; i < body->nyield; i++)
 		if (!is_member(body->yields[i]->def, members, n) || !equal_dims(&body->yields[i]->type, &body->yields[0]->type))
 			return false;
-	bool linear = members[0]->op == OpLinear || members[0]->op == OpLinearPacked;
-	return linear ? linear_takes(m, members, n, true) : ewise_takes(members, n);
+	return has_epilogue(members[0]->op) ? epilogue_takes(m, members, n, true) : ewise_takes(members, n);
 }
 
 static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
@@ -124,7 +123,7 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 		if (root->op == OpWinConv)
 			lower_winconv(l, root, home);
 		else if (root->op == OpGroupConv)
-			lower_group_conv(l, root, home);
+			lower_group_conv(l, root, epilogue, result, home);
 		else if (root->op == OpPool)
 			lower_pool(l, root, home);
 		else

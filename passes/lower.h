@@ -14,8 +14,9 @@ void close_checks(LB *, const Dim *bytes, const Dim *worker_bytes); /* the works
 /* ---- what a schedule computes as one kernel: what groups are made of --------------------------------------------------- */
 
 enum { MaxMembers = 200, MaxResults = 8 }; /* of a group */
-/* A linear, then what its epilogue computes, in program order; all: nothing else will join. */
-bool linear_takes(Module *, Node *const *members, int n, bool all);
+bool has_epilogue(Op); /* may other nodes join its kernel */
+/* Such a node, then what its epilogue computes, in program order; all: nothing else will join. */
+bool epilogue_takes(Module *, Node *const *members, int n, bool all);
 int epilogue_parts(Module *, Node *const *members, int n); /* of the columns, that it reads each by itself */
 bool ewise_takes(Node *const *members, int n); /* in any order */
 bool is_lowered_whole(Module *, const Node *group);
@@ -35,7 +36,7 @@ void lower_top_k(Lower *, Node *, Value *home);
 void lower_nms(Lower *, Node *, Value *home);
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
-void lower_group_conv(Lower *, Node *, Value *home);
+void lower_group_conv(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_pool(Lower *, Node *, Value *home);
 void lower_custom(Lower *, Node *);
 void lower_control(Lower *, Node *); /* if, loop, measure */

@@ -9,8 +9,7 @@
  * everywhere: taps of the axes before the last one, channels, taps of the last one.
  * Extents and strides of tensors are arguments: layers that differ in them alone are one kernel.
  */
-#include "kernel.h"
-#include "lower.h"
+#include "epilogue.h"
 
 enum {
 	Chunk = 128, /* outputs of a depthwise convolution */
@@ -22,7 +21,8 @@ typedef struct GroupConv {
 	Kernel *k;
 	const Node *n;
 	Access x, w, bias; /* bias.buf: NULL without one */
-	LBuf *y;
+	Epilogue e;
+	LBuf *sums; /* of the places side by side, for the epilogue; NULL without one */
 	LTile *acc;
 	int sp, last; /* spatial axes, the last of them */
 	bool depthwise, unrolled, whole; /* unrolled: the taps of the last axis; whole: all vectors are full */
@@ -165,12 +165,32 @@ static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
 	return d->last + 1;
 }
 
+static void finish_place(GroupConv *d, LExpr *row, LExpr *sum)
+{
+	LB *b = &d->k->b;
+	LExpr *rows[MaxOperands], *at = llet(b, row);
+	leaf_rows(&d->e, d->k, at, rows);
+	emit_columns(&d->e, d->k, (ByPart){{sum}}, rows, lmul(b, at, kparam(d->k, d->w.extent[d->sp + 1])), d->out, d->mask);
+}
+
+/* The epilogue's code stands once for all places, so their sums go through memory, which is near. */
+static void finish_places(GroupConv *d, LExpr *o, int count, LExpr *end)
+{
+	LB *b = &d->k->b;
+	LExpr *all = li(b, count);
+	for (int i = 0; i < count; i++)
+		lstore(b, d->sums, li(b, i * Lanes), NULL, NULL, lelem(b, d->acc, li(b, i), li(b, 0)));
+	LExpr *i = lfor(b, ForSerial, li(b, 0), end ? lop(b, LPMin, all, lsub(b, end, o), NULL) : all, NULL);
+	finish_place(d, ladd(b, d->row, ladd(b, o, i)), llet(b, lload(b, d->sums, Lanes, lmul(b, i, li(b, Lanes)), NULL, NULL)));
+	lend(b);
+}
+
 /* Places o .. o + count - 1 of the row, those below `end`, for the outputs from `from` to `to`. */
 static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *from, LExpr *to)
 {
 	LB *b = &d->k->b;
 	const LType vec = {d->x.dtype, Lanes};
-	LExpr *outs = kparam(d->k, d->w.extent[d->sp + 1]), *first = first_tap(d, d->last, o), *channel = d->channel;
+	LExpr *first = first_tap(d, d->last, o), *channel = d->channel;
 	LExpr *x = d->batch, *w = dim_equals(d->w.base, 0) ? li(b, 0) : kparam(d->k, d->w.base);
 
 	d->out = lfor(b, ForSerial, from, to, li(b, Lanes));
@@ -186,11 +206,12 @@ static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *fr
 	while (loops--)
 		lend(b);
 	d->channel = channel;
-	for (int i = 0; i < count; i++) {
-		LExpr *at = lmul(b, ladd(b, d->row, ladd(b, o, li(b, i))), outs);
+	if (d->sums)
+		finish_places(d, o, count, end);
+	for (int i = 0; i < count && !d->sums; i++) {
 		if (end && i)
 			lif(b, llt(b, ladd(b, o, li(b, i)), end));
-		lstore(b, d->y, ladd(b, at, d->out), NULL, d->mask, lelem(b, d->acc, li(b, i), li(b, 0)));
+		finish_place(d, ladd(b, d->row, ladd(b, o, li(b, i))), lelem(b, d->acc, li(b, i), li(b, 0)));
 		if (end && i)
 			lend(b);
 	}
@@ -234,7 +255,7 @@ static void emit_row(GroupConv *d, LExpr *len, LExpr *from, LExpr *to)
 	lend(b);
 }
 
-void lower_group_conv(Lower *l, Node *n, Value *home)
+void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *home)
 {
 	Module *m = l->m;
 	Kernel k = open_kernel(l, "group_conv", true);
@@ -247,7 +268,10 @@ void lower_group_conv(Lower *l, Node *n, Value *home)
 
 	if (n->in[2])
 		d.bias = kaccess(&k, n->in[2]);
-	d.y = kbuf(&k, home, true);
+	d.e = (Epilogue){.l = l, .root = n, .first = epilogue, .result = result, .home = home};
+	open_epilogue(&d.e, &k);
+	if (epilogue)
+		d.sums = llocal(b, "sums", t->dtype, MaxPlaces * Lanes);
 	d.depthwise = dim_equals(d.w.extent[d.sp], 1) && outs == group;
 	const Dim *part = d.depthwise ? dim_const(m, Chunk) : dim_floordiv(m, outs, group); /* outputs of a task */
 	d.unrolled = dim_is_const(d.w.extent[d.last], &width) && width <= MaxUnrolled;
@@ -278,6 +302,7 @@ void lower_group_conv(Lower *l, Node *n, Value *home)
 	for (int a = 0; a < d.sp; a++)
 		depth = dim_mul(m, depth, d.w.extent[a]);
 	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
+	kflop_nodes(&k, epilogue, NULL);
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -1058,6 +1058,27 @@ static void make_group_conv(Family *f)
 	param(f, "w64: f64[3, 5, 12]");
 	param(f, "z64: f64[12]");
 	add_row(f, "f64[b, t, 12]", "group_conv %x64, %w64, %z64 {group=4, pads=[1, 1]}");
+	/* with what their kernels compute behind the sums: operands of all outputs, of rows, of a batch, in another order */
+	param(f, "gate: f32[b, 1, 1, 4*c]");
+	param(f, "res: f32[b, 6, t, 4*c]");
+	param(f, "turned: f32[b, 160, t]");
+	line(f, "%%e0: f32[b, t, 160] = group_conv %%x, %%w, %%z {group=160, pads=[1, 1]}");
+	line(f, "%%e1: f32[b, t, 160] = transpose %%turned {perm=[0, 2, 1]}");
+	line(f, "%%e2: f32[b, t, 160] = silu %%e0");
+	line(f, "%%e3: f32[b, t, 160] = mul %%e2, %%z");
+	line(f, "%%e4: f32[b, t, 160] = max %%e3, %%e1");
+	result(f, "%e4", "f32[b, t, 160]");
+	line(f, "%%e5: f32[b, 6, t, 4*c] = group_conv %%i, %%k, _ {group=4, pads=[1, 1, 1, 1]}");
+	line(f, "%%e6: f32[b, 6, t, 4*c] = mul %%e5, %%gate");
+	line(f, "%%e7: f32[b, 6, t, 4*c] = add %%res, %%e6");
+	line(f, "%%e8: f32[b, 6, t, 4*c] = clip %%e7 {lo=-0.5, hi=2}");
+	result(f, "%e8", "f32[b, 6, t, 4*c]");
+	line(f, "%%e9: f32[b, t, 160] = group_conv %%x, %%w7, _ {group=160, pads=[12, 0], dilations=[2]}");
+	line(f, "%%e10: bool[b, t, 160] = lt %%e9, %%z");
+	result(f, "%e10", "bool[b, t, 160]");
+	line(f, "%%e11: f64[b, t, 12] = group_conv %%x64, %%w64, _ {group=4, pads=[1, 1]}");
+	line(f, "%%e12: f64[b, t, 12] = neg %%e11");
+	result(f, "%e12", "f64[b, t, 12]");
 }
 
 /* Windows that are larger than the tensor, that begin or end outside of it, that hold nothing; NaN and infinities. */
