@@ -107,8 +107,10 @@ static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetM
 	emit_model(e, weights_hash);
 	end_debug(e);
 	verify_llvm(e->mod, "from the emitter");
+	part_ends("LLVM IR", -1);
 	optimise(e->mod, machine);
 	verify_llvm(e->mod, "after optimisation");
+	part_ends("LLVM passes", -1);
 }
 
 static void free_llvm(Emit *e, LLVMTargetMachineRef machine)
@@ -143,6 +145,7 @@ static uint8_t *generate(LModule *lm, const EmitOptions *opt, LLVMCodeGenFileTyp
 	uint8_t *bytes = copy_bytes(lm->m->arena, LLVMGetBufferStart(buffer), *size);
 	LLVMDisposeMemoryBuffer(buffer);
 	free_llvm(&e, machine);
+	part_ends("LLVM code", -1);
 	return bytes;
 }
 

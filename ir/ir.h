@@ -97,6 +97,12 @@ DiagState diag_state(void);
 void diag_return_to(DiagState);
 void diag_reset(void); /* forgets the count; for tests */
 
+/* ---- timing.c ----------------------------------------------------------------------------------------------------- */
+
+void time_parts(void); /* from here on stderr is told of each part */
+void part_ends(const char *name, int nodes); /* that of all that came since the last one; nodes of the module, negative: not said */
+void all_parts_end(void); /* their sum */
+
 /* ---- types -------------------------------------------------------------------------------------------------------- */
 
 enum { MaxRank = 8 };

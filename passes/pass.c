@@ -2,7 +2,6 @@
 #include "rewrite.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct PassInfo {
 	const char *name, *help;
@@ -231,13 +230,6 @@ static void check_oracle(Module *m, const Oracle *o, const char *pass)
 
 /* ---- running ----------------------------------------------------------------------------------------------------------- */
 
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + 1e-9 * t.tv_nsec;
-}
-
 static int count_nodes(const Module *m)
 {
 	int n = 0;
@@ -272,14 +264,12 @@ static void print_after(Module *m, const PassInfo *p, bool changed, const char *
 static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
 {
 	char *before = options->print_changed == PrintDiff ? module_text(m) : NULL;
-	double t = now();
 	bool changed = p->run(m);
 
 	m->stage = p->name;
 	exit_if_errors();
-	if (options->time_passes)
-		fprintf(stderr, "%-10s %8.1f ms %6d nodes\n", p->name, 1e3 * (now() - t), count_nodes(m));
 	verify(m, p->name);
+	part_ends(p->name, count_nodes(m));
 	if (oracle && !m->loops)
 		check_oracle(m, oracle, p->name);
 	print_after(m, p, changed, before);

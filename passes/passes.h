@@ -16,7 +16,6 @@ typedef struct PassOptions {
 	const char *print_after; /* pass name, "*" for all */
 	enum { PrintNot, PrintWhole, PrintDiff } print_changed; /* after each pass that changed something */
 	bool verify_passes; /* values: before against after each pass on random tensors; the structure always is */
-	bool time_passes;
 	const char *no_fuse; /* comma separated pattern names */
 	int nstate;
 	const char *const *state; /* "OUTPUT=INPUT,cap=N" or "auto,cap=N" */

@@ -33,7 +33,7 @@ typedef struct Options {
 	PassOptions pass;
 	bool wanted[8]; /* targets */
 	const Target *target[8];
-	bool debug, depend, verbose;
+	bool debug, depend, verbose, time_passes;
 	const char *depend_file, *report, *reduce;
 } Options;
 
@@ -638,7 +638,10 @@ int main(int argc, char **argv)
 		say(&o);
 	if (o.mode == Inspect && inspect_binary(o.input))
 		return flush_stdout(&command);
+	if (o.time_passes)
+		time_parts();
 	Module *m = load_model(o.input, &o.load);
+	part_ends("import", -1);
 	const Loc whole = {.file = o.input};
 	diag_place = o.mode < Check ? &whole : NULL;
 	if (o.mode >= Check)
@@ -647,5 +650,7 @@ int main(int argc, char **argv)
 		reduce_module(m, o.reduce, output_path(&o));
 	else
 		compile(&o, m);
+	part_ends("write", -1);
+	all_parts_end();
 	return flush_stdout(&command);
 }

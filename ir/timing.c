@@ -1,0 +1,42 @@
+/* timing.c - where the time of a compilation goes.  Parts follow one another, so that they add up to all of it. */
+#include "ir.h"
+
+#include <time.h>
+
+static _Thread_local double begin, last; /* seconds; begin 0: nobody asks */
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+void time_parts(void)
+{
+	begin = last = now();
+}
+
+static void put_part(const char *name, double seconds, const char *note)
+{
+	fprintf(stderr, "%-14s %9.1f ms%s\n", name, 1e3 * seconds, note);
+}
+
+void part_ends(const char *name, int nodes)
+{
+	char note[32] = "";
+	double t = begin ? now() : 0;
+	if (!begin)
+		return;
+	if (nodes >= 0)
+		snprintf(note, sizeof note, " %7d nodes", nodes);
+	put_part(name, t - last, note);
+	last = t;
+}
+
+void all_parts_end(void)
+{
+	if (begin)
+		put_part("all", last - begin, "");
+	begin = 0;
+}
