@@ -148,23 +148,29 @@ static LExpr *move_dim(Kernel *k, const Dim *d)
 	return dim_equals(d, 0) || dim_equals(d, 1) ? kdim(k, d) : kparam(k, d);
 }
 
+/* Makes neighbours of axes from .. to - 1 one axis where memory allows; returns how many axes are left of them. */
+static int merge_axes(Module *m, Access *a, int from, int to)
+{
+	for (int d = to - 1; d > from; d--)
+		if (a->stride[d - 1] == dim_mul(m, a->stride[d], a->extent[d])) {
+			a->extent[d - 1] = dim_mul(m, a->extent[d - 1], a->extent[d]);
+			a->stride[d - 1] = a->stride[d];
+			for (int e = d; e + 1 < a->rank; e++) {
+				a->stride[e] = a->stride[e + 1];
+				a->extent[e] = a->extent[e + 1];
+			}
+			a->rank--;
+			to--;
+		}
+	return to - from;
+}
+
 LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 {
 	LB *b = &k->b;
-	Module *m = k->l->m;
 	Access a = *x;
 
-	for (int d = row_axes - 1; d > 0; d--) /* merge what is contiguous */
-		if (a.stride[d - 1] == dim_mul(m, a.stride[d], a.extent[d])) {
-			a.extent[d - 1] = dim_mul(m, a.extent[d - 1], a.extent[d]);
-			a.stride[d - 1] = a.stride[d];
-			for (int e = d; e + 1 < a.rank; e++) {
-				a.stride[e] = a.stride[e + 1];
-				a.extent[e] = a.extent[e + 1];
-			}
-			a.rank--;
-			row_axes--;
-		}
+	row_axes = merge_axes(k->l->m, &a, 0, row_axes);
 	LExpr *at = dim_equals(a.base, 0) ? li(b, 0) : kparam(k, a.base);
 	for (int d = row_axes - 1; d >= 0; d--) {
 		LExpr *i = d ? llet(b, lop(b, LMod, row, kdim(k, a.extent[d]), NULL)) : row;
@@ -198,7 +204,8 @@ static LExpr *row_of_tile(const Rows *r, LExpr *i)
 static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *at, double scale)
 {
 	LB *b = &r->k->b;
-	const Access *x = r->x;
+	Access merged = *r->x, *x = &merged;
+	inner = merge_axes(r->k->l->m, x, x->rank - inner, x->rank);
 	const int last = x->rank - 1;
 	LExpr *n = move_dim(r->k, x->extent[last]), *stride = move_dim(r->k, x->stride[last]);
 	LExpr *kk = li(b, 0), *step = li(b, 0), *whole = llet(b, lsub(b, n, lop(b, LMod, n, li(b, Lanes), NULL)));
