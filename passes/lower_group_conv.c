@@ -96,19 +96,28 @@ static LExpr *is_inside(const GroupConv *d, LExpr *at)
 	return lop(b, LAnd, lop(b, LLe, li(b, 0), at, NULL), llt(b, at, kparam(d->k, d->x.extent[1 + d->last])), NULL);
 }
 
+/* The next tap of any of `count` windows side by side, as elements behind the first one's first tap; -1: none behind `past`. */
+static int64_t next_tap(const GroupConv *d, int count, int64_t past, int64_t taps)
+{
+	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), dilation = attr_int_at(d->n, Attr_dilations, d->last, 1), next = -1;
+
+	for (int i = 0; i < count; i++)
+		for (int64_t t = 0, at = i * stride; t < taps; t++, at += dilation)
+			if (at > past && (next < 0 || at < next))
+				next = at;
+	return next;
+}
+
 /* The products of the windows that have a tap at `past` elements behind the first one's first tap, with the weights w[tap]. */
 static void add_products(const GroupConv *d, int count, int64_t past, LExpr *from_x, LExpr *at, LExpr *const *w, int64_t taps)
 {
 	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), dilation = attr_int_at(d->n, Attr_dilations, d->last, 1);
-	LExpr *x = NULL;
+	LExpr *x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
 
 	for (int i = 0; i < count; i++) {
 		int64_t t = past - i * stride;
-		if (t < 0 || t % dilation || t / dilation >= taps)
-			continue;
-		if (!x)
-			x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
-		add_product(d, i, x, w[t / dilation]);
+		if (t >= 0 && t % dilation == 0 && t / dilation < taps)
+			add_product(d, i, x, w[t / dilation]);
 	}
 }
 
@@ -116,13 +125,13 @@ static void add_products(const GroupConv *d, int count, int64_t past, LExpr *fro
 static void add_windows(const GroupConv *d, int count, bool checked, LExpr *from_x, LExpr *from_w, LExpr *first)
 {
 	LB *b = &d->k->b;
-	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), dilation = attr_int_at(d->n, Attr_dilations, d->last, 1), taps = 0;
+	int64_t taps = 0;
 	LExpr *w[MaxUnrolled];
 
 	dim_is_const(d->w.extent[d->last], &taps);
 	for (int64_t t = 0; t < taps; t++)
 		w[t] = load_outputs(d, &d->w, step_along(d, &d->w, d->last, from_w, li(b, t)));
-	for (int64_t past = 0; past <= (count - 1) * stride + (taps - 1) * dilation; past++) {
+	for (int64_t past = 0; past >= 0; past = next_tap(d, count, past, taps)) {
 		LExpr *at = llet(b, ladd(b, first, li(b, past)));
 		if (checked)
 			lif(b, is_inside(d, at));

@@ -1029,8 +1029,8 @@ static void make_conv(Family *f)
 	add_row(f, "f64[b, 8, t]", "conv %x64, %w64, %z64 {group=2, pads=[2, 2]}");
 }
 
-/* Rows of outputs of all lengths: side by side, alone, at both edges, strides, dilations, more taps than x has; channels of whole
- * and of part vectors, of more than a chunk, and symbolic ones. */
+/* Rows of outputs of all lengths: side by side, alone, at both edges, strides, dilations (some so wide that code must not grow with them), more
+ * taps than x has; channels of whole and of part vectors, of more than a chunk, and symbolic ones. */
 static void make_group_conv(Family *f)
 {
 	symbol(f, "b", 0);
@@ -1049,6 +1049,9 @@ static void make_group_conv(Family *f)
 	add_row(f, "f32[b, (t + 1)/2, 160]", "group_conv %x, %w, _ {group=160, pads=[1, 1], strides=[2]}");
 	add_row(f, "f32[b, t, 160]", "group_conv %x, %w7, %z {group=160, pads=[12, 0], dilations=[2]}");
 	add_row(f, "f32[b, t + 4, 160]", "group_conv %x, %w7, _ {group=160, pads=[5, 5]}");
+	add_row(f, "f32[b, t, 160]", "group_conv %x, %w, _ {group=160, pads=[100000000, 100000000], dilations=[100000000]}");
+	add_row(f, "f32[b, (t + 99999999)/100000000, 160]", "group_conv %x, %w, _ {group=160, pads=[1, 1], strides=[100000000]}");
+	add_row(f, "f32[b, (t + 5)/3, 160]", "group_conv %x, %w, _ {group=160, pads=[4, 9], strides=[3], dilations=[5]}");
 	add_row(f, "f32[b, 6, t, 4*c]", "group_conv %i, %k, _ {group=4, pads=[1, 1, 1, 1]}");
 	add_row(f, "f32[b, 3, (t + 2)/3, 4*c]", "group_conv %i, %k, _ {group=4, pads=[1, 1, 0, 1], strides=[2, 3]}");
 	add_row(f, "f32[b, 2, t + 2, 24]", "group_conv %i, %k5, _ {group=8, pads=[0, 2, 0, 1]}");
