@@ -31,7 +31,7 @@ static bool is_worth(Module *m, const Block *b, const Part *p)
 static bool can_join(Module *m, const Value *v, const Node *user)
 {
 	Part p;
-	if ((is_output(v) && !v->def->block->owner) || user->nout != 1 || user->block != v->def->block)
+	if (user->nout != 1 || user->block != v->def->block)
 		return false;
 	if (ops[user->op].cls == ClsEwise)
 		return equal_dims(&v->type, &user->out[0]->type);
