@@ -758,6 +758,7 @@ bool import_model(Module *m, OnnxFile *file, Arena *scratch, const LoadOptions *
 	remove_dead(m);
 	settle_known(m);
 	remove_dead(m);
+	bound_values(m);
 	drop_unused_consts(m);
 	m->stage = "import";
 	return false;

@@ -12,6 +12,7 @@
 #include "call.h"
 
 void order_nodes(OnnxFile *); /* order.c */
+void bound_values(Module *); /* values.c */
 
 /* True: something was found that another import must know (types of --inputs, inputs whose elements must be symbols, branches that
  * cannot be, a dispute); the module is of no use. */

@@ -17,27 +17,21 @@ static void mark(void *by_index, Sym *s)
 	((bool *)by_index)[s->index] = true;
 }
 
-static void use_type(Living *l, const Type *t)
+static void use_dim(void *living, const Dim *d)
 {
-	for (int d = 0; d < t->rank; d++)
-		dim_each_sym(t->dims[d], mark, l->used);
+	dim_each_sym(d, mark, ((Living *)living)->used);
 }
 
 static void use_node(Living *l, const Node *n)
 {
 	for (int i = 0; i < n->nout; i++) {
 		const Value *v = n->out[i];
-		use_type(l, &v->type);
+		type_each_dim(&v->type, use_dim, l);
 		for (int64_t k = v->known ? const_numel(&v->type) : 0; k-- > 0;)
-			dim_each_sym(v->known[k], mark, l->used);
+			use_dim(l, v->known[k]);
 	}
-	for (int i = 0; i < n->nattr; i++) {
-		const Attr *a = &n->attrs[i];
-		if (a->dim)
-			dim_each_sym(a->dim, mark, l->used);
-		for (int k = 0; a->dims && k < a->n; k++)
-			dim_each_sym(a->dims[k], mark, l->used);
-	}
+	for (int i = 0; i < n->nattr; i++)
+		attr_each_dim(&n->attrs[i], use_dim, l);
 }
 
 static bool gives_used_symbol(const Living *l, const Node *n)
@@ -63,7 +57,7 @@ static void clean(Living *l, Block *b)
 {
 	bool in_group = b->owner && b->owner->op == OpGroup;
 	for (int i = 0; i < b->nparam; i++)
-		use_type(l, &b->params[i]->type);
+		type_each_dim(&b->params[i]->type, use_dim, l);
 	for (int i = 0; i < b->ncheck; i++) {
 		dim_each_sym(b->checks[i].a, mark, l->checked);
 		dim_each_sym(b->checks[i].b, mark, l->checked);

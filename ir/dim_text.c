@@ -202,6 +202,12 @@ const Dim *type_numel(Module *m, const Type *t)
 	return n;
 }
 
+void type_each_dim(const Type *t, void (*visit)(void *ctx, const Dim *), void *ctx)
+{
+	for (int i = 0; i < t->rank; i++)
+		visit(ctx, t->dims[i]);
+}
+
 bool type_equal(const Type *a, const Type *b)
 {
 	if (a->dtype != b->dtype || a->rank != b->rank)

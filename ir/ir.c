@@ -934,6 +934,14 @@ Attr mk_dim(AttrId id, const Dim *dim)
 	return (Attr){.id = id, .dim = dim};
 }
 
+void attr_each_dim(const Attr *a, void (*visit)(void *ctx, const Dim *), void *ctx)
+{
+	if (a->dim)
+		visit(ctx, a->dim);
+	for (int i = 0; a->dims && i < a->n; i++)
+		visit(ctx, a->dims[i]);
+}
+
 Attr mk_dims(Module *m, AttrId id, int n, const Dim *const *dims)
 {
 	return (Attr){.id = id, .n = n, .dims = copy(m, n, dims, sizeof *dims)};

@@ -198,6 +198,7 @@ int dim_size(const Dim *); /* of the expression: which of two equal ones is simp
 int dim_compare(const Dim *, const Dim *); /* a total order independent of addresses */
 
 const Dim *type_numel(Module *, const Type *);
+void type_each_dim(const Type *, void (*visit)(void *ctx, const Dim *), void *ctx);
 bool type_equal(const Type *, const Type *);
 char *type_text(Module *, const Type *); /* "f32[batch, seq, 512]" */
 int64_t const_numel(const Type *); /* of a type with constant dims; bug() otherwise */
@@ -446,6 +447,7 @@ Attr mk_float(AttrId, double);
 Attr mk_scalar(AttrId, Scalar);
 Attr mk_number(AttrId, DType, double); /* of kind Int, Float or Scalar, the last of this type */
 bool same_attr(const Attr *, const Attr *);
+void attr_each_dim(const Attr *, void (*visit)(void *ctx, const Dim *), void *ctx);
 Attr mk_ints(Module *, AttrId, int n, const int64_t *);
 Attr mk_dim(AttrId, const Dim *);
 Attr mk_dims(Module *, AttrId, int n, const Dim *const *);

@@ -146,7 +146,9 @@ typedef int32_t dcc_custom_op(const dcc_custom_args *);
 
 enum {
 	DCC_SYMBOL_INPUT = 0, /* dims of inputs */
-	DCC_SYMBOL_VALUE = 2, /* an element of an integer input, saturated to +-(2^31 - 1): dcc_plan needs that input's data */
+	/* An element of an integer input, saturated to +-(2^31 - 1): dcc_plan needs that input's data.  Where the model would do something else
+	 * with the element itself, the range leaves those two out. */
+	DCC_SYMBOL_VALUE = 2,
 	/* An element of a floating input times an extent, rounded down and saturated (not a number: the least), as a factor of Resize
 	 * decides one: dcc_plan needs the data too.  NAME.h says which extent. */
 	DCC_SYMBOL_SCALED = 4,

@@ -1,0 +1,77 @@
+/* values.c - elements of inputs that are larger than any dim.
+ *
+ * The symbols of elements saturate at +-DimMax, which most models cannot tell: a slice that ends there takes all there is, as it would with
+ * the element itself.  Where a dim can tell, the saturated value is left out of the symbol's range, so that a run with it fails.
+ */
+#include "import.h"
+
+typedef struct Telling {
+	Module *m;
+	const Dim **none; /* for dim_subst: no symbol is replaced */
+	const Dim *d;
+} Telling;
+
+/* Does d depend on which of lo .. hi the symbol is? */
+static bool depends(const Telling *t, Sym *s, int64_t lo, int64_t hi)
+{
+	Sym was = *s;
+	s->lo = lo;
+	s->hi = hi;
+	bool depends = dim_uses_sym(dim_subst(t->m, t->d, t->none), s);
+	s->lo = was.lo;
+	s->hi = was.hi;
+	return depends;
+}
+
+static void look_at_sym(void *ctx, Sym *s)
+{
+	const Telling *t = ctx;
+	if (s->kind != SymValue)
+		return;
+	DType dtype = t->m->main->params[s->input]->type.dtype;
+	bool above = s->times || highest_scalar(dtype).u > DimMax, below = s->times || lowest_scalar(dtype).i < -DimMax;
+	if (above && s->hi == DimMax && depends(t, s, DimMax, INT64_MAX))
+		s->hi--;
+	if (below && s->lo == -DimMax && depends(t, s, INT64_MIN, -DimMax))
+		s->lo++;
+}
+
+static void look_at_dim(void *ctx, const Dim *d)
+{
+	((Telling *)ctx)->d = d;
+	dim_each_sym(d, look_at_sym, ctx);
+}
+
+static void look_at_block(Telling *t, const Block *b)
+{
+	for (int i = 0; i < b->nparam; i++)
+		type_each_dim(&b->params[i]->type, look_at_dim, t);
+	for (int i = 0; i < b->ncheck; i++) {
+		look_at_dim(t, b->checks[i].a);
+		look_at_dim(t, b->checks[i].b);
+	}
+	for (const Node *n = b->first; n; n = n->next) {
+		for (int i = 0; i < n->nout; i++)
+			type_each_dim(&n->out[i]->type, look_at_dim, t);
+		for (int i = 0; i < n->nattr; i++)
+			if (n->attrs[i].id != Attr_trips || !loop_has_cond(n)) /* so many that the condition ends the loop before */
+				attr_each_dim(&n->attrs[i], look_at_dim, t);
+		if (n->body)
+			look_at_block(t, n->body);
+		if (n->other)
+			look_at_block(t, n->other);
+	}
+}
+
+void bound_values(Module *m)
+{
+	Telling t = {.m = m, .none = arena_alloc(m->arena, ((size_t)m->nsym + 1) * sizeof *t.none)};
+	for (int i = 0; i < m->nsym; i++) {
+		const Sym *s = m->syms[i];
+		const Dim *of[] = {s->is, s->times, s->most};
+		for (int k = 0; k < 3; k++)
+			if (of[k])
+				look_at_dim(&t, of[k]);
+	}
+	look_at_block(&t, &m->main->body);
+}
