@@ -282,20 +282,6 @@ static void emit_extern(Emit *e, const LStmt *s)
 	place_label(e, done);
 }
 
-static void bind_symbol(Emit *e, int i, LLVMValueRef base, int64_t number)
-{
-	bind_var(e->lm->syms[i], load_field(e, base, (uint64_t)number * sizeof(int64_t), e->i64));
-}
-
-/* Symbols that the data gives have the values that their cells hold now. */
-static void read_cells(Emit *e)
-{
-	int cell = 0;
-	for (int i = 0; i < e->lm->nsym - 1; i++)
-		if (!is_given(e->m->syms[i]))
-			bind_symbol(e, i, load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr), cell++);
-}
-
 /* Between two steps. */
 static void emit_barrier(Emit *e)
 {
@@ -315,7 +301,6 @@ static void emit_step(Emit *e, const LStmt *s)
 	place_label(e, run);
 	debug_step(e, s);
 	e->nloaded = 0;
-	read_cells(e);
 	emit_block(e, &s->body);
 	e->nloaded = -1;
 	debug_step_end(e, s);
@@ -601,6 +586,17 @@ static LLVMValueRef begin_part(Emit *e, const LFunc *fn, const char *name)
 	return f;
 }
 
+/* Symbols that the data gives are read where they are needed: they have the values that their cells hold now. */
+static void bind_cells(Emit *e)
+{
+	int cell = 0;
+	for (int i = 0; i < e->lm->nsym - 1; i++)
+		if (!is_given(e->m->syms[i])) {
+			bind_var(e->lm->syms[i], NULL);
+			e->lm->syms[i]->number = -1 - cell++;
+		}
+}
+
 /* late: symbols and buffers are read where they are needed.  A value that lives from the start to a far use costs LLVM more
  * than a second read, and a part uses few of them. */
 static void bind_frame(Emit *e, LFunc *fn, bool late)
@@ -610,17 +606,22 @@ static void bind_frame(Emit *e, LFunc *fn, bool late)
 	e->outputs = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, out));
 	e->status = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, status));
 	bind_syms_from(e, late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, syms)));
+	bind_cells(e);
 	bind_program(e, fn);
+}
+
+static void leave_as_is(Emit *e, LLVMValueRef f)
+{
+	add_flag(e, f, LLVMAttributeFunctionIndex, "optnone");
+	add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
 }
 
 /* The steps of one part; what is let before them is let here again. */
 static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name, bool whole, bool optimised)
 {
 	p->f = begin_part(e, fn, name);
-	if (!optimised) {
-		add_flag(e, p->f, LLVMAttributeFunctionIndex, "optnone");
-		add_flag(e, p->f, LLVMAttributeFunctionIndex, "noinline");
-	}
+	if (!optimised)
+		leave_as_is(e, p->f);
 	LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSLT, e->first, e->last, "");
 	e->span = LLVMBuildSelect(e->b, some, LLVMBuildSub(e->b, e->last, e->first, ""), const_i64_of(e, 0), "");
 	bind_frame(e, fn, !whole);
@@ -655,7 +656,6 @@ static void emit_jumps(Emit *e, const LFunc *fn, int position, LLVMValueRef from
 		if (s->kind != SJump || step != position)
 			continue;
 		LLVMBasicBlockRef taken = new_label(e, "jump"), next = new_label(e, "next");
-		read_cells(e);
 		LLVMBuildCondBr(e->b, emit_expr(e, s->e), taken, next);
 		place_label(e, taken);
 		LLVMBuildStore(e->b, const_i64_of(e, s->code), from);
@@ -736,11 +736,17 @@ static void emit_program(Emit *e, LFunc *fn, int target)
 	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
 	bool whole = parts.n == 1 && !parts.jumps;
 	int steps = parts.n ? parts.items[parts.n - 1].last : 0;
+	bool optimised = steps <= MaxOptimised;
 	for (int i = 0; i < parts.n; i++)
-		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i), whole,
-		          steps <= MaxOptimised);
-	e->programs[target] = whole ? parts.items[0].f : emit_entry(e, fn, name, &parts);
-	e->nexts[target] = parts.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : LLVMConstNull(e->ptr);
+		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i), whole, optimised);
+	LLVMValueRef entry = whole ? parts.items[0].f : emit_entry(e, fn, name, &parts);
+	LLVMValueRef next = parts.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
+	if (!whole && !optimised)
+		leave_as_is(e, entry);
+	if (next && !optimised)
+		leave_as_is(e, next);
+	e->programs[target] = entry;
+	e->nexts[target] = next ? next : LLVMConstNull(e->ptr);
 	if (steps > e->nstep)
 		e->nstep = steps;
 }

@@ -522,13 +522,16 @@ static LLVMValueRef emit_tensor_element(Emit *e, const LExpr *x)
 
 /* ---- expressions ----------------------------------------------------------------------------------------------- */
 
+/* What has no value yet is a symbol: number `number` of the array, or cell -1 - number of the workspace. */
 static LLVMValueRef emit_ref(Emit *e, const LVar *v)
 {
-	if (!v->scratch && !e->syms && !e->late)
-		bug("%s: %s is read before it is bound", function_name(e), v->name);
+	bool cell = v->number < 0;
 	if (v->scratch)
 		return v->scratch;
-	return load_field(e, load_frame(e, e->syms, offsetof(dcc_frame, syms)), (uint64_t)v->number * sizeof(int64_t), e->i64);
+	if (!cell && !e->syms && !e->late)
+		bug("%s: %s is read before it is bound", function_name(e), v->name);
+	LLVMValueRef array = cell ? load_frame(e, NULL, offsetof(dcc_frame, workspace)) : load_frame(e, e->syms, offsetof(dcc_frame, syms));
+	return load_field(e, array, (uint64_t)(cell ? -1 - v->number : v->number) * sizeof(int64_t), e->i64);
 }
 
 static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)

@@ -159,7 +159,7 @@ typedef struct LFunc {
 
 /* A program's parameters are: in0.. (inputs), out0.. (outputs), ws, weights; and one scalar per symbol of the module, by
  * its name, and the scalar "threads".  Symbols that the data gives (sym_cell) are i64 at the begin of ws, 8 bytes each: a step or jump
- * reads them when it begins. */
+ * reads them before it calls what writes them. */
 typedef struct LModule {
 	Module *m;
 	int nfunc, capfunc;
