@@ -181,8 +181,8 @@ static bool find_input_row(const ConvShape *s, const int64_t *at, int64_t row, i
 	return true;
 }
 
-/* y += weight * x, shifted by tap number `tap`; x and y are one channel each. */
-static void add_tap(const ConvShape *s, double *y, const double *x, int64_t tap, double weight)
+/* y += weight * x, shifted by tap number `tap`; x and y are one channel each, x's elements `step` apart. */
+static void add_tap(const ConvShape *s, double *y, const double *x, int64_t step, int64_t tap, double weight)
 {
 	int64_t at[MaxRank], first;
 	int last = s->spatial - 1;
@@ -197,70 +197,51 @@ static void add_tap(const ConvShape *s, double *y, const double *x, int64_t tap,
 		for (int64_t j = 0; j < width; j++) {
 			int64_t i = j * s->stride[last] + shift;
 			if (i >= 0 && i < s->in[last])
-				y[row * width + j] += weight * x[first + i];
+				y[row * width + j] += weight * x[(first + i) * step];
 		}
 	}
 }
 
-const char *eval_conv(EvalNode *e)
+/* last: channels are the last axis of x and y, and channels and outputs those of w; else x and y are [batch, channels, ..],
+ * w [outputs, channels, ..]. */
+static const char *convolve(EvalNode *e, bool last)
 {
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
-	int64_t group = attr_int(e->n, Attr_group), outs = w->dims[0], depth = w->dims[1];
+	int64_t group = attr_int(e->n, Attr_group), chans = x->dims[last ? x->rank - 1 : 1];
+	int64_t outs = w->dims[last ? w->rank - 1 : 0], depth = w->dims[last ? w->rank - 2 : 1];
 	ConvShape s;
-	read_conv(e, 2, 2, &s);
-	TRY(need_agree(e, x->dims[1] == depth * group && outs % group == 0 && (!b || b->dims[0] == outs)));
+	read_conv(e, last ? 1 : 2, last ? 0 : 2, &s);
+	TRY(need_agree(e, chans == depth * group && outs % group == 0 && (!b || b->dims[0] == outs)));
 	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *plane = alloc_temp(e, s.out_numel, sizeof *plane);
 	if (!xs || !ws || !plane || (b && !bs))
 		return OUT_OF_MEMORY(e);
 	if (tensor_numel(e->out) == 0)
 		return NULL;
+	int64_t x_channel = last ? 1 : s.in_numel, x_step = last ? chans : 1, y_channel = last ? 1 : s.out_numel, y_step = last ? outs : 1;
+	int64_t w_out = last ? 1 : depth * s.taps_numel, w_channel = last ? outs : s.taps_numel, w_step = last ? depth * outs : 1;
 	for (int64_t nm = 0; nm < x->dims[0] * outs; nm++) {
-		int64_t n = nm / outs, out = nm % outs, first = out / (outs / group) * depth;
+		int64_t n = nm / outs, m = nm % outs, first = m / (outs / group) * depth;
 		for (int64_t i = 0; i < s.out_numel; i++)
-			plane[i] = bs ? bs[out] : 0;
+			plane[i] = bs ? bs[m] : 0;
 		for (int64_t c = 0; c < depth; c++)
 			for (int64_t tap = 0; tap < s.taps_numel; tap++)
-				add_tap(&s, plane, xs + (n * x->dims[1] + first + c) * s.in_numel, tap,
-				        ws[(out * depth + c) * s.taps_numel + tap]);
-		store_reals(e->out, nm * s.out_numel, plane, s.out_numel);
+				add_tap(&s, plane, xs + n * chans * s.in_numel + (first + c) * x_channel, x_step, tap,
+				        ws[m * w_out + c * w_channel + tap * w_step]);
+		for (int64_t i = 0; i < s.out_numel; i++)
+			store_reals(e->out, n * outs * s.out_numel + m * y_channel + i * y_step, plane + i, 1);
 	}
 	return NULL;
 }
 
-/* The elements of channel c of `from`, whose last axis it is, to a plane. */
-static void read_channel(double *plane, const double *from, int64_t c, int64_t chans, int64_t n)
+const char *eval_conv(EvalNode *e)
 {
-	for (int64_t i = 0; i < n; i++)
-		plane[i] = from[i * chans + c];
+	return convolve(e, false);
 }
 
 const char *eval_group_conv(EvalNode *e)
 {
-	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
-	int64_t group = attr_int(e->n, Attr_group), chans = x->dims[x->rank - 1], depth = w->dims[w->rank - 2], outs = w->dims[w->rank - 1];
-	ConvShape s;
-	read_conv(e, 1, 0, &s);
-	TRY(need_agree(e, chans == depth * group && outs % group == 0 && (!b || b->dims[0] == outs)));
-	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
-	double *in = alloc_temp(e, s.in_numel, sizeof *in), *out = alloc_temp(e, s.out_numel, sizeof *out);
-	if (!xs || !ws || !in || !out || (b && !bs))
-		return OUT_OF_MEMORY(e);
-	if (tensor_numel(e->out) == 0)
-		return NULL;
-	for (int64_t nm = 0; nm < x->dims[0] * outs; nm++) {
-		int64_t n = nm / outs, m = nm % outs, first = m / (outs / group) * depth;
-		for (int64_t i = 0; i < s.out_numel; i++)
-			out[i] = bs ? bs[m] : 0;
-		for (int64_t c = 0; c < depth; c++) {
-			read_channel(in, xs + n * s.in_numel * chans, first + c, chans, s.in_numel);
-			for (int64_t tap = 0; tap < s.taps_numel; tap++)
-				add_tap(&s, out, in, tap, ws[(tap * depth + c) * outs + m]);
-		}
-		for (int64_t i = 0; i < s.out_numel; i++)
-			store_reals(e->out, (n * s.out_numel + i) * outs + m, out + i, 1);
-	}
-	return NULL;
+	return convolve(e, true);
 }
 
 const char *eval_winconv(EvalNode *e)

@@ -300,6 +300,13 @@ void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **
 	}
 }
 
+void tap_range(LB *b, LExpr *from, LExpr *to, LExpr *extent, int64_t dilation, LExpr *taps, LExpr **lo, LExpr **hi)
+{
+	LExpr *step = li(b, dilation), *up = li(b, dilation - 1);
+	*lo = llet(b, lop(b, LPMax, lop(b, LFloorDiv, lsub(b, up, to), step, NULL), li(b, 0), NULL));
+	*hi = llet(b, lop(b, LPMin, lop(b, LFloorDiv, ladd(b, lsub(b, extent, from), up), step, NULL), taps, NULL));
+}
+
 LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, LExpr *mask)
 {
 	LB *b = &k->b;

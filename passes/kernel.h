@@ -146,6 +146,8 @@ LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);
 void fail_index(Kernel *, const Node *, LExpr *index); /* of operand 1: it is out of range */
 /* Splits the flat number `at` into an index of each of the first n axes. */
 void split_index(Kernel *, LExpr *at, const Dim *const *extent, int n, LExpr **idx);
+/* Taps *lo .. *hi - 1 of an axis meet one of its `extent` elements where windows begin anywhere from `from` to `to`. */
+void tap_range(LB *, LExpr *from, LExpr *to, LExpr *extent, int64_t dilation, LExpr *taps, LExpr **lo, LExpr **hi);
 /* Pads a with leading broadcast axes to `rank`, and sets stride 0 where its extent is 1. */
 Access broadcast_access(Module *, const Access *, int rank);
 /* Loads up to 16 elements along one axis: contiguous, strided, or one splat. */

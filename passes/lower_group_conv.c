@@ -32,20 +32,11 @@ typedef struct GroupConv {
 	LExpr *row, *out, *mask; /* y's row; first output of the vectors; NULL: all lanes */
 } GroupConv;
 
-static LExpr *taps_of(const GroupConv *d, int axis)
-{
-	return kdim(d->k, d->w.extent[axis]);
-}
-
 /* The taps of an axis that lie inside of x, where the first one is at `first`. */
-static void tap_range(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LExpr **hi)
+static void taps_inside(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LExpr **hi)
 {
-	LB *b = &d->k->b;
-	LExpr *step = li(b, attr_int_at(d->n, Attr_dilations, axis, 1)), *up = lsub(b, step, li(b, 1));
-	LExpr *before = lop(b, LFloorDiv, lsub(b, up, first), step, NULL);
-	LExpr *end = lop(b, LFloorDiv, ladd(b, lsub(b, kparam(d->k, d->x.extent[1 + axis]), first), up), step, NULL);
-	*lo = llet(b, lop(b, LPMax, before, li(b, 0), NULL));
-	*hi = llet(b, lop(b, LPMin, end, taps_of(d, axis), NULL));
+	LExpr *extent = kparam(d->k, d->x.extent[1 + axis]), *taps = kdim(d->k, d->w.extent[axis]);
+	tap_range(&d->k->b, first, first, extent, attr_int_at(d->n, Attr_dilations, axis, 1), taps, lo, hi);
 }
 
 static LExpr *first_tap(const GroupConv *d, int axis, LExpr *o)
@@ -146,7 +137,7 @@ static void add_long_window(const GroupConv *d, LExpr *from_x, LExpr *from_w, LE
 {
 	LB *b = &d->k->b;
 	LExpr *lo, *hi;
-	tap_range(d, d->last, first, &lo, &hi);
+	taps_inside(d, d->last, first, &lo, &hi);
 	LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
 	LExpr *at = ladd(b, first, lmul(b, t, li(b, attr_int_at(d->n, Attr_dilations, d->last, 1))));
 	LExpr *x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
@@ -161,7 +152,7 @@ static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
 	LExpr *lo, *hi, *first = d->channel;
 
 	for (int a = 0; a < d->last; a++) {
-		tap_range(d, a, d->first[a], &lo, &hi);
+		taps_inside(d, a, d->first[a], &lo, &hi);
 		LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
 		*x = step_along(d, &d->x, 1 + a, *x, ladd(b, d->first[a], lmul(b, t, li(b, attr_int_at(d->n, Attr_dilations, a, 1)))));
 		*w = step_along(d, &d->w, a, *w, t);
@@ -271,7 +262,7 @@ void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *h
 	LB *b = &k.b;
 	const Type *t = &n->out[0]->type;
 	GroupConv d = {.k = &k, .n = n, .x = kaccess(&k, n->in[0]), .w = kaccess(&k, n->in[1]), .sp = t->rank - 2, .last = t->rank - 3};
-	const Dim *rows = dim_const(m, 1), *outs = t->dims[t->rank - 1], *group = dim_const(m, attr_int(n, Attr_group));
+	const Dim *rows = dims_product(m, t->dims, d.last + 1), *outs = t->dims[t->rank - 1], *group = dim_const(m, attr_int(n, Attr_group));
 	LExpr *idx[MaxRank] = {0};
 	int64_t width;
 
@@ -285,8 +276,6 @@ void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *h
 	const Dim *part = d.depthwise ? dim_const(m, Chunk) : dim_floordiv(m, outs, group); /* outputs of a task */
 	d.unrolled = dim_is_const(d.w.extent[d.last], &width) && width <= MaxUnrolled;
 	d.whole = dim_is_const(d.depthwise ? outs : part, &width) && width % Lanes == 0;
-	for (int a = 0; a <= d.last; a++)
-		rows = dim_mul(m, rows, t->dims[a]);
 	LExpr *len = kparam(&k, t->dims[1 + d.last]), *parts = kparam(&k, d.depthwise ? dim_ceildiv(m, outs, part) : group);
 	LExpr *task = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, rows), parts), NULL);
 	LExpr *row = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *number = llet(b, lsub(b, task, lmul(b, row, parts)));
@@ -307,10 +296,7 @@ void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *h
 	d.acc = lnew_tile(b, "acc", (LType){t->dtype, Lanes}, MaxPlaces, 1);
 	emit_row(&d, len, from, to);
 	lend(b);
-	const Dim *depth = d.w.extent[d.sp];
-	for (int a = 0; a < d.sp; a++)
-		depth = dim_mul(m, depth, d.w.extent[a]);
-	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), dims_product(m, d.w.extent, d.sp + 1)), 2));
 	kflop_nodes(&k, epilogue, NULL);
 	k.b.fn->loc = n->loc;
 	kcall(&k);

@@ -217,16 +217,8 @@ void lower_conv(Lower *l, Node *n, Value *home)
 
 	if (n->in[2])
 		bias = kaccess(&k, n->in[2]);
-	const Dim *rows = dim_const(m, 1);
-	for (int d = 0; d < rank - 1; d++)
-		rows = dim_mul(m, rows, t->dims[d]);
-	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, rows), NULL), *at = row;
-	for (int d = rank - 2; d >= 0; d--) {
-		LExpr *size = kdim(&k, t->dims[d]);
-		idx[d] = d ? llet(b, lop(b, LMod, at, size, NULL)) : at;
-		if (d)
-			at = llet(b, lop(b, LFloorDiv, at, size, NULL));
-	}
+	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, dims_product(m, t->dims, rank - 1)), NULL);
+	split_index(&k, row, t->dims, rank - 1, idx);
 	LExpr *per_group = lop(b, LFloorDiv, kdim(&k, t->dims[1]), groups, NULL), *cin = kdim(&k, w.extent[1]);
 	LExpr *c0 = llet(b, lmul(b, lop(b, LFloorDiv, idx[1], per_group, NULL), cin));
 	LTile *acc = lnew_tile(b, "acc", vec, 1, 1);
@@ -264,10 +256,7 @@ void lower_conv(Lower *l, Node *n, Value *home)
 	lstore(b, y, ladd(b, lmul(b, row, len), o), NULL, lane_mask(&k, lsub(b, len, o)), lelem(b, acc, zero, zero));
 	lend(b);
 	lend(b);
-	const Dim *depth = w.extent[1];
-	for (int d = 0; d < sp; d++)
-		depth = dim_mul(m, depth, w.extent[2 + d]);
-	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), dims_product(m, w.extent + 1, sp + 1)), 2));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }
@@ -287,18 +276,6 @@ typedef struct Pool {
 } Pool;
 
 static const LType I64x16 = {I64, Lanes};
-
-/* Taps k from *lo below *hi meet elements of axis d when the window begins anywhere from `from` to `to`. */
-static void tap_range(Pool *p, int d, LExpr *from, LExpr *to, LExpr **lo, LExpr **hi)
-{
-	LB *b = &p->k->b;
-	const int64_t *kernel;
-	int64_t dilation = attr_int_at(p->n, Attr_dilations, d, 1);
-	attr_ints(p->n, Attr_kernel, &kernel);
-	LExpr *step = li(b, dilation), *least = li(b, dilation - 1), *extent = kdim(p->k, p->x.extent[2 + d]);
-	*lo = lop(b, LPMax, lop(b, LFloorDiv, lsub(b, least, to), step, NULL), li(b, 0), NULL);
-	*hi = lop(b, LPMin, lop(b, LFloorDiv, ladd(b, lsub(b, extent, from), least), step, NULL), li(b, kernel[d]), NULL);
-}
 
 /* Joins the elements at `from`, one for each lane in `inside`; pos: their places along the last axis. */
 static void join_tap(Pool *p, LExpr *from, LExpr *pos, LExpr *inside)
@@ -333,12 +310,15 @@ static void emit_windows(Pool *p, LExpr *last_start)
 {
 	LB *b = &p->k->b;
 	LExpr *from = p->base, *lo, *hi;
+	const int64_t *kernel;
 	int last = p->sp - 1;
 	int64_t stride = attr_int_at(p->n, Attr_strides, last, 1);
+	attr_ints(p->n, Attr_kernel, &kernel);
 	for (int d = 0; d <= last; d++) {
-		tap_range(p, d, p->first[d], d == last ? last_start : p->first[d], &lo, &hi);
-		LExpr *k = lfor(b, ForSerial, llet(b, lo), llet(b, hi), NULL);
-		p->tap[d] = llet(b, ladd(b, p->first[d], lmul(b, k, li(b, attr_int_at(p->n, Attr_dilations, d, 1)))));
+		int64_t dilation = attr_int_at(p->n, Attr_dilations, d, 1);
+		tap_range(b, p->first[d], d == last ? last_start : p->first[d], kdim(p->k, p->x.extent[2 + d]), dilation, li(b, kernel[d]), &lo, &hi);
+		LExpr *k = lfor(b, ForSerial, lo, hi, NULL);
+		p->tap[d] = llet(b, ladd(b, p->first[d], lmul(b, k, li(b, dilation))));
 		from = llet(b, ladd(b, from, lmul(b, p->tap[d], kdim(p->k, p->x.stride[2 + d]))));
 	}
 	LExpr *lanes = lmul(b, lcast(b, LIota, I64x16, NULL), lconst(b, I64x16, (double)stride));
@@ -358,7 +338,7 @@ void lower_pool(Lower *l, Node *n, Value *home)
 	Kernel k = open_kernel(l, "pool", false);
 	LB *b = &k.b;
 	const Type *t = &n->out[0]->type;
-	const Dim *const *before, *rows = dim_const(m, 1);
+	const Dim *const *before;
 	int rank = t->rank, last = rank - 3;
 	Pool p = {.k = &k, .n = n, .x = kaccess(&k, n->in[0]), .sp = rank - 2, .join = (int)attr_int(n, Attr_join)};
 	LBuf *y = kbuf(&k, home, true);
@@ -366,9 +346,7 @@ void lower_pool(Lower *l, Node *n, Value *home)
 
 	p.type = (LType){p.x.dtype, Lanes};
 	attr_dims(n, Attr_pads_dim, &before);
-	for (int d = 0; d < rank - 1; d++)
-		rows = dim_mul(m, rows, t->dims[d]);
-	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, rows), NULL);
+	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, dims_product(m, t->dims, rank - 1)), NULL);
 	split_index(&k, row, t->dims, rank - 1, idx);
 	LExpr *plane[MaxRank] = {idx[0], idx[1]};
 	p.base = llet(b, offset_of(&k, &p.x, plane));
