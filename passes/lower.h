@@ -2,6 +2,7 @@
 #ifndef DCC_LOWER_H
 #define DCC_LOWER_H
 
+#include "../runtime/dcc.h"
 #include "kernel.h"
 
 /* ---- program.c --------------------------------------------------------------------------------------------------------- */

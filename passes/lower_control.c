@@ -71,8 +71,9 @@ static LExpr *within_bounds(Kernel *k, const Sym *s, LExpr *v)
 	LExpr *lo = li(b, s->lo), *hi = kdim(k, upper);
 
 	lif(b, lop(b, LOr, llt(b, v, lo), llt(b, hi, v), NULL));
-	lfail(b, 4, lmessage(l->lm, arena_printf(m->arena, "%s: %s is {}, allowed %lld..%s", message_place(m, l->node->loc, NULL), s->name,
-	                                      (long long)s->lo, dim_text(m, upper))), v);
+	const char *text = arena_printf(m->arena, "%s: %s is {}, allowed %lld..%s", message_place(m, l->node->loc, NULL), s->name,
+	                                (long long)s->lo, dim_text(m, upper));
+	lfail(b, DCC_ERROR_RANGE, lmessage(l->lm, text), v);
 	lend(b);
 	return llet(b, lop(b, LPMax, lop(b, LPMin, v, hi, NULL), lo, NULL));
 }
@@ -121,9 +122,9 @@ static void fail_unless_equal(Kernel *k, const DimCheck *c)
 	Module *m = k->l->m;
 	LExpr *a = kdim(k, c->a), *b = kdim(k, c->b);
 	lif(&k->b, lop(&k->b, LNe, a, b, NULL));
-	lfail(&k->b, 3, lmessage(k->l->lm, arena_printf(m->arena, "%s: %s is {}, expected %s", message_place(m, c->loc, NULL),
-	                                             dim_text(m, c->a), dim_text(m, c->b))),
-	      a);
+	const char *place = message_place(m, c->loc, NULL);
+	const char *text = arena_printf(m->arena, "%s: %s is {}, expected %s", place, dim_text(m, c->a), dim_text(m, c->b));
+	lfail(&k->b, DCC_ERROR_SHAPE, lmessage(k->l->lm, text), a);
 	lend(&k->b);
 }
 
@@ -322,8 +323,9 @@ static LExpr *within_limit(Looping *g, Kernel *k, LExpr *it, LExpr *go)
 		return go;
 	LExpr *over = lop(b, LLe, li(b, limit), it, NULL);
 	lif(b, lop(b, LAnd, over, lop(b, LNe, go, li(b, 0), NULL), NULL));
-	lfail(b, 4, lmessage(g->l->lm, arena_printf(g->l->m->arena, "%s: iteration {} is beyond the bound of %lld",
-	                                         message_place(g->l->m, g->n->loc, NULL), (long long)limit)), it);
+	const char *place = message_place(g->l->m, g->n->loc, NULL);
+	const char *text = arena_printf(g->l->m->arena, "%s: iteration {} is beyond the bound of %lld", place, (long long)limit);
+	lfail(b, DCC_ERROR_RANGE, lmessage(g->l->lm, text), it);
 	lend(b);
 	return llet(b, lop(b, LSelect, over, li(b, 0), go));
 }
@@ -348,7 +350,8 @@ static void check_trips(Looping *g, Kernel *k)
 		return;
 	LExpr *n = kdim(k, trips);
 	lif(b, llt(b, n, li(b, 0)));
-	lfail(b, 4, lmessage(g->l->lm, arena_printf(g->l->m->arena, "%s: {} iterations", message_place(g->l->m, g->n->loc, NULL))), n);
+	const char *text = arena_printf(g->l->m->arena, "%s: {} iterations", message_place(g->l->m, g->n->loc, NULL));
+	lfail(b, DCC_ERROR_RANGE, lmessage(g->l->lm, text), n);
 	lend(b);
 }
 

@@ -283,13 +283,12 @@ void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *h
 	LExpr *to = llet(b, lop(b, LPMin, ladd(b, from, kparam(&k, part)), kparam(&k, outs), NULL));
 	d.channel = d.depthwise ? NULL : llet(b, lmul(b, number, kparam(&k, d.w.extent[d.sp])));
 	d.row = llet(b, lmul(b, row, len));
-	for (int a = d.last; a >= 0; a--) {
+	for (int a = d.last; a > 0; a--) {
 		LExpr *size = kparam(&k, t->dims[a]);
-		idx[a] = a ? llet(b, lop(b, LMod, row, size, NULL)) : row;
-		if (a)
-			row = llet(b, lop(b, LFloorDiv, row, size, NULL));
+		idx[a] = llet(b, lop(b, LMod, row, size, NULL));
+		row = llet(b, lop(b, LFloorDiv, row, size, NULL));
 	}
-	LExpr *first[MaxRank] = {idx[0]};
+	LExpr *first[MaxRank] = {row};
 	d.batch = llet(b, offset_of(&k, &d.x, first));
 	for (int a = 0; a < d.last; a++)
 		d.first[a] = first_tap(&d, a, idx[1 + a]);

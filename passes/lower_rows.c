@@ -432,7 +432,7 @@ static void split_rows(Rows *r, LExpr *at, int columns, LExpr **idx)
 			continue;
 		for (int e = 0; e < d; e++)
 			left += !r->reduced[e] && e != columns;
-		LExpr *size = kdim(r->k, r->x.extent[d]);
+		LExpr *size = left ? kdim(r->k, r->x.extent[d]) : NULL;
 		idx[d] = left ? llet(b, lop(b, LMod, at, size, NULL)) : at;
 		if (left)
 			at = llet(b, lop(b, LFloorDiv, at, size, NULL));

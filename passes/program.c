@@ -130,7 +130,7 @@ static void check_dims(Module *m, LB *b)
 			LExpr *got = in_dim(b, i, d), *want = ldim(b, p->type.dims[d]);
 			if (want->op == LRef && b->lm->bind[dim_as_sym(p->type.dims[d])->index] == got)
 				continue;
-			lcheck(b, lop(b, LEq, got, want, NULL), 3, dim_message(m, "input", p->name, d, p->type.dims[d]), got, want,
+			lcheck(b, lop(b, LEq, got, want, NULL), DCC_ERROR_SHAPE, dim_message(m, "input", p->name, d, p->type.dims[d]), got, want,
 			       NULL);
 		}
 	}
@@ -139,12 +139,12 @@ static void check_dims(Module *m, LB *b)
 		if (is_measured_dim(c->a) || is_measured_dim(c->b))
 			continue; /* checked when those symbols have values */
 		LExpr *x = ldim(b, c->a), *y = ldim(b, c->b);
-		lcheck(b, lop(b, LEq, x, y, NULL), 3, check_message(m, c), x, y, NULL);
+		lcheck(b, lop(b, LEq, x, y, NULL), DCC_ERROR_SHAPE, check_message(m, c), x, y, NULL);
 	}
 	for (const Node *n = m->main->body.first; n; n = n->next)
 		if (n->op == OpConcat && attr_int(n, Attr_state)) {
 			LExpr *rows = ldim(b, n->out[0]->type.dims[attr_int(n, Attr_axis)]), *room = li(b, attr_int(n, Attr_state));
-			lcheck(b, lop(b, LLe, rows, room, NULL), 4,
+			lcheck(b, lop(b, LLe, rows, room, NULL), DCC_ERROR_RANGE,
 			       arena_printf(m->arena, "input '%s': {} rows do not fit the state's capacity of {}",
 			                    message_name(m, n->in[0]->name)), rows, room, NULL);
 		}
@@ -152,7 +152,7 @@ static void check_dims(Module *m, LB *b)
 		const Value *v = m->main->body.yields[i];
 		for (int d = 0; d < v->type.rank; d++) {
 			LExpr *want = b->lm->outdims[i * MaxRank + d], *got = lop(b, LOutDim, li(b, i), li(b, d), NULL);
-			lcheck(b, lop(b, LEq, got, want, NULL), 3,
+			lcheck(b, lop(b, LEq, got, want, NULL), DCC_ERROR_SHAPE,
 			       dim_message(m, "output", m->main->results[i], d, v->type.dims[d]), got, want, NULL);
 		}
 	}
