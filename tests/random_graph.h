@@ -133,6 +133,7 @@ static bool try_step(Gen *g, Step *step)
 	int npool = g->npool, ncheck = g->m->main->body.ncheck, errors = error_count();
 	FILE *said = fmemopen(g->said, sizeof g->said, "w");
 	volatile bool ok = false;
+	g->apart = false;
 	*g->said = 0;
 	diag_recover = &g->step;
 	diag_stream = said;

@@ -169,10 +169,13 @@ static Val idiom_attention(Gen *g)
 	q = early ? mul2(g, q, scale) : q;
 	s = once(g, 2) ? matmul(g, q, inner(g, swap_axes(g, k, 2, 3)), false, false) : matmul(g, q, k, false, true);
 	s = early ? s : mul2(g, inner(g, s), scale);
+	g->apart = true; /* sums of the lowest number overflow, or do not, as they are ordered */
 	for (int i = pick(g, 4); i > 0; i--)
 		s = inner(g, tk == d[1] && once(g, 4) ? causal_mask(g, tk, s, once(g, 2) ? -INFINITY : -FLT_MAX)
 		                                      : mask_scores(g, s, d[0], d[1], tk));
-	Val o = matmul(g, inner(g, softmax(g, s, once(g, 20) ? 2 : 3)), v, false, false);
+	s = softmax(g, s, once(g, 20) ? 2 : 3);
+	g->apart = false;
+	Val o = matmul(g, inner(g, s), v, false, false);
 	o = swap_axes(g, inner(g, o), 1, 2);
 	return reshape(g, o, 3, (const Dim *[]){d[0], d[1], num(g, c)});
 }

@@ -40,6 +40,7 @@ typedef struct Gen {
 	Op op; /* what the step under way is to make, and of what element type */
 	DType type;
 	bool wished;
+	bool apart; /* what the step makes now is for nothing else */
 	const Dim *counter; /* of the loop around; NULL: none */
 	int depth; /* loops around */
 	uint64_t state;
@@ -296,6 +297,8 @@ static Val new_value(Gen *g, Type t)
 
 static void keep(Gen *g, Val x)
 {
+	if (g->apart)
+		return;
 	if (g->npool < MaxPool)
 		g->pool[g->npool++] = x;
 	else
