@@ -36,42 +36,16 @@ static void look_at_sym(void *ctx, Sym *s)
 		s->lo++;
 }
 
-static void look_at_dim(void *ctx, const Dim *d)
+static void look_at_dim(void *ctx, const Dim *d, const Node *n, const Attr *a)
 {
+	if (a && a->id == Attr_trips && loop_has_cond(n)) /* so many that the condition ends the loop before */
+		return;
 	((Telling *)ctx)->d = d;
 	dim_each_sym(d, look_at_sym, ctx);
-}
-
-static void look_at_block(Telling *t, const Block *b)
-{
-	for (int i = 0; i < b->nparam; i++)
-		type_each_dim(&b->params[i]->type, look_at_dim, t);
-	for (int i = 0; i < b->ncheck; i++) {
-		look_at_dim(t, b->checks[i].a);
-		look_at_dim(t, b->checks[i].b);
-	}
-	for (const Node *n = b->first; n; n = n->next) {
-		for (int i = 0; i < n->nout; i++)
-			type_each_dim(&n->out[i]->type, look_at_dim, t);
-		for (int i = 0; i < n->nattr; i++)
-			if (n->attrs[i].id != Attr_trips || !loop_has_cond(n)) /* so many that the condition ends the loop before */
-				attr_each_dim(&n->attrs[i], look_at_dim, t);
-		if (n->body)
-			look_at_block(t, n->body);
-		if (n->other)
-			look_at_block(t, n->other);
-	}
 }
 
 void bound_values(Module *m)
 {
 	Telling t = {.m = m, .none = arena_alloc(m->arena, ((size_t)m->nsym + 1) * sizeof *t.none)};
-	for (int i = 0; i < m->nsym; i++) {
-		const Sym *s = m->syms[i];
-		const Dim *of[] = {s->is, s->times, s->most};
-		for (int k = 0; k < 3; k++)
-			if (of[k])
-				look_at_dim(&t, of[k]);
-	}
-	look_at_block(&t, &m->main->body);
+	module_each_dim(m, look_at_dim, &t);
 }

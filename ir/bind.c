@@ -297,25 +297,16 @@ static void bind_derived(Planner *p)
 
 /* ---- the plan --------------------------------------------------------------------------------------------------- */
 
-static bool type_uses(const Type *t, const Sym *s)
+static void mark_symbol(void *used, Sym *s)
 {
-	for (int i = 0; i < t->rank; i++)
-		if (dim_uses_sym(t->dims[i], s))
-			return true;
-	return false;
+	((bool *)used)[s->index] = true;
 }
 
-/* One that a pass has left behind is in no type. */
-static bool is_used(const Func *f, const Sym *s)
+static void mark_symbols(void *used, const Dim *d, const Node *n, const Attr *a)
 {
-	for (int i = 0; i < f->nparam; i++)
-		if (type_uses(&f->params[i]->type, s))
-			return true;
-	for (const Node *n = f->body.first; n; n = n->next)
-		for (int i = 0; i < n->nout; i++)
-			if (type_uses(&n->out[i]->type, s))
-				return true;
-	return false;
+	(void)n;
+	(void)a;
+	dim_each_sym(d, mark_symbol, used);
 }
 
 SymPlan plan_symbols(Module *m)
@@ -330,9 +321,11 @@ SymPlan plan_symbols(Module *m)
 	solve_one_by_one(&p);
 	solve_together(&p);
 	bind_derived(&p);
+	bool *used = arena_alloc(m->arena, (size_t)m->nsym + 1); /* a pass may leave some behind */
+	module_each_dim(m, mark_symbols, used);
 	for (int i = 0; i < m->nsym && !plan.undecided; i++) {
 		const Sym *s = m->syms[i];
-		if (!p.cost[i] && is_given(s) && s->lo != s->hi && is_used(m->main, s))
+		if (!p.cost[i] && is_given(s) && s->lo != s->hi && used[i])
 			plan.undecided = s;
 	}
 	return plan;

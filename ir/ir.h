@@ -448,6 +448,9 @@ Attr mk_scalar(AttrId, Scalar);
 Attr mk_number(AttrId, DType, double); /* of kind Int, Float or Scalar, the last of this type */
 bool same_attr(const Attr *, const Attr *);
 void attr_each_dim(const Attr *, void (*visit)(void *ctx, const Dim *), void *ctx);
+/* All that checks, code and the bounds of symbols are made of; n, a: the node and the attribute where it stands, NULL if there is none. */
+typedef void DimVisit(void *ctx, const Dim *, const Node *n, const Attr *a);
+void module_each_dim(const Module *, DimVisit *, void *ctx);
 Attr mk_ints(Module *, AttrId, int n, const int64_t *);
 Attr mk_dim(AttrId, const Dim *);
 Attr mk_dims(Module *, AttrId, int n, const Dim *const *);

@@ -111,8 +111,9 @@ static bool sink_node(Module *m, Node *n)
 	if (n->op == OpGlu)
 		set_attr(m, made, mk_int(Attr_axis, perm[attr_int(n, Attr_axis)]));
 	const char *wrong = set_type(m, made, ops[n->op].given ? &given : NULL);
-	if (wrong || !type_equal(&made->out[0]->type, &given))
+	if (wrong || !types_agree(n->block, &made->out[0]->type, &given))
 		bug("sink: %s", wrong ? wrong : type_text(m, &made->out[0]->type));
+	made->out[0]->type = given; /* as the text stated it: by dims that a check makes equal */
 	replace_uses(m, n->out[0], transpose(m, n, made->out[0], t->rank, perm));
 	return true;
 }
