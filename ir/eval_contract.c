@@ -427,6 +427,7 @@ const char *eval_attention(EvalNode *e)
 	int64_t batch = q->dims[0], rows = q->dims[1], heads = q->dims[2], width = q->dims[3];
 	int64_t keys = k->dims[1], kv_heads = k->dims[2], out_width = v->dims[3];
 	double scale = attr_float(e->n, Attr_scale), softcap = attr_float(e->n, Attr_softcap);
+	bool openly = e->out->dtype == F64; /* as products, where 0 times NaN is NaN */
 	Tensor space = {.rank = 4, .dims = {batch, heads, rows, keys}};
 	Walk w;
 	walk_over(&w, &space);
@@ -455,7 +456,7 @@ const char *eval_attention(EvalNode *e)
 		finish_scores(e->n, scores, keys);
 		memset(y, 0, out_width * sizeof *y);
 		for (int64_t s = 0; s < keys; s++) /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */
-			for (int64_t r = 0; r < out_width && (scores[s] != 0 || is_seen(e->n, s, t + (keys - rows))); r++)
+			for (int64_t r = 0; r < out_width && (openly || scores[s] != 0 || is_seen(e->n, s, t + (keys - rows))); r++)
 				y[r] += scores[s] * vs[((b * keys + s) * kv_heads + kv) * out_width + r];
 		store_reals(e->out, bth * out_width, y, out_width);
 	}

@@ -1,5 +1,5 @@
 /* open_attention.c - attention as products, masks and a softmax: for models that look at what is between them, and for types that no
- * schedule of attention knows.
+ * schedule of attention knows.  Values outside of the window count as the standard's formula has them: 0 times NaN is NaN.
  */
 #include "ir.h"
 

@@ -189,6 +189,10 @@ static const Case cases[] = {
 	{"attention window", "const @q: f32[1, 3, 1, 1] = [0, 0, 0] const @k: f32[1, 4, 1, 1] = [1, 1, 1, 1] "
 	 "const @v: f32[1, 4, 1, 1] = [3, 6, 9, 24]", "f32[1, 3, 1, 1]",
 	 "%y: f32[1, 3, 1, 1] = attention @q, @k, @v, _ {left=0, right=1}", 3, {7.5, 16.5, 24}},
+	{"attention NaN outside the window", "const @q: f32[1, 2, 1, 1] = [0, 0] const @v: f32[1, 2, 1, 1] = [3, nan]", "f32[1, 2, 1, 1]",
+	 "%y: f32[1, 2, 1, 1] = attention @q, @q, @v, _ {right=0}", 2, {3, NaN}},
+	{"attention NaN outside the window, f64", "const @q: f64[1, 2, 1, 1] = [0, 0] const @v: f64[1, 2, 1, 1] = [3, nan]", "f64[1, 2, 1, 1]",
+	 "%y: f64[1, 2, 1, 1] = attention @q, @q, @v, _ {right=0}", 2, {NaN, NaN}},
 	{"attention before all keys", "const @q: f32[1, 3, 1, 1] = [0, 0, 0] const @k: f32[1, 1, 1, 1] = [1] const @v: f32[1, 1, 1, 1] = [3]",
 	 "f32[1, 3, 1, 1]", "%y: f32[1, 3, 1, 1] = attention @q, @k, @v, _ {left=0, right=0}", 3, {NaN, NaN, 3}},
 	{"attention bool mask", "const @q: f32[1, 2, 1, 1] = [0, 0] const @k: f32[1, 2, 1, 1] = [1, 1] "
