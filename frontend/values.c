@@ -9,23 +9,32 @@ typedef struct Telling {
 	Module *m;
 	const Dim **none; /* for dim_subst: no symbol is replaced */
 	const Dim *d;
+	const Sym *s;
+	bool depends;
 } Telling;
 
-/* Does d depend on which of lo .. hi the symbol is? */
-static bool depends(const Telling *t, Sym *s, int64_t lo, int64_t hi)
+static void look_beyond(void *telling)
 {
-	Sym was = *s;
+	Telling *t = telling;
+	t->depends = dim_uses_sym(dim_subst(t->m, t->d, t->none), t->s);
+}
+
+/* Does the dim depend on which of lo .. hi the symbol is?  It may be too large a dim to say so. */
+static bool depends(Telling *t, Sym *s, int64_t lo, int64_t hi)
+{
+	int64_t was_lo = s->lo, was_hi = s->hi;
+	t->s = s;
 	s->lo = lo;
 	s->hi = hi;
-	bool depends = dim_uses_sym(dim_subst(t->m, t->d, t->none), s);
-	s->lo = was.lo;
-	s->hi = was.hi;
-	return depends;
+	bool known = diag_try(look_beyond, t, NULL, 0);
+	s->lo = was_lo;
+	s->hi = was_hi;
+	return !known || t->depends;
 }
 
 static void look_at_sym(void *ctx, Sym *s)
 {
-	const Telling *t = ctx;
+	Telling *t = ctx;
 	if (s->kind != SymValue)
 		return;
 	DType dtype = t->m->main->params[s->input]->type.dtype;
