@@ -427,9 +427,9 @@ static Value *slice_with_step(Call *c, Value *x, int axis, const Dim *start, con
 	Module *m = c->m;
 	const Dim *extent = x->type.dims[axis], *zero = dim_const(m, 0), *back = is_below_0(m, step);
 	const Dim *last = dim_sub(m, extent, back), *before = dim_sub(m, zero, back);
-	start = dim_add(m, start, dim_mul(m, extent, is_below_0(m, start)));
-	end = dim_add(m, end, dim_mul(m, extent, is_below_0(m, end)));
-	start = name_dim(m, dim_max(m, dim_min(m, start, last), zero));
+	start = slice_bound(c, start, extent, zero, last);
+	end = slice_bound(c, end, extent, before, last);
+	start = name_dim(m, dim_min(m, dim_max(m, start, zero), last)); /* -1 in front of no element at all */
 	end = name_dim(m, dim_max(m, dim_min(m, end, last), before));
 	const Dim *forward = dim_sub(m, dim_const(m, 1), dim_mul_const(m, back, 2)); /* 1 or -1 */
 	const Dim *size = name_dim(m, dim_mul(m, forward, step)), *way = name_dim(m, dim_mul(m, forward, dim_sub(m, end, start)));
