@@ -72,6 +72,15 @@ static bool expand_glu(Module *m, Node *n)
 	return true;
 }
 
+static bool expand_glus(Module *m)
+{
+	bool changed = false;
+	FOR_ALL_NODES(n, m)
+		if (n->nout == 1 && n->out[0]->nuse)
+			changed |= expand_glu(m, n);
+	return changed;
+}
+
 /* linear without constant weights, or not of f32, cannot be packed ahead of time. */
 static bool expand_linear(Module *m, Node *n)
 {
@@ -327,9 +336,10 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_glu(m, n) || expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
-			           expand_pack(m, n);
-	changed |= pass_canon(m);
+			changed |= expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n);
+	do /* what canon moves may part a glu from its linear */
+		changed |= pass_canon(m);
+	while (expand_glus(m));
 	FOR_ALL_NODES(n, m) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
 			changed |= copy_chained_move(m, n);
