@@ -48,6 +48,11 @@ emulate_list() {
 	0) touch "$1.done" ;;
 	124) in_time || return 0 ;;&
 	*)
+		# bochs 2.7 and 3.0 take gathers and scatters whose index register is one of zmm16 to zmm31 for invalid
+		if grep -qE 'code: 0x62 0x[0-9a-f]+ 0x[0-9a-f]+ 0x[0-9a-f]?[0-7] 0x(9|a)[0-3] ' "$1.out"; then
+			touch "$1.beyond"
+			return
+		fi
 		touch "$1.failed"
 		grep fence: "$1.out" || "$zmmrun" -t "$limit" "$1.run" say 2>&1 | tail -5
 		;;
@@ -57,7 +62,7 @@ export -f emulate_list
 export here build tmp zmmrun
 
 emulate() {
-	local all ran
+	local all ran beyond
 	mkdir "$tmp/objects"
 	"$build/tests/fence" -t "$seconds" -s "$seed" operators "$tmp/objects" >"$tmp/out" || return 1
 	all=$(grep -c . "$tmp/objects/models.inc")
@@ -67,7 +72,8 @@ emulate() {
 	failed=$((failed + $(find "$tmp" -name '*.failed' | wc -l)))
 	ran=$(find "$tmp" -name 'part.???.done' | sed 's/.done$//' | xargs -r cat | wc -l)
 	grep 'left out$' "$tmp/out"
-	echo "fence: $ran of $all operators in the emulator"
+	beyond=$(find "$tmp" -name 'part.???.beyond' | sed 's/.beyond$//' | xargs -r cat | wc -l)
+	echo "fence: $ran of $all operators in the emulator; $beyond left out for gathers that it does not know"
 }
 
 if grep -qw avx512f /proc/cpuinfo; then
