@@ -1,7 +1,7 @@
 /* epilogue.c - what a kernel computes on its sums while they are at hand: which nodes may join it, and their code. */
 #include "epilogue.h"
 
-/* ---- which nodes ---- ------------------------------------------------------------------------------------------------------- */
+/* ---- which nodes -------------------------------------------------------------------------------------------------------- */
 
 /* Does the epilogue's node read a part of whole rows? */
 static bool reads_part(Module *m, const Node *n, Part *p)
@@ -64,7 +64,7 @@ bool epilogue_takes(Module *m, Node *const *members, int n, bool all)
 	return root->op == OpLinear || attr_int(root, Attr_parts) == parts;
 }
 
-/* ---- their code ---- -------------------------------------------------------------------------------------------------------- */
+/* ---- their code --------------------------------------------------------------------------------------------------------- */
 
 static bool is_of_part(const Epilogue *e, const Node *n)
 {
@@ -86,9 +86,8 @@ static void add_epilogue_leaf(Epilogue *e, Kernel *k, const Node *user, Value *v
 	Access a = kaccess(k, v);
 	a = broadcast_access(e->l->m, &a, t->rank);
 	for (int d = 0; d < t->rank; d++)
-		if (dim_equals(a.extent[d], 1)) {
+		if (dim_equals(a.extent[d], 1))
 			a.stride[d] = dim_const(e->l->m, 0);
-		}
 	for (int d = 0; d < t->rank; d++)
 		a.extent[d] = t->dims[d];
 	e->leaf_of_part[e->nleaf] = is_of_part(e, user);

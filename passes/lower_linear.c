@@ -7,9 +7,7 @@
  */
 #include "epilogue.h"
 
-enum {
-	BlockRows = 256, /* rows that share one pass over a panel: at least 128, design.md section 8 */
-};
+enum { BlockRows = 256 /* that share one pass over a panel: at least 128, design.md section 8 */ };
 
 /* Rows from .. to of unit `unit`; acc holds them, [panel of the unit][rows up to acc_rows][32]. */
 static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, int acc_rows, LExpr *unit)
