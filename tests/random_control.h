@@ -2,7 +2,7 @@
  *
  * A loop takes a slice of some value along the counter and carries a state s.  In f32 that becomes tanh(0.4 s + 0.4 W s / |W s| + y),
  * where y comes from the slice and from outside: differences of s shrink, so that the noise of many iterations stays five times that
- * of one.  Other types carry exact values.  Conditions are exact: an input, or what is computed of a counter.
+ * of one; so they do with the gates (a + b + c) * d of parts of 0.06 W s / |W s|, each of which is at most 1.  Other types carry exact values.  Conditions are exact: an input, or what is computed of a counter.
  */
 #ifndef DCC_RANDOM_CONTROL_H
 #define DCC_RANDOM_CONTROL_H
@@ -61,8 +61,10 @@ static Val contract(Gen *g, Value *state, Val y)
 	Val s = {state, 1, 0, false, false}, sum = binary(g, OpAdd, y, binary(g, OpMul, s, scalar(g, 0.4)));
 	int64_t width = fixed(state->type.dims[state->type.rank - 1]);
 	if (width > 0 && !once(g, 3)) {
-		Val recurrent = linear(g, s, width, once(g, 2));
-		sum = binary(g, OpAdd, binary(g, OpMul, recurrent, scalar(g, 0.4 / recurrent.bound)), sum);
+		int parts = once(g, 2) ? 1 : 2 + pick(g, 3);
+		Val recurrent = linear(g, s, parts * width, once(g, 2));
+		recurrent = binary(g, OpMul, recurrent, scalar(g, (parts == 1 ? 0.4 : 0.06) / recurrent.bound));
+		sum = binary(g, OpAdd, parts == 1 ? recurrent : combine_parts(g, recurrent, parts, width, 0), sum);
 	}
 	Val next = unary(g, OpTanh, sum);
 	return (Val){next.v, 1, 5 * next.noise, false, false};
@@ -146,7 +148,7 @@ static Val real_step(Gen *g, Val x)
 	switch (pick(g, 7)) {
 	case 0: return unary(g, (Op[]){OpTanh, OpRelu, OpSigmoid, OpNeg}[pick(g, 4)], x);
 	case 1: return binary(g, once(g, 2) ? OpAdd : OpMul, x, pick_partner(g, &x.v->type));
-	case 2: return width > 0 ? linear(g, x, width, once(g, 2)) : x;
+	case 2: return width <= 0 ? x : once(g, 2) ? linear(g, x, width, once(g, 2)) : gates(g, x, width, once(g, 2));
 	case 3: return r ? softmax(g, x, r - 1) : x;
 	case 4: return once(g, 2) ? choose(g, x) : x;
 	case 5: { /* a loop over something that has the rows that it needs */

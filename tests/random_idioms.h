@@ -100,6 +100,11 @@ static Val idiom_glu(Gen *g)
 	return mul2(g, s.v->def->in[0] == a.v ? b : a, s);
 }
 
+static Val idiom_gates(Gen *g)
+{
+	return inner(g, gates(g, pick_own(g, 1, 3), pick_width(g), once(g, 3)));
+}
+
 /* [batch, tokens, heads * width] to [batch, heads, tokens, width] */
 static Val split_heads(Gen *g, Val x, int64_t heads)
 {

@@ -34,6 +34,32 @@ static Val linear(Gen *g, Val x, int64_t n, bool op)
 	return rounded(g, v, bound + 1, (double)k * x.noise * w.bound + ulp(t) * (double)k * bound, false);
 }
 
+/* Some of the equal parts of the last axis of `all`, in any order, and what becomes of them. */
+static Val combine_parts(Gen *g, Val all, int parts, int64_t width, int64_t excess)
+{
+	static const Op acts[] = {OpSigmoid, OpTanh, OpIdentity, OpRelu, OpNeg};
+	Val y = {0};
+	for (int i = 1 + pick(g, 4); i > 0; i--) {
+		int number = pick(g, parts);
+		Val part = slice_axis(g, all, all.v->type.rank - 1, num(g, number * width + (number ? excess : 0)), num(g, width));
+		part = once(g, 12) ? part : unary(g, acts[pick(g, 5)], part);
+		y = !y.v ? part : binary(g, once(g, 2) ? OpAdd : OpMul, y, part);
+	}
+	return y;
+}
+
+/* Columns of a linear as gates: nodes on whole rows, then on parts of them, as a rule equal ones. */
+static Val gates(Gen *g, Val x, int64_t width, bool op)
+{
+	int parts = 2 + pick(g, 3);
+	int64_t excess = once(g, 6) ? 1 + pick(g, 3) : 0;
+	Val all = linear(g, x, parts * width + excess, op), y;
+	if (once(g, 2))
+		all = once(g, 2) ? unary(g, OpTanh, all) : binary(g, OpAdd, all, pick_partner(g, &all.v->type));
+	y = combine_parts(g, all, parts, width, excess);
+	return once(g, 2) ? y : binary(g, once(g, 2) ? OpAdd : OpMul, pick_partner(g, &y.v->type), y);
+}
+
 static Val step_linear(Gen *g)
 {
 	Val x = pick_own(g, 1, 4);
@@ -68,23 +94,35 @@ static Val bias(Gen *g, DType t, int64_t n)
 	return once(g, 2) ? new_weight(g, typed(t, 1, dims), 1) : (Val){0};
 }
 
-/* A matrix in panels, which is kept, and rows times them. */
+/* A matrix in panels, which is kept, and rows times them; where those are of parts, in a group with what reads these, which only f32
+ * has a schedule for. */
 static Val step_packed(Gen *g)
 {
 	Val x = pick_own(g, 1, 3);
-	int r = x.v->type.rank;
+	int r = x.v->type.rank, parts = (g->op == OpPack || g->type == F32) && once(g, 2) ? 1 + pick(g, MaxParts) : 1;
 	x = with_extent(g, x, r - 1, 1);
-	int64_t k = fixed(x.v->type.dims[r - 1]), n = pick_width(g);
-	const Dim *dims[3] = {num(g, k), num(g, n)}, *panels[3] = {num(g, (n + 31) / 32), dims[0], num(g, 32)};
+	int64_t k = fixed(x.v->type.dims[r - 1]), width = pick_width(g), n = parts * width;
+	const Dim *dims[3] = {num(g, k), num(g, n)}, *panels[3] = {panel_count(g->m, dims[1], parts), dims[0], num(g, PanelWidth)};
 	Type wt = typed(g->type, 2, dims), pt = typed(g->type, 3, panels), t = x.v->type;
 	Val w = pick_typed(g, &wt), b = bias(g, g->type, n);
-	w = moved(g, w, emit(g, OpPack, 1, &w.v, 0, NULL, &pt));
+	Attr attr = mk_int(Attr_parts, parts);
+	w = moved(g, w, emit(g, OpPack, 1, &w.v, 1, &attr, &pt));
 	if (g->op == OpPack)
 		return w;
 	t.dims[r - 1] = dims[1];
 	double most = (double)k * x.bound * w.bound, noise = (double)k * (x.noise * w.bound + w.noise * x.bound);
-	Value *v = emit(g, OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 0, NULL, &t);
-	return rounded(g, v, most + 1, noise + ulp(g->type) * (double)k * most, false);
+	Block *outer = g->block;
+	Node *group = parts > 1 ? new_node(g->m, outer, NULL, OpGroup, NULL, 0, NULL) : NULL;
+	g->block = group ? group->body : outer;
+	Value *v = emit(g, OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 1, &attr, &t);
+	Val y = rounded(g, v, most + 1, noise + ulp(g->type) * (double)k * most, false);
+	if (!group)
+		return y;
+	y = combine_parts(g, once(g, 2) ? y : unary(g, OpTanh, y), parts, width, 0);
+	g->block = outer;
+	add_yield(g->m, group->body, y.v);
+	need(g, !add_body_results(g->m, group, NULL));
+	return finish(g, group->out[0], y.bound, y.noise, y.exact);
 }
 
 /* Channels first, or with group_conv last: x [batch, in.., channels], w [taps.., channels / group, outputs]. */
