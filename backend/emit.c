@@ -472,6 +472,11 @@ static void emit_kernel(Emit *e, LFunc *fn)
 	end_function(e, NULL);
 }
 
+static LLVMValueRef port_data(Emit *e, LLVMValueRef ports, int number)
+{
+	return load_field(e, ports, (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+}
+
 /* "in3", "out0", "ws", "weights" */
 LLVMValueRef program_buffer(Emit *e, const char *name)
 {
@@ -481,9 +486,9 @@ LLVMValueRef program_buffer(Emit *e, const char *name)
 	if (!strcmp(name, "weights"))
 		return load_field(e, e->frame, offsetof(dcc_frame, weights), e->ptr);
 	if (sscanf(name, "in%d", &number) == 1 && number >= 0 && number < e->m->main->nparam)
-		return load_field(e, load_frame(e, e->inputs, offsetof(dcc_frame, in)), (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+		return port_data(e, load_frame(e, e->inputs, offsetof(dcc_frame, in)), number);
 	if (sscanf(name, "out%d", &number) == 1 && number >= 0 && number < e->m->main->body.nyield)
-		return load_field(e, load_frame(e, e->outputs, offsetof(dcc_frame, out)), (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+		return port_data(e, load_frame(e, e->outputs, offsetof(dcc_frame, out)), number);
 	bug("%s: parameter %s", e->fn->name, name);
 }
 

@@ -65,7 +65,6 @@ void softmax_row(double *x, int64_t n, int64_t stride);
 
 typedef const char *EvalFn(EvalNode *);
 
-
 /* eval_contract.c */
 EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winconv, eval_pool, eval_attention, eval_linear_packed;
 /* eval_move.c */
