@@ -32,6 +32,7 @@ typedef struct Scope {
 	const Call *caller; /* functions: the call, whose attributes the body may refer to */
 	const OnnxFunction *function;
 	Names absent; /* its inputs that the call leaves out */
+	const Place *place;
 	int opset, depth;
 } Scope;
 
@@ -78,6 +79,8 @@ struct Call {
 	Value **out; /* to be set; NULL on entry */
 	const List **lists, **out_lists; /* inputs and outputs that are lists; else NULL */
 	bool *wanted; /* is out[i] named */
+	const void *body; /* the last one that was imported for the node, how often in a row */
+	int nbody;
 };
 
 /* One row of onnx_ops.def. */

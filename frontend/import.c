@@ -121,6 +121,18 @@ static Scope *new_scope(Import *im, Scope *outer, int opset, int depth)
 	return s;
 }
 
+/* For a body of c's node. */
+static Scope *inner_scope(Call *c, Scope *outer, const void *body, int opset)
+{
+	Scope *s = new_scope(c->im, outer, opset, c->scope->depth + 1);
+	Place *p = arena_alloc(c->im->scratch, sizeof *p);
+	c->nbody = c->body == body ? c->nbody + 1 : 0;
+	c->body = body;
+	*p = (Place){c->scope->place, c->node, body, c->nbody};
+	s->place = p;
+	return s;
+}
+
 /* ---- symbols --------------------------------------------------------------------------------------------------- */
 
 static bool is_identifier(const char *s)
@@ -419,7 +431,7 @@ static void import_call(Call *c, const OnnxFunction *f)
 	if (c->scope->depth >= MaxCalls)
 		fatal_at(c->loc, "functions of the model call each other too deeply, or themselves");
 	int opset = standard_opset(f->opset_import, f->n_opset_import);
-	Scope *s = new_scope(im, NULL, opset < 0 ? c->opset : opset, c->scope->depth + 1);
+	Scope *s = inner_scope(c, NULL, f, opset < 0 ? c->opset : opset);
 	s->caller = c;
 	s->function = f;
 	if ((size_t)c->nin > f->n_input || (size_t)c->nout > f->n_output)
@@ -528,7 +540,7 @@ void import_body(Call *c, const OnnxGraph *g, Block *b, int nin, const Item *in,
 {
 	Import *im = c->im;
 	Block *outer = im->block;
-	Scope *s = new_scope(im, c->scope, c->opset, c->scope->depth + 1);
+	Scope *s = inner_scope(c, c->scope, g, c->opset);
 	im->block = b;
 	add_tensors(s, g->initializer, g->n_initializer, c->loc);
 	for (int i = 0; i < nin; i++) {

@@ -133,7 +133,7 @@ static _Noreturn void open_dispute(Call *c, Item yes, Item no)
 {
 	Arena *a = c->im->scratch;
 	Dispute *d = &c->im->file->dispute;
-	*d = (Dispute){c->node, lasting_loc(c), arena_printf(a, "%s and %s", item_text(c->im, yes), item_text(c->im, no))};
+	*d = (Dispute){c->node, c->scope->place, lasting_loc(c), arena_printf(a, "%s and %s", item_text(c->im, yes), item_text(c->im, no))};
 	longjmp(*c->im->again, 1);
 }
 
@@ -171,7 +171,7 @@ static const Item *import_possible_branch(Call *c, bool yes, Block *block)
 		return b.out;
 	if (file->nchoice == MaxChoices)
 		fatal_at(c->loc, "not supported: more than %d branches that cannot be; the last: %s", MaxChoices, b.why);
-	file->choices[file->nchoice++] = (Choice){c->node, !yes, arena_strdup(c->im->scratch, b.why), lasting_loc(c)};
+	file->choices[file->nchoice++] = (Choice){c->node, c->scope->place, !yes, arena_strdup(c->im->scratch, b.why), lasting_loc(c)};
 	longjmp(*c->im->again, 1);
 }
 
@@ -219,16 +219,25 @@ static void import_fitting_branch(Call *c, Value *cond, const Choice *choice)
 		fatal_at(c->loc, "not supported: the data decides between %s and something else", item_text(c->im, out[0]));
 }
 
+static bool same_place(const Place *a, const Place *b)
+{
+	for (; a && b && a != b; a = a->outer, b = b->outer)
+		if (a->node != b->node || a->body != b->body || a->number != b->number)
+			return false;
+	return a == b;
+}
+
 static void import_open_if(Call *c)
 {
 	Value *cond = c->in[0];
 	Sizes sizes = {.n = 0};
-	const OnnxFile *file = c->im->file;
+	OnnxFile *file = c->im->file;
 	if (cond->type.dtype != Bool || !dim_equals(type_numel(c->m, &cond->type), 1))
 		fatal_at(c->loc, "the condition is %s, expected one bool", type_text(c->m, &cond->type));
 	cond = emit_reshape(c, cond, 0, NULL);
 	for (int i = 0; i < file->nchoice; i++)
-		if (file->choices[i].node == c->node) {
+		if (file->choices[i].node == c->node && same_place(file->choices[i].place, c->scope->place)) {
+			file->taken[file->ntaken++] = i;
 			import_fitting_branch(c, cond, &file->choices[i]);
 			return;
 		}
@@ -448,7 +457,9 @@ static Node *import_iterations(LoopImport *l)
 	l->counter = dim_sym(c->m, fresh_sym(c->m, "it")->name);
 	if (l->g->n_output < (size_t)l->yields_cond + l->ncarried)
 		fatal_at(c->loc, "the body has %zu outputs for %d carried values", l->g->n_output, l->ncarried);
+	const int ntaken = c->im->file->ntaken;
 	for (;;) { /* what an import that goes again has demanded of sizes goes with its body */
+		c->im->file->ntaken = ntaken;
 		start_body(l, syms);
 		fill_body(l, out);
 		if (!find_growth(l, out + l->yields_cond))

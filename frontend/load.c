@@ -281,6 +281,7 @@ static void import_rounds(void *onnx)
 		m->broadcast_symbols = o->opt->broadcast_symbols;
 		m->model_hash = o->hash;
 		file->external = NULL;
+		file->ntaken = 0;
 		file->bytes = map_file(m->arena, o->path, &file->size); /* constants point into it */
 		if (!file->bytes || file->size != o->size)
 			fatal_at(&(Loc){.file = o->path}, "%s",
@@ -311,10 +312,10 @@ static int try_branches(Onnx *o)
 	}
 	if (file->nchoice == MaxChoices)
 		return 2;
-	const OnnxNode *node = file->dispute.node;
+	const Dispute d = file->dispute;
 	const int n = file->nchoice;
 	for (int yes = 1; yes >= 0 && ways < 2; yes--) {
-		file->choices[n] = (Choice){.node = node, .yes = yes};
+		file->choices[n] = (Choice){.node = d.node, .place = d.place, .yes = yes};
 		file->nchoice = n + 1;
 		ways += try_branches(o);
 	}
@@ -346,8 +347,8 @@ static void load_onnx(Loading *l, const char *path, const char *bytes, size_t si
 	o.hash = hash_file(bytes, size);
 	order_nodes(file);
 	decide_branches(&o);
-	for (int i = 0; i < file->nchoice; i++) {
-		const Choice *choice = &file->choices[i];
+	for (int i = 0; i < file->ntaken; i++) {
+		const Choice *choice = &file->choices[file->taken[i]];
 		if (choice->why)
 			warn_at(&choice->loc, "a run where the condition is %s ends in an error, as that branch is none: %s",
 			        choice->yes ? "false" : "true", choice->why);

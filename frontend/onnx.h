@@ -16,18 +16,29 @@ typedef Onnx__FunctionProto OnnxFunction;
 
 typedef struct External External;
 
+/* Where a body is imported, from the model's graph (NULL) inwards: a function that is called twice, or a loop over sequences, has its
+ * body imported for other sizes each time. */
+typedef struct Place {
+	const struct Place *outer;
+	const OnnxNode *node;
+	const void *body;
+	int number; /* of its imports for that node there */
+} Place;
+
 /* An If whose branches give results that do not fit together (ranks, lengths of sequences), where the data decides.  What follows
  * it may fit one of them only: load.c tries. */
 typedef struct Dispute {
 	const OnnxNode *node; /* NULL: none */
+	const Place *place;
 	Loc loc;
 	const char *what; /* the branches give */
 } Dispute;
 
-enum { MaxChoices = 16 };
+enum { MaxChoices = 64 };
 
 typedef struct Choice {
 	const OnnxNode *node;
+	const Place *place;
 	bool yes; /* the branch that is taken */
 	const char *why; /* the other one is an error; NULL: what follows does not fit it */
 	Loc loc; /* of the node, where it is an error */
@@ -46,6 +57,7 @@ typedef struct OnnxFile {
 	Dispute dispute; /* what the import has ended for */
 	int nchoice;
 	Choice choices[MaxChoices];
+	int ntaken, taken[MaxChoices]; /* choices that made this import */
 	Names found_types; /* OnnxValueInfo of values whose type the file does not state; see cut.c */
 } OnnxFile;
 

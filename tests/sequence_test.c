@@ -693,6 +693,53 @@ static void test_impossible_branch(void)
 	}
 }
 
+/* A function that is called twice: for x of 2 elements its then branch is an error, for z of 3 its else branch. */
+static void test_branches_by_call(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17), *yes = new_builder(a, 17), *no = new_builder(a, 17);
+	char *said;
+	add_input(b, "x", Float, "2");
+	add_input(b, "z", Float, "3");
+	add_input(b, "c", BoolType, "");
+	add_ints(yes, "three", 1, (int64_t[]){3});
+	add_op(yes, "Reshape", "t,three", "p");
+	add_output(yes, "p");
+	add_ints(no, "two", 1, (int64_t[]){2});
+	add_op(no, "Reshape", "t,two", "q");
+	add_output(no, "q");
+	Onnx__FunctionProto *f = arena_alloc(a, sizeof *f);
+	onnx__function_proto__init(f);
+	f->name = arena_strdup(a, "Choose");
+	f->domain = arena_strdup(a, "local");
+	f->opset_import = append(a, f->opset_import, &f->n_opset_import, make_opset(a, "", 17));
+	f->n_input = split_text(a, "t,d", &f->input);
+	f->n_output = split_text(a, "u", &f->output);
+	Onnx__NodeProto *n = make_node(a, "If", "d", "u");
+	set_body(b, n, "then_branch", yes);
+	set_body(b, n, "else_branch", no);
+	f->node = append(a, f->node, &f->n_node, n);
+	b->model.functions = append(a, b->model.functions, &b->model.n_functions, f);
+	add_op(b, "Not", "c", "d");
+	add_op(b, "Choose", "x,d", "r")->domain = f->domain;
+	add_op(b, "Choose", "z,c", "s")->domain = f->domain;
+	add_op(b, "ReduceMax", "r", "r1");
+	add_op(b, "ReduceMax", "s", "s1");
+	add_op(b, "Add", "r1,s1", "y");
+	add_output(b, "y");
+	Module *m = load_built(b, NULL, &said);
+	for (int c = 0; c < 2; c++) {
+		float x[] = {3, 4, 5}, y;
+		Tensor in[] = {{.dtype = F32, .rank = 1, .dims = {2}, .data = x}, {.dtype = F32, .rank = 1, .dims = {3}, .data = x},
+		               {.dtype = Bool, .data = &c}};
+		const char *wrong = run(m, in, &y);
+		CHECK(c ? !wrong && y == 9 : wrong && strstr(wrong, "index 1 is out of range"));
+	}
+	free(said);
+	free_module(m);
+	free_arena(a);
+}
+
 /* The sizes decide: if T == 1, x[0], else x; only the rank of x fits. */
 static void test_ranks_by_size(void)
 {
@@ -841,6 +888,7 @@ int main(void)
 	test_if();
 	test_ranks();
 	test_impossible_branch();
+	test_branches_by_call();
 	test_ranks_by_size();
 	test_map();
 	test_batched_scan();
