@@ -55,6 +55,7 @@ void debug_function(Emit *e, const LFunc *fn, const char *name, LLVMValueRef f)
 		return;
 	e->scope = new_subprogram(e, name, LLVMGetValueName2(f, &length), fn->line);
 	LLVMSetSubprogram(f, e->scope);
+	LLVMSetCurrentDebugLocation2(e->b, LLVMDIBuilderCreateDebugLocation(e->cx, (unsigned)fn->line, 0, e->scope, NULL));
 	add_unwind_table(e, f);
 }
 

@@ -29,6 +29,25 @@ expect 0 '\.loc' "$build/dcc" -g -S -o - "$model"
 expect 0 'DISubprogram' "$build/dcc" -g -emit-llvm -o - "$model"
 expect 0 '^kernel @' cat m.loops
 
+# A program of several parts: jumps stand between them, and its entry calls them.
+cat >parts.ir <<'END'
+dcc-ir 1 stage import
+model parts
+sym n in 0..
+sym i in 0..
+func @main(%x: f32[n, 3]) -> (y: f32[3]) {
+  %0: f32[3] = sum %x {axes=[0], keepdims=0}
+  %1: f32[3] = loop %0 {counter="i", trips=n} (%2: f32[3]) {
+    %3: f32[3] = softmax %2 {axis=0}
+    %4: f32[3] = tanh %3
+    yield %4
+  }
+  return %1
+}
+END
+expect 0 '^$' "$build/dcc" -g -o parts.o parts.ir
+expect 0 '^y: f32' "$build/dcc-run" parts.o -D n=2 --random 1
+
 # The node whose kernel is stopped at, and the line that calls it: from the listing of the program that this CPU runs.
 isa=avx2
 ! grep -qw avx512dq /proc/cpuinfo || isa=avx512
