@@ -30,6 +30,7 @@ import onnx.backend.test
 import conformance
 import dcc.backend
 
+TWO_UNITS = {"float32": 2.0**-22, "float16": 2.0**-9}  # in the last place
 CATEGORIES = ("Node", "Simple", "PyTorchConverted", "PyTorchOperator")  # Real would download
 
 
@@ -61,10 +62,9 @@ class Runner(onnx.backend.test.BackendTest):
             if isinstance(ref, list) and isinstance(out, list):
                 cls.assert_similar_outputs(ref, out, rtol, atol, *place, **named)
                 continue
-            largest = 0.0
-            if isinstance(ref, np.ndarray) and ref.dtype == np.float32:
-                largest = float(np.abs(ref[np.isfinite(ref)]).max(initial=0))
-            same([ref], [out], rtol, max(atol, largest * 2**-22), *place, **named)
+            two_units = TWO_UNITS.get(ref.dtype.name, 0) if isinstance(ref, np.ndarray) else 0
+            largest = float(np.abs(ref[np.isfinite(ref)]).max(initial=0)) if two_units else 0
+            same([ref], [out], rtol, max(atol, largest * two_units), *place, **named)
 
 
 def name_of(test):
