@@ -1,7 +1,7 @@
 /* group.c - the passes group and layout.
  *
- * group: a linear or a convolution by groups takes into its epilogue the elementwise nodes that follow, of whole rows and then of equal parts of them (gates),
- * as far as
+ * group: a linear or a convolution by groups takes into its epilogue the elementwise nodes that follow, of whole rows and then (a
+ * linear) of equal parts of them, gates, as far as
  *   - one value leaves, and what the body of a loop or if yields: all others are used only inside, and are no outputs,
  *   - results have the same dims (they are computed where the root's element lies in a register), and
  *   - other operands are known before the group, which stands where its last node stood.

@@ -173,7 +173,7 @@ typedef struct Turn {
 	LExpr *number, *of;
 } Turn;
 /* Calls the register tile for `rows` rows (index expression, 1..mr; one branch a row count):
- * acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen; first is 1 where acc starts at 0.  NULL: w lies in a cache. */
+ * acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen; first is 1 where acc starts at 0.  Turn NULL: w lies in a cache. */
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
                const Turn *);
 /* acc[rows][32] = a[k][rows] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
