@@ -114,7 +114,7 @@ Value *split_named(Call *c, const Axes *axes, Value *x)
 	Module *m = c->m;
 	const Dim *dims[MaxRank], *one = dim_const(m, 1);
 	if (2 * x->type.rank > MaxRank)
-		fatal_at(c->loc, "not supported: axes that arrive at run time, of a tensor of rank %d", x->type.rank);
+		refuse_at(c->loc, "not supported: axes that arrive at run time, of a tensor of rank %d", x->type.rank);
 	for (int i = 0; i < x->type.rank; i++) {
 		const Dim *named = is_named(c, axes, i), *extent = x->type.dims[i];
 		dims[2 * i] = name_dim(m, dim_add(m, extent, dim_mul(m, named, dim_sub(m, one, extent))));

@@ -169,7 +169,7 @@ bool same_dims(const Type *t, int rank, const Dim *const *dims)
 static Type with_dims(Call *c, DType dtype, int rank, const Dim *const *dims)
 {
 	if (rank > MaxRank)
-		fatal_at(c->loc, "a tensor of rank %d; at most %d is supported", rank, MaxRank);
+		refuse_at(c->loc, "a tensor of rank %d; at most %d is supported", rank, MaxRank);
 	Type t = {.dtype = dtype, .rank = rank};
 	if (rank)
 		memcpy(t.dims, dims, rank * sizeof *dims);
@@ -594,9 +594,9 @@ int need_dims(Call *c, int input, const char *what, const Dim **dims, int max)
 	if (!known && measure_elements(c, c->in[input]))
 		known = known_dims(c, c->in[input], &n);
 	if (!known)
-		fatal_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes", what);
+		refuse_at(c->loc, "not supported: input '%s' depends on the data, not only on shapes", what);
 	if (n > max)
-		fatal_at(c->loc, "input '%s' has %d elements, at most %d make sense", what, n, max);
+		refuse_at(c->loc, "input '%s' has %d elements, at most %d are supported", what, n, max);
 	for (int i = 0; i < n; i++)
 		dims[i] = known[i];
 	return n;
@@ -620,7 +620,7 @@ int need_ints(Call *c, int input, const char *what, int64_t *ints, int max)
 	int n = need_dims(c, input, what, dims, max < MaxKnown ? max : MaxKnown);
 	for (int i = 0; i < n; i++)
 		if (!dim_is_const(dims[i], &ints[i]))
-			fatal_at(c->loc, "not supported: input '%s' is not constant: %s", what, dim_text(c->m,
+			refuse_at(c->loc, "not supported: input '%s' is not constant: %s", what, dim_text(c->m,
 			                                                                                 dims[i]));
 	return n;
 }
@@ -668,7 +668,7 @@ const Dim *times_number(Call *c, const Dim *d, double number, const char *what)
 	}
 	part = fabs(number) <= DimMax ? (int64_t)number : 0;
 	if ((double)part != number)
-		fatal_at(c->loc, "not supported: input '%s' = %g for an extent of %s", what, ldexp(number, -power), dim_text(c->m, d));
+		refuse_at(c->loc, "not supported: input '%s' = %g for an extent of %s", what, ldexp(number, -power), dim_text(c->m, d));
 	return dim_floordiv(c->m, dim_mul_const(c->m, d, part), num(c, INT64_C(1) << power));
 }
 

@@ -60,7 +60,7 @@ List *new_list(Import *im, DType dtype, int64_t n, const Loc *loc)
 {
 	enum { MaxElements = 4096 };
 	if (n > MaxElements)
-		fatal_at(loc, "not supported: a sequence of %lld elements; at most %d", (long long)n, MaxElements);
+		refuse_at(loc, "not supported: a sequence of %lld elements; at most %d", (long long)n, MaxElements);
 	count_inlined(im, n, loc);
 	List *l = arena_alloc(im->scratch, sizeof *l);
 	*l = (List){.dtype = dtype, .n = (int)n, .items = arena_alloc(im->scratch, (n + 1) * sizeof *l->items)};

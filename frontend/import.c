@@ -281,10 +281,10 @@ static const Onnx__TensorShapeProto *shape_of(Import *im, const char *name, cons
 {
 	const Onnx__TensorShapeProto *stated = stated_shape(im, name, t, loc), *shape = stated ? stated : t->shape;
 	if (!shape)
-		fatal_at(loc, "not supported: input '%s' has no shape, so its rank is not known; --shape '%s=[2,N]' says it", name,
+		refuse_at(loc, "not supported: input '%s' has no shape, so its rank is not known; --shape '%s=[2,N]' says it", name,
 		         name);
 	if (shape->n_dim > MaxRank)
-		fatal_at(loc, "input '%s': expected a rank of at most %d, got %zu", name, MaxRank, shape->n_dim);
+		refuse_at(loc, "input '%s': expected a rank of at most %d, got %zu", name, MaxRank, shape->n_dim);
 	return shape;
 }
 
@@ -362,7 +362,7 @@ static Item import_elements(Import *im, const OnnxValueInfo *v, const InputType 
 static Item import_input(Import *im, const OnnxValueInfo *v, const InputType *t, const Loc *loc)
 {
 	if (t->sequence && t->count < 0)
-		fatal_at(loc, "not supported: how many elements the sequence '%s' has is not known; -D %s=N says it", v->name,
+		refuse_at(loc, "not supported: how many elements the sequence '%s' has is not known; -D %s=N says it", v->name,
 		         v->name);
 	if (t->optional && !t->count) {
 		List *none = new_list(im, F32, 0, loc);
@@ -470,7 +470,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	const OnnxFunction *f = custom ? NULL : find_function(im, node);
 	const OnnxOp *row = custom || f ? NULL : find_row(im, node->domain, node->op_type, s->opset);
 	if (!custom && !f && !row)
-		fatal_at(loc, "the operator is not supported at this opset");
+		refuse_at(loc, "the operator is not supported at this opset");
 	Call c = {.im = im, .m = im->m, .row = row, .node = node, .loc = loc, .opset = s->opset, .scope = s};
 	c.nin = node->n_input;
 	c.nout = node->n_output;
@@ -508,7 +508,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 	for (int i = 0; i < c.nout; i++) {
 		Item out = {c.out[i], c.out_lists[i]};
 		if (c.wanted[i] && is_absent(out))
-			fatal_at(loc, "output %d is not supported", i);
+			refuse_at(loc, "output %d is not supported", i);
 		if (c.wanted[i])
 			define(s, node->output[i], out, loc);
 		note_cut(im, s, node->output[i], out);

@@ -199,7 +199,7 @@ static Value *attend_openly(Call *c, Value *y, DType precision)
 	int64_t mode = onnx_int(c, "qk_matmul_output_mode", 0);
 	Value *steps[4];
 	if (mode < 0 || mode > 3)
-		fatal_at(c->loc, "attribute 'qk_matmul_output_mode' = %lld is not supported", (long long)mode);
+		refuse_at(c->loc, "attribute 'qk_matmul_output_mode' = %lld is not supported", (long long)mode);
 	y = attention_openly(c->m, y->def, NULL, precision, steps);
 	if (wants(c, OutScores))
 		c->out[OutScores] = emit_cast(c, steps[mode], c->in[InQ]->type.dtype);

@@ -12,7 +12,7 @@ static DType wanted_dtype(Call *c)
 {
 	DType dtype;
 	if (!onnx_dtype(onnx_int(c, "to", 0), &dtype))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "to", 0)));
+		refuse_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "to", 0)));
 	return dtype;
 }
 

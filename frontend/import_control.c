@@ -48,7 +48,7 @@ static const Dim *size_symbol(Call *c, Sizes *s, const Dim *a, const Dim *b)
 		if (s->triples[i + 1] == a && s->triples[i + 2] == b)
 			return s->triples[i];
 	if (s->n == (int)(sizeof s->triples / sizeof *s->triples))
-		fatal_at(c->loc, "not supported: more than %d dims that depend on the data", s->n / 3);
+		refuse_at(c->loc, "not supported: more than %d dims that depend on the data", s->n / 3);
 	Sym *size = new_symbol(c, "size", 0);
 	const Dim *sym = dim_sym(c->m, size->name);
 	dim_range(a, &alo, &ahi);
@@ -170,7 +170,7 @@ static const Item *import_possible_branch(Call *c, bool yes, Block *block)
 	if (try_branch(&b))
 		return b.out;
 	if (file->nchoice == MaxChoices)
-		fatal_at(c->loc, "not supported: more than %d branches that cannot be; the last: %s", MaxChoices, b.why);
+		refuse_at(c->loc, "not supported: more than %d branches that cannot be; the last: %s", MaxChoices, b.why);
 	file->choices[file->nchoice++] = (Choice){c->node, c->scope->place, !yes, arena_strdup(c->im->scratch, b.why), lasting_loc(c)};
 	longjmp(*c->im->again, 1);
 }
@@ -216,7 +216,7 @@ static void import_fitting_branch(Call *c, Value *cond, const Choice *choice)
 		set_output(c, i, list ? (Item){.list = list} : (Item){.tensor = guarded(c, item.tensor, wrong)});
 	}
 	if (!guards)
-		fatal_at(c->loc, "not supported: the data decides between %s and something else", item_text(c->im, out[0]));
+		refuse_at(c->loc, "not supported: the data decides between %s and something else", item_text(c->im, out[0]));
 }
 
 static bool same_place(const Place *a, const Place *b)
@@ -342,7 +342,7 @@ static bool find_growth(LoopImport *l, Value *const *next)
 	for (int i = 0; i < l->ncarried; i++) {
 		const Type *a = &l->n->body->params[i]->type, *b = &next[i]->type;
 		if (a->dtype != b->dtype || a->rank != b->rank)
-			fatal_at(l->c->loc, "not supported: carried value %d is %s before and %s behind an iteration", i,
+			refuse_at(l->c->loc, "not supported: carried value %d is %s before and %s behind an iteration", i,
 			         type_text(l->c->m, a), type_text(l->c->m, b));
 		for (int d = 0; d < a->rank; d++)
 			if (a->dims[d] != b->dims[d] && !l->grows[i * MaxRank + d])
@@ -383,7 +383,7 @@ static Value *stacked_value(LoopImport *l, const Dim *const *syms, Value *out, i
 	for (int d = 0; d < out->type.rank; d++) {
 		dims[d] = dim_subst(c->m, out->type.dims[d], at_first);
 		if (uses_inner_symbol(c, l->n, dims[d]))
-			fatal_at(c->loc, "not supported: output %d of the body has a size that the data of each iteration decides: %s", which,
+			refuse_at(c->loc, "not supported: output %d of the body has a size that the data of each iteration decides: %s", which,
 			         type_text(c->m, &out->type));
 		require_equal(c, out->type.dims[d], dims[d], "the size in each iteration and in the first");
 	}
@@ -432,7 +432,7 @@ static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
 		if (!syms[i])
 			continue;
 		if (sizes.n == (int)(sizeof sizes.triples / sizeof *sizes.triples))
-			fatal_at(c->loc, "not supported: more than %d dims that change in a loop", sizes.n / 3);
+			refuse_at(c->loc, "not supported: more than %d dims that change in a loop", sizes.n / 3);
 		sizes.triples[sizes.n++] = syms[i];
 		sizes.triples[sizes.n++] = first_dim(l, i);
 		sizes.triples[sizes.n++] = out[from + i / MaxRank]->type.dims[i % MaxRank];
@@ -554,14 +554,14 @@ static void unroll_loop(Call *c, const OnnxGraph *g, const Dim *trips)
 	int64_t most;
 	int cond = c->nin > 1 && c->in[1] ? known_condition(c, c->in[1]) : 1;
 	if (!dim_is_const(trips, &most))
-		fatal_at(c->loc, "not supported: a loop over sequences runs %s times, which is not known here", dim_text(c->m, trips));
+		refuse_at(c->loc, "not supported: a loop over sequences runs %s times, which is not known here", dim_text(c->m, trips));
 	Item *in = arena_alloc(im->scratch, nin * sizeof *in), *out = arena_alloc(im->scratch, (g->n_output + 1) * sizeof *out);
 	for (int i = 2; i < nin; i++)
 		in[i] = input_item(c, i);
 	for (; done < most && cond; done++) {
 		const Dim *at = num(c, done);
 		if (cond < 0)
-			fatal_at(c->loc, "not supported: the data decides how often a loop over sequences runs");
+			refuse_at(c->loc, "not supported: the data decides how often a loop over sequences runs");
 		count_inlined(im, 1 + (int64_t)g->n_output, c->loc);
 		in[0] = (Item){.tensor = emit_dims(c, 0, 1, &at)};
 		in[1] = (Item){.tensor = emit_const(c, Bool, 1)};
@@ -572,7 +572,7 @@ static void unroll_loop(Call *c, const OnnxGraph *g, const Dim *trips)
 			PUSH(im->scratch, stacked, n, cap, need_tensor(c, out[1 + ncarried + i], "an output that is stacked"));
 	}
 	if (!done && c->nout > ncarried)
-		fatal_at(c->loc, "not supported: a loop over sequences that stacks tensors, and has no iterations");
+		refuse_at(c->loc, "not supported: a loop over sequences that stacks tensors, and has no iterations");
 	for (int i = 0; i < c->nout && i < ncarried; i++)
 		set_output(c, i, in[2 + i]);
 	for (int i = 0; i < nstacked && ncarried + i < c->nout; i++) {

@@ -249,7 +249,7 @@ static void import_cosines(Call *c, double a, double b, double e)
 	const Dim *size;
 	int64_t stated = onnx_int(c, "output_datatype", 1);
 	if (!onnx_dtype(stated, &dtype))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
+		refuse_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
 	if (need_dims(c, 0, "size", &size, 1) != 1)
 		fatal_at(c->loc, "input 'size' is not a scalar");
 	require_at_least(c, size, 0);
@@ -313,7 +313,7 @@ void import_mel_weights(Call *c)
 	const Dim *bands, *length, *one = num(c, 1);
 	int64_t stated = onnx_int(c, "output_datatype", 1);
 	if (!onnx_dtype(stated, &dtype))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
+		refuse_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
 	if (need_dims(c, 0, "num_mel_bins", &bands, 1) != 1 || need_dims(c, 1, "dft_length", &length, 1) != 1)
 		fatal_at(c->loc, "input 'num_mel_bins' or 'dft_length' is not a scalar");
 	require_at_least(c, bands, 0);

@@ -55,7 +55,7 @@ void import_cast_by_name(Call *c)
 	DType dtype;
 	int code = to ? onnx_dtype_named(to) : 0;
 	if (!onnx_dtype(code, &dtype))
-		fatal_at(c->loc, "element type %s is not supported", to ? to : "UNDEFINED");
+		refuse_at(c->loc, "element type %s is not supported", to ? to : "UNDEFINED");
 	c->out[0] = emit_cast(c, c->in[0], dtype);
 }
 

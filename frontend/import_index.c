@@ -66,7 +66,7 @@ static Value *fix_width(Call *c, Value *idx, int batch)
 		return idx;
 	const OnnxValueInfo *stated = c->scope->depth ? NULL : find_info(c->im->graph, c->node->output[0]);
 	if (!stated)
-		fatal_at(c->loc, "not supported: indices %s, whose last extent decides the rank of the result, which the model does not state",
+		refuse_at(c->loc, "not supported: indices %s, whose last extent decides the rank of the result, which the model does not state",
 		         type_text(c->m, t));
 	int width = last + x->rank - batch - (int)stated->type->tensor_type->shape->n_dim;
 	if (width < 1 || width > x->rank - batch)
@@ -154,7 +154,7 @@ static const Dim *scalar_in_parts(Call *c, int input, const char *what, int64_t 
 	if (!given || parts == 1 || !(fabs(v) < DimMax) || v == rint(v))
 		return dim_mul_const(c->m, known_scalar(c, input, what), parts);
 	if (v * parts != rint(v * parts))
-		fatal_at(c->loc, "not supported: input '%s' = %g is no multiple of 1/%lld", what, v, (long long)parts);
+		refuse_at(c->loc, "not supported: input '%s' = %g is no multiple of 1/%lld", what, v, (long long)parts);
 	return dim_const(c->m, v * parts);
 }
 
@@ -337,7 +337,7 @@ void import_one_hot(Call *c)
 	int rank = idx->type.rank + 1, axis = norm_axis(c, onnx_int(c, "axis", -1), rank);
 	const Dim *depth = read_depth(c), *dims[MaxRank + 1];
 	if (rank > MaxRank)
-		fatal_at(c->loc, "the result has rank %d; at most %d is supported", rank, MaxRank);
+		refuse_at(c->loc, "the result has rank %d; at most %d is supported", rank, MaxRank);
 	for (int i = 0; i < rank; i++)
 		dims[i] = i < axis ? idx->type.dims[i] : i == axis ? num(c, 1) : idx->type.dims[i - 1];
 	if (dtypes[idx->type.dtype].cls != ClassSigned)
@@ -361,7 +361,7 @@ void import_eye_like(Call *c)
 	if (x->rank != 2 || k < -DimMax || k > DimMax)
 		fatal_at(c->loc, "an operand of rank %d and k = %lld", x->rank, (long long)k);
 	if (has_attr(c, "dtype") && !onnx_dtype(onnx_int(c, "dtype", 0), &dtype))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "dtype", 0)));
+		refuse_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "dtype", 0)));
 	Value *i = emit_iota(c, I64, x->dims[0], num(c, k), num(c, 1));
 	Value *hit = emit2(c, OpEq, emit_reshape(c, i, 2, (const Dim *[]){x->dims[0], num(c, 1)}),
 	                   emit_iota(c, I64, x->dims[1], num(c, 0), num(c, 1)));

@@ -85,7 +85,7 @@ void import_linear_attention(Call *c)
 	while (rule < sizeof rules / sizeof *rules && strcmp(rules[rule].name, name))
 		rule++;
 	if (rule == sizeof rules / sizeof *rules)
-		fatal_at(c->loc, "attribute 'update_rule' = %s is not supported", name);
+		refuse_at(c->loc, "attribute 'update_rule' = %s is not supported", name);
 	if (kv_heads < 1 || q_heads < 1 || q_heads > DimMax || q_heads % kv_heads)
 		fatal_at(c->loc, "%lld query heads and %lld key heads", (long long)q_heads, (long long)kv_heads);
 	/* Half floats are what is stored: the recurrence and the state of a call are f32. */

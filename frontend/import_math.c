@@ -204,7 +204,7 @@ void import_dropout(Call *c)
 {
 	Value *x = c->in[0];
 	if (!keeps_all(c))
-		fatal_at(c->loc, "not supported: elements that are dropped at random (training mode, or one that only the run knows)");
+		refuse_at(c->loc, "not supported: elements that are dropped at random (training mode, or one that only the run knows)");
 	c->out[0] = x;
 	if (c->nout > 1 && c->wanted[1])
 		c->out[1] = emit_expand(c, emit_const(c, c->opset < 10 ? x->type.dtype : Bool, 1), x->type.rank, x->type.dims);

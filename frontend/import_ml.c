@@ -284,7 +284,7 @@ void import_linear_classifier(Call *c)
 	const int64_t *labels;
 	int n = onnx_ints(c, "classlabels_ints", &labels);
 	if (n < 2)
-		fatal_at(c->loc, "not supported: %s", n < 0 ? "labels that are strings, or none" : "one label");
+		refuse_at(c->loc, "not supported: %s", n < 0 ? "labels that are strings, or none" : "one label");
 	Value *scores = linear_scores(c, n);
 	Attr axis = mk_int(Attr_axis, 0);
 	Value *at = place_of(c, OpReduceMax, scores, 1, false, false);

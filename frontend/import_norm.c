@@ -206,7 +206,7 @@ void import_lp_norm(Call *c)
 	Value *part = p == 1 ? emit1(c, OpAbs, x) : emit2(c, OpMul, x, x);
 	Value *size = emit_reduce(c, OpSum, part, 1, axes, true), *zero = emit_const(c, x->type.dtype, 0);
 	if (p != 1 && p != 2)
-		fatal_at(c->loc, "attribute 'p' = %lld is not supported", (long long)p);
+		refuse_at(c->loc, "attribute 'p' = %lld is not supported", (long long)p);
 	size = p == 1 ? size : emit1(c, OpSqrt, size);
 	Value *y = emit2(c, OpDiv, x, size);
 	c->out[0] = emit3(c, OpWhere, emit2(c, OpEq, size, zero), zero, y);

@@ -58,7 +58,7 @@ static Value *beyond_lengths(Call *c, Value *mask, const Dim *batch, const Dim *
 	const Dim *none = num(c, 0), *more = dim_sub(c->m, mask->type.dims[0], batch), *wrong = dim_mul(c->m, more, dim_sub(c->m, more, batch));
 	Value *key = count_along(c, keys, 4, 3);
 	if (dim_is_const(wrong, NULL) && !dim_equals(wrong, 0))
-		fatal_at(c->loc, "not supported: a mask of %s numbers for %s batches", dim_text(c->m, mask->type.dims[0]), dim_text(c->m, batch));
+		refuse_at(c->loc, "not supported: a mask of %s numbers for %s batches", dim_text(c->m, mask->type.dims[0]), dim_text(c->m, batch));
 	require_equal(c, wrong, none, "a mask of as many numbers as batches, or twice as many");
 	Value *hidden = emit2(c, OpLe, lengths_of(c, part(c, mask, 0, none, batch), batch), key);
 	if (dim_equals(more, 0))
@@ -79,7 +79,7 @@ static Value *read_mask(Call *c, Value *mask, Value *more, const Attending *a)
 	const Dim *const *d = mask->type.dims, *one = num(c, 1), *batch = a->q->type.dims[0];
 	int rank = mask->type.rank;
 	if (rank < 1 || rank > 3)
-		fatal_at(c->loc, "not supported: a mask %s", type_text(c->m, &mask->type));
+		refuse_at(c->loc, "not supported: a mask %s", type_text(c->m, &mask->type));
 	Value *hidden;
 	if (rank == 1) {
 		hidden = beyond_lengths(c, mask, batch, a->k->type.dims[1]);

@@ -161,7 +161,7 @@ void import_max_unpool(Call *c)
 	if (!has_attr(c, "kernel_shape"))
 		fatal_at(c->loc, "attribute 'kernel_shape' is missing");
 	if (stated && has_attr(c, "pads"))
-		fatal_at(c->loc, "not supported: 'pads' beside the input 'output_shape'");
+		refuse_at(c->loc, "not supported: 'pads' beside the input 'output_shape'");
 	read_ints(c, "kernel_shape", w.spatial, 1, 1, w.kernel);
 	read_window(c, &w);
 	read_pads(c, &w);

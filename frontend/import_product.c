@@ -161,7 +161,7 @@ static Value *as_matrix(Call *c, const Labelled *x, const char *batch, const cha
 	int nb = strlen(batch), nr = strlen(rows), nc = strlen(cols);
 	memcpy(dims, v->type.dims, nb * sizeof *dims);
 	if (nb + 2 > MaxRank)
-		fatal_at(c->loc, "not supported: %d batch axes", nb);
+		refuse_at(c->loc, "not supported: %d batch axes", nb);
 	dims[nb] = product(c->m, v->type.dims + nb, nr);
 	dims[nb + 1] = product(c->m, v->type.dims + nb + nr, nc);
 	return emit_reshape(c, v, nb + 2, dims);
@@ -178,7 +178,7 @@ static Labelled contract(Call *c, Labelled *a, Labelled *b, const char *needed)
 	pick_labels(rows, a->axes, b->axes, false, needed, true);
 	pick_labels(cols, b->axes, a->axes, false, needed, true);
 	if (strlen(batch) + strlen(rows) + strlen(cols) > MaxRank)
-		fatal_at(c->loc, "not supported: an intermediate result of rank above %d", MaxRank);
+		refuse_at(c->loc, "not supported: an intermediate result of rank above %d", MaxRank);
 	Value *left = as_matrix(c, a, batch, rows, inner), *right = as_matrix(c, b, batch, inner, cols);
 	Labelled out = {emit2(c, OpMatMul, left, right), ""};
 	const Dim *dims[MaxRank];
@@ -222,7 +222,7 @@ static const char *take_labels(Call *c, const char *p, int wide, bool once, char
 		if (*p == ' ')
 			continue;
 		if (!(dots || isalpha((unsigned char)*p)) || n + (dots ? wide : 1) > MaxRank || ((once || dots) && memchr(axes, dots ? '0' : *p, n)))
-			fatal_at(c->loc, "not supported: equation '%s'", onnx_text(c, "equation"));
+			refuse_at(c->loc, "not supported: equation '%s'", onnx_text(c, "equation"));
 		if (dots)
 			n = label_dots(axes, n, wide);
 		else
@@ -254,7 +254,7 @@ void import_einsum(Call *c)
 	if (!equation)
 		fatal_at(c->loc, "attribute 'equation' is missing");
 	if (c->nin > MaxTerms)
-		fatal_at(c->loc, "not supported: %d operands", c->nin);
+		refuse_at(c->loc, "not supported: %d operands", c->nin);
 	for (int i = 0; i < c->nin; i++) {
 		if (!c->in[i])
 			fatal_at(c->loc, "input %d is missing", i);
@@ -269,7 +269,7 @@ void import_einsum(Call *c)
 	}
 	if (!strncmp(p, "->", 2)) {
 		if (*take_labels(c, p + 2, wide, true, out) || (wide && !has_label(out, '0')))
-			fatal_at(c->loc, "not supported: equation '%s'", equation);
+			refuse_at(c->loc, "not supported: equation '%s'", equation);
 	} else {
 		implicit_output(equation, wide, out);
 	}

@@ -77,7 +77,7 @@ static DType stated_dtype(Call *c, const char *attr, DType dflt)
 {
 	int64_t stated = onnx_int(c, attr, 0);
 	if (stated && !onnx_dtype(stated, &dflt))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
+		refuse_at(c->loc, "element type %s is not supported", onnx_dtype_text(stated));
 	return dflt;
 }
 
@@ -94,7 +94,7 @@ static Value *saturate(Call *c, Value *x, Value *zero, DType to)
 	if (is_tiny(to) && to != F8E8M0)
 		return emit_conversion(c, zero ? emit2(c, OpAdd, x, emit_cast(c, zero, real)) : x, to);
 	if (!is_among(to, TypesInt) || dtypes[to].bytes > 2)
-		fatal_at(c->loc, "not supported: quantised elements of type %s", dtypes[to].text);
+		refuse_at(c->loc, "not supported: quantised elements of type %s", dtypes[to].text);
 	real = wide_type(real);
 	x = emit_cast(c, emit1(c, OpRound, x), real);
 	if (zero)
@@ -257,7 +257,7 @@ static Value *channels(Call *c, Value *x, int64_t group, int64_t start, int64_t 
 	if (group == 1)
 		return emit_range(c, x, 1, num(c, start), num(c, n), 1);
 	if (rank == MaxRank)
-		fatal_at(c->loc, "not supported: groups of channels of a tensor of rank %d", rank);
+		refuse_at(c->loc, "not supported: groups of channels of a tensor of rank %d", rank);
 	memcpy(dims + 1, x->type.dims, rank * sizeof *dims);
 	dims[0] = x->type.dims[0];
 	dims[1] = num(c, group);

@@ -110,7 +110,7 @@ static Value *normal(const Draw *d)
 static DType stated_type(Call *c, DType dflt)
 {
 	if (has_attr(c, "dtype") && !onnx_dtype(onnx_int(c, "dtype", 0), &dflt))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "dtype", 0)));
+		refuse_at(c->loc, "element type %s is not supported", onnx_dtype_text(onnx_int(c, "dtype", 0)));
 	return dflt;
 }
 

@@ -296,7 +296,7 @@ static void read_shapes(Recurrence *r)
 	const char *direction = onnx_text(c, "direction");
 	bool both = onnx_word(c, "direction", "bidirectional");
 	if (direction && !both && strcmp(direction, "forward") && strcmp(direction, "reverse"))
-		fatal_at(c->loc, "attribute 'direction' = %s is not supported", direction);
+		refuse_at(c->loc, "attribute 'direction' = %s is not supported", direction);
 	r->directions = both ? 2 : 1;
 	for (int i = InX; i <= InR; i++)
 		if (c->in[i]->type.rank != 3)

@@ -118,7 +118,7 @@ static Value *coordinates_of(Resize *s, const Resized *r)
 	for (size_t k = 0; k < sizeof transforms / sizeof *transforms; k++)
 		if (!strcmp(transforms[k].name, s->coordinates))
 			return transforms[k].at(c, r, i);
-	fatal_at(c->loc, "attribute 'coordinate_transformation_mode' = %s is not supported", s->coordinates);
+	refuse_at(c->loc, "attribute 'coordinate_transformation_mode' = %s is not supported", s->coordinates);
 }
 
 /* ---- taps ------------------------------------------------------------------------------------------------------------ */
@@ -137,7 +137,7 @@ static Value *nearest_along(Resize *s, const Resized *r, Value *v, Value *x)
 		Value *at = emit1(c, modes[k].op, emit2(c, OpAdd, x, real(c, modes[k].shift)));
 		return emit_gather(c, v, clamped(c, at, real(c, 0), emit2(c, OpSub, real_dim(c, r->in), real(c, 1))), r->axis);
 	}
-	fatal_at(c->loc, "attribute 'nearest_mode' = %s is not supported", s->nearest);
+	refuse_at(c->loc, "attribute 'nearest_mode' = %s is not supported", s->nearest);
 }
 
 /* 1 - |x|, not below 0 */
@@ -183,7 +183,7 @@ static Value *weighted_sum(Resize *s, const Resized *r, Value *v, Value *x, cons
 	int rank = v->type.rank + 1, axis = r->axis + 1;
 	const Dim *taps = dim_mul_const(c->m, reach, 2), *dims[MaxRank + 1], *column[2] = {r->out, num(c, 1)};
 	if (rank > MaxRank)
-		fatal_at(c->loc, "not supported: antialias of a tensor of rank %d", v->type.rank);
+		refuse_at(c->loc, "not supported: antialias of a tensor of rank %d", v->type.rank);
 	Value *base = emit_reshape(c, emit1(c, OpFloor, x), 2, column), *part = emit2(c, OpSub, emit_reshape(c, x, 2, column), base), *at;
 	Value *offset = emit_cast(c, emit_iota(c, I64, taps, dim_sub(c->m, num(c, 1), reach), num(c, 1)), F64);
 	Value *w = tap_weight(s, r, base, part, offset, shrink, &at);

@@ -172,7 +172,7 @@ static int word_of(Call *c, const char *attr, const char *const *words, int n)
 	for (int i = 0; i < n; i++)
 		if (onnx_word(c, attr, words[i]))
 			return i;
-	fatal_at(c->loc, "attribute '%s' = %s is not supported", attr, onnx_text(c, attr));
+	refuse_at(c->loc, "attribute '%s' = %s is not supported", attr, onnx_text(c, attr));
 }
 
 /* From [-1, 1] to elements of an axis. */

@@ -45,7 +45,7 @@ void import_sequence_empty(Call *c)
 	DType dtype;
 	int code = (int)onnx_int(c, "dtype", dtypes[F32].onnx);
 	if (!onnx_dtype(code, &dtype))
-		fatal_at(c->loc, "element type %s is not supported", onnx_dtype_text(code));
+		refuse_at(c->loc, "element type %s is not supported", onnx_dtype_text(code));
 	c->out_lists[0] = new_list(c->im, dtype, 0, c->loc);
 }
 
@@ -105,7 +105,7 @@ static const Dim **equal_parts(Call *c, const Dim *extent, int64_t size, int *n)
 	if (size < 1)
 		fatal_at(c->loc, "parts of size %lld", (long long)size);
 	if (!dim_is_const(extent, &whole))
-		fatal_at(c->loc, "not supported: how many parts there are depends on the sizes: the split axis has extent %s",
+		refuse_at(c->loc, "not supported: how many parts there are depends on the sizes: the split axis has extent %s",
 		         dim_text(c->m, extent));
 	*n = new_list(c->im, F32, whole / size + (whole % size != 0), c->loc)->n;
 	const Dim **parts = arena_alloc(c->im->scratch, (*n + 1) * sizeof *parts);
@@ -126,7 +126,7 @@ static const Dim **read_parts(Call *c, const Dim *extent, int *n)
 		return equal_parts(c, extent, size, n);
 	}
 	if (split->type.rank > 1 || (dim_is_const(split->type.dims[0], &size) && size > MaxKnown))
-		fatal_at(c->loc, "not supported: sizes of the parts as %s; at most %d in a row", type_text(c->m, &split->type), MaxKnown);
+		refuse_at(c->loc, "not supported: sizes of the parts as %s; at most %d in a row", type_text(c->m, &split->type), MaxKnown);
 	const Dim **parts = arena_alloc(c->im->scratch, (MaxKnown + 1) * sizeof *parts), *sum = num(c, 0);
 	*n = need_dims(c, 1, "split", parts, MaxKnown);
 	for (int i = 0; i < *n; i++) {
@@ -186,7 +186,7 @@ void import_sequence_map(Call *c)
 		if (!c->in[k] && need_list(c, k)->n != n)
 			fatal_at(c->loc, "input %d is %s, the first of length %d", k, item_text(c->im, input_item(c, k)), n);
 	if (!n)
-		fatal_at(c->loc, "not supported: the sequence is empty, so nothing tells the types of the results");
+		refuse_at(c->loc, "not supported: the sequence is empty, so nothing tells the types of the results");
 	Item *in = arena_alloc(c->im->scratch, (c->nin + 1) * sizeof *in), *out = arena_alloc(c->im->scratch, (c->nout + 1) * sizeof *out);
 	List **results = arena_alloc(c->im->scratch, (c->nout + 1) * sizeof *results);
 	for (int i = 0; i < n; i++) {

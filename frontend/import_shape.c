@@ -141,7 +141,7 @@ static int read_sizes(Call *c, const char *what, int input, const Dim **dims)
 	if (n < 0)
 		return need_dims(c, input, what, dims, MaxRank);
 	if (n > MaxRank)
-		fatal_at(c->loc, "attribute '%s' has %d elements, at most %d make sense", what, n, MaxRank);
+		refuse_at(c->loc, "attribute '%s' has %d elements, at most %d are supported", what, n, MaxRank);
 	for (int i = 0; i < n; i++)
 		dims[i] = num(c, listed[i]);
 	return n;
@@ -262,7 +262,7 @@ void import_unsqueeze(Call *c)
 	if (n < 0)
 		n = need_ints(c, 1, "axes", raw, MaxRank);
 	if (n + x->rank > MaxRank)
-		fatal_at(c->loc, "the result has rank %d; at most %d is supported", n + x->rank, MaxRank);
+		refuse_at(c->loc, "the result has rank %d; at most %d is supported", n + x->rank, MaxRank);
 	int rank = n + x->rank;
 	n = norm_axes(c, "axes", 1, rank, axes);
 	for (int i = 0, from = 0; i < rank; i++) {

@@ -62,7 +62,7 @@ void read_pads(Call *c, Window *w)
 	if (!w->same)
 		return;
 	if (strcmp(how, "SAME_UPPER") && strcmp(how, "SAME_LOWER"))
-		fatal_at(c->loc, "attribute 'auto_pad' = %s is not supported", how);
+		refuse_at(c->loc, "attribute 'auto_pad' = %s is not supported", how);
 	for (int i = 0; i < w->spatial; i++)
 		same_pads(c, w, i);
 }
@@ -96,7 +96,7 @@ static Value *window_columns(Call *c, const Window *w, Value *x, const Dim **out
 	int spatial = w->spatial, perm[MaxRank] = {0, 1};
 	Module *m = c->m;
 	if (2 + 2 * spatial > MaxRank)
-		fatal_at(c->loc, "not supported: this convolution along %d axes", spatial);
+		refuse_at(c->loc, "not supported: this convolution along %d axes", spatial);
 	for (int i = 0; i < spatial; i++) {
 		out[i] = derive_sym(m, count_windows(c, w, i, x->type.dims[i + 2])); /* it becomes a factor of every stride */
 		require_at_least(c, out[i], 0);
@@ -218,7 +218,7 @@ void import_causal_conv(Call *c)
 	const char *act = onnx_text(c, "activation");
 	bool plain = !act || !strcmp(act, "none");
 	if (!plain && strcmp(act, "silu") && strcmp(act, "swish"))
-		fatal_at(c->loc, "attribute 'activation' = %s is not supported", act);
+		refuse_at(c->loc, "attribute 'activation' = %s is not supported", act);
 	c->out[0] = plain ? y : emit1(c, OpSilu, y);
 	if (c->nout > 1)
 		c->out[1] = emit_range(c, x, 2, len, reach, 1);
@@ -387,7 +387,7 @@ static Value *split_axes(Transposed *t, Value *x)
 			x = spread_axis(t->c, x, i + 2, stride);
 	}
 	if (t->w.spatial + t->nsplit + 2 > MaxRank)
-		fatal_at(t->c->loc, "not supported: strides along %d axes", t->nsplit);
+		refuse_at(t->c->loc, "not supported: strides along %d axes", t->nsplit);
 	return x;
 }
 
@@ -443,7 +443,7 @@ void import_col2im(Call *c)
 		require_at_least(c, w->taps[i], 1);
 		require_at_least(c, image[i], 0);
 		if (dim_is_const(w->taps[i], &w->kernel[i]) && w->kernel[i] > MaxPhases)
-			fatal_at(c->loc, "not supported: a block of %lld elements", (long long)w->kernel[i]);
+			refuse_at(c->loc, "not supported: a block of %lld elements", (long long)w->kernel[i]);
 		taps = dim_mul(m, taps, w->taps[i]);
 		shape[i + 2] = w->taps[i];
 	}

@@ -332,7 +332,7 @@ static void decide_branches(Onnx *o)
 	Dispute first = file->dispute;
 	int ways = try_branches(o);
 	if (ways != 1)
-		fatal_at(&first.loc, "not supported: the branches give %s, and what follows fits %s", first.what, ways ? "both" : "neither");
+		refuse_at(&first.loc, "not supported: the branches give %s, and what follows fits %s", first.what, ways ? "both" : "neither");
 	file->nchoice = o->found.nchoice;
 	memcpy(file->choices, o->found.choices, sizeof file->choices);
 	import_rounds(o);

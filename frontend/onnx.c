@@ -385,9 +385,9 @@ static Type tensor_type(Module *m, const OnnxTensor *t, int64_t *numel, const Lo
 {
 	Type type = {0};
 	if (!onnx_dtype(t->data_type, &type.dtype))
-		fatal_at(loc, "tensor '%s': element type %s is not supported", name_of(t), onnx_dtype_text(t->data_type));
+		refuse_at(loc, "tensor '%s': element type %s is not supported", name_of(t), onnx_dtype_text(t->data_type));
 	if (t->n_dims > MaxRank)
-		fatal_at(loc, "tensor '%s': expected a rank of at most %d, got %zu", name_of(t), MaxRank, t->n_dims);
+		refuse_at(loc, "tensor '%s': expected a rank of at most %d, got %zu", name_of(t), MaxRank, t->n_dims);
 	type.rank = t->n_dims;
 	*numel = 1;
 	for (int i = 0; i < type.rank; i++) {

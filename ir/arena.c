@@ -46,7 +46,7 @@ static Chunk *new_chunk(size_t bytes)
 {
 	Chunk *c = bytes > SIZE_MAX / 2 ? NULL : calloc(1, sizeof *c + bytes);
 	if (!c)
-		fatal_at(NULL, "out of memory: %zu bytes needed", bytes);
+		refuse_at(NULL, "out of memory: %zu bytes needed", bytes);
 	c->bytes = bytes;
 	return c;
 }
@@ -55,7 +55,7 @@ Arena *new_arena(void)
 {
 	Arena *a = calloc(1, sizeof *a);
 	if (!a)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	a->next_bytes = FirstChunk;
 	return a;
 }
@@ -132,7 +132,7 @@ static void *alloc_large(Arena *a, size_t bytes)
 void *arena_alloc(Arena *a, size_t bytes)
 {
 	if (bytes > SIZE_MAX / 2)
-		fatal_at(NULL, "out of memory: %zu bytes needed", bytes);
+		refuse_at(NULL, "out of memory: %zu bytes needed", bytes);
 	bytes = (bytes + Align - 1) & ~(size_t)(Align - 1);
 	if (bytes > a->next_bytes / 4)
 		return alloc_large(a, bytes);
@@ -178,7 +178,7 @@ void *arena_grow(Arena *a, void *items, int count, int *cap, size_t item_bytes)
 	int want = *cap ? *cap : 4;
 	size_t bytes;
 	if (__builtin_mul_overflow(want, 2, &want) || __builtin_mul_overflow((size_t)want, item_bytes, &bytes))
-		fatal_at(NULL, "out of memory: a list is too long");
+		refuse_at(NULL, "out of memory: a list is too long");
 	void *bigger = arena_alloc(a, bytes);
 	if (count)
 		memcpy(bigger, items, (size_t)count * item_bytes);

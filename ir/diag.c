@@ -15,6 +15,7 @@
 enum { MaxRemoved = 8, MaxMessage = 4096 };
 
 typedef struct Attempt {
+	struct Attempt *outer;
 	jmp_buf leave;
 	char *why; /* the last message; NULL: nobody wants it */
 	size_t size;
@@ -147,14 +148,27 @@ void error_at(const Loc *l, const char *fmt, ...)
 	errors++;
 }
 
+static _Noreturn void end_with(const Loc *l, const char *fmt, va_list args)
+{
+	report(l, "error", false, fmt, args);
+	errors++;
+	leave();
+}
+
 void fatal_at(const Loc *l, const char *fmt, ...)
 {
 	va_list args;
 	va_start(args, fmt);
-	report(l, "error", false, fmt, args);
-	va_end(args);
-	errors++;
-	leave();
+	end_with(l, fmt, args);
+}
+
+void refuse_at(const Loc *l, const char *fmt, ...)
+{
+	va_list args;
+	while (attempt && attempt->why)
+		attempt = attempt->outer;
+	va_start(args, fmt);
+	end_with(l, fmt, args);
 }
 
 void warn_at(const Loc *l, const char *fmt, ...)
@@ -198,7 +212,7 @@ static void remember(char *name)
 {
 	int i = 0;
 	if (!name)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	while (i < MaxRemoved && removed[i])
 		i++;
 	if (i == MaxRemoved)
@@ -231,7 +245,7 @@ static int make_temporary(Arena *a, const char *path, bool folder, const char **
 	char *text = strdup(arena_printf(a, "%s.XXXXXX", path));
 	sigset_t all, old;
 	if (!text)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
 	int fd = folder ? -!mkdtemp(text) : mkostemp(text, O_CLOEXEC), why = errno;
@@ -325,7 +339,7 @@ void diag_return_to(DiagState state)
 
 bool diag_try(void (*f)(void *), void *ctx, char *why, size_t size)
 {
-	Attempt here = {.why = why, .size = size};
+	Attempt here = {.outer = attempt, .why = why, .size = size};
 	const DiagState before = diag_state();
 	volatile bool good = false;
 	if (why)

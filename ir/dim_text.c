@@ -181,10 +181,10 @@ char *dim_text(Module *m, const Dim *d)
 	size_t bytes;
 	FILE *f = open_memstream(&text, &bytes);
 	if (!f)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	put_dim(f, d);
 	if (fclose(f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	char *kept = arena_strdup(m->arena, text);
 	free(text);
 	return kept;

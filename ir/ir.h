@@ -45,6 +45,8 @@ typedef struct Loc {
 /* The user's error.  Prints `file: node 'name' (Op-opset): message` or `file:line:col: error: message` to diag_stream. */
 void error_at(const Loc *, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* counts and goes on */
 _Noreturn void fatal_at(const Loc *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* fatal_at for what dcc or the machine lacks: the model may be right. */
+_Noreturn void refuse_at(const Loc *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void warn_at(const Loc *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int error_count(void);
 void exit_if_errors(void); /* leaves like fatal_at if error_count() > 0 */
@@ -84,8 +86,8 @@ const char *make_temporary_folder(Arena *, const char *path);
 void diag_catch_signals(void);
 /* What an abort of a library that cannot say more means, while it runs; NULL: a bug. */
 void diag_abort_means(const char *message);
-/* Runs f as an attempt: an error ends it, and nothing is printed.  False: it has ended so; `why` (NULL: nobody asks) holds the
- * message, cut to its size in bytes. */
+/* Runs f as an attempt: an error ends it, and nothing is printed.  False: it has ended so; `why` holds the message, cut to its
+ * size in bytes.  Who asks why wants what is wrong with the model: refuse_at goes past him.  NULL: any error will do. */
 bool diag_try(void (*f)(void *), void *ctx, char *why, size_t size);
 /* Who jumps out of attempts by a setjmp of his own returns to the state that he has found. */
 typedef struct DiagState {

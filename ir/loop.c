@@ -185,7 +185,7 @@ static void put(Writer *w, const void *p, size_t n)
 		w->cap = (w->n + n) * 2;
 		w->bytes = realloc(w->bytes, w->cap);
 		if (!w->bytes)
-			fatal_at(NULL, "out of memory");
+			refuse_at(NULL, "out of memory");
 	}
 	memcpy(w->bytes + w->n, p, n);
 	w->n += n;

@@ -667,7 +667,7 @@ static void push_frame(Run *run, Frame *fr, const LFunc *fn)
 	fr->bufs = calloc((size_t)info->nbuf + 1, sizeof *fr->bufs);
 	fr->tiles = malloc(((size_t)info->ntile + 1) * sizeof *fr->tiles);
 	if (!fr->bufs || !fr->tiles)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	memset(fr->tiles, Poison, ((size_t)info->ntile + 1) * sizeof *fr->tiles);
 	run->top = fr;
 	run->depth++;

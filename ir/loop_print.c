@@ -434,7 +434,7 @@ char *lstmt_text(Arena *arena, const LStmt *s)
 	Arena *own = new_arena();
 	FILE *f = open_memstream(&text, &size);
 	if (!f)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	Printer p = new_printer(f, own);
 	print_stmt_head(&p, s);
 	fclose(f);

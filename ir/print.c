@@ -359,7 +359,7 @@ char *module_text(Module *m)
 	if (f)
 		print_module(f, m);
 	if (!f || fclose(f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	return text;
 }
 

@@ -693,6 +693,27 @@ static void test_impossible_branch(void)
 	}
 }
 
+/* Nor is what dcc lacks a status. */
+static void test_unsupported_branch(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17), *yes = new_builder(a, 17), *no = new_builder(a, 17);
+	add_input(b, "x", Float, "2");
+	add_input(b, "c", BoolType, "");
+	add_ints(yes, "dims", 9, (int64_t[]){1, 1, 1, 1, 1, 1, 1, 1, 2});
+	add_op(yes, "Reshape", "x,dims", "p");
+	add_op(yes, "Relu", "p", "q");
+	add_output(yes, "q");
+	add_op(no, "Neg", "x", "r");
+	add_output(no, "r");
+	Onnx__NodeProto *n = add_op(b, "If", "c", "y");
+	set_body(b, n, "then_branch", yes);
+	set_body(b, n, "else_branch", no);
+	add_output(b, "y");
+	REFUSE(b, NULL, "at most 8");
+	free_arena(a);
+}
+
 /* A function that is called twice: for x of 2 elements its then branch is an error, for z of 3 its else branch. */
 static void test_branches_by_call(void)
 {
@@ -888,6 +909,7 @@ int main(void)
 	test_if();
 	test_ranks();
 	test_impossible_branch();
+	test_unsupported_branch();
 	test_branches_by_call();
 	test_ranks_by_size();
 	test_map();
