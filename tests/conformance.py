@@ -361,6 +361,43 @@ def contradicts(info, value):
     return isinstance(value, TensorProto) and stated.HasField("shape") and len(stated.shape.dim) != len(value.dims)
 
 
+def tensors_to_run(case):
+    return [t for info, value in zip(ports(case.model.graph), case.inputs) for t in tensors_of(as_stated(info, value))]
+
+
+def tensors_to_expect(case):
+    return [t for info, value in zip(case.model.graph.output, case.outputs) for t in tensors_of(as_stated(info, value))]
+
+
+def options_of(case, form):
+    """How dcc and dcc-run are told what the case's model does not say."""
+    options = ["--broadcast-symbols"] if form == "symbolic" else []
+    for info, value in zip(ports(case.model.graph), case.inputs):
+        tensors = tensors_of(value)
+        if info.type.WhichOneof("value") in ("sequence_type", "optional_type"):
+            options += ["-D", f"{info.name}={len(tensors)}"]
+        if not states_rank(info.type):
+            listed = isinstance(value, onnx.SequenceProto) or isinstance(value, onnx.OptionalProto) and value.HasField("sequence_value")
+            names = [f"{info.name}.{i}" if listed else info.name for i in range(len(tensors))]
+            options += [w for name, t in zip(names, tensors) for w in ("--shape", f"{name}={list(t.dims)}")]
+    return options
+
+
+def run_bounded(command, folder):
+    """Runs a tool of dcc, with a bound where a refusal asks for one: the finished process, the bounds.  subprocess.TimeoutExpired."""
+    bounds = []
+    while True:
+        p = subprocess.run(command + bounds, cwd=folder, capture_output=True, text=True, errors="replace", timeout=LIMIT)
+        unbounded = re.search(r"nothing bounds it but -D (\w+)=LO\.\.HI", p.stderr)
+        if not unbounded or f"{unbounded[1]}=0..64" in bounds:
+            return p, bounds
+        bounds += ["-D", f"{unbounded[1]}=0..64"]
+
+
+def is_refusal(p):
+    return p.returncode == 1 and ("not supported" in p.stderr or "does not know" in p.stderr)
+
+
 def run_case(build, case, form, isa, folder):
     """(result, reason)"""
     for info, value in zip(ports(case.model.graph), case.inputs):
@@ -368,38 +405,21 @@ def run_case(build, case, form, isa, folder):
             return "excepted", f"the recorded input '{info.name}' has another rank than the model states"
     write(os.path.join(folder, "model.onnx"), case.model)
     command = [os.path.join(build, "dcc-run"), "model.onnx", "--save", "out"] + (["--isa", isa] if isa else [])
-    if form == "symbolic":
-        command.append("--broadcast-symbols")
-    inputs = []
-    for info, value in zip(ports(case.model.graph), case.inputs):
-        tensors = tensors_of(as_stated(info, value))
-        inputs += tensors
-        if info.type.WhichOneof("value") in ("sequence_type", "optional_type"):
-            command += ["-D", f"{info.name}={len(tensors)}"]
-        if not states_rank(info.type):
-            listed = isinstance(value, onnx.SequenceProto) or isinstance(value, onnx.OptionalProto) and value.HasField("sequence_value")
-            names = [f"{info.name}.{i}" if listed else info.name for i in range(len(tensors))]
-            command += [w for name, t in zip(names, tensors) for w in ("--shape", f"{name}={list(t.dims)}")]
+    command += options_of(case, form)
+    inputs = tensors_to_run(case)
     for i, value in enumerate(inputs):
         write(os.path.join(folder, f"input_{i}.pb"), value)
     if inputs:
         command += ["--inputs", "."]
-    bounds = []
-    while True:
-        try:
-            p = subprocess.run(command + bounds, cwd=folder, capture_output=True, text=True, errors="replace", timeout=LIMIT)
-        except subprocess.TimeoutExpired:
-            return "late", f"no end within {LIMIT} s"
-        unbounded = re.search(r"nothing bounds it but -D (\w+)=LO\.\.HI", p.stderr)
-        if not unbounded or f"{unbounded[1]}=0..64" in bounds:
-            break
-        bounds += ["-D", f"{unbounded[1]}=0..64"]
+    try:
+        p, bounds = run_bounded(command, folder)
+    except subprocess.TimeoutExpired:
+        return "late", f"no end within {LIMIT} s"
     if p.returncode not in (0, 1):
         return "crashed", f"exit {p.returncode}: {last_line(p.stderr)}"
     if p.returncode:
-        refused = "not supported" in p.stderr or "does not know" in p.stderr
-        return ("refused" if refused else "wrong"), last_line(p.stderr)
-    wanted = [tensor for info, value in zip(case.model.graph.output, case.outputs) for tensor in tensors_of(as_stated(info, value))]
+        return ("refused" if is_refusal(p) else "wrong"), last_line(p.stderr)
+    wanted = tensors_to_expect(case)
     for i, want in enumerate(wanted):
         path = os.path.join(folder, "out", f"output_{i}.pb")
         if not os.path.exists(path):

@@ -7,12 +7,12 @@ set -eu
 build=$(cd "$1" && pwd)
 shift
 here=$(cd "$(dirname "$0")" && pwd)
-zmmrun=$here/../../shared/avx512/zmmrun
+. "$here/emulator.bash"
 if [ -z "${EMULATE:-}" ] && grep -qw avx512f /proc/cpuinfo; then
 	echo "emulated: this CPU has AVX-512, which the other tests use; EMULATE=1 runs this one too"
 	exit 77
 fi
-if [ ! -x "$zmmrun" ] || ! command -v bochs-bin >/dev/null; then
+if ! have_emulator; then
 	echo "emulated: skipped: needs ../shared/avx512/zmmrun and bochs"
 	exit 77
 fi

@@ -6,8 +6,9 @@
 set -u
 build=$(cd "$1" && pwd) || exit 1
 here=$(cd "$(dirname "$0")" && pwd)
-zoo=$here/../../shared/zoo/tiny debian=/usr/share/libonnx-testdata/data zmmrun=$here/../../shared/avx512/zmmrun
+zoo=$here/../../shared/zoo/tiny debian=/usr/share/libonnx-testdata/data
 . "$here/budget.bash"
+. "$here/emulator.bash"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 failed=0
@@ -56,13 +57,11 @@ emulate_list() {
 export -f emulate_list
 export here build tmp zmmrun
 
-# Whose code has what bochs 2.7 and 3.0 do not do as a CPU does: gathers and scatters by an index in zmm16 to zmm31 are invalid there,
-# and kshiftlw by 15 gives 0.
+# Whose code the emulator does not know.
 name_beyond() {
-	objdump -d --no-show-raw-insn "$1" | grep -qE '\((%r[a-z0-9]+)?,%[xyz]mm(1[6-9]|2[0-9]|3[01])[,)]|kshiftlw +\$0xf,' || return 0
-	echo "MODEL($(basename "$1" .o))"
+	! beyond_emulator "$1" || echo "MODEL($(basename "$1" .o))"
 }
-export -f name_beyond
+export -f beyond_emulator name_beyond
 
 emulate() {
 	local all ran
@@ -81,7 +80,7 @@ emulate() {
 
 if grep -qw avx512f /proc/cpuinfo; then
 	:
-elif [ -x "$zmmrun" ] && command -v bochs-bin >/dev/null; then
+elif have_emulator; then
 	emulate || failed=$((failed + 1))
 else
 	echo "fence: the CPU has no AVX-512, and there is no emulator for it"
