@@ -1,8 +1,8 @@
 /* debug.c - line information (dcc -g): what debuggers and profilers call the code, and the lines of the listing.
  *
- * A kernel is a function called by its name; its lines are those of its loop IR.  In a program each step is an inlined
- * function called by the ONNX node that it computes, so that a backtrace reads kernel, node, program, although many
- * nodes share a kernel.  The code is the same as without -g.
+ * A kernel is a function called by its name; its lines are those of its loop IR.  In a program each step is a function
+ * called by the ONNX node that it computes, so that a backtrace reads kernel, node, program, although many nodes share a
+ * kernel: with -g steps share no functions, and LLVM may know more of what they pass to kernels.  Kernels compute the same.
  */
 #include "emit.h"
 
@@ -47,50 +47,45 @@ static void add_unwind_table(Emit *e, LLVMValueRef f)
 	LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->cx, kind, asynchronous));
 }
 
-void debug_function(Emit *e, const LFunc *fn, const char *name, LLVMValueRef f)
+static void begin_scope(Emit *e, int line, const char *name, const char *symbol, LLVMValueRef f)
+{
+	e->scope = new_subprogram(e, name, symbol, line);
+	LLVMSetSubprogram(f, e->scope);
+	LLVMSetCurrentDebugLocation2(e->b, LLVMDIBuilderCreateDebugLocation(e->cx, (unsigned)line, 0, e->scope, NULL));
+	add_unwind_table(e, f);
+}
+
+void debug_function(Emit *e, int line, const char *name, LLVMValueRef f)
 {
 	size_t length;
-	e->scope = e->outer = NULL;
+	if (e->debug)
+		begin_scope(e, line, name, LLVMGetValueName2(f, &length), f);
+}
+
+/* Without a symbol debuggers show the name.  A call at its end that became a jump would take the node out of backtraces. */
+void debug_step(Emit *e, const LStmt *s, LLVMValueRef f)
+{
+	static const char key[] = "disable-tail-calls", value[] = "true";
+	const LFunc *fn = step_kernel(s);
 	if (!e->debug)
 		return;
-	e->scope = new_subprogram(e, name, LLVMGetValueName2(f, &length), fn->line);
-	LLVMSetSubprogram(f, e->scope);
-	LLVMSetCurrentDebugLocation2(e->b, LLVMDIBuilderCreateDebugLocation(e->cx, (unsigned)fn->line, 0, e->scope, NULL));
-	add_unwind_table(e, f);
+	begin_scope(e, s->line, s->nloc && s->locs[0]->node ? s->locs[0]->node : fn ? fn->name : "step", "", f);
+	LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex,
+	                        LLVMCreateStringAttribute(e->cx, key, sizeof key - 1, value, sizeof value - 1));
+	if (s->body.first)
+		debug_line(e, s->body.first);
 }
 
 void debug_line(Emit *e, const LStmt *s)
 {
 	if (e->scope)
-		LLVMSetCurrentDebugLocation2(
-			e->b, LLVMDIBuilderCreateDebugLocation(e->cx, (unsigned)s->line, 0, e->scope, e->outer));
+		LLVMSetCurrentDebugLocation2(e->b, LLVMDIBuilderCreateDebugLocation(e->cx, (unsigned)s->line, 0, e->scope, NULL));
 }
 
 void no_debug(Emit *e)
 {
-	e->scope = e->outer = NULL;
+	e->scope = NULL;
 	LLVMSetCurrentDebugLocation2(e->b, NULL);
-}
-
-void debug_step(Emit *e, const LStmt *s)
-{
-	const LFunc *fn = step_kernel(s);
-	if (!e->scope)
-		return;
-	const char *name = s->nloc && s->locs[0]->node ? s->locs[0]->node : fn ? fn->name : "step";
-	e->outer = LLVMDIBuilderCreateDebugLocation(e->cx, (unsigned)s->line, 0, e->scope, NULL);
-	e->program_scope = e->scope;
-	e->scope = new_subprogram(e, name, "", s->line);
-	debug_line(e, s);
-}
-
-void debug_step_end(Emit *e, const LStmt *s)
-{
-	if (!e->scope)
-		return;
-	e->scope = e->program_scope;
-	e->outer = NULL;
-	debug_line(e, s);
 }
 
 void end_debug(Emit *e)

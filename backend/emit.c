@@ -153,7 +153,7 @@ static void emit_call(Emit *e, const LStmt *s)
 		args[n] = s->args[n].buf ? slice_address(e, &s->args[n]) : emit_expr(e, s->args[n].e);
 	args[n++] = e->worker;
 	args[n++] = e->workers;
-	args[n++] = load_frame(e, e->status, offsetof(dcc_frame, status));
+	args[n++] = e->status;
 	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, (unsigned)n, "");
 }
 
@@ -169,7 +169,7 @@ static void emit_failure(Emit *e, int message, dcc_status status, LLVMValueRef v
 {
 	LLVMBasicBlockRef claim = new_label(e, "claim"), won = new_label(e, "won"), done = new_label(e, "recorded");
 	LLVMValueRef zero = const_i64_of(e, 0), number = const_i64_of(e, (int64_t)status << 32 | (message + 1));
-	LLVMValueRef word = load_frame(e, e->status, offsetof(dcc_frame, status));
+	LLVMValueRef word = e->status;
 	LLVMValueRef seen = LLVMBuildLoad2(e->b, e->i64, word, "");
 	LLVMSetOrdering(seen, LLVMAtomicOrderingMonotonic);
 	LLVMSetAlignment(seen, 8);
@@ -282,33 +282,6 @@ static void emit_extern(Emit *e, const LStmt *s)
 	place_label(e, done);
 }
 
-/* Between two steps. */
-static void emit_barrier(Emit *e)
-{
-	LLVMValueRef args[] = {e->frame, e->worker, e->workers};
-	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->meet), e->meet, args, 3, "");
-}
-
-/* A step runs when first <= its number < last: in one comparison, number - first below span as unsigned numbers. */
-static void emit_step(Emit *e, const LStmt *s)
-{
-	if (!e->frame)
-		bug("%s: a step outside of a program", function_name(e));
-	LLVMBasicBlockRef run = new_label(e, "step"), next = new_label(e, "next");
-	LLVMValueRef number = const_i64_of(e, e->step++);
-	LLVMValueRef at = LLVMBuildSub(e->b, number, e->first, "");
-	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntULT, at, e->span, ""), run, next);
-	place_label(e, run);
-	debug_step(e, s);
-	e->nloaded = 0;
-	emit_block(e, &s->body);
-	e->nloaded = -1;
-	debug_step_end(e, s);
-	emit_barrier(e);
-	LLVMBuildBr(e->b, next);
-	place_label(e, next);
-}
-
 static void emit_stmt(Emit *e, const LStmt *s)
 {
 	switch (s->kind) {
@@ -324,8 +297,7 @@ static void emit_stmt(Emit *e, const LStmt *s)
 	case SPrefetch: emit_prefetch(e, s); break;
 	case SFail: emit_fail(e, s); break;
 	case SCheck: emit_check(e, s); break;
-	case SStep: emit_step(e, s); break;
-	case SJump: bug("%s: a jump inside of a block", function_name(e)); /* the entry has them */
+	case SStep: case SJump: bug("%s: a step or a jump inside of a block", function_name(e)); /* program.c */
 	}
 }
 
@@ -381,7 +353,6 @@ static void open_function(Emit *e, LLVMValueRef f)
 {
 	e->f = f;
 	e->spill = e->inputs = e->outputs = e->error = e->frame = e->syms = e->status = NULL;
-	e->late = false;
 	e->work = 0;
 	LLVMPositionBuilderAtEnd(e->allocas, LLVMAppendBasicBlockInContext(e->cx, f, "entry"));
 	e->body = new_label(e, "body");
@@ -457,7 +428,7 @@ static void emit_kernel(Emit *e, LFunc *fn)
 	e->fn = fn;
 	open_function(e, f);
 	no_debug(e);
-	debug_function(e, fn, kernel_name(e, fn, e->target), f);
+	debug_function(e, fn->line, kernel_name(e, fn, e->target), f);
 	for (unsigned i = 0; i < n; i++) {
 		LLVMValueRef p = LLVMGetParam(f, i);
 		if (fn->params[i].buf)
@@ -472,289 +443,7 @@ static void emit_kernel(Emit *e, LFunc *fn)
 	end_function(e, NULL);
 }
 
-static LLVMValueRef port_data(Emit *e, LLVMValueRef ports, int number)
-{
-	return load_field(e, ports, (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
-}
-
-/* "in3", "out0", "ws", "weights" */
-LLVMValueRef program_buffer(Emit *e, const char *name)
-{
-	int number;
-	if (!strcmp(name, "ws"))
-		return load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr);
-	if (!strcmp(name, "weights"))
-		return load_field(e, e->frame, offsetof(dcc_frame, weights), e->ptr);
-	if (sscanf(name, "in%d", &number) == 1 && number >= 0 && number < e->m->main->nparam)
-		return port_data(e, load_frame(e, e->inputs, offsetof(dcc_frame, in)), number);
-	if (sscanf(name, "out%d", &number) == 1 && number >= 0 && number < e->m->main->body.nyield)
-		return port_data(e, load_frame(e, e->outputs, offsetof(dcc_frame, out)), number);
-	bug("%s: parameter %s", e->fn->name, name);
-}
-
-void bind_syms_from(Emit *e, LLVMValueRef syms)
-{
-	bool late = e->late || e->lm->nsym > PieceSize;
-	for (int i = 0; i < e->lm->nsym; i++) {
-		LVar *v = e->lm->syms[i];
-		v->number = i;
-		bind_var(v, late ? NULL : load_field(e, syms, (uint64_t)i * sizeof(int64_t), e->i64));
-	}
-	e->syms = late ? syms : NULL;
-}
-
-/* A program's scalars are the symbols, as a rule in their order. */
-static const LVar *program_symbol(Emit *e, const char *name, int guess)
-{
-	if (guess < e->lm->nsym && !strcmp(name, e->lm->syms[guess]->name))
-		return e->lm->syms[guess];
-	for (int i = 0; i < e->lm->nsym; i++)
-		if (!strcmp(name, e->lm->syms[i]->name))
-			return e->lm->syms[i];
-	bug("%s: parameter %s", e->fn->name, name);
-}
-
-static void bind_program(Emit *e, LFunc *fn)
-{
-	int nscalar = 0;
-	for (int i = 0; i < fn->nparam; i++) {
-		LArg *p = &fn->params[i];
-		if (p->buf) {
-			p->buf->scratch = e->late ? NULL : program_buffer(e, p->buf->name);
-			continue;
-		}
-		const LVar *s = program_symbol(e, p->e->var->name, nscalar++);
-		p->e->var->number = s->number;
-		bind_var(p->e->var, s->scratch);
-	}
-}
-
-/* ---- programs --------------------------------------------------------------------------------------------------- */
-/* A program is a list of parts: functions of at most MaxPart steps, so that none is large for LLVM.  Jumps stand between
- * parts; the program's entry calls the parts and follows the jumps. */
-
-enum { MaxPart = 64, MaxOptimised = 128 /* steps; of longer programs LLVM's time counts for more than the few ns that it wins a step */ };
-
-typedef struct Part {
-	const LStmt *from, *end; /* statements; end is exclusive */
-	int first, last; /* steps; last is exclusive */
-	LLVMValueRef f;
-	LLVMBasicBlockRef label, behind; /* in the entry: where it is called, and what follows it */
-} Part;
-
-typedef struct Parts {
-	int n, cap;
-	Part *items;
-	bool jumps; /* are there any */
-} Parts;
-
-/* Parts end before a jump, before a step that one jumps to, and when they are full. */
-static Parts split_program(Emit *e, const LFunc *fn)
-{
-	Parts p = {0};
-	int steps = 0, step = 0;
-	bool open = false;
-	for (const LStmt *s = fn->body.first; s; s = s->next)
-		steps += s->kind == SStep;
-	bool *is_target = arena_alloc(e->m->arena, (size_t)steps + 1);
-	for (const LStmt *s = fn->body.first; s; s = s->next)
-		if (s->kind == SJump)
-			p.jumps = is_target[s->code] = true;
-	for (const LStmt *s = fn->body.first; s; s = s->next) {
-		if (s->kind != SStep) {
-			open &= s->kind != SJump;
-			continue;
-		}
-		if (!open || is_target[step] || step - p.items[p.n - 1].first == MaxPart)
-			PUSH(e->m->arena, p.items, p.n, p.cap, ((Part){.from = s, .first = step}));
-		open = true;
-		p.items[p.n - 1].last = ++step;
-		p.items[p.n - 1].end = s->next;
-	}
-	return p;
-}
-
-/* A function over a frame and what the caller of the program says: worker, workers, first, last. */
-static LLVMValueRef begin_part(Emit *e, const LFunc *fn, const char *name)
-{
-	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->i64, e->i64};
-	LLVMValueRef f = new_function(e, name, e->void_type, 5, types, false);
-	e->fn = fn;
-	open_function(e, f);
-	no_debug(e);
-	debug_function(e, fn, fn->name, f);
-	e->frame = LLVMGetParam(f, 0);
-	e->worker = LLVMGetParam(f, 1);
-	e->workers = LLVMGetParam(f, 2);
-	e->first = LLVMGetParam(f, 3);
-	e->last = LLVMGetParam(f, 4);
-	return f;
-}
-
-/* Symbols that the data gives are read where they are needed: they have the values that their cells hold now. */
-static void bind_cells(Emit *e)
-{
-	int cell = 0;
-	for (int i = 0; i < e->lm->nsym - 1; i++)
-		if (!is_given(e->m->syms[i])) {
-			bind_var(e->lm->syms[i], NULL);
-			e->lm->syms[i]->number = -1 - cell++;
-		}
-}
-
-/* late: symbols and buffers are read where they are needed.  A value that lives from the start to a far use costs LLVM more
- * than a second read, and a part uses few of them. */
-static void bind_frame(Emit *e, LFunc *fn, bool late)
-{
-	e->late = late;
-	e->inputs = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, in));
-	e->outputs = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, out));
-	e->status = late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, status));
-	bind_syms_from(e, late ? NULL : load_frame(e, NULL, offsetof(dcc_frame, syms)));
-	bind_cells(e);
-	bind_program(e, fn);
-}
-
-static void leave_as_is(Emit *e, LLVMValueRef f)
-{
-	add_flag(e, f, LLVMAttributeFunctionIndex, "optnone");
-	add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
-}
-
-/* The steps of one part; what is let before them is let here again. */
-static void emit_part(Emit *e, LFunc *fn, Part *p, const char *name, bool whole, bool optimised)
-{
-	p->f = begin_part(e, fn, name);
-	if (!optimised)
-		leave_as_is(e, p->f);
-	LLVMValueRef some = LLVMBuildICmp(e->b, LLVMIntSLT, e->first, e->last, "");
-	e->span = LLVMBuildSelect(e->b, some, LLVMBuildSub(e->b, e->last, e->first, ""), const_i64_of(e, 0), "");
-	bind_frame(e, fn, !whole);
-	e->step = p->first;
-	for (const LStmt *s = fn->body.first; s != p->end; s = s->next) {
-		if (s == p->from) {
-			emit_stmts(e, s, p->end);
-			break;
-		}
-		if (s->kind == SLet)
-			emit_stmts(e, s, s->next);
-	}
-	end_function(e, NULL);
-}
-
-/* Where the steps and jumps go on that stand before step `number`: position 0 is the first part. */
-static LLVMBasicBlockRef position_label(const Parts *parts, int number)
-{
-	for (int i = 0; i < parts->n; i++)
-		if (parts->items[i].last == number)
-			return parts->items[i].behind;
-	return parts->items[0].label;
-}
-
-/* The jumps before step `position`: the first whose condition holds sets *from and goes to its target's place among the
- * parts, or to `again`. */
-static void emit_jumps(Emit *e, const LFunc *fn, int position, LLVMValueRef from, const Parts *parts, LLVMBasicBlockRef again)
-{
-	int step = 0;
-	for (const LStmt *s = fn->body.first; s && step <= position; s = s->next) {
-		step += s->kind == SStep;
-		if (s->kind != SJump || step != position)
-			continue;
-		LLVMBasicBlockRef taken = new_label(e, "jump"), next = new_label(e, "next");
-		LLVMBuildCondBr(e->b, emit_expr(e, s->e), taken, next);
-		place_label(e, taken);
-		LLVMBuildStore(e->b, const_i64_of(e, s->code), from);
-		LLVMBuildBr(e->b, parts ? position_label(parts, s->code) : again);
-		place_label(e, next);
-	}
-}
-
-/* Steps first .. last - 1 of the parts in order, and the jumps that are met on the way. */
-static LLVMValueRef emit_entry(Emit *e, LFunc *fn, const char *name, Parts *parts)
-{
-	LLVMValueRef f = begin_part(e, fn, name);
-	LLVMBasicBlockRef end = new_label(e, "end");
-	LLVMValueRef from = LLVMBuildAlloca(e->allocas, e->i64, "from");
-	LLVMValueRef args[] = {e->frame, e->worker, e->workers, NULL, e->last};
-	bind_frame(e, fn, true);
-	LLVMBuildStore(e->b, e->first, from);
-	for (int i = 0; i < parts->n; i++) { /* before the jumps that name them */
-		parts->items[i].label = new_label(e, "part");
-		parts->items[i].behind = new_label(e, "behind");
-	}
-	LLVMBuildBr(e->b, parts->n ? parts->items[0].label : end);
-	for (int i = 0; i < parts->n; i++) {
-		Part *p = &parts->items[i];
-		LLVMBasicBlockRef next = i + 1 < parts->n ? parts->items[i + 1].label : end, run = new_label(e, "run");
-		place_label(e, p->label);
-		args[3] = LLVMBuildLoad2(e->b, e->i64, from, "");
-		LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, args[3], const_i64_of(e, p->last), ""), run, next);
-		place_label(e, run);
-		LLVMTypeRef type = LLVMGlobalGetValueType(p->f);
-		LLVMBuildCall2(e->b, type, p->f, args, 5, "");
-		LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLE, e->last, const_i64_of(e, p->last), ""), end, p->behind);
-		place_label(e, p->behind);
-		emit_jumps(e, fn, p->last, from, parts, NULL);
-		LLVMBuildBr(e->b, next);
-	}
-	place_label(e, end);
-	end_function(e, NULL);
-	return f;
-}
-
-/* The step that follows from position `step` on, once the jumps there are taken. */
-static LLVMValueRef emit_next(Emit *e, LFunc *fn, const char *name)
-{
-	LLVMTypeRef types[] = {e->ptr, e->i64};
-	LLVMValueRef f = new_function(e, name, e->i64, 2, types, false);
-	e->fn = fn;
-	open_function(e, f);
-	no_debug(e);
-	e->frame = LLVMGetParam(f, 0);
-	bind_frame(e, fn, true);
-	LLVMValueRef from = LLVMBuildAlloca(e->allocas, e->i64, "from");
-	LLVMBasicBlockRef again = new_label(e, "again"), done = new_label(e, "done");
-	LLVMBuildStore(e->b, LLVMGetParam(f, 1), from);
-	LLVMBuildBr(e->b, again);
-	place_label(e, again);
-	LLVMValueRef at = LLVMBuildSwitch(e->b, LLVMBuildLoad2(e->b, e->i64, from, ""), done, 8);
-	int step = 0, last = -1;
-	for (const LStmt *s = fn->body.first; s; s = s->next) {
-		step += s->kind == SStep;
-		if (s->kind != SJump || step == last)
-			continue;
-		LLVMBasicBlockRef jumps = new_label(e, "jumps");
-		LLVMAddCase(at, const_i64_of(e, step), jumps);
-		place_label(e, jumps);
-		emit_jumps(e, fn, step, from, NULL, again);
-		LLVMBuildBr(e->b, done);
-		last = step;
-	}
-	place_label(e, done);
-	end_function(e, LLVMBuildLoad2(e->b, e->i64, from, ""));
-	return f;
-}
-
-static void emit_program(Emit *e, LFunc *fn, int target)
-{
-	Parts parts = split_program(e, fn);
-	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
-	bool whole = parts.n == 1 && !parts.jumps;
-	int steps = parts.n ? parts.items[parts.n - 1].last : 0;
-	bool optimised = steps <= MaxOptimised;
-	for (int i = 0; i < parts.n; i++)
-		emit_part(e, fn, &parts.items[i], whole ? name : arena_printf(e->m->arena, "%s.%d", name, i), whole, optimised);
-	LLVMValueRef entry = whole ? parts.items[0].f : emit_entry(e, fn, name, &parts);
-	LLVMValueRef next = parts.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
-	if (!whole && !optimised)
-		leave_as_is(e, entry);
-	if (next && !optimised)
-		leave_as_is(e, next);
-	e->programs[target] = entry;
-	e->nexts[target] = next ? next : LLVMConstNull(e->ptr);
-	if (steps > e->nstep)
-		e->nstep = steps;
-}
+/* ---- all of a module ---------------------------------------------------------------------------------------- */
 
 static LFunc *find_program(LModule *lm, const Target *t)
 {
@@ -766,31 +455,8 @@ static LFunc *find_program(LModule *lm, const Target *t)
 	fatal_at(&(Loc){.file = lm->m->path}, "there is no program for target %s", t->name);
 }
 
-/* meet(frame, worker, workers): the barrier of a run that has one.  A function: its blocks behind each of thousands of steps
- * took LLVM longer than all else. */
-static void emit_meet(Emit *e)
-{
-	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64};
-	LLVMValueRef f = begin_function(e, arena_printf(e->m->arena, "%s.meet", e->m->name), e->void_type, 3, types, false);
-	LLVMBasicBlockRef many = new_label(e, "many"), meet = new_label(e, "meet"), met = new_label(e, "met");
-	LLVMValueRef frame = LLVMGetParam(f, 0);
-
-	add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
-	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, LLVMGetParam(f, 2), const_i64_of(e, 1), ""), many, met);
-	place_label(e, many);
-	LLVMValueRef barrier = load_field(e, frame, offsetof(dcc_frame, barrier), e->ptr);
-	LLVMBuildCondBr(e->b, LLVMBuildIsNotNull(e->b, barrier, ""), meet, met);
-	place_label(e, meet);
-	LLVMBuildCall2(e->b, LLVMFunctionType(e->void_type, types, 2, false), barrier, (LLVMValueRef[]){frame, LLVMGetParam(f, 1)}, 2, "");
-	LLVMBuildBr(e->b, met);
-	place_label(e, met);
-	end_function(e, NULL);
-	e->meet = f;
-}
-
 void emit_functions(Emit *e)
 {
-	emit_meet(e);
 	for (int t = 0; t < e->opt->ntarget; t++) {
 		e->target = e->opt->target[t];
 		for (int i = 0; i < e->lm->nfunc; i++) {

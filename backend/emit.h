@@ -8,11 +8,6 @@
 #include "backend.h"
 #include "elf.h"
 
-typedef struct Loaded {
-	LLVMValueRef base, value;
-	uint64_t offset;
-} Loaded;
-
 typedef struct Emit {
 	LModule *lm;
 	Module *m;
@@ -32,13 +27,8 @@ typedef struct Emit {
 	LLVMBasicBlockRef body;
 	LLVMValueRef inputs, outputs; /* dcc_tensor arrays, where indim and outdim look */
 	LLVMValueRef error; /* check() only: its dcc_error */
-	LLVMValueRef frame, first, last, span; /* programs only; span: steps from first to last */
-	LLVMValueRef meet; /* a function, see emit_meet */
-	LLVMValueRef syms; /* not NULL: symbols are read there where they are needed */
-	bool late; /* all that the frame holds is read where it is needed, see bind_frame */
-	Loaded loaded[16]; /* fields read since the last label, so that a step reads each once; LLVM does not look at long programs */
-	int nloaded; /* negative: fields may change */
-	int step; /* steps seen in this program */
+	LLVMValueRef frame; /* programs only */
+	LLVMValueRef syms; /* symbols are read there where they are needed */
 	int nstep; /* steps of the longest program */
 	int work; /* statements emitted in this function: unrolling must end */
 	LLVMValueRef programs[8], nexts[8]; /* per opt->target */
@@ -46,7 +36,7 @@ typedef struct Emit {
 	LLVMValueRef report; /* dcc_report */
 	/* debug.c; NULL without -g */
 	LLVMDIBuilderRef debug;
-	LLVMMetadataRef file, scope /* of the code being emitted */, outer /* where that is inlined */, program_scope;
+	LLVMMetadataRef file, scope; /* of the code being emitted */
 } Emit;
 
 /* value.c */
@@ -64,10 +54,10 @@ LLVMValueRef const_i64_of(Emit *, int64_t);
 LLVMValueRef const_i32_of(Emit *, int);
 bool is_llvm_int(LLVMValueRef, int64_t *value); /* an integer constant */
 int64_t need_const(Emit *, const LExpr *, const char *what); /* bug() if it is not */
-LLVMValueRef load_frame(Emit *, LLVMValueRef early, uint64_t offset); /* a pointer of the frame; early: or what was read in front */
 LLVMValueRef load_field(Emit *, LLVMValueRef base, uint64_t offset, LLVMTypeRef); /* offset in bytes */
 void store_field(Emit *, LLVMValueRef base, uint64_t offset, LLVMValueRef);
 void bind_var(LVar *, LLVMValueRef);
+void bind_syms_from(Emit *, LLVMValueRef syms); /* the module's symbols as an array in memory: read where they are needed */
 LLVMBasicBlockRef new_label(Emit *, const char *name);
 void place_label(Emit *, LLVMBasicBlockRef); /* code goes there from now on */
 const char *function_name(const Emit *); /* for messages */
@@ -81,8 +71,6 @@ LLVMValueRef emit_bitcast(Emit *, LLVMValueRef, LType to);
 void emit_functions(Emit *); /* kernels and programs for every target */
 /* LLVM takes more than linear time for a function: long ones are emitted in pieces of this size. */
 enum { PieceSize = 256 }; /* statements, symbols, dims */
-LLVMValueRef program_buffer(Emit *, const char *name); /* its address, read from the frame */
-void bind_syms_from(Emit *, LLVMValueRef syms); /* the module's symbols as an array in memory */
 LLVMValueRef begin_function(Emit *, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *, bool exported);
 void end_function(Emit *, LLVMValueRef result); /* NULL: void */
 void emit_block(Emit *, const LBlock *);
@@ -90,14 +78,17 @@ void emit_stmts(Emit *, const LStmt *from, const LStmt *to);
 LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
 const char *kernel_name(Emit *, const LFunc *, const Target *); /* of its symbol, behind the model's name and a dot */
 
+/* program.c */
+void emit_program(Emit *, LFunc *, int target);
+LLVMValueRef program_buffer(Emit *, const char *name); /* its address, read from the frame */
+
 /* debug.c: all of these do nothing without -g */
 void begin_debug(Emit *);
 void end_debug(Emit *);
-void debug_function(Emit *, const LFunc *, const char *name, LLVMValueRef); /* code from now on belongs to it */
+void debug_function(Emit *, int line, const char *name, LLVMValueRef); /* code from now on belongs to it */
+void debug_step(Emit *, const LStmt *, LLVMValueRef); /* the same, named after the step's node */
 void no_debug(Emit *); /* code from now on belongs to no line */
 void debug_line(Emit *, const LStmt *); /* code from now on belongs to the statement */
-void debug_step(Emit *, const LStmt *); /* as debug_line, and to the step's node, until debug_step_end */
-void debug_step_end(Emit *, const LStmt *);
 
 /* object.c */
 uint64_t hash_layout(LModule *);

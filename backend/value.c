@@ -19,7 +19,6 @@ void begin_emit(Emit *e)
 	e->i64 = LLVMInt64TypeInContext(e->cx);
 	e->ptr = LLVMPointerTypeInContext(e->cx, 0);
 	e->void_type = LLVMVoidTypeInContext(e->cx);
-	e->nloaded = -1;
 	e->zeros = LLVMAddGlobal(e->mod, e->i64, "zeros");
 	LLVMSetInitializer(e->zeros, LLVMConstNull(e->i64));
 	LLVMSetGlobalConstant(e->zeros, true);
@@ -142,19 +141,8 @@ int64_t need_const(Emit *e, const LExpr *x, const char *what)
 
 LLVMValueRef load_field(Emit *e, LLVMValueRef base, uint64_t offset, LLVMTypeRef type)
 {
-	for (int i = 0; i < e->nloaded; i++)
-		if (e->loaded[i].base == base && e->loaded[i].offset == offset)
-			return e->loaded[i].value;
 	LLVMValueRef at = const_i64_of(e, (int64_t)offset);
-	LLVMValueRef v = LLVMBuildLoad2(e->b, type, offset ? LLVMBuildGEP2(e->b, e->i8, base, &at, 1, "") : base, "");
-	if (e->nloaded >= 0 && e->nloaded < (int)(sizeof e->loaded / sizeof *e->loaded))
-		e->loaded[e->nloaded++] = (Loaded){base, v, offset};
-	return v;
-}
-
-LLVMValueRef load_frame(Emit *e, LLVMValueRef early, uint64_t offset)
-{
-	return early ? early : load_field(e, e->frame, offset, e->ptr);
+	return LLVMBuildLoad2(e->b, type, offset ? LLVMBuildGEP2(e->b, e->i8, base, &at, 1, "") : base, "");
 }
 
 void store_field(Emit *e, LLVMValueRef base, uint64_t offset, LLVMValueRef v)
@@ -176,8 +164,6 @@ LLVMBasicBlockRef new_label(Emit *e, const char *name)
 void place_label(Emit *e, LLVMBasicBlockRef label)
 {
 	LLVMPositionBuilderAtEnd(e->b, label);
-	if (e->nloaded > 0)
-		e->nloaded = 0;
 }
 
 /* ---- integer division ------------------------------------------------------------------------------------------ */
@@ -522,15 +508,24 @@ static LLVMValueRef emit_tensor_element(Emit *e, const LExpr *x)
 
 /* ---- expressions ----------------------------------------------------------------------------------------------- */
 
+void bind_syms_from(Emit *e, LLVMValueRef syms)
+{
+	for (int i = 0; i < e->lm->nsym; i++) {
+		e->lm->syms[i]->number = i;
+		bind_var(e->lm->syms[i], NULL);
+	}
+	e->syms = syms;
+}
+
 /* What has no value yet is a symbol: number `number` of the array, or cell -1 - number of the workspace. */
 static LLVMValueRef emit_ref(Emit *e, const LVar *v)
 {
 	bool cell = v->number < 0;
 	if (v->scratch)
 		return v->scratch;
-	if (!cell && !e->syms && !e->late)
+	if (!e->syms)
 		bug("%s: %s is read before it is bound", function_name(e), v->name);
-	LLVMValueRef array = cell ? load_frame(e, NULL, offsetof(dcc_frame, workspace)) : load_frame(e, e->syms, offsetof(dcc_frame, syms));
+	LLVMValueRef array = cell ? load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr) : e->syms;
 	return load_field(e, array, (uint64_t)(cell ? -1 - v->number : v->number) * sizeof(int64_t), e->i64);
 }
 
@@ -540,7 +535,7 @@ static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)
 	case LConst: return emit_const(e, x);
 	case LRef: return emit_ref(e, x->var);
 	case LIota: return iota(elem_type(e, x->type.elem, false), is_float(x->type.elem));
-	case LFailed: return LLVMBuildIsNotNull(e->b, LLVMBuildLoad2(e->b, e->i64, load_frame(e, e->status, offsetof(dcc_frame, status)), ""), "");
+	case LFailed: return LLVMBuildIsNotNull(e->b, LLVMBuildLoad2(e->b, e->i64, e->status, ""), "");
 	case LLoad: return emit_load(e, x);
 	case LElem: return LLVMBuildLoad2(e->b, value_type(e, x->type), tile_cell(e, x->tile, x->a[0], x->a[1]), "");
 	case LInData: case LInScaled: return emit_tensor_element(e, x);

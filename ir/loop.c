@@ -3,7 +3,7 @@
  * Expressions are folded as they are built: integer constants, x+0, x*1, (x+c)+d and the like, so that schedules can
  * write general index arithmetic.  One-lane operands of a 16-lane operation are splat.  A type error is a schedule's:
  * bug().
- * finish_kernel() writes each kernel into a canonical byte string, variables by number, and shares equal ones.
+ * finish_kernel() shares kernels of equal form (loop_form.c).
  */
 #include "lex.h"
 
@@ -22,8 +22,7 @@ static const LType BoolType = {Bool, 1};
 /* ---- modules and functions --------------------------------------------------------------------------------------- */
 
 typedef struct KernelText {
-	const void *bytes;
-	size_t size;
+	LForm form;
 	LFunc *fn;
 } KernelText;
 
@@ -171,154 +170,7 @@ void list_kernel(LModule *lm, LFunc *fn)
 	PUSH(lm->m->arena, lm->funcs, lm->nfunc, lm->capfunc, fn);
 }
 
-/* ---- canonical form of a kernel ---------------------------------------------------------------------------------- */
-
-typedef struct Writer {
-	char *bytes;
-	size_t n, cap;
-	int nvar, nbuf, ntile;
-} Writer;
-
-static void put(Writer *w, const void *p, size_t n)
-{
-	if (w->n + n > w->cap) {
-		w->cap = (w->n + n) * 2;
-		w->bytes = realloc(w->bytes, w->cap);
-		if (!w->bytes)
-			refuse_at(NULL, "out of memory");
-	}
-	memcpy(w->bytes + w->n, p, n);
-	w->n += n;
-}
-
-/* Small numbers in one byte, all others in nine; so the form is unambiguous and short. */
-static void put_int(Writer *w, int64_t v)
-{
-	uint8_t small = v >= 0 && v < 255 ? (uint8_t)v : 255;
-	put(w, &small, 1);
-	if (small == 255)
-		put(w, &v, sizeof v);
-}
-
-static void put_str(Writer *w, const char *s)
-{
-	put_int(w, s ? (int64_t)strlen(s) : -1);
-	if (s)
-		put(w, s, strlen(s));
-}
-
-static void put_type(Writer *w, LType t)
-{
-	put_int(w, (int64_t)t.elem * 32 + t.lanes);
-}
-
-static void put_expr(Writer *w, const LExpr *e)
-{
-	if (!e) {
-		put_int(w, NLOps);
-		return;
-	}
-	put_int(w, e->op);
-	put_type(w, e->type);
-	if (e->op == LConst) {
-		put_int(w, e->value.i);
-	} else if (e->op == LRef) {
-		put_int(w, e->var->number);
-	} else if (e->op == LLoad) {
-		put_int(w, e->buf->number);
-		put_expr(w, e->stride);
-		put_expr(w, e->mask);
-	} else if (e->op == LElem) {
-		put_int(w, e->tile->number);
-	}
-	for (int i = 0; i < lops[e->op].nargs; i++)
-		put_expr(w, e->a[i]);
-}
-
-static void define_var(Writer *w, LVar *v)
-{
-	v->number = w->nvar++;
-	put_type(w, v->type);
-}
-
-static void define_buf(Writer *w, LBuf *buf)
-{
-	buf->number = w->nbuf++;
-	put_int(w, buf->elem * 2 + buf->written);
-	put_int(w, buf->count);
-}
-
-static void define_tile(Writer *w, LTile *t)
-{
-	t->number = w->ntile++;
-	put_type(w, t->type);
-	put_int(w, t->rows);
-	put_int(w, t->cols);
-}
-
-static void put_args(Writer *w, const LStmt *s)
-{
-	put_int(w, s->narg);
-	for (int i = 0; i < s->narg; i++) {
-		const LArg *a = &s->args[i];
-		put_int(w, a->buf ? a->buf->number : -1);
-		put_int(w, a->elem);
-		put_expr(w, a->offset);
-		put_expr(w, a->len);
-		put_expr(w, a->e);
-		put_int(w, a->rank);
-		for (int d = 0; d < a->rank; d++)
-			put_expr(w, a->dims[d]);
-	}
-}
-
-static void put_block(Writer *w, const LBlock *block)
-{
-	for (const LStmt *s = block->first; s; s = s->next) {
-		put_int(w, s->kind);
-		put_int(w, s->loop);
-		put_int(w, s->code);
-		put_int(w, s->status);
-		put_expr(w, s->e);
-		put_expr(w, s->idx);
-		put_expr(w, s->hi);
-		put_expr(w, s->step);
-		put_expr(w, s->stride);
-		put_expr(w, s->mask);
-		if (s->var)
-			define_var(w, s->var);
-		if (s->kind == SLocal)
-			define_buf(w, s->buf);
-		else if (s->buf)
-			put_int(w, s->buf->number);
-		if (s->kind == STile)
-			define_tile(w, s->tile);
-		else if (s->tile)
-			put_int(w, s->tile->number);
-		put_str(w, s->callee ? s->callee->name : NULL);
-		put_str(w, s->text);
-		put_int(w, s->nresult);
-		put_args(w, s);
-		put_block(w, &s->body);
-		put_block(w, &s->other);
-	}
-	put_int(w, -1);
-}
-
-static void put_kernel(Writer *w, const LFunc *fn)
-{
-	put_str(w, fn->target);
-	put_int(w, fn->leaf_noinline);
-	put_int(w, fn->nparam);
-	for (int i = 0; i < fn->nparam; i++) {
-		put_int(w, fn->params[i].buf != NULL);
-		if (fn->params[i].buf)
-			define_buf(w, fn->params[i].buf);
-		else
-			define_var(w, fn->params[i].e->var);
-	}
-	put_block(w, &fn->body);
-}
+/* ---- sharing kernels --------------------------------------------------------------------------------------------- */
 
 /* "gemm.avx2" that is taken becomes "gemm.2.avx2", "gemm.3.avx2", ... */
 static const char *unique_name(LModule *lm, const LFunc *fn)
@@ -336,8 +188,7 @@ static const char *unique_name(LModule *lm, const LFunc *fn)
 
 static bool same_text(const void *item, const void *key)
 {
-	const KernelText *a = item, *b = key;
-	return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
+	return same_form(&((const KernelText *)item)->form, key);
 }
 
 LFunc *finish_kernel(LB *b)
@@ -345,19 +196,15 @@ LFunc *finish_kernel(LB *b)
 	LModule *lm = b->lm;
 	if (b->at != &b->fn->body)
 		bug("kernel %s: a block is still open", b->fn->name);
-	Writer w = {0};
-	put_kernel(&w, b->fn);
-	uint64_t hash = table_hash(w.bytes, w.n, 0);
-	const KernelText *known = table_find(&lm->texts, hash, same_text, &(KernelText){w.bytes, w.n, NULL});
+	LForm form = kernel_form(b->arena, b->fn);
+	uint64_t hash = table_hash(form.bytes, form.size, 0);
+	const KernelText *known = table_find(&lm->texts, hash, same_text, &form);
 	if (known) {
-		free(w.bytes);
 		free_arena(b->arena);
 		return known->fn;
 	}
 	KernelText *text = arena_alloc(b->arena, sizeof *text);
-	*text = (KernelText){arena_alloc(b->arena, w.n), w.n, b->fn};
-	memcpy((void *)text->bytes, w.bytes, w.n);
-	free(w.bytes);
+	*text = (KernelText){form, b->fn};
 	b->fn->name = unique_name(lm, b->fn);
 	table_add(lm->m->arena, &lm->texts, hash, text);
 	list_kernel(lm, b->fn);

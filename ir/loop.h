@@ -249,6 +249,30 @@ LArg arg_buf(LBuf *, DType, LExpr *offset, LExpr *len);
 LArg arg_e(LExpr *);
 LArg arg_tensor(LB *, LBuf *, LExpr *offset, int rank, LExpr *const *dims); /* dims are copied */
 
+/* ---- loop_form.c: what is equal but for names ------------------------------------------------------------------------- */
+
+typedef struct LForm {
+	char *bytes;
+	size_t size;
+} LForm;
+bool same_form(const LForm *, const LForm *);
+LForm kernel_form(Arena *, const LFunc *); /* in the arena */
+
+/* A step of a program with the numbers in its calls' arguments set apart, divisors excepted: steps of equal form compute the same of
+ * other numbers. */
+typedef struct StepNumber {
+	LVar *var; /* stands in the body for it */
+	int64_t value;
+} StepNumber;
+typedef struct StepForm {
+	LForm form;
+	LBlock body; /* for the emitter: slices have no lengths */
+	int n, cap;
+	StepNumber *numbers; /* in the order of the form */
+} StepForm;
+/* Buffers and variables from outside of the step are known by their `number`, from 0 to below nvar, or negative. */
+StepForm step_form(Arena *, const LStmt *step, int nvar);
+
 /* ---- text, verification, interpretation ------------------------------------------------------------------------------ */
 
 void print_loops(FILE *, LModule *);

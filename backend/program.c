@@ -1,0 +1,352 @@
+/* program.c - programs: a table of steps, and one function for all steps of a form.
+ *
+ * Most steps of a model differ in numbers alone: which part of the workspace they read, which weights.  A row of the table names
+ * the function of the step's form and the place of its numbers, so LLVM sees each form once, however long the program is.
+ * Numbers that are the same in all steps of a form are constants of its function.
+ */
+#include "emit.h"
+
+#include <string.h>
+
+#include "../runtime/dcc.h"
+
+typedef struct Form { /* the steps of one */
+	int index;
+	StepForm step; /* the first */
+	const LStmt *source;
+	bool *varies; /* per number */
+	LLVMValueRef f;
+} Form;
+
+typedef struct Row { /* a step */
+	Form *form;
+	const int64_t *numbers;
+} Row;
+
+typedef struct Rows {
+	Arena *arena;
+	Table known; /* forms by their bytes */
+	int nform, capform, n, cap;
+	Form **forms;
+	Row *items;
+	int nvar; /* symbols and lets of the program */
+	bool jumps; /* are there any */
+} Rows;
+
+/* ---- what a program sees -------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef port_data(Emit *e, LLVMValueRef ports, int number)
+{
+	return load_field(e, ports, (uint64_t)number * sizeof(dcc_tensor) + offsetof(dcc_tensor, data), e->ptr);
+}
+
+/* "in3", "out0", "ws", "weights" */
+LLVMValueRef program_buffer(Emit *e, const char *name)
+{
+	int number;
+	if (!strcmp(name, "ws"))
+		return load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr);
+	if (!strcmp(name, "weights"))
+		return load_field(e, e->frame, offsetof(dcc_frame, weights), e->ptr);
+	if (sscanf(name, "in%d", &number) == 1 && number >= 0 && number < e->m->main->nparam)
+		return port_data(e, e->inputs, number);
+	if (sscanf(name, "out%d", &number) == 1 && number >= 0 && number < e->m->main->body.nyield)
+		return port_data(e, e->outputs, number);
+	bug("%s: parameter %s", e->fn->name, name);
+}
+
+/* A program's scalars are the symbols, as a rule in their order. */
+static const LVar *program_symbol(Emit *e, const char *name, int guess)
+{
+	if (guess < e->lm->nsym && !strcmp(name, e->lm->syms[guess]->name))
+		return e->lm->syms[guess];
+	for (int i = 0; i < e->lm->nsym; i++)
+		if (!strcmp(name, e->lm->syms[i]->name))
+			return e->lm->syms[i];
+	bug("%s: parameter %s", e->fn->name, name);
+}
+
+/* Buffers and symbols are read where they are needed; those that the data gives have the values that their cells hold then. */
+static void bind_program(Emit *e, const LFunc *fn)
+{
+	int nscalar = 0, cell = 0;
+	for (int i = 0; i < e->lm->nsym - 1; i++)
+		if (!is_given(e->m->syms[i]))
+			e->lm->syms[i]->number = -1 - cell++;
+	for (int i = 0; i < fn->nparam; i++) {
+		LArg *p = &fn->params[i];
+		if (p->buf) {
+			p->buf->number = i;
+			p->buf->scratch = NULL;
+			continue;
+		}
+		p->e->var->number = program_symbol(e, p->e->var->name, nscalar++)->number;
+		bind_var(p->e->var, NULL);
+	}
+}
+
+/* The function of a program that begins: its first parameter is the frame. */
+static void open_frame(Emit *e, const LFunc *fn)
+{
+	e->fn = fn;
+	e->frame = LLVMGetParam(e->f, 0);
+	e->inputs = load_field(e, e->frame, offsetof(dcc_frame, in), e->ptr);
+	e->outputs = load_field(e, e->frame, offsetof(dcc_frame, out), e->ptr);
+	e->status = load_field(e, e->frame, offsetof(dcc_frame, status), e->ptr);
+	bind_syms_from(e, load_field(e, e->frame, offsetof(dcc_frame, syms), e->ptr));
+	bind_program(e, fn);
+}
+
+/* ---- forms ---------------------------------------------------------------------------------------------------------- */
+
+static bool has_form(const void *item, const void *key)
+{
+	return same_form(&((const Form *)item)->step.form, key);
+}
+
+/* The form of a step among those known; with line information each step has its own, named after its node. */
+static Form *find_form(Emit *e, Rows *r, const LStmt *s, int64_t **numbers)
+{
+	Arena *own = new_inner_arena(r->arena);
+	const StepForm step = step_form(own, s, r->nvar);
+	const uint64_t hash = table_hash(step.form.bytes, step.form.size, 0);
+	Form *form = e->debug ? NULL : table_find(&r->known, hash, has_form, &step.form);
+	*numbers = arena_alloc(r->arena, (size_t)step.n * sizeof **numbers + 1);
+	for (int i = 0; i < step.n; i++)
+		(*numbers)[i] = step.numbers[i].value;
+	if (form) {
+		free_arena(own);
+		return form;
+	}
+	form = arena_alloc(r->arena, sizeof *form);
+	*form = (Form){.index = r->nform, .step = step, .source = s, .varies = arena_alloc(r->arena, (size_t)step.n + 1)};
+	if (!e->debug)
+		table_add(r->arena, &r->known, hash, form);
+	PUSH(r->arena, r->forms, r->nform, r->capform, form);
+	return form;
+}
+
+static void add_row(Emit *e, Rows *r, const LStmt *s)
+{
+	int64_t *numbers;
+	Form *form = find_form(e, r, s, &numbers);
+	for (int i = 0; i < form->step.n; i++)
+		form->varies[i] |= numbers[i] != form->step.numbers[i].value;
+	PUSH(r->arena, r->items, r->n, r->cap, ((Row){form, numbers}));
+}
+
+static Rows rows_of(Emit *e, const LFunc *fn)
+{
+	Rows r = {.arena = new_inner_arena(e->m->arena), .nvar = e->lm->nsym};
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		if (s->kind == SLet)
+			s->var->number = r.nvar++;
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		if (s->kind == SStep)
+			add_row(e, &r, s);
+		else
+			r.jumps |= s->kind == SJump;
+	return r;
+}
+
+/* What is let in front of a statement of the program is let in every function that may need it. */
+static void emit_lets(Emit *e, const LFunc *fn, const LStmt *before)
+{
+	for (const LStmt *s = fn->body.first; s != before; s = s->next)
+		if (s->kind == SLet)
+			bind_var(s->var, emit_expr(e, s->e));
+}
+
+/* form(frame, worker, workers, numbers): the numbers that vary, 8 bytes each. */
+static void emit_form(Emit *e, const LFunc *fn, Form *form)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->ptr};
+	const char *name = arena_printf(e->m->arena, "%s.step.%d.%s", e->m->name, form->index, e->target->name);
+	uint64_t at = 0;
+
+	form->f = begin_function(e, name, e->void_type, 4, types, false);
+	debug_step(e, form->source, form->f);
+	open_frame(e, fn);
+	e->worker = LLVMGetParam(form->f, 1);
+	e->workers = LLVMGetParam(form->f, 2);
+	emit_lets(e, fn, form->source);
+	for (int i = 0; i < form->step.n; i++)
+		bind_var(form->step.numbers[i].var, form->varies[i] ? load_field(e, LLVMGetParam(form->f, 3), 8 * at++, e->i64)
+		                                                    : const_i64_of(e, form->step.numbers[i].value));
+	emit_block(e, &form->step.body);
+	end_function(e, NULL);
+}
+
+/* ---- tables --------------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef table_of_bytes(Emit *e, const char *name, const void *bytes, size_t n)
+{
+	LLVMValueRef init = LLVMConstStringInContext2(e->cx, bytes, n, true), g = LLVMAddGlobal(e->mod, LLVMTypeOf(init), name);
+	LLVMSetInitializer(g, init);
+	LLVMSetGlobalConstant(g, true);
+	LLVMSetLinkage(g, LLVMInternalLinkage);
+	LLVMSetAlignment(g, 8);
+	return g;
+}
+
+static LLVMValueRef table_of_forms(Emit *e, const char *name, const Rows *r)
+{
+	LLVMValueRef *items = arena_alloc(r->arena, ((size_t)r->nform + 1) * sizeof *items);
+	for (int i = 0; i < r->nform; i++)
+		items[i] = r->forms[i]->f;
+	LLVMValueRef init = LLVMConstArray2(e->ptr, items, (uint64_t)r->nform), g = LLVMAddGlobal(e->mod, LLVMTypeOf(init), name);
+	LLVMSetInitializer(g, init);
+	LLVMSetGlobalConstant(g, true);
+	LLVMSetLinkage(g, LLVMInternalLinkage);
+	return g;
+}
+
+typedef struct Tables {
+	LLVMValueRef forms; /* pointers to their functions */
+	LLVMValueRef rows; /* per step two i32: its form, and where its numbers begin */
+	LLVMValueRef numbers; /* i64 */
+} Tables;
+
+static Tables emit_tables(Emit *e, const Rows *r, const char *name)
+{
+	size_t most = 0, n = 0;
+	for (int i = 0; i < r->n; i++)
+		most += (size_t)r->items[i].form->step.n;
+	int32_t *rows = arena_alloc(r->arena, ((size_t)r->n + 1) * 2 * sizeof *rows);
+	int64_t *numbers = arena_alloc(r->arena, (most + 1) * sizeof *numbers);
+	for (int i = 0; i < r->n; i++) {
+		const Form *form = r->items[i].form;
+		rows[2 * i] = form->index;
+		rows[2 * i + 1] = (int32_t)n;
+		for (int k = 0; k < form->step.n; k++)
+			if (form->varies[k])
+				numbers[n++] = r->items[i].numbers[k];
+	}
+	if (n > INT32_MAX)
+		bug("a program with %zu numbers", n);
+	return (Tables){table_of_forms(e, arena_printf(r->arena, "%s.forms", name), r),
+	                table_of_bytes(e, arena_printf(r->arena, "%s.rows", name), rows, (size_t)r->n * 2 * sizeof *rows),
+	                table_of_bytes(e, arena_printf(r->arena, "%s.numbers", name), numbers, n * sizeof *numbers)};
+}
+
+/* ---- running steps --------------------------------------------------------------------------------------------------- */
+
+/* The jumps before step `position`: the first whose condition holds sets *from and leads to `again`. */
+static void emit_jumps(Emit *e, const LFunc *fn, int position, LLVMValueRef from, LLVMBasicBlockRef again)
+{
+	int step = 0;
+	for (const LStmt *s = fn->body.first; s && step <= position; s = s->next) {
+		step += s->kind == SStep;
+		if (s->kind != SJump || step != position)
+			continue;
+		LLVMBasicBlockRef taken = new_label(e, "jump"), next = new_label(e, "next");
+		LLVMBuildCondBr(e->b, emit_expr(e, s->e), taken, next);
+		place_label(e, taken);
+		LLVMBuildStore(e->b, const_i64_of(e, s->code), from);
+		LLVMBuildBr(e->b, again);
+		place_label(e, next);
+	}
+}
+
+/* next(frame, step): the step that follows from position `step` on, once the jumps there are taken. */
+static LLVMValueRef emit_next(Emit *e, const LFunc *fn, const char *name)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i64};
+	LLVMValueRef f = begin_function(e, name, e->i64, 2, types, false);
+	open_frame(e, fn);
+	LLVMValueRef from = LLVMBuildAlloca(e->allocas, e->i64, "from");
+	LLVMBasicBlockRef again = new_label(e, "again"), done = new_label(e, "done");
+	emit_lets(e, fn, NULL);
+	LLVMBuildStore(e->b, LLVMGetParam(f, 1), from);
+	LLVMBuildBr(e->b, again);
+	place_label(e, again);
+	LLVMValueRef at = LLVMBuildSwitch(e->b, LLVMBuildLoad2(e->b, e->i64, from, ""), done, 8);
+	int step = 0, last = -1;
+	for (const LStmt *s = fn->body.first; s; s = s->next) {
+		step += s->kind == SStep;
+		if (s->kind != SJump || step == last)
+			continue;
+		LLVMBasicBlockRef jumps = new_label(e, "jumps");
+		LLVMAddCase(at, const_i64_of(e, step), jumps);
+		place_label(e, jumps);
+		emit_jumps(e, fn, step, from, again);
+		LLVMBuildBr(e->b, done);
+		last = step;
+	}
+	place_label(e, done);
+	end_function(e, LLVMBuildLoad2(e->b, e->i64, from, ""));
+	return f;
+}
+
+/* Where item i of a table begins. */
+static LLVMValueRef item_of(Emit *e, LLVMValueRef table, LLVMTypeRef type, LLVMValueRef i)
+{
+	return LLVMBuildGEP2(e->b, type, table, &i, 1, "");
+}
+
+/* The barrier of a run that has one, behind a step. */
+static void emit_barrier(Emit *e)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i64};
+	LLVMBasicBlockRef many = new_label(e, "many"), meet = new_label(e, "meet"), met = new_label(e, "met");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, e->workers, const_i64_of(e, 1), ""), many, met);
+	place_label(e, many);
+	LLVMValueRef barrier = load_field(e, e->frame, offsetof(dcc_frame, barrier), e->ptr);
+	LLVMBuildCondBr(e->b, LLVMBuildIsNotNull(e->b, barrier, ""), meet, met);
+	place_label(e, meet);
+	LLVMBuildCall2(e->b, LLVMFunctionType(e->void_type, types, 2, false), barrier, (LLVMValueRef[]){e->frame, e->worker}, 2, "");
+	LLVMBuildBr(e->b, met);
+	place_label(e, met);
+}
+
+/* program(frame, worker, workers, first, last), as dcc_target says. */
+static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const Tables *t, LLVMValueRef next)
+{
+	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->i64, e->i64};
+	LLVMTypeRef step_type = LLVMFunctionType(e->void_type, (LLVMTypeRef[]){e->ptr, e->i64, e->i64, e->ptr}, 4, false);
+	LLVMValueRef f = begin_function(e, name, e->void_type, 5, types, false);
+	debug_function(e, fn->line, fn->name, f);
+	LLVMValueRef first = LLVMGetParam(f, 3), last = LLVMGetParam(f, 4);
+	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), loop = new_label(e, "loop"), jumps = new_label(e, "jumps");
+	LLVMBasicBlockRef latch = new_label(e, "latch"), done = new_label(e, "done");
+	e->frame = LLVMGetParam(f, 0);
+	e->worker = LLVMGetParam(f, 1);
+	e->workers = LLVMGetParam(f, 2);
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, first, last, ""), loop, done);
+	place_label(e, loop);
+	LLVMValueRef step = LLVMBuildPhi(e->b, e->i64, "step"), row = item_of(e, t->rows, e->i64, step);
+	LLVMValueRef form = LLVMBuildZExt(e->b, load_field(e, row, 0, e->i32), e->i64, "");
+	LLVMValueRef numbers = LLVMBuildZExt(e->b, load_field(e, row, 4, e->i32), e->i64, "");
+	LLVMValueRef args[] = {e->frame, e->worker, e->workers, item_of(e, t->numbers, e->i64, numbers)};
+	LLVMBuildCall2(e->b, step_type, load_field(e, item_of(e, t->forms, e->ptr, form), 0, e->ptr), args, 4, "");
+	emit_barrier(e);
+	LLVMValueRef following = LLVMBuildNSWAdd(e->b, step, const_i64_of(e, 1), "");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, following, last, ""), jumps, done);
+	place_label(e, jumps);
+	if (next)
+		following = LLVMBuildCall2(e->b, LLVMGlobalGetValueType(next), next, (LLVMValueRef[]){e->frame, following}, 2, "");
+	LLVMBuildBr(e->b, latch);
+	place_label(e, latch);
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, following, last, ""), loop, done);
+	LLVMAddIncoming(step, (LLVMValueRef[]){first, following}, (LLVMBasicBlockRef[]){from, latch}, 2);
+	place_label(e, done);
+	end_function(e, NULL);
+	return f;
+}
+
+void emit_program(Emit *e, LFunc *fn, int target)
+{
+	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
+	bind_syms_from(e, NULL); /* forms go by the numbers of what is bound */
+	bind_program(e, fn);
+	Rows r = rows_of(e, fn);
+	for (int i = 0; i < r.nform; i++)
+		emit_form(e, fn, r.forms[i]);
+	const Tables tables = emit_tables(e, &r, name);
+	LLVMValueRef next = r.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
+	e->programs[target] = emit_main(e, fn, name, &tables, next);
+	e->nexts[target] = next ? next : LLVMConstNull(e->ptr);
+	if (r.n > e->nstep)
+		e->nstep = r.n;
+	free_arena(r.arena);
+}
