@@ -266,10 +266,19 @@ static int *place_of(Use u)
 	return u.node ? &u.node->in_use[u.index] : &u.block->yield_use[u.index];
 }
 
+/* For state_append(), which must not walk the uses of every value. */
+static void mark_appended(const Node *n)
+{
+	if (n->op == OpConcat && n->nin > 0 && n->in[0] && attr_int(n, Attr_state))
+		n->in[0]->appended = true;
+}
+
 static void add_use(Module *m, Value *v, Use use)
 {
 	*place_of(use) = v->nuse;
 	PUSH(m->arena, v->uses, v->nuse, v->capuse, use);
+	if (use.node && use.index == 0)
+		mark_appended(use.node);
 }
 
 /* The last use takes its place. */
@@ -819,6 +828,7 @@ void set_attr(Module *m, Node *n, Attr a)
 			memmove(&n->attrs[at + 1], &n->attrs[at], (size_t)(n->nattr++ - at) * sizeof *n->attrs);
 		}
 		n->attrs[at] = a;
+		mark_appended(n);
 	}
 	update_const(m, n);
 }

@@ -313,6 +313,7 @@ struct Value {
 	int nuse, capuse;
 	Use *uses;
 	bool konst_expr; /* kept by ir.c; ask is_const() */
+	bool appended; /* kept by ir.c: a concat in place may be among the uses; ask state_append() */
 	int number; /* scratch of printer and passes */
 	void *scratch; /* of the running pass */
 };

@@ -527,10 +527,32 @@ static void *dim_binary(void *ctx, const char *op, void *x, void *y)
 	bug("dim operator %s", op);
 }
 
+typedef struct DimExpr {
+	const Dim *d;
+	LExpr *e;
+} DimExpr;
+
+static bool is_of_dim(const void *item, const void *d)
+{
+	return ((const DimExpr *)item)->d == d;
+}
+
+/* Where the workspace has many slots their offsets are long sums: the expressions that the module owns are built once. */
 LExpr *ldim(LB *b, const Dim *d)
 {
 	DimVisitor v = {dim_constant, dim_symbol, dim_binary, b};
-	return dim_visit(d, &v);
+	const uint64_t hash = table_hash(&d, sizeof d, 0);
+	const bool shared = b->arena == b->m->arena;
+	DimExpr *known = shared ? table_find(&b->lm->dims, hash, is_of_dim, d) : NULL;
+	if (known)
+		return known->e;
+	LExpr *e = dim_visit(d, &v);
+	if (shared) {
+		known = arena_alloc(b->arena, sizeof *known);
+		*known = (DimExpr){d, e};
+		table_add(b->arena, &b->lm->dims, hash, known);
+	}
+	return e;
 }
 
 LExpr *ldim_bound(LB *b, const Dim *d)

@@ -165,6 +165,7 @@ typedef struct LModule {
 	int nfunc, capfunc;
 	LFunc **funcs; /* callees before callers */
 	Table names, texts; /* of the kernels: find_kernel's and finish_kernel's */
+	Table dims; /* ldim's */
 	int nprog, capprog;
 	LFunc **programs; /* one per target, named main.TARGET */
 	/* Shared by all targets, over the symbols' variables: */
@@ -180,6 +181,7 @@ typedef struct LModule {
 	/* weights section: value `weights[i]` of the module's constant expressions lies at weight_off[i] (64-byte aligned) */
 	int nweight, capweight;
 	Value **weights;
+	Table weight_numbers; /* of slots.c */
 	int64_t *weight_off;
 	int capweight_off, nweight_off;
 	int64_t weight_bytes;

@@ -11,7 +11,7 @@ const Node *state_append(const Value *v)
 {
 	if (v->def)
 		return v->def->op == OpConcat && attr_int(v->def, Attr_state) ? v->def : NULL;
-	for (int i = 0; i < v->nuse && !v->konst; i++) {
+	for (int i = 0; i < v->nuse && v->appended && !v->konst; i++) {
 		const Node *n = v->uses[i].node;
 		if (n && v->uses[i].index == 0 && n->op == OpConcat && attr_int(n, Attr_state))
 			return n;

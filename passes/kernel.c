@@ -183,7 +183,7 @@ LBuf *kslot(Kernel *k, Slot *s, bool write)
 	LB *p = &k->l->prog;
 	const Dim *four = dim_const(m, 4);
 	LBuf *buf = add_buffer(k, s, F32, write, arg_buf(k->l->ws, F32, ldim(p, dim_floordiv(m, s->offset, four)),
-	                                                 ldim(p, dim_floordiv(m, s->bytes, four))));
+	                                                 ldim(p, dim_floordiv(m, s->size->bytes, four))));
 
 	count_bytes(k, buf, s->need, s->need);
 	return buf;

@@ -10,13 +10,18 @@
 #include "pass.h"
 #include "vmath.h"
 
+typedef struct SlotSize {
+	const Dim *bytes;
+	struct Slot *free; /* of that size, the last freed first: it may still be in the cache */
+} SlotSize;
+
 typedef struct Slot { /* a place in the workspace */
-	const Dim *offset, *bytes;
-	bool used;
+	const Dim *offset;
+	SlotSize *size;
 	const Dim *need; /* bytes that the present user asked for */
 	const char *what; /* the present user, for the report */
 	int from; /* its first step */
-	struct Slot *next; /* that becomes free after the same node */
+	struct Slot *next; /* that becomes free after the same node, or is free */
 } Slot;
 
 /* The left operand of linears, packed: those that read the same rows (queries, keys, values) share it. */
@@ -46,8 +51,9 @@ typedef struct Lower {
 	const Node *node; /* being lowered: a group or a single node */
 	int at; /* its index in program order */
 	int nstep; /* of the program so far */
-	int nslot, capslot;
-	Slot **slots;
+	int nsize, capsize;
+	SlotSize **sizes; /* of slots */
+	Table fits; /* pairs of sizes that were compared */
 	const Dim *bytes; /* of all slots */
 	const Dim *worker_bytes; /* scratch of one worker, most of any kernel */
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */

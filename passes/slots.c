@@ -12,13 +12,35 @@ static const Dim *aligned(Module *m, const Dim *bytes)
 	return dim_mul_const(m, dim_ceildiv(m, bytes, dim_const(m, 64)), 64);
 }
 
-static bool fits(Module *m, const Dim *need, const Dim *have)
+enum { MaxLooks = 256 }; /* sizes that one slot is compared with: where every size is another, more would be quadratic */
+
+typedef struct Fit {
+	const Dim *need, *have;
+	bool fits;
+} Fit;
+
+static bool same_fit(const void *item, const void *key)
 {
+	const Fit *a = item, *b = key;
+	return a->need == b->need && a->have == b->have;
+}
+
+/* Dims are interned, and a model has few sizes: each pair is looked at once. */
+static bool fits(Lower *l, const Dim *need, const Dim *have)
+{
+	const Fit key = {need, have, false};
+	const uint64_t hash = table_hash((const Dim *[]){need, have}, 2 * sizeof need, 0);
+	const Fit *known = table_find(&l->fits, hash, same_fit, &key);
 	int64_t lo, hi;
 	if (need == have)
 		return true;
-	dim_range(dim_sub(m, have, need), &lo, &hi);
-	return lo >= 0;
+	if (known)
+		return known->fits;
+	dim_range(dim_sub(l->m, have, need), &lo, &hi);
+	Fit *f = arena_alloc(l->m->arena, sizeof *f);
+	*f = (Fit){need, have, lo >= 0};
+	table_add(l->m->arena, &l->fits, hash, f);
+	return f->fits;
 }
 
 /* What the report calls the result of a node. */
@@ -37,39 +59,53 @@ const Dim *slot_bytes(Lower *l, const Block *b, const Type *t)
 	return aligned(l->m, dim_mul_const(l->m, numel_most(l->m, b, t), dtypes[t->dtype].bytes));
 }
 
+static Slot *add_slot(Lower *l, const Dim *bytes)
+{
+	Slot *s = arena_alloc(l->m->arena, sizeof *s);
+	int i = 0;
+	while (i < l->nsize && l->sizes[i]->bytes != bytes)
+		i++;
+	if (i == l->nsize) {
+		SlotSize *size = arena_alloc(l->m->arena, sizeof *size);
+		size->bytes = bytes;
+		PUSH(l->m->arena, l->sizes, l->nsize, l->capsize, size);
+	}
+	*s = (Slot){.offset = l->bytes, .size = l->sizes[i]};
+	l->bytes = dim_add(l->m, l->bytes, bytes);
+	return s;
+}
+
 Slot *new_slot(Lower *l, const Dim *bytes, int last)
 {
 	const Dim *need = bytes;
-	Slot *best = NULL;
+	SlotSize *best = NULL;
 	bytes = aligned(l->m, dim_most(l->m, bytes));
-	for (int i = 0; i < l->nslot; i++) {
-		Slot *s = l->slots[i];
-		if (s->used || !fits(l->m, bytes, s->bytes))
-			continue;
-		if (!best || (s->bytes != best->bytes && fits(l->m, s->bytes, best->bytes)))
+	for (int i = l->nsize - 1, looks = 0; i >= 0 && looks < MaxLooks; i--) {
+		SlotSize *s = l->sizes[i];
+		looks += s->free != NULL;
+		if (s->free && fits(l, bytes, s->bytes) && (!best || fits(l, s->bytes, best->bytes)))
 			best = s; /* the smallest that is known to fit */
 	}
-	if (!best) {
-		best = arena_alloc(l->m->arena, sizeof *best);
-		*best = (Slot){.offset = l->bytes, .bytes = bytes};
-		l->bytes = dim_add(l->m, l->bytes, bytes);
-		PUSH(l->m->arena, l->slots, l->nslot, l->capslot, best);
-	}
-	best->used = true;
-	best->need = need;
-	best->what = value_name(l->node);
-	best->from = l->nstep;
-	best->next = l->ends[last];
-	l->ends[last] = best;
-	return best;
+	Slot *s = best ? best->free : add_slot(l, bytes);
+	if (best)
+		best->free = s->next;
+	s->need = need;
+	s->what = value_name(l->node);
+	s->from = l->nstep;
+	s->next = l->ends[last];
+	l->ends[last] = s;
+	return s;
 }
 
 void release_slots(Lower *l)
 {
-	for (Slot *s = l->ends[l->at]; s; s = s->next) {
-		s->used = false;
-		report_place(l->t->name, s->offset, s->bytes, s->what, s->from, l->nstep - 1);
+	for (Slot *s = l->ends[l->at], *next; s; s = next) {
+		next = s->next;
+		s->next = s->size->free;
+		s->size->free = s;
+		report_place(l->t->name, s->offset, s->size->bytes, s->what, s->from, l->nstep - 1);
 	}
+	l->ends[l->at] = NULL;
 }
 
 static Slot *operand_slot(Lower *l, const Dim *elements, int last)
@@ -142,12 +178,23 @@ Value *root_of(Module *m, Value *v)
 
 enum { WeightsPerByte = 4, WeightsForAll = 192 << 20 };
 
+typedef struct Weight {
+	const Value *v;
+	int number;
+} Weight;
+
+static bool is_weight(const void *item, const void *v)
+{
+	return ((const Weight *)item)->v == v;
+}
+
 static int add_weight(Lower *l, Value *v)
 {
 	LModule *lm = l->lm;
-	for (int i = 0; i < lm->nweight; i++)
-		if (lm->weights[i] == v)
-			return i;
+	const uint64_t hash = table_hash(&v, sizeof v, 0);
+	Weight *known = table_find(&lm->weight_numbers, hash, is_weight, v);
+	if (known)
+		return known->number;
 	int64_t bytes, numel = const_numel(&v->type);
 	bytes = numel * dtypes[v->type.dtype].bytes;
 	PUSH(l->m->arena, lm->weights, lm->nweight, lm->capweight, v);
@@ -157,7 +204,10 @@ static int add_weight(Lower *l, Value *v)
 	if (lm->weight_bytes / WeightsPerByte > l->m->const_bytes + WeightsForAll / WeightsPerByte)
 		fatal_at(&(Loc){.file = l->m->path}, "computed constants make the weights larger than %d times the model's and %d MB",
 		         WeightsPerByte, WeightsForAll >> 20);
-	return lm->nweight - 1;
+	known = arena_alloc(l->m->arena, sizeof *known);
+	*known = (Weight){v, lm->nweight - 1};
+	table_add(l->m->arena, &lm->weight_numbers, hash, known);
+	return known->number;
 }
 
 Home *find_home(Lower *l, Value *v)

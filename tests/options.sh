@@ -163,7 +163,7 @@ same 'a caret' got want
 "$dcc" --time-passes -o t.o m.ir 2>times
 for part in import group lower 'LLVM code' write; do expect 0 "^$part +[0-9.]+ ms" cat times; done
 expect 0 '^(0|0\.[0-9]+)$' awk '{for (i = 1; i < NF; i++) if ($(i + 1) == "ms") ms = $i
-	if ($1 == "all") print (ms > sum ? ms - sum : sum - ms); sum += ms}' times
+	if ($1 == "all") printf("%.1f\n", ms > sum ? ms - sum : sum - ms); sum += ms}' times
 
 echo "options: $checks checks, $failed failed"
 [ $failed = 0 ]
