@@ -26,7 +26,7 @@ for model; do
 	cc -std=c11 -O1 -static -I "$here/../runtime" -DMODEL="${name}_model" "$here/run_model.c" "$dir/$name.o" "$build/libdcc.a" \
 		-o "$dir/$name"
 	native=$("$dir/$name" avx2)
-	emulated=$("$zmmrun" -t 300 "$dir/$name" avx512)
+	emulated=$(run_emulated 300 256 "$dir/$name" avx512)
 	count=$((count + 1))
 	if [ "$native" = "$emulated" ] && [ -n "$native" ]; then
 		echo "$name: $native"

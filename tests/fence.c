@@ -1,8 +1,8 @@
 /* fence.c - compiles models in this process and runs them between fences (fence.h).
  *
- * usage: fence [-t SECONDS] [-s SEED] operators [FOLDER]    every single operator (operators.h); into FOLDER: their objects,
- *                                                                        and models.inc with their names, for fence_emulated.c
- *        fence [-t SECONDS] [-s SEED] FILE...               .onnx and .ir files; what dcc refuses is counted
+ * usage: fence [OPTION...] operators    every single operator (operators.h)
+ *        fence [OPTION...] FILE...      .onnx and .ir files; what dcc refuses is counted
+ *        -t SECONDS, -s SEED; -o FOLDER: nothing runs, objects and a list of their names, models.inc, go there for fence_emulated.c
  * With -t no model is begun after so many seconds, and none takes more than a tenth of them; models and sizes are taken in
  * an order that the seed decides, and what is left out is counted.
  * Exit status: 0, 1 if something went wrong; a memory fault says where, and is status 1 too.
@@ -27,7 +27,7 @@ static const int all_sizes[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 
 static const Target *all_targets[MaxTargets], *usable[MaxTargets];
 static int nusable;
 static dcc_exec *pools[FenceThreads + 1];
-static const char *folder; /* where objects of operators go; NULL: nowhere */
+static const char *folder; /* where objects go; NULL: nowhere */
 static FILE *list;
 static FenceRun run = {.sizes = all_sizes, .data_kinds = 3};
 static long nmodel, nrefused, nfailed, nconfig;
@@ -107,6 +107,7 @@ static void keep_object(Module *m)
 {
 	const EmitOptions emit = {.ntarget = ntargets, .target = all_targets};
 	char path[600];
+	m->name = arena_printf(m->arena, "fenced%ld", nmodel);
 	snprintf(path, sizeof path, "%s/%s.o", folder, m->name);
 	emit_object(m->loops, &emit, path);
 	fprintf(list, "MODEL(%s)\n", m->name);
@@ -223,18 +224,18 @@ int main(int argc, char **argv)
 	}
 	for (int n = 2; n <= FenceThreads; n++)
 		pools[n] = dcc_pool_new(n);
-	for (int option; (option = getopt(argc, argv, "+t:s:")) != -1;) {
+	for (int option; (option = getopt(argc, argv, "+t:s:o:")) != -1;) {
 		if (option == '?')
 			return 2;
 		if (option == 't')
 			seconds = strtol(optarg, NULL, 10);
-		else
+		else if (option == 's')
 			run.order = strtoull(optarg, NULL, 10);
+		else
+			open_list(optarg);
 	}
 	argv += optind;
 	if (*argv && !strcmp(*argv, "operators")) {
-		if (argv[1])
-			open_list(argv[1]);
 		give_operators(add_operator, NULL);
 	} else {
 		while (*argv)

@@ -1,5 +1,6 @@
 /* fence_emulated.c - the models listed in the file MODELS, between fences, as a static program for the emulator of
  * AVX-512.  fence.sh compiles and starts it; with an argument it says each run before it starts. */
+#include "emulator_room.h"
 #include "fence.h"
 
 #define MODEL(name) extern const dcc_model name##_model;

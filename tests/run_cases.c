@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dcc.h"
+#include "emulator_room.h"
 
 typedef struct Case {
 	const dcc_model *model;

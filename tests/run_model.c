@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dcc.h"
+#include "emulator_room.h"
 
 extern const dcc_model MODEL;
 
