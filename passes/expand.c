@@ -172,15 +172,16 @@ static bool copy_strided_operands(Module *m, Node *n)
 	return changed;
 }
 
-/* Panels that are computed have a place of their own. */
-static bool copy_viewed_panels(Module *m, Node *n)
+/* Panels that are computed have a place of their own; constant weights of a group_conv lie as its vectors read them. */
+static bool copy_weights(Module *m, Node *n)
 {
-	Node *linear = n->op == OpGroup ? n->body->first : n;
+	Node *root = n->op == OpGroup ? n->body->first : n;
+	bool panels = root->op == OpLinearPacked && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
+	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
 
-	if (linear->op != OpLinearPacked || is_const(linear->in[1]) || root_of(m, linear->in[1]) == linear->in[1])
-		return false;
-	copy_operand(m, n, linear, 1);
-	return true;
+	if (panels || taps)
+		copy_operand(m, n, root, 1);
+	return panels || taps;
 }
 
 /* Each yield is the result of a node of the block that computes it, so that it can be written in place. */
@@ -346,7 +347,7 @@ bool pass_expand(Module *m)
 			changed |= copy_chained_move(m, n);
 		if (n->op == OpCustom)
 			changed |= copy_strided_operands(m, n);
-		changed |= copy_viewed_panels(m, n);
+		changed |= copy_weights(m, n);
 	}
 	changed |= own_outputs(m);
 	changed |= name_flags(m);

@@ -97,17 +97,29 @@ LExpr *kdim(Kernel *k, const Dim *d)
 {
 	int64_t v;
 
-	return dim_is_const(d, &v) ? li(&k->b, v) : kparam(k, d);
+	return dim_is_const(d, &v) && (!k->general || v == 0 || v == 1) ? li(&k->b, v) : kparam(k, d);
+}
+
+/* place: NULL: asked for once. */
+static LExpr *dim_argument(Kernel *k, const Dim *d, const void *place)
+{
+	bool own = k->general && dim_is_const(d, NULL);
+	for (int i = 0; i < k->ndim; i++)
+		if (k->dims[i].dim == d && (!own || (place && k->dims[i].place == place)))
+			return k->dims[i].var;
+	KernelDim kd = {d, place, add_scalar(k, ldim(&k->l->prog, d))};
+	PUSH(k->l->m->arena, k->dims, k->ndim, k->capdim, kd);
+	return kd.var;
 }
 
 LExpr *kparam(Kernel *k, const Dim *d)
 {
-	for (int i = 0; i < k->ndim; i++)
-		if (k->dims[i].dim == d)
-			return k->dims[i].var;
-	KernelDim kd = {d, add_scalar(k, ldim(&k->l->prog, d))};
-	PUSH(k->l->m->arena, k->dims, k->ndim, k->capdim, kd);
-	return kd.var;
+	return dim_argument(k, d, NULL);
+}
+
+LExpr *kparam_at(Kernel *k, const Dim *const *place)
+{
+	return dim_argument(k, *place, place);
 }
 
 static LBuf *add_buffer(Kernel *k, const void *key, DType dtype, bool write, LArg arg)
@@ -294,9 +306,12 @@ void split_index(Kernel *k, LExpr *at, const Dim *const *extent, int n, LExpr **
 	LB *b = &k->b;
 
 	for (int d = n - 1; d >= 0; d--) {
-		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, extent[d]), NULL)) : at;
-		if (d)
-			at = llet(b, lop(b, LFloorDiv, at, kdim(k, extent[d]), NULL));
+		idx[d] = at;
+		if (!d)
+			break;
+		LExpr *n = kdim(k, extent[d]);
+		idx[d] = llet(b, lop(b, LMod, at, n, NULL));
+		at = llet(b, lop(b, LFloorDiv, at, n, NULL));
 	}
 }
 

@@ -68,6 +68,7 @@ typedef struct Lower {
 
 typedef struct KernelDim {
 	const Dim *dim;
+	const void *place; /* that asked, see kparam_at() */
 	LExpr *var;
 } KernelDim;
 
@@ -87,6 +88,7 @@ typedef struct Kernel {
 	int nbuf, capbuf;
 	KernelBuf *bufs;
 	const Dim *flop; /* NULL: it only moves data */
+	bool general; /* numbers but 0 and 1 are arguments, each of its own: kernels of other shapes are the same.  For those that move rows */
 } Kernel;
 
 typedef struct Access { /* a value, read or written through a view with at most one factor an axis */
@@ -135,6 +137,7 @@ void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementw
 void kreads(Kernel *, const LBuf *, const Dim *elements);
 LExpr *kdim(Kernel *, const Dim *);
 LExpr *kparam(Kernel *, const Dim *); /* as an argument also if it is constant: kernels that differ in it alone are one */
+LExpr *kparam_at(Kernel *, const Dim *const *place); /* the same argument whenever that place is asked for, in a general kernel too */
 LBuf *kbuf(Kernel *, Value *root, bool write); /* all of root, which has a home */
 LBuf *kbytes(Kernel *, Value *root, DType, bool write); /* the same, as elements of another type of a byte */
 LBuf *kport(Kernel *, LBuf *, const Dim *bytes, bool write); /* a buffer of the program, as u8 */

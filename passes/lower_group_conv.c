@@ -35,7 +35,7 @@ typedef struct GroupConv {
 /* The taps of an axis that lie inside of x, where the first one is at `first`. */
 static void taps_inside(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LExpr **hi)
 {
-	LExpr *extent = kparam(d->k, d->x.extent[1 + axis]), *taps = kdim(d->k, d->w.extent[axis]);
+	LExpr *extent = kparam_at(d->k, &d->x.extent[1 + axis]), *taps = kparam_at(d->k, &d->w.extent[axis]);
 	tap_range(&d->k->b, first, first, extent, attr_int_at(d->n, Attr_dilations, axis, 1), taps, lo, hi);
 }
 
@@ -49,8 +49,8 @@ static LExpr *first_tap(const GroupConv *d, int axis, LExpr *o)
 static LExpr *along_last(const GroupConv *d, const Access *a, LExpr *offset, LExpr *i)
 {
 	LB *b = &d->k->b;
-	const Dim *stride = a->stride[a->rank - 1];
-	return ladd(b, offset, dim_equals(stride, 1) ? i : lmul(b, i, kparam(d->k, stride)));
+	const Dim *const *stride = &a->stride[a->rank - 1];
+	return ladd(b, offset, dim_equals(*stride, 1) ? i : lmul(b, i, kparam_at(d->k, stride)));
 }
 
 static LExpr *load_outputs(const GroupConv *d, const Access *a, LExpr *offset)
@@ -72,7 +72,7 @@ static LExpr *load_x(const GroupConv *d, LExpr *offset)
 static LExpr *step_along(const GroupConv *d, const Access *a, int axis, LExpr *from, LExpr *steps)
 {
 	LB *b = &d->k->b;
-	return llet(b, ladd(b, from, lmul(b, steps, kparam(d->k, a->stride[axis]))));
+	return llet(b, ladd(b, from, lmul(b, steps, kparam_at(d->k, &a->stride[axis]))));
 }
 
 static void add_product(const GroupConv *d, int i, LExpr *x, LExpr *w)
@@ -84,7 +84,7 @@ static void add_product(const GroupConv *d, int i, LExpr *x, LExpr *w)
 static LExpr *is_inside(const GroupConv *d, LExpr *at)
 {
 	LB *b = &d->k->b;
-	return lop(b, LAnd, lop(b, LLe, li(b, 0), at, NULL), llt(b, at, kparam(d->k, d->x.extent[1 + d->last])), NULL);
+	return lop(b, LAnd, lop(b, LLe, li(b, 0), at, NULL), llt(b, at, kparam_at(d->k, &d->x.extent[1 + d->last])), NULL);
 }
 
 /* The next tap of any of `count` windows side by side, as elements behind the first one's first tap; -1: none behind `past`. */
@@ -159,7 +159,7 @@ static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
 	}
 	if (d->depthwise)
 		return d->last;
-	LExpr *c = lfor(b, ForSerial, li(b, 0), kparam(d->k, d->w.extent[d->sp]), NULL);
+	LExpr *c = lfor(b, ForSerial, li(b, 0), kparam_at(d->k, &d->w.extent[d->sp]), NULL);
 	d->channel = llet(b, ladd(b, first, c));
 	*w = step_along(d, &d->w, d->sp, *w, c);
 	return d->last + 1;
@@ -170,7 +170,7 @@ static void finish_place(GroupConv *d, LExpr *row, LExpr *sum)
 	LB *b = &d->k->b;
 	LExpr *rows[MaxOperands], *at = llet(b, row);
 	leaf_rows(&d->e, d->k, at, rows);
-	emit_columns(&d->e, d->k, (ByPart){{sum}}, rows, lmul(b, at, kparam(d->k, d->w.extent[d->sp + 1])), d->out, d->mask);
+	emit_columns(&d->e, d->k, (ByPart){{sum}}, rows, lmul(b, at, kparam_at(d->k, &d->w.extent[d->sp + 1])), d->out, d->mask);
 }
 
 /* The epilogue's code stands once for all places, so their sums go through memory, which is near. */
@@ -191,7 +191,7 @@ static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *fr
 	LB *b = &d->k->b;
 	const LType vec = {d->x.dtype, Lanes};
 	LExpr *first = first_tap(d, d->last, o), *channel = d->channel;
-	LExpr *x = d->batch, *w = dim_equals(d->w.base, 0) ? li(b, 0) : kparam(d->k, d->w.base);
+	LExpr *x = d->batch, *w = dim_equals(d->w.base, 0) ? li(b, 0) : kparam_at(d->k, &d->w.base);
 
 	d->out = lfor(b, ForSerial, from, to, li(b, Lanes));
 	d->mask = d->whole ? NULL : lane_mask(d->k, lsub(b, to, d->out));
@@ -225,7 +225,7 @@ static void inner_places(const GroupConv *d, LExpr *len, LExpr **lo, LExpr **hi)
 	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), pad = attr_int_at(d->n, Attr_pads, d->last, 0), taps = 1;
 	int64_t dilation = attr_int_at(d->n, Attr_dilations, d->last, 1);
 	dim_is_const(d->w.extent[d->last], &taps);
-	LExpr *room = ladd(b, kparam(d->k, d->x.extent[1 + d->last]), li(b, pad - (taps - 1) * dilation - 1 + stride));
+	LExpr *room = ladd(b, kparam_at(d->k, &d->x.extent[1 + d->last]), li(b, pad - (taps - 1) * dilation - 1 + stride));
 	LExpr *end = lop(b, LPMax, lop(b, LFloorDiv, room, li(b, stride), NULL), li(b, 0), NULL);
 	*hi = llet(b, lop(b, LPMin, end, len, NULL));
 	*lo = llet(b, lop(b, LPMin, li(b, pad > 0 ? (pad + stride - 1) / stride : 0), *hi, NULL));
@@ -260,6 +260,7 @@ void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *h
 	Module *m = l->m;
 	Kernel k = open_kernel(l, "group_conv", true);
 	LB *b = &k.b;
+	k.general = true;
 	const Type *t = &n->out[0]->type;
 	GroupConv d = {.k = &k, .n = n, .x = kaccess(&k, n->in[0]), .w = kaccess(&k, n->in[1]), .sp = t->rank - 2, .last = t->rank - 3};
 	const Dim *rows = dims_product(m, t->dims, d.last + 1), *outs = t->dims[t->rank - 1], *group = dim_const(m, attr_int(n, Attr_group));
@@ -276,15 +277,15 @@ void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *h
 	const Dim *part = d.depthwise ? dim_const(m, Chunk) : dim_floordiv(m, outs, group); /* outputs of a task */
 	d.unrolled = dim_is_const(d.w.extent[d.last], &width) && width <= MaxUnrolled;
 	d.whole = dim_is_const(d.depthwise ? outs : part, &width) && width % Lanes == 0;
-	LExpr *len = kparam(&k, t->dims[1 + d.last]), *parts = kparam(&k, d.depthwise ? dim_ceildiv(m, outs, part) : group);
+	LExpr *len = kparam_at(&k, &t->dims[1 + d.last]), *parts = kparam(&k, d.depthwise ? dim_ceildiv(m, outs, part) : group);
 	LExpr *task = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, rows), parts), NULL);
 	LExpr *row = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *number = llet(b, lsub(b, task, lmul(b, row, parts)));
-	LExpr *from = llet(b, lmul(b, number, kparam(&k, part)));
-	LExpr *to = llet(b, lop(b, LPMin, ladd(b, from, kparam(&k, part)), kparam(&k, outs), NULL));
-	d.channel = d.depthwise ? NULL : llet(b, lmul(b, number, kparam(&k, d.w.extent[d.sp])));
+	LExpr *from = llet(b, lmul(b, number, kparam_at(&k, &part)));
+	LExpr *to = llet(b, lop(b, LPMin, ladd(b, from, kparam_at(&k, &part)), kparam_at(&k, &outs), NULL));
+	d.channel = d.depthwise ? NULL : llet(b, lmul(b, number, kparam_at(&k, &d.w.extent[d.sp])));
 	d.row = llet(b, lmul(b, row, len));
 	for (int a = d.last; a > 0; a--) {
-		LExpr *size = kparam(&k, t->dims[a]);
+		LExpr *size = kparam_at(&k, &t->dims[a]);
 		idx[a] = llet(b, lop(b, LMod, row, size, NULL));
 		row = llet(b, lop(b, LFloorDiv, row, size, NULL));
 	}

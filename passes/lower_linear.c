@@ -104,8 +104,8 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 	lend(b);
 }
 
-/* For row blocks x units of panels in parallel: the panels, K blocks, tiles, epilogue.  Depth and widths are arguments, which cost
- * nothing beside the tiles: linears of other sizes with the same epilogue are one kernel. */
+/* For row blocks x units of panels in parallel: the panels, K blocks, tiles, epilogue.  Sizes are arguments, which cost nothing
+ * beside the tiles: linears that differ in them alone are one kernel. */
 static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *units)
 {
 	LB *b = &k->b;
@@ -113,12 +113,12 @@ static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *
 	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = BlockRows / mr / panels, acc_rows = block_tiles * mr;
 	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
 	Gemm g = {.k = k, .packed = packed, .w = w, .rows = kdim(k, rows), .tiles = kdim(k, tiles), .depth = kparam(k, depth)};
-	LExpr *nu = kparam(k, units);
+	LExpr *nu = kparam(k, units), *nb = kdim(k, blocks);
 
 	g.acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
-	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, blocks), nu), NULL);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, nb, nu), NULL);
 	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
-	LExpr *nb = kdim(k, blocks); /* balanced too: at most block_tiles tiles each */
+	/* balanced too: at most block_tiles tiles each */
 	LExpr *t0 = llet(b, tile_begin(b, block, g.tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g.tiles, nb));
 	LExpr *row0 = llet(b, tile_begin(b, t0, g.rows, g.tiles)), *panel = unit, *acc0 = li(b, 0);
 
@@ -155,6 +155,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, depth)));
 
 	Kernel k = open_kernel(l, "linear", true);
+	k.general = true;
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
 	LBuf *a = kslot(&k, packed->slot, false), *w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);

@@ -234,6 +234,7 @@ static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const D
 static void lower_pad(Lower *l, Node *n, Value *home)
 {
 	Kernel k = open_kernel(l, "pad", false);
+	k.general = true;
 	Access x = kaccess(&k, n->in[0]);
 	LBuf *y = kbuf(&k, home, true);
 	const Dim *const *given, *pads[MaxRank];

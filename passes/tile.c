@@ -173,9 +173,12 @@ LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 	row_axes = merge_axes(k->l->m, &a, 0, row_axes);
 	LExpr *at = dim_equals(a.base, 0) ? li(b, 0) : kparam(k, a.base);
 	for (int d = row_axes - 1; d >= 0; d--) {
-		LExpr *i = d ? llet(b, lop(b, LMod, row, kdim(k, a.extent[d]), NULL)) : row;
-		if (d)
-			row = llet(b, lop(b, LFloorDiv, row, kdim(k, a.extent[d]), NULL));
+		LExpr *i = row;
+		if (d) {
+			LExpr *n = kdim(k, a.extent[d]);
+			i = llet(b, lop(b, LMod, row, n, NULL));
+			row = llet(b, lop(b, LFloorDiv, row, n, NULL));
+		}
 		if (!dim_equals(a.stride[d], 0))
 			at = ladd(b, at, lmul(b, i, move_dim(k, a.stride[d])));
 	}
@@ -215,8 +218,8 @@ static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *
 	lstore(b, rows, i, NULL, NULL, row_of_tile(r, i));
 	lend(b);
 	for (int d = x->rank - inner; d < last; d++) {
-		LExpr *j = lfor(b, ForSerial, li(b, 0), move_dim(r->k, x->extent[d]), NULL);
-		kk = llet(b, ladd(b, lmul(b, kk, move_dim(r->k, x->extent[d])), j));
+		LExpr *len = move_dim(r->k, x->extent[d]), *j = lfor(b, ForSerial, li(b, 0), len, NULL);
+		kk = llet(b, ladd(b, lmul(b, kk, len), j));
 		step = llet(b, ladd(b, step, lmul(b, j, move_dim(r->k, x->stride[d]))));
 	}
 	for (int tail = 0; tail < 2; tail++) {
@@ -241,6 +244,7 @@ void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth
 {
 	Kernel k = open_kernel(l, "pack", true);
 	LB *b = &k.b;
+	k.general = true;
 	Access x = kaccess(&k, xv);
 	LBuf *p = kslot(&k, packed, true);
 	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = move_dim(&k, depth);
