@@ -1,9 +1,11 @@
-/* sink.c - moves transposes behind elementwise operators and glu, so that these are computed where the product is:
+/* sink.c - moves transposes behind elementwise operators, glu and pad, so that these are computed where the product is:
  *
  *   add(transpose(linear(x)), c)  ->  transpose(add(linear(x), transpose'(c)))
  *
  * Applied where a transposed operand is a linear's result, or was computed from one elementwise, since those end up in the epilogue;
- * all operands that are not constant must be transposed alike.  Every step moves a transpose towards the outputs, so it ends.
+ * all operands that are not constant must be transposed alike.  A part of such a result, as a pool takes windows, is transposed if
+ * it lies side by side along another axis than the last; not in front of an output, which would be a copy more.
+ * Every step moves a transpose towards the outputs, so it ends.
  */
 #include "pass.h"
 
@@ -38,6 +40,46 @@ static bool is_transposed(Module *m, Value *v, Value **root, int64_t *perm)
 	return true;
 }
 
+static Value *transpose(Module *m, Node *at, Value *x, int rank, const int64_t *perm)
+{
+	Attr a = mk_ints(m, Attr_perm, rank, perm);
+	return build(m, at->block, at, OpTranspose, at->loc, 1, &x, 1, &a, NULL);
+}
+
+/* Of v, as is_transposed() says, the value whose axes lie as `perm` says. */
+static Value *transpose_back(Module *m, Node *at, Value *v, const int64_t *perm)
+{
+	int64_t back[MaxRank];
+	for (int d = 0; d < v->type.rank; d++)
+		back[perm[d]] = d;
+	return transpose(m, at, v, v->type.rank, back);
+}
+
+/* A part of root that lies side by side along an axis before its last one: as if that one had been the last. */
+static bool is_part_transposed(Module *m, Value *v, Value **root, int64_t *perm)
+{
+	View w;
+	int rank = v->type.rank, side = -1;
+
+	view_of(m, v, &w);
+	if (w.root == v || w.root->type.rank != rank)
+		return false;
+	for (int d = 0; d < rank; d++) {
+		Factor f[MaxFactors];
+		int n = merge_factors(m, &w, d, d + 1, f);
+		if (n > 1)
+			return false;
+		if (n && dim_equals(f[0].stride, 1) && !dim_equals(v->type.dims[d], 1))
+			side = d;
+	}
+	if (side < 0 || side == rank - 1)
+		return false;
+	for (int d = 0; d < rank; d++)
+		perm[d] = d == side ? rank - 1 : d - (d > side);
+	*root = w.root;
+	return true;
+}
+
 static bool is_identity(const int64_t *perm, int rank)
 {
 	for (int d = 0; d < rank; d++)
@@ -48,68 +90,79 @@ static bool is_identity(const int64_t *perm, int rank)
 
 static bool computes_rows(const Value *v)
 {
-	const Node *n = v->def;
+	const Node *n = v->def && v->def->op == OpPad ? v->def->in[0]->def : v->def;
 	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpGlu || (ops[n->op].cls == ClsEwise && !is_const(v)));
-}
-
-static Value *transpose(Module *m, Node *at, Value *x, int rank, const int64_t *perm)
-{
-	Attr a = mk_ints(m, Attr_perm, rank, perm);
-	return build(m, at->block, at, OpTranspose, at->loc, 1, &x, 1, &a, NULL);
 }
 
 /* A constant operand of lower or equal rank, laid out like the roots. */
 static Value *constant_operand(Module *m, Node *n, Value *v, int rank, const int64_t *perm)
 {
 	Type t = {.dtype = v->type.dtype, .rank = rank};
-	int64_t back[MaxRank];
 	int lead = rank - v->type.rank;
 
 	if (v->type.rank == 0)
 		return v;
-	for (int d = 0; d < rank; d++) {
+	for (int d = 0; d < rank; d++)
 		t.dims[d] = d < lead ? dim_const(m, 1) : v->type.dims[d - lead];
-		back[perm[d]] = d;
-	}
 	if (lead)
 		v = build(m, n->block, n, OpReshape, n->loc, 1, &v, 0, NULL, &t);
-	return transpose(m, n, v, rank, back);
+	return transpose_back(m, n, v, perm);
+}
+
+/* An attribute that goes by axes. */
+static void permute_axes(Module *m, Node *made, const Node *n, int rank, const int64_t *perm)
+{
+	const Dim *const *pads, *moved[2 * MaxRank];
+	if (n->op == OpGlu)
+		set_attr(m, made, mk_int(Attr_axis, perm[attr_int(n, Attr_axis)]));
+	if (n->op != OpPad || !attr_dims(n, Attr_pads_dim, &pads))
+		return;
+	for (int d = 0; d < rank; d++) {
+		moved[perm[d]] = pads[d];
+		moved[rank + perm[d]] = pads[rank + d];
+	}
+	set_attr(m, made, mk_dims(m, Attr_pads_dim, 2 * rank, moved));
 }
 
 static bool sink_node(Module *m, Node *n)
 {
 	const Type *t = &n->out[0]->type;
 	int64_t perm[MaxRank], other[MaxRank];
-	Value *in[MaxIn] = {0}, *root = NULL;
-	bool worth = false;
+	Value *in[MaxIn] = {0}, *root[MaxIn] = {0};
+	bool worth = false, some = false;
 
-	if ((ops[n->op].cls != ClsEwise && n->op != OpGlu) || n->op == OpIdentity || is_const(n->out[0]))
+	if ((ops[n->op].cls != ClsEwise && n->op != OpGlu && n->op != OpPad) || n->op == OpIdentity || is_const(n->out[0]))
 		return false;
 	for (int i = 0; i < n->nin; i++) {
 		Value *v = n->in[i];
 		if (is_const(v))
 			continue;
-		if (v->type.rank != t->rank || !is_transposed(m, v, &in[i], root ? other : perm))
+		if (v->type.rank != t->rank)
 			return false;
-		for (int d = 0; root && d < t->rank; d++)
+		if (is_transposed(m, v, &root[i], some ? other : perm))
+			in[i] = root[i];
+		else if (is_output(n->out[0]) || !is_part_transposed(m, v, &root[i], some ? other : perm))
+			return false;
+		for (int d = 0; some && d < t->rank; d++)
 			if (other[d] != perm[d])
 				return false;
-		root = root ? root : in[i];
-		worth |= computes_rows(in[i]);
+		some = true;
+		worth |= computes_rows(root[i]);
 	}
-	if (!root || !worth || is_identity(perm, t->rank))
+	if (!some || !worth || is_identity(perm, t->rank))
 		return false;
 	for (int i = 0; i < n->nin; i++)
-		if (!in[i])
+		if (is_const(n->in[i]))
 			in[i] = constant_operand(m, n, n->in[i], t->rank, perm);
+		else if (!in[i])
+			in[i] = transpose_back(m, n, n->in[i], perm);
 	Type given = {.dtype = t->dtype, .rank = t->rank};
 	for (int d = 0; d < t->rank; d++)
 		given.dims[perm[d]] = t->dims[d];
 	Node *made = new_node(m, n->block, n, n->op, n->loc, n->nin, in);
 	for (int i = 0; i < n->nattr; i++)
 		set_attr(m, made, n->attrs[i]);
-	if (n->op == OpGlu)
-		set_attr(m, made, mk_int(Attr_axis, perm[attr_int(n, Attr_axis)]));
+	permute_axes(m, made, n, t->rank, perm);
 	const char *wrong = set_type(m, made, ops[n->op].given ? &given : NULL);
 	if (wrong || !types_agree(n->block, &made->out[0]->type, &given))
 		bug("sink: %s", wrong ? wrong : type_text(m, &made->out[0]->type));
