@@ -175,6 +175,11 @@ LExpr *emit_scalar(Kernel *, const Node *, LExpr *const *in);
 
 /* ---- tile.c: pieces of matrix products ------------------------------------------------------------------------------- */
 
+/* A left operand is packed by tiles of up to mr rows: [K/32][rows][32], filled up along K with what nobody reads.  So rows are copied
+ * as they lie, scores of attention are packed where they were computed, and a step of k reads a cache line of each row 16 times. */
+enum { PackK = PanelWidth };
+const Dim *packed_depth(Module *, const Dim *k); /* filled up */
+LExpr *packed_length(LB *, LExpr *k); /* the same */
 enum { WholeRows = 3 }; /* so few that all sums of a panel stay in registers, also with 16 of 8 lanes */
 /* Tile `number` of the `of` that one after the other compute on a slice of the right operand.  Each prefetches its share of the slice that
  * follows in memory: the first on that would otherwise wait. */
@@ -182,10 +187,10 @@ typedef struct Turn {
 	LExpr *number, *of;
 } Turn;
 /* Calls the register tile for `rows` rows (index expression, 1..mr; one branch a row count):
- * acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen; first is 1 where acc starts at 0.  Turn NULL: w lies in a cache. */
+ * acc[rows][32] (+)= a[row][k] * w[k][32], k < klen; a is packed; first is 1 where acc starts at 0.  Turn NULL: w lies in a cache. */
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
                const Turn *);
-/* acc[rows][32] = a[k][rows] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
+/* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
 void call_stream(Kernel *, int rows, LBuf *a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);
 /* 16 elements of w in f32, whatever they are stored as. */
 LExpr *load_weights(LB *, LBuf *w, LExpr *at);
@@ -193,9 +198,9 @@ const Dim *tiles_of(Lower *, const Dim *rows); /* how many balanced tiles they m
 LExpr *tile_begin(LB *, LExpr *i, LExpr *rows, LExpr *tiles); /* first row of tile i */
 /* Element offset of row `row` of x, whose leading axes are rows. */
 LExpr *row_offset(Kernel *, const Access *x, int row_axes, LExpr *row);
-/* packed[start * K + k * count + i] = x[row start + i][k] for every tile; k: the last `inner` axes. */
+/* Packs x into tiles, each at packed[first row * packed_depth]; k: the last `inner` axes. */
 void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed);
-/* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) k-major to buf[at..], times scale. */
+/* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
 /* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */
 void pack_panels(Kernel *, const Access *x, LBuf *panels);

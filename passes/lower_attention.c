@@ -20,7 +20,7 @@ typedef struct Att {
 	const Dim *T, *S, *R, *V, *panels, *vpanels;
 	LExpr *seen, *first_panel, *seen_panels; /* a tile looks at keys before `seen`, which are panels first_panel .. seen_panels - 1 */
 	LExpr *first_key; /* a row looks at keys first_key .. seen - 1 */
-	LExpr *count, *from, *to, *qs, *scores, *probs; /* of the tile; the last three are offsets into scratch */
+	LExpr *count, *from, *to, *qs, *scores; /* of the tile; the last two are offsets into scratch */
 	LExpr *mask_base, *kv, *kv_head; /* kv: number of the (batch, kv head) pair */
 } Att;
 
@@ -33,7 +33,15 @@ static LExpr *score_at(Att *a, LExpr *panel, LExpr *i, LExpr *j)
 	return ladd(b, a->scores, ladd(b, lmul(b, ladd(b, lmul(b, panel, a->count), i), li(b, PanelWidth)), j));
 }
 
-/* Scores of the whole tile: [panel][row][32]. */
+/* Where that of one key lies. */
+static LExpr *key_at(Att *a, LExpr *i, LExpr *key)
+{
+	LB *b = &a->k->b;
+	LExpr *width = li(b, PanelWidth);
+	return score_at(a, lop(b, LFloorDiv, key, width, NULL), i, lop(b, LMod, key, width, NULL));
+}
+
+/* Scores of the whole tile: [panel][row][32], which is how the product with the values wants the probabilities packed. */
 static void emit_scores(Att *a)
 {
 	LB *b = &a->k->b;
@@ -85,8 +93,8 @@ static LExpr *largest(Att *a, LTile *run)
 	return llet(b, lcast(b, LSplat, F32x16, most));
 }
 
-/* The sum of the exponentials, n of them at `at`, `stride` apart; if it is NaN, the probabilities are, which may have to be 0. */
-static LExpr *finish_row(Att *a, LTile *run, LExpr *at, LExpr *stride, LExpr *n)
+/* The sum of the exponentials of row i, keys first .. end - 1; if it is NaN, the probabilities are, which may have to be 0. */
+static LExpr *finish_row(Att *a, LTile *run, LExpr *i, LExpr *first, LExpr *end)
 {
 	LB *b = &a->k->b;
 	LExpr *sum = llet(b, lop(b, LHAdd, lelem(b, run, li(b, 0), li(b, 0)), NULL, NULL));
@@ -95,14 +103,14 @@ static LExpr *finish_row(Att *a, LTile *run, LExpr *at, LExpr *stride, LExpr *n)
 		return sum;
 	LExpr *zero = lconst(b, sum->type, 0), *bad = llet(b, lop(b, LNe, sum, sum, NULL));
 	lif(b, bad);
-	LExpr *i = lfor(b, ForSerial, li(b, 0), n, NULL);
-	lstore(b, a->scratch, ladd(b, at, lmul(b, i, stride)), NULL, NULL, zero);
+	LExpr *key = lfor(b, ForSerial, first, end, NULL);
+	lstore(b, a->scratch, key_at(a, i, key), NULL, NULL, zero);
 	lend(b);
 	lend(b);
 	return llet(b, lop(b, LSelect, bad, zero, sum));
 }
 
-/* Row by row: scores to exponentials, transposed to [key][row], and their sums. */
+/* Row by row: scores to exponentials, and their sums. */
 static void emit_softmax(Att *a)
 {
 	Kernel *k = a->k;
@@ -128,13 +136,13 @@ static void emit_softmax(Att *a)
 	p = lfor(b, ForSerial, start, np, NULL), j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
 	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL), most))));
 	LExpr *key = ladd(b, lmul(b, p, li(b, PanelWidth)), j);
-	lstore(b, a->scratch, ladd(b, a->probs, ladd(b, lmul(b, key, a->count), i)), a->count, NULL, e);
+	lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, e);
 	LExpr *inside = lane_mask(k, lsub(b, kdim(k, a->S), key)); /* a row of NaN must not count the filled-up keys */
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), lop(b, LSelect, inside, e, lconst(b, F32x16, 0))));
 	lend(b);
 	lend(b);
-	LExpr *at_first = ladd(b, lmul(b, lmul(b, start, li(b, PanelWidth)), a->count), i), *keys = lmul(b, lsub(b, np, start), li(b, PanelWidth));
-	lstore(b, a->sums, i, NULL, NULL, finish_row(a, run, ladd(b, a->probs, at_first), a->count, keys));
+	LExpr *first = lmul(b, start, li(b, PanelWidth)), *end = lmul(b, np, li(b, PanelWidth));
+	lstore(b, a->sums, i, NULL, NULL, finish_row(a, run, i, first, end));
 	lend(b);
 }
 
@@ -179,7 +187,7 @@ static void repair_row(Att *a, LExpr *i, LExpr *w)
 	keys_of_row(a, llet(b, ladd(b, a->from, i)), &first, &end);
 	lset_tile(b, sum, zero, zero, none);
 	LExpr *key = lfor(b, ForSerial, first, end, NULL);
-	LExpr *p = lload(b, a->scratch, 1, ladd(b, a->probs, ladd(b, lmul(b, key, a->count), i)), NULL, NULL);
+	LExpr *p = lload(b, a->scratch, 1, key_at(a, i, key), NULL, NULL);
 	LExpr *v = lload(b, a->values, Lanes, ladd(b, w, ladd(b, lmul(b, key, width), j)), NULL, NULL);
 	lset_tile(b, sum, zero, zero, lfma(b, lcast(b, LSplat, F32x16, p), v, lelem(b, sum, zero, zero)));
 	lend(b);
@@ -202,7 +210,7 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	LExpr *k0 = lfor(b, ForSerial, start, lop(b, LPMax, a->seen, li(b, 1), NULL), step);
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, a->seen, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, ladd(b, start, li(b, 1)), k0), zero, NULL));
-	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->probs, lmul(b, k0, a->count))), a->values,
+	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->scores, lmul(b, k0, a->count))), a->values,
 	          llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), a->acc, zero, klen, first, NULL);
 	lend(b);
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
@@ -327,8 +335,8 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 	Att a;
 
 	open_attention(&a, &k, n, home);
-	const Dim *qsize = dim_mul(m, a.R, mr), *ssize = dim_mul(m, dim_mul(m, a.panels, width), mr), *tiles = dim_ceildiv(m, a.T, mr);
-	need_scratch(l, dim_add(m, qsize, dim_mul_const(m, ssize, 2)));
+	const Dim *qsize = dim_mul(m, packed_depth(m, a.R), mr), *ssize = dim_mul(m, dim_mul(m, a.panels, width), mr), *tiles = dim_ceildiv(m, a.T, mr);
+	need_scratch(l, dim_add(m, qsize, ssize));
 	a.keys = kslot(&k, keys, false);
 	a.values = kslot(&k, values, false);
 	a.scratch = kscratch(&k);
@@ -346,7 +354,6 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 	see_keys(&a);
 	a.qs = llet(b, lmul(b, w, mine));
 	a.scores = llet(b, ladd(b, a.qs, kdim(&k, qsize)));
-	a.probs = llet(b, ladd(b, a.scores, kdim(&k, ssize)));
 	LExpr *at[4] = {batch, head, NULL, NULL};
 	if (a.masked)
 		a.mask_base = llet(b, offset_of(&k, &a.mask, at));
@@ -449,6 +456,7 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 	find_head(&a, bh, &batch, &head);
 	see_row_keys(&a, query);
 	a.scores = llet(b, lmul(b, w, mine));
+	a.count = li(b, 1);
 	LExpr *at[4] = {batch, head, query, NULL}, *kv_at[4] = {batch, NULL, a.kv_head, NULL}, *out_at[4] = {batch, query, head, NULL};
 	LExpr *mask_at[4] = {batch, head, NULL, NULL};
 	if (a.masked)
@@ -463,7 +471,7 @@ static void attend_rows(Lower *l, Node *n, Value *home)
 	e = lop(b, LSelect, lane_mask(&k, lsub(b, ns, key)), e, lconst(b, F32x16, 0));
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
-	LExpr *sum = divisor(b, finish_row(&a, run, ladd(b, a.scores, a.first_key), li(b, 1), lsub(b, a.seen, a.first_key)));
+	LExpr *sum = divisor(b, finish_row(&a, run, zero, a.first_key, a.seen));
 	emit_row_values(&a, &values, query, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
 	lend(b);
 	lend(b);

@@ -133,7 +133,7 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 		if (dim_equals(a.extent[d], 1))
 			a.stride[d] = dim_const(m, 0);
 	}
-	need_scratch(l, dim_mul_const(m, depth, l->t->mr));
+	need_scratch(l, dim_mul_const(m, packed_depth(m, depth), l->t->mr));
 	LBuf *w = kslot(&k, packed, false), *out = kbuf(&k, home, true), *scratch = kscratch(&k);
 	LExpr *mine = kworker(&k), *nk = kdim(&k, depth), *np = kdim(&k, panels), *nt = kdim(&k, tiles), *nr = kdim(&k, rows);
 	LExpr *nn = kdim(&k, width), *step = li(b, l->t->kb), *workers = kthreads(&k);

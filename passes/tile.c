@@ -1,6 +1,6 @@
 /* tile.c - the pieces of matrix products: the register tile, and packing of both operands.
  *
- * The left operand is packed into tiles of up to mr rows, k-major ([K][rows]); tiles are balanced (128 rows = 8 x 13 + 2 x 12 of 14).
+ * The left operand is packed into tiles of up to mr rows, [K/32][rows][32]; tiles are balanced (128 rows = 8 x 13 + 2 x 12 of 14).
  * The right one lies in panels [N/32][K][32], read strictly in order.  Every output is one FMA chain, k ascending, whatever the
  * blocking: partial sums lie in [rows][32] and are reloaded.
  */
@@ -10,7 +10,38 @@ enum { Ahead = 64 /* cache lines between a load and its prefetch: 4 KB */ };
 
 /* ---- register tile ----------------------------------------------------------------------------------------------------------- */
 
-/* The register-tile kernel of `rows` rows: acc[rows][32] (+)= a[k][rows] * w[k][32], k < klen.  Every step prefetches w[next + k * pace].
+const Dim *packed_depth(Module *m, const Dim *k)
+{
+	return dim_mul_const(m, dim_ceildiv(m, k, dim_const(m, PackK)), PackK);
+}
+
+LExpr *packed_length(LB *b, LExpr *k)
+{
+	return lmul(b, lop(b, LFloorDiv, ladd(b, k, li(b, PackK - 1)), li(b, PackK), NULL), li(b, PackK));
+}
+
+/* Opens the two loops over the steps of k; *at is where a's first row has k, the others lie PackK apart. */
+static LExpr *open_steps(LB *b, LExpr *klen, int rows, LExpr **at)
+{
+	LExpr *k0 = lfor(b, ForSerial, li(b, 0), klen, li(b, PackK)), *first = llet(b, lmul(b, k0, li(b, rows)));
+	LExpr *k = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, li(b, PackK), lsub(b, klen, k0), NULL)), NULL);
+	*at = llet(b, ladd(b, first, k));
+	return llet(b, ladd(b, k0, k));
+}
+
+static void close_steps(LB *b)
+{
+	lend(b);
+	lend(b);
+}
+
+/* a's row i at the step of k, in all lanes. */
+static LExpr *load_left(LB *b, LBuf *a, LExpr *at, int i)
+{
+	return llet(b, lcast(b, LSplat, (LType){F32, Lanes}, lload(b, a, 1, ladd(b, at, li(b, i * PackK)), NULL, NULL)));
+}
+
+/* The register-tile kernel of `rows` rows: acc[rows][32] (+)= a[row][k] * w[k][32], k < klen.  Every step prefetches w[next + k * pace].
  * Parameters: a, w, acc, klen, first (1: acc starts at 0), next, pace. */
 static LFunc *tile_kernel(Lower *l, int rows)
 {
@@ -36,17 +67,17 @@ static LFunc *tile_kernel(Lower *l, int rows)
 		lend(b);
 	}
 	lend(b);
-	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL), *wv[4];
+	LExpr *wv[4], *a_at, *k = open_steps(b, klen, rows, &a_at);
 	for (int j = 0; j < nv; j++)
 		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
 	for (int j = 0; j < nv; j++)
 		lprefetch(b, w, ladd(b, ladd(b, next, lmul(b, k, pace)), li(b, j * Lanes)));
 	for (int i = 0; i < rows; i++) {
-		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
+		LExpr *x = load_left(b, a, a_at, i);
 		for (int j = 0; j < nv; j++)
 			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
 	}
-	lend(b);
+	close_steps(b);
 	LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
 	LExpr *j = lfor(b, ForUnroll, li(b, 0), li(b, nv), NULL);
 	lstore(b, acc, ladd(b, lmul(b, i, li(b, PanelWidth)), lmul(b, j, li(b, Lanes))), NULL, NULL, lelem(b, t, i, j));
@@ -61,7 +92,7 @@ LExpr *load_weights(LB *b, LBuf *w, LExpr *at)
 	return llet(b, lcast(b, LConvert, (LType){F32, Lanes}, lload(b, w, Lanes, at, NULL, NULL)));
 }
 
-/* acc[rows][32] = a[k][rows] * w[k][32] for all of k: the weights come once, as fast as memory gives them.
+/* acc[rows][32] = a[row][k] * w[k][32] for all of k: the weights come once, as fast as memory gives them.
  * Parameters: a, w (of the given type), acc, klen. */
 static LFunc *stream_kernel(Lower *l, DType weights, int rows)
 {
@@ -77,7 +108,7 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows)
 
 	for (int i = 0; i < rows * Vectors; i++)
 		lset_tile(b, t, li(b, i / Vectors), li(b, i % Vectors), lconst(b, vec, 0));
-	LExpr *k = lfor(b, ForSerial, li(b, 0), klen, NULL);
+	LExpr *a_at, *k = open_steps(b, klen, rows, &a_at);
 	for (int j = 0; j < Vectors; j++) {
 		LExpr *at = ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes));
 		if (j * Lanes % line == 0)
@@ -85,11 +116,11 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows)
 		wv[j] = load_weights(b, w, at);
 	}
 	for (int i = 0; i < rows; i++) {
-		LExpr *x = llet(b, lcast(b, LSplat, vec, lload(b, a, 1, ladd(b, lmul(b, k, li(b, rows)), li(b, i)), NULL, NULL)));
+		LExpr *x = load_left(b, a, a_at, i);
 		for (int j = 0; j < Vectors; j++)
 			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
 	}
-	lend(b);
+	close_steps(b);
 	for (int i = 0; i < rows * Vectors; i++)
 		lstore(b, acc, li(b, i * Lanes), NULL, NULL, lelem(b, t, li(b, i / Vectors), li(b, i % Vectors)));
 	kb.fn->leaf_noinline = true;
@@ -108,7 +139,7 @@ void call_stream(Kernel *k, int rows, LBuf *a, LBuf *w, LExpr *w_at, LBuf *acc, 
 {
 	LB *b = &k->b;
 	lcall(b, stream_kernel(k->l, w->elem, rows), 4,
-	      (LArg[]){arg_buf(a, F32, li(b, 0), lmul(b, klen, li(b, rows))), part_of_panel(b, w, w_at, klen, 0),
+	      (LArg[]){arg_buf(a, F32, li(b, 0), lmul(b, packed_length(b, klen), li(b, rows))), part_of_panel(b, w, w_at, klen, 0),
 	               arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth)), arg_e(klen)});
 }
 
@@ -127,7 +158,7 @@ void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_a
 		for (int r = 1; r <= l->t->mr; r++) {
 			lif(b, lop(b, LEq, rows, li(b, r), NULL));
 			lcall(b, tile_kernel(l, r), 7,
-			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, klen, li(b, r))), part_of_panel(b, w, w_at, klen, call * width),
+			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, packed_length(b, klen), li(b, r))), part_of_panel(b, w, w_at, klen, call * width),
 			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - call * width)), arg_e(klen),
 			               arg_e(first), arg_e(next), arg_e(pace)});
 			lend(b);
@@ -192,6 +223,12 @@ typedef struct Rows {
 	LExpr *base, *from; /* from: number of the first row */
 } Rows;
 
+typedef struct Packing { /* of a tile */
+	LBuf *buf, *rows; /* rows: where each begins in x */
+	LExpr *count, *at, *stride; /* rows; of buf; of x along k */
+	double scale;
+} Packing;
+
 /* Element offset of row i of the tile. */
 static LExpr *row_of_tile(const Rows *r, LExpr *i)
 {
@@ -202,40 +239,67 @@ static LExpr *row_of_tile(const Rows *r, LExpr *i)
 	return ladd(b, r->base, lmul(b, row, kdim(r->k, r->x->stride[r->x->rank - 2])));
 }
 
-/* buf[at + k * count + i] = x[row i of the tile][k] * scale: k runs over the last `inner` axes of x, 16 steps of the last one at once, and
- * what is left one by one.  The row count is no constant of the code, of which there is one for all counts. */
+/* Copies `lanes` steps of k, from step p of the tile on, of every row: they lie at `from` behind the row's begin. */
+static void copy_steps(const Rows *r, const Access *x, const Packing *t, LExpr *p, LExpr *from, int lanes, bool straddles)
+{
+	LB *b = &r->k->b;
+	const Dim *stride = x->stride[x->rank - 1];
+	LExpr *in_block = llet(b, lop(b, LMod, p, li(b, PackK), NULL)), *block = lsub(b, p, in_block), *room = lsub(b, li(b, PackK), in_block);
+	LExpr *to = llet(b, ladd(b, t->at, ladd(b, lmul(b, block, t->count), in_block))), *next = NULL, *mask = NULL;
+
+	if (straddles) { /* into the next block, where the steps go on that have no room */
+		next = llet(b, ladd(b, to, lmul(b, lsub(b, t->count, li(b, 1)), li(b, PackK))));
+		mask = llet(b, lane_mask(r->k, room));
+	}
+	LExpr *i = lfor(b, ForSerial, li(b, 0), t->count, NULL), *shift = llet(b, lmul(b, i, li(b, PackK)));
+	LExpr *place = llet(b, ladd(b, lload(b, t->rows, 1, i, NULL, NULL), from));
+	LExpr *v = lload(b, x->buf, lanes, place, lanes == 1 || dim_equals(stride, 1) ? NULL : t->stride, NULL);
+	if (t->scale != 1)
+		v = lmul(b, v, lconst(b, (LType){F32, lanes}, t->scale));
+	v = straddles ? llet(b, v) : v;
+	lstore(b, t->buf, ladd(b, to, shift), NULL, mask, v);
+	if (straddles)
+		lstore(b, t->buf, ladd(b, next, shift), NULL, lop(b, LNot, mask, NULL, NULL), v);
+	lend(b);
+}
+
+/* Packs rows as one tile: k runs over the last `inner` axes of x, 16 steps of the last one at once, and what is left one by one.
+ * The row count is no constant of the code, of which there is one for all counts. */
 static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *at, double scale)
 {
 	LB *b = &r->k->b;
 	Access merged = *r->x, *x = &merged;
+	int64_t width;
 	inner = merge_axes(r->k->l->m, x, x->rank - inner, x->rank);
 	const int last = x->rank - 1;
-	LExpr *n = move_dim(r->k, x->extent[last]), *stride = move_dim(r->k, x->stride[last]);
-	LExpr *kk = li(b, 0), *step = li(b, 0), *whole = llet(b, lsub(b, n, lop(b, LMod, n, li(b, Lanes), NULL)));
+	LExpr *n = move_dim(r->k, x->extent[last]), *kk = li(b, 0), *step = li(b, 0);
+	LExpr *whole = llet(b, lsub(b, n, lop(b, LMod, n, li(b, Lanes), NULL)));
+	Packing t = {buf, llocal(b, "rows", I64, MaxTileRows), count, at, move_dim(r->k, x->stride[last]), scale};
+	bool aligned = inner == 1 || (dim_is_const(x->extent[last], &width) && width % Lanes == 0);
 
-	LBuf *rows = llocal(b, "rows", I64, MaxTileRows);
 	LExpr *i = lfor(b, ForSerial, li(b, 0), count, NULL);
-	lstore(b, rows, i, NULL, NULL, row_of_tile(r, i));
+	lstore(b, t.rows, i, NULL, NULL, row_of_tile(r, i));
 	lend(b);
 	for (int d = x->rank - inner; d < last; d++) {
 		LExpr *len = move_dim(r->k, x->extent[d]), *j = lfor(b, ForSerial, li(b, 0), len, NULL);
 		kk = llet(b, ladd(b, lmul(b, kk, len), j));
 		step = llet(b, ladd(b, step, lmul(b, j, move_dim(r->k, x->stride[d]))));
 	}
-	for (int tail = 0; tail < 2; tail++) {
-		const int lanes = tail ? 1 : Lanes;
-		LExpr *k = lfor(b, ForSerial, tail ? whole : li(b, 0), tail ? n : whole, li(b, lanes));
-		LExpr *to = llet(b, ladd(b, at, lmul(b, ladd(b, lmul(b, kk, n), k), count)));
-		LExpr *from = llet(b, ladd(b, step, lmul(b, k, stride)));
-		i = lfor(b, ForSerial, li(b, 0), count, NULL);
-		LExpr *place = llet(b, ladd(b, lload(b, rows, 1, i, NULL, NULL), from));
-		LExpr *v = lload(b, x->buf, lanes, place, tail || dim_equals(x->stride[last], 1) ? NULL : stride, NULL);
-		if (scale != 1)
-			v = lmul(b, v, lconst(b, (LType){F32, lanes}, scale));
-		lstore(b, buf, ladd(b, to, i), tail ? NULL : count, NULL, v);
-		lend(b);
-		lend(b);
+	kk = llet(b, lmul(b, kk, n));
+	LExpr *k = lfor(b, ForSerial, li(b, 0), whole, li(b, Lanes)), *p = llet(b, ladd(b, kk, k));
+	LExpr *from = llet(b, ladd(b, step, lmul(b, k, t.stride)));
+	if (!aligned) {
+		lif(b, lop(b, LLt, li(b, PackK - Lanes), lop(b, LMod, p, li(b, PackK), NULL), NULL));
+		copy_steps(r, x, &t, p, from, Lanes, true);
+		lelse(b);
 	}
+	copy_steps(r, x, &t, p, from, Lanes, false);
+	if (!aligned)
+		lend(b);
+	lend(b);
+	k = lfor(b, ForSerial, whole, n, NULL);
+	copy_steps(r, x, &t, llet(b, ladd(b, kk, k)), llet(b, ladd(b, step, lmul(b, k, t.stride))), 1, false);
+	lend(b);
 	for (int d = 1; d < inner; d++)
 		lend(b);
 }
@@ -252,7 +316,7 @@ void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth
 	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
 	Rows r = {.k = &k, .x = &x, .axes = x.rank - inner, .from = from};
-	emit_pack(&r, inner, llet(b, lsub(b, to, from)), p, llet(b, lmul(b, from, nk)), 1);
+	emit_pack(&r, inner, llet(b, lsub(b, to, from)), p, llet(b, lmul(b, from, packed_length(b, nk))), 1);
 	lend(b);
 	kcall(&k);
 }

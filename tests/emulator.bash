@@ -10,8 +10,13 @@ have_emulator() {
 # run_emulated SECONDS MEGABYTES PROGRAM [ARGUMENT...]: what the emulator gets wrong is replaced first, if the program has room for
 # that (emulator_room.h)
 run_emulated() {
-	local limit=$1 memory=$2
+	local limit=$1 memory=$2 status try
 	shift 2
 	! nm "$1" | grep -q ' emulator_room$' || python3 "$emulator_here/emulator_patch.py" "$1" || return
-	"$zmmrun" -t "$limit" -m "$memory" "$@"
+	for try in 1 2 3; do # 125: the emulator did not start, as when another one starts at the same moment
+		"$zmmrun" -t "$limit" -m "$memory" "$@"
+		status=$?
+		[ $status = 125 ] || break
+	done
+	return $status
 }
