@@ -200,6 +200,27 @@ static void make_linear_half(Family *f)
 	}
 }
 
+/* Windows, as of convolutions: k runs over axes that are not side by side, in widths that straddle the blocks of what is packed. */
+static void make_linear_windows(Family *f)
+{
+	static const struct {
+		int taps, width, stride;
+	} rows[] = {{3, 21, 1}, {7, 5, 1}, {2, 31, 1}, {3, 17, 2}, {4, 33, 1}, {3, 48, 1}, {5, 40, 1}};
+	symbol(f, "m", 0);
+	for (int i = 0; i < (int)(sizeof rows / sizeof *rows); i++) {
+		int taps = rows[i].taps, width = rows[i].width, stride = rows[i].stride, across = width * stride + 2;
+		char value[16];
+		param(f, "x%d: f32[m, %d, %d]", i, taps + 1, across);
+		param(f, "w%d: f32[%d, 20]", i, taps * width);
+		line(f, "%%p%d: f32[1, %d, 32] = pack %%w%d", i, taps * width, i);
+		line(f, "%%v%d: f32[m, %d, %d] = view %%x%d {base=%d, strides_dim=[%d, %d, %d]}", i, taps, width, i, across + 1,
+		     (taps + 1) * across, across, stride);
+		line(f, "%%y%d: f32[m, 20] = linear_packed %%v%d, %%p%d, _ {inner=2}", i, i, i);
+		snprintf(value, sizeof value, "%%y%d", i);
+		result(f, value, "f32[m, 20]");
+	}
+}
+
 /* A text may hold panels that are computed, here also as results, and of a gate in both orders. */
 static void make_linear_panels(Family *f)
 {
@@ -1149,6 +1170,7 @@ static const struct {
 } families[] = {
 	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
 	{"linear_half", make_linear_half, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
+	{"linear_windows", make_linear_windows, {"m=0-4,13-16,29"}, {"m=2", "m=15"}},
 	{"linear_panels", make_linear_panels, {"m=0-2,15 k=0,1,7 n=0-2,15-17,31-33,65"}, {"m=3 k=5 n=33"}},
 	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}, {"b=2 t=7", "b=1 t=1", "b=0 t=3"}},
 	{"matmul",
