@@ -95,6 +95,7 @@ uint64_t hash_layout(LModule *);
 
 /* model.c: descriptor and exported functions.  Names of the globals that object.c looks for in the object. */
 void emit_model(Emit *, uint64_t weights_hash);
+LLVMValueRef global_const(Emit *, const char *name, LLVMValueRef init, LLVMLinkage); /* aligned to 8 bytes */
 enum { WeightsPlaceholder = 64 }; /* bytes */
 
 #endif

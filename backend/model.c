@@ -27,7 +27,7 @@ static LLVMValueRef struct_of(Emit *e, const char *name, size_t size, int n, LLV
 	return s;
 }
 
-static LLVMValueRef global_const(Emit *e, const char *name, LLVMValueRef init, LLVMLinkage linkage)
+LLVMValueRef global_const(Emit *e, const char *name, LLVMValueRef init, LLVMLinkage linkage)
 {
 	LLVMValueRef g = LLVMAddGlobal(e->mod, LLVMTypeOf(init), name);
 	LLVMSetInitializer(g, init);

@@ -181,12 +181,7 @@ static void emit_form(Emit *e, const LFunc *fn, Form *form)
 
 static LLVMValueRef table_of_bytes(Emit *e, const char *name, const void *bytes, size_t n)
 {
-	LLVMValueRef init = LLVMConstStringInContext2(e->cx, bytes, n, true), g = LLVMAddGlobal(e->mod, LLVMTypeOf(init), name);
-	LLVMSetInitializer(g, init);
-	LLVMSetGlobalConstant(g, true);
-	LLVMSetLinkage(g, LLVMInternalLinkage);
-	LLVMSetAlignment(g, 8);
-	return g;
+	return global_const(e, name, LLVMConstStringInContext2(e->cx, bytes, n, true), LLVMInternalLinkage);
 }
 
 static LLVMValueRef table_of_forms(Emit *e, const char *name, const Rows *r)
@@ -194,11 +189,7 @@ static LLVMValueRef table_of_forms(Emit *e, const char *name, const Rows *r)
 	LLVMValueRef *items = arena_alloc(r->arena, ((size_t)r->nform + 1) * sizeof *items);
 	for (int i = 0; i < r->nform; i++)
 		items[i] = r->forms[i]->f;
-	LLVMValueRef init = LLVMConstArray2(e->ptr, items, (uint64_t)r->nform), g = LLVMAddGlobal(e->mod, LLVMTypeOf(init), name);
-	LLVMSetInitializer(g, init);
-	LLVMSetGlobalConstant(g, true);
-	LLVMSetLinkage(g, LLVMInternalLinkage);
-	return g;
+	return global_const(e, name, LLVMConstArray2(e->ptr, items, (uint64_t)r->nform), LLVMInternalLinkage);
 }
 
 typedef struct Tables {
@@ -231,13 +222,11 @@ static Tables emit_tables(Emit *e, const Rows *r, const char *name)
 
 /* ---- running steps --------------------------------------------------------------------------------------------------- */
 
-/* The jumps before step `position`: the first whose condition holds sets *from and leads to `again`. */
-static void emit_jumps(Emit *e, const LFunc *fn, int position, LLVMValueRef from, LLVMBasicBlockRef again)
+/* The jumps from s to the next step: the first whose condition holds sets *from and leads to `again`. */
+static void emit_jumps(Emit *e, const LStmt *s, LLVMValueRef from, LLVMBasicBlockRef again)
 {
-	int step = 0;
-	for (const LStmt *s = fn->body.first; s && step <= position; s = s->next) {
-		step += s->kind == SStep;
-		if (s->kind != SJump || step != position)
+	for (; s && s->kind != SStep; s = s->next) {
+		if (s->kind != SJump)
 			continue;
 		LLVMBasicBlockRef taken = new_label(e, "jump"), next = new_label(e, "next");
 		LLVMBuildCondBr(e->b, emit_expr(e, s->e), taken, next);
@@ -269,7 +258,7 @@ static LLVMValueRef emit_next(Emit *e, const LFunc *fn, const char *name)
 		LLVMBasicBlockRef jumps = new_label(e, "jumps");
 		LLVMAddCase(at, const_i64_of(e, step), jumps);
 		place_label(e, jumps);
-		emit_jumps(e, fn, step, from, again);
+		emit_jumps(e, s, from, again);
 		LLVMBuildBr(e->b, done);
 		last = step;
 	}
