@@ -110,6 +110,7 @@ const Dim *slot_bytes(Lower *, const Block *, const Type *); /* of a value of th
 Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */
 /* Rows of x, whose last `inner` axes are the columns; the linears that share them are known from plan_uses() on. */
 Packed *packed_rows(Lower *, Node *linear);
+bool lie_packed(Node *linear, const Packed *); /* one row, side by side: nobody packs it */
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
@@ -191,7 +192,7 @@ typedef struct Turn {
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
                const Turn *);
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
-void call_stream(Kernel *, int rows, LBuf *a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);
+void call_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);
 /* 16 elements of w in f32, whatever they are stored as. */
 LExpr *load_weights(LB *, LBuf *w, LExpr *at);
 const Dim *tiles_of(Lower *, const Dim *rows); /* how many balanced tiles they make */

@@ -22,11 +22,11 @@ static void use_value(Lower *l, Value *v, int at)
 		new_home(l, root)->last = at;
 }
 
-/* The first linear to read rows packs them, the others of its block read them packed. */
+/* The first linear to read rows packs them, the others of its block read them packed; or all read them where they are. */
 static void use_rows(Lower *l, Node *linear, int at)
 {
 	Packed *p = packed_rows(l, linear);
-	if (p->last < 0)
+	if (p->last < 0 || lie_packed(linear, p))
 		use_value(l, linear->in[0], at);
 	p->last = at;
 }

@@ -60,6 +60,7 @@ typedef struct Gemm {
 	Kernel *k;
 	LBuf *packed, *w, *acc;
 	LExpr *rows, *tiles, *depth;
+	LExpr *row_at; /* where the only row lies, which nobody packed; else NULL */
 } Gemm;
 
 /* One panel, at wp, by a few rows; opens the case that there are more, which the caller closes.  False: there never are. */
@@ -73,7 +74,8 @@ static bool emit_stream(Gemm *g, const Dim *rows, LExpr *wp, LExpr *acc_at)
 		if (r < lo || r > hi)
 			continue;
 		lif(b, lop(b, LEq, g->rows, li(b, r), NULL));
-		call_stream(g->k, r, g->packed, g->w, wp, g->acc, acc_at, g->depth);
+		LExpr *length = g->row_at ? g->depth : lmul(b, packed_length(b, g->depth), li(b, r));
+		call_stream(g->k, r, arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length), g->w, wp, g->acc, acc_at, g->depth);
 		lend(b);
 	}
 	if (hi > WholeRows)
@@ -106,13 +108,14 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 
 /* For row blocks x units of panels in parallel: the panels, K blocks, tiles, epilogue.  Sizes are arguments, which cost nothing
  * beside the tiles: linears that differ in them alone are one kernel. */
-static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *units)
+static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LExpr *row_at, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles,
+                      const Dim *units)
 {
 	LB *b = &k->b;
 	Module *m = k->l->m;
 	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = BlockRows / mr / panels, acc_rows = block_tiles * mr;
 	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
-	Gemm g = {.k = k, .packed = packed, .w = w, .rows = kdim(k, rows), .tiles = kdim(k, tiles), .depth = kparam(k, depth)};
+	Gemm g = {.k = k, .packed = packed, .w = w, .rows = kdim(k, rows), .tiles = kdim(k, tiles), .depth = kparam(k, depth), .row_at = row_at};
 	LExpr *nu = kparam(k, units), *nb = kdim(k, blocks);
 
 	g.acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
@@ -151,15 +154,20 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 		rows = dim_mul(m, rows, xt->dims[d]);
 	const Dim *tiles = tiles_of(l, rows);
 	Packed *packed = packed_rows(l, root);
-	if (!packed->slot)
+	const bool in_place = lie_packed(root, packed);
+	if (!in_place && !packed->slot)
 		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, packed_depth(m, depth))));
 
 	Kernel k = open_kernel(l, "linear", true);
 	k.general = true;
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
-	LBuf *a = kslot(&k, packed->slot, false), *w = kbuf(&k, root->in[1], false);
+	Access row = {.buf = NULL};
+	if (in_place)
+		row = kaccess(&k, root->in[0]);
+	LExpr *row_at = !in_place ? NULL : dim_equals(row.base, 0) ? li(&k.b, 0) : kparam(&k, row.base);
+	LBuf *a = in_place ? row.buf : kslot(&k, packed->slot, false), *w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
-	emit_gemm(&k, &e, a, w, rows, depth, tiles, dim_floordiv(m, panels, per_unit));
+	emit_gemm(&k, &e, a, row_at, w, rows, depth, tiles, dim_floordiv(m, panels, per_unit));
 	const Dim *outputs = type_numel(m, &root->out[0]->type);
 	kflop(&k, dim_mul_const(m, dim_mul(m, outputs, depth), 2));
 	if (root->in[2])

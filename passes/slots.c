@@ -257,6 +257,17 @@ static bool same_rows(const Packed *a, const Packed *b)
 	return true;
 }
 
+bool lie_packed(Node *linear, const Packed *p)
+{
+	const Type *x = &linear->in[0]->type;
+	int rows = x->rank - (int)attr_int(linear, Attr_inner), steps = p->nfactor - p->nrow;
+
+	for (int d = 0; d < rows; d++)
+		if (!dim_equals(x->dims[d], 1))
+			return false;
+	return p->nrow == 0 && (steps == 0 || (steps == 1 && dim_equals(p->f[0].stride, 1)));
+}
+
 Packed *packed_rows(Lower *l, Node *linear)
 {
 	View w;

@@ -135,11 +135,11 @@ static LArg part_of_panel(LB *b, LBuf *w, LExpr *at, LExpr *klen, int from)
 	return arg_buf(w, w->elem, ladd(b, at, skip), lsub(b, all, skip));
 }
 
-void call_stream(Kernel *k, int rows, LBuf *a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen)
+void call_stream(Kernel *k, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen)
 {
 	LB *b = &k->b;
 	lcall(b, stream_kernel(k->l, w->elem, rows), 4,
-	      (LArg[]){arg_buf(a, F32, li(b, 0), lmul(b, packed_length(b, klen), li(b, rows))), part_of_panel(b, w, w_at, klen, 0),
+	      (LArg[]){a, part_of_panel(b, w, w_at, klen, 0),
 	               arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth)), arg_e(klen)});
 }
 

@@ -221,6 +221,41 @@ static void make_linear_windows(Family *f)
 	}
 }
 
+/* One row, as in decoding, is not packed: at the begin of a buffer, inside of one, over two axes, twice with others in between, of one
+ * element; a column is. */
+static void make_linear_row(Family *f)
+{
+	symbol(f, "t", 1);
+	param(f, "x: f32[3, 40]");
+	param(f, "h: f32[1, 1, 35]");
+	param(f, "c: f32[t, 4, 40]");
+	weights(f, "w", "20, 17", 20 * 17);
+	weights(f, "u", "35, 35", 35 * 35);
+	weights(f, "q", "35, 35", 35 * 35);
+	weights(f, "v", "3, 5", 15);
+	weights(f, "s", "1, 33", 33);
+	line(f, "%%0: f32[1, 20] = view %%x {base=50, strides_dim=[0, 1]}");
+	line(f, "%%1: f32[1, 17] = matmul %%0, %%w");
+	result(f, "%1", "f32[1, 17]");
+	line(f, "%%2: f32[1, 1, 35] = matmul %%h, %%u");
+	line(f, "%%3: f32[1, 1, 35] = tanh %%2");
+	line(f, "%%4: f32[1, 1, 35] = matmul %%3, %%u");
+	line(f, "%%5: f32[1, 1, 35] = relu %%4");
+	line(f, "%%6: f32[1, 1, 35] = matmul %%5, %%u");
+	line(f, "%%7: f32[1, 1, 35] = matmul %%3, %%q");
+	line(f, "%%8: f32[1, 1, 35] = add %%6, %%7");
+	result(f, "%8", "f32[1, 1, 35]");
+	line(f, "%%9: f32[1, 3] = view %%x {base=7, strides_dim=[0, 40]}");
+	line(f, "%%10: f32[1, 5] = matmul %%9, %%v");
+	result(f, "%10", "f32[1, 5]");
+	line(f, "%%11: f32[1, 1] = view %%x {base=119, strides_dim=[0, 0]}");
+	line(f, "%%12: f32[1, 33] = matmul %%11, %%s");
+	result(f, "%12", "f32[1, 33]");
+	line(f, "%%13: f32[1, 20] = view %%c {base=160*t - 20, strides_dim=[0, 1]}");
+	line(f, "%%14: f32[1, 17] = matmul %%13, %%w");
+	result(f, "%14", "f32[1, 17]");
+}
+
 /* A text may hold panels that are computed, here also as results, and of a gate in both orders. */
 static void make_linear_panels(Family *f)
 {
@@ -1170,6 +1205,7 @@ static const struct {
 } families[] = {
 	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
 	{"linear_half", make_linear_half, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
+	{"linear_row", make_linear_row, {"t=1-3"}, {"t=2"}},
 	{"linear_windows", make_linear_windows, {"m=0-4,13-16,29"}, {"m=2", "m=15"}},
 	{"linear_panels", make_linear_panels, {"m=0-2,15 k=0,1,7 n=0-2,15-17,31-33,65"}, {"m=3 k=5 n=33"}},
 	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}, {"b=2 t=7", "b=1 t=1", "b=0 t=3"}},
