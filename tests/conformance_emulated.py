@@ -5,7 +5,7 @@
 
 Each case's outputs must be the bits that the AVX2 half of the same object gives on the CPU itself, which conformance.py
 compares with what ONNX says (any NaN counts as one).  Options as there; default: class core, all forms.
-Prints how many passed, failed and were refused by dcc.  Exit status 1 if any failed; 77 without an emulator.
+Prints how many passed, failed, were refused by dcc, and need more memory than the emulator has.  Exit status 1 if any failed; 77 without an emulator.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from onnx import numpy_helper
 
 import conformance
 
-BATCH = 40  # cases a start
+BATCH, BATCH_BYTES = 40, 100 << 20  # cases a start, bytes of their objects: one more closes it
 LIMIT = "3000"  # seconds a start
-MEMORY = "1024"  # megabytes
+MEMORY = "1536"  # megabytes: its most
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -44,7 +44,10 @@ class Batch:
     """Cases of one program: build() each, run() all."""
 
     def __init__(self, build, folder):
-        self.build, self.folder, self.names, self.text = build, folder, [], []
+        self.build, self.folder, self.names, self.text, self.bytes = build, folder, [], [], 0
+
+    def is_full(self):
+        return len(self.names) >= BATCH or self.bytes > BATCH_BYTES
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -70,6 +73,7 @@ class Batch:
             rows.append(f"{{{n}_{i}, {tensor.data_type}, {len(tensor.dims)}, {{{dims or 0}}}, {{0}}}}, ")
         self.text.append(f"extern const dcc_model {n}_model;\nstatic const dcc_tensor {n}_in[] = {{{''.join(rows)}{{0}}}};")
         self.names.append(name)
+        self.bytes += os.path.getsize(self.path(n + ".o"))
         return None
 
     def run(self):
@@ -91,7 +95,8 @@ class Batch:
             a, b = ((p.stdout.splitlines()[i:] or [f"no line, exit {p.returncode} {conformance.last_line(p.stderr)}"])[0].rstrip("\r")
                     for p in (native, emulated))
             good = a == b and re.fullmatch("[0-9a-f ]*", a)
-            rows.append((name, "passed" if good else "failed", f"avx2 {a}, avx512 in the emulator {b}"))
+            result = "passed" if good else "large" if b == "failed: no memory" else "failed"
+            rows.append((name, result, f"avx2 {a}, avx512 in the emulator {b}"))
         return rows
 
 
@@ -107,7 +112,7 @@ def run_share(o, share):
     while todo:
         with tempfile.TemporaryDirectory() as folder:
             batch = Batch(o.build, folder)
-            while todo and len(batch.names) < BATCH:
+            while todo and not batch.is_full():
                 test, form = todo.pop(0)
                 case = conformance.case_of(test)
                 put = conformance.FORM_OF[form](case) if conformance.class_of(case) in o.classes else None
@@ -147,12 +152,12 @@ def main():
         shares = [pool.submit(run_share, o, i) for i in range(o.j)]
         rows = sorted(row for share in shares for row in share.result())
     for name, result, reason in rows:
-        if result == "failed" or (o.v and result not in ("passed", "left")):
+        if result in ("failed", "large") or (o.v and result not in ("passed", "left")):
             print(f"{result}: {name}: {reason}")
     counts = collections.Counter(result for _, result, _ in rows)
     skipped = len(rows) - counts["passed"] - counts["failed"]
     print(f"avx512 in the emulator, {' '.join(o.classes)}: {counts['refused']} refused, "
-          f"{counts['excepted']} excepted, {counts['left']} left")
+          f"{counts['large']} too large for the emulator, {counts['excepted']} excepted, {counts['left']} left")
     print(f"{counts['passed']} passed, {counts['failed']} failed, {skipped} skipped")
     return counts["failed"] > 0
 

@@ -90,6 +90,8 @@ static const char *run_case(const Case *k, const char *isa)
 	}
 	dcc_args args = {.size = sizeof args, .inputs = in, .outputs = out, .ninputs = m->ninputs, .noutputs = m->noutputs,
 	                 .workspace = aligned(bytes), .workspace_size = bytes, .error = &error, .target = target, .out_dims = dims};
+	if (!args.workspace)
+		return "no memory";
 	if (dcc_run(m, &args))
 		return error.text;
 	for (int i = 0; i < m->noutputs; i++) {
