@@ -462,7 +462,7 @@ Out *hold_header(LModule *lm, const EmitOptions *opt, const char *path)
 	size_t n = 0;
 	h.f = open_memstream(&text, &n);
 	if (!h.f)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	if (is_word(lm->m->name))
 		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called '%s' in C: give it another name with --name=",
 		         lm->m->name);
@@ -473,7 +473,7 @@ Out *hold_header(LModule *lm, const EmitOptions *opt, const char *path)
 	name_everything(&h);
 	print_header(&h);
 	if (fclose(h.f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	const char *copy = arena_strdup(lm->m->arena, text);
 	free(text);
 	return hold_text(lm->m, path, copy, n);

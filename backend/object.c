@@ -283,7 +283,7 @@ uint64_t hash_layout(LModule *lm)
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 	if (!f)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	for (int i = 0; i < lm->nfunc; i++)
 		print_lfunc(f, lm->funcs[i]);
 	for (int i = 0; i < lm->nprog; i++)
@@ -291,7 +291,7 @@ uint64_t hash_layout(LModule *lm)
 	for (int i = 0; i < lm->nweight; i++)
 		fprintf(f, "%s at %lld\n", type_text(lm->m, &lm->weights[i]->type), (long long)lm->weight_off[i]);
 	if (fclose(f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	uint64_t hash = hash_bytes(text, n, (uint64_t)lm->weight_bytes);
 	free(text);
 	return hash ? hash : 1; /* 0: embedded */
@@ -302,7 +302,7 @@ void emit_weights_memory(LModule *lm, void **bytes, size_t *size)
 	size_t n = (size_t)lm->weight_bytes + 2 * sizeof(uint64_t);
 	uint8_t *p = aligned_alloc(WeightAlign, (n + WeightAlign - 1) & ~(size_t)(WeightAlign - 1));
 	if (!p)
-		fatal_at(NULL, "out of memory for %zu bytes of weights", n);
+		refuse_at(NULL, "out of memory for %zu bytes of weights", n);
 	Sink s = {.bytes = p};
 	sink_weights(lm, &s);
 	memcpy(p + lm->weight_bytes, (uint64_t[]){s.hash, hash_layout(lm)}, 2 * sizeof(uint64_t));
@@ -436,7 +436,7 @@ void emit_object_memory(LModule *lm, const EmitOptions *opt, void **bytes, size_
 	uint8_t *obj = generate(lm, &side, LLVMObjectFile, hash_weights(lm), size);
 	*bytes = malloc(*size);
 	if (!*bytes)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	memcpy(*bytes, obj, *size);
 }
 

@@ -317,7 +317,7 @@ void note_cut(Import *im, const Scope *s, const char *name, Item item)
 	if (!in || in->info)
 		return;
 	if (!item.tensor)
-		fatal_at(&(Loc){.file = im->file->path}, "--inputs: '%s' is %s: not supported", name, item_text(im, item));
+		refuse_at(&(Loc){.file = im->file->path}, "--inputs: '%s' is %s: not supported", name, item_text(im, item));
 	in->found = &item.tensor->type;
 }
 

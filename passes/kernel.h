@@ -110,7 +110,7 @@ const Dim *slot_bytes(Lower *, const Block *, const Type *); /* of a value of th
 Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */
 /* Rows of x, whose last `inner` axes are the columns; the linears that share them are known from plan_uses() on. */
 Packed *packed_rows(Lower *, Node *linear);
-bool lie_packed(Node *linear, const Packed *); /* one row, side by side: nobody packs it */
+bool lie_packed(const Node *linear, const Packed *); /* one row, side by side: nobody packs it */
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */

@@ -131,7 +131,7 @@ static void random_tensor(const Value *v, const int64_t *syms, uint64_t *seed, i
 	int64_t n = tensor_numel(t);
 	t->data = calloc((size_t)n + 1, bytes);
 	if (!t->data)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	for (int64_t i = 0; i < n; i++) {
 		double u = (next_random(seed) >> 11) * 0x1p-53, real = 4 * u - 2;
 		int64_t integer = cls == ClassBool ? u < 0.8 : lo + (int64_t)(u * count);
@@ -215,7 +215,7 @@ static void check_oracle(Module *m, const Oracle *o, const char *pass)
 {
 	Tensor *out = calloc((size_t)o->nout + 1, sizeof *out);
 	if (!out)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	const char *error = eval_module(m, o->in, out);
 
 	if (error)

@@ -92,7 +92,7 @@ enum { MaxSymbols = 1000 }; /* code that reads and checks more takes LLVM minute
 static void bind_symbols(Module *m, LB *b)
 {
 	if (m->nsym > MaxSymbols)
-		fatal_at(&(Loc){.file = m->path}, "the model has %d symbols (of dims, conditions and loops), at most %d are supported", m->nsym, MaxSymbols);
+		refuse_at(&(Loc){.file = m->path}, "the model has %d symbols (of dims, conditions and loops), at most %d are supported", m->nsym, MaxSymbols);
 	SymPlan plan = plan_symbols(m);
 	if (plan.undecided)
 		fatal_at(&(Loc){.file = m->path}, "no input decides the value of symbol %s", plan.undecided->name);

@@ -257,7 +257,7 @@ static bool same_rows(const Packed *a, const Packed *b)
 	return true;
 }
 
-bool lie_packed(Node *linear, const Packed *p)
+bool lie_packed(const Node *linear, const Packed *p)
 {
 	const Type *x = &linear->in[0]->type;
 	int rows = x->rank - (int)attr_int(linear, Attr_inner), steps = p->nfactor - p->nrow;

@@ -52,7 +52,7 @@ static void share(Module *m, const char *option, int output, const Value *input,
 	Node *n = find_append(m, m->main->body.yields[output], input);
 
 	if (input && is_packed(input->type.dtype))
-		fatal_at(&(Loc){.file = m->path}, "--state %s: not supported: elements of %s, which are packed", option,
+		refuse_at(&(Loc){.file = m->path}, "--state %s: not supported: elements of %s, which are packed", option,
 		         dtypes[input->type.dtype].text);
 	if (!n) {
 		if (input)

@@ -491,7 +491,7 @@ static Out *hold_listing(Module *m, const char *path)
 	if (f)
 		print_listing(f, m->loops);
 	if (!f || fclose(f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	Out *out = hold_text(m, path, text, n);
 	free(text);
 	return out;
@@ -541,7 +541,7 @@ static Out *hold_depend(const Options *o, Module *m, const char *output, const c
 	const char *file;
 
 	if (!f)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	print_make_name(f, output);
 	fputs(": ", f);
 	print_make_name(f, o->input);
@@ -552,7 +552,7 @@ static Out *hold_depend(const Options *o, Module *m, const char *output, const c
 		}
 	fputc('\n', f);
 	if (fclose(f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	Out *out = hold_text(m, path, text, n);
 	free(text);
 	return out;
@@ -566,10 +566,10 @@ static void write_report_file(const Options *o, Out *out)
 	FILE *f = open_memstream(&text, &n);
 
 	if (!f)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	write_report(o->pass.report, f, length > 5 && !strcmp(o->report + length - 5, ".json"));
 	if (fclose(f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	end_text(out, text, n);
 	free(text);
 }

@@ -71,10 +71,10 @@ static char *words_text(void (*words)(FILE *))
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 	if (!f)
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	words(f);
 	if (fclose(f))
-		fatal_at(NULL, "out of memory");
+		refuse_at(NULL, "out of memory");
 	return text;
 }
 
