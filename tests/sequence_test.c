@@ -157,6 +157,13 @@ static Builder *xyz(Arena *a)
 	return b;
 }
 
+static void add_if(Builder *b, const char *cond, const char *out, Builder *yes, Builder *no)
+{
+	Onnx__NodeProto *n = add_op(b, "If", cond, out);
+	set_body(b, n, "then_branch", yes);
+	set_body(b, n, "else_branch", no);
+}
+
 /* ---- operators --------------------------------------------------------------------------------------------------- */
 
 static void test_positions(void)
@@ -445,9 +452,7 @@ static void test_optional_input(void)
 	add_op(no, "Identity", "y", "same");
 	add_output(no, "same");
 	add_op(b, "OptionalHasElement", "x", "has");
-	Onnx__NodeProto *n = add_op(b, "If", "has", "r");
-	set_body(b, n, "then_branch", yes);
-	set_body(b, n, "else_branch", no);
+	add_if(b, "has", "r", yes, no);
 	add_output(b, "r");
 	add_output(b, "has");
 	EXPECT(b, NULL, "r,has", 40, 1);
@@ -580,9 +585,7 @@ static void test_if(void)
 	add_output(yes, "p");
 	add_op(no, "SequenceConstruct", "z,x", "q");
 	add_output(no, "q");
-	Onnx__NodeProto *n = add_op(b, "If", "c", "r");
-	set_body(b, n, "then_branch", yes);
-	set_body(b, n, "else_branch", no);
+	add_if(b, "c", "r", yes, no);
 	add_output(b, "r");
 	EXPECT(b, NULL, "r.0,r.1", 10, 20);
 	add_op(no, "SequenceErase", "q", "q1");
@@ -668,9 +671,7 @@ static void test_impossible_branch(void)
 		add_output(yes, "p");
 		add_op(no, "Reshape", good == 1 ? "x,two" : "x,three", "q");
 		add_output(no, "q");
-		Onnx__NodeProto *n = add_op(b, "If", "c", "r");
-		set_body(b, n, "then_branch", yes);
-		set_body(b, n, "else_branch", no);
+		add_if(b, "c", "r", yes, no);
 		add_op(b, "Add", "r,r", "y");
 		add_output(b, "y");
 		if (good == 2) {
@@ -706,9 +707,7 @@ static void test_unsupported_branch(void)
 	add_output(yes, "q");
 	add_op(no, "Neg", "x", "r");
 	add_output(no, "r");
-	Onnx__NodeProto *n = add_op(b, "If", "c", "y");
-	set_body(b, n, "then_branch", yes);
-	set_body(b, n, "else_branch", no);
+	add_if(b, "c", "y", yes, no);
 	add_output(b, "y");
 	REFUSE(b, NULL, "at most 8");
 	free_arena(a);
@@ -779,9 +778,7 @@ static void test_ranks_by_size(void)
 	add_output(yes, "p");
 	add_op(no, "Identity", "x", "q");
 	add_output(no, "q");
-	Onnx__NodeProto *n = add_op(b, "If", "c", "r");
-	set_body(b, n, "then_branch", yes);
-	set_body(b, n, "else_branch", no);
+	add_if(b, "c", "r", yes, no);
 	set_ints(a, add_op(b, "Transpose", "r", "y"), "perm", 2, (int64_t[]){1, 0});
 	add_output(b, "y");
 	Module *m = load_built(b, NULL, &said);
