@@ -5,6 +5,7 @@
  */
 #include "eval.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -385,14 +386,25 @@ const char *eval_pool(EvalNode *e)
 
 /* ---- attention --------------------------------------------------------------------------------------------------- */
 
-/* Adds the mask (f32) or its -inf (bool) to a row of scores; mask streams over [B, H, T, S]. */
-static void add_mask(double *scores, int64_t keys, const Tensor *mask, double fill, const double *values, int64_t at,
-                     int64_t step)
+/* A row of the mask: key s has values[at + s * step]. */
+typedef struct MaskRow {
+	const double *values; /* NULL: no mask */
+	int64_t at, step;
+	bool choice; /* the mask is bool: keep the score or take the fill; else it is added */
+	bool openly; /* without exception: NaN and -inf is NaN */
+} MaskRow;
+
+static bool mask_shows(const MaskRow *m, int64_t s)
 {
-	for (int64_t s = 0; s < keys; s++) {
-		double v = values[at + s * step];
-		scores[s] = mask->dtype != Bool ? scores[s] + v : v != 0 ? scores[s] : fill;
-	}
+	double v = m->values ? m->values[m->at + s * m->step] : 1;
+	return m->choice ? v != 0 : v != -INFINITY;
+}
+
+static double masked(const MaskRow *m, int64_t s, double score, double fill)
+{
+	if (!mask_shows(m, s) && (m->choice || !m->openly))
+		return m->choice ? fill : -INFINITY;
+	return m->choice || !m->values ? score : score + m->values[m->at + s * m->step];
 }
 
 static bool all_masked(const double *scores, int64_t keys)
@@ -404,7 +416,7 @@ static bool all_masked(const double *scores, int64_t keys)
 }
 
 /* Does key s lie in the window around key `at`? */
-static bool is_seen(const Node *n, int64_t s, int64_t at)
+static bool in_window(const Node *n, int64_t s, int64_t at)
 {
 	int64_t left = attr_int(n, Attr_left), right = attr_int(n, Attr_right);
 	return (left < 0 || s >= at - left) && (right < 0 || s <= at + right);
@@ -436,6 +448,7 @@ const char *eval_attention(EvalNode *e)
 	                      && (heads == 0 || (kv_heads > 0 && heads % kv_heads == 0))));
 	const double *qs = as_reals(e, q), *ks = as_reals(e, k), *vs = as_reals(e, v);
 	const double *ms = mask ? as_reals(e, mask) : NULL;
+	MaskRow row = {.values = ms, .step = mask ? w.stride[0][3] : 0, .choice = mask && mask->dtype == Bool, .openly = openly};
 	double *scores = alloc_temp(e, keys, sizeof *scores), *y = alloc_temp(e, out_width, sizeof *y);
 	if (!qs || !ks || !vs || (mask && !ms) || !scores || !y)
 		return OUT_OF_MEMORY(e);
@@ -449,15 +462,16 @@ const char *eval_attention(EvalNode *e)
 			scores[s] = softcap ? softcap * tanh(dot * scale / softcap) : dot * scale;
 		}
 		if (mask)
-			add_mask(scores, keys, mask, attr_float(e->n, Attr_fill), ms,
-			         b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2], w.stride[0][3]);
+			row.at = b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2];
 		for (int64_t s = 0; s < keys; s++)
-			scores[s] = is_seen(e->n, s, t + (keys - rows)) ? scores[s] : -INFINITY;
+			scores[s] = in_window(e->n, s, t + (keys - rows)) ? masked(&row, s, scores[s], attr_float(e->n, Attr_fill)) : -INFINITY;
 		finish_scores(e->n, scores, keys);
 		memset(y, 0, out_width * sizeof *y);
-		for (int64_t s = 0; s < keys; s++) /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */
-			for (int64_t r = 0; r < out_width && (openly || scores[s] != 0 || is_seen(e->n, s, t + (keys - rows))); r++)
+		for (int64_t s = 0; s < keys; s++) { /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */
+			bool seen = in_window(e->n, s, t + (keys - rows)) && mask_shows(&row, s);
+			for (int64_t r = 0; r < out_width && (openly || seen || !(scores[s] < FLT_MIN)); r++)
 				y[r] += scores[s] * vs[((b * keys + s) * kv_heads + kv) * out_width + r];
+		}
 		store_reals(e->out, bth * out_width, y, out_width);
 	}
 	return NULL;

@@ -198,20 +198,29 @@ static Value *without_broadcast(Module *m, Value *v)
 	return w.root;
 }
 
-/* Of an index tensor that broadcasts to the scores: base + row * (index of the query) + column * (index of the key). */
-static bool index_in_scores(Module *m, Value *v, const Dim **base, const Dim **row, const Dim **column)
+typedef struct Index { /* base + row * (index of the query) + column * (index of the key) */
+	const Dim *base, *row, *column;
+} Index;
+
+/* Of an index tensor that broadcasts to the scores. */
+static bool index_in_scores(Module *m, Value *v, Index *x)
 {
 	Affine a;
 
 	if (!affine_of(m, v, &a))
 		return false;
-	*base = a.base;
-	*row = a.rank > 1 ? a.coef[a.rank - 2] : dim_const(m, 0);
-	*column = a.rank > 0 ? a.coef[a.rank - 1] : dim_const(m, 0);
+	x->base = a.base;
+	x->row = a.rank > 1 ? a.coef[a.rank - 2] : dim_const(m, 0);
+	x->column = a.rank > 0 ? a.coef[a.rank - 1] : dim_const(m, 0);
 	for (int d = 0; d < a.rank - 2; d++)
 		if (!dim_equals(a.coef[d], 0))
 			return false;
 	return true;
+}
+
+static Index minus(Module *m, const Index *a, const Index *b)
+{
+	return (Index){dim_sub(m, a->base, b->base), dim_sub(m, a->row, b->row), dim_sub(m, a->column, b->column)};
 }
 
 static void narrow(int64_t *bound, int64_t to)
@@ -220,30 +229,48 @@ static void narrow(int64_t *bound, int64_t to)
 		*bound = to;
 }
 
-/* Is v (`excludes`: its negation) true for query i and key j if and only if j <= i + keys - queries + n, or j >= i + keys - queries - n?
- * Then it bounds the window. */
+/* Is a <= b (`strict`: a < b) for query i and key j if and only if j <= i + keys - queries + n, or j >= i + keys - queries - n?  Then it
+ * bounds the window. */
+static bool bounds_window(Module *m, const Index *a, const Index *b, bool strict, const Type *scores, Window *w)
+{
+	const Dim *lag = dim_sub(m, scores->dims[scores->rank - 1], scores->dims[scores->rank - 2]);
+	Index x = minus(m, a, b); /* column * j + row * i <= -base */
+	const Dim *shift = dim_sub(m, dim_const(m, -strict), x.base);
+	bool right = dim_equals(x.column, 1) && dim_equals(x.row, -1), left = dim_equals(x.column, -1) && dim_equals(x.row, 1);
+	int64_t more;
+
+	if (!right && !left)
+		return false;
+	if (!dim_is_const(right ? dim_sub(m, shift, lag) : dim_add(m, shift, lag), &more) || more < 0)
+		return false;
+	narrow(right ? &w->right : &w->left, more < DimMax ? more : DimMax);
+	return true;
+}
+
+/* Is v (`excludes`: its negation) such a comparison, or |a| <= b, which is two of them? */
 static bool is_window(Module *m, Value *v, bool excludes, const Type *scores, Window *w)
 {
-	const Dim *base[2], *row[2], *column[2], *lag = dim_sub(m, scores->dims[scores->rank - 1], scores->dims[scores->rank - 2]);
 	const Node *n = without_broadcast(m, v)->def;
-	int64_t more;
+	Window both = *w;
+	Index a, b;
 
 	for (; n && n->op == OpNot; excludes = !excludes)
 		n = without_broadcast(m, n->in[0])->def;
 	if (!n || (n->op != OpLe && n->op != OpLt))
 		return false;
-	for (int i = 0; i < 2; i++) /* not(a < b) is b <= a */
-		if (!index_in_scores(m, n->in[i ^ excludes], &base[i], &row[i], &column[i]))
-			return false;
-	const Dim *shift = dim_sub(m, base[1], base[0]), *columns = dim_sub(m, column[0], column[1]), *rows = dim_sub(m, row[0], row[1]);
-	if ((n->op == OpLt) != excludes)
-		shift = dim_sub(m, shift, dim_const(m, 1));
-	bool right = dim_equals(columns, 1) && dim_equals(rows, -1), left = dim_equals(columns, -1) && dim_equals(rows, 1);
-	if (!right && !left) /* columns * j + rows * i <= shift */
+	bool strict = (n->op == OpLt) != excludes; /* not(a < b) is b <= a */
+	Value *less = n->in[excludes], *more = n->in[!excludes];
+	const Node *abs = without_broadcast(m, less)->def;
+	bool two = abs && abs->op == OpAbs;
+	if (!index_in_scores(m, two ? abs->in[0] : less, &a) || !index_in_scores(m, more, &b))
 		return false;
-	if (!dim_is_const(right ? dim_sub(m, shift, lag) : dim_add(m, shift, lag), &more) || more < 0)
+	if (!two)
+		return bounds_window(m, &a, &b, strict, scores, w);
+	const Dim *zero = dim_const(m, 0);
+	Index opposite = minus(m, &(Index){zero, zero, zero}, &a);
+	if (!bounds_window(m, &a, &b, strict, scores, &both) || !bounds_window(m, &opposite, &b, strict, scores, &both))
 		return false;
-	narrow(right ? &w->right : &w->left, more < DimMax ? more : DimMax);
+	*w = both;
 	return true;
 }
 
@@ -269,7 +296,7 @@ static Value *other_conditions(Module *m, const Heads *h, Value *keep, Window *w
 
 /* Takes the window out of h->keep.  A number in the place of -inf is as good where every query keeps a key that nothing else hides: if
  * windows are all that there is, and the key that stands for the query exists. */
-static bool take_window(Module *m, Heads *h)
+static void take_window(Module *m, Heads *h)
 {
 	int64_t more, ignored;
 	const Type *s = &h->scores;
@@ -278,13 +305,12 @@ static bool take_window(Module *m, Heads *h)
 	dim_range(dim_sub(m, s->dims[s->rank - 1], s->dims[s->rank - 2]), &more, &ignored);
 	Value *others = other_conditions(m, h, h->keep, &w, &(int){MaxConditions});
 	if (h->fill != -INFINITY && (others || h->bias || more < 0 || !swallows_scores(h->fill)))
-		return false;
+		return;
 	h->keep = others;
 	h->window = w;
-	return true;
 }
 
-/* A bias that is 0 or -inf is a condition.  One that is 0 or very small is one too where every query keeps a key. */
+/* A bias that is 0 or -inf, or so small that nothing is left of a score, is a condition. */
 static void find_window(Module *m, Heads *h)
 {
 	Value *bias = h->bias;
@@ -294,18 +320,15 @@ static void find_window(Module *m, Heads *h)
 		take_window(m, h);
 	for (int zero = 1; n && n->op == OpWhere && zero <= 2; zero++) {
 		double none, fill;
-		if (!uniform_value(n->in[zero], &none) || none != 0 || !uniform_value(n->in[3 - zero], &fill))
+		if (!uniform_value(n->in[zero], &none) || none != 0 || !uniform_value(n->in[3 - zero], &fill) || !swallows_scores(fill))
 			continue;
 		h->keep = n->in[0];
 		if (zero == 2)
 			h->keep = build(m, h->at->block, h->at, OpNot, n->loc, 1, &h->keep, 0, NULL, NULL);
 		h->bias = NULL;
 		h->fill = fill;
-		if (take_window(m, h))
-			return;
-		h->keep = NULL;
-		h->bias = bias;
-		h->fill = -INFINITY;
+		take_window(m, h);
+		return;
 	}
 }
 

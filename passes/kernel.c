@@ -189,16 +189,21 @@ LBuf *kport(Kernel *k, LBuf *port, const Dim *bytes, bool write)
 	return buf;
 }
 
-LBuf *kslot(Kernel *k, Slot *s, bool write)
+LBuf *kslot_of(Kernel *k, Slot *s, DType d, bool write)
 {
 	Module *m = k->l->m;
 	LB *p = &k->l->prog;
-	const Dim *four = dim_const(m, 4);
-	LBuf *buf = add_buffer(k, s, F32, write, arg_buf(k->l->ws, F32, ldim(p, dim_floordiv(m, s->offset, four)),
-	                                                 ldim(p, dim_floordiv(m, s->size->bytes, four))));
+	const Dim *bytes = dim_const(m, dtypes[d].bytes);
+	LBuf *buf = add_buffer(k, s, d, write, arg_buf(k->l->ws, d, ldim(p, dim_floordiv(m, s->offset, bytes)),
+	                                               ldim(p, dim_floordiv(m, s->size->bytes, bytes))));
 
 	count_bytes(k, buf, s->need, s->need);
 	return buf;
+}
+
+LBuf *kslot(Kernel *k, Slot *s, bool write)
+{
+	return kslot_of(k, s, F32, write);
 }
 
 LExpr *kthreads(Kernel *k)

@@ -24,14 +24,20 @@ typedef struct Slot { /* a place in the workspace */
 	struct Slot *next; /* that becomes free after the same node, or is free */
 } Slot;
 
-/* The left operand of linears, packed: those that read the same rows (queries, keys, values) share it. */
+/* What kernels make of an operand before they read it.  Those that make the same of the same elements share it. */
+typedef enum PackedForm {
+	PackedRows, /* the left operand of linears (queries, keys, values read the same rows), in tiles */
+	KeyRuns, /* the mask of attentions: the runs of keys that a tile of queries sees */
+} PackedForm;
 typedef struct Packed {
+	PackedForm form;
 	const Block *block; /* where it is packed: another may run without this one */
 	const Dim *base;
+	const Dim *queries; /* KeyRuns: rows of a batch and head; else NULL */
 	int nrow, nfactor;
 	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
 	Slot *slot; /* NULL: not yet packed */
-	int last; /* index of the last node that reads it */
+	int last; /* index of the last node that reads it; -1: none */
 	struct Packed *next; /* of the same root */
 } Packed;
 
@@ -111,6 +117,7 @@ Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered 
 /* Rows of x, whose last `inner` axes are the columns; the linears that share them are known from plan_uses() on. */
 Packed *packed_rows(Lower *, Node *linear);
 bool lie_packed(const Node *linear, const Packed *); /* one row, side by side: nobody packs it */
+Packed *key_runs(Lower *, Node *attention); /* of its mask; NULL: none that would tell anything */
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
@@ -144,6 +151,7 @@ LBuf *kbytes(Kernel *, Value *root, DType, bool write); /* the same, as elements
 LBuf *kport(Kernel *, LBuf *, const Dim *bytes, bool write); /* a buffer of the program, as u8 */
 LBuf *kcells(Kernel *); /* the symbols that the data gives, i64: sym_cell() */
 LBuf *kslot(Kernel *, Slot *, bool write); /* f32 */
+LBuf *kslot_of(Kernel *, Slot *, DType, bool write); /* the same, as elements of that type */
 LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins at w * kworker() */
 LExpr *kworker(Kernel *);
 LExpr *kthreads(Kernel *);

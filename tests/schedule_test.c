@@ -569,6 +569,61 @@ static void make_attention(Family *f)
 	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, %b64 {fill=-2}");
 }
 
+/* Masks that hide whole panels from whole tiles, in one run or in several, from some queries or from all; values that are not
+ * finite behind them. */
+static void make_masks(Family *f)
+{
+	static const char *const fills[] = {"-inf", "-3e38", "-100", "-1.25", "3"};
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	symbol(f, "s", 0);
+	param(f, "q: f32[b, t, 3, 5]");
+	param(f, "k: f32[b, s, 3, 5]");
+	param(f, "v: f32[b, s, 3, 7]");
+	param(f, "m: f32[b, 1, t, s]");
+	param(f, "bm: bool[b, 3, t, s]");
+	add_text(&f->consts, "const @c2: i64[1] = [2]\nconst @c3: i64[1] = [3]\nconst @c4: i64[1] = [4]\nconst @c32: i64[1] = [32]\n"
+	                     "const @c33: i64[1] = [33]\nconst @c40: i64[1] = [40]\nconst @none: f32[] = [-inf]\nconst @one: f32[] = [1]\n");
+	line(f, "%%iq0: i64[t] = iota");
+	line(f, "%%iq: i64[1, 1, t, 1] = reshape %%iq0");
+	line(f, "%%ik0: i64[s] = iota");
+	line(f, "%%ik: i64[1, 1, 1, s] = reshape %%ik0");
+	line(f, "%%d: i64[1, 1, t, s] = sub %%ik, %%iq");
+	line(f, "%%ad: i64[1, 1, t, s] = abs %%d");
+	line(f, "%%band: bool[1, 1, t, s] = le %%ad, @c4");
+	line(f, "%%gk: bool[1, 1, 1, s] = lt %%ik, @c2");
+	line(f, "%%gq: bool[1, 1, t, 1] = lt %%iq, @c2");
+	line(f, "%%bk: bool[1, 1, t, s] = or %%band, %%gk");
+	line(f, "%%bg: bool[1, 1, t, s] = or %%bk, %%gq"); /* band, and the first of both see and are seen */
+	line(f, "%%fq: i64[1, 1, t, 1] = sub %%iq, @c40");
+	line(f, "%%far: bool[1, 1, t, s] = lt %%ik, %%fq"); /* nothing for many queries */
+	line(f, "%%len: bool[1, 1, 1, s] = lt %%ik, @c33");
+	line(f, "%%pk: i64[1, 1, 1, s] = idiv %%ik, @c32");
+	line(f, "%%p3: i64[1, 1, 1, s] = imod %%pk, @c3");
+	line(f, "%%third: bool[1, 1, 1, s] = eq %%p3, @c2"); /* panels 2, 5, 8 */
+	line(f, "%%rare: bool[b, 3, t, s] = and %%band, %%bm");
+	line(f, "%%v_nan: f32[b, s, 3, 7] = sqrt %%v");
+	line(f, "%%k_nan: f32[b, s, 3, 5] = sqrt %%k");
+	line(f, "%%relu: f32[b, s, 3, 7] = relu %%v");
+	line(f, "%%v_inf: f32[b, s, 3, 7] = recip %%relu");
+	line(f, "%%fm: f32[b, 1, t, s] = where %%bg, %%m, @none");
+	line(f, "%%ff: f32[1, 1, t, s] = where %%far, @one, @none");
+	static const char *const masks[] = {"bg", "far", "len", "third", "rare"};
+	for (int i = 0; i < 10; i++) {
+		char node[120];
+		snprintf(node, sizeof node, "attention %%q, %%k, %%%s, %%%s {fill=%s}", i % 2 ? "v" : "v_inf", masks[i % 5], fills[(i + i / 5) % 5]);
+		add_row(f, "f32[b, t, 3, 7]", node);
+	}
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k_nan, %v, %bg");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k_nan, %v_nan, %fm");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_nan, %rare {zero_nan=1}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v, %far {zero_masked=1}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_inf, %ff {zero_nan=1}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_inf, %third {right=0, zero_nan=1}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_inf, %bg {left=3, right=2}");
+	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_nan, %third {left=40, right=33, fill=-3e38}");
+}
+
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 static void make_rows(Family *f)
@@ -1224,6 +1279,10 @@ static const struct {
 	 make_attention,
 	 {"b=1 s=7 t=0-16,28,29", "b=2 t=5 s=0-3,15-17,31-33,63-65", "b=0 t=3 s=3", "b=2 t=15 s=257", "b=1 t=33 s=33"},
 	 {"b=2 t=5 s=9", "b=1 t=1 s=17"}},
+	{"masks",
+	 make_masks,
+	 {"b=1 s=100 t=0-5,14-16,29,100", "b=2 t=5 s=0-3,15-17,31-33,63-65,257", "b=0 t=3 s=3", "b=2 t=60 s=65"},
+	 {"b=2 t=50 s=50", "b=1 t=1 s=70"}},
 	{"rows",
 	 make_rows,
 	 {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"},
