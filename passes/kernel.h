@@ -28,12 +28,13 @@ typedef struct Slot { /* a place in the workspace */
 typedef enum PackedForm {
 	PackedRows, /* the left operand of linears (queries, keys, values read the same rows), in tiles */
 	KeyRuns, /* the mask of attentions: the runs of keys that a tile of queries sees */
+	KeyPanels, ValuePanels, /* of attentions, by heads */
 } PackedForm;
 typedef struct Packed {
 	PackedForm form;
 	const Block *block; /* where it is packed: another may run without this one */
 	const Dim *base;
-	const Dim *queries; /* KeyRuns: rows of a batch and head; else NULL */
+	const Dim *split[2]; /* extents that the factors do not tell: KeyRuns: queries; of panels: keys, heads; else NULL */
 	int nrow, nfactor;
 	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
 	Slot *slot; /* NULL: not yet packed */
@@ -118,6 +119,7 @@ Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered 
 Packed *packed_rows(Lower *, Node *linear);
 bool lie_packed(const Node *linear, const Packed *); /* one row, side by side: nobody packs it */
 Packed *key_runs(Lower *, Node *attention); /* of its mask; NULL: none that would tell anything */
+Packed *packed_heads(Lower *, Node *attention, PackedForm); /* its keys or values */
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */

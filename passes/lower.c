@@ -38,9 +38,12 @@ static void use_operands(Lower *l, Node *n, int at)
 			use_rows(l, n, at);
 		else if (n->in[i])
 			use_value(l, n->in[i], at);
-	Packed *runs = n->op == OpAttention ? key_runs(l, n) : NULL;
-	if (runs)
-		runs->last = at;
+	if (n->op == OpAttention) {
+		Packed *runs = key_runs(l, n);
+		if (runs)
+			runs->last = at;
+		packed_heads(l, n, KeyPanels)->last = packed_heads(l, n, ValuePanels)->last = at;
+	}
 	if (n->op == OpGroup)
 		for (Node *x = n->body->first; x; x = x->next)
 			use_operands(l, x, at);

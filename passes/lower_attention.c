@@ -491,15 +491,20 @@ static Access head_matrix(const Access *x, int row_axis, int col_axis) /* [batch
 	return r;
 }
 
-static Slot *pack_heads(Lower *l, Value *v, bool transpose, const char *name)
+/* The first attention to read these keys or values packs them. */
+static Slot *pack_heads(Lower *l, Node *attention, PackedForm form)
 {
 	Module *m = l->m;
-	Kernel k = open_kernel(l, name, false);
-	Access x = kaccess(&k, v);
+	bool transpose = form == KeyPanels;
+	Packed *p = packed_heads(l, attention, form);
+	if (p->slot)
+		return p->slot;
+	Kernel k = open_kernel(l, transpose ? "keys" : "values", false);
+	Access x = kaccess(&k, attention->in[transpose ? 1 : 2]);
 	Access mat = transpose ? head_matrix(&x, 3, 1) : head_matrix(&x, 1, 3);
 	const Dim *n = dim_mul(m, mat.extent[0], mat.extent[1]);
 	n = dim_mul(m, n, dim_mul_const(m, mat.extent[2], PanelWidth));
-	Slot *s = temp_slot(l, dim_mul(m, n, dim_ceildiv(m, mat.extent[3], dim_const(m, PanelWidth))));
+	Slot *s = packed_slot(l, p, dim_mul(m, n, dim_ceildiv(m, mat.extent[3], dim_const(m, PanelWidth))));
 	pack_panels(&k, &mat, kslot(&k, s, true));
 	kcall(&k);
 	return s;
@@ -576,7 +581,7 @@ static void see_keys(Att *a)
 static void attend_tiles(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
-	Slot *keys = pack_heads(l, n->in[1], true, "keys"), *values = pack_heads(l, n->in[2], false, "values"), *runs = listed_keys(l, n);
+	Slot *keys = pack_heads(l, n, KeyPanels), *values = pack_heads(l, n, ValuePanels), *runs = listed_keys(l, n);
 	Kernel k = open_kernel(l, "attention", true);
 	LB *b = &k.b;
 	const Type *qt = &n->in[0]->type;

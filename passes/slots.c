@@ -249,7 +249,7 @@ void place_result(Lower *l, Value *v)
 
 static bool same_rows(const Packed *a, const Packed *b)
 {
-	if (a->form != b->form || a->queries != b->queries || a->block != b->block || a->base != b->base || a->nrow != b->nrow || a->nfactor != b->nfactor)
+	if (a->form != b->form || a->split[0] != b->split[0] || a->split[1] != b->split[1] || a->block != b->block || a->base != b->base || a->nrow != b->nrow || a->nfactor != b->nfactor)
 		return false;
 	for (int i = 0; i < a->nfactor; i++)
 		if (a->f[i].extent != b->f[i].extent || a->f[i].stride != b->f[i].stride)
@@ -268,17 +268,15 @@ bool lie_packed(const Node *linear, const Packed *p)
 	return p->nrow == 0 && (steps == 0 || (steps == 1 && dim_equals(p->f[0].stride, 1)));
 }
 
-/* The first `outer` axes of x are its rows. */
-static Packed *find_packed(Lower *l, PackedForm form, const Node *user, Value *x, int outer)
+/* The first `outer` axes of x are its rows; split0, split1: Packed.split. */
+static Packed *find_packed(Lower *l, PackedForm form, const Node *user, Value *x, int outer, const Dim *split0, const Dim *split1)
 {
 	View w;
 	Module *m = l->m;
 	const Node *group = group_of(user);
 
 	plain_view(m, x, &w);
-	Packed key = {.form = form, .block = group ? group->block : user->block, .base = w.base, .last = -1};
-	if (form == KeyRuns)
-		key.queries = outer ? x->type.dims[outer - 1] : dim_const(m, 1);
+	Packed key = {.form = form, .block = group ? group->block : user->block, .base = w.base, .split = {split0, split1}, .last = -1};
 	key.nrow = merge_factors(m, &w, 0, outer, key.f);
 	key.nfactor = key.nrow + merge_factors(m, &w, outer, x->type.rank, key.f + key.nrow);
 	Home *h = new_home(l, w.root);
@@ -294,7 +292,7 @@ static Packed *find_packed(Lower *l, PackedForm form, const Node *user, Value *x
 Packed *packed_rows(Lower *l, Node *linear)
 {
 	Value *x = linear->in[0];
-	return find_packed(l, PackedRows, linear, x, x->type.rank - (int)attr_int(linear, Attr_inner));
+	return find_packed(l, PackedRows, linear, x, x->type.rank - (int)attr_int(linear, Attr_inner), NULL, NULL);
 }
 
 Packed *key_runs(Lower *l, Node *attention)
@@ -306,7 +304,13 @@ Packed *key_runs(Lower *l, Node *attention)
 		return NULL;
 	if (t->dtype != Bool && t->rank > 2 && !dim_equals(t->dims[t->rank - 3], 1))
 		return NULL; /* a bias of each head takes longer to read than it can save, and is seldom -inf */
-	return find_packed(l, KeyRuns, attention, mask, t->rank - 1);
+	return find_packed(l, KeyRuns, attention, mask, t->rank - 1, t->rank > 1 ? t->dims[t->rank - 2] : dim_const(l->m, 1), NULL);
+}
+
+Packed *packed_heads(Lower *l, Node *attention, PackedForm form)
+{
+	Value *x = attention->in[form == KeyPanels ? 1 : 2];
+	return find_packed(l, form, attention, x, 3, x->type.dims[1], x->type.dims[2]);
 }
 
 static void clear_block(Block *block)

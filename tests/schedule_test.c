@@ -614,6 +614,14 @@ static void make_masks(Family *f)
 		snprintf(node, sizeof node, "attention %%q, %%k, %%%s, %%%s {fill=%s}", i % 2 ? "v" : "v_inf", masks[i % 5], fills[(i + i / 5) % 5]);
 		add_row(f, "f32[b, t, 3, 7]", node);
 	}
+	line(f, "%%kl: f32[b, 3*s, 1, 5] = reshape %%k"); /* the same rows, as more keys of one head */
+	line(f, "%%vl: f32[b, 3*s, 1, 7] = reshape %%v");
+	line(f, "%%ql: f32[b, 3*t, 1, 5] = reshape %%q");
+	add_row(f, "f32[b, 3*t, 1, 7]", "attention %ql, %kl, %vl, _");
+	line(f, "%%rl: bool[b, 1, 3*t, s] = reshape %%rare"); /* the same mask, as more queries of one head */
+	line(f, "%%k0: f32[b, s, 1, 5] = slice %%k {starts=[0, 0, 1, 0]}");
+	line(f, "%%v0: f32[b, s, 1, 7] = slice %%v {starts=[0, 0, 1, 0]}");
+	add_row(f, "f32[b, 3*t, 1, 7]", "attention %ql, %k0, %v0, %rl");
 	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k_nan, %v, %bg");
 	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k_nan, %v_nan, %fm");
 	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_nan, %rare {zero_nan=1}");
