@@ -5,6 +5,7 @@
  * so that code behind it may rely on the dims; what needs the data is left to the run.
  */
 #include "shape.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -1016,6 +1017,55 @@ const char *shape_given_pack(Module *m, const Node *n, Type *out)
 	TRY(need_panels(m, n, w->dims[1], out->dims[0]));
 	TRY(need_equal(m, n, w->dims[0], out->dims[1], "rows of w and of the panels"));
 	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[2], "panel widths");
+}
+
+/* Rows of the weights for each channel. */
+static const char *winograd_rows(Module *m, const Node *n, const Dim *channels, const Dim **rows)
+{
+	Winograd w;
+	if (!winograd_of(attr_int(n, Attr_tile), &w))
+		FAIL("tile=%lld, expected 2 or 4", (long long)attr_int(n, Attr_tile));
+	*rows = dim_mul_const(m, channels, w.size * w.size);
+	return NULL;
+}
+
+/* w [3, 3, channels, outputs], constant */
+const char *shape_winograd_weights(Module *m, const Node *n, Type *out)
+{
+	const Type *w = type_in(n, 0);
+	const Dim *taps = dim_const(m, WinogradTaps);
+	TRY(need_count(m, n));
+	TRY(need_rank(m, w, 4, "w"));
+	TRY(need_equal(m, n, w->dims[0], taps, "rows of taps"));
+	TRY(need_equal(m, n, w->dims[1], taps, "columns of taps"));
+	if (!is_const(n->in[0]))
+		FAIL("w is no constant");
+	*out = (Type){.dtype = w->dtype, .rank = 2, .dims = {NULL, w->dims[3]}};
+	return winograd_rows(m, n, w->dims[2], &out->dims[0]);
+}
+
+/* x [batch, height, width, channels], w [panels, rows, PanelWidth], b [outputs] */
+const char *shape_given_winograd(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	const Dim *rows, *places;
+	TRY(given_like_operand(m, n, out));
+	TRY(need_rank(m, x, 4, "x"));
+	TRY(need_rank(m, w, 3, "w"));
+	TRY(need_rank(m, out, 4, "the result"));
+	TRY(winograd_rows(m, n, x->dims[3], &rows));
+	TRY(need_equal(m, n, rows, w->dims[1], "rows of w"));
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	TRY(need_equal(m, n, x->dims[0], out->dims[0], "batches"));
+	for (int i = 0; i < 2; i++) {
+		TRY(slide_window(m, n, i, 2, x->dims[1 + i], dim_const(m, WinogradTaps), &places));
+		TRY(need_equal(m, n, places, out->dims[1 + i], "places"));
+	}
+	if (b) {
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, out->dims[3], b->dims[0], "outputs and length of b"));
+	}
+	return need_panels(m, n, out->dims[3], w->dims[0]);
 }
 
 /* The columns of the result say how much of the last panels is real. */

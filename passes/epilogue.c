@@ -36,7 +36,7 @@ static bool reads_alike(Module *m, Node *const *members, int n, const Node *x)
 
 bool has_epilogue(Op op)
 {
-	return op == OpLinear || op == OpLinearPacked || op == OpGroupConv;
+	return op == OpLinear || op == OpLinearPacked || op == OpGroupConv || op == OpWinograd;
 }
 
 bool epilogue_takes(Module *m, Node *const *members, int n, bool all)
@@ -59,7 +59,7 @@ bool epilogue_takes(Module *m, Node *const *members, int n, bool all)
 	for (int i = 0; i < n && all; i++)
 		if ((i == n - 1 || is_output(members[i]->out[0])) && !equal_dims(&members[i]->out[0]->type, part))
 			return false;
-	if (root->op == OpGroupConv)
+	if (ops[root->op].cls == ClsWindow)
 		return parts == 1;
 	return root->op == OpLinear || attr_int(root, Attr_parts) == parts;
 }

@@ -6,8 +6,10 @@
  * Channels go last; the window of an output is then taps x channels, of which the innermost tap axis and the channels lie
  * side by side in memory, so one dimension needs no im2col at all.  The view is read while rows are packed.  What a
  * linear gets, convolution gets: packed weights, epilogues (pass_tidy moves the transpose behind them), threads.
+ * Of 3 by 3 taps, stride 1, Winograd's transforms need a half to a quarter of the products, where that outweighs them.
  */
 #include "idioms.h"
+#include "../ir/winograd.h"
 
 /* Of a depthwise convolution, of a group: fewer fill too little of a vector. */
 enum { MinChannels = 8, MinOutputs = 4 };
@@ -120,6 +122,72 @@ static bool fuse_groups(Conv *c)
 	return true;
 }
 
+enum {
+	LeastWinograd = 16, /* channels and outputs */
+	WeightRows = 8, /* what reading a weight takes, in products of it */
+	LargeMap = 32 /* outputs along an axis whose extent is not known */
+};
+
+/* Vector operations for each tile and 16 channels or outputs: both axes of the transform, loads and stores. */
+static double transform_cost(const Winograd *w, bool in)
+{
+	double once = in ? 4 * w->pairs + 4 : 5 * w->pairs + 2;
+	return once * (w->size + (in ? w->size : (double)w->tile)) + 3.0 * w->size * w->size;
+}
+
+/* The tile that takes the least time, by the layer's shape alone; 0: the direct sum does.  In products of each channel with each output. */
+static int64_t winograd_tile(Conv *c)
+{
+	const Type *w = &c->n->in[1]->type, *y = &c->n->out[0]->type;
+	int64_t outputs, channels, extent[2], best = 0;
+	Winograd form;
+
+	if (c->sp != 2 || !dim_is_const(w->dims[0], &outputs) || !dim_is_const(w->dims[1], &channels) || outputs < LeastWinograd ||
+	    channels < LeastWinograd)
+		return 0;
+	for (int d = 0; d < 2; d++) {
+		if (!dim_equals(w->dims[2 + d], WinogradTaps) || c->stride[d] != 1 || c->dilation[d] != 1)
+			return 0;
+		if (!dim_is_const(y->dims[2 + d], &extent[d]))
+			extent[d] = LargeMap;
+	}
+	double least = 0.85 * WinogradTaps * WinogradTaps * ((double)extent[0] * (double)extent[1] + WeightRows);
+	for (int64_t tile = 2; winograd_of(tile, &form); tile += 2) {
+		double tiles = (double)((extent[0] + tile - 1) / tile) * (double)((extent[1] + tile - 1) / tile);
+		double transforms = transform_cost(&form, true) / (double)outputs + transform_cost(&form, false) / (double)channels;
+		double cost = form.size * form.size * (tiles + WeightRows) + tiles * transforms;
+		if (cost < least) {
+			least = cost;
+			best = tile;
+		}
+	}
+	return best;
+}
+
+static bool fuse_winograd(Conv *c)
+{
+	Module *m = c->m;
+	Node *n = c->n;
+	int64_t tile = winograd_tile(c);
+	const Type *old = &n->out[0]->type;
+	const int64_t pads[] = {c->before[0], c->before[1], c->after[0], c->after[1]};
+
+	if (!tile || !allow("winograd"))
+		return false;
+	Attr attrs[] = {mk_int(Attr_tile, tile), mk_ints(m, Attr_pads, 4, pads)};
+	Value *w = move_axis(c, move_axis(c, n->in[1], 0, 3), 0, 2); /* taps.., channels, outputs */
+	w = build(m, n->block, n, OpWinogradWeights, n->loc, 1, &w, 1, attrs, NULL);
+	const Dim *panels = dim_ceildiv(m, old->dims[1], dim_const(m, PanelWidth));
+	const Type packed = {.dtype = F32, .rank = 3, .dims = {panels, w->type.dims[0], dim_const(m, PanelWidth)}};
+	w = build(m, n->block, n, OpPack, n->loc, 1, &w, 0, NULL, &packed);
+	const Type t = {.dtype = F32, .rank = 4, .dims = {old->dims[0], old->dims[2], old->dims[3], old->dims[1]}};
+	Value *in[] = {move_axis(c, n->in[0], 1, 3), w, n->in[2]};
+	Value *y = build(m, n->block, n, OpWinograd, n->loc, 3, in, 2, attrs, &t);
+	replace_uses(m, n->out[0], move_axis(c, y, 3, 1));
+	report_match("winograd", n->loc);
+	return true;
+}
+
 bool fuse_conv(Module *m, Node *n)
 {
 	Conv c = {.m = m, .n = n, .sp = n->out[0]->type.rank - 2};
@@ -131,6 +199,8 @@ bool fuse_conv(Module *m, Node *n)
 	if (c.sp > (MaxRank - 2) / 2 || !allow("conv"))
 		return false;
 	read_conv(&c);
+	if (fuse_winograd(&c))
+		return true;
 	Value *x = windows(&c, pad(&c, move_axis(&c, n->in[0], 1, c.sp + 1)));
 	Value *w = move_axis(&c, move_axis(&c, n->in[1], 0, c.sp + 1), 0, c.sp); /* taps.., channels, outputs */
 	Type matrix = {.dtype = F32, .rank = 2, .dims = {x->type.dims[c.sp + 1], n->in[1]->type.dims[0]}};

@@ -130,6 +130,8 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 			lower_winconv(l, root, home);
 		else if (root->op == OpGroupConv)
 			lower_group_conv(l, root, epilogue, result, home);
+		else if (root->op == OpWinograd)
+			lower_winograd(l, root, epilogue, result, home);
 		else if (root->op == OpPool)
 			lower_pool(l, root, home);
 		else

@@ -1223,6 +1223,51 @@ static void make_pool(Family *f)
 	add_row(f, "i64[b, 2, 17]", "pool %n {kernel=[5], strides=[3], pads_dim=[1], join=where}");
 }
 
+/* ---- Winograd ------------------------------------------------------------------------------------------------------ */
+
+static int add_winograd(Family *f, const char *x, int channels, int outputs, int tile, const char *pads, const char *places, const char *bias)
+{
+	int size = tile + 2, panels = (outputs + 31) / 32, id = f->nline++;
+	char name[16], dims[40], type[64], value[16], node[200];
+
+	snprintf(name, sizeof name, "w%d", id);
+	snprintf(dims, sizeof dims, "3, 3, %d, %d", channels, outputs);
+	weights(f, name, dims, 9 * channels * outputs);
+	line(f, "%%u%d: f32[%d, %d] = winograd_weights %%w%d {tile=%d}", id, size * size * channels, outputs, id, tile);
+	line(f, "%%p%d: f32[%d, %d, 32] = pack %%u%d", id, panels, size * size * channels, id);
+	snprintf(type, sizeof type, "f32[%s, %d]", places, outputs);
+	snprintf(value, sizeof value, "%%y%d", id);
+	snprintf(node, sizeof node, "winograd %%%s, %%p%d, %s {tile=%d%s%s}", x, id, bias, tile, *pads ? ", pads=" : "", pads);
+	line(f, "%s: %s = %s", value, type, node);
+	result(f, value, type);
+	return id;
+}
+
+static void make_winograd(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "h", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[b, h, t, 3]");
+	param(f, "y: f32[b, h, t, 40]");
+	param(f, "z: f32[b, 40, h, t]"); /* channels apart */
+	param(f, "long: f32[b, h + 2, t + 2, 300]");
+	param(f, "b5: f32[5]");
+	param(f, "b48: f32[48]");
+	param(f, "res: f32[b, h, t, 48]");
+	line(f, "%%v: f32[b, h, t, 40] = transpose %%z {perm=[0, 2, 3, 1]}");
+	for (int tile = 2; tile <= 4; tile += 2) {
+		add_winograd(f, "x", 3, 5, tile, "[1, 1, 1, 1]", "b, h, t", "%b5");
+		add_winograd(f, "y", 40, 48, tile, "[2, 0, 0, 2]", "b, h, t", "_");
+		add_winograd(f, "v", 40, 33, tile, "[5, 1, 0, 3]", "b, h + 3, t + 2", "_");
+	}
+	add_winograd(f, "long", 300, 17, 4, "", "b, h, t", "_");
+	int id = add_winograd(f, "y", 40, 48, 4, "[1, 1, 1, 1]", "b, h, t", "%b48");
+	line(f, "%%e0: f32[b, h, t, 48] = add %%y%d, %%res", id);
+	line(f, "%%e1: f32[b, h, t, 48] = relu %%e0");
+	result(f, "%e1", "f32[b, h, t, 48]");
+}
+
 /* ---- what reuses the workspace ----------------------------------------------------------------------------------- */
 
 /* A small layer: slots are reused, epilogues read what other steps wrote. */
@@ -1311,6 +1356,7 @@ static const struct {
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
+	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-10,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
 };

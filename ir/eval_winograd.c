@@ -1,0 +1,119 @@
+/* eval_winograd.c - what convolutions by Winograd's transforms mean: in double, so all but exactly what the direct sum means. */
+#include "eval.h"
+#include "winograd.h"
+
+/* w [3, 3, channels, outputs] -> [size * size * channels, outputs] */
+const char *eval_winograd_weights(EvalNode *e)
+{
+	const Tensor *w = e->in[0];
+	const int64_t count = w->dims[2] * w->dims[3];
+	double *some, *row = alloc_temp(e, count, sizeof *row);
+	const double *ws = as_reals(e, w);
+	Winograd form;
+
+	if (!winograd_of(attr_int(e->n, Attr_tile), &form))
+		return eval_fail(e, "there is no such tile");
+	some = alloc_temp(e, count * form.size * form.size, sizeof *some);
+	if (!ws || !row || !some)
+		return OUT_OF_MEMORY(e);
+	for (int64_t i = 0; i < count; i++) {
+		double half[WinogradTaps * MaxWinogradSize], all[MaxWinogradSize * MaxWinogradSize];
+		double taps[WinogradTaps * WinogradTaps];
+		for (int t = 0; t < WinogradTaps * WinogradTaps; t++)
+			taps[t] = ws[t * count + i];
+		for (int y = 0; y < WinogradTaps; y++)
+			winograd_weights(&form, taps + y * WinogradTaps, half + y * form.size, 1);
+		for (int x = 0; x < form.size; x++)
+			winograd_weights(&form, half + x, all + x, form.size);
+		for (int t = 0; t < form.size * form.size; t++)
+			some[t * count + i] = all[t];
+	}
+	store_reals(e->out, 0, some, count * form.size * form.size);
+	return NULL;
+}
+
+typedef struct Tiles {
+	Winograd form;
+	int64_t height, width, channels, out_height, out_width, outputs, top, left;
+	const double *x, *w, *bias; /* of one image; panels */
+} Tiles;
+
+/* in[size * size][channels], transformed along both axes */
+static void read_tile(const Tiles *t, int64_t y0, int64_t x0, double *in)
+{
+	const int size = t->form.size;
+	const int64_t n = t->channels;
+
+	for (int64_t c = 0; c < n; c++) {
+		double d[MaxWinogradSize * MaxWinogradSize], half[MaxWinogradSize * MaxWinogradSize];
+		for (int i = 0; i < size * size; i++) {
+			int64_t y = y0 - t->top + i / size, x = x0 - t->left + i % size;
+			bool inside = y >= 0 && y < t->height && x >= 0 && x < t->width;
+			d[i] = inside ? t->x[(y * t->width + x) * n + c] : 0;
+		}
+		for (int y = 0; y < size; y++)
+			winograd_inputs(&t->form, d + y * size, half + y * size, 1);
+		for (int x = 0; x < size; x++)
+			winograd_inputs(&t->form, half + x, d + x, size);
+		for (int i = 0; i < size * size; i++)
+			in[i * n + c] = d[i];
+	}
+}
+
+/* The tile's outputs of column m. */
+static void write_tile(const Tiles *t, int64_t y0, int64_t x0, const double *in, int64_t m, Tensor *out, int64_t at)
+{
+	const int size = t->form.size, tile = (int)t->form.tile;
+	double sums[MaxWinogradSize * MaxWinogradSize], half[MaxWinogradSize * MaxWinogradSize], y[MaxWinogradTile * MaxWinogradTile];
+	const double *panel = t->w + m / PanelWidth * size * size * t->channels * PanelWidth + m % PanelWidth;
+
+	for (int i = 0; i < size * size; i++) {
+		sums[i] = 0;
+		for (int64_t c = 0; c < t->channels; c++)
+			sums[i] += in[i * t->channels + c] * panel[(i * t->channels + c) * PanelWidth];
+	}
+	for (int i = 0; i < size; i++)
+		winograd_outputs(&t->form, sums + i * size, half + i * tile, 1);
+	for (int i = 0; i < tile; i++)
+		winograd_outputs(&t->form, half + i, y + i, tile);
+	for (int i = 0; i < tile * tile; i++) {
+		int64_t oy = y0 + i / tile, ox = x0 + i % tile;
+		double sum = y[i] + (t->bias ? t->bias[m] : 0);
+		if (oy < t->out_height && ox < t->out_width)
+			store_reals(out, at + (oy * t->out_width + ox) * t->outputs + m, &sum, 1);
+	}
+}
+
+/* x [batch, height, width, channels], w [panels, size * size * channels, PanelWidth], b [outputs] */
+const char *eval_winograd(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2), *y = e->out;
+	const int64_t *pads;
+	Tiles t = {.height = x->dims[1], .width = x->dims[2], .channels = x->dims[3], .out_height = y->dims[1], .out_width = y->dims[2],
+	           .outputs = y->dims[3]};
+
+	if (!winograd_of(attr_int(e->n, Attr_tile), &t.form))
+		return eval_fail(e, "there is no such tile");
+	if (attr_ints(e->n, Attr_pads, &pads)) {
+		t.top = pads[0];
+		t.left = pads[1];
+	}
+	TRY(need_agree(e, w->dims[1] == t.form.size * t.form.size * t.channels && w->dims[0] * w->dims[2] >= t.outputs && w->dims[2] == PanelWidth &&
+	                      (!b || b->dims[0] == t.outputs)));
+	const double *xs = as_reals(e, x), *bias = b ? as_reals(e, b) : NULL;
+	double *in = alloc_temp(e, w->dims[1], sizeof *in);
+	t.w = as_reals(e, w);
+	t.bias = bias;
+	if (!xs || !in || !t.w || (b && !bias))
+		return OUT_OF_MEMORY(e);
+	for (int64_t n = 0; n < x->dims[0]; n++) {
+		t.x = xs + n * t.height * t.width * t.channels;
+		for (int64_t y0 = 0; y0 < t.out_height; y0 += t.form.tile)
+			for (int64_t x0 = 0; x0 < t.out_width; x0 += t.form.tile) {
+				read_tile(&t, y0, x0, in);
+				for (int64_t m = 0; m < t.outputs; m++)
+					write_tile(&t, y0, x0, in, m, e->out, n * t.out_height * t.out_width * t.outputs);
+			}
+	}
+	return NULL;
+}

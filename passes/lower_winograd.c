@@ -1,0 +1,332 @@
+/* lower_winograd.c - convolutions of 3 by 3 taps, stride 1, channels last, by Winograd's transforms (ir/winograd.h).
+ *
+ * The tiles of all images are the rows of size * size products, one for each place of the transformed tiles.  A task is a chunk of so many
+ * rows that what becomes of them stays in the second cache, and, if there are fewer chunks than workers, a part of the panels of
+ * outputs.  It transforms the tiles' inputs, packed as left operands; then, panel by panel, all products, whose panels of weights lie one behind
+ * the other, and the tiles' outputs with the epilogue.  Every sum has one order, whatever the target, chunk and part.
+ */
+#include "epilogue.h"
+#include "../ir/winograd.h"
+
+enum { ChunkBytes = 640 << 10 };
+
+typedef struct Conv {
+	Kernel *k;
+	const Node *n;
+	Winograd form;
+	Access x;
+	Epilogue e;
+	LBuf *w, *scratch;
+	LBuf *half; /* tiles that one axis is transformed of: size * size vectors */
+	LBuf *sums; /* tile vectors: outputs side by side */
+	const Dim *down, *across; /* tiles of an image */
+	const Dim *rows, *row_tiles, *panels, *plane; /* plane: a chunk's packed rows, elements */
+	int64_t chunk; /* row tiles */
+	bool whole; /* all vectors of outputs are full */
+	LExpr *in_at, *out_at; /* offsets into scratch: transformed inputs, products */
+	LExpr *first, *begin, *end; /* the chunk's first row, and its row tiles */
+} Conv;
+
+static const LType F32x16 = {F32, Lanes};
+
+static LExpr *times(LB *b, LExpr *x, double factor)
+{
+	return factor == 1 ? x : llet(b, lmul(b, x, lconst(b, F32x16, factor)));
+}
+
+/* sum + x * factor; sum NULL: nothing yet */
+static LExpr *add_times(LB *b, LExpr *sum, LExpr *x, double factor)
+{
+	if (!sum)
+		return times(b, x, factor);
+	return llet(b, factor == 1 ? ladd(b, sum, x) : lfma(b, x, lconst(b, F32x16, factor), sum));
+}
+
+/* winograd_inputs() on vectors. */
+static void emit_inputs(LB *b, const Winograd *w, LExpr *const *from, LExpr **to)
+{
+	LExpr *first = NULL, *last = NULL;
+
+	for (int j = w->pairs; j >= 0; j--) {
+		first = add_times(b, first, from[2 * j], w->all[j]);
+		last = add_times(b, last, from[2 * j + 1], w->all[j]);
+	}
+	to[0] = first;
+	to[w->size - 1] = last;
+	for (int i = 0; i < w->pairs; i++) {
+		LExpr *even = NULL, *odd = NULL;
+		for (int j = w->pairs - 1; j >= 0; j--) {
+			even = add_times(b, even, from[2 * j + 2], w->without[i][j]);
+			odd = add_times(b, odd, from[2 * j + 1], w->without[i][j]);
+		}
+		to[1 + 2 * i] = add_times(b, even, odd, w->point[i]);
+		to[2 + 2 * i] = add_times(b, even, odd, -w->point[i]);
+	}
+}
+
+/* winograd_outputs() on vectors. */
+static void emit_outputs(LB *b, const Winograd *w, LExpr *const *from, LExpr **to)
+{
+	LExpr *plus[MaxWinogradPairs], *minus[MaxWinogradPairs];
+
+	for (int i = 0; i < w->pairs; i++) {
+		plus[i] = llet(b, ladd(b, from[1 + 2 * i], from[2 + 2 * i]));
+		minus[i] = llet(b, lsub(b, from[1 + 2 * i], from[2 + 2 * i]));
+	}
+	for (int64_t k = 0; k < w->tile; k++) {
+		to[k] = k == 0 ? from[0] : k == w->tile - 1 ? from[w->size - 1] : NULL;
+		for (int i = 0; i < w->pairs; i++) {
+			double power = 1;
+			for (int64_t e = 0; e < k; e++)
+				power *= w->point[i];
+			to[k] = add_times(b, to[k], k % 2 ? minus[i] : plus[i], power);
+		}
+	}
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------------------------ */
+
+typedef struct Row { /* a tile of an image, and where it is packed */
+	LExpr *number, *count, *base; /* row; rows of its row tile, and where that begins behind the chunk's begin, in rows */
+	LExpr *image, *top, *left; /* its first output */
+} Row;
+
+/* Opens two loops over the chunk's rows. */
+static Row open_rows(Conv *c)
+{
+	Kernel *k = c->k;
+	LB *b = &k->b;
+	LExpr *nr = kparam_at(k, &c->rows), *nt = kparam_at(k, &c->row_tiles), *t = lfor(b, ForSerial, c->begin, c->end, NULL), *at, *rest;
+	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
+	LExpr *down = kparam_at(k, &c->down), *across = kparam_at(k, &c->across), *tile = li(b, c->form.tile);
+	Row r = {.count = llet(b, lsub(b, to, from)), .base = llet(b, lsub(b, from, c->first))};
+
+	r.number = lfor(b, ForSerial, from, to, NULL);
+	at = llet(b, lop(b, LFloorDiv, r.number, across, NULL));
+	rest = llet(b, lop(b, LFloorDiv, at, down, NULL));
+	r.image = rest;
+	r.left = llet(b, lmul(b, lsub(b, r.number, lmul(b, at, across)), tile));
+	r.top = llet(b, lmul(b, lsub(b, at, lmul(b, rest, down)), tile));
+	return r;
+}
+
+static void close_rows(LB *b)
+{
+	lend(b);
+	lend(b);
+}
+
+static LExpr *half_at(Conv *c, LExpr *i, LExpr *j)
+{
+	LB *b = &c->k->b;
+	return lmul(b, ladd(b, lmul(b, i, li(b, c->form.size)), j), li(b, Lanes));
+}
+
+static LExpr *is_inside(LB *b, LExpr *at, LExpr *extent)
+{
+	return llet(b, lop(b, LAnd, lop(b, LLe, li(b, 0), at, NULL), llt(b, at, extent), NULL));
+}
+
+/* The inputs of row i of the tile, 16 channels; beyond the image they are 0. */
+static void load_inputs(Conv *c, const Row *r, LExpr *image, LExpr *i, LExpr *channel, LExpr **x)
+{
+	Kernel *k = c->k;
+	LB *b = &k->b;
+	const Access *a = &c->x;
+	LExpr *left_channels = llet(b, lsub(b, kparam_at(k, &a->extent[3]), channel));
+	LExpr *y = llet(b, ladd(b, r->top, lsub(b, i, li(b, attr_int_at(c->n, Attr_pads, 0, 0)))));
+	LExpr *line = llet(b, ladd(b, image, ladd(b, lmul(b, y, kparam_at(k, &a->stride[1])), lmul(b, channel, kdim(k, a->stride[3])))));
+	LExpr *in_line = is_inside(b, y, kparam_at(k, &a->extent[1])), *left = llet(b, lsub(b, r->left, li(b, attr_int_at(c->n, Attr_pads, 1, 0))));
+
+	for (int j = 0; j < c->form.size; j++) {
+		LExpr *at = llet(b, ladd(b, left, li(b, j)));
+		LExpr *inside = llet(b, lop(b, LAnd, in_line, is_inside(b, at, kparam_at(k, &a->extent[2])), NULL));
+		/* no `and` of masks: of one whose upper half is known to be false LLVM 19 makes a load of that half without a mask, on AVX2 */
+		LExpr *mask = lane_mask(k, llet(b, lop(b, LSelect, inside, left_channels, li(b, 0))));
+		LExpr *place = ladd(b, line, lmul(b, at, kparam_at(k, &a->stride[2])));
+		/* not load_lanes(): of a stride of 0, which an empty image has too, it reads one element without asking */
+		LExpr *stride = dim_equals(a->stride[3], 1) ? NULL : kdim(k, a->stride[3]);
+		x[j] = llet(b, lload(b, a->buf, Lanes, llet(b, place), stride, mask));
+	}
+}
+
+/* The chunk's tiles, transformed and packed: [size * size][row tile][channels / 32][row][32]. */
+static void transform_inputs(Conv *c)
+{
+	Kernel *k = c->k;
+	LB *b = &k->b;
+	const int size = c->form.size;
+	LExpr *from[MaxWinogradSize], *to[MaxWinogradSize], *zero = li(b, 0), *idx[4] = {NULL}, *depth = packed_length(b, kparam_at(k, &c->x.extent[3]));
+	Row r = open_rows(c);
+
+	idx[0] = r.image;
+	LExpr *image = llet(b, offset_of(k, &c->x, idx)), *row = llet(b, lsub(b, lsub(b, r.number, c->first), r.base));
+	LExpr *base = llet(b, ladd(b, c->in_at, lmul(b, r.base, depth)));
+	LExpr *channel = lfor(b, ForSerial, zero, kparam_at(k, &c->x.extent[3]), li(b, Lanes));
+	LExpr *i = lfor(b, ForSerial, zero, li(b, size), NULL);
+	load_inputs(c, &r, image, i, channel, from);
+	emit_inputs(b, &c->form, from, to);
+	for (int j = 0; j < size; j++)
+		lstore(b, c->half, half_at(c, i, li(b, j)), NULL, NULL, to[j]);
+	lend(b);
+	LExpr *block = lop(b, LFloorDiv, channel, li(b, PackK), NULL), *in_block = lop(b, LMod, channel, li(b, PackK), NULL);
+	LExpr *place = ladd(b, lmul(b, ladd(b, lmul(b, block, r.count), row), li(b, PackK)), in_block);
+	place = llet(b, ladd(b, base, place));
+	LExpr *j = lfor(b, ForSerial, zero, li(b, size), NULL);
+	for (int n = 0; n < size; n++)
+		from[n] = llet(b, lload(b, c->half, Lanes, half_at(c, li(b, n), j), NULL, NULL));
+	emit_inputs(b, &c->form, from, to);
+	for (int n = 0; n < size; n++)
+		lstore(b, c->scratch, ladd(b, place, lmul(b, ladd(b, li(b, n * size), j), kparam_at(k, &c->plane))), NULL, NULL, to[n]);
+	lend(b);
+	lend(b);
+	close_rows(b);
+}
+
+/* All products of the chunk with panel p: [size * size][row][32]. */
+static void multiply(Conv *c, LExpr *p)
+{
+	Kernel *k = c->k;
+	LB *b = &k->b;
+	const int64_t places = c->form.size * c->form.size, rows = c->chunk * k->l->t->mr;
+	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *depth = kparam_at(k, &c->x.extent[3]), *step = li(b, k->l->t->kb);
+	LExpr *nr = kparam_at(k, &c->rows), *nt = kparam_at(k, &c->row_tiles), *packed = packed_length(b, depth);
+
+	LExpr *place = lfor(b, ForSerial, zero, li(b, places), NULL);
+	LExpr *k0 = lfor(b, ForSerial, zero, depth, step), *klen = llet(b, lop(b, LPMin, step, lsub(b, depth, k0), NULL));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), zero, NULL));
+	LExpr *w = llet(b, lmul(b, ladd(b, lmul(b, ladd(b, lmul(b, p, li(b, places)), place), depth), k0), width));
+	LExpr *t = lfor(b, ForSerial, c->begin, c->end, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt)), *count = llet(b, lsub(b, to, from));
+	LExpr *base = llet(b, lsub(b, from, c->first));
+	LExpr *a = ladd(b, lmul(b, place, kparam_at(k, &c->plane)), ladd(b, lmul(b, base, packed), lmul(b, k0, count)));
+	LExpr *y = lmul(b, ladd(b, lmul(b, place, li(b, rows)), base), width);
+	call_tile(k, count, c->scratch, llet(b, ladd(b, c->in_at, a)), c->w, w, c->scratch, llet(b, ladd(b, c->out_at, y)), klen, first,
+	          &(Turn){llet(b, lsub(b, t, c->begin)), llet(b, lsub(b, c->end, c->begin))});
+	lend(b);
+	lend(b);
+	lend(b);
+}
+
+/* The outputs of row i of the tile that lie inside of the image, 16 columns of them. */
+static void finish_line(Conv *c, const Row *r, LExpr *i, LExpr *col, LExpr *mask)
+{
+	Kernel *k = c->k;
+	LB *b = &k->b;
+	const Type *t = &c->n->out[0]->type;
+	LExpr *rows[MaxOperands], *width = kparam_at(k, &t->dims[2]), *tile = li(b, c->form.tile);
+	LExpr *line = ladd(b, lmul(b, r->image, kparam_at(k, &t->dims[1])), ladd(b, r->top, i));
+	LExpr *begin = llet(b, ladd(b, lmul(b, line, width), r->left));
+
+	LExpr *j = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, tile, lsub(b, width, r->left), NULL)), NULL), *at = llet(b, ladd(b, begin, j));
+	LExpr *sum = llet(b, lload(b, c->sums, Lanes, lmul(b, j, li(b, Lanes)), NULL, NULL));
+	leaf_rows(&c->e, k, at, rows);
+	emit_columns(&c->e, k, (ByPart){{sum}}, rows, llet(b, lmul(b, at, kparam_at(k, &t->dims[3]))), col, mask);
+	lend(b);
+}
+
+static void transform_outputs(Conv *c, LExpr *p)
+{
+	Kernel *k = c->k;
+	LB *b = &k->b;
+	const int size = c->form.size, tile = (int)c->form.tile;
+	const int64_t rows = c->chunk * k->l->t->mr;
+	const Type *t = &c->n->out[0]->type;
+	LExpr *from[MaxWinogradSize], *to[MaxWinogradTile], *zero = li(b, 0);
+	Row r = open_rows(c);
+
+	LExpr *columns = lop(b, LPMin, lsub(b, kparam_at(k, &t->dims[3]), lmul(b, p, li(b, PanelWidth))), li(b, PanelWidth), NULL);
+	LExpr *lane = lfor(b, ForSerial, zero, llet(b, columns), li(b, Lanes));
+	LExpr *place = llet(b, ladd(b, c->out_at, ladd(b, lmul(b, lsub(b, r.number, c->first), li(b, PanelWidth)), lane)));
+	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), lane));
+	LExpr *mask = c->whole ? NULL : lane_mask(k, lsub(b, kparam_at(k, &t->dims[3]), col));
+	LExpr *j = lfor(b, ForSerial, zero, li(b, size), NULL);
+	for (int n = 0; n < size; n++) {
+		LExpr *number = ladd(b, li(b, n * size), j);
+		from[n] = llet(b, lload(b, c->scratch, Lanes, ladd(b, place, lmul(b, number, li(b, rows * PanelWidth))), NULL, NULL));
+	}
+	emit_outputs(b, &c->form, from, to);
+	for (int n = 0; n < tile; n++)
+		lstore(b, c->half, half_at(c, li(b, n), j), NULL, NULL, to[n]);
+	lend(b);
+	LExpr *i = lfor(b, ForSerial, zero, llet(b, lop(b, LPMin, li(b, tile), lsub(b, kparam_at(k, &t->dims[1]), r.top), NULL)), NULL);
+	for (int n = 0; n < size; n++)
+		from[n] = llet(b, lload(b, c->half, Lanes, half_at(c, i, li(b, n)), NULL, NULL));
+	emit_outputs(b, &c->form, from, to);
+	for (int n = 0; n < tile; n++)
+		lstore(b, c->sums, li(b, n * Lanes), NULL, NULL, to[n]);
+	finish_line(c, &r, i, col, mask);
+	lend(b);
+	lend(b);
+	close_rows(b);
+}
+
+/* Chunks of as many row tiles as fit, and what one worker needs for them. */
+static void size_chunks(Conv *c)
+{
+	Lower *l = c->k->l;
+	Module *m = l->m;
+	const int64_t places = c->form.size * c->form.size;
+	const Dim *depth = packed_depth(m, c->x.extent[3]);
+	int64_t known, row_bytes;
+
+	if (!dim_is_const(depth, &known) || __builtin_mul_overflow(known + PanelWidth, 4 * places, &row_bytes))
+		known = 0, row_bytes = ChunkBytes;
+	c->chunk = ChunkBytes / (row_bytes * l->t->mr);
+	c->chunk = c->chunk < 1 ? 1 : c->chunk > 16 ? 16 : c->chunk;
+	const int64_t rows = c->chunk * l->t->mr;
+	c->plane = dim_mul_const(m, depth, rows);
+	need_scratch(l, dim_mul_const(m, dim_add(m, c->plane, dim_const(m, rows * PanelWidth)), places));
+}
+
+void lower_winograd(Lower *l, Node *n, Node *epilogue, Value *result, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "winograd", true);
+	LB *b = &k.b;
+	k.general = true;
+	const Type *t = &n->out[0]->type;
+	Conv c = {.k = &k, .n = n, .x = kaccess(&k, n->in[0]), .w = kbuf(&k, n->in[1], false)};
+	int64_t outputs;
+
+	if (!winograd_of(attr_int(n, Attr_tile), &c.form))
+		bug("winograd: no such tile");
+	const Dim *tile = dim_const(m, c.form.tile);
+	c.down = dim_ceildiv(m, t->dims[1], tile);
+	c.across = dim_ceildiv(m, t->dims[2], tile);
+	c.rows = dim_mul(m, t->dims[0], dim_mul(m, c.down, c.across));
+	c.row_tiles = tiles_of(l, c.rows);
+	c.panels = n->in[1]->type.dims[0];
+	c.whole = dim_is_const(t->dims[3], &outputs) && outputs % Lanes == 0;
+	size_chunks(&c);
+	c.e = (Epilogue){.l = l, .root = n, .first = epilogue, .result = result, .home = home, .added = n->in[2]};
+	open_epilogue(&c.e, &k);
+	c.scratch = kscratch(&k);
+	c.half = llocal(b, "half", F32, (int64_t)c.form.size * c.form.size * Lanes);
+	c.sums = llocal(b, "sums", F32, c.form.tile * Lanes);
+
+	LExpr *mine = kworker(&k), *workers = kthreads(&k), *one = li(b, 1), *nt = kparam_at(&k, &c.row_tiles), *np = kparam_at(&k, &c.panels);
+	LExpr *size = li(b, c.chunk), *chunks = llet(b, lop(b, LFloorDiv, ladd(b, nt, li(b, c.chunk - 1)), size, NULL)), *worker;
+	LExpr *some = llet(b, lop(b, LPMax, chunks, one, NULL));
+	LExpr *want = lop(b, LFloorDiv, ladd(b, workers, lsub(b, some, one)), some, NULL);
+	LExpr *parts = llet(b, lop(b, LPMax, lop(b, LPMin, want, np, NULL), one, NULL));
+	LExpr *task = share_tasks(&k, llet(b, lmul(b, chunks, parts)), workers, &worker);
+	LExpr *chunk = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *part = llet(b, lsub(b, task, lmul(b, chunk, parts)));
+	c.begin = llet(b, lmul(b, chunk, size));
+	c.end = llet(b, lop(b, LPMin, ladd(b, c.begin, size), nt, NULL));
+	c.first = llet(b, tile_begin(b, c.begin, kparam_at(&k, &c.rows), nt));
+	c.in_at = llet(b, lmul(b, worker, mine));
+	c.out_at = llet(b, ladd(b, c.in_at, lmul(b, kparam_at(&k, &c.plane), li(b, (int64_t)c.form.size * c.form.size))));
+	transform_inputs(&c);
+	LExpr *p = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, np, part), parts, NULL),
+	                lop(b, LFloorDiv, lmul(b, np, ladd(b, part, one)), parts, NULL), NULL);
+	multiply(&c, p);
+	transform_outputs(&c, p);
+	lend(b);
+	lend(b);
+	lend(b);
+	kflop(&k, dim_mul_const(m, dim_mul(m, c.rows, dim_mul(m, c.x.extent[3], t->dims[3])), 2 * (int64_t)c.form.size * c.form.size));
+	kflop_nodes(&k, epilogue, NULL);
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
