@@ -407,6 +407,12 @@ static double masked(const MaskRow *m, int64_t s, double score, double fill)
 	return m->choice || !m->values ? score : score + m->values[m->at + s * m->step];
 }
 
+/* Scores are of the element type: beside a mask of -1e9 nothing is left of them, and what is left decides where no key is seen. */
+static double rounded(double score, DType d)
+{
+	return d == F64 ? score : (double)(float)score;
+}
+
 static bool all_masked(const double *scores, int64_t keys)
 {
 	for (int64_t s = 0; s < keys; s++)
@@ -459,12 +465,12 @@ const char *eval_attention(EvalNode *e)
 			double dot = 0;
 			for (int64_t r = 0; r < width; r++)
 				dot += qs[bth * width + r] * key[r];
-			scores[s] = softcap ? softcap * tanh(dot * scale / softcap) : dot * scale;
+			scores[s] = rounded(softcap ? softcap * tanh(dot * scale / softcap) : dot * scale, e->out->dtype);
 		}
 		if (mask)
 			row.at = b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2];
 		for (int64_t s = 0; s < keys; s++)
-			scores[s] = in_window(e->n, s, t + (keys - rows)) ? masked(&row, s, scores[s], attr_float(e->n, Attr_fill)) : -INFINITY;
+			scores[s] = in_window(e->n, s, t + (keys - rows)) ? rounded(masked(&row, s, scores[s], attr_float(e->n, Attr_fill)), e->out->dtype) : -INFINITY;
 		finish_scores(e->n, scores, keys);
 		memset(y, 0, out_width * sizeof *y);
 		for (int64_t s = 0; s < keys; s++) { /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */

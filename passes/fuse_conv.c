@@ -172,7 +172,7 @@ static bool fuse_winograd(Conv *c)
 	const Type *old = &n->out[0]->type;
 	const int64_t pads[] = {c->before[0], c->before[1], c->after[0], c->after[1]};
 
-	if (!tile || !allow("winograd"))
+	if (!tile || (pass_options() && pass_options()->exact_conv) || !allow("winograd"))
 		return false;
 	Attr attrs[] = {mk_int(Attr_tile, tile), mk_ints(m, Attr_pads, 4, pads)};
 	Value *w = move_axis(c, move_axis(c, n->in[1], 0, 3), 0, 2); /* taps.., channels, outputs */
@@ -184,7 +184,7 @@ static bool fuse_winograd(Conv *c)
 	Value *in[] = {move_axis(c, n->in[0], 1, 3), w, n->in[2]};
 	Value *y = build(m, n->block, n, OpWinograd, n->loc, 3, in, 2, attrs, &t);
 	replace_uses(m, n->out[0], move_axis(c, y, 3, 1));
-	report_match("winograd", n->loc);
+	report_match(tile == 2 ? "winograd F(2x2)" : "winograd F(4x4)", n->loc);
 	return true;
 }
 

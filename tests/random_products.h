@@ -2,6 +2,7 @@
 #ifndef DCC_RANDOM_PRODUCTS_H
 #define DCC_RANDOM_PRODUCTS_H
 
+#include "../ir/winograd.h"
 #include "random_steps.h"
 
 /* ---- steps: products -------------------------------------------------------------------------------------------- */
@@ -156,6 +157,39 @@ static Val step_conv(Gen *g)
 	double bound = k * x.bound * w.bound;
 	Value *v = emit(g, last ? OpGroupConv : OpConv, 3, (Value *[]){x.v, w.v, b.v}, 4, attrs, NULL);
 	return rounded(g, v, bound + 1, k * x.noise * w.bound + ulp(g->type) * k * bound, false);
+}
+
+/* The weights alone, or a convolution by them: channels last. */
+static Val step_winograd(Gen *g)
+{
+	enum { Growth = 2, Loss = 16 }; /* of the largest weight; of rounding errors, at most, against the direct sum */
+	int64_t tile = 2 + 2 * pick(g, 2), size = tile + WinogradTaps - 1, out = pick_width(g), pads[4];
+	Attr attr[2] = {mk_int(Attr_tile, tile)};
+	need(g, g->type == F32);
+	Val x = pick_own(g, 4, 4);
+	const Type *in = &x.v->type;
+	int64_t c = fixed(in->dims[3]), taps = WinogradTaps * WinogradTaps;
+	need(g, c > 0);
+	const Dim *dims[4] = {num(g, WinogradTaps), num(g, WinogradTaps), num(g, c), num(g, out)};
+	const Dim *panels[3] = {panel_count(g->m, dims[3], 1), num(g, size * size * c), num(g, PanelWidth)};
+	double k = (double)(taps * c);
+	Val w = new_weight(g, typed(F32, 4, dims), 1.5 / sqrt(k)), b = bias(g, F32, out);
+	Value *u = emit(g, OpWinogradWeights, 1, &w.v, 1, attr, NULL);
+	if (g->op == OpWinogradWeights)
+		return rounded(g, u, Growth * w.bound, ulp(F32) * Growth * w.bound, false);
+	Type pt = typed(F32, 3, panels), t = *in;
+	u = emit(g, OpPack, 1, &u, 0, NULL, &pt);
+	for (int i = 0; i < 4; i++)
+		pads[i] = pick(g, 4);
+	for (int i = 0; i < 2; i++) {
+		need(g, lowest(in->dims[1 + i]) + pads[i] + pads[2 + i] >= WinogradTaps);
+		t.dims[1 + i] = dim_add(g->m, in->dims[1 + i], num(g, pads[i] + pads[2 + i] + 1 - WinogradTaps));
+	}
+	t.dims[3] = dims[3];
+	attr[1] = mk_ints(g->m, Attr_pads, 4, pads);
+	double bound = k * x.bound * w.bound;
+	Value *v = emit(g, OpWinograd, 3, (Value *[]){x.v, u, b.v}, 2, attr, &t);
+	return rounded(g, v, bound + 1, Loss * (k * x.noise * w.bound + ulp(F32) * k * bound), false);
 }
 
 static Val step_winconv(Gen *g)

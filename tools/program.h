@@ -18,6 +18,7 @@ typedef struct ProgramOptions {
 	const char *const *shape; /* --shape */
 	const char *const *custom; /* --custom-op */
 	bool broadcast_symbols; /* --broadcast-symbols */
+	bool exact_conv; /* --exact-conv */
 	const char *const *load; /* shared objects whose functions the model may call */
 } ProgramOptions;
 
