@@ -189,20 +189,22 @@ int main(void)
 C
 cp app.c app.cc
 flags=(-O1 -Wall -Wextra -Werror -I "$root/runtime" -I .)
-cc=${CC:-cc} cxx=${CXX:-c++}
-c11=("$cc" -std=c11 -D_GNU_SOURCE "${flags[@]}") models=(dynconv.o bert.o "$build/libdcc.a")
+# A compiler may be several words, as "ccache gcc"; env makes it so in every run.
+read -ra cc <<<"env ${CC:-cc}"
+read -ra cxx <<<"${CXX:-c++}"
+c11=("${cc[@]}" -std=c11 -D_GNU_SOURCE "${flags[@]}") models=(dynconv.o bert.o "$build/libdcc.a")
 expect "link" "${c11[@]}" app.c "${models[@]}" -o app && ./app >app.out
-expect "pedantic headers" $cc -std=c99 -pedantic-errors -D_GNU_SOURCE "${flags[@]}" -fsyntax-only app.c
+expect "pedantic headers" "${cc[@]}" -std=c99 -pedantic-errors -D_GNU_SOURCE "${flags[@]}" -fsyntax-only app.c
 expect "link as PIE" "${c11[@]}" -fPIE -pie app.c "${models[@]}" -o pie && ./pie >pie.out
 expect "link without PIE" "${c11[@]}" -fno-pie -no-pie app.c "${models[@]}" -o nopie &&
 	./nopie >nopie.out
-expect "link shared" $cc -shared -Wl,-z,text -Wl,-z,defs -o libmodels.so "${models[@]}" -lpthread &&
+expect "link shared" "${cc[@]}" -shared -Wl,-z,text -Wl,-z,defs -o libmodels.so "${models[@]}" -lpthread &&
 	expect "link with shared models" "${c11[@]}" app.c -L. -lmodels "-Wl,-rpath,$tmp" -o shared &&
 	./shared >shared.out
 expect "link statically" "${c11[@]}" -static app.c "${models[@]}" -o static &&
 	./static >static.out
-if command -v "$cxx" >out; then
-	expect "link as C++" "$cxx" -std=c++17 "${flags[@]}" app.cc "${models[@]}" -o cxx && ./cxx >cxx.out
+if command -v "${cxx[0]}" >out; then
+	expect "link as C++" "${cxx[@]}" -std=c++17 "${flags[@]}" app.cc "${models[@]}" -o cxx && ./cxx >cxx.out
 else
 	echo "object: no C++ compiler; C++ not checked"
 fi
