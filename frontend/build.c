@@ -323,7 +323,7 @@ void end_loop(Call *c, Node *n)
 	c->im->block = n->block;
 	const char *wrong = add_body_results(c->m, n, NULL);
 	if (wrong)
-		fatal_at(c->loc, "%s", wrong);
+		type_error(c->m, n->op, c->loc, wrong);
 }
 
 /* ---- axes ------------------------------------------------------------------------------------------------------ */

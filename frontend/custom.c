@@ -451,7 +451,7 @@ static void build_custom(Call *c, const CustomOp *op)
 			require_at_least(c, t.dims[d], 0);
 		const char *wrong = i ? NULL : set_type(c->m, n, &t);
 		if (wrong)
-			fatal_at(c->loc, "%s", wrong);
+			type_error(c->m, OpCustom, c->loc, wrong);
 		if (i)
 			add_result(c->m, n, t);
 		if (i < c->nout)

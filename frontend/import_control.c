@@ -253,7 +253,7 @@ static void import_open_if(Call *c)
 	set_sizes(c, n, &sizes);
 	const char *wrong = add_body_results(c->m, n, types);
 	if (wrong)
-		fatal_at(c->loc, "%s", wrong);
+		type_error(c->m, n->op, c->loc, wrong);
 	for (int i = 0, k = 0; i < c->nout; i++)
 		if (c->wanted[i])
 			set_output(c, i, take_results(c, yes[i], n, &k));
@@ -440,7 +440,7 @@ static void close_loop(LoopImport *l, const Dim *const *syms, Value *const *out)
 	set_sizes(c, n, &sizes);
 	const char *wrong = add_body_results(c->m, n, NULL);
 	if (wrong)
-		fatal_at(c->loc, "%s", wrong);
+		type_error(c->m, n->op, c->loc, wrong);
 	l->results = arena_alloc(c->im->scratch, ((size_t)n->nout + 1) * sizeof *l->results);
 	fix_results(l, syms);
 }

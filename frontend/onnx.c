@@ -395,7 +395,7 @@ static Type tensor_type(Module *m, const OnnxTensor *t, int64_t *numel, const Lo
 			fatal_at(loc, "tensor '%s': dim %d: expected 0..%d, got %lld", name_of(t), i, DimMax,
 			         (long long)t->dims[i]);
 		if (__builtin_mul_overflow(*numel, t->dims[i], numel) || *numel > (int64_t)1 << 47)
-			fatal_at(loc, "tensor '%s': more than 2^47 elements", name_of(t));
+			refuse_at(loc, "tensor '%s': more than 2^47 elements", name_of(t));
 		type.dims[i] = dim_const(m, t->dims[i]);
 	}
 	return type;

@@ -164,7 +164,7 @@ char *arena_printf(Arena *a, const char *fmt, ...)
 	int n = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
 	if (n < 0)
-		fatal_at(NULL, "text is too long");
+		refuse_at(NULL, "text is too long");
 	char *text = arena_alloc(a, (size_t)n + 1);
 	vsnprintf(text, (size_t)n + 1, fmt, again);
 	va_end(again);

@@ -24,8 +24,6 @@
 
 #include <string.h>
 
-#define FAIL(...) return arena_printf(m->arena, __VA_ARGS__)
-
 /* ---- parts of a loop ------------------------------------------------------------------------------------------------ */
 
 bool loop_has_cond(const Node *n)
@@ -422,7 +420,7 @@ static const char *loop_types(Module *m, const Node *n, Type *out)
 	for (int i = carried; cond + i < b->nyield; i++) {
 		const Type *slice = &b->yields[cond + i]->type;
 		if (slice->rank == MaxRank)
-			FAIL("slices of rank %d cannot be stacked", slice->rank);
+			LACK("slices of rank %d cannot be stacked", slice->rank);
 		out[i] = (Type){.dtype = slice->dtype, .rank = slice->rank + 1, .dims = {loop_count(m, n)}};
 		for (int d = 0; d < slice->rank; d++)
 			out[i].dims[d + 1] = slice->dims[d];

@@ -5,15 +5,15 @@
 
 static const char *const Overflows = "not supported: a dimension whose formula overflows 64 bits";
 
-_Noreturn void dim_fail(const Module *m, const char *what)
+_Noreturn void dim_refuse(const Module *m, const char *what)
 {
-	fatal_at(&(Loc){.file = m->path}, "%s", what);
+	refuse_at(&(Loc){.file = m->path}, "%s", what);
 }
 
 static void check(const Module *m, const char *what)
 {
 	if (what)
-		dim_fail(m, what);
+		dim_refuse(m, what);
 }
 
 /* ---- interning -------------------------------------------------------------------------------------------------- */
@@ -38,7 +38,7 @@ const Atom *intern_atom(Module *m, AtomKind kind, const Sym *sym, const Dim *a, 
 		key.depth = 1 + max_int(a->depth, b->depth);
 	}
 	if (key.depth > MaxDepth)
-		dim_fail(m, "dimension is nested too deeply");
+		dim_refuse(m, "dimension is nested too deeply");
 	Atom *found = table_find(&m->dims->atoms, key.hash, same_atom, &key);
 	if (found)
 		return found;
@@ -113,7 +113,7 @@ const Dim *intern_dim(Module *m, const Poly *p)
 		depth = max_int(depth, p->t[i].mono->depth);
 	}
 	if (size > MaxSize)
-		dim_fail(m, "dimension expression is too large");
+		dim_refuse(m, "dimension expression is too large");
 	Dim *found = table_find(&m->dims->dims, hash, same_dim, p);
 	if (found)
 		return found;
@@ -188,7 +188,7 @@ const Mono *multiply_mono(Module *m, const Mono *x, const Mono *y)
 	if (!x->n || !y->n)
 		return x->n ? x : y;
 	if (x->n + y->n > MaxFactors)
-		dim_fail(m, "dimension has too many factors");
+		dim_refuse(m, "dimension has too many factors");
 	while (i < x->n || j < y->n) {
 		bool left = j == y->n || (i < x->n && compare_atom(x->atoms[i], y->atoms[j]) <= 0);
 		atoms[n++] = left ? x->atoms[i++] : y->atoms[j++];

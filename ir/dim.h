@@ -58,7 +58,7 @@ typedef struct Range { /* INT64_MIN and INT64_MAX stand for minus and plus infin
 
 /* ---- dim.c ----------------------------------------------------------------------------------------------------- */
 
-_Noreturn void dim_fail(const Module *, const char *what); /* the user's error */
+_Noreturn void dim_refuse(const Module *, const char *what); /* what dcc lacks */
 DimTable *dim_table(Module *);
 const Atom *intern_atom(Module *, AtomKind, const Sym *, const Dim *a, const Dim *b);
 const Dim *intern_dim(Module *, const Poly *);

@@ -254,7 +254,7 @@ static const Dim *mod_by_positive(Module *m, const Dim *a, const Dim *b)
 static Range divisor_range(const Module *m, const Dim *b)
 {
 	if (!b->n)
-		dim_fail(m, "dimension is divided by 0");
+		fatal_at(&(Loc){.file = m->path}, "dimension is divided by 0");
 	return range_of(b);
 }
 
@@ -311,7 +311,7 @@ static void add_operand(Module *m, Operands *o, const Dim *d)
 		if (!is_dominated(m, o->kind, o->d[i], d))
 			o->d[kept++] = o->d[i];
 	if (kept == MaxOperands)
-		dim_fail(m, "dimension has too many operands of min or max");
+		dim_refuse(m, "dimension has too many operands of min or max");
 	for (at = kept; at > 0 && dim_compare(o->d[at - 1], d) > 0; at--)
 		o->d[at] = o->d[at - 1];
 	o->d[at] = d;

@@ -240,6 +240,6 @@ int64_t const_numel(const Type *t)
 		n = large ? 1 : n;
 	}
 	if (large && !empty)
-		fatal_at(NULL, "a tensor has more than 2^47 elements");
+		refuse_at(NULL, "a tensor has more than 2^47 elements");
 	return empty ? 0 : n;
 }

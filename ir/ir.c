@@ -693,6 +693,14 @@ const char *set_type(Module *m, Node *n, const Type *given)
 	return NULL;
 }
 
+void type_error(const Module *m, Op op, const Loc *loc, const char *wrong)
+{
+	const Loc *at = loc ? loc : &(Loc){.file = m->path};
+	if (wrong == m->lack)
+		refuse_at(at, "%s: %s", ops[op].text, wrong);
+	fatal_at(at, "%s: %s", ops[op].text, wrong);
+}
+
 Value *build(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin, Value *const *in, int nattr,
              const Attr *attrs, const Type *given)
 {
@@ -701,7 +709,7 @@ Value *build(Module *m, Block *b, Node *before, Op op, const Loc *loc, int nin, 
 		set_attr(m, n, attrs[i]);
 	const char *wrong = set_type(m, n, given);
 	if (wrong)
-		fatal_at(loc ? loc : &(Loc){.file = m->path}, "%s: %s", ops[op].text, wrong);
+		type_error(m, op, loc, wrong);
 	return n->out[0];
 }
 

@@ -126,8 +126,8 @@ typedef struct Type {
 
 /* ---- dim.c: symbolic integer expressions -------------------------------------------------------------------------- */
 /* Normal form: a polynomial with int64 coefficients over atoms; an atom is a symbol or floordiv/mod/min/max of two dims
- * (ceildiv(a,b) is -floordiv(-a,b)).  Terms are sorted, so printing is deterministic.  Overflow of a coefficient is a user
- * error ("dimension overflows").  floordiv and mod by a dim that is not proved positive stay as atoms.
+ * (ceildiv(a,b) is -floordiv(-a,b)).  Terms are sorted, so printing is deterministic.  Overflow of a coefficient is
+ * refused.  floordiv and mod by a dim that is not proved positive stay as atoms.
  *   floordiv: exact factors of a divisor proved positive cancel: (12*seq)/(4*seq) needs seq >= 1, (12*seq)/4 does not;
  *             (4*a + b)/4 = a + b/4;  mod accordingly; min/max fold by ranges. */
 
@@ -391,6 +391,7 @@ struct Module {
 	Const **consts;
 	Func *main;
 	struct LModule *loops; /* loop IR, once lowered */
+	const char *lack; /* the last answer of a shape function that the model may be right and dcc lacks something */
 	bool broadcast_symbols; /* two dims that are not proved equal: either may be 1 at run time; else they are taken as equal, and checked */
 	int njoint, capjoint;
 	JointDim *joints; /* of broadcast_symbols */
@@ -415,6 +416,8 @@ bool is_const(const Value *); /* a constant, or computed from constants only (ev
 Node *new_node(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in);
 /* Runs the shape function.  `given`: result type for ops that state it (else NULL).  Returns NULL or what is wrong. */
 const char *set_type(Module *, Node *, const Type *given);
+/* Ends with what is wrong with a node of the operator: refuse_at() for what dcc lacks, else fatal_at(). */
+_Noreturn void type_error(const Module *, Op, const Loc *, const char *wrong);
 Value *add_result(Module *, Node *, Type); /* for nodes with several results, which their maker states */
 bool has_body(Op); /* group, if, loop */
 Node *group_of(const Node *); /* the group that it is a member of, or NULL */

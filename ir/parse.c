@@ -668,7 +668,7 @@ static void infer_result(Lexer *lx, Node *n, const Result *r, const Loc *at)
 {
 	const char *why = set_type(lx->m, n, ops[n->op].given ? &r->type : NULL);
 	if (why)
-		fatal_at(at, "%s: %s", ops[n->op].text, why);
+		type_error(lx->m, n->op, at, why);
 	if (!types_agree(n->block, &n->out[0]->type, &r->type))
 		fatal_at(&r->at, "%s: the result is %s, the text says %s", ops[n->op].text,
 		         type_text(lx->m, &n->out[0]->type), type_text(lx->m, &r->type));
@@ -683,7 +683,7 @@ static void infer_body_results(Lexer *lx, Node *n, const Results *r, const Loc *
 		stated[i] = r->items[i].type;
 	const char *why = body_results(n) == r->n ? add_body_results(lx->m, n, stated) : NULL;
 	if (why)
-		fatal_at(at, "%s: %s", ops[n->op].text, why);
+		type_error(lx->m, n->op, at, why);
 	if (n->nout != r->n)
 		fatal_at(at, "%s yields %d values for %d results", ops[n->op].text, n->nout, r->n);
 	for (int i = 0; i < r->n; i++) {

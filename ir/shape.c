@@ -11,8 +11,6 @@
 
 /* ---- helpers ---------------------------------------------------------------------------------------------------- */
 
-#define FAIL(...) return arena_printf(m->arena, __VA_ARGS__)
-
 static const Type *type_in(const Node *n, int i)
 {
 	return i < n->nin && n->in[i] ? &n->in[i]->type : NULL;
@@ -259,7 +257,7 @@ static const char *need_broadcastable(Module *m, const Node *n, const Type *t, c
 static const char *need_class(Module *m, const Node *n, DType d)
 {
 	if (!is_among(d, ops[n->op].takes))
-		FAIL("does not take %s", dtypes[d].text);
+		LACK("does not take %s", dtypes[d].text);
 	return NULL;
 }
 
@@ -313,7 +311,7 @@ static const char *append_dims(Module *m, Type *out, const Type *from, int first
 {
 	for (int i = first; i < end; i++) {
 		if (out->rank == MaxRank)
-			FAIL("the result has more than %d axes", MaxRank);
+			LACK("the result has more than %d axes", MaxRank);
 		out->dims[out->rank++] = from->dims[i];
 	}
 	return NULL;
@@ -1143,10 +1141,10 @@ const char *shape_given_custom(Module *m, const Node *n, Type *out)
 	TRY(shape_given(m, n, out));
 	for (int i = 0; i < n->nin; i++)
 		if (n->in[i] && is_packed(n->in[i]->type.dtype))
-			FAIL("not supported: elements of %s, which are packed", dtypes[n->in[i]->type.dtype].text);
+			LACK("not supported: elements of %s, which are packed", dtypes[n->in[i]->type.dtype].text);
 	for (int i = 0; i < n->nout; i++)
 		if (is_packed(n->out[i]->type.dtype))
-			FAIL("not supported: elements of %s, which are packed", dtypes[n->out[i]->type.dtype].text);
+			LACK("not supported: elements of %s, which are packed", dtypes[n->out[i]->type.dtype].text);
 	if (!is_c_name(symbol))
 		FAIL("the symbol '%s' is not a C identifier", symbol);
 	return NULL;
