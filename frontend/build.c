@@ -295,7 +295,7 @@ Value *import_as(Call *c, void (*import)(Call *), int nin, Value *const *in)
 
 static const Dim *define_loop_sym(Call *c, Node *n, AttrId id, const char *stem, SymKind kind)
 {
-	const Dim *sym = dim_sym(c->m, fresh_sym(c->m, stem)->name);
+	const Dim *sym = dim_sym(c->m, (kind == SymLoop ? fresh_sym(c->m, stem) : new_symbol(c, stem, 0))->name);
 	set_attr(c->m, n, mk_text(c->m, id, dim_as_sym(sym)->name));
 	define_sym(c->m, n, id, kind);
 	return sym;
@@ -463,11 +463,16 @@ void apply_bindings(Import *im, const char *raw, const char *name, int64_t *lo, 
 	}
 }
 
+void bind_symbol(Import *im, Sym *s)
+{
+	apply_bindings(im, s->name, s->name, &s->lo, &s->hi);
+}
+
 Sym *new_symbol(Call *c, const char *stem, int64_t lo)
 {
 	Sym *s = fresh_sym(c->m, stem);
 	s->lo = lo;
-	apply_bindings(c->im, s->name, s->name, &s->lo, &s->hi);
+	bind_symbol(c->im, s);
 	return s;
 }
 
@@ -695,7 +700,9 @@ const Dim *scaled_element(Call *c, Value *v, int64_t i, const Dim *times, const 
 		return dim_mul(c->m, times, from->known[at]);
 	if (from->def || from->konst || from->block || !may_scale(from, at) || is_measured_dim(times))
 		return measure_scaled(c, v, i, times);
-	return scaled_sym(c->m, from, at, times);
+	const Dim *sym = scaled_sym(c->m, from, at, times);
+	bind_symbol(c->im, dim_as_sym(sym));
+	return sym;
 }
 
 bool constant_fill(const Value *v, double *fill)

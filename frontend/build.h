@@ -55,6 +55,7 @@ Value *emit_positions(Call *, Value *mask, const char *stem, const Dim *most);
 bool measure_elements(Call *, Value *v);
 /* Narrows the range of the symbol `name`, which the model spells `raw`, to what -D says. */
 void apply_bindings(Import *, const char *raw, const char *name, int64_t *lo, int64_t *hi);
+void bind_symbol(Import *, Sym *);
 char *identifier_of(Arena *, const char *text); /* with everything but letters, digits and underscores replaced */
 
 /* v decides a shape: if it is computed from small integer inputs, imports again with their elements as symbols. */

@@ -334,6 +334,8 @@ static Item import_tensor(Import *im, const OnnxValueInfo *v, const InputType *f
 	Value *param = new_param(im->m, arena_strdup(im->m->arena, v->name), t);
 	if (get_name(&im->file->values, v->name))
 		know_param(im->m, param);
+	for (int64_t i = 0, n = param->known ? const_numel(&t) : 0; i < n; i++)
+		bind_symbol(im, dim_as_sym(param->known[i]));
 	return (Item){.tensor = param};
 }
 
@@ -555,18 +557,29 @@ void import_body(Call *c, const OnnxGraph *g, Block *b, int nin, const Item *in,
 	im->block = outer;
 }
 
+bool may_bind(const Sym *s)
+{
+	return s->kind != SymDerived && s->kind != SymLoop;
+}
+
+void refuse_binding(const Module *m, const Loc *loc, const char *name)
+{
+	const Sym *s = find_sym(m, name);
+	const char *have = "";
+	for (int i = 0, n = 0; i < m->nsym && n < MaxListed; i++)
+		if (may_bind(m->syms[i]))
+			have = arena_printf(m->arena, "%s%s%s", have, n++ ? ", " : "", m->syms[i]->name);
+	error_at(loc, "-D %s: %s%s%s", name, !s ? "no dimension has this name" : s->is ? "it follows from others" : "it counts iterations",
+	         *have ? "; there are: " : "", have);
+}
+
 /* Every -D is about a symbol; those that the data gives are made on the way. */
 static void check_bindings(Import *im, const Loc *loc)
 {
 	bool again = im->file->found_types.table.count; /* -D has done its part on inputs that are cut off now */
 	for (int i = 0; i < im->opt->nbind; i++)
-		if (!im->bind_used[i] && !again) {
-			const char *have = "";
-			for (int j = 0; j < im->m->nsym && j < MaxListed; j++)
-				have = arena_printf(im->scratch, "%s%s%s", have, j ? ", " : "", im->m->syms[j]->name);
-			error_at(loc, "-D %s: no dimension has this name%s%s", im->opt->bind[i].sym,
-			         *have ? "; there are: " : "", have);
-		}
+		if (!im->bind_used[i] && !again)
+			refuse_binding(im->m, loc, im->opt->bind[i].sym);
 	exit_if_errors();
 }
 

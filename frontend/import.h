@@ -18,6 +18,9 @@ void bound_values(Module *); /* values.c */
  * cannot be, a dispute); the module is of no use. */
 bool import_model(Module *, OnnxFile *, Arena *scratch, const LoadOptions *, int ndemand, const Demand *);
 
+bool may_bind(const Sym *); /* by -D */
+void refuse_binding(const Module *, const Loc *, const char *name); /* an error_at: what else -D may be about */
+
 /* Imports a graph inside of c's node into a block, with names of its own over those around it: its first nin inputs are `in`,
  * out gets its first nout outputs. */
 void import_body(Call *, const OnnxGraph *, Block *, int nin, const Item *in, int nout, Item *out);

@@ -123,8 +123,11 @@ static void subst_block(Module *m, Block *b, const Dim *const *by)
 
 static void subst_module(Module *m, const Dim *const *by)
 {
-	for (int i = 0; i < m->main->nparam; i++)
+	for (int i = 0; i < m->main->nparam; i++) {
+		const Dim **known = m->main->params[i]->known;
 		subst_value(m, m->main->params[i], by);
+		m->main->params[i]->known = known; /* the symbols that a run reads there, and checks */
+	}
 	subst_block(m, &m->main->body, by);
 	for (int i = 0; i < m->nsym; i++) {
 		Sym *s = m->syms[i];
@@ -152,8 +155,10 @@ static void bind_parsed(Module *m, const LoadOptions *opt)
 	for (int i = 0; i < opt->nbind; i++) {
 		const DimBinding *b = &opt->bind[i];
 		Sym *sym = find_sym(m, b->sym);
-		if (!sym)
-			fatal_at(&loc, "-D %s: no dimension has this name", b->sym);
+		if (!sym || !may_bind(sym)) {
+			refuse_binding(m, &loc, b->sym);
+			exit_if_errors();
+		}
 		sym->lo = b->lo > sym->lo ? b->lo : sym->lo;
 		sym->hi = b->hi < sym->hi ? b->hi : sym->hi;
 		if (sym->lo > sym->hi)
@@ -161,7 +166,7 @@ static void bind_parsed(Module *m, const LoadOptions *opt)
 	}
 	const Dim **by = arena_alloc(m->arena, (m->nsym + 1) * sizeof *by);
 	for (int i = 0; i < m->nsym; i++)
-		if (m->syms[i]->lo == m->syms[i]->hi)
+		if (is_given(m->syms[i]) && m->syms[i]->lo == m->syms[i]->hi) /* the data is asked */
 			by[i] = dim_const(m, m->syms[i]->lo);
 	subst_module(m, by);
 	const char *wrong = verify_module(m);

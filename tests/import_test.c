@@ -211,6 +211,56 @@ static void test_text(void)
 	free_arena(a);
 }
 
+/* -D of an element of an input narrows what a run may find there, in the ONNX file and in the text; what follows from others is refused. */
+static void test_value_bindings(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	const char *path = file_in(a, "m.ir");
+	const LoadOptions fixed = {.nbind = 1, .bind = (DimBinding[]){{"shape_0", 3, 3}}};
+	char *said;
+	add_input(b, "x", 1, "1,T");
+	add_input(b, "shape", 7, "2");
+	add_op(b, "Expand", "x,shape", "y");
+	add_output(b, "y");
+	must_fail(b, &(LoadOptions){.nbind = 1, .bind = (DimBinding[]){{"Q", 1, 1}}}, __LINE__, "-D Q: no dimension", "T, shape_0, shape_1", NULL);
+	Module *m = must_load(b, &(LoadOptions){.nbind = 1, .bind = (DimBinding[]){{"shape_0", 1, 9}}}, __LINE__);
+	CHECK(m && find_sym(m, "shape_0")->lo == 1 && find_sym(m, "shape_0")->hi == 9);
+	if (m)
+		write_module(path, m);
+	free_module(m);
+	for (int text = 0; text < 2; text++) {
+		m = text ? try_load_model(path, &fixed, &said) : must_load(b, &fixed, __LINE__);
+		for (int rows = 2; m && rows < 4; rows++) {
+			float x[] = {5, 6};
+			int64_t shape[] = {rows, 2};
+			Tensor in[] = {{.dtype = F32, .rank = 2, .dims = {1, 2}, .data = x}, {.dtype = I64, .rank = 1, .dims = {2}, .data = shape}}, out = {0};
+			const char *wrong = eval_module(m, in, &out);
+			CHECK(rows == 3 ? !wrong && out.dims[0] == 3 : wrong && strstr(wrong, "shape_0 = 2 is outside"));
+			free_tensor(&out);
+		}
+		CHECK(m);
+		if (m && text) {
+			write_module(path, m); /* it can be read again */
+			free_module(m);
+			free(said);
+			m = try_load_model(path, NULL, &said);
+			CHECK(m);
+		}
+		free_module(m);
+	}
+	free(said);
+	FILE *f = fopen(path, "w");
+	fputs("dcc-ir 1 stage import\nmodel m\nsym T in 0..\nsym n in 0.. = T*T\nfunc @main(%x: f32[T]) -> (y: f32[n]) {\n"
+	      "  %y: f32[n] = iota\n  return %y\n}\n", f);
+	fclose(f);
+	CHECK(!try_load_model(path, &(LoadOptions){.nbind = 1, .bind = (DimBinding[]){{"n", 4, 4}}}, &said));
+	CHECK(said && strstr(said, "-D n: it follows from others; there are: T"));
+	free(said);
+	unlink(path);
+	free_arena(a);
+}
+
 /* What the operations imply about sizes is known everywhere: x[:, :T] of a table of 40 added to T tokens says T <=
  * 40. */
 static void test_demands(void)
@@ -1445,6 +1495,7 @@ int main(void)
 	test_shapes_vanish();
 	test_shape_as_data();
 	test_bindings();
+	test_value_bindings();
 	test_text();
 	test_demands();
 	test_slice_from_end();
