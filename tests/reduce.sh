@@ -73,6 +73,26 @@ check "$(cat small.ir)" [ "$(grep -c '^  %' small.ir)" -le 10 ] # a pad, two tap
 "$dcc" --reduce='if grep -qE "= (softmax|glu)" {}; then exit 5; fi; true' -o small.ir grouped.ir 2>log
 check "dcc --reduce on groups: $(cat log)" [ "$(grep -c '^ *%' small.ir)" = 1 ]
 
+# Bodies of if and loop: a branch or an iteration takes the node's place, or nodes go inside of it.  Every candidate can be read.
+cat >reads.sh <<END
+"$dcc" --emit=ir --stop-after=import -o again.ir "\$1" 2>unread || cat unread >>bad
+END
+reduces() { # NODES FILE AWK: those that are left where the program exits with 1 for what fails
+	"$dcc" --reduce="bash reads.sh {}; awk '$3' {}" -o small.ir "$control/$2" 2>log
+	check "dcc --reduce on $2, $3: $(tail -1 log) $(cat small.ir)" [ "$(grep -c '^ *%' small.ir)" = "$1" ]
+	expect 0 '^[a-z]+: ' "$run" small.ir --random 1
+}
+run=${dcc}-run control=$(dirname "$example")/../tests/control
+reduces 1 nested.ir '/= mul/ { f = 1 } END { exit f }'
+reduces 2 nested.ir '/= if/ { i = 1 } /= mul/ && i { f = 1 } END { exit f }'
+reduces 4 nested.ir '/= loop/ { l++ } /= if/ && l == 2 { i = 1 } /= mul/ && i { f = 1 } END { exit f }'
+reduces 3 nested.ir '/values=\[n\]/ { f = 1 } END { exit f }'
+reduces 1 grow.ir '/= concat/ { f = 1 } END { exit f }'
+reduces 1 grow.ir '/= pad/ { f = 1 } END { exit f }'
+reduces 2 grow.ir '/L \+ 2/ && /= pad/ { f = 1 } END { exit f }'
+reduces 1 values.ir '/= \[a, b\]/ { f = 1 } END { exit f }'
+check "all candidates: $(cat bad 2>/dev/null)" [ ! -e bad ]
+
 fails() { # TEXT, then a dcc command that must fail and say it
 	local text=$1 out
 	shift

@@ -9,6 +9,8 @@
  * Why here and not among the passes: it runs a command, writes files and never goes on to code, so it belongs to the
  * driver.
  *
+ * Bodies of if and loop are rebuilt as the rest is: their nodes are among those that go, results that nobody uses go by themselves.
+ *
  * Ends: no plan adds operands, big constants or symbols; every accepted one has less of something.
  * The first module stays alive to the end: constants of all candidates point into it or into the reducer's arena.
  */
@@ -35,7 +37,9 @@ typedef struct Plan {
 	Kind kind;
 	int from, to; /* things of that kind: nodes in preorder, outputs, constants, checks */
 	int node; /* -1, or the node that the next three are about */
-	int operand, ungroup; /* node becomes operand - 1; its body takes its place */
+	int operand, open; /* node becomes operand - 1; its body (an if's other one: 2) takes its place */
+	int carried; /* value - 1 that its loop carries stays the first one */
+	int64_t trips; /* - 1: of its loop */
 	int attr, absent; /* attribute - 1, operand - 1 that goes */
 	int param, same; /* parameter - 1 becomes parameter `same` */
 	int sym; /* symbol - 1 becomes `value` */
@@ -51,7 +55,7 @@ typedef struct Reducer {
 	const char *command, *output, *dir, *path; /* path of candidates, in the temporary folder dir */
 	const char *data; /* that write_module() may put beside `output`; NULL: was there before, not ours to remove */
 	int want; /* exit code */
-	int ntest, nnode;
+	int ntest, nnode, ncheck;
 	Table tried; /* hashes of texts */
 	FILE *null;
 } Reducer;
@@ -63,6 +67,7 @@ typedef struct Rebuild {
 	const Plan *p;
 	Module *from, *m;
 	const bool *keep_sym;
+	const Dim **by; /* in place of symbols of a node that its body replaces, by Sym.index; NULL: they stay */
 	bool ok;
 	int result, capresult;
 } Rebuild;
@@ -76,11 +81,15 @@ static void *map_constant(void *ctx, int64_t v)
 	return (void *)dim_const(rb->m, v);
 }
 
+static const Dim *map_dim(Rebuild *, const Dim *);
+
 static void *map_symbol(void *ctx, const Sym *s)
 {
 	Rebuild *rb = ctx;
 	if (rb->p->sym == s->index + 1)
 		return (void *)dim_const(rb->m, rb->p->value);
+	if (rb->by[s->index])
+		return (void *)map_dim(rb, rb->by[s->index]);
 	return (void *)dim_sym(rb->m, s->name);
 }
 
@@ -124,7 +133,27 @@ static void rebuild_syms(Rebuild *rb)
 		Sym *copy = dim_as_sym(dim_sym(rb->m, arena_strdup(rb->m->arena, s->name)));
 		copy->lo = s->lo;
 		copy->hi = s->hi;
+		if (!is_given(s))
+			continue; /* its node will give it */
+		copy->kind = s->kind;
+		copy->input = s->input;
+		copy->element = s->element;
+		copy->times = s->times ? map_dim(rb, s->times) : NULL;
+		copy->is = s->is ? map_dim(rb, s->is) : NULL;
 	}
+}
+
+/* As the text declares them: nodes that use them come later. */
+static void give_syms(Rebuild *rb, Node *n)
+{
+	static const AttrId named[] = {Attr_counter, Attr_count, Attr_sym, Attr_flag};
+	const Dim *const *sizes;
+	for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+		if (*attr_text(n, named[i]))
+			define_sym(rb->m, n, named[i], named[i] == Attr_counter ? SymLoop : SymMeasured);
+	for (int i = 0, count = node_sizes(n, &sizes); i < count; i++)
+		if (dim_as_sym(sizes[3 * i]))
+			give_sym(rb->m, n, dim_as_sym(sizes[3 * i]), SymMeasured);
 }
 
 /* ---- rebuilding: values ----------------------------------------------------------------------------------------- */
@@ -206,6 +235,22 @@ static Value *map_value(Rebuild *rb, Value *v)
 	return v->scratch;
 }
 
+/* Elements that are symbols, as long as one of those is in use. */
+static void rebuild_known(Rebuild *rb, const Value *v, Value *copy)
+{
+	int64_t n = v->known ? const_numel(&v->type) : 0;
+	bool used = false;
+	for (int64_t i = 0; i < n; i++) {
+		const Sym *s = dim_as_sym(v->known[i]);
+		used |= s && (!rb->keep_sym || rb->keep_sym[s->index]);
+	}
+	if (!used)
+		return;
+	copy->known = arena_alloc(rb->m->arena, (size_t)n * sizeof *copy->known);
+	for (int64_t i = 0; i < n; i++)
+		copy->known[i] = map_dim(rb, v->known[i]);
+}
+
 static void rebuild_params(Rebuild *rb)
 {
 	Func *f = rb->from->main;
@@ -213,11 +258,17 @@ static void rebuild_params(Rebuild *rb)
 		Value *v = f->params[i];
 		if (rb->p->param == i + 1) {
 			v->scratch = f->params[rb->p->same]->scratch; /* an earlier one */
+			rb->ok &= !v->known;
 			continue;
 		}
 		Value *copy = new_param(rb->m, v->name, map_type(rb, &v->type));
 		copy->name = arena_strdup(rb->m->arena, v->name);
+		rebuild_known(rb, v, copy);
 		v->scratch = copy;
+	}
+	for (int i = 0; i < rb->m->nsym; i++) {
+		Sym *s = rb->m->syms[i];
+		s->input = s->kind == SymValue ? ((Value *)f->params[s->input]->scratch)->index : 0;
 	}
 }
 
@@ -233,9 +284,11 @@ static const Loc *map_loc(Rebuild *rb, const Loc *l)
 	                            .opset = l->opset});
 }
 
-static Attr map_attr(Rebuild *rb, const Attr *a)
+static Attr map_attr(Rebuild *rb, const Node *n, const Attr *a)
 {
 	Attr out = *a;
+	if (a->id == Attr_trips && rb->p->trips && rb->p->node == n->mark)
+		return mk_dim(a->id, dim_const(rb->m, rb->p->trips - 1));
 	if (a->text)
 		out = mk_text(rb->m, a->id, a->text);
 	if (a->dim)
@@ -251,23 +304,98 @@ static Attr map_attr(Rebuild *rb, const Attr *a)
 	return out;
 }
 
+/* Those that nodes ask for come again even where they are left out here. */
+static void rebuild_checks(Rebuild *rb, const Block *from, Block *to)
+{
+	for (int i = 0; i < from->ncheck; i++) {
+		const DimCheck *c = &from->checks[i];
+		DimCheck copy = {map_dim(rb, c->a), map_dim(rb, c->b), map_loc(rb, c->loc), c->broadcast};
+		if (copy.a == copy.b || in_plan(rb, DropCheck, from->end + i))
+			continue;
+		if (dim_is_const(copy.a, NULL) && dim_is_const(copy.b, NULL))
+			rb->ok = false;
+		add_check(rb->m, to, copy);
+	}
+}
+
 static void rebuild_block(Rebuild *, const Block *, Block *to);
 
-static void rebuild_body(Rebuild *rb, const Node *n, Node *copy)
+/* Of a body: where its results begin among its yields. */
+static int first_result(const Node *n)
 {
-	rebuild_block(rb, n->body, copy->body);
-	for (int i = 0; i < n->body->nyield; i++) {
-		Value *v = map_value(rb, n->body->yields[i]);
-		add_yield(rb->m, copy->body, v);
-		add_result(rb->m, copy, v->type);
+	return n->body->nyield - body_results(n);
+}
+
+/* Does nobody ask for the result of a node with bodies, nor for the value that becomes it?  Such a node keeps one. */
+static bool is_idle(const Node *n, int i)
+{
+	if (n->out[i]->nuse || (i == 0 && is_unused(n)))
+		return false;
+	if (n->op != OpLoop || i >= loop_carried(n))
+		return true;
+	const Value *v = n->body->params[i];
+	const Use *u = v->uses;
+	return !v->nuse || (v->nuse == 1 && !u->node && u->block == n->body && u->index == first_result(n) + i);
+}
+
+static bool is_result_gone(const Rebuild *rb, const Node *n, int i)
+{
+	bool first = n->op == OpLoop && rb->p->node == n->mark && rb->p->carried == i + 1;
+	return first || is_idle(n, i);
+}
+
+static bool has_idle(const Block *b)
+{
+	bool any = false;
+	for (const Node *n = b->first; n && !any; n = n->next) {
+		for (int i = 0; i < n->nout && n->body; i++)
+			any |= is_idle(n, i);
+		any = any || (n->body && has_idle(n->body)) || (n->other && has_idle(n->other));
 	}
+	return any;
+}
+
+static void rebuild_yields(Rebuild *rb, const Node *n, const Block *b, Block *to)
+{
+	int first = first_result(n);
+	for (int i = 0; i < b->nyield; i++)
+		if (i < first || !is_result_gone(rb, n, i - first))
+			add_yield(rb->m, to, map_value(rb, b->yields[i]));
+}
+
+static void rebuild_block_params(Rebuild *rb, const Node *n, Block *to)
+{
+	for (int i = 0; i < n->body->nparam; i++) {
+		Value *v = n->body->params[i];
+		if (is_result_gone(rb, n, i))
+			v->scratch = map_value(rb, n->in[n->nin - n->body->nparam + i]);
+		else
+			v->scratch = add_block_param(rb->m, to, map_type(rb, &v->type));
+	}
+}
+
+static void rebuild_bodies(Rebuild *rb, const Node *n, Node *copy)
+{
+	int kept = 0;
+	rebuild_block_params(rb, n, copy->body);
+	rebuild_block(rb, n->body, copy->body);
+	rebuild_yields(rb, n, n->body, copy->body);
+	if (n->other) {
+		rebuild_block(rb, n->other, copy->other);
+		rebuild_yields(rb, n, n->other, copy->other);
+	}
+	Type *stated = arena_alloc(rb->m->arena, (size_t)n->nout * sizeof *stated);
+	for (int i = 0; i < n->nout; i++)
+		if (!is_result_gone(rb, n, i))
+			stated[kept++] = map_type(rb, &n->out[i]->type);
+	rb->ok = rb->ok && !add_body_results(rb->m, copy, stated);
 }
 
 static int rebuild_operands(Rebuild *rb, const Node *n, Value **in)
 {
-	int nin = 0, gone = rb->p->node == n->mark ? rb->p->absent - 1 : -1;
+	int nin = 0, gone = rb->p->node == n->mark ? rb->p->absent - 1 : -1, carried = n->op == OpLoop ? n->nin - n->body->nparam : n->nin;
 	for (int i = 0; i < n->nin; i++) {
-		if (i == gone && ops[n->op].nin < 0)
+		if ((i == gone && ops[n->op].nin < 0) || (i >= carried && is_result_gone(rb, n, i - carried)))
 			continue;
 		in[nin++] = i == gone || !n->in[i] ? NULL : map_value(rb, n->in[i]);
 	}
@@ -281,9 +409,12 @@ static void rebuild_node(Rebuild *rb, const Node *n, Block *to)
 	Node *copy = new_node(rb->m, to, NULL, n->op, map_loc(rb, n->loc), nin, in);
 	for (int i = 0; i < n->nattr; i++)
 		if (rb->p->node != n->mark || rb->p->attr != i + 1)
-			set_attr(rb->m, copy, map_attr(rb, &n->attrs[i]));
-	if (n->op == OpGroup) {
-		rebuild_body(rb, n, copy);
+			set_attr(rb->m, copy, map_attr(rb, n, &n->attrs[i]));
+	give_syms(rb, copy);
+	if (has_body(n->op)) {
+		rebuild_bodies(rb, n, copy);
+		if (!rb->ok)
+			return;
 	} else {
 		Type t = map_type(rb, &n->out[0]->type);
 		if (set_type(rb->m, copy, ops[n->op].given ? &t : NULL)) {
@@ -293,10 +424,14 @@ static void rebuild_node(Rebuild *rb, const Node *n, Block *to)
 		for (int i = copy->nout; i < n->nout; i++)
 			add_result(rb->m, copy, map_type(rb, &n->out[i]->type));
 	}
-	for (int i = 0; i < n->nout; i++) {
+	for (int i = 0, next = 0; i < n->nout; i++) {
+		if (has_body(n->op) && is_result_gone(rb, n, i)) {
+			n->out[i]->scratch = n->op == OpLoop && i < n->body->nparam ? n->body->params[i]->scratch : NULL;
+			continue;
+		}
 		if (n->out[i]->name)
-			copy->out[i]->name = arena_strdup(rb->m->arena, n->out[i]->name);
-		n->out[i]->scratch = copy->out[i];
+			copy->out[next]->name = arena_strdup(rb->m->arena, n->out[i]->name);
+		n->out[i]->scratch = copy->out[next++];
 	}
 }
 
@@ -325,16 +460,50 @@ static bool is_dropped(const Rebuild *rb, const Node *n)
 	return false;
 }
 
+/* The symbols of an if or loop, where a branch or one iteration takes its place: value 1 or 2 of its sizes, and behind the loop `behind`. */
+static void replace_syms(Rebuild *rb, const Node *n, int which, bool behind)
+{
+	const Dim *const *sizes, **next;
+	int count = node_sizes(n, &sizes);
+	next = arena_alloc(rb->from->arena, ((size_t)count + 1) * sizeof *next);
+	for (int i = 0; i < count; i++)
+		next[i] = behind ? dim_subst(rb->from, sizes[3 * i + 2], rb->by) : sizes[3 * i + which];
+	for (int i = 0; i < count; i++)
+		rb->by[dim_as_sym(sizes[3 * i])->index] = next[i];
+	if (n->op != OpLoop)
+		return;
+	rb->by[find_sym(rb->from, attr_text(n, Attr_counter))->index] = dim_const(rb->from, 0);
+	if (loop_has_cond(n))
+		rb->by[find_sym(rb->from, attr_text(n, Attr_count))->index] = dim_const(rb->from, 1);
+}
+
+/* Body and all: a group's, a branch, or one iteration. */
+static void rebuild_open(Rebuild *rb, const Node *n, Block *to)
+{
+	const Block *b = rb->p->open == 2 ? n->other : n->body;
+	int first = first_result(n), carried = n->nin - b->nparam;
+	replace_syms(rb, n, n->op == OpIf ? rb->p->open : 1, false);
+	for (int i = 0; i < b->nparam; i++)
+		b->params[i]->scratch = map_value(rb, n->in[carried + i]);
+	rebuild_block(rb, b, to);
+	for (int i = 0; i < n->nout && rb->ok; i++) {
+		bool stacked = n->op == OpLoop && i >= b->nparam;
+		n->out[i]->scratch = stacked ? NULL : map_value(rb, b->yields[first + i]);
+		rb->ok &= !stacked || !n->out[i]->nuse;
+	}
+	if (n->op == OpLoop)
+		replace_syms(rb, n, 2, true);
+}
+
 static void rebuild_block(Rebuild *rb, const Block *b, Block *to)
 {
+	rebuild_checks(rb, b, to);
 	for (const Node *n = b->first; n && rb->ok; n = n->next) {
 		if (is_dropped(rb, n)) {
 			if (n->nout == 1)
 				n->out[0]->scratch = bypass(rb, n);
-		} else if (rb->p->node == n->mark && rb->p->ungroup) {
-			rebuild_block(rb, n->body, to);
-			for (int i = 0; i < n->nout && rb->ok; i++)
-				n->out[i]->scratch = map_value(rb, n->body->yields[i]);
+		} else if (rb->p->node == n->mark && rb->p->open) {
+			rebuild_open(rb, n, to);
 		} else {
 			rebuild_node(rb, n, to);
 		}
@@ -385,46 +554,48 @@ static void rebuild_outputs(Rebuild *rb)
 				add_output(rb, n->out[i]->scratch, n->out[i]->name);
 }
 
-static void rebuild_checks(Rebuild *rb)
-{
-	Module *m = rb->m;
-	Block *body = &m->main->body;
-	const Block *from = &rb->from->main->body;
-	int built = body->ncheck;
-	for (int i = 0; i < from->ncheck; i++) {
-		const DimCheck *c = &from->checks[i];
-		DimCheck copy = {map_dim(rb, c->a), map_dim(rb, c->b), map_loc(rb, c->loc), c->broadcast};
-		bool given = copy.a == copy.b || in_plan(rb, DropCheck, i);
-		for (int k = 0; k < built; k++)
-			given |= body->checks[k].a == copy.a && body->checks[k].b == copy.b;
-		if (given)
-			continue;
-		if (dim_is_const(copy.a, NULL) && dim_is_const(copy.b, NULL))
-			rb->ok = false;
-		PUSH(m->arena, body->checks, body->ncheck, body->capcheck, copy);
-	}
-}
-
 /* ---- rebuilding: what is left over ------------------------------------------------------------------------------ */
 
-static void drop_dead(Block *b)
+static void drop_from_groups(Block *b)
 {
 	for (Node *n = b->last, *before; n; n = before) {
 		before = n->prev;
-		if (is_unused(n))
+		if (is_unused(n) && b->owner && b->owner->op == OpGroup) {
 			erase_node(n);
-		else if (n->body)
-			drop_dead(n->body);
+			continue;
+		}
+		if (n->body)
+			drop_from_groups(n->body);
+		if (n->other)
+			drop_from_groups(n->other);
 	}
+}
+
+/* Symbols that read the input find it at its new place, or go with it. */
+static void move_readers(Module *m, int from, int to)
+{
+	for (int i = 0; i < m->nsym; i++)
+		if (m->syms[i]->kind == SymValue && m->syms[i]->input == from)
+			m->syms[i]->input = to;
+}
+
+static bool has_readers(const Module *m, int input)
+{
+	bool any = false;
+	for (int i = 0; i < m->nsym; i++)
+		any |= m->syms[i]->kind == SymValue && m->syms[i]->input == input;
+	return any;
 }
 
 static void drop_unused(Module *m)
 {
 	Func *f = m->main;
 	int kept = 0;
-	drop_dead(&f->body);
+	drop_from_groups(&f->body);
+	remove_dead(m);
 	for (int i = 0; i < f->nparam; i++)
-		if (f->params[i]->nuse) {
+		if (f->params[i]->nuse || has_readers(m, i)) {
+			move_readers(m, i, kept);
 			f->params[i]->index = kept;
 			f->params[kept++] = f->params[i];
 		}
@@ -436,45 +607,92 @@ static void drop_unused(Module *m)
 	m->nconst = kept;
 }
 
-static void mark_syms(const Module *m, int n, const Dim *const *dims, bool *used)
+static void mark_sym(void *used, Sym *s)
 {
-	for (int i = 0; i < n; i++)
-		for (int s = 0; s < m->nsym; s++)
-			used[s] = used[s] || dim_uses_sym(dims[i], m->syms[s]);
+	((bool *)used)[s->index] = true;
 }
 
-static void mark_block(const Module *m, const Block *b, bool *used)
+static void mark_dim(void *used, const Dim *d)
 {
+	dim_each_sym(d, mark_sym, used);
+}
+
+static void mark_block(const Block *b, bool *used)
+{
+	for (int i = 0; i < b->nparam; i++)
+		type_each_dim(&b->params[i]->type, mark_dim, used);
 	for (const Node *n = b->first; n; n = n->next) {
 		for (int i = 0; i < n->nout; i++)
-			mark_syms(m, n->out[i]->type.rank, n->out[i]->type.dims, used);
-		for (int i = 0; i < n->nattr; i++) {
-			mark_syms(m, n->attrs[i].dim != NULL, &n->attrs[i].dim, used);
-			mark_syms(m, n->attrs[i].dims ? n->attrs[i].n : 0, n->attrs[i].dims, used);
-		}
+			type_each_dim(&n->out[i]->type, mark_dim, used);
+		for (int i = 0; i < n->nattr; i++)
+			attr_each_dim(&n->attrs[i], mark_dim, used);
 		if (n->body)
-			mark_block(m, n->body, used);
+			mark_block(n->body, used);
+		if (n->other)
+			mark_block(n->other, used);
 	}
 }
 
-/* Symbols that types and attributes use; checks that are about others only are dropped.  True if some are not used. */
-static bool find_used_syms(Module *m, bool *used)
+/* An input tells all of its elements or none. */
+static void mark_known(const Value *v, bool *used)
+{
+	int64_t n = v->known ? const_numel(&v->type) : 0;
+	bool any = false;
+	for (int64_t i = 0; i < n; i++)
+		any |= dim_as_sym(v->known[i]) && used[dim_as_sym(v->known[i])->index];
+	for (int64_t i = 0; i < n && any; i++)
+		mark_dim(used, v->known[i]);
+}
+
+typedef struct About {
+	const bool *used;
+	bool all;
+} About;
+
+static void look_at_sym(void *about, Sym *s)
+{
+	About *a = about;
+	a->all &= a->used[s->index];
+}
+
+/* Only those about symbols that are used. */
+static void drop_checks(Block *b, const bool *used)
 {
 	int kept = 0;
-	bool all = true;
-	Block *b = &m->main->body;
-	for (int i = 0; i < m->main->nparam; i++)
-		mark_syms(m, m->main->params[i]->type.rank, m->main->params[i]->type.dims, used);
-	mark_block(m, b, used);
 	for (int i = 0; i < b->ncheck; i++) {
-		bool about = true;
-		for (int s = 0; s < m->nsym; s++)
-			if (dim_uses_sym(b->checks[i].a, m->syms[s]) || dim_uses_sym(b->checks[i].b, m->syms[s]))
-				about = about && used[s];
-		if (about)
+		About about = {used, true};
+		dim_each_sym(b->checks[i].a, look_at_sym, &about);
+		dim_each_sym(b->checks[i].b, look_at_sym, &about);
+		if (about.all)
 			b->checks[kept++] = b->checks[i];
 	}
 	b->ncheck = kept;
+	for (Node *n = b->first; n; n = n->next) {
+		if (n->body)
+			drop_checks(n->body, used);
+		if (n->other)
+			drop_checks(n->other, used);
+	}
+}
+
+/* Symbols that types, attributes and nodes use; checks that are about others are dropped.  True if some are not used. */
+static bool find_used_syms(Module *m, bool *used)
+{
+	bool all = true;
+	for (int i = 0; i < m->main->nparam; i++)
+		type_each_dim(&m->main->params[i]->type, mark_dim, used);
+	mark_block(&m->main->body, used);
+	for (int i = m->nsym - 1; i >= 0; i--) { /* formulas are over symbols before them */
+		const Sym *s = m->syms[i];
+		used[i] |= s->def && !s->def->dead;
+		if (used[i] && s->is)
+			mark_dim(used, s->is);
+		if (used[i] && s->times)
+			mark_dim(used, s->times);
+	}
+	for (int i = 0; i < m->main->nparam; i++)
+		mark_known(m->main->params[i], used);
+	drop_checks(&m->main->body, used);
 	for (int s = 0; s < m->nsym; s++)
 		all = all && used[s];
 	return !all;
@@ -495,7 +713,7 @@ static bool sym_is_bound(Module *m, const Sym *s)
 static bool syms_are_bound(Module *m)
 {
 	for (int s = 0; s < m->nsym; s++)
-		if (!sym_is_bound(m, m->syms[s]))
+		if (m->syms[s]->kind == SymInput && !sym_is_bound(m, m->syms[s]))
 			return false;
 	return true;
 }
@@ -504,11 +722,15 @@ static bool syms_are_bound(Module *m)
 
 static void clear_block(const Block *b)
 {
+	for (int i = 0; i < b->nparam; i++)
+		b->params[i]->scratch = NULL;
 	for (const Node *n = b->first; n; n = n->next) {
 		for (int i = 0; i < n->nout; i++)
 			n->out[i]->scratch = NULL;
 		if (n->body)
 			clear_block(n->body);
+		if (n->other)
+			clear_block(n->other);
 	}
 }
 
@@ -521,21 +743,24 @@ static void clear_scratch(Module *m)
 	clear_block(&m->main->body);
 }
 
-static void count_block(const Block *b, int *n)
+static void count_block(Reducer *r, Block *b)
 {
-	for (Node *x = b->first; x; x = x->next) {
-		x->mark = (*n)++;
-		if (x->body)
-			count_block(x->body, n);
+	b->end = r->ncheck;
+	r->ncheck += b->ncheck;
+	for (Node *n = b->first; n; n = n->next) {
+		n->mark = r->nnode++;
+		if (n->body)
+			count_block(r, n->body);
+		if (n->other)
+			count_block(r, n->other);
 	}
 }
 
-/* Also numbers them. */
-static int count_nodes(const Module *m)
+/* Numbers the nodes and checks of the current module. */
+static void count_nodes(Reducer *r)
 {
-	int n = 0;
-	count_block(&m->main->body, &n);
-	return n;
+	r->nnode = r->ncheck = 0;
+	count_block(r, &r->now->main->body);
 }
 
 /* False: shape.c says no, or nothing is left.  dim.c may leave by fatal_at. */
@@ -545,6 +770,7 @@ static bool rebuild(Rebuild *rb)
 	rb->m->stage = arena_strdup(rb->m->arena, rb->from->stage);
 	rb->m->model_hash = rb->from->model_hash;
 	rb->m->main->name = arena_strdup(rb->m->arena, rb->from->main->name);
+	rb->by = arena_alloc(rb->from->arena, ((size_t)rb->from->nsym + 1) * sizeof *rb->by);
 	clear_scratch(rb->from);
 	rebuild_syms(rb);
 	rebuild_params(rb);
@@ -552,7 +778,6 @@ static bool rebuild(Rebuild *rb)
 	if (!rb->ok)
 		return false;
 	rebuild_outputs(rb);
-	rebuild_checks(rb);
 	drop_unused(rb->m);
 	return rb->ok && rb->m->main->body.nyield > 0;
 }
@@ -562,19 +787,23 @@ static Module *without(Reducer *r, const Plan *p)
 {
 	static const Plan nothing = {.node = -1};
 	jmp_buf here;
-	Module *volatile made[2] = {NULL, NULL};
+	Module *volatile m = NULL, *volatile before = NULL;
 	volatile bool ok = false;
 	diag_stream = r->null;
 	diag_recover = &here;
 	if (!setjmp(here)) {
-		made[0] = new_module(r->now->name, r->now->path);
-		ok = rebuild(&(Rebuild){.r = r, .p = p, .from = r->now, .m = made[0]});
-		bool *used = arena_alloc(made[0]->arena, (size_t)made[0]->nsym + 1);
-		if (ok && find_used_syms(made[0], used)) {
-			made[1] = new_module(r->now->name, r->now->path);
-			ok = rebuild(&(Rebuild){.r = r, .p = &nothing, .from = made[0], .m = made[1], .keep_sym = used});
+		m = new_module(r->now->name, r->now->path);
+		ok = rebuild(&(Rebuild){.r = r, .p = p, .from = r->now, .m = m});
+		while (ok) { /* what goes may have been all that something else was for */
+			bool *used = arena_alloc(m->arena, (size_t)m->nsym + 1);
+			if (!find_used_syms(m, used) && !has_idle(&m->main->body))
+				break;
+			before = m;
+			m = new_module(r->now->name, r->now->path);
+			ok = rebuild(&(Rebuild){.r = r, .p = &nothing, .from = before, .m = m, .keep_sym = used});
+			free_module(before);
+			before = NULL;
 		}
-		Module *m = made[1] ? made[1] : made[0];
 		ok = ok && !verify_module(m) && (syms_are_bound(m) || !syms_are_bound(r->now));
 	} else {
 		ok = false;
@@ -582,12 +811,10 @@ static Module *without(Reducer *r, const Plan *p)
 	diag_recover = NULL;
 	diag_stream = NULL;
 	diag_reset();
-	if (ok && !made[1])
-		return made[0];
-	free_module(made[0]);
+	free_module(before);
 	if (ok)
-		return made[1];
-	free_module(made[1]);
+		return m;
+	free_module(m);
 	return NULL;
 }
 
@@ -666,7 +893,7 @@ static bool try_plan(Reducer *r, Plan p)
 	if (r->now != r->first)
 		free_module(r->now);
 	r->now = m;
-	r->nnode = count_nodes(m);
+	count_nodes(r);
 	write_best(r);
 	return true;
 }
@@ -679,7 +906,7 @@ static int count_things(const Reducer *r, Kind kind)
 	case DropCut: case DropBypass: return r->nnode;
 	case DropOutput: return r->now->main->body.nyield;
 	case DropConst: case DropSplat: return r->now->nconst;
-	case DropCheck: return r->now->main->body.ncheck;
+	case DropCheck: return r->ncheck;
 	case NKinds: break;
 	}
 	bug("kind %d", kind);
@@ -708,6 +935,7 @@ static const Node *find_node(const Block *b, int mark)
 {
 	for (const Node *n = b->first; n; n = n->next) {
 		const Node *inner = n->body ? find_node(n->body, mark) : NULL;
+		inner = !inner && n->other ? find_node(n->other, mark) : inner;
 		if (n->mark == mark || inner)
 			return n->mark == mark ? n : inner;
 	}
@@ -721,8 +949,15 @@ static bool simplify_node(Reducer *r, int i)
 	for (int k = 0; k < n->nin; k++)
 		if (try_plan(r, (Plan){.node = i, .operand = k + 1}))
 			return true;
-	if (n->body && try_plan(r, (Plan){.node = i, .ungroup = 1}))
-		return true;
+	for (int open = 1; open <= (n->other ? 2 : n->body ? 1 : 0); open++)
+		if (try_plan(r, (Plan){.node = i, .open = open}))
+			return true;
+	for (int k = 0; n->op == OpLoop && k < n->body->nparam; k++)
+		if (try_plan(r, (Plan){.node = i, .carried = k + 1}))
+			return true;
+	for (int64_t k = 0, trips; n->op == OpLoop && k < 3; k++)
+		if ((!dim_is_const(attr_dim(r->now, n, Attr_trips), &trips) || k < trips) && try_plan(r, (Plan){.node = i, .trips = k + 1}))
+			return true;
 	for (int k = 0; k < n->nattr; k++)
 		if (try_plan(r, (Plan){.node = i, .attr = k + 1}))
 			return true;
@@ -762,7 +997,7 @@ static bool bind_symbols(Reducer *r)
 	for (int s = r->now->nsym - 1; s >= 0; s--)
 		for (size_t k = 0; k < sizeof small / sizeof *small && s < r->now->nsym; k++) {
 			const Sym *sym = r->now->syms[s];
-			if (small[k] >= sym->lo && small[k] <= sym->hi &&
+			if (sym->kind == SymInput && small[k] >= sym->lo && small[k] <= sym->hi &&
 			    try_plan(r, (Plan){.node = -1, .sym = s + 1, .value = small[k]})) {
 				any = true;
 				break;
@@ -799,7 +1034,7 @@ static int find_extents(const Module *m, int64_t *extents)
 		note_extents(&m->main->params[i]->type, extents, &n);
 	for (int i = 0; i < m->nconst; i++)
 		note_extents(&m->consts[i]->type, extents, &n);
-	for (const Node *x = m->main->body.first; x; x = x->next)
+	for (const Node *x = first_node(m); x; x = next_node(x))
 		for (int i = 0; i < x->nout; i++)
 			note_extents(&x->out[i]->type, extents, &n);
 	qsort(extents, (size_t)n, sizeof *extents, by_size);
@@ -931,7 +1166,7 @@ static void start(Reducer *r)
 	if (strchr(r->path, '\''))
 		fatal_at(&(Loc){.file = dir}, "--reduce: TMPDIR has a quote in its name");
 	link_data(r);
-	r->nnode = count_nodes(r->now);
+	count_nodes(r);
 	write_module(r->path, r->now);
 	r->want = run_command(r);
 	r->ntest = 1;
