@@ -15,10 +15,19 @@ typedef struct SlotSize {
 	struct Slot *free; /* of that size, the last freed first: it may still be in the cache */
 } SlotSize;
 
+/* Of a slot, in the order in which nodes are lowered. */
+typedef struct Request {
+	const Dim *bytes;
+	int until; /* number of the first request that may have the same place */
+	int place; /* set by place_requests() */
+	const Dim *offset, *room;
+} Request;
+
 typedef struct Slot { /* a place in the workspace */
 	const Dim *offset;
 	SlotSize *size;
 	const Dim *need; /* bytes that the present user asked for */
+	int request; /* its number */
 	const char *what; /* the present user, for the report */
 	int from; /* its first step */
 	struct Slot *next; /* that becomes free after the same node, or is free */
@@ -61,6 +70,9 @@ typedef struct Lower {
 	int nsize, capsize;
 	SlotSize **sizes; /* of slots */
 	Table fits; /* pairs of sizes that were compared */
+	int nrequest, caprequest;
+	Request *requests;
+	const Request *placed; /* the same of a lowering before this one, with places; NULL: there was none */
 	const Dim *bytes; /* of all slots */
 	const Dim *worker_bytes; /* scratch of one worker, most of any kernel */
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
@@ -112,6 +124,8 @@ typedef struct Access { /* a value, read or written through a view with at most 
 /* The view that code can use without a copy: one factor an axis; else v over itself. */
 void plain_view(Module *, Value *v, View *);
 Value *root_of(Module *, Value *v); /* of v for code: itself or what it views */
+/* Finds places for the requests of a lowering, from byte `begin` on; returns the end.  Places grow where that is proved to do. */
+const Dim *place_requests(Module *, int n, Request *, const Dim *begin);
 Slot *new_slot(Lower *, const Dim *bytes, int last); /* until node number `last` is lowered */
 const Dim *slot_bytes(Lower *, const Block *, const Type *); /* of a value of that type in the block, at most, whatever the data gives */
 Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered */

@@ -179,11 +179,21 @@ void lower_block(Lower *l, Block *b)
 		lower_node(l, n);
 }
 
-static Lower lower_target(Module *m, LModule *lm, const Target *t)
+/* Symbols lie in front. */
+static const Dim *first_slot(Module *m)
 {
-	Lower l = {.m = m, .lm = lm, .t = t, .bytes = dim_const(m, 0), .worker_bytes = dim_const(m, 0)};
+	return dim_const(m, (count_cells(m) * 8 + 63) / 64 * 64);
+}
 
-	l.bytes = dim_const(m, (count_cells(m) * 8 + 63) / 64 * 64);
+/* before: the same without slots that grow, or NULL */
+static Lower lower_target(Module *m, LModule *lm, const Target *t, const Lower *before)
+{
+	Lower l = {.m = m, .lm = lm, .t = t, .bytes = first_slot(m), .worker_bytes = dim_const(m, 0)};
+
+	if (before) {
+		l.bytes = place_requests(m, before->nrequest, before->requests, l.bytes);
+		l.placed = before->requests;
+	}
 	l.ready = arena_alloc(m->arena, (size_t)m->nsym + 1);
 	clear_homes(m);
 	open_program(&l);
@@ -214,7 +224,10 @@ static Lower lower_target(Module *m, LModule *lm, const Target *t)
 	return l;
 }
 
-bool pass_lower(Module *m)
+enum { MaxSlots = 200 }; /* dim_size() of their sum */
+
+/* l: of each target; `again`: as it was lowered before. */
+static void lower_all(Module *m, Lower *l, bool again)
 {
 	LModule *lm = new_lmodule(m);
 	LB checks = open_checks(m, lm);
@@ -222,11 +235,26 @@ bool pass_lower(Module *m)
 	const Dim *bytes = dim_const(m, 0), *worker_bytes = bytes;
 
 	for (int i = 0; i < o->ntarget; i++) {
-		Lower l = lower_target(m, lm, o->target[i]);
-		bytes = dim_max(m, bytes, l.bytes);
-		worker_bytes = dim_max(m, worker_bytes, l.worker_bytes);
+		l[i] = lower_target(m, lm, o->target[i], again ? &l[i] : NULL);
+		bytes = dim_max(m, bytes, l[i].bytes);
+		worker_bytes = dim_max(m, worker_bytes, l[i].worker_bytes);
 	}
 	close_checks(&checks, bytes, worker_bytes);
 	m->loops = lm;
+}
+
+bool pass_lower(Module *m)
+{
+	const int ntarget = pass_options()->ntarget;
+	Lower *l = arena_alloc(m->arena, (size_t)ntarget * sizeof *l);
+	bool again = false;
+
+	lower_all(m, l, false);
+	for (int i = 0; i < ntarget; i++)
+		again |= dim_size(l[i].bytes) > MaxSlots;
+	if (again) {
+		report_places_anew();
+		lower_all(m, l, true);
+	}
 	return true;
 }

@@ -12,6 +12,7 @@ bool allow(const char *name);
 void report_match(const char *pattern, const Loc *);
 void report_also(const Loc *); /* another node of the last match */
 void report_miss(const char *pattern, const Loc *, const char *why);
+void report_places_anew(void);
 void report_place(const char *target, const Dim *offset, const Dim *bytes, const char *what, int from, int to);
 
 const PassOptions *pass_options(void);

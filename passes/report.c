@@ -116,6 +116,12 @@ void report_place(const char *target, const Dim *offset, const Dim *bytes, const
 	PUSH(r->m->arena, r->places, r->nplace, r->capplace, p);
 }
 
+void report_places_anew(void)
+{
+	if (current())
+		current()->nplace = 0;
+}
+
 /* ---- formulas ---------------------------------------------------------------------------------------------------- */
 
 static const struct {

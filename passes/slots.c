@@ -2,8 +2,13 @@
  *
  * A value that no view explains gets a slot from its definition to its last use; slots are reused when their size fits for all
  * values of the symbols.  Outputs are written in place.  Constant expressions become weights.
+ *
+ * Where sizes grow from node to node, as in a chain of loops that append rows, no old slot fits, and offsets become sums over all of
+ * them.  Such a module is lowered again (lower.c), with slots as large as the largest of their users, which are known by then.
  */
 #include "kernel.h"
+
+#include <limits.h>
 
 /* ---- slots ---------------------------------------------------------------------------------------------------------------- */
 
@@ -12,7 +17,8 @@ static const Dim *aligned(Module *m, const Dim *bytes)
 	return dim_mul_const(m, dim_ceildiv(m, bytes, dim_const(m, 64)), 64);
 }
 
-enum { MaxLooks = 256 }; /* sizes that one slot is compared with: where every size is another, more would be quadratic */
+/* Sizes that one slot is compared with, by ranges and by proofs: where every size is another, more would be quadratic. */
+enum { MaxLooks = 256, MaxProofs = 16 };
 
 typedef struct Fit {
 	const Dim *need, *have;
@@ -75,11 +81,55 @@ static Slot *add_slot(Lower *l, const Dim *bytes)
 	return s;
 }
 
-Slot *new_slot(Lower *l, const Dim *bytes, int last)
+const Dim *place_requests(Module *m, int n, Request *requests, const Dim *begin)
 {
-	const Dim *need = bytes;
+	Request *places = arena_alloc(m->arena, ((size_t)n + 1) * sizeof *places); /* with their last users' `until` */
+	int nplace = 0;
+	for (int i = 0; i < n; i++) {
+		Request *r = &requests[i];
+		int fits = -1, grows = -1;
+		for (int k = nplace - 1, looks = 0; k >= 0 && looks < MaxProofs; k--) {
+			const Dim *room = places[k].bytes;
+			if (places[k].until > i)
+				continue;
+			looks++;
+			if (dim_proves_at_most(m, r->bytes, room))
+				fits = fits < 0 || dim_proves_at_most(m, room, places[fits].bytes) ? k : fits;
+			else if (dim_proves_at_most(m, room, r->bytes))
+				grows = grows < 0 || dim_proves_at_most(m, places[grows].bytes, room) ? k : grows;
+		}
+		r->place = fits >= 0 ? fits : grows >= 0 ? grows : nplace++;
+		if (fits < 0)
+			places[r->place].bytes = r->bytes;
+		places[r->place].until = r->until;
+	}
+	for (int k = 0; k < nplace; k++) {
+		places[k].offset = begin;
+		begin = dim_add(m, begin, places[k].bytes);
+	}
+	for (int i = 0; i < n; i++) {
+		requests[i].offset = places[requests[i].place].offset;
+		requests[i].room = places[requests[i].place].bytes;
+	}
+	return begin;
+}
+
+/* The one that lies there when the module is lowered again. */
+static Slot *placed_slot(Lower *l, const Dim *bytes)
+{
+	const Request *r = &l->placed[l->nrequest];
+	SlotSize *size = arena_alloc(l->m->arena, sizeof *size);
+	Slot *s = arena_alloc(l->m->arena, sizeof *s);
+	if (r->bytes != bytes)
+		bug("request %d is for %s bytes, it was for %s", l->nrequest, dim_text(l->m, bytes), dim_text(l->m, r->bytes));
+	size->bytes = r->room;
+	*s = (Slot){.offset = r->offset, .size = size};
+	return s;
+}
+
+static Slot *free_slot(Lower *l, const Dim *bytes)
+{
 	SlotSize *best = NULL;
-	bytes = aligned(l->m, dim_most(l->m, bytes));
 	for (int i = l->nsize - 1, looks = 0; i >= 0 && looks < MaxLooks; i--) {
 		SlotSize *s = l->sizes[i];
 		looks += s->free != NULL;
@@ -89,7 +139,16 @@ Slot *new_slot(Lower *l, const Dim *bytes, int last)
 	Slot *s = best ? best->free : add_slot(l, bytes);
 	if (best)
 		best->free = s->next;
-	s->need = need;
+	return s;
+}
+
+Slot *new_slot(Lower *l, const Dim *bytes, int last)
+{
+	const Request request = {.bytes = aligned(l->m, dim_most(l->m, bytes)), .until = INT_MAX};
+	Slot *s = l->placed ? placed_slot(l, request.bytes) : free_slot(l, request.bytes);
+	s->request = l->nrequest;
+	PUSH(l->m->arena, l->requests, l->nrequest, l->caprequest, request);
+	s->need = bytes;
 	s->what = value_name(l->node);
 	s->from = l->nstep;
 	s->next = l->ends[last];
@@ -103,6 +162,7 @@ void release_slots(Lower *l)
 		next = s->next;
 		s->next = s->size->free;
 		s->size->free = s;
+		l->requests[s->request].until = l->nrequest;
 		report_place(l->t->name, s->offset, s->size->bytes, s->what, s->from, l->nstep - 1);
 	}
 	l->ends[l->at] = NULL;

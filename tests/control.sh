@@ -42,6 +42,37 @@ for text in *.ir; do
 	done
 done
 
+# A chain of N loops each of which appends rows: its program grows with N, not with its square, in a workspace of a few slots.
+chain() {
+	awk -v n="$1" 'BEGIN {
+		print "dcc-ir 1 stage import\nmodel chain\nsym T in 0.."
+		for (i = 1; i <= n; i++) printf "sym s%d in 0..\nsym i%d in 0..\n", i, i
+		printf "func @main(%%x: f32[T, 4], %%row: f32[1, 4]) -> (y: f32[s%d, 4]) {\n", n
+		x = "x"
+		rows = "T"
+		for (i = 1; i <= n; i++) {
+			printf "  %%y%d: f32[s%d, 4] = loop %%%s {counter=\"i%d\", ", i, i, x, i
+			printf "sizes=[s%d, %s, s%d + 1], trips=3} (%%h%d: f32[s%d, 4]) {\n", i, rows, i, i, i
+			x = "y" i
+			rows = "s" i
+			printf "    %%n%d: f32[s%d + 1, 4] = concat %%h%d, %%row {axis=0}\n    yield %%n%d\n  }\n", i, i, i, i
+		}
+		printf "  return %%y%d\n}\n", n
+	}' >"$tmp/chain.ir"
+	"$build/dcc" --emit=loops -o "$tmp/chain.loops" "$tmp/chain.ir" || failed=$((failed + 1))
+	wc -c <"$tmp/chain.loops"
+}
+short=$(chain 40) long=$(chain 80)
+checks=$((checks + 2))
+[ "$long" -lt $((short * 22 / 10)) ] || { failed=$((failed + 1)); echo "80 loops take $long bytes, 40 take $short"; }
+[ "$(sed -n 's/^  workspace //p' "$tmp/chain.loops" | wc -c)" -lt 300 ] || { failed=$((failed + 1)); grep '^  workspace' "$tmp/chain.loops"; }
+chain 20 >"$tmp/bytes"
+outputs interp "$tmp/chain.ir" --random 7 -D T=3 --interp
+outputs oracle "$tmp/chain.ir" --random 7 -D T=3 --oracle
+outputs 3 "$tmp/chain.ir" --random 7 -D T=3 --threads 3
+same interp oracle "20 loops: interpreter"
+same 3 oracle "20 loops: 3 threads"
+
 # refused WHAT [ARGUMENTS]: the text on standard input is wrong, or its run goes past a bound that the text declares.
 refused() {
 	local what=$1
