@@ -76,6 +76,7 @@ static void run_linker(const char *const *argv, const Loc *loc)
 	pid_t pid;
 	int status;
 	fflush(NULL);
+	hide_progress();
 	int error = posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ);
 	if (error == ENOENT)
 		fatal_at(loc, "cannot be linked: there is no program '%s'; install a C compiler, or name one with --linker=",

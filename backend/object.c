@@ -86,6 +86,7 @@ static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetM
                        uint64_t weights_hash)
 {
 	*e = (Emit){.lm = lm, .m = lm->m, .opt = opt};
+	part_begins("LLVM IR");
 	if (opt->ntarget < 1 || opt->ntarget > (int)(sizeof e->programs / sizeof *e->programs))
 		bug("%d targets", opt->ntarget);
 	if (!strcmp(lm->m->name, "dcc"))
@@ -107,10 +108,11 @@ static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetM
 	emit_model(e, weights_hash);
 	end_debug(e);
 	verify_llvm(e->mod, "from the emitter");
-	part_ends("LLVM IR", -1);
+	part_ends(-1);
+	part_begins("LLVM passes");
 	optimise(e->mod, machine);
 	verify_llvm(e->mod, "after optimisation");
-	part_ends("LLVM passes", -1);
+	part_ends(-1);
 }
 
 static void free_llvm(Emit *e, LLVMTargetMachineRef machine)
@@ -139,13 +141,15 @@ static uint8_t *generate(LModule *lm, const EmitOptions *opt, LLVMCodeGenFileTyp
 	LLVMMemoryBufferRef buffer;
 	char *message = NULL;
 	build_llvm(&e, lm, opt, machine, weights_hash);
+	part_begins("LLVM code");
 	if (LLVMTargetMachineEmitToMemoryBuffer(machine, e.mod, type, &message, &buffer))
 		bug("LLVM: %s", message);
 	*size = LLVMGetBufferSize(buffer);
 	uint8_t *bytes = copy_bytes(lm->m->arena, LLVMGetBufferStart(buffer), *size);
 	LLVMDisposeMemoryBuffer(buffer);
 	free_llvm(&e, machine);
-	part_ends("LLVM code", -1);
+	part_ends(-1);
+	part_begins("write");
 	return bytes;
 }
 
@@ -171,6 +175,7 @@ static Out open_output(Arena *arena, const char *path)
 	Out o = {.path = arena_strdup(arena, path)};
 	struct stat st;
 	if (!strcmp(path, "-")) {
+		hide_progress(); /* the same terminal, perhaps */
 		o.f = stdout;
 		return o;
 	}

@@ -91,10 +91,12 @@ static void report(const Loc *l, const char *word, bool always, const char *fmt,
 		}
 		return;
 	}
+	hide_progress();
 	put_message(stream(), l, word, always, fmt, args);
 	fputc('\n', stream());
 	if (l && l->file && l->line > 0 && l->col > 0)
 		print_caret(stream(), l);
+	show_progress();
 }
 
 /* A signal must not find a freed name. */
@@ -131,6 +133,7 @@ static _Noreturn void leave(void)
 {
 	if (attempt)
 		longjmp(attempt->leave, 1);
+	hide_progress();
 	clean_up();
 	diag_place = NULL;
 	if (diag_recover)
@@ -195,6 +198,7 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 	char text[MaxMessage];
 	va_list args;
 	abort_means = NULL;
+	hide_progress();
 	fflush(stdout);
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
@@ -286,6 +290,7 @@ void diag_abort_means(const char *message)
 static _Noreturn void leave_with(const char *file, const char *message)
 {
 	const char *const parts[] = {file, file ? ": " : "error: ", message, "\n"};
+	hide_progress();
 	remove_files();
 	for (size_t i = file ? 0 : 1; i < sizeof parts / sizeof *parts; i++)
 		if (write(2, parts[i], strlen(parts[i])) < 0)
@@ -301,6 +306,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 		leave_with(file, "the file got shorter while it was read");
 	if (number == SIGABRT && abort_means)
 		leave_with(NULL, abort_means);
+	hide_progress();
 	remove_files();
 	signal(number, SIG_DFL);
 	raise(number); /* it is blocked: the default action, once this returns */

@@ -102,8 +102,16 @@ void diag_reset(void); /* forgets the count; for tests */
 /* ---- timing.c ----------------------------------------------------------------------------------------------------- */
 
 void time_parts(void); /* from here on stderr is told of each part */
-void part_ends(const char *name, int nodes); /* that of all that came since the last one; nodes of the module, negative: not said */
+void part_begins(const char *name); /* it lives as long as the process */
+const char *running_part(void); /* the one that began last; also in a signal handler */
+void part_ends(int nodes); /* its time is all since the last end; nodes of the module, negative: not said */
 void all_parts_end(void); /* their sum */
+
+/* ---- progress.c ---------------------------------------------------------------------------------------------------- */
+
+void start_progress(void); /* from here on a terminal at stderr shows the part that runs, in a line of its own */
+void hide_progress(void); /* the line goes, until show_progress(): for what else is printed; also in a signal handler */
+void show_progress(void);
 
 /* ---- types -------------------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <time.h>
 
 static _Thread_local double begin, last; /* seconds; begin 0: nobody asks */
+static const char *volatile part = ""; /* volatile: progress.c reads it in a signal handler */
 
 static double now(void)
 {
@@ -22,7 +23,17 @@ static void put_part(const char *name, double seconds, const char *note)
 	fprintf(stderr, "%-14s %9.1f ms%s\n", name, 1e3 * seconds, note);
 }
 
-void part_ends(const char *name, int nodes)
+void part_begins(const char *name)
+{
+	part = name;
+}
+
+const char *running_part(void)
+{
+	return part;
+}
+
+void part_ends(int nodes)
 {
 	char note[32] = "";
 	double t = begin ? now() : 0;
@@ -30,7 +41,7 @@ void part_ends(const char *name, int nodes)
 		return;
 	if (nodes >= 0)
 		snprintf(note, sizeof note, " %7d nodes", nodes);
-	put_part(name, t - last, note);
+	put_part(part, t - last, note);
 	last = t;
 }
 

@@ -265,12 +265,13 @@ static void print_after(Module *m, const PassInfo *p, bool changed, const char *
 static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
 {
 	char *before = options->print_changed == PrintDiff ? module_text(m) : NULL;
+	part_begins(p->name);
 	bool changed = p->run(m);
 
 	m->stage = p->name;
 	exit_if_errors();
 	verify(m, p->name);
-	part_ends(p->name, count_nodes(m));
+	part_ends(count_nodes(m));
 	if (oracle && !m->loops)
 		check_oracle(m, oracle, p->name);
 	print_after(m, p, changed, before);

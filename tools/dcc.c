@@ -590,6 +590,13 @@ static void say(const Options *o)
 	fputc('\n', stderr);
 }
 
+/* Nothing but messages comes on the terminal, neither from dcc nor from who reads its standard output. */
+static bool is_silent(const Options *o)
+{
+	return o->mode < Reduce && strcmp(output_path(o), "-") && !o->verbose && !o->time_passes && !o->pass.print_after &&
+	       !o->pass.print_changed && o->pass.bisect_limit < 0;
+}
+
 /* --check and --inspect. */
 static void look(Options *o, Module *m)
 {
@@ -640,8 +647,11 @@ int main(int argc, char **argv)
 		return flush_stdout(&command);
 	if (o.time_passes)
 		time_parts();
+	if (is_silent(&o))
+		start_progress();
+	part_begins("import");
 	Module *m = load_model(o.input, &o.load);
-	part_ends("import", -1);
+	part_ends(-1);
 	const Loc whole = {.file = o.input};
 	diag_place = o.mode < Check ? &whole : NULL;
 	if (o.mode >= Check)
@@ -650,7 +660,9 @@ int main(int argc, char **argv)
 		reduce_module(m, o.reduce, output_path(&o));
 	else
 		compile(&o, m);
-	part_ends("write", -1);
+	part_begins("write");
+	part_ends(-1);
 	all_parts_end();
+	hide_progress();
 	return flush_stdout(&command);
 }

@@ -22,6 +22,7 @@ _Noreturn void usage_error(const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
+	hide_progress();
 	fprintf(stderr, "%s: %s (%s --help lists the options)\n", command->program, safe_name(arena, text),
 	        command->program);
 	exit(1);
