@@ -10,6 +10,7 @@ typedef struct EmitOptions {
 	const Target *const *target; /* best first */
 	const char *weights_path; /* NULL: embed; else the side file to write */
 	bool verbose; /* -v: print the linker's command */
+	bool quick; /* -O0: less time here, more in the code; the same bits */
 	const char *listing; /* line information is about this file (its name alone; print_listing writes it); NULL: none */
 } EmitOptions;
 

@@ -585,11 +585,28 @@ static void check_model(void)
 	free_module(l->m);
 }
 
+/* All cases, as code. */
+static void check_cases(const EmitOptions *opt)
+{
+	void *bytes;
+	size_t size;
+	LLVMOrcLLJITRef jit;
+	emit_object_memory(lm, opt, &bytes, &size);
+	check_undefined(bytes);
+	const dcc_model *model = load(&jit, bytes, size, "t");
+	CHECK_EQ(model->nsteps, ncase);
+	CHECK_EQ(model->ntargets, ntargets);
+	CHECK(!model->weights);
+	for (int i = 0; i < ntargets; i++)
+		if (has_cpu(&targets[i]))
+			check_target(model, &targets[i]);
+	must(LLVMOrcDisposeLLJIT(jit));
+	free(bytes);
+}
+
 int main(int argc, char **argv)
 {
 	EmitOptions opt = for_all_targets();
-	void *bytes;
-	size_t size;
 	m = new_module("t", "test");
 	lm = new_lmodule(m);
 	add_cases();
@@ -599,25 +616,16 @@ int main(int argc, char **argv)
 		emit_assembly(lm, &opt, argv[1]);
 		return 0;
 	}
-	emit_object_memory(lm, &opt, &bytes, &size);
-	check_undefined(bytes);
-	LLVMOrcLLJITRef jit;
-	const dcc_model *model = load(&jit, bytes, size, "t");
-	CHECK_EQ(model->nsteps, ncase);
-	CHECK_EQ(model->ntargets, ntargets);
-	CHECK(!model->weights);
-	for (int i = 0; i < ntargets; i++) {
-		if (has_cpu(&targets[i]))
-			check_target(model, &targets[i]);
-		else
+	for (int i = 0; i < ntargets; i++)
+		if (!has_cpu(&targets[i]))
 			printf("emit: this CPU cannot run %s; skipped\n", targets[i].name);
-	}
-	must(LLVMOrcDisposeLLJIT(jit));
+	check_cases(&opt);
+	opt.quick = true;
+	check_cases(&opt);
 	for (int i = 0; i < ntargets; i++)
 		CHECK(find_target(targets[i].name) == &targets[i] && find_target(targets[i].march) == &targets[i]);
 	CHECK(find_target("avx2") == find_target("x86-64-v3") && find_target("avx2") != NULL);
 	CHECK(!find_target("avx") && !find_target(""));
-	free(bytes);
 	check_model();
 	free_module(m);
 	return test_end("emit");

@@ -367,7 +367,7 @@ static void check_run(Family *f, const char *run)
 	r.nout = read_tensors(arrow, arrow + strlen(arrow), r.want);
 	check_evaluator(&r);
 	for (int i = 0; i < f->model->ntargets; i++)
-		run_code(&r, i, 1);
+		run_code(&r, f->model, i, 1);
 	for (int i = 0; i < ntargets && !refused; i++)
 		run_interpreter(&r, targets[i].name, 2);
 	for (int i = 0; i < r.nin; i++)

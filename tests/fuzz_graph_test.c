@@ -309,15 +309,14 @@ static void run_code(Case *c, const dcc_model *model, uint32_t target, int r, dc
 	free(workspace);
 }
 
-static void check_code(Case *c, dcc_exec *pool)
+static void check_level(Case *c, dcc_exec *pool, bool quick, const void *weights, size_t weights_size)
 {
-	EmitOptions opt = {.ntarget = ntargets, .target = all_targets};
-	void *object, *weights;
-	size_t size, weights_size;
+	EmitOptions opt = {.ntarget = ntargets, .target = all_targets, .quick = quick};
+	void *object;
+	size_t size;
 	char symbol[300];
 	LLVMOrcLLJITRef jit;
 	emit_object_memory(c->m->loops, &opt, &object, &size);
-	emit_weights_memory(c->m->loops, &weights, &weights_size);
 	snprintf(symbol, sizeof symbol, "%s_model", c->m->name);
 	const dcc_model *model = link_model(&jit, object, size, symbol);
 	for (int r = 0; r < c->nrun && !c->wrong; r++)
@@ -326,6 +325,17 @@ static void check_code(Case *c, dcc_exec *pool)
 				run_code(c, model, (uint32_t)t + 1, r, (r + t) % 2 ? pool : NULL, weights, weights_size);
 	must(LLVMOrcDisposeLLJIT(jit));
 	free(object);
+}
+
+/* As -O2 and -O0 compile it. */
+static void check_code(Case *c, dcc_exec *pool)
+{
+	void *weights;
+	size_t weights_size;
+	emit_weights_memory(c->m->loops, &weights, &weights_size);
+	check_level(c, pool, false, weights, weights_size);
+	if (!c->wrong)
+		check_level(c, pool, true, weights, weights_size);
 	free(weights);
 	ncompiled++;
 	if (!c->wrong)

@@ -106,6 +106,22 @@ for order in "-march=${targets// /,}" "-march=$(tr ' ' '\n' <<<"$targets" | tac 
 	same "dcc $order" t.o want.o
 done
 
+# ---- -O0: other code, the same bits, and side files that fit code of either level
+
+for level in 0 2; do
+	expect 0 '' "$dcc" -O$level -o o$level.o "$here/examples/dynconv.onnx"
+	expect 0 '' "$dcc" -O$level --weights=o$level.w -o side$level.o "$here/examples/dynconv.onnx"
+	expect 0 '' "$run" o$level.o --random 1 --save out$level
+done
+same 'outputs of -O0 and -O2' out0/output_0.pb out2/output_0.pb
+same 'side files of -O0 and -O2' o0.w o2.w
+expect 0 '' "$run" side0.o --weights o2.w --random 1
+expect 1 '' cmp -s o0.o o2.o
+"$dcc" -O 0 -O2 -o t.o m.ir
+same 'the last -O' t.o want.o
+expect 1 "^dcc: -O: there is no '3'; there are: 0 2" "$dcc" -O3 m.ir
+expect 1 '^dcc: -O0 says nothing about --emit=ir' "$dcc" -O0 --emit=ir m.ir
+
 # ---- what is refused
 
 expect 1 '^dcc: -S and --emit=ir exclude each other' "$dcc" -S --emit=ir m.ir

@@ -3,7 +3,7 @@
  * A Family is one module as IR text, built by param(), line() and result(), whose dims are symbols.  It is compiled
  * once, for every target that the CPU has into one object, loaded with LLJIT, and run for each binding of a sweep
  * ("m=0-29,256 k=5"):
- *   - on each of these targets, with 1 and 3 threads (a serial fork-join);
+ *   - on each of these targets, with 1 and 3 threads (a serial fork-join), and as -O0 compiles it;
  *   - inputs, outputs, weights and workspace lie against pages without access, alternately at their end and their
  *     begin, and are filled with different garbage in each run;
  *   - all runs must agree to the bit (NaN payloads aside), with each other, and in small cases with the loop
@@ -56,8 +56,8 @@ typedef struct Family {
 	const char *fixed; /* "m=13 k=5": constants instead of symbols; NULL: symbols */
 	int nresult, nline;
 	Module *oracle, *lowered;
-	const dcc_model *model;
-	LLVMOrcLLJITRef jit;
+	const dcc_model *model, *quick; /* quick: -O0 */
+	LLVMOrcLLJITRef jit, quick_jit;
 	void *weights;
 	size_t weights_bytes;
 	int runs, interpreted;
@@ -178,7 +178,7 @@ static inline void must(LLVMErrorRef err)
 		bug("%s", LLVMGetErrorMessage(err));
 }
 
-static inline const void *link_object(Family *f, const void *bytes, size_t size)
+static inline const void *link_object(const Family *f, const void *bytes, size_t size, LLVMOrcLLJITRef *jit)
 {
 	LLVMOrcExecutorAddress address;
 	char symbol_name[64];
@@ -187,21 +187,31 @@ static inline const void *link_object(Family *f, const void *bytes, size_t size)
 	LLVMInitializeX86Target();
 	LLVMInitializeX86TargetMC();
 	LLVMInitializeX86AsmPrinter();
-	must(LLVMOrcCreateLLJIT(&f->jit, NULL));
-	LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(f->jit);
+	must(LLVMOrcCreateLLJIT(jit, NULL));
+	LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(*jit);
 	const LLVMJITSymbolFlags flags = {LLVMJITSymbolGenericFlagsExported, 0};
 	LLVMOrcCSymbolMapPair own[] = {
-		{LLVMOrcLLJITMangleAndIntern(f->jit, "dcc_run"), {(uintptr_t)dcc_run, flags}},
-		{LLVMOrcLLJITMangleAndIntern(f->jit, "dcc_report"), {(uintptr_t)dcc_report, flags}},
+		{LLVMOrcLLJITMangleAndIntern(*jit, "dcc_run"), {(uintptr_t)dcc_run, flags}},
+		{LLVMOrcLLJITMangleAndIntern(*jit, "dcc_report"), {(uintptr_t)dcc_report, flags}},
 	};
 	must(LLVMOrcJITDylibDefine(lib, LLVMOrcAbsoluteSymbols(own, 2)));
 	LLVMOrcDefinitionGeneratorRef process;
-	must(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(f->jit), NULL, NULL));
+	must(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(*jit), NULL, NULL));
 	LLVMOrcJITDylibAddGenerator(lib, process);
-	must(LLVMOrcLLJITAddObjectFile(f->jit, lib, LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, f->name)));
+	must(LLVMOrcLLJITAddObjectFile(*jit, lib, LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, size, f->name)));
 	snprintf(symbol_name, sizeof symbol_name, "%s_model", f->lowered->name);
-	must(LLVMOrcLLJITLookup(f->jit, &address, symbol_name));
+	must(LLVMOrcLLJITLookup(*jit, &address, symbol_name));
 	return (const void *)(uintptr_t)address;
+}
+
+static inline const dcc_model *compile_code(const Family *f, const EmitOptions *emit, LLVMOrcLLJITRef *jit)
+{
+	void *bytes;
+	size_t size;
+	emit_object_memory(f->lowered->loops, emit, &bytes, &size);
+	const dcc_model *model = link_object(f, bytes, size, jit);
+	free(bytes);
+	return model;
 }
 
 /* f->lowered becomes loop IR and code. */
@@ -215,14 +225,12 @@ static inline void compile_modules(Family *f)
 			usable[emit.ntarget++] = all[i];
 	}
 	PassOptions passes = {.bisect_limit = -1, .ntarget = ntargets, .target = all};
-	void *bytes;
-	size_t size;
 
 	run_passes(f->lowered, &passes);
-	emit_object_memory(f->lowered->loops, &emit, &bytes, &size);
+	f->model = compile_code(f, &emit, &f->jit);
+	emit.quick = true;
+	f->quick = compile_code(f, &emit, &f->quick_jit);
 	emit_weights_memory(f->lowered->loops, &f->weights, &f->weights_bytes);
-	f->model = link_object(f, bytes, size);
-	free(bytes);
 }
 
 static inline void compile_family(Family *f)
@@ -240,6 +248,7 @@ static inline void compile_family(Family *f)
 static inline void free_family(Family *f)
 {
 	must(LLVMOrcDisposeLLJIT(f->jit));
+	must(LLVMOrcDisposeLLJIT(f->quick_jit));
 	free_module(f->oracle);
 	free_module(f->lowered);
 	free(f->weights);
@@ -461,7 +470,7 @@ static inline void report_fault(int sig)
 	_exit(2);
 }
 
-static inline void run_code(Run *r, int target, int threads)
+static inline void run_code(Run *r, const dcc_model *model, int target, int threads)
 {
 	static Region in_regions[MaxPorts], out_regions[MaxPorts], ws_region, weights_region;
 	Family *f = r->f;
@@ -475,7 +484,7 @@ static inline void run_code(Run *r, int target, int threads)
 	char how[64];
 
 	r->number++;
-	snprintf(how, sizeof how, "%s, %d thread(s)", f->model->targets[target].name, threads);
+	snprintf(how, sizeof how, "%s%s, %d thread(s)", model->targets[target].name, model == f->quick ? " -O0" : "", threads);
 	snprintf(running, sizeof running, "%s, %s, %s", f->name, r->binding, how);
 	signal(SIGSEGV, report_fault);
 	for (int i = 0; i < r->nin; i++) {
@@ -483,7 +492,7 @@ static inline void run_code(Run *r, int target, int threads)
 		in[i].data = place(&in_regions[i], port_bytes(&r->in[i]), (size_t)dtypes[r->in[i].dtype].bytes, at_end, 0);
 		fill_port(&r->in[i], in[i].data);
 	}
-	int status = dcc_plan(f->model, in, r->nin, threads, NULL, &bytes, &error);
+	int status = dcc_plan(model, in, r->nin, threads, NULL, &bytes, &error);
 	for (int i = 0; i < r->nout && !status; i++) {
 		got[i] = r->want[i];
 		got[i].data = place(&out_regions[i], port_bytes(&got[i]), (size_t)dtypes[got[i].dtype].bytes, at_end, garbage);
@@ -504,7 +513,7 @@ static inline void run_code(Run *r, int target, int threads)
 		memcpy(weights, f->weights, f->weights_bytes);
 		args.weights = weights;
 		args.workspace = place(&ws_region, bytes, 64, at_end, garbage);
-		status = dcc_run(f->model, &args);
+		status = dcc_run(model, &args);
 	}
 	signal(SIGSEGV, SIG_DFL);
 	f->runs++;
@@ -575,9 +584,11 @@ static inline void run_binding_for(Family *f, const char *binding, const int64_t
 		bug("%s, %s: %s", f->name, binding, wrong ? wrong : "the evaluator sees no error");
 	for (int i = 0; i < r.nout && status; i++)
 		r.want[i] = tensor_of(&m->main->body.yields[i]->type, syms);
-	for (int i = 0; i < f->model->ntargets; i++)
+	for (int i = 0; i < f->model->ntargets; i++) {
 		for (int threads = 1; threads <= 3; threads += 2)
-			run_code(&r, i, threads);
+			run_code(&r, f->model, i, threads);
+		run_code(&r, f->quick, i, 3);
+	}
 	if (is_small(&r) && !status)
 		for (int i = 0; i < ntargets; i++)
 			run_interpreter(&r, targets[i].name, i ? 1 : 3);

@@ -33,7 +33,7 @@ typedef struct Options {
 	PassOptions pass;
 	bool wanted[8]; /* targets */
 	const Target *target[8];
-	bool debug, depend, verbose, time_passes;
+	bool debug, depend, verbose, time_passes, quick;
 	const char *depend_file, *report, *reduce;
 } Options;
 
@@ -44,6 +44,11 @@ static Arena *arena; /* lists and file names made up here; it lives as long as t
 static void emit_words(FILE *f)
 {
 	fputs("ir loops", f);
+}
+
+static void level_words(FILE *f)
+{
+	fputs("0 2", f);
 }
 
 static void changed_words(FILE *f)
@@ -114,6 +119,13 @@ static void set_emit(void *o, const char *name, const char *value)
 	if (!ir && strcmp(value, "loops"))
 		wrong_word(name, value, emit_words);
 	choose_mode(o, ir ? EmitIr : EmitLoops, ir ? "--emit=ir" : "--emit=loops");
+}
+
+static void set_level(void *o, const char *name, const char *value)
+{
+	if (strcmp(value, "0") && strcmp(value, "2"))
+		wrong_word(name, value, level_words);
+	((Options *)o)->quick = *value == '0';
 }
 
 static void set_reduce(void *o, const char *name, const char *value)
@@ -302,6 +314,7 @@ static void check_mode(const Options *o)
 		{"--linker", o->linker, o->mode == EmitShared},
 		{"--header", o->header, code},
 		{"--weights", o->weights, o->mode <= EmitLlvm},
+		{"-O0", o->quick, o->mode <= EmitLlvm},
 		{"--report", o->report, writes},
 		{"-MD", o->depend || o->depend_file, writes},
 		{"-o", o->output, writes || o->mode == Reduce},
@@ -511,7 +524,7 @@ static void emit_output(const Options *o, Module *m, const char *path, const Emi
 static void write_output(const Options *o, Module *m)
 {
 	const char *path = output_path(o), *listing = listing_path(o, path);
-	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights, .verbose = o->verbose,
+	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights, .verbose = o->verbose, .quick = o->quick,
 	                 .listing = o->debug ? base_name(listing ? listing : with_suffix(o->input, ".loops")) : NULL};
 	Out *held = listing ? hold_listing(m, listing) : NULL;
 
