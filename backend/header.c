@@ -377,6 +377,16 @@ static void print_call(Header *h)
 	fprintf(h->f, "\targs.exec = exec;\n\targs.error = error;\n\treturn %s_run(&args);\n}\n\n", h->m->name);
 }
 
+static void print_prefault(Header *h)
+{
+	bool side = h->opt->weights_path != NULL;
+	fprintf(h->f, "/* Touches weights and workspace, so that the first run finds them in memory; a dcc_status. */\n");
+	fprintf(h->f, "static inline int %s_prefault(%svoid *workspace, size_t workspace_size, dcc_error *error)\n{\n", h->m->name,
+	        side ? "const void *weights, size_t weights_size, " : "");
+	fprintf(h->f, "\treturn dcc_prefault(&%s_model, %s, workspace, workspace_size, error);\n}\n\n", h->m->name,
+	        side ? "weights, weights_size" : "NULL, 0");
+}
+
 static bool has_state(const Header *h)
 {
 	State s;
@@ -452,6 +462,7 @@ static void print_header(Header *h)
 	print_sizes(h);
 	print_call(h);
 	print_step(h);
+	print_prefault(h);
 	fprintf(h->f, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
 

@@ -8,6 +8,7 @@
  *     int NAME_run(const dcc_args *);                      a dcc_status
  *     int NAME(const NAME_dims *, inputs..., outputs..., workspace, size, exec, error);   the same, typed; behind the outputs
  *                                                          out_dims (as in dcc_args), if the data decides dims of one
+ *     int NAME_prefault(workspace, size, error);           before the first run: dcc_prefault of this model
  *     int64_t NAME_x_count(const NAME_dims *); size_t NAME_x_bytes(const NAME_dims *);    of each input and output x
  * and where x is state (below) NAME_x_capacity, and NAME_step: NAME without the outputs that are state.
  * Link with libdcc (static, no dependency beyond libc; pthreads only if dcc_pool_new is called).
@@ -110,8 +111,10 @@ typedef struct dcc_args {
 	int32_t ninputs, noutputs;
 	void *workspace; /* aligned to DCC_WORKSPACE_ALIGN */
 	uint64_t workspace_size; /* bytes */
-	const void *weights; /* NULL: embedded; or the side file, mapped, aligned to DCC_WORKSPACE_ALIGN */
-	uint64_t weights_size; /* bytes of the side file */
+	/* NULL: embedded; or the side file, mapped; or a copy of the embedded ones, the model's weights_size bytes from its weights on.
+	 * Both are aligned to DCC_WORKSPACE_ALIGN. */
+	const void *weights;
+	uint64_t weights_size; /* bytes of the side file or the copy */
 	dcc_exec *exec; /* NULL: the calling thread alone */
 	dcc_error *error; /* may be NULL */
 	uint32_t target; /* 0: the best that the CPU has; i: targets[i - 1] of the model */
@@ -246,6 +249,19 @@ int dcc_plan(const dcc_model *, const dcc_tensor *inputs, int ninputs, int threa
  * size, alignment and layout only, this reads all of them.  A side file ends in a hash of its weights and one of the layout, so an
  * object runs with every side file that dcc --weights wrote for the same graph with the same options: new weights, same code. */
 int dcc_check_weights(const dcc_model *, const void *weights, uint64_t size, dcc_error *);
+/* Before the first run, so that it need not wait for memory: reads the weights (as dcc_args has them) and writes the workspace, whose
+ * contents are lost.  What is left to that run are some pages of code and of the thread's stack.  The workspace may have any size; of
+ * size 0 it may be NULL, for weights that several workspaces share.  Allocates nothing; other threads may run the model meanwhile, but
+ * not in this workspace.
+ * Weights of many megabytes are faster in huge pages, which files seldom have.  An application may copy them there, once:
+ *     uint64_t page = 2 << 20, bytes = (NAME_model.weights_size + page - 1) / page * page;
+ *     void *copy = aligned_alloc(page, bytes);
+ *     madvise(copy, bytes, MADV_HUGEPAGE);
+ *     memcpy(copy, NAME_model.weights, NAME_model.weights_size);
+ *     args.weights = copy;
+ *     args.weights_size = NAME_model.weights_size;
+ * A side file is copied whole, with the hashes at its end, and keeps its own size. */
+int dcc_prefault(const dcc_model *, const void *weights, uint64_t weights_size, void *workspace, uint64_t workspace_size, dcc_error *);
 const char *dcc_status_text(int status);
 const char *dcc_version(void);
 size_t dcc_dtype_size(int dtype); /* bytes of an element, 1 if it is packed with others; 0: unknown */

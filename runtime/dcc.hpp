@@ -237,6 +237,15 @@ public:
 		return outputs;
 	}
 
+	// Before the first run of such inputs, so that it finds workspace and weights in memory.
+	void prefault(const std::vector<tensor> &inputs)
+	{
+		plan(inputs);
+		const void *own = side_ ? side_->data() : nullptr;
+		dcc_error e;
+		dcc::check(dcc_prefault(model_, own, side_ ? side_->size() : 0, workspace_.data(), workspace_.size(), &e), e);
+	}
+
 	// Outputs in the application's memory, with the dims that plan() tells.  Returns them with the dims that they have: others, and
 	// fewer elements, only where the data decides.
 	std::vector<tensor> run(const std::vector<tensor> &inputs, std::vector<tensor> outputs)

@@ -14,6 +14,8 @@
 #include "escape.h"
 #include "hash.h"
 
+enum { CacheLine = 64 }; /* bytes */
+
 /* ---- CPU --------------------------------------------------------------------------------------------------------- */
 
 static uint64_t cpu_features;
@@ -541,6 +543,16 @@ static int32_t plan_workspace(const dcc_model *model, const int64_t *syms, uint6
 	return *bytes > INT64_MAX ? dcc_report(err, DCC_ERROR_RANGE, "outputs and workspace are too large for 64 bits", 0, 0, 0) : 0;
 }
 
+static int32_t check_place(const void *workspace, uint64_t need, dcc_error *err)
+{
+	if (need && !workspace)
+		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace is NULL, needs {} bytes", (int64_t)need, 0, 0);
+	if ((uintptr_t)workspace % DCC_WORKSPACE_ALIGN)
+		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace is not aligned to {} bytes", DCC_WORKSPACE_ALIGN,
+				  0, 0);
+	return 0;
+}
+
 static int32_t check_workspace(const dcc_model *model, const dcc_args *args, const int64_t *syms, dcc_error *err)
 {
 	uint64_t need;
@@ -550,11 +562,8 @@ static int32_t check_workspace(const dcc_model *model, const dcc_args *args, con
 	if (need > args->workspace_size)
 		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace has {} bytes, needs {} with {} thread(s)",
 		                  (int64_t)args->workspace_size, (int64_t)need, syms[model->nsymbols]);
-	if (need && !args->workspace)
-		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace is NULL, needs {} bytes", (int64_t)need, 0, 0);
-	if ((uintptr_t)args->workspace % DCC_WORKSPACE_ALIGN)
-		return dcc_report(err, DCC_ERROR_WORKSPACE, "workspace is not aligned to {} bytes", DCC_WORKSPACE_ALIGN,
-				  0, 0);
+	if ((code = check_place(args->workspace, need, err)))
+		return code;
 	return check_overlaps(model, args, need);
 }
 
@@ -570,43 +579,75 @@ static uint64_t read_word(const void *base, uint64_t at)
 	return word;
 }
 
-/* A side file of this layout, whatever its weights are. */
-static int32_t check_side_file(const dcc_model *model, const void *weights, uint64_t size, dcc_error *err)
+/* Of embedded weights a copy, which has no footer; else a side file of this layout, whatever its weights are. */
+static int32_t check_own_weights(const dcc_model *model, const void *weights, uint64_t size, dcc_error *err)
 {
+	bool copy = model->weights != NULL;
 	uint64_t footer = model->layout_hash ? sizeof(Footer) : sizeof model->weights_hash;
-	uint64_t last = model->layout_hash ? model->layout_hash : model->weights_hash, expected = model->weights_size + footer;
+	uint64_t last = model->layout_hash ? model->layout_hash : model->weights_hash;
+	uint64_t expected = model->weights_size + (copy ? 0 : footer);
 	if (size != expected)
-		return fail_got(err, DCC_ERROR_WEIGHTS, "the side file has ", (int64_t)size, " bytes, expected ", (int64_t)expected);
+		return fail_got(err, DCC_ERROR_WEIGHTS, copy ? "the copy of the weights has " : "the side file has ", (int64_t)size,
+		                " bytes, expected ", (int64_t)expected);
 	if ((uintptr_t)weights % DCC_WORKSPACE_ALIGN)
 		return dcc_report(err, DCC_ERROR_WEIGHTS, "weights are not aligned to {} bytes", DCC_WORKSPACE_ALIGN, 0, 0);
-	if (read_word(weights, size - sizeof last) != last)
+	if (!copy && read_word(weights, size - sizeof last) != last)
 		return dcc_report(err, DCC_ERROR_WEIGHTS, "the side file holds the weights of another model", 0, 0, 0);
 	return 0;
 }
 
-static int32_t check_weights(const dcc_model *model, const dcc_args *args, const void **weights, dcc_error *err)
+/* NULL becomes the embedded weights. */
+static int32_t choose_weights(const dcc_model *model, const void **weights, uint64_t size, dcc_error *err)
 {
-	*weights = args->weights ? args->weights : model->weights;
+	const void *own = *weights;
+	if (!own)
+		*weights = model->weights;
 	if (!model->weights_size)
 		return 0;
 	if (!*weights)
 		return dcc_report(err, DCC_ERROR_WEIGHTS,
 				  "the model's weights are in a side file: pass it as args->weights", 0, 0, 0);
-	return args->weights ? check_side_file(model, args->weights, args->weights_size, err) : 0;
+	return own ? check_own_weights(model, own, size, err) : 0;
 }
 
-int dcc_check_weights(const dcc_model *model, const void *weights, uint64_t size, dcc_error *err)
+/* For calls outside of a run. */
+static int32_t open_weights(const dcc_model *model, const void **weights, uint64_t size, dcc_error *err)
 {
 	start_error(err, DCC_OK);
 	if (!model)
 		return dcc_report(err, DCC_ERROR_ARGUMENT, "model is NULL", 0, 0, 0);
-	const dcc_args args = {.weights = weights, .weights_size = size};
 	int32_t code = check_model(model, err);
-	if (code || (code = check_weights(model, &args, &weights, err)) || !model->weights_size)
+	return code ? code : choose_weights(model, weights, size, err);
+}
+
+int dcc_check_weights(const dcc_model *model, const void *weights, uint64_t size, dcc_error *err)
+{
+	bool side = weights != NULL;
+	int32_t code = open_weights(model, &weights, size, err);
+	if (code || !model->weights_size)
 		return code;
-	uint64_t expected = args.weights && model->layout_hash ? read_word(weights, size - sizeof(Footer)) : model->weights_hash;
+	uint64_t expected = side && model->layout_hash ? read_word(weights, size - sizeof(Footer)) : model->weights_hash;
 	if (hash_weight_bytes(weights, model->weights_size, 0) != expected)
 		return dcc_report(err, DCC_ERROR_WEIGHTS, "the weights are damaged: their hash is another", 0, 0, 0);
+	return DCC_OK;
+}
+
+/* All cache lines, and with them all pages. */
+static void read_lines(const volatile char *bytes, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += CacheLine)
+		(void)bytes[at];
+}
+
+int dcc_prefault(const dcc_model *model, const void *weights, uint64_t weights_size, void *workspace, uint64_t workspace_size,
+		 dcc_error *err)
+{
+	int32_t code = open_weights(model, &weights, weights_size, err);
+	if (code || (code = check_place(workspace, workspace_size, err)))
+		return code;
+	read_lines(weights, model->weights_size);
+	if (workspace_size)
+		memset(workspace, 0, workspace_size);
 	return DCC_OK;
 }
 
@@ -772,11 +813,11 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 	const dcc_target *target = NULL;
 	dcc_frame frame = {.in = args->inputs, .out = args->outputs, .workspace = args->workspace, .syms = syms,
 	                   .status = status, .exec = args->exec, .cancel = args->cancel};
-	const void *weights;
+	const void *weights = args->weights;
 	if ((code = bind_symbols(model, args->inputs, args->exec ? args->exec->threads : 1, syms, err)) ||
 	    (code = model->check(args->inputs, args->outputs, syms, err)) ||
 	    (code = check_state(model, args)) || (code = check_workspace(model, args, syms, err)) ||
-	    (code = check_weights(model, args, &weights, err)) ||
+	    (code = choose_weights(model, &weights, args->weights_size, err)) ||
 	    (code = choose_target(model, args->target, &target, err)))
 		return code;
 	frame.weights = weights;

@@ -252,6 +252,8 @@ int main()
 	dcc::model window(window_model, 1, &side);
 	std::vector<float> x(6, 1.f), past(80 * 6), y(4 * 6);
 	std::vector<dcc::tensor> in = {dcc::tensor(x.data(), {1, 1, 6}), dcc::tensor(past.data(), {3, 1, 6})};
+	window.prefault(in);
+	CHECK(status_of([&] { window.prefault({}); }) == DCC_ERROR_ARGUMENT);
 	std::vector<dcc::tensor> out = window.plan(in);
 	CHECK(out[0].size() == 24 && out[0].data == nullptr);
 	out[0].data = y.data();

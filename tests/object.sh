@@ -214,6 +214,82 @@ for out in pie nopie shared static cxx; do
 done
 none "the program needs more than libc" "$(readelf -d app | grep NEEDED | grep -vE 'libc\.so|libpthread|libm\.so')"
 
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+# 4 MB of weights and a workspace of some 100 pages: prefault() takes their faults; a copy of the weights gives the same bits.
+cat >wide.ir <<'IR'
+dcc-ir 1 stage import
+model wide
+sym n in 0..
+const @step: f32[] = [0.37]
+func @main(%x: f32[n, 1024]) -> (y: f32[n, 1024]) {
+  %0: i64[1048576] = iota {start=1}
+  %1: f32[1048576] = cast %0
+  %2: f32[1048576] = mul %1, @step
+  %3: f32[1048576] = sin %2
+  %4: f32[1024, 1024] = reshape %3
+  %5: f32[n, 1024] = matmul %x, %4
+  %6: f32[n, 1024] = softmax %5 {axis=1}
+  %7: f32[n, 1024] = matmul %6, %4
+  return %7
+}
+IR
+cat >faults.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "wide.h"
+
+enum { Rows = 96, Columns = 1024, Page = 2 << 20 };
+static float x[Rows * Columns], y[Rows * Columns], again[Rows * Columns];
+
+static long faults(void)
+{
+	struct rusage u;
+	getrusage(RUSAGE_SELF, &u);
+	return u.ru_minflt + u.ru_majflt;
+}
+
+/* With an argument: prefaulted. */
+int main(int argc, char **argv)
+{
+	wide_dims dims = {Rows, 1};
+	size_t bytes = wide_workspace_size(&dims), size = wide_model.weights_size, whole = (size + Page - 1) / Page * Page;
+	void *workspace = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *copy = aligned_alloc(Page, whole);
+	dcc_error error;
+
+	(void)argv;
+	madvise(workspace, bytes, MADV_NOHUGEPAGE);
+	for (int i = 0; i < Rows * Columns; i++)
+		x[i] = (float)(i * 7 % 11) * 0.25f - 1;
+	memset(y, 1, sizeof y);
+	if (argc > 1 && wide_prefault(workspace, bytes, &error))
+		return 1;
+	long before = faults();
+	if (wide(&dims, x, y, workspace, bytes, NULL, &error))
+		return 1;
+	printf("%ld faults\n", faults() - before);
+
+	/* as dcc.h says */
+	madvise(copy, whole, MADV_HUGEPAGE);
+	memcpy(copy, wide_model.weights, size);
+	dcc_tensor in = {x, DCC_F32, 2, {Rows, Columns}, {0}}, out = {again, DCC_F32, 2, {Rows, Columns}, {0}};
+	dcc_args args = {.size = sizeof args, .inputs = &in, .outputs = &out, .ninputs = 1, .noutputs = 1, .workspace = workspace,
+	                 .workspace_size = bytes, .weights = copy, .weights_size = size, .error = &error};
+	if (wide_run(&args) || memcmp(y, again, sizeof y))
+		return 1;
+	memset(copy, 0, size);
+	return wide_run(&args) || again[0] != 0;
+}
+C
+expect "compile wide" "$build/dcc" -o wide.o wide.ir
+expect "link faults" "${c11[@]}" faults.c wide.o "$build/libdcc.a" -o faults
+expect "without prefault() the first run faults" sh -c './faults | grep -E "^[0-9]{3,} faults"'
+expect "with it it does not" sh -c './faults 1 | grep -E "^[1-3]?[0-9] faults"'
+
 # ---- system calls ----------------------------------------------------------------------------------------------------
 
 if ! command -v strace >out; then

@@ -286,10 +286,12 @@ static void test_memory(void)
 	call.args.weights = &side;
 	call.args.weights_size = 72;
 	EXPECT(DCC_OK, "");
+	call.model.weights = NULL;
 	call.args.weights = &side;
 	call.args.weights_size = 71;
 	EXPECT(DCC_ERROR_WEIGHTS, "the side file has 71 bytes, expected 72");
 	side.hash++;
+	call.model.weights = NULL;
 	call.args.weights = &side;
 	call.args.weights_size = 72;
 	EXPECT(DCC_ERROR_WEIGHTS, "the side file holds the weights of another model");
@@ -353,6 +355,54 @@ static void test_swap(void)
 	CHECK_EQ(dcc_check_weights(&call.model, NULL, 0, &call.error), DCC_OK);
 	CHECK(hash_weight_bytes("12345678ab", 10, 8) == hash_weight_bytes("12345678", 8, 8) + hash_weight_bytes("ab", 2, 16));
 	CHECK(hash_weight_bytes("a\0", 2, 0) != hash_weight_bytes("\0a", 2, 0));
+}
+
+#define PREFAULT(status, message, ...)                                                                                  \
+	do {                                                                                                           \
+		CHECK_EQ(dcc_prefault(__VA_ARGS__, &call.error), status);                                      \
+		CHECK_STR(call.error.text, message);                                                                      \
+	} while (0)
+
+/* The workspace is written to its last byte and not beyond; what a run would refuse is an error here, too. */
+static void test_prefault(void)
+{
+	reset_call(8, 1);
+	memset(call.workspace, 0x55, sizeof call.workspace);
+	PREFAULT(DCC_OK, "", &call.model, NULL, 0, call.workspace, 100);
+	CHECK(call.workspace[0] != 0x55 && call.workspace[99] != 0x55 && call.workspace[100] == 0x55);
+	PREFAULT(DCC_OK, "", &call.model, NULL, 0, NULL, 0);
+	PREFAULT(DCC_ERROR_WORKSPACE, "workspace is NULL, needs 64 bytes", &call.model, NULL, 0, NULL, 64);
+	PREFAULT(DCC_ERROR_WORKSPACE, "workspace is not aligned to 64 bytes", &call.model, NULL, 0, call.workspace + 8, 64);
+	PREFAULT(DCC_ERROR_WEIGHTS, "the copy of the weights has 65 bytes, expected 64", &call.model, &weights, 65, NULL, 0);
+	PREFAULT(DCC_OK, "", &call.model, &weights, 64, NULL, 0);
+	call.model.weights = NULL;
+	PREFAULT(DCC_ERROR_WEIGHTS, "the model's weights are in a side file: pass it as args->weights", &call.model, NULL, 0, NULL, 0);
+	call.model.abi = DCC_ABI + 1;
+	CHECK_EQ(dcc_prefault(&call.model, NULL, 0, NULL, 0, NULL), DCC_ERROR_VERSION);
+	PREFAULT(DCC_ERROR_ARGUMENT, "model is NULL", NULL, NULL, 0, NULL, 0);
+}
+
+/* Embedded weights may be run from a copy. */
+static void test_copied_weights(void)
+{
+	static struct {
+		_Alignas(64) float scale;
+		char pad[60], beyond[8];
+	} copy = {.scale = 5.0f};
+	reset_call(8, 1);
+	call.args.weights = &copy;
+	call.args.weights_size = 64;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	CHECK(call.y[0] == 5 * call.x[7 * Cols]);
+	CHECK_EQ(dcc_check_weights(&call.model, &copy, 64, &call.error), DCC_ERROR_WEIGHTS);
+	CHECK_STR(call.error.text, "the weights are damaged: their hash is another");
+	call.model.weights_hash = hash_weight_bytes(&copy, 64, 0);
+	CHECK_EQ(dcc_check_weights(&call.model, &copy, 64, &call.error), DCC_OK);
+	call.args.weights_size = 72;
+	EXPECT(DCC_ERROR_WEIGHTS, "the copy of the weights has 72 bytes, expected 64");
+	call.args.weights = copy.pad;
+	call.args.weights_size = 64;
+	EXPECT(DCC_ERROR_WEIGHTS, "weights are not aligned to 64 bytes");
 }
 
 static void test_targets(void)
@@ -594,6 +644,8 @@ int main(void)
 	test_memory();
 	test_overlaps();
 	test_swap();
+	test_prefault();
+	test_copied_weights();
 	test_targets();
 	test_index();
 	test_exec();
