@@ -241,6 +241,21 @@ class Model:
     # ---- running -------------------------------------------------------------------------------------------------
 
     def __call__(self, *args, threads=1, **named):
+        arrays, tensors, threads = self._arguments(args, named, threads)
+        shapes, bytes_needed = self._plan(tensors, len(arrays), threads)
+        outputs = self._place(arrays, tensors, shapes)
+        outputs = self._run(tensors, len(arrays), outputs, bytes_needed, threads)
+        if len(outputs) == 1:
+            return outputs[0]
+        return {port.name: array for port, array in zip(self.outputs, outputs)}
+
+    def workspace_size(self, *args, threads=1, **named):
+        """Bytes of workspace that a call with these arguments takes."""
+        arrays, tensors, threads = self._arguments(args, named, threads)
+        return self._plan(tensors, len(arrays), threads)[1]
+
+    def _arguments(self, args, named, threads):
+        """Arrays in the model's order, the same for the library, the number of threads."""
         if len(args) == 1 and isinstance(args[0], Mapping):
             args, named = (), {**args[0], **named}
         threads = operator.index(threads)
@@ -249,12 +264,7 @@ class Model:
         values = self._match(args, named)
         arrays = [_as_input(value, port) for value, port in zip(values, self.inputs)]
         tensors = (abi.Tensor * max(1, len(arrays)))(*map(_tensor, arrays, self.inputs, self._model.inputs))
-        shapes, bytes_needed = self._plan(tensors, len(arrays), threads)
-        outputs = self._place(arrays, tensors, shapes)
-        outputs = self._run(tensors, len(arrays), outputs, bytes_needed, threads)
-        if len(outputs) == 1:
-            return outputs[0]
-        return {port.name: array for port, array in zip(self.outputs, outputs)}
+        return arrays, tensors, threads
 
     def _match(self, args, named):
         names = [port.name for port in self.inputs]

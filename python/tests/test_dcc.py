@@ -137,6 +137,16 @@ def test_values(model, data):
     np.testing.assert_array_equal(model(x.astype(">f4")), got)
 
 
+def test_workspace_size(model, data):
+    x, _ = data
+    size = model.workspace_size(x)
+    assert size == model.workspace_size({"x": x}) > 0
+    assert model.workspace_size(np.repeat(x, 8, 1)) > size
+    assert model.workspace_size(x, threads=3) >= size
+    with pytest.raises(dcc.Error, match="input 'x': f64, expected f32"):
+        model.workspace_size(x.astype(np.float64))
+
+
 def test_empty(model):
     assert model(np.zeros((2, 0, 48), np.float32)).shape == (2, 0, 48)
 
