@@ -116,19 +116,24 @@ class Peer:
         return self.failure or {"median": statistics.median(self.medians) / 1e6, "least": self.least / 1e6}
 
 
+def take_turns(peers, seconds):
+    """Lets those that are ready run by turns, then ends all."""
+    running, turn = [p for p in peers if not p.failure], min(TURN, seconds)
+    for peer in running:
+        peer.turn(turn, record=False)
+    for _ in range(max(1, round(seconds / (2 * TURN)))):
+        for peer in running:
+            peer.turn(turn)
+    for peer in peers:
+        peer.close()
+
+
 def measure(model, args, cpus):
     """Of each engine what times() says."""
     peers = [Peer("dcc", [f"{args.build}/dcc-run", f"{model}/model.onnx", "--inputs", f"{model}/test_data_set_0", "--threads",
                           str(args.threads), "--protocol"], cpus)]
     peers += [Peer(name, [sys.executable, __file__, "--worker", name, model, str(args.threads)], cpus) for name in args.peers]
-    running = [p for p in peers if not p.failure]
-    for peer in running:
-        peer.turn(TURN, record=False)
-    for _ in range(max(1, round(args.seconds / (2 * TURN)))):
-        for peer in running:
-            peer.turn(TURN)
-    for peer in peers:
-        peer.close()
+    take_turns(peers, args.seconds)
     return {peer.name: peer.times() for peer in peers}
 
 
@@ -146,9 +151,13 @@ def machine(build):
             "avx512": "avx512f" in cpuinfo, "gflops": float(roof[1]) if roof else None, "gbs": float(roof[2]) if roof else None}
 
 
-def is_noisy(times):
-    dcc = times["dcc"]
-    return isinstance(dcc, dict) and dcc["median"] > NOISY * dcc["least"]
+def machine_text(facts):
+    roofs = f", {facts['gflops']} GFLOP/s and {facts['gbs']} GB/s a core" if facts["gflops"] else ""
+    return f"{facts['cpu']}{' with AVX-512' if facts['avx512'] else ', AVX2'}{roofs}"
+
+
+def is_noisy(t):
+    return isinstance(t, dict) and t["median"] > NOISY * t["least"]
 
 
 def ms(t):
@@ -160,7 +169,7 @@ def row(model, threads, times):
     least = {name: t["least"] for name, t in times.items() if isinstance(t, dict)}
     best = min((t for name, t in least.items() if name != "dcc"), default=None)
     ratio = f"{best / least['dcc']:.2f}" if best and "dcc" in least else "-"
-    return f"| {model} | {threads} | {' | '.join(cells)} | {ratio}{' noisy' if is_noisy(times) else ''} |"
+    return f"| {model} | {threads} | {' | '.join(cells)} | {ratio}{' noisy' if is_noisy(times['dcc']) else ''} |"
 
 
 def main():

@@ -36,13 +36,12 @@ def engines_of(records):
 
 def print_table(records):
     first, engines = records[0], engines_of(records)
-    roofs = f", {first['gflops']} GFLOP/s and {first['gbs']} GB/s a core" if first["gflops"] else ""
-    print(f"{first['cpu']}{' with AVX-512' if first['avx512'] else ', AVX2'}{roofs}; {first['threads']} thread(s); least times in ms\n")
+    print(f"{peers.machine_text(first)}; {first['threads']} thread(s); least times in ms\n")
     print(f"| model | {' | '.join(engines)} | best peer / dcc | date, commit |\n|---{'|---' * (len(engines) + 2)}|")
     for record in records:
         times = least(record)
         best = min((t for name, t in times.items() if name != "dcc"), default=None)
-        ratio = f"{best / times['dcc']:.2f}{' noisy' if peers.is_noisy(record['times']) else ''}" if best and "dcc" in times else "-"
+        ratio = f"{best / times['dcc']:.2f}{' noisy' if peers.is_noisy(record['times']['dcc']) else ''}" if best and "dcc" in times else "-"
         cells = [peers.ms(times[name]) if name in times else "-" for name in engines]
         print(f"| {record['model']} | {' | '.join(cells)} | {ratio} | {record['date']}, {record['commit']} |")
     print()
