@@ -8,15 +8,15 @@ where nothing is said).  "expected" follows from FLOP or bytes of the full confi
 
 MODELS holds folders NAME.SIZE.EXPORTER with a model.onnx, as the zoo's export.py writes them.  A line whose model is missing is
 not measured, and names it.  Lengths, batches and pasts that are symbols are set when the programs run; models that hold tables of
-one length are exported for it (NAME.SIZE.EXPORTER.T4096).  All of them, 4 GB:
+one length are exported for it (NAME.SIZE.EXPORTER.T4096).  All of them, about 7 GB:
 
-  export() { python export.py MODELS --size full --exporter dynamo "$@"; }
-  export --only transformer-enc-big,dynconv-enc-taps,dynconv-enc-funfold,dynconv-enc-unfold,dynconv-enc-stack,dynconv-dec
-  export --only transformer-dec-step,dynconv-dec-step,lightconv-enc-conv,lightconv-enc-h1,lightconv-enc-hd
-  export --only full-attn,local-attn,aft-simple,aft-conv,bert-base,fnet-base-fft,glu-ffn-glu,mobilenet-v1,mobilenet-v1-full
-  export --only pruned-fc,pruned-fc-block
-  for T in 1024 2048 4096; do export --bind T=$T --only aft-full,aft-local; done
-  export --bind T=4096 --only bigbird-block; export --bind T=16384 --only reformer-lsh; export --bind T=512 --only fnet-base
+  zoo() { python export.py MODELS --size full --exporter dynamo "$@"; }
+  zoo --only transformer-enc-big,dynconv-enc-taps,dynconv-enc-funfold,dynconv-enc-unfold,dynconv-enc-stack,dynconv-dec
+  zoo --only transformer-dec-step,dynconv-dec-step,lightconv-enc-conv,lightconv-enc-h1,lightconv-enc-hd
+  zoo --only full-attn,local-attn,aft-simple,aft-conv,bert-base,fnet-base-fft,glu-ffn-glu,mobilenet-v1,mobilenet-v1-full
+  zoo --only pruned-fc,pruned-fc-block
+  for T in 1024 2048 4096; do zoo --bind T=$T --only aft-full,aft-local; done
+  zoo --bind T=4096 --only bigbird-block; zoo --bind T=16384 --only reformer-lsh; zoo --bind T=512 --only fnet-base
 
 Needs numpy, onnx and a C compiler.
 """
@@ -187,7 +187,7 @@ def make_inputs(program, seed=1, **sizes):
     values = {s.name: sizes.get(s.name, 1) for s in program.symbols}
     inputs = {}
     for port in program.inputs:
-        shape = [d if isinstance(d, int) else eval(d, {"__builtins__": {}}, values) for d in port.shape]
+        shape = [d if isinstance(d, int) else sum(values[word] if word in values else int(word) for word in d.split(" + ")) for d in port.shape]
         inputs[port.name] = rng.standard_normal(shape, np.float32) if port.dtype.kind == "f" else np.ones(shape, port.dtype)
     return inputs
 
@@ -433,6 +433,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=5, help="of each program")
     parser.add_argument("--build", default="build")
     args = parser.parse_args()
+    if not os.path.isdir(args.models):
+        parser.error(f"{args.models}: no folder")
     os.environ["DCC"] = os.path.join(os.path.abspath(args.build), "dcc")
     facts = peers.machine(args.build)
     print(f"{peers.machine_text(facts)}; {args.size} models; commit {facts['commit']}, {facts['date']}\n")

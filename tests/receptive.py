@@ -151,12 +151,14 @@ def test_script():
         command = [sys.executable, script, folder, "--size", "tiny", "--seconds", "0.01", "--build", build, "--only"]
         run = subprocess.run([*command, "7,11,12"], capture_output=True, text=True)
         wrong = subprocess.run([*command, "7,99"], capture_output=True, text=True)
+        nowhere = subprocess.run([sys.executable, script, f"{folder}/none"], capture_output=True, text=True)
     check(run.returncode == 0, run.stderr)
     for line in (r"\| 7 \| .* multiply-adds of convolutions \| 8.57 \| 48.00 \(", r"\| 7 \| .*, B = 1 \| [^|]* \| [0-9.]+ \([0-9.]+, [0-9.]+ ms\)",
                  r"full-attn: workspace at T = 4096 / 2048 \| <= 2.05 \| [0-9.]+ \(", r"token 128 of 256 \| all \| 256 of 256 change",
                  r"token 512 of 1024 \| [^|]* \| -9 to \+9, 10 outside", "not measured: no dynconv-enc-taps.tiny.dynamo"):
         check(re.search(line, run.stdout), f"claims.py prints no line '{line}':\n{run.stdout}")
     check(wrong.returncode == 2 and "expected numbers of 1 to 14" in wrong.stderr, wrong.stderr)
+    check(nowhere.returncode == 2 and "none: no folder" in nowhere.stderr, nowhere.stderr)
 
 
 def main():
