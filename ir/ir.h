@@ -58,6 +58,7 @@ _Noreturn void bug_at(const char *file, int line, const char *fmt, ...) __attrib
  * All that a file gives and somebody may look at goes through these. */
 void print_safe(FILE *, const char *text);
 const char *safe_name(Arena *, const char *text); /* text itself if it is safe */
+void print_json(FILE *, const char *text); /* a string of JSON, which ASCII escapes keep safe, in HTML too; NULL: null */
 int hidden_bytes(const char *text); /* of the character at its start, if it must not be shown; else 0 */
 void print_caret(FILE *, const Loc *); /* the line of a file and a caret under the column */
 

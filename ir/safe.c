@@ -34,6 +34,29 @@ const char *safe_name(Arena *a, const char *text)
 	return copy;
 }
 
+/* Bytes that are no UTF-8 become U+FFFD. */
+void print_json(FILE *f, const char *text)
+{
+	int n;
+	if (!text) {
+		fputs("null", f);
+		return;
+	}
+	putc('"', f);
+	for (; *text; text += n) {
+		int32_t ch = decode_char(text, &n);
+		if (ch == '"' || ch == '\\')
+			fprintf(f, "\\%c", ch);
+		else if (ch > 0xffff && !is_shown(ch))
+			fprintf(f, "\\u%04x\\u%04x", 0xd7c0 + (ch >> 10), 0xdc00 + (ch & 0x3ff));
+		else if (!is_shown(ch) || ch == '<') /* no </script> */
+			fprintf(f, "\\u%04x", ch < 0 ? 0xfffd : ch);
+		else
+			fwrite(text, 1, (size_t)n, f);
+	}
+	putc('"', f);
+}
+
 /* ---- a place in a text ------------------------------------------------------------------------------------------- */
 
 enum { MaxShown = 160 }; /* bytes of a line */

@@ -384,45 +384,10 @@ static void write_report_text(FILE *f, const Report *r, const LModule *lm)
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-/* Length of the UTF-8 sequence at s, or 0. */
-static int utf8_length(const unsigned char *s)
-{
-	int n = *s < 0x80 ? 1 : *s >= 0xc2 && *s < 0xe0 ? 2 : *s >= 0xe0 && *s < 0xf0 ? 3 : *s >= 0xf0 && *s < 0xf5 ? 4 : 0;
-	for (int i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	if (n > 2 && ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
-	              (*s == 0xf4 && s[1] > 0x8f)))
-		return 0;
-	return n;
-}
-
-/* Names come from files: bytes that are no UTF-8 become U+FFFD. */
-static void json_string(FILE *f, const char *text)
-{
-	const unsigned char *s = (const unsigned char *)text;
-	if (!s) {
-		fputs("null", f);
-		return;
-	}
-	putc('"', f);
-	while (*s) {
-		int n = utf8_length(s);
-		if (*s == '"' || *s == '\\')
-			fprintf(f, "\\%c", *s);
-		else if (*s < 32 || !n)
-			fprintf(f, "\\u%04x", n ? *s : 0xfffd);
-		else
-			fwrite(s, 1, (size_t)n, f);
-		s += n ? n : 1;
-	}
-	putc('"', f);
-}
-
 static void json_key(FILE *f, const char *key, const char *value)
 {
 	fprintf(f, ", \"%s\": ", key);
-	json_string(f, value);
+	print_json(f, value);
 }
 
 static void json_number(FILE *f, const char *key, bool known, int64_t v)
@@ -441,7 +406,7 @@ static void json_nodes(FILE *f, int n, const Loc *const *nodes)
 	for (int i = 0; i < n; i++)
 		if (nodes[i]->node) {
 			fputs(shown++ ? ", " : "", f);
-			json_string(f, nodes[i]->node);
+			print_json(f, nodes[i]->node);
 		}
 	putc(']', f);
 }
@@ -455,7 +420,7 @@ static void json_fused(FILE *f, const Report *r, bool missed)
 		if ((x->why != NULL) != missed || is_settled(r, x))
 			continue;
 		fputs(shown++ ? ",\n  {\"pattern\": " : "\n  {\"pattern\": ", f);
-		json_string(f, x->pattern);
+		print_json(f, x->pattern);
 		if (missed) {
 			json_key(f, "node", x->n ? x->nodes[0]->node : "");
 			json_key(f, "why", x->why);
@@ -486,7 +451,7 @@ static void json_memory(FILE *f, const Report *r)
 		const Place *p = &r->places[i];
 		int64_t v;
 		fputs(i ? ",\n  {\"target\": " : "\n  {\"target\": ", f);
-		json_string(f, p->target);
+		print_json(f, p->target);
 		json_key(f, "value", p->what);
 		fprintf(f, ", \"first_step\": %d, \"last_step\": %d", p->from, p->to);
 		json_key(f, "offset", dim_text(r->m, p->offset));
@@ -503,7 +468,7 @@ static void json_kernel(FILE *f, const Report *r, const KernelUse *u)
 	int64_t v;
 	double seconds;
 	fputs("{\"kernel\": ", f);
-	json_string(f, u->fn->name);
+	print_json(f, u->fn->name);
 	json_key(f, "target", u->target);
 	fprintf(f, ", \"calls\": %d", u->n);
 	json_key(f, "flop_formula", u->flop);
@@ -543,7 +508,7 @@ static void write_report_json(FILE *f, const Report *r, const LModule *lm)
 	for (int i = 0; i < r->m->nsym; i++) {
 		const Sym *s = r->m->syms[i];
 		fputs(i ? ", {\"name\": " : "{\"name\": ", f);
-		json_string(f, s->name);
+		print_json(f, s->name);
 		json_number(f, "lo", true, s->lo);
 		json_number(f, "hi", s->hi < DimMax, s->hi);
 		putc('}', f);

@@ -32,6 +32,9 @@ clean() { # COMMAND...: prints nothing that drives a terminal
 }
 clean "$dcc" --report=- --print-after-all --verify-passes -o m.o m.ir
 clean cat m.h
+expect 0 '^$' "$dcc" --report=r.json -o m.o m.ir
+clean cat r.json
+expect 0 '"na\\u001b\[2J\\u202e\*/\{\}"' cat r.json
 expect 0 "/\* xa.x1b\[2J.u202e" cat m.h
 clean "$dcc" --emit=ir -o - m.ir
 clean "$dcc" --emit=loops -o - m.ir
