@@ -566,6 +566,8 @@ Module *parse_module(const char *path, const char *text);
 /* Checks every rule of ir.md; returns NULL or a message that names node and rule. */
 const char *verify_module(Module *);
 void print_ops(FILE *); /* dcc --list-ops */
+/* dot.c: a picture of the tensor IR, which stays beneath loop IR as it was lowered. */
+void print_dot(FILE *, Module *);
 
 /* ---- eval.c: the oracle -------------------------------------------------------------------------------------------- */
 

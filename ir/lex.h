@@ -80,6 +80,9 @@ void print_scalar(FILE *, Scalar); /* as take_scalar reads it */
 void print_loc(FILE *, const Loc *); /* with a blank before it; nothing if it names no node */
 void print_ref(FILE *, const Value *); /* after number_values */
 void number_values(Module *);
+void print_attr(FILE *, Module *, const Attr *); /* name=value */
+void print_attr_value(FILE *, Module *, const Attr *);
+void print_list(FILE *, const Const *); /* its elements */
 
 /* ---- expressions of the loop IR as text (loop_print.c) ---------------------------------------------------------- */
 

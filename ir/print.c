@@ -103,7 +103,7 @@ static bool is_listed(const Const *c)
 	return const_numel(&c->type) <= MaxListed;
 }
 
-static void print_list(FILE *f, const Const *c)
+void print_list(FILE *f, const Const *c)
 {
 	int64_t n = const_numel(&c->type);
 	putc('[', f);
@@ -172,9 +172,8 @@ static void print_word(FILE *f, const char *words, int64_t i)
 	fprintf(f, "%.*s", (int)strcspn(words, "|"), words);
 }
 
-static void print_attr(FILE *f, Module *m, const Attr *a)
+void print_attr_value(FILE *f, Module *m, const Attr *a)
 {
-	fprintf(f, "%s=", attr_infos[a->id].text);
 	switch (attr_infos[a->id].kind) {
 	case AttrInt: fprintf(f, "%lld", (long long)a->i); break;
 	case AttrOp: fputs(ops[a->i].text, f); break;
@@ -198,6 +197,12 @@ static void print_attr(FILE *f, Module *m, const Attr *a)
 		putc(']', f);
 		break;
 	}
+}
+
+void print_attr(FILE *f, Module *m, const Attr *a)
+{
+	fprintf(f, "%s=", attr_infos[a->id].text);
+	print_attr_value(f, m, a);
 }
 
 static void print_attrs(FILE *f, Module *m, const Node *n)

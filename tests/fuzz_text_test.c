@@ -1,4 +1,5 @@
-/* fuzz_text_test.c - damaged IR text must be refused with a message, never crash; what is accepted must round-trip.
+/* fuzz_text_test.c - damaged IR text must be refused with a message, never crash; what is accepted must round-trip, and can
+ * be drawn.
  *
  * usage: fuzz_text_test [iterations [seed]]
  */
@@ -193,6 +194,8 @@ static void damage(char *text, size_t n, size_t cap)
 	text[n] = 0;
 }
 
+static FILE *nowhere; /* what is drawn goes there */
+
 /* Parses; returns the text of what was understood, NULL if it was refused. */
 static char *try_parse(const char *text, FILE *log)
 {
@@ -203,6 +206,7 @@ static char *try_parse(const char *text, FILE *log)
 	if (!setjmp(recover)) {
 		Module *m = parse_module("fuzz.ir", text);
 		again = module_text(m);
+		print_dot(nowhere, m);
 		free_module(m);
 	}
 	diag_recover = NULL;
@@ -230,7 +234,7 @@ int main(int argc, char **argv)
 	long iterations = argc > 1 ? atol(argv[1]) : 2000;
 	state = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	state = state * 0x9e3779b97f4a7c15u + 1;
-	FILE *log = fopen("/dev/null", "w");
+	FILE *log = nowhere = fopen("/dev/null", "w");
 	const char *seeds[] = {seed_tensor, seed_loops};
 	const size_t sizes[] = {sizeof seed_tensor, sizeof seed_loops};
 	for (int i = 0; i < 2; i++) {

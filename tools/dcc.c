@@ -15,11 +15,18 @@
 #include <unistd.h>
 
 typedef enum Mode {
-	EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops, Reduce, Check, Inspect, NModes
+	EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops, EmitDot, Reduce, Check, Inspect, NModes
 } Mode;
 
 /* Default suffix of the output; the last two write none. */
-static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".ir", ".small.ir", "", ""};
+static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".ir", ".dot", ".small.ir", "", ""};
+
+/* Values of --emit. */
+static const struct {
+	const char *word;
+	Mode mode;
+} emits[] = {{"ir", EmitIr}, {"loops", EmitLoops}, {"dot", EmitDot}};
+enum { NEmits = sizeof emits / sizeof *emits };
 
 typedef struct Options {
 	const char *input, *output, *header, *weights, *linker;
@@ -43,7 +50,8 @@ static Arena *arena; /* lists and file names made up here; it lives as long as t
 
 static void emit_words(FILE *f)
 {
-	fputs("ir loops", f);
+	for (int i = 0; i < NEmits; i++)
+		fprintf(f, "%s%s", i ? " " : "", emits[i].word);
 }
 
 static void level_words(FILE *f)
@@ -115,10 +123,12 @@ static void set_mode(void *o, const char *name, const char *value)
 
 static void set_emit(void *o, const char *name, const char *value)
 {
-	bool ir = !strcmp(value, "ir");
-	if (!ir && strcmp(value, "loops"))
+	int i = 0;
+	while (i < NEmits && strcmp(value, emits[i].word))
+		i++;
+	if (i == NEmits)
 		wrong_word(name, value, emit_words);
-	choose_mode(o, ir ? EmitIr : EmitLoops, ir ? "--emit=ir" : "--emit=loops");
+	choose_mode(o, emits[i].mode, arena_printf(arena, "--emit=%s", value));
 }
 
 static void set_level(void *o, const char *name, const char *value)
@@ -302,6 +312,12 @@ static void list_targets(Options *o)
 	o->pass.target = o->target;
 }
 
+/* Of the tensor IR, at any stage. */
+static bool is_graph(Mode mode)
+{
+	return mode == EmitIr || mode == EmitDot;
+}
+
 /* What an option needs of the mode. */
 static void check_mode(const Options *o)
 {
@@ -327,7 +343,7 @@ static void check_mode(const Options *o)
 			usage_error("%s says nothing about %s", needs[i].name, mode);
 	if (o->pass.stop_after && o->pass.only)
 		usage_error("--stop-after and --passes exclude each other");
-	if (o->pass.stop_after && o->mode != EmitIr)
+	if (o->pass.stop_after && !is_graph(o->mode))
 		usage_error("--stop-after=%s gives IR: add --emit=ir", o->pass.stop_after);
 }
 
@@ -510,6 +526,20 @@ static Out *hold_listing(Module *m, const char *path)
 	return out;
 }
 
+static void write_picture(Module *m, const char *path)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+
+	if (f)
+		print_dot(f, m);
+	if (!f || fclose(f))
+		refuse_at(NULL, "out of memory");
+	write_text(m, path, text, n);
+	free(text);
+}
+
 static void emit_output(const Options *o, Module *m, const char *path, const EmitOptions *e)
 {
 	switch (o->mode) {
@@ -517,6 +547,7 @@ static void emit_output(const Options *o, Module *m, const char *path, const Emi
 	case EmitShared: write_code(o, m, e, path); return;
 	case EmitAssembly: emit_assembly(m->loops, e, path); return;
 	case EmitLlvm: emit_llvm(m->loops, e, path); return;
+	case EmitDot: write_picture(m, path); return;
 	default: write_module(path, m);
 	}
 }
@@ -625,14 +656,14 @@ static void look(Options *o, Module *m)
 static void compile(Options *o, Module *m)
 {
 	const char *path = output_path(o), *rule = depend_path(o, path);
-	bool text = o->mode == EmitIr || o->mode == EmitLoops;
+	bool text = is_graph(o->mode) || o->mode == EmitLoops;
 
-	/* code needs every pass; --emit=ir stops before the loops unless told otherwise */
-	if (o->mode == EmitIr && !o->pass.stop_after && !o->pass.only)
+	/* code needs every pass; a graph is that before the loops unless told otherwise */
+	if (is_graph(o->mode) && !o->pass.stop_after && !o->pass.only)
 		o->pass.stop_after = "layout";
 	o->pass.report = o->report ? new_report(m) : NULL;
 	run_passes(m, &o->pass);
-	if (o->mode != EmitIr && !m->loops)
+	if (!is_graph(o->mode) && !m->loops)
 		usage_error("--passes=%s does not end in loop IR: add --emit=ir", o->pass.only ? o->pass.only : "");
 	Out *held = rule ? hold_depend(o, m, path, rule) : NULL, *report = o->report ? begin_text(m, o->report) : NULL;
 	if (report && text)
