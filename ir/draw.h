@@ -1,4 +1,4 @@
-/* draw.h - what pictures of the tensor IR share (dot.c).
+/* draw.h - what pictures of the tensor IR share (dot.c, explorer.c).
  *
  * Groups have no node of their own: their results come from the nodes inside that they yield.  if and loop have one: what
  * their bodies yield goes into it, their results come out of it.  Constants have none, they are told where they are used.

@@ -566,8 +566,11 @@ Module *parse_module(const char *path, const char *text);
 /* Checks every rule of ir.md; returns NULL or a message that names node and rule. */
 const char *verify_module(Module *);
 void print_ops(FILE *); /* dcc --list-ops */
-/* dot.c: a picture of the tensor IR, which stays beneath loop IR as it was lowered. */
+/* dot.c, explorer.c: pictures of the tensor IR, which stays beneath loop IR as it was lowered. */
 void print_dot(FILE *, Module *);
+/* For Model Explorer, two graphs: as it was imported, which explorer_graph() gives (to be freed), and as it is now. */
+char *explorer_graph(Module *);
+void print_explorer(FILE *, Module *, const char *imported);
 
 /* ---- eval.c: the oracle -------------------------------------------------------------------------------------------- */
 

@@ -179,7 +179,7 @@ option "--check takes no value, got '1'" --check=1 ok.onnx
 option '-o wants a value: -o FILE' ok.onnx -o
 option '--header wants a value: --header=FILE' ok.onnx --header
 option 'the name of an output is empty' --header= ok.onnx
-option "--emit: there is no 'x'; there are: ir loops dot" --emit=x ok.onnx
+option "--emit: there is no 'x'; there are: ir loops dot model-explorer" --emit=x ok.onnx
 targets=$("$dcc" -v | sed -n 's/ ([^)]*)//g; s/^targets: //p')
 option "-march: there is no 'sse2'; there are: $targets native" -march=sse2 ok.onnx
 option "-march: there is no ''; there are: $targets native" -march= ok.onnx

@@ -207,6 +207,7 @@ static char *try_parse(const char *text, FILE *log)
 		Module *m = parse_module("fuzz.ir", text);
 		again = module_text(m);
 		print_dot(nowhere, m);
+		free(explorer_graph(m));
 		free_module(m);
 	}
 	diag_recover = NULL;

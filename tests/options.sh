@@ -50,7 +50,7 @@ complete_dcc() { # WORDS...: what completes the last one
 	echo "${COMPREPLY[*]}"
 }
 expect 0 '^--emit$' complete_dcc --em
-expect 0 '^ir loops dot$' complete_dcc --emit =
+expect 0 '^ir loops dot model-explorer$' complete_dcc --emit =
 expect 0 '^loops$' complete_dcc --emit = lo
 targets=$("$dcc" -v | sed -n 's/ ([^)]*)//g; s/^targets: //p')
 expect 0 "^$targets native$" complete_dcc -march = ''

@@ -15,17 +15,17 @@
 #include <unistd.h>
 
 typedef enum Mode {
-	EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops, EmitDot, Reduce, Check, Inspect, NModes
+	EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops, EmitDot, EmitExplorer, Reduce, Check, Inspect, NModes
 } Mode;
 
 /* Default suffix of the output; the last two write none. */
-static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".ir", ".dot", ".small.ir", "", ""};
+static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".ir", ".dot", ".graph.json", ".small.ir", "", ""};
 
 /* Values of --emit. */
 static const struct {
 	const char *word;
 	Mode mode;
-} emits[] = {{"ir", EmitIr}, {"loops", EmitLoops}, {"dot", EmitDot}};
+} emits[] = {{"ir", EmitIr}, {"loops", EmitLoops}, {"dot", EmitDot}, {"model-explorer", EmitExplorer}};
 enum { NEmits = sizeof emits / sizeof *emits };
 
 typedef struct Options {
@@ -42,6 +42,7 @@ typedef struct Options {
 	const Target *target[8];
 	bool debug, depend, verbose, time_passes, quick;
 	const char *depend_file, *report, *reduce;
+	char *imported; /* of a picture with two graphs: the first one */
 } Options;
 
 static Arena *arena; /* lists and file names made up here; it lives as long as the process */
@@ -315,7 +316,7 @@ static void list_targets(Options *o)
 /* Of the tensor IR, at any stage. */
 static bool is_graph(Mode mode)
 {
-	return mode == EmitIr || mode == EmitDot;
+	return mode == EmitIr || mode == EmitDot || mode == EmitExplorer;
 }
 
 /* What an option needs of the mode. */
@@ -526,18 +527,21 @@ static Out *hold_listing(Module *m, const char *path)
 	return out;
 }
 
-static void write_picture(Module *m, const char *path)
+static void write_picture(const Options *o, Module *m, const char *path)
 {
 	char *text = NULL;
 	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 
-	if (f)
+	if (f && o->mode == EmitDot)
 		print_dot(f, m);
+	else if (f)
+		print_explorer(f, m, o->imported);
 	if (!f || fclose(f))
 		refuse_at(NULL, "out of memory");
 	write_text(m, path, text, n);
 	free(text);
+	free(o->imported);
 }
 
 static void emit_output(const Options *o, Module *m, const char *path, const EmitOptions *e)
@@ -547,7 +551,8 @@ static void emit_output(const Options *o, Module *m, const char *path, const Emi
 	case EmitShared: write_code(o, m, e, path); return;
 	case EmitAssembly: emit_assembly(m->loops, e, path); return;
 	case EmitLlvm: emit_llvm(m->loops, e, path); return;
-	case EmitDot: write_picture(m, path); return;
+	case EmitDot:
+	case EmitExplorer: write_picture(o, m, path); return;
 	default: write_module(path, m);
 	}
 }
@@ -662,6 +667,7 @@ static void compile(Options *o, Module *m)
 	if (is_graph(o->mode) && !o->pass.stop_after && !o->pass.only)
 		o->pass.stop_after = "layout";
 	o->pass.report = o->report ? new_report(m) : NULL;
+	o->imported = o->mode == EmitExplorer ? explorer_graph(m) : NULL;
 	run_passes(m, &o->pass);
 	if (!is_graph(o->mode) && !m->loops)
 		usage_error("--passes=%s does not end in loop IR: add --emit=ir", o->pass.only ? o->pass.only : "");
