@@ -2,7 +2,8 @@
  *
  * One file holds two graphs, the imported one and the one that the passes have made of it.  Its form is that of
  * graph_builder.py in the package ai-edge-model-explorer.  Layers come from the ONNX names: what stands before the last
- * slash; a group and the bodies of if and loop are layers inside of these.
+ * slash; a group and the bodies of if and loop are layers inside of these.  The outputs of a node carry the name of its ONNX
+ * node as `tensor_name`: node data, which dcc-run --node-data writes, find the node by it.
  */
 #include "draw.h"
 
@@ -174,13 +175,15 @@ static void put_inputs(const Picture *p, const Node *n)
 }
 
 /* What goes out, and the end. */
-static void end_node(const Picture *p, int n, Value *const *out)
+static void end_node(const Picture *p, int n, Value *const *out, const char *name)
 {
 	fputs(", \"outputsMetadata\": [", p->f);
 	for (int i = 0; i < n; i++) {
 		int pairs = 0;
 		fprintf(p->f, "%s{\"id\": \"%d\", \"attrs\": [", i ? ", " : "", i);
 		put_pair(p, &pairs, "shape", type_text(p->m, &out[i]->type));
+		if (*name)
+			put_pair(p, &pairs, "tensor_name", name);
 		fputs("]}", p->f);
 	}
 	fputs("]}", p->f);
@@ -205,7 +208,7 @@ static void put_node(Picture *p, const Node *n, Place at)
 		put_pair(p, &pairs, attr_infos[n->attrs[i].id].text, line_text(p->line));
 	}
 	put_inputs(p, n);
-	end_node(p, n->nout, n->out);
+	end_node(p, n->nout, n->out, name_of(n));
 }
 
 /* A node that has one operand or none: an input, an output, what a loop carries. */
@@ -219,7 +222,7 @@ static void put_port(Picture *p, const Value *v, const char *id, const char *lab
 	if (from && !from->konst)
 		put_edge(p, 0, from);
 	putc(']', p->f);
-	end_node(p, 1, (Value *const[]){(Value *)v});
+	end_node(p, 1, (Value *const[]){(Value *)v}, "");
 }
 
 static void put_block(Picture *p, const Block *b, Place at);
@@ -303,4 +306,21 @@ void print_explorer(FILE *f, Module *m, const char *imported)
 	fprintf(f, ", \"graphs\": [\n%s,\n", imported);
 	put_graph(f, m, ids[1]);
 	fputs("]}\n", f);
+}
+
+/* Both graphs have nodes of these names: the last one of each takes the number.  Colours run from the least to the greatest. */
+void print_node_data(FILE *f, Arena *a, const char *what, int n, const char *const *nodes, const double *values)
+{
+	for (int g = 0; g < 2; g++) {
+		fprintf(f, "%s\"%s\": {\"name\": ", g ? ",\n" : "{", ids[g]);
+		print_json(f, what);
+		fputs(", \"gradient\": [{\"stop\": 0, \"bgColor\": \"#ffffff\"}, {\"stop\": 1, \"bgColor\": \"#e66101\"}], \"results\": {", f);
+		for (int i = 0; i < n; i++) {
+			fputs(i ? ",\n " : "\n ", f);
+			print_json(f, safe_name(a, nodes[i]));
+			fprintf(f, ": {\"value\": %.6g}", values[i]);
+		}
+		fputs("}}", f);
+	}
+	fputs("}\n", f);
 }

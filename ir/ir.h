@@ -571,6 +571,8 @@ void print_dot(FILE *, Module *);
 /* For Model Explorer, two graphs: as it was imported, which explorer_graph() gives (to be freed), and as it is now. */
 char *explorer_graph(Module *);
 void print_explorer(FILE *, Module *, const char *imported);
+/* What it shows upon them: a number for each of these ONNX nodes. */
+void print_node_data(FILE *, Arena *, const char *what, int n, const char *const *nodes, const double *values);
 
 /* ---- eval.c: the oracle -------------------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # label: full
-# dcc --emit=model-explorer: golden text, what must hold of every graph (explorer.py), names, linear
+# dcc --emit=model-explorer and dcc-run --node-data: golden text, what must hold of every graph (explorer.py), names, linear
 # time, and that the loader and the layout of Model Explorer itself take them (explorer.js).
 # New golden text: for a model of tests/pictures, what the command in the message prints.
 # PYTHON names an interpreter, for the latter with the package ai-edge-model-explorer (pip install --no-deps); default: python3.
@@ -9,7 +9,7 @@ set -u
 here=$PWD
 build=$(cd "$1" && pwd)
 . "$here/tests/expect.bash"
-dcc=$build/dcc python=${PYTHON:-python3}
+dcc=$build/dcc run=$build/dcc-run python=${PYTHON:-python3}
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
@@ -27,6 +27,9 @@ done
 expect 0 '^$' "$dcc" --emit=model-explorer --stop-after=canon --report=r.txt -o canon.graph.json "$here/examples/dynconv.onnx"
 expect 0 '"stage": "canon"' cat canon.graph.json
 expect 0 '^$' "$dcc" --emit=model-explorer -o dynconv.graph.json "$here/examples/dynconv.onnx"
+expect 0 'GFLOP/s' "$run" "$here/examples/dynconv.onnx" --random 1 --profile --seconds 0.01 --node-data dynconv
+expect 1 'dcc-run: --node-data is written by --profile' "$run" layer.ir --random 1 --node-data layer
+expect 1 'no/such.ms.json: error: cannot be written: No such file' "$run" layer.ir --random 1 --profile --seconds 0 --node-data no/such
 
 # ---- names: the ends of strings and of scripts, an escape sequence, a direction override, a tag, bytes that are no UTF-8, slashes
 
@@ -59,6 +62,7 @@ for model in evil long deep both; do
 	check "$model.graph.json: raw bytes" \
 		bash -c "! LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xe2\x80\xae|\xf3\xa0|\xff|</script' $model.graph.json"
 done
+expect 0 'na"b' "$run" evil.ir --random 1 --profile --seconds 0 --node-data evil
 
 # ---- 100,000 nodes
 
@@ -76,6 +80,8 @@ if ! "$python" -c '' 2>/dev/null; then
 	echo "explorer: the form of JSON is skipped, there is no $python"
 else
 	expect 0 '^$' "$python" "$here/tests/explorer.py" graphs ./*.graph.json
+	expect 0 '^$' "$python" "$here/tests/explorer.py" data dynconv.graph.json dynconv
+	expect 0 '^$' "$python" "$here/tests/explorer.py" data evil.graph.json evil
 	package=$("$python" -c 'import importlib.util as u; s = u.find_spec("model_explorer"); print(s.submodule_search_locations[0] if s else "")')
 	if [ -z "$package" ] || ! command -v node >/dev/null; then
 		echo "explorer: Model Explorer itself is skipped, $python has no ai-edge-model-explorer, or there is no node"

@@ -13,7 +13,7 @@
 #include "profile.h"
 
 typedef struct Options {
-	const char *model, *dir, *save, *check;
+	const char *model, *dir, *save, *check, *node_data;
 	const char **files;
 	int nfile, capfile;
 	int nbind, capbind, capshape, capcustom, capload;
@@ -170,6 +170,8 @@ static void check_options(const Options *o)
 		usage_error("--protocol excludes --check, --save, --bench and --profile");
 	if (o->profile && o->program.how != HowCode)
 		usage_error("--profile excludes --oracle and --interp: it times machine code");
+	if (o->node_data && !o->profile)
+		usage_error("--node-data is written by --profile");
 	if (o->check && o->save)
 		usage_error("--check excludes --save");
 }
@@ -470,7 +472,7 @@ static int run_modes(Arena *arena, const Options *o)
 			if (o->bench)
 				bench(o, &c);
 			if (o->profile)
-				profile_call(stdout, &c, o->seconds);
+				profile_call(stdout, &c, o->seconds, o->node_data);
 		}
 		free_call(&c);
 		free_inputs(p, in);

@@ -7,9 +7,11 @@
  */
 #include "profile.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../ir/lex.h"
 #include "roofline.h"
 
 typedef struct Row {
@@ -181,6 +183,65 @@ static void fill_rows(Arena *arena, const Run *r, const dcc_step *steps, int nst
 	}
 }
 
+/* ---- for Model Explorer ------------------------------------------------------------------------------------------ */
+
+typedef struct NodeCosts {
+	int n;
+	const char **names;
+	double *s, *flop, *bytes;
+} NodeCosts;
+
+/* A step counts for the first of its nodes alone, so that sums over nodes are those over steps. */
+static NodeCosts sum_nodes(Arena *arena, const Row *rows, int n, const dcc_step *steps)
+{
+	size_t bytes = ((size_t)n + 1) * sizeof(double);
+	NodeCosts c = {0, arena_alloc(arena, bytes), arena_alloc(arena, bytes), arena_alloc(arena, bytes), arena_alloc(arena, bytes)};
+	Map places = {.arena = arena};
+
+	for (int i = 0; i < n; i++) {
+		const dcc_step *step = &steps[rows[i].step];
+		if (!step->nnodes)
+			continue;
+		void **found = find_name(&places, step->nodes[0]);
+		int k = found ? (int)((double *)*found - c.s) : c.n++;
+		if (!found)
+			add_name(&places, step->nodes[0], &c.s[k]);
+		c.names[k] = step->nodes[0];
+		c.s[k] += rows[i].s;
+		c.flop[k] += rows[i].flop;
+		c.bytes[k] += rows[i].bytes;
+	}
+	return c;
+}
+
+static void write_node_data(Arena *arena, const char *prefix, const char *suffix, const char *what, const NodeCosts *c,
+                            const double *values)
+{
+	const Loc loc = {.file = arena_printf(arena, "%s.%s.json", prefix, suffix)};
+	FILE *f = fopen(loc.file, "w");
+
+	if (f)
+		print_node_data(f, arena, what, c->n, c->names, values);
+	if (!f || ferror(f) || fclose(f))
+		fatal_at(&loc, "cannot be written: %s", strerror(errno));
+}
+
+static void write_costs(Arena *arena, const char *prefix, const NodeCosts *c)
+{
+	double *ms = arena_alloc(arena, ((size_t)c->n + 1) * sizeof *ms), *rate = arena_alloc(arena, ((size_t)c->n + 1) * sizeof *rate);
+
+	for (int i = 0; i < c->n; i++) {
+		ms[i] = 1e3 * c->s[i];
+		rate[i] = c->s[i] > 0 ? c->flop[i] / c->s[i] / 1e9 : 0;
+	}
+	write_node_data(arena, prefix, "ms", "time in ms", c, ms);
+	write_node_data(arena, prefix, "flop", "FLOP", c, c->flop);
+	write_node_data(arena, prefix, "bytes", "bytes", c, c->bytes);
+	write_node_data(arena, prefix, "gflops", "GFLOP/s", c, rate);
+}
+
+/* ---- all --------------------------------------------------------------------------------------------------------- */
+
 static int count_steps(const dcc_model *model, const dcc_step *steps)
 {
 	int n = 0;
@@ -189,7 +250,7 @@ static int count_steps(const dcc_model *model, const dcc_step *steps)
 	return n;
 }
 
-void profile_call(FILE *f, Call *c, double seconds)
+void profile_call(FILE *f, Call *c, double seconds, const char *node_data)
 {
 	const dcc_model *model = c->p->model;
 	const Loc loc = {.file = c->p->path};
@@ -212,6 +273,10 @@ void profile_call(FILE *f, Call *c, double seconds)
 	        r.target->name, r.workers, nstep, 1e3 * total, 1e3 * median_run(arena, c, runs), runs);
 	fprintf(f, "roof: %.1f GFLOP/s by FMA in registers, %.1f GB/s reading %.0f MiB; above 100%%: data came from a cache\n",
 	        roof.flops / 1e9, roof.bytes / 1e9, roof.buffer / (1 << 20));
+	if (node_data) {
+		NodeCosts costs = sum_nodes(arena, rows, nstep, steps);
+		write_costs(arena, node_data, &costs);
+	}
 	print_steps(f, rows, nstep, total, &roof, steps);
 	print_kinds(f, arena, rows, nstep, total, &roof);
 	free_arena(arena);
