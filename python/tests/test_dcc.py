@@ -15,6 +15,7 @@ import pytest
 
 import dcc
 from dcc import abi
+from dcc.errors import find_problem, safe
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 MODEL = EXAMPLES / "dynconv.onnx"
@@ -271,6 +272,7 @@ def test_wrong_calls(model, args, named, code, text):
         model(*args, **named)
     assert caught.value.code == code
     assert str(caught.value).startswith(text)
+    assert caught.value.tensor == ("x" if text.startswith("input 'x'") else None)
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "object", "U3", "datetime64[s]", [("a", "f4")]])
@@ -335,8 +337,11 @@ def test_wrong_models(tmp_path, two):
     with pytest.raises(dcc.CompileError, match="nosuch"):
         dcc.compile(MODEL, dims={"nosuch": 3})
     two.graph.node[1].op_type = "NoSuchOp"
-    with pytest.raises(dcc.CompileError, match="NoSuchOp"):
+    two.graph.node[0].name, two.graph.node[0].op_type = "first", "Frob"
+    with pytest.raises(dcc.CompileError, match="NoSuchOp") as caught:
         dcc.check(two)
+    assert (caught.value.node, caught.value.tensor, len(caught.value.problems)) == ("first", None, 2)
+    assert caught.value.problems[1] == ("operator 'NoSuchOp' is not supported", "threads", "NoSuchOp", None)
     with pytest.raises(dcc.CompileError, match="unknown option '--frobnicate'"):
         dcc.compile(MODEL, "--frobnicate")
 
@@ -345,6 +350,25 @@ def test_no_compiler(monkeypatch):
     monkeypatch.setenv("DCC", "/nowhere/dcc")
     with pytest.raises(dcc.Error, match="/nowhere/dcc cannot be started"):
         dcc.inspect(MODEL)
+
+
+def test_safe(two):
+    """As dcc itself prints names."""
+    name = "".join(map(chr, [*range(1, 0x180), *range(0x610, 0x620), *range(0x2000, 0x2080), 0xFEFF, 0xFFFA, 0x1F600, 0xE0041]))
+    two.graph.node[0].op_type, two.graph.node[0].name = "Frob", name
+    with pytest.raises(dcc.CompileError) as caught:
+        dcc.check(two)
+    assert safe(name) in str(caught.value)
+    assert safe("\udcff") == "\\xff"
+
+
+@pytest.mark.parametrize("line, expected", [
+    ("m.onnx: node 'it's' (Add-17): tensor 'w': expected 4", ("tensor 'w': expected 4", "it's", "Add", "w")),
+    ("m.onnx: error: input 'h': element type X", ("input 'h': element type X", None, None, "h")),
+    ("node 'emb': tensor 'ids': index 7 out of range", ("tensor 'ids': index 7 out of range", "emb", None, "ids")),
+    ("dcc: no input", ("dcc: no input", None, None, None))])  # fmt: skip
+def test_problems(line, expected):
+    assert find_problem(line) == expected
 
 
 # ---- files ---------------------------------------------------------------------------------------------------------
