@@ -164,13 +164,12 @@ class Lab:
 
     def times(self, *runs):
         """Milliseconds of programs that take turns; a run is a model and its sizes."""
-        cpu = str(min(os.sched_getaffinity(0)))
-        clients = [peers.Peer(model, [*self.command(model, sizes), "--protocol"], cpu) for model, sizes in runs]
-        peers.take_turns(clients, self.args.seconds)
-        for client in clients:
-            if client.failure:
-                raise NotMeasured(f"{client.name}: {client.failure}")
-        return [client.times() for client in clients]
+        commands = {(i, model): [*self.command(model, sizes), "--protocol"] for i, (model, sizes) in enumerate(runs)}
+        times = peers.take_turns(commands, 1, self.args.seconds)
+        for (_, model), t in times.items():
+            if not isinstance(t, dict):
+                raise NotMeasured(f"{model}: {t}")
+        return list(times.values())
 
     def kinds(self, model, **sizes):
         """Milliseconds by kind of kernel."""

@@ -70,7 +70,7 @@ def _symbol(info):
     return Symbol(info.name.decode(), info.lo, info.hi)
 
 
-def _spelled(name):
+def spelled(name):
     """An ONNX name as the compiler spells it: "input:0" is input_0."""
     return re.sub(r"[^A-Za-z0-9_.]", "_", ("_" if re.match(r"[0-9.]", name) else "") + name)[:200]
 
@@ -241,7 +241,7 @@ class Model:
     # ---- running -------------------------------------------------------------------------------------------------
 
     def __call__(self, *args, threads=1, **named):
-        arrays, tensors, threads = self._arguments(args, named, threads)
+        arrays, tensors, threads = self._prepare(args, named, threads)
         shapes, bytes_needed = self._plan(tensors, len(arrays), threads)
         outputs = self._place(arrays, tensors, shapes)
         outputs = self._run(tensors, len(arrays), outputs, bytes_needed, threads)
@@ -250,12 +250,12 @@ class Model:
         return {port.name: array for port, array in zip(self.outputs, outputs)}
 
     def workspace_size(self, *args, threads=1, **named):
-        """Bytes of workspace that a call with these arguments takes."""
-        arrays, tensors, threads = self._arguments(args, named, threads)
+        """What a run with these arguments takes beside inputs, outputs and weights."""
+        arrays, tensors, threads = self._prepare(args, named, threads)
         return self._plan(tensors, len(arrays), threads)[1]
 
-    def _arguments(self, args, named, threads):
-        """Arrays in the model's order, the same for the library, the number of threads."""
+    def _prepare(self, args, named, threads):
+        """The arguments of a call as arrays, as the library's tensors, and a number of threads."""
         if len(args) == 1 and isinstance(args[0], Mapping):
             args, named = (), {**args[0], **named}
         threads = operator.index(threads)
@@ -263,13 +263,12 @@ class Model:
             raise Error(f"threads is {threads}, allowed 1..{MAX_THREADS}")
         values = self._match(args, named)
         arrays = [_as_input(value, port) for value, port in zip(values, self.inputs)]
-        tensors = (abi.Tensor * max(1, len(arrays)))(*map(_tensor, arrays, self.inputs, self._model.inputs))
-        return arrays, tensors, threads
+        return arrays, (abi.Tensor * max(1, len(arrays)))(*map(_tensor, arrays, self.inputs, self._model.inputs)), threads
 
     def _match(self, args, named):
         names = [port.name for port in self.inputs]
         if not all(name in names for name in named):
-            renamed = {name if name in names else _spelled(name): value for name, value in named.items()}
+            renamed = {name if name in names else spelled(name): value for name, value in named.items()}
             named = renamed if len(renamed) == len(named) else named
         unknown = [name for name in named if name not in names]
         if unknown:
@@ -316,6 +315,34 @@ class Model:
                 for array, shape, port in zip(outputs, shapes, self.outputs)]  # fmt: skip
 
     def _run(self, tensors, count, outputs, bytes_needed, threads):
+        workspace, pool = self._take_workspace(bytes_needed), self._take_pool(threads)
+        try:
+            args, results = self._arguments(tensors, count, outputs, workspace, bytes_needed, pool)
+            status = self._library.run(self._model, args)
+        finally:
+            self._give_back(workspace, pool, threads)
+        if status:
+            self._fail(status, args.error.contents)
+        return results()
+
+    def _bound(self, *args, threads=1):
+        """A function that runs the model on these arguments and drops the outputs, for timing: it keeps a workspace and a pool."""
+        arrays, tensors, threads = self._prepare(args, {}, threads)
+        shapes, bytes_needed = self._plan(tensors, len(arrays), threads)
+        outputs = self._place(arrays, tensors, shapes)
+        workspace, pool = self._take_workspace(bytes_needed), self._take_pool(threads)
+        bound, results = self._arguments(tensors, len(arrays), outputs, workspace, bytes_needed, pool)
+        run, model = self._library.run, self._model
+
+        def call(keep=(arrays, workspace, results)):  # what `bound` points to
+            status = run(model, bound)
+            if status:
+                self._fail(status, bound.error.contents)
+
+        return call
+
+    def _arguments(self, tensors, count, outputs, workspace, bytes_needed, pool):
+        """A run's arguments, and a function that gives its results."""
         out = (abi.Tensor * max(1, len(outputs)))(*map(_tensor, outputs, self.outputs, self._model.outputs))
         packed = {}
         for i, array in enumerate(outputs):
@@ -323,9 +350,6 @@ class Model:
             if bits:
                 packed[i] = np.empty(-(-array.size * bits // 8), np.uint8)
                 out[i].data = packed[i].ctypes.data
-        error = abi.Report()
-        workspace = self._take_workspace(bytes_needed)
-        pool = self._take_pool(threads)
         args = abi.Args(ctypes.sizeof(abi.Args), tensors, out, count, len(outputs))
         args.workspace = math.ceil(workspace.ctypes.data / abi.WORKSPACE_ALIGN) * abi.WORKSPACE_ALIGN
         args.workspace_size = bytes_needed
@@ -333,19 +357,17 @@ class Model:
             args.weights = self._weights.ctypes.data
             args.weights_size = self._weights.size
         args.exec = pool
-        args.error = ctypes.pointer(error)
+        args.error = ctypes.pointer(abi.Report())
         dims = (ctypes.c_int64 * (max(1, len(outputs)) * abi.MAX_RANK))()
         args.out_dims = dims
-        try:
-            status = self._library.run(self._model, args)
-        finally:
-            self._give_back(workspace, pool, threads)
-        if status:
-            self._fail(status, error)
-        for i, data in packed.items():
-            outputs[i] = _unpack(data, PACKED[out[i].dtype], outputs[i])
-        starts = range(0, len(outputs) * abi.MAX_RANK, abi.MAX_RANK)
-        return [_true_part(array, dims[at:at + array.ndim]) for array, at in zip(outputs, starts)]
+
+        def results():
+            for i, data in packed.items():
+                outputs[i] = _unpack(data, PACKED[out[i].dtype], outputs[i])
+            starts = range(0, len(outputs) * abi.MAX_RANK, abi.MAX_RANK)
+            return [_true_part(array, dims[at:at + array.ndim]) for array, at in zip(outputs, starts)]
+
+        return args, results
 
     # Lists pop and append atomically, so threads that run at once never get the same workspace or pool.
 

@@ -1,0 +1,32 @@
+"""Engines in turns; needs what test_dcc.py needs."""
+
+import pathlib
+
+import numpy as np
+
+import dcc
+from dcc import turns
+
+MODEL = pathlib.Path(__file__).resolve().parents[2] / "examples" / "dynconv.onnx"
+
+
+def test_turns(tmp_path):
+    """An engine that cannot start, and one that ends while it runs, do not end the others."""
+    model = dcc.compile(MODEL, output=tmp_path / "m.so")
+    turns.save_inputs(tmp_path / "x.npz", [("x", np.ones((1, 5, 48), np.float32))])
+    commands = {"dcc": turns.command_of("dcc", model.path, str(tmp_path / "x.npz"), 1),
+                "none": turns.command_of("dcc", str(tmp_path / "none.so"), str(tmp_path / "x.npz"), 1),
+                "ends": ["sh", "-c", "echo ready; read line; exit 3"]}  # fmt: skip
+    times = turns.take_turns(commands, 1, 0.1)
+    assert 0 < times["dcc"]["least"] <= times["dcc"]["median"]
+    assert "none.so" in times["none"] and times["ends"] == "the process ended with status 3"
+
+
+def test_inputs(tmp_path):
+    """Names and arrays come back as they were, in order."""
+    inputs = [("b/1:0", np.arange(3)), ("a", np.float16(2)), ("file", np.zeros((0, 2), bool))]
+    turns.save_inputs(tmp_path / "x.npz", inputs)
+    again = turns.read_inputs(tmp_path / "x.npz")
+    assert [name for name, _ in again] == ["b/1:0", "a", "file"]
+    for (_, got), (_, expected) in zip(again, inputs):
+        np.testing.assert_array_equal(got, expected, strict=True)
