@@ -42,5 +42,7 @@ try() {
 	PYTHONPATH=$1 "$python" -c "$run" "$model" | grep -xq '(1, 1, 48)' || { echo "the $1 wheel failed"; exit 1; }
 }
 try platform
+[ "$(grep -h dcc-try platform/dcc-*/entry_points.txt)" = 'dcc-try = dcc.trial:main' ] || { echo "the wheel has no dcc-try"; exit 1; }
+PYTHONPATH=platform "$python" -m dcc try "$model" --seconds 0 | grep -q '^go on ' || { echo "dcc-try of the wheel failed"; exit 1; }
 PATH=$build:$PATH try pure
 echo "python: package and wheels work"
