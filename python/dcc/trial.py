@@ -434,11 +434,11 @@ def times_text(times):
 
 def say_sizes(model, inputs, options, seconds):
     sizes = model.report()["sizes"]
-    workspace = [f"{size_text(model.workspace_bytes(inputs.arrays, threads=n))} ({n} thread{'s' * (n > 1)})"
-                 for n in sorted({1, options.threads})]
+    one, most = (size_text(model.workspace_bytes(inputs.arrays, threads=n)) for n in (1, options.threads))
+    workspace = one if one == most else f"{one}, {most} for {options.threads} threads"
     code = f"code {size_text(sizes['code_bytes'])}, " if sizes["code_bytes"] else ""
     say("sizes", f"shared object {size_text(os.path.getsize(model.path))}: {code}weights {size_text(sizes['weights_bytes'])}; "
-                 f"workspace {', '.join(workspace)}")
+                 f"workspace {workspace}")
     say("compiled", f"in {seconds:.2f} s for {' and '.join(model.targets)}")
 
 
