@@ -186,9 +186,9 @@ def find_inputs(model, given=None, seed=0):
             return inputs, model(inputs.arrays)
         except Error as error:
             first = first or error
-            if not limits or error.code not in (SHAPE, RANGE, INDEX) or time.monotonic() > end:
-                raise first from None
+            if not limits or error.code not in (SHAPE, RANGE, INDEX):
+                raise
             if error.code != INDEX:
                 at = (at + 1) % len(sizes)
-            if (error.code == INDEX or at == 0) and not _lower(limits, error.tensor):
-                raise first from None
+            if time.monotonic() > end or ((error.code == INDEX or at == 0) and not _lower(limits, error.tensor)):
+                raise Error(f"no made-up inputs fit: {first}", first.code) from None

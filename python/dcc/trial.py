@@ -98,9 +98,9 @@ def whole(text):
 
 
 def read_options(arguments):
-    parser = Parser("dcc-try", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
+    parser = Parser("dcc-try", "dcc-try [options] MODEL [FILE...]", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
                     epilog="Exit status: 0, or 1 where an output is wrong or dcc refuses the model.")
-    parser.add_argument("model", metavar="MODEL", help="an .onnx or .ir file")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="an .onnx or .ir file")
     parser.add_argument("files", metavar="FILE", nargs="*", help="objects and libraries with custom operators")
     parser.add_argument("--input", metavar="NAME=FILE.npy", action="append", default=[], help="what an input holds")
     parser.add_argument("--seed", type=int, default=0, help="of made-up inputs; default: 0")
@@ -108,12 +108,16 @@ def read_options(arguments):
                         help="timed beside one thread; default: as many as there are cores")
     parser.add_argument("--seconds", type=float, metavar="S", default=2,
                         help="of each engine and number of threads; default: 2; 0: not timed")
-    parser.add_argument("--tol", type=float, metavar="T", help="largest error / largest output; default: 2e-5, of narrow types two units")
+    parser.add_argument("--tol", type=float, metavar="T", help="largest error / largest output; default: 2e-5, of narrow types two units, of quantised models 0.02")
     passed = parser.add_argument_group("as for dcc")
     for name, value, words in FOR_DCC:
         passed.add_argument(name, metavar=value, action="append", default=[], help=words)
     passed.add_argument("--broadcast-symbols", action="store_true", help="sizes of different names may broadcast")
     options = parser.parse_args(arguments)
+    if options.model is None:
+        parser.error("no model")
+    paths = [options.model, *options.files]
+    options.model, *options.files = (os.path.join(".", path) if path.startswith("-") else path for path in paths)
     options.for_dcc = ["--broadcast-symbols"] * options.broadcast_symbols
     for name, _, _ in FOR_DCC:
         for value in getattr(options, name.lstrip("-").replace("-", "_")):
@@ -274,7 +278,7 @@ def difference(got, expected, tolerance):
         text = f"{type_text(got)}, expected {type_text(expected)}"
         if got.dtype == expected.dtype and got.size == expected.size:
             differ = difference(got.reshape(expected.shape), expected, tolerance)[2]
-            text += " (other elements, too)" if differ else " (with equal elements: -D SYM=1 tells dcc which dims are 1)"
+            text += " (other elements, too)" if differ else " (with equal elements)"
         return np.inf, np.inf, text
     if "float" not in got.dtype.name:
         differ = got != expected
@@ -396,6 +400,9 @@ def compare_with_onnxruntime(outputs, inputs, options, folder):
             say("unproven", f"{source} gives other outputs: {some(map(shown, expected), 4)}")
             return True, path
         right, text = judge(outputs, expected, options)
+        ones = [f"-D {shown(name)}=1" for name, n in inputs.sizes.items() if n == 1]
+        if "with equal elements" in text and ones:
+            text += f"; {' '.join(ones)} tells dcc that dims are 1"
         if not right and not judge(run(), expected, options)[0]:
             say("unproven", f"{source} itself gives other values in a second run")
             return True, path
@@ -504,9 +511,14 @@ def try_model(options):
                 raise
             raise Error(f"no file defines the function {undefined[1]}: dcc-try {options.model} FILE.o --custom-op=...") from None
         given, recorded = data_set(options, model)
-        inputs, outputs = made_up.find_inputs(model, given or given_inputs(options, model), options.seed)
+        given = given or given_inputs(options, model)
+        try:
+            inputs, outputs = made_up.find_inputs(model, given, options.seed)
+        except Error as error:
+            choose = "" if len(given) == len(model.inputs) else " (-D SYM=N and --input NAME=FILE.npy choose)"
+            raise Error(f"{error}{choose}") from None
         outputs = outputs if isinstance(outputs, dict) else {model.outputs[0].name: outputs}
-        say_inputs(inputs, "from test_data_set_0" if given else "from --input")
+        say_inputs(inputs, "from --input" if options.input else "from test_data_set_0")
         outputs = {spelled(name): value for name, value in outputs.items()}
         recorded = {spelled(name): value for name, value in recorded.items()}
         good = not recorded or say_verdict(*judge(outputs, recorded, options), "test_data_set_0")

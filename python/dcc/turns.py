@@ -60,9 +60,10 @@ def open_dcc(path, inputs, threads):
 def onnxruntime_session(path, threads):
     import onnxruntime
 
+    onnxruntime.set_default_logger_severity(4)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what it has to say is in its exceptions; its log shows names as they are
+    options.log_severity_level = 4  # what both logs have to say is in exceptions, too; they show names as they are
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
@@ -181,11 +182,18 @@ class Peer:
 def take_turns(commands, threads, seconds):
     """Of each engine of {name: command} what Peer.times() says, after `seconds` of each."""
     peers = [Peer(name, command, pick_cpus(threads)) for name, command in commands.items()]
+
+    def round_of(record):
+        running = [peer for peer in peers if not peer.failure]
+        for peer in running:
+            peer.turn(min(TURN, seconds), record)
+        return len(running)
+
     try:
-        for i in range(1 + max(1, round(seconds / TURN))):
-            for peer in peers:
-                if not peer.failure:
-                    peer.turn(min(TURN, seconds), record=i > 0)
+        left = round_of(record=False)
+        end = time.monotonic() + seconds * left
+        while left:
+            left = round_of(record=True) and end - time.monotonic() > TURN / 2
         for peer in peers:
             peer.close()
     finally:

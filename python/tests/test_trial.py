@@ -42,12 +42,12 @@ def save_tensors(folder, kind, arrays):
 
 
 @pytest.fixture
-def run(capsys):
+def run(capfd):
     """run(arguments...): exit status, the lines by label, all of the output"""
 
     def call(*arguments, seconds="0"):
         status = trial.main([*map(str, arguments), "--seconds", seconds, "--threads", "2"])
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()
         assert "Traceback" not in out + err
         assert all(c.isprintable() or c == "\n" for c in out + err)
         lines, label = {}, None
@@ -146,7 +146,9 @@ def test_program():
     done = call("--help")
     assert done.returncode == 0 and "--custom-op" in done.stdout
     done = call()
-    assert done.returncode == 1 and done.stderr.startswith("dcc-try: the following arguments are required: MODEL")
+    assert (done.returncode, done.stderr) == (1, "dcc-try: no model (dcc-try --help lists the options)\n")
+    done = call("--seconds=0", "--", "-none.onnx", "-none.o")
+    assert (done.returncode, done.stderr) == (1, "") and "No such file" in done.stdout and "unknown option" not in done.stdout
     done = call(MODEL, "--frobnicate")
     assert (done.returncode, done.stderr) == (1, "dcc-try: unrecognized arguments: --frobnicate (dcc-try --help lists the options)\n")
     first_line = f"'{sys.executable}' -m dcc try '{MODEL}' --seconds 0 | head -1"
@@ -293,6 +295,27 @@ def test_wrong_input_files(run, tmp_path, text, words):
     np.save(tmp_path / "wrong.npy", np.ones((1, 2, 47), np.float32))
     status, _, out = run(MODEL, f"--input=x={tmp_path}/wrong.npy")
     assert status == 1 and "dcc-try: input 'x': dim 2 is 47, expected 48" in out
+
+
+def test_inputs_that_never_fit(run, tmp_path):
+    nodes = [node("Reshape", "x to", "y")]
+    path = save(tmp_path / "m.onnx", nodes, {"x": (F, ["k"])}, {"y": (F, [7, "r"])}, [("to", np.array([7, -1]))])
+    status, _, out = run(path)
+    assert status == 1 and re.match(r"dcc-try: no made-up inputs fit: .*128.* \(-D SYM=N and --input NAME=FILE.npy choose\)$", out), out
+    np.save(tmp_path / "x.npy", np.ones(21, np.float32))
+    status, lines, out = run(path, f"--input=x={tmp_path}/x.npy")
+    assert status == 0 and lines["inputs"] == "x: float32[21] from --input", out
+
+
+def test_ranks_of_ones(run, tmp_path):
+    """A Squeeze takes what is 1 when onnxruntime runs; dcc knows of it with -D."""
+    has_onnxruntime()
+    path = save(tmp_path / "m.onnx", [node("Squeeze", "x", "s"), node("Relu", "s", "y")], {"x": (F, ["batch", 1, 3])}, {"y": (F, None)})
+    status, lines, out = run(path)
+    words = "float32[1, 3], expected float32[3] (with equal elements); -D batch=1 tells dcc that dims are 1"
+    assert status == 1 and words in lines["WRONG"], out
+    status, lines, out = run(path, "-D", "batch=1")
+    assert status == 0 and "right" in lines, out
 
 
 def test_sequences(run, tmp_path):

@@ -1,6 +1,7 @@
 """Engines in turns; needs what test_dcc.py needs."""
 
 import pathlib
+import time
 
 import numpy as np
 
@@ -20,6 +21,15 @@ def test_turns(tmp_path):
     times = turns.take_turns(commands, 1, 0.1)
     assert 0 < times["dcc"]["least"] <= times["dcc"]["median"]
     assert "none.so" in times["none"] and times["ends"] == "the process ended with status 3"
+
+
+def test_slow_engines():
+    """Seconds bound the turns, not their number; an engine alone that ends is no endless loop."""
+    slow = ["sh", "-c", "echo ready; while read line; do [ \"$line\" = quit ] && exit; sleep 0.3; echo 1 300000000 300000000; done"]
+    start = time.monotonic()
+    assert turns.take_turns({"slow": slow}, 1, 0.5)["slow"]["least"] == 300
+    assert time.monotonic() - start < 5
+    assert turns.take_turns({"ends": ["sh", "-c", "echo ready; read a; exit 1"]}, 1, 60)["ends"].endswith("status 1")
 
 
 def test_inputs(tmp_path):
