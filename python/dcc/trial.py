@@ -98,7 +98,8 @@ def whole(text):
 
 
 def read_options(arguments):
-    parser = Parser("dcc-try", "dcc-try [options] MODEL [FILE...]", allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__,
+    parser = Parser("dcc-try", "dcc-try [options] MODEL [FILE...]", allow_abbrev=False, description=__doc__,
+                    formatter_class=argparse.RawDescriptionHelpFormatter,
                     epilog="Exit status: 0, or 1 where an output is wrong or dcc refuses the model.")
     parser.add_argument("model", metavar="MODEL", nargs="?", help="an .onnx or .ir file")
     parser.add_argument("files", metavar="FILE", nargs="*", help="objects and libraries with custom operators")
@@ -108,7 +109,8 @@ def read_options(arguments):
                         help="timed beside one thread; default: as many as there are cores")
     parser.add_argument("--seconds", type=float, metavar="S", default=2,
                         help="of each engine and number of threads; default: 2; 0: not timed")
-    parser.add_argument("--tol", type=float, metavar="T", help="largest error / largest output; default: 2e-5, of narrow types two units, of quantised models 0.02")
+    parser.add_argument("--tol", type=float, metavar="T",
+                        help="largest error / largest output; default: 2e-5, of narrow types two units, of quantised models 0.02")
     passed = parser.add_argument_group("as for dcc")
     for name, value, words in FOR_DCC:
         passed.add_argument(name, metavar=value, action="append", default=[], help=words)
