@@ -443,7 +443,7 @@ def times_text(times):
 
 def say_sizes(model, inputs, options, seconds):
     sizes = model.report()["sizes"]
-    one, most = (size_text(model.workspace_bytes(inputs.arrays, threads=n)) for n in (1, options.threads))
+    one, most = (size_text(model.workspace_size(inputs.arrays, threads=n)) for n in (1, options.threads))
     workspace = one if one == most else f"{one}, {most} for {options.threads} threads"
     code = f"code {size_text(sizes['code_bytes'])}, " if sizes["code_bytes"] else ""
     say("sizes", f"shared object {size_text(os.path.getsize(model.path))}: {code}weights {size_text(sizes['weights_bytes'])}; "
