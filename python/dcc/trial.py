@@ -436,7 +436,7 @@ def times_text(times):
     if len(least) == 2:
         slow, fast = sorted(least, key=least.get, reverse=True)
         text += f": {slow} takes {least[slow] / least[fast]:.2f} times as long"
-    if turns.is_noisy(times):
+    if turns.is_noisy(times["dcc"]):
         text += f" (noisy; medians: {', '.join(turns.ms(times[name]['median']) for name in least)})"
     return text
 
