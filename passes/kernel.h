@@ -47,7 +47,7 @@ typedef struct Packed {
 	int nrow, nfactor;
 	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
 	Slot *slot; /* NULL: not yet packed */
-	int last; /* index of the last node that reads it; -1: none */
+	int users, last; /* index of the last node that reads it; -1: none */
 	struct Packed *next; /* of the same root */
 } Packed;
 
@@ -77,7 +77,7 @@ typedef struct Lower {
 	const Dim *worker_bytes; /* scratch of one worker, most of any kernel */
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
 	LExpr *scratch, *worker;
-	LFunc *tiles[MaxTileRows + 1], *streams[NDTypes][MaxTileRows + 1]; /* tile.c's kernels by rows, and the weights' type; NULL: not yet made */
+	LFunc *tiles[PanelWidth / Lanes][MaxTileRows + 1], *streams[NDTypes][MaxTileRows + 1]; /* tile.c's kernels by vectors and rows, or the weights' type and rows; NULL: not yet made */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;
 	LStmt **stops; /* jumps to the end of the program */
@@ -212,9 +212,11 @@ typedef struct Turn {
 	LExpr *number, *of;
 } Turn;
 /* Calls the register tile for `rows` rows (index expression, 1..mr; one branch a row count):
- * acc[rows][32] (+)= a[row][k] * w[k][32], k < klen; a is packed; first is 1 where acc starts at 0.  Turn NULL: w lies in a cache. */
+ * acc[rows][32] (+)= a[row][k] * w[k][32], k < klen; a is packed; first is 1 where acc starts at 0.  Turn NULL: w lies in a cache.
+ * columns: of the panel, that count (NULL: all); of 16 or fewer the other half is left as it is. */
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
-               const Turn *);
+               const Turn *, LExpr *columns);
+LExpr *columns_left(LB *, LExpr *columns, LExpr *panel); /* of that panel, where all have so many */
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
 void call_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);
 /* 16 elements of w in f32, whatever they are stored as. */
@@ -225,6 +227,8 @@ LExpr *tile_begin(LB *, LExpr *i, LExpr *rows, LExpr *tiles); /* first row of ti
 LExpr *row_offset(Kernel *, const Access *x, int row_axes, LExpr *row);
 /* Packs x into tiles, each at packed[first row * packed_depth]; k: the last `inner` axes. */
 void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed);
+/* The same of one tile, by the kernel that reads it: rows from .. to, to buf[at..]. */
+void pack_rows_here(Kernel *, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at);
 /* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
 /* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */

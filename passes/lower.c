@@ -29,6 +29,7 @@ static void use_rows(Lower *l, Node *linear, int at)
 	if (p->last < 0 || lie_packed(linear, p))
 		use_value(l, linear->in[0], at);
 	p->last = at;
+	p->users++;
 }
 
 static void use_operands(Lower *l, Node *n, int at)

@@ -194,7 +194,7 @@ static void emit_scores(Att *a)
 	LExpr *p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL);
 
 	call_tile(a->k, a->count, a->scratch, a->qs, a->keys, llet(b, lmul(b, ladd(b, lmul(b, a->kv, np), p), size)), a->scratch,
-	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1), NULL);
+	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1), NULL, NULL);
 	lend(b);
 	close_runs(a, &window);
 }
@@ -400,13 +400,13 @@ static LExpr *is_spoilt(LB *b, LExpr *y)
 }
 
 /* Row i of the panel of values at `w` again, if it is spoilt. */
-static void repair_row(Att *a, LExpr *i, LExpr *w)
+static void repair_row(Att *a, LExpr *i, LExpr *w, LExpr *columns)
 {
 	LB *b = &a->k->b;
 	LExpr *zero = li(b, 0), *first, *end, *width = li(b, PanelWidth);
 	LTile *sum = lnew_tile(b, "sum", F32x16, 1, 1);
 
-	LExpr *j = lfor(b, ForSerial, zero, width, li(b, Lanes)), *at = llet(b, ladd(b, lmul(b, i, width), j));
+	LExpr *j = lfor(b, ForSerial, zero, columns, li(b, Lanes)), *at = llet(b, ladd(b, lmul(b, i, width), j));
 	lif(b, is_spoilt(b, llet(b, lload(b, a->acc, Lanes, at, NULL, NULL))));
 	LExpr *query = llet(b, ladd(b, a->from, i));
 	keys_of_row(a, query, &first, &end);
@@ -432,7 +432,9 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	LExpr *width = li(b, PanelWidth), *size = lmul(b, ns, width);
 
 	LExpr *p = lfor(b, ForSerial, zero, nvp, NULL);
-	LExpr *wp = llet(b, lmul(b, ladd(b, lmul(b, a->kv, nvp), p), size)), *end = NULL;
+	LExpr *wp = llet(b, lmul(b, ladd(b, lmul(b, a->kv, nvp), p), size)), *columns = columns_left(b, nv, p), *end = NULL;
+	int64_t channels;
+	bool whole = dim_is_const(a->V, &channels) && channels % PanelWidth == 0;
 	if (a->runs) { /* perhaps there is none */
 		LExpr *i = lfor(b, ForSerial, zero, lmul(b, a->count, width), li(b, Lanes));
 		lstore(b, a->acc, i, NULL, NULL, lconst(b, F32x16, 0));
@@ -445,16 +447,16 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, a->seen, k0), NULL));
 	LExpr *first = a->runs ? zero : llet(b, lop(b, LPMax, lsub(b, ladd(b, start, li(b, 1)), k0), zero, NULL));
 	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->scores, lmul(b, k0, a->count))), a->values,
-	          llet(b, ladd(b, wp, lmul(b, k0, width))), a->acc, zero, klen, first, NULL);
+	          llet(b, ladd(b, wp, lmul(b, k0, width))), a->acc, zero, klen, first, NULL, whole ? NULL : columns);
 	lend(b);
 	close_runs(a, &window);
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
 	if (hides_keys(a))
-		repair_row(a, i, wp);
+		repair_row(a, i, wp, columns);
 	LExpr *sum = divisor(b, lload(b, a->sums, 1, i, NULL, NULL));
 	LExpr *at[4] = {batch, ladd(b, a->from, i), head, NULL};
 	LExpr *row = llet(b, offset_of(k, &a->out, at));
-	LExpr *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
+	LExpr *j = lfor(b, ForSerial, zero, columns, li(b, Lanes));
 	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j));
 	LExpr *y = plain_zero(a, lload(b, a->acc, Lanes, ladd(b, lmul(b, i, li(b, PanelWidth)), j), NULL, NULL));
 	y = llet(b, lop(b, LDiv, y, lcast(b, LSplat, F32x16, sum), NULL));

@@ -4,10 +4,20 @@
  * tiles of a block of rows inside, K in blocks of kb, so that a panel slice stays in L1 while the tiles pass by.  After the last
  * block of K the epilogue runs over the rows while they are in L1.
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
+ *
+ * Many rows by few weights (convolutions of large maps) are another loop: each block of rows is packed, by the same kernel, into what
+ * stays in the second cache, and meets all panels there.
  */
 #include "epilogue.h"
 
-enum { BlockRows = 256 /* that share one pass over a panel: at least 128, design.md section 8 */ };
+enum {
+	BlockRows = 256, /* that share one pass over a panel: at least 128, design.md section 8 */
+	/* Each block of rows packed by itself: */
+	ManyRows = 1024,
+	FewWeights = 512 << 10, /* bytes, at most */
+	BlockBytes = 256 << 10,
+	SomeRows = 32 /* stands for an extent that is not known, but the first */
+};
 
 /* Rows from .. to of unit `unit`; acc holds them, [panel of the unit][rows up to acc_rows][32]. */
 static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, int acc_rows, LExpr *unit)
@@ -16,7 +26,7 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 	const Type *t = &e->result->type;
 	const Dim *width = t->dims[t->rank - 1];
 	const int chunk = part_width(e->parts);
-	LExpr *rows[MaxOperands], *n = kparam(k, width), *j = li(b, 0);
+	LExpr *rows[MaxOperands], *n = kparam(k, width), *j = li(b, 0), *columns = li(b, chunk);
 	ByPart sums;
 	int64_t known;
 	bool whole = dim_is_const(width, &known) && known % chunk == 0;
@@ -25,8 +35,10 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 	LExpr *acc_row = llet(b, lmul(b, lsub(b, row, from), li(b, PanelWidth)));
 	LExpr *out_row = llet(b, lmul(b, row, n));
 	leaf_rows(e, k, row, rows);
+	if (!whole && e->parts == 1)
+		columns = columns_left(b, n, unit);
 	if (chunk > Lanes)
-		j = lfor(b, ForSerial, j, li(b, chunk), li(b, Lanes));
+		j = lfor(b, ForSerial, j, columns, li(b, Lanes));
 	LExpr *col = llet(b, ladd(b, lmul(b, unit, li(b, chunk)), j));
 	LExpr *mask = whole ? NULL : lane_mask(k, lsub(b, n, col));
 	for (int g = 0; g < e->parts; g++) {
@@ -61,6 +73,8 @@ typedef struct Gemm {
 	LBuf *packed, *w, *acc;
 	LExpr *rows, *tiles, *depth;
 	LExpr *row_at; /* where the only row lies, which nobody packed; else NULL */
+	LExpr *block_at; /* where the block's rows are packed; NULL: all rows are, from 0 on */
+	LExpr *columns; /* of the panel, that count; NULL: all */
 } Gemm;
 
 /* One panel, at wp, by a few rows; opens the case that there are more, which the caller closes.  False: there never are. */
@@ -98,47 +112,107 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), g->rows, g->tiles));
 	LExpr *count = llet(b, lsub(b, to, from));
-	LExpr *a_at = llet(b, ladd(b, lmul(b, from, packed_length(b, nk)), lmul(b, k0, count)));
+	LExpr *base = g->block_at ? ladd(b, g->block_at, lmul(b, lsub(b, from, row0), packed_length(b, nk))) : lmul(b, from, packed_length(b, nk));
+	LExpr *a_at = llet(b, ladd(b, base, lmul(b, k0, count)));
 	Turn turn = {lsub(b, t, t0), llet(b, lsub(b, t1, t0))};
 	LExpr *acc_at = llet(b, ladd(b, acc0, lmul(b, lsub(b, from, row0), li(b, PanelWidth))));
-	call_tile(k, count, g->packed, a_at, slice, slice_at, g->acc, acc_at, klen, first, slice == g->w ? &turn : NULL);
+	call_tile(k, count, g->packed, a_at, slice, slice_at, g->acc, acc_at, klen, first, slice == g->w ? &turn : NULL, g->columns);
 	lend(b);
 	lend(b);
 }
 
-/* For row blocks x units of panels in parallel: the panels, K blocks, tiles, epilogue.  Sizes are arguments, which cost nothing
- * beside the tiles: linears that differ in them alone are one kernel. */
-static void emit_gemm(Kernel *k, Epilogue *e, LBuf *packed, LExpr *row_at, LBuf *w, const Dim *rows, const Dim *depth, const Dim *tiles,
-                      const Dim *units)
+/* Row tiles t0 .. t1 - 1, of which the first begins at row0, by a unit of panels: K blocks, tiles, epilogue. */
+static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, int acc_rows)
 {
+	Kernel *k = g->k;
 	LB *b = &k->b;
-	Module *m = k->l->m;
-	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = BlockRows / mr / panels, acc_rows = block_tiles * mr;
-	const Dim *blocks = dim_ceildiv(m, tiles, dim_const(m, block_tiles));
-	Gemm g = {.k = k, .packed = packed, .w = w, .rows = kdim(k, rows), .tiles = kdim(k, tiles), .depth = kparam(k, depth), .row_at = row_at};
-	LExpr *nu = kparam(k, units), *nb = kdim(k, blocks);
-
-	g.acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
-	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, nb, nu), NULL);
-	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
-	/* balanced too: at most block_tiles tiles each */
-	LExpr *t0 = llet(b, tile_begin(b, block, g.tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g.tiles, nb));
-	LExpr *row0 = llet(b, tile_begin(b, t0, g.rows, g.tiles)), *panel = unit, *acc0 = li(b, 0);
+	const int panels = unit_panels(e->parts);
+	const Type *t = &e->result->type;
+	LExpr *panel = unit, *acc0 = li(b, 0);
+	int64_t width;
 
 	if (panels > 1) {
 		LExpr *i = lfor(b, ForSerial, li(b, 0), li(b, panels), NULL);
 		panel = llet(b, ladd(b, lmul(b, unit, li(b, panels)), i));
 		acc0 = llet(b, lmul(b, i, li(b, acc_rows * PanelWidth)));
 	}
-	LExpr *wp = llet(b, lmul(b, panel, lmul(b, g.depth, li(b, PanelWidth))));
-	if (emit_stream(&g, rows, wp, acc0)) {
-		emit_tiles(&g, t0, t1, row0, wp, acc0);
+	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && width % PanelWidth == 0))
+		g->columns = columns_left(b, kparam(k, t->dims[t->rank - 1]), panel);
+	LExpr *wp = llet(b, lmul(b, panel, lmul(b, g->depth, li(b, PanelWidth))));
+	if (g->block_at)
+		emit_tiles(g, t0, t1, row0, wp, acc0);
+	else if (emit_stream(g, rows, wp, acc0)) {
+		emit_tiles(g, t0, t1, row0, wp, acc0);
 		lend(b);
 	}
 	if (panels > 1)
 		lend(b);
-	LExpr *last = llet(b, tile_begin(b, t1, g.rows, g.tiles));
-	emit_epilogue(e, k, row0, last, g.acc, acc_rows, unit);
+	emit_epilogue(e, k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, acc_rows, unit);
+}
+
+/* For row blocks x units of panels in parallel.  Sizes are arguments, which cost nothing beside the tiles: linears that differ in them
+ * alone are one kernel. */
+static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, const Dim *units)
+{
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = BlockRows / mr / panels, acc_rows = block_tiles * mr;
+	LExpr *nu = kparam(k, units), *nb = kdim(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
+
+	g->acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, nb, nu), NULL);
+	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
+	/* balanced too: at most block_tiles tiles each */
+	LExpr *t0 = llet(b, tile_begin(b, block, g->tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g->tiles, nb));
+	emit_unit(g, e, rows, t0, t1, llet(b, tile_begin(b, t0, g->rows, g->tiles)), unit, acc_rows);
+	lend(b);
+}
+
+/* Row tiles of a block that is packed by itself; 0: the rows are packed once for all, before. */
+static int64_t own_blocks(Lower *l, const Node *root, const Packed *packed, const Dim *depth, const Dim *panels)
+{
+	const Type *x = &root->in[0]->type;
+	int64_t rows = 1, extent, k, n, weights;
+
+	if (packed->users > 1 || !dim_is_const(depth, &k) || !dim_is_const(panels, &n) || k == 0)
+		return 0;
+	if (__builtin_mul_overflow(k * 4, n * PanelWidth, &weights) || weights > FewWeights)
+		return 0;
+	for (int d = 0; d < x->rank - attr_int(root, Attr_inner) && rows < ManyRows; d++)
+		rows *= dim_is_const(x->dims[d], &extent) ? extent < ManyRows ? extent : ManyRows : d ? SomeRows : 1;
+	if (rows < ManyRows)
+		return 0;
+	const int64_t most = BlockRows / l->t->mr / unit_panels((int)attr_int(root, Attr_parts)), fit = BlockBytes / (4 * k * l->t->mr);
+	return fit < 1 ? 1 : fit > most ? most : fit;
+}
+
+/* For row blocks in parallel: packs them, then runs all panels. */
+static void emit_blocks(Gemm *g, Epilogue *e, const Access *x, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *units,
+                        int64_t block_tiles)
+{
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const int acc_rows = (int)block_tiles * k->l->t->mr;
+	LExpr *nb = kdim(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles))), *one = li(b, 1), *worker;
+
+	need_scratch(k->l, dim_mul_const(m, packed_depth(m, depth), acc_rows));
+	g->packed = kscratch(k);
+	g->acc = llocal(b, "acc", F32, (int64_t)unit_panels(e->parts) * acc_rows * PanelWidth);
+	LExpr *mine = kworker(k), *block = share_tasks(k, nb, kthreads(k), &worker);
+	LExpr *t0 = llet(b, tile_begin(b, block, g->tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, one), g->tiles, nb));
+	LExpr *row0 = llet(b, tile_begin(b, t0, g->rows, g->tiles));
+	g->block_at = llet(b, lmul(b, worker, mine));
+	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, t, one), g->rows, g->tiles));
+	LExpr *at = ladd(b, g->block_at, lmul(b, lsub(b, from, row0), packed_length(b, g->depth)));
+	pack_rows_here(k, x, inner, from, to, g->packed, llet(b, at));
+	lend(b);
+	LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(k, units), NULL);
+	emit_unit(g, e, rows, t0, t1, row0, unit, acc_rows);
+	lend(b);
+	lend(b);
 	lend(b);
 }
 
@@ -155,19 +229,28 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	const Dim *tiles = tiles_of(l, rows);
 	Packed *packed = packed_rows(l, root);
 	const bool in_place = lie_packed(root, packed);
-	if (!in_place && !packed->slot)
+	const int64_t blocks = in_place ? 0 : own_blocks(l, root, packed, depth, panels);
+	if (!in_place && !blocks && !packed->slot)
 		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, packed_depth(m, depth))));
 
 	Kernel k = open_kernel(l, "linear", true);
 	k.general = true;
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
-	Access row = {.buf = NULL};
+	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kdim(&k, tiles), .depth = kparam(&k, depth)};
+	const Dim *units = dim_floordiv(m, panels, per_unit);
+	Access x = {.buf = NULL};
+	if (in_place || blocks)
+		x = kaccess(&k, root->in[0]);
 	if (in_place)
-		row = kaccess(&k, root->in[0]);
-	LExpr *row_at = !in_place ? NULL : dim_equals(row.base, 0) ? li(&k.b, 0) : kparam(&k, row.base);
-	LBuf *a = in_place ? row.buf : kslot(&k, packed->slot, false), *w = kbuf(&k, root->in[1], false);
+		g.row_at = dim_equals(x.base, 0) ? li(&k.b, 0) : kparam(&k, x.base);
+	if (!blocks)
+		g.packed = in_place ? x.buf : kslot(&k, packed->slot, false);
+	g.w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
-	emit_gemm(&k, &e, a, row_at, w, rows, depth, tiles, dim_floordiv(m, panels, per_unit));
+	if (blocks)
+		emit_blocks(&g, &e, &x, inner, rows, depth, tiles, units, blocks);
+	else
+		emit_gemm(&g, &e, rows, tiles, units);
 	const Dim *outputs = type_numel(m, &root->out[0]->type);
 	kflop(&k, dim_mul_const(m, dim_mul(m, outputs, depth), 2));
 	if (root->in[2])

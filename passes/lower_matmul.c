@@ -139,6 +139,7 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	LExpr *nn = kdim(&k, width), *step = li(b, l->t->kb), *workers = kthreads(&k);
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, batch), nt));
 	LBuf *acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
+	int64_t known;
 
 	LExpr *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
 	LExpr *space = llet(b, lmul(b, worker, mine));
@@ -152,15 +153,15 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	pack_tile(&k, &a, llet(b, offset_of(&k, &a, idx)), from, to, scratch, space, 1);
 	LExpr *first_panel = llet(b, offset_of(&k, &pb, idx));
 	LExpr *panel = lfor(b, ForSerial, li(b, 0), np, NULL);
-	LExpr *wp = llet(b, lmul(b, ladd(b, first_panel, panel), kdim(&k, panel_size)));
+	LExpr *wp = llet(b, lmul(b, ladd(b, first_panel, panel), kdim(&k, panel_size))), *columns = columns_left(b, nn, panel);
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step);
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
 	call_tile(&k, count, scratch, llet(b, ladd(b, space, lmul(b, k0, count))), w, llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))),
-	          acc, li(b, 0), klen, first, NULL);
+	          acc, li(b, 0), klen, first, NULL, dim_is_const(width, &known) && known % PanelWidth == 0 ? NULL : columns);
 	lend(b);
 	LExpr *i = lfor(b, ForSerial, from, to, NULL);
-	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+	LExpr *j = lfor(b, ForSerial, li(b, 0), columns, li(b, Lanes));
 	LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
 	LExpr *sum = lload(b, acc, Lanes, ladd(b, lmul(b, lsub(b, i, from), li(b, PanelWidth)), j), NULL, NULL);
 	lstore(b, out, ladd(b, lmul(b, ladd(b, lmul(b, at, nr), i), nn), col), NULL, lane_mask(&k, lsub(b, nn, col)), sum);

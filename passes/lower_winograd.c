@@ -190,8 +190,11 @@ static void multiply(Conv *c, LExpr *p)
 	LB *b = &k->b;
 	const int64_t places = c->form.size * c->form.size, rows = c->chunk * k->l->t->mr;
 	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *depth = kparam_at(k, &c->x.extent[3]), *step = li(b, k->l->t->kb);
-	LExpr *nr = kparam_at(k, &c->rows), *nt = kparam_at(k, &c->row_tiles), *packed = packed_length(b, depth);
+	LExpr *nr = kparam_at(k, &c->rows), *nt = kparam_at(k, &c->row_tiles), *packed = packed_length(b, depth), *columns = NULL;
+	int64_t outputs;
 
+	if (!dim_is_const(c->n->out[0]->type.dims[3], &outputs) || outputs % PanelWidth)
+		columns = columns_left(b, kparam_at(k, &c->n->out[0]->type.dims[3]), p);
 	LExpr *place = lfor(b, ForSerial, zero, li(b, places), NULL);
 	LExpr *k0 = lfor(b, ForSerial, zero, depth, step), *klen = llet(b, lop(b, LPMin, step, lsub(b, depth, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), zero, NULL));
@@ -202,7 +205,7 @@ static void multiply(Conv *c, LExpr *p)
 	LExpr *a = ladd(b, lmul(b, place, kparam_at(k, &c->plane)), ladd(b, lmul(b, base, packed), lmul(b, k0, count)));
 	LExpr *y = lmul(b, ladd(b, lmul(b, place, li(b, rows)), base), width);
 	call_tile(k, count, c->scratch, llet(b, ladd(b, c->in_at, a)), c->w, w, c->scratch, llet(b, ladd(b, c->out_at, y)), klen, first,
-	          &(Turn){llet(b, lsub(b, t, c->begin)), llet(b, lsub(b, c->end, c->begin))});
+	          &(Turn){llet(b, lsub(b, t, c->begin)), llet(b, lsub(b, c->end, c->begin))}, columns);
 	lend(b);
 	lend(b);
 	lend(b);
@@ -235,8 +238,7 @@ static void transform_outputs(Conv *c, LExpr *p)
 	LExpr *from[MaxWinogradSize], *to[MaxWinogradTile], *zero = li(b, 0);
 	Row r = open_rows(c);
 
-	LExpr *columns = lop(b, LPMin, lsub(b, kparam_at(k, &t->dims[3]), lmul(b, p, li(b, PanelWidth))), li(b, PanelWidth), NULL);
-	LExpr *lane = lfor(b, ForSerial, zero, llet(b, columns), li(b, Lanes));
+	LExpr *lane = lfor(b, ForSerial, zero, columns_left(b, kparam_at(k, &t->dims[3]), p), li(b, Lanes));
 	LExpr *place = llet(b, ladd(b, c->out_at, ladd(b, lmul(b, lsub(b, r.number, c->first), li(b, PanelWidth)), lane)));
 	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), lane));
 	LExpr *mask = c->whole ? NULL : lane_mask(k, lsub(b, kparam_at(k, &t->dims[3]), col));

@@ -41,15 +41,17 @@ static LExpr *load_left(LB *b, LBuf *a, LExpr *at, int i)
 	return llet(b, lcast(b, LSplat, (LType){F32, Lanes}, lload(b, a, 1, ladd(b, at, li(b, i * PackK)), NULL, NULL)));
 }
 
-/* The register-tile kernel of `rows` rows: acc[rows][32] (+)= a[row][k] * w[k][32], k < klen.  Every step prefetches w[next + k * pace].
+/* The register-tile kernel of `rows` rows and nv vectors: acc[rows][nv] (+)= a[row][k] * w[k][nv], k < klen; rows of acc and w are 32 wide.
+ * Every step prefetches w[next + k * pace].
  * Parameters: a, w, acc, klen, first (1: acc starts at 0), next, pace. */
-static LFunc *tile_kernel(Lower *l, int rows)
+static LFunc *tile_kernel(Lower *l, int rows, int nv)
 {
-	if (l->tiles[rows])
-		return l->tiles[rows];
-	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, "tile%d", rows), l->t->name), *b = &kb;
+	LFunc **known = &l->tiles[nv - 1][rows];
+	if (*known)
+		return *known;
+	const char *name = arena_printf(l->m->arena, nv < l->t->nv ? "narrow_tile%d" : "tile%d", rows);
+	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
 	const LType vec = {F32, Lanes};
-	int nv = l->t->nv;
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
 	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first"), *next = lparam(b, "next"), *pace = lparam(b, "pace");
 	LTile *t = lnew_tile(b, "t", vec, rows, nv);
@@ -84,7 +86,7 @@ static LFunc *tile_kernel(Lower *l, int rows)
 	lend(b);
 	lend(b);
 	kb.fn->leaf_noinline = true;
-	return l->tiles[rows] = finish_kernel(b);
+	return *known = finish_kernel(b);
 }
 
 LExpr *load_weights(LB *b, LBuf *w, LExpr *at)
@@ -143,12 +145,13 @@ void call_stream(Kernel *k, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, L
 	               arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth)), arg_e(klen)});
 }
 
-void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
-               const Turn *turn)
+/* Those of nv vectors each that make a whole panel, or `calls` of them. */
+static void call_tiles(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
+                       const Turn *turn, int nv, int calls)
 {
 	LB *b = &k->b;
 	Lower *l = k->l;
-	const int width = Lanes * l->t->nv, calls = PanelWidth / width;
+	const int width = Lanes * nv;
 	LExpr *all = lmul(b, klen, li(b, PanelWidth)), *of = turn ? llet(b, lmul(b, turn->of, li(b, calls))) : NULL;
 	LExpr *pace = turn ? llet(b, lop(b, LFloorDiv, ladd(b, of, li(b, PanelWidth - 1)), of, NULL)) : li(b, PanelWidth);
 
@@ -157,13 +160,34 @@ void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_a
 		LExpr *next = turn ? llet(b, lsub(b, ladd(b, all, lop(b, LFloorDiv, lmul(b, all, number), of, NULL)), shift)) : li(b, 0);
 		for (int r = 1; r <= l->t->mr; r++) {
 			lif(b, lop(b, LEq, rows, li(b, r), NULL));
-			lcall(b, tile_kernel(l, r), 7,
+			lcall(b, tile_kernel(l, r, nv), 7,
 			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, packed_length(b, klen), li(b, r))), part_of_panel(b, w, w_at, klen, call * width),
 			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - call * width)), arg_e(klen),
 			               arg_e(first), arg_e(next), arg_e(pace)});
 			lend(b);
 		}
 	}
+}
+
+void call_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
+               const Turn *turn, LExpr *columns)
+{
+	LB *b = &k->b;
+	const int nv = k->l->t->nv;
+
+	if (columns) {
+		lif(b, lop(b, LLe, columns, li(b, Lanes), NULL));
+		call_tiles(k, rows, a, a_at, w, w_at, acc, acc_at, klen, first, turn, 1, 1);
+		lelse(b);
+	}
+	call_tiles(k, rows, a, a_at, w, w_at, acc, acc_at, klen, first, turn, nv, PanelWidth / (Lanes * nv));
+	if (columns)
+		lend(b);
+}
+
+LExpr *columns_left(LB *b, LExpr *columns, LExpr *panel)
+{
+	return llet(b, lop(b, LPMin, lsub(b, columns, lmul(b, panel, li(b, PanelWidth))), li(b, PanelWidth), NULL));
 }
 
 /* ---- packing rows --------------------------------------------------------------------------------------------------------------- */
@@ -304,6 +328,12 @@ static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *
 		lend(b);
 }
 
+void pack_rows_here(Kernel *k, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at)
+{
+	Rows r = {.k = k, .x = x, .axes = x->rank - inner, .from = from};
+	emit_pack(&r, inner, llet(&k->b, lsub(&k->b, to, from)), buf, at, 1);
+}
+
 void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
 {
 	Kernel k = open_kernel(l, "pack", true);
@@ -315,8 +345,7 @@ void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth
 
 	LExpr *t = lfor(b, ForParallel, li(b, 0), nt, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt));
-	Rows r = {.k = &k, .x = &x, .axes = x.rank - inner, .from = from};
-	emit_pack(&r, inner, llet(b, lsub(b, to, from)), p, llet(b, lmul(b, from, packed_length(b, nk))), 1);
+	pack_rows_here(&k, &x, inner, from, to, p, llet(b, lmul(b, from, packed_length(b, nk))));
 	lend(b);
 	kcall(&k);
 }

@@ -1223,6 +1223,34 @@ static void make_pool(Family *f)
 	add_row(f, "i64[b, 2, 17]", "pool %n {kernel=[5], strides=[3], pads_dim=[1], join=where}");
 }
 
+/* Rows of two spatial axes, which are taken for many: blocks of them are packed by the kernel that multiplies them. */
+static void make_linear_blocks(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "h", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[b, h, t, 40]");
+	param(f, "z: f32[b, 3, h, t]");
+	param(f, "deep: f32[b, h, t, 700]"); /* more than a block of K */
+	param(f, "b5: f32[5]");
+	param(f, "res: f32[b, h, t, 48]");
+	weights(f, "w5", "40, 5", 200);
+	weights(f, "w48", "40, 48", 1920);
+	weights(f, "w40", "40, 40", 1600);
+	weights(f, "k", "8, 3, 5, 5", 600);
+	weights(f, "wd", "700, 17", 11900);
+	add_row(f, "f32[b, h, t, 5]", "linear %x, %w5, %b5");
+	line(f, "%%e0: f32[b, h, t, 48] = linear %%x, %%w48, _");
+	line(f, "%%e1: f32[b, h, t, 48] = add %%e0, %%res");
+	line(f, "%%e2: f32[b, h, t, 48] = relu %%e1");
+	result(f, "%e2", "f32[b, h, t, 48]");
+	line(f, "%%y: f32[b, h, t, 40] = tanh %%x"); /* its only reader */
+	line(f, "%%g0: f32[b, h, t, 40] = linear %%y, %%w40, _");
+	add_row(f, "f32[b, h, t, 20]", "glu %g0 {axis=3, act=sigmoid}");
+	add_row(f, "f32[b, 8, h, t]", "conv %z, %k, _ {pads=[2, 2, 2, 2]}");
+	add_row(f, "f32[b, h, t, 17]", "linear %deep, %wd, _");
+}
+
 /* ---- Winograd ------------------------------------------------------------------------------------------------------ */
 
 static int add_winograd(Family *f, const char *x, int channels, int outputs, int tile, const char *pads, const char *places, const char *bias)
@@ -1356,6 +1384,7 @@ static const struct {
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
+	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
 	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-10,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
