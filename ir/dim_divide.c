@@ -297,7 +297,9 @@ typedef struct Operands {
 static bool is_dominated(Module *m, AtomKind kind, const Dim *a, const Dim *b)
 {
 	Range r = range_of_sum(m, a, b, -1);
-	return kind == AtomMin ? r.lo >= 0 : r.hi <= 0;
+	if (kind == AtomMin ? r.lo >= 0 : r.hi <= 0)
+		return true;
+	return kind == AtomMin ? dim_proves_at_most(m, b, a) : dim_proves_at_most(m, a, b);
 }
 
 /* Keeps the list sorted and free of operands that another one dominates. */

@@ -224,6 +224,21 @@ static bool prove_quotient(Proof *p, const Poly *d, Place at, const Atom *x)
 	return replace_atom(p->m, d, at, x->a, by, &sum) && !add_term(&sum, slack, p->m->dims->unit) && prove(p, &sum);
 }
 
+/* In a sum that holds a / n too: a / (n * k) <= (a / n) / k. */
+static bool prove_by_finer(Proof *p, const Poly *d, Place at, const Atom *x)
+{
+	int64_t by, n;
+	if (!dim_is_const(x->b, &by) || by < 1 || by > DimMax || d->t[at.term].coef > 0 || d->t[at.term].mono->n > 1)
+		return false;
+	for (int i = 0; i < d->n; i++) {
+		const Atom *y = d->t[i].mono->n == 1 ? d->t[i].mono->atoms[0] : NULL;
+		if (y && y->kind == AtomDiv && y != x && y->a == x->a && dim_is_const(y->b, &n) && n > 0 && by % n == 0 &&
+		    prove_with(p, d, at, dim_of_atom(p->m, y), by / n))
+			return true;
+	}
+	return false;
+}
+
 /* The kind of replacement: 0 none, 1 either operand (the only one) will do, 2 both must be proved. */
 static int replacement(const Poly *d, Place at)
 {
@@ -243,7 +258,7 @@ static bool prove_either(Proof *p, const Poly *d, Place at)
 {
 	const Atom *x = d->t[at.term].mono->atoms[at.atom];
 	if (x->kind == AtomDiv)
-		return prove_quotient(p, d, at, x);
+		return prove_by_finer(p, d, at, x) || prove_quotient(p, d, at, x);
 	if (x->sym) /* the term is least at the upper bound */
 		return prove_with(p, d, at, x->sym->most, 1);
 	return prove_with(p, d, at, x->a, 1) || prove_with(p, d, at, x->b, 1);

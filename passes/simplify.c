@@ -187,13 +187,26 @@ static bool fold_unchanged(Module *m, Node *n)
 	return changed;
 }
 
+/* A pad of nothing: exporters write pads that turn out to be 0 whatever the sizes. */
+static bool fold_pad(Module *m, Node *n)
+{
+	const Dim *const *pads;
+	if (n->op != OpPad)
+		return false;
+	for (int i = attr_dims(n, Attr_pads_dim, &pads) - 1; i >= 0; i--)
+		if (!dim_equals(pads[i], 0))
+			return false;
+	replace_uses(m, n->out[0], n->in[0]);
+	return true;
+}
+
 static bool fold(Module *m)
 {
 	bool changed = false;
 
 	FOR_ALL_NODES(n, m)
 		if (!is_unused(n) &&
-		    (fold_unchanged(m, n) || fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) ||
+		    (fold_unchanged(m, n) || fold_pad(m, n) || fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) ||
 		     fold_choice(m, n) || fold_bool_choice(m, n)))
 			changed = true;
 	return changed;

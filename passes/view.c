@@ -199,9 +199,7 @@ static bool view_slice(Module *m, const View *a, const Node *n, View *out)
 
 static bool is_below(Module *m, const Dim *small, const Dim *limit) /* proved: small < limit */
 {
-	int64_t lo, hi;
-	dim_range(dim_sub(m, limit, small), &lo, &hi);
-	return lo >= 1;
+	return dim_proves_at_most(m, dim_add(m, small, dim_const(m, 1)), limit);
 }
 
 /* A walk over the flat elements of a value that is itself viewed as `a`. */
@@ -234,6 +232,31 @@ static bool extend_reach(Module *m, Flat *flat, int i, const Dim *q, const Dim *
 	return lo >= 0 || hi <= 0;
 }
 
+/* The offset as steps of the factors: a number of as many as each takes whole, any other of one of them. */
+static bool add_offset(Module *m, Flat *flat, const Dim *offset, const Dim **base)
+{
+	const Dim *q;
+	int64_t left, size;
+
+	if (!dim_is_const(offset, &left) || left < 0) {
+		int i = flat_factor(m, flat, offset, &q);
+		if (i < 0)
+			return false;
+		flat->least[i] = flat->reach[i] = q;
+		*base = dim_add(m, *base, dim_mul(m, q, flat->f[i].stride));
+		return true;
+	}
+	for (int i = 0; i < flat->n; i++) {
+		if (!dim_is_const(flat->size[i], &size) || size < 1)
+			continue;
+		q = dim_const(m, left / size);
+		left %= size;
+		flat->least[i] = flat->reach[i] = q;
+		*base = dim_add(m, *base, dim_mul(m, q, flat->f[i].stride));
+	}
+	return left == 0;
+}
+
 /* `over` counts flat elements of a value whose own view is a.  Along each factor of a the indices must be proved to stay inside
  * it, so that no step carries into the next factor. */
 bool compose_views(Module *m, const View *a, const View *over, View *out)
@@ -254,13 +277,8 @@ bool compose_views(Module *m, const View *a, const View *over, View *out)
 		size = dim_mul(m, size, flat.f[i].extent);
 	}
 	w.base = a->base;
-	if (!dim_equals(over->base, 0)) {
-		int i = flat_factor(m, &flat, over->base, &q);
-		if (i < 0)
-			return false;
-		flat.least[i] = flat.reach[i] = q;
-		w.base = dim_add(m, w.base, dim_mul(m, q, flat.f[i].stride));
-	}
+	if (!add_offset(m, &flat, over->base, &w.base))
+		return false;
 	for (int d = 0; d < w.first[w.rank]; d++) {
 		if (dim_equals(w.f[d].stride, 0))
 			continue;

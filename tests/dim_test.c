@@ -148,7 +148,7 @@ static const Identity identities[] = {
 	{"min(seq, 7)", "min(seq, 7)"}, {"min(7, seq)", "min(seq, 7)"},
 	{"min(seq, seq)", "seq"}, {"min(seq, seq + 1)", "seq"},
 	{"max(seq, seq + 1)", "seq + 1"}, {"min(w, 7)", "w"}, {"max(w, 7)", "7"},
-	{"max(0, seq)", "seq"}, {"max(T, 1)", "T"},
+	{"max(0, seq)", "seq"}, {"max(T, 1)", "T"}, {"max(0, 2*(seq/2) - seq)", "0"}, {"min(seq, 3*(seq/3))", "3*(seq/3)"},
 	{"min(3, 5)", "3"}, {"max(3, 5)", "5"}, {"min(batch, min(seq, 7))", "min(min(batch, seq), 7)"},
 	{"min(min(seq, 7), seq)", "min(seq, 7)"}, {"min(min(7, batch), seq)", "min(min(batch, seq), 7)"},
 	{"max(seq, any)*2", "2*max(seq, any)"},
@@ -242,6 +242,10 @@ static void test_counter(void)
 	CHECK(dim_proves_nonneg(m, parse("batch*T - batch - batch*it")));
 	CHECK(dim_proves_nonneg(m, parse("batch*seq*T - batch*seq - batch*seq*it + T")));
 	CHECK(!dim_proves_nonneg(m, parse("batch*T - 2*batch - batch*it")));
+	CHECK(dim_proves_nonneg(m, parse("80*(seq/2) - 160*(seq/4)")));
+	CHECK(!dim_proves_nonneg(m, parse("80*(seq/2) - 161*(seq/4)")));
+	CHECK(!dim_proves_nonneg(m, parse("160*(seq/4) - 80*(seq/2)")));
+	CHECK(!dim_proves_nonneg(m, parse("2*(seq/3) - 3*(seq/4)")));
 	CHECK(!dim_proves_nonneg(m, parse("any*T - any - any*it")));
 	CHECK(!dim_proves_nonneg(m, parse("batch*it - batch*T + batch")));
 	free_module(m);
