@@ -268,7 +268,7 @@ static int column_axis(const Rows *r)
 	const Dim *stride = r->x.stride[r->last];
 	int64_t n;
 
-	if (r->n->op == OpSoftmax || r->n->op == OpCumSum || r->n->op == OpNorm || r->n->op == OpRmsNorm || dim_equals(stride, 1) ||
+	if (r->n->op == OpCumSum || r->n->op == OpNorm || r->n->op == OpRmsNorm || dim_equals(stride, 1) ||
 	    dim_equals(stride, 0))
 		return -1;
 	for (int d = 0; d < r->x.rank; d++)
@@ -322,6 +322,50 @@ static void emit_columns(Rows *r, int axis, LExpr *from, int count, bool whole)
 		LExpr *v = lelem(b, all, li(b, i), li(b, 0)), *to = ladd(b, r->y_row, lmul(b, col[i], kdim(r->k, r->y.stride[axis])));
 		lstore(b, r->y.buf, to, dim_equals(r->y.stride[axis], 1) ? NULL : kdim(r->k, r->y.stride[axis]), mask[i],
 		       size ? lop(b, LDiv, v, size, NULL) : v);
+	}
+}
+
+/* Softmax of `count` vectors of columns from `from` on, of n. */
+static void emit_softmax_columns(Rows *r, int axis, LExpr *from, int count, bool whole)
+{
+	Kernel *k = r->k;
+	LB *b = &k->b;
+	const LType vec = {r->x.dtype, Lanes};
+	LTile *most = lnew_tile(b, "most", vec, count, 1), *sum = lnew_tile(b, "sum", vec, count, 1), *run = lnew_tile(b, "run", vec, count, 1);
+	LExpr *zero = li(b, 0), *n = kdim(k, r->x.extent[axis]), *len = kdim(k, r->x.extent[r->last]), *col[MaxVectors], *mask[MaxVectors];
+	LExpr *y_step = dim_equals(r->y.stride[axis], 1) ? NULL : kdim(k, r->y.stride[axis]);
+
+	for (int i = 0; i < count; i++) {
+		col[i] = llet(b, ladd(b, from, li(b, i * Lanes)));
+		mask[i] = whole ? NULL : lane_mask(k, lsub(b, n, col[i]));
+		lset_tile(b, most, li(b, i), zero, const16(r, -INFINITY));
+		lset_tile(b, sum, li(b, i), zero, const16(r, 0));
+	}
+	for (int pass = 0; pass < 3; pass++) { /* largest, exponentials and their sum, division */
+		LExpr *start = lfor(b, ForSerial, zero, len, li(b, RunLen)), *end = llet(b, lop(b, LPMin, ladd(b, start, li(b, RunLen)), len, NULL));
+		for (int i = 0; pass == 1 && i < count; i++)
+			lset_tile(b, run, li(b, i), zero, const16(r, 0));
+		LExpr *t = lfor(b, ForSerial, start, end, NULL);
+		LExpr *x = llet(b, ladd(b, r->x_row, lmul(b, t, kdim(k, r->x.stride[r->last]))));
+		LExpr *y = llet(b, ladd(b, r->y_row, lmul(b, t, kdim(k, r->y.stride[r->last]))));
+		for (int i = 0; i < count; i++) {
+			LExpr *to = llet(b, ladd(b, y, lmul(b, col[i], kdim(k, r->y.stride[axis]))));
+			LExpr *v = pass == 2 ? lload(b, r->y.buf, Lanes, to, y_step, mask[i]) : load_lanes(k, &r->x, ladd(b, x, col[i]), r->x.stride[axis], mask[i]);
+			v = llet(b, v);
+			LExpr *before = lelem(b, pass == 0 ? most : pass == 1 ? run : sum, li(b, i), zero);
+			if (pass == 0)
+				lset_tile(b, most, li(b, i), zero, lop(b, LMax, before, v, NULL));
+			if (pass == 1) {
+				v = llet(b, vm_exp(b, llet(b, lsub(b, v, lelem(b, most, li(b, i), zero)))));
+				lset_tile(b, run, li(b, i), zero, ladd(b, before, v));
+			}
+			if (pass > 0)
+				lstore(b, r->y.buf, to, y_step, mask[i], pass == 1 ? v : lop(b, LDiv, v, before, NULL));
+		}
+		lend(b);
+		for (int i = 0; pass == 1 && i < count; i++)
+			lset_tile(b, sum, li(b, i), zero, ladd(b, lelem(b, sum, li(b, i), zero), lelem(b, run, li(b, i), zero)));
+		lend(b);
 	}
 }
 
@@ -476,7 +520,9 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	r.y_row = llet(b, offset_of(&k, &r.y, idx));
 	bool serial = n->op == OpCumSum && r.last == attr_int(n, Attr_axis);
 	r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, serial ? 1 : Lanes}, 1, 1);
-	if (columns >= 0)
+	if (columns >= 0 && n->op == OpSoftmax)
+		emit_softmax_columns(&r, columns, part, vectors, known && n_columns % (vectors * Lanes) == 0);
+	else if (columns >= 0)
 		emit_columns(&r, columns, part, vectors, known && n_columns % (vectors * Lanes) == 0);
 	else if (n->op == OpSoftmax)
 		emit_softmax(&r);
