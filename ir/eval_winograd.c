@@ -2,33 +2,35 @@
 #include "eval.h"
 #include "winograd.h"
 
+#include <string.h>
+
 /* w [3, 3, channels, outputs] -> [size * size * channels, outputs] */
 const char *eval_winograd_weights(EvalNode *e)
 {
 	const Tensor *w = e->in[0];
 	const int64_t count = w->dims[2] * w->dims[3];
-	double *some, *row = alloc_temp(e, count, sizeof *row);
+	double *row = alloc_temp(e, count, sizeof *row), to[WinogradTaps][MaxWinogradSize]; /* to[t]: what tap t becomes */
 	const double *ws = as_reals(e, w);
 	Winograd form;
 
 	if (!winograd_of(attr_int(e->n, Attr_tile), &form))
 		return eval_fail(e, "there is no such tile");
-	some = alloc_temp(e, count * form.size * form.size, sizeof *some);
-	if (!ws || !row || !some)
+	if (!ws || !row)
 		return OUT_OF_MEMORY(e);
-	for (int64_t i = 0; i < count; i++) {
-		double half[WinogradTaps * MaxWinogradSize], all[MaxWinogradSize * MaxWinogradSize];
-		double taps[WinogradTaps * WinogradTaps];
-		for (int t = 0; t < WinogradTaps * WinogradTaps; t++)
-			taps[t] = ws[t * count + i];
-		for (int y = 0; y < WinogradTaps; y++)
-			winograd_weights(&form, taps + y * WinogradTaps, half + y * form.size, 1);
-		for (int x = 0; x < form.size; x++)
-			winograd_weights(&form, half + x, all + x, form.size);
-		for (int t = 0; t < form.size * form.size; t++)
-			some[t * count + i] = all[t];
+	for (int t = 0; t < WinogradTaps; t++) {
+		double tap[WinogradTaps] = {0};
+		tap[t] = 1;
+		winograd_weights(&form, tap, to[t], 1);
 	}
-	store_reals(e->out, 0, some, count * form.size * form.size);
+	for (int at = 0; at < form.size * form.size; at++) {
+		memset(row, 0, (size_t)count * sizeof *row);
+		for (int t = 0; t < WinogradTaps * WinogradTaps; t++) {
+			const double factor = to[t / WinogradTaps][at / form.size] * to[t % WinogradTaps][at % form.size], *x = ws + t * count;
+			for (int64_t i = 0; factor != 0 && i < count; i++)
+				row[i] += factor * x[i];
+		}
+		store_reals(e->out, at * count, row, count);
+	}
 	return NULL;
 }
 
