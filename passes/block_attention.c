@@ -135,9 +135,9 @@ enum { LargestMask = 1 << 24 };
 /* bool[1, heads, 1, keys], where head h is block h % rows of the queries. */
 static Value *mask_of_blocks(Module *m, const Blocks *b, int64_t heads)
 {
-	int64_t keys = b->blocks * b->size, bytes;
+	int64_t keys, bytes;
 
-	if (__builtin_mul_overflow(heads, keys, &bytes) || bytes > LargestMask || b->rows * b->blocks > LargestMask)
+	if (__builtin_mul_overflow(b->blocks, b->size, &keys) || __builtin_mul_overflow(heads, keys, &bytes) || bytes > LargestMask || b->rows * b->blocks > LargestMask)
 		return NULL;
 	bool *sees = arena_alloc(m->arena, (size_t)(b->rows * b->blocks) + 1);
 	unsigned char *mask = arena_alloc(m->arena, (size_t)bytes + 1);
@@ -148,6 +148,14 @@ static Value *mask_of_blocks(Module *m, const Blocks *b, int64_t heads)
 	const Dim *one = dim_const(m, 1);
 	const Type type = {.dtype = Bool, .rank = 4, .dims = {one, dim_const(m, heads), one, dim_const(m, keys)}};
 	return new_const(m, NULL, type, mask, (size_t)bytes)->value;
+}
+
+/* NULL: the view has too many axes. */
+static Value *all_keys(Module *m, Blocks *b, int64_t heads, Node *before)
+{
+	b->type.dims[1] = dim_const(m, b->blocks * b->size);
+	b->type.dims[2] = dim_const(m, heads / b->rows);
+	return build_view(m, &b->view, &b->type, before, before->loc);
 }
 
 bool see_blocks(Module *m, Node *n)
@@ -166,15 +174,11 @@ bool see_blocks(Module *m, Node *n)
 	Value *mask = mask_of_blocks(m, &k, heads);
 	if (!mask)
 		return false;
-	for (int i = 1; i <= 2; i++) {
-		Blocks *b = i == 1 ? &k : &v;
-		b->type.dims[1] = dim_const(m, b->blocks * b->size);
-		b->type.dims[2] = dim_const(m, heads / b->rows);
-		Value *all = build_view(m, &b->view, &b->type, n, n->loc);
-		if (!all)
-			return false;
-		set_in(m, n, i, all);
-	}
+	Value *keys = all_keys(m, &k, heads, n), *values = all_keys(m, &v, heads, n);
+	if (!keys || !values)
+		return false;
+	set_in(m, n, 1, keys);
+	set_in(m, n, 2, values);
 	set_in(m, n, 3, mask);
 	report_match("attention to blocks", n->loc);
 	return true;

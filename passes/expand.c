@@ -176,7 +176,7 @@ static bool copy_strided_operands(Module *m, Node *n)
 static bool copy_weights(Module *m, Node *n)
 {
 	Node *root = n->op == OpGroup ? n->body->first : n;
-	bool panels = root->op == OpLinearPacked && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
+	bool panels = (root->op == OpLinearPacked || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
 	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
 
 	if (panels || taps)

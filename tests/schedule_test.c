@@ -1290,6 +1290,9 @@ static void make_winograd(Family *f)
 		add_winograd(f, "v", 40, 33, tile, "[5, 1, 0, 3]", "b, h + 3, t + 2", "_");
 	}
 	add_winograd(f, "long", 300, 17, 4, "", "b, h, t", "_");
+	param(f, "given: f32[32, 48, 1]"); /* panels that are computed, and lie in another order */
+	line(f, "%%panels: f32[1, 48, 32] = transpose %%given {perm=[2, 1, 0]}");
+	add_row(f, "f32[b, h, t, 7]", "winograd %x, %panels, _ {tile=2, pads=[1, 1, 1, 1]}");
 	int id = add_winograd(f, "y", 40, 48, 4, "[1, 1, 1, 1]", "b, h, t", "%b48");
 	line(f, "%%e0: f32[b, h, t, 48] = add %%y%d, %%res", id);
 	line(f, "%%e1: f32[b, h, t, 48] = relu %%e0");
