@@ -443,10 +443,26 @@ static const char preamble[] =
 	" * place.  The workspace is aligned to %3$d bytes: aligned_alloc(%3$d, %1$s_workspace_size(&dims)).\n"
 	" * A run has the threads of its exec, without one the calling thread alone; dims.threads sizes the workspace for them. */\n";
 
+static const char strassen_note[] =
+	"/* Compiled with --fast-matmul: products of many rows by large weights are made of sums of two neighbouring rows each, so errors are relative\n"
+	" * to the larger of the two, and what is not finite in one spreads into the other. */\n";
+
+static bool has_strassen(Module *m)
+{
+	for (Node *n = first_node(m); n; n = next_node(n)) {
+		const Node *root = n->op == OpGroup ? n->body->first : n;
+		if (root->op == OpStrassen)
+			return true;
+	}
+	return false;
+}
+
 static void print_header(Header *h)
 {
 	const char *name = h->m->name;
 	fprintf(h->f, preamble, name, DCC_VERSION, DCC_WORKSPACE_ALIGN);
+	if (has_strassen(h->m))
+		fputs(strassen_note, h->f);
 	fprintf(h->f, "#ifndef DCC_MODEL_%s_H\n#define DCC_MODEL_%s_H\n\n", name, name);
 	fprintf(h->f, "#include <string.h>\n\n#include \"dcc.h\"\n\n");
 	fprintf(h->f, "#if DCC_ABI_OLDEST > %d || DCC_ABI < %d\n", DCC_ABI, DCC_ABI);

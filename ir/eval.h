@@ -1,5 +1,5 @@
 /* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c,
- * eval_sort.c, eval_winograd.c),
+ * eval_sort.c, eval_winograd.c, strassen.c),
  * and what those share. */
 #ifndef DCC_EVAL_H
 #define DCC_EVAL_H
@@ -66,7 +66,7 @@ void softmax_row(double *x, int64_t n, int64_t stride);
 typedef const char *EvalFn(EvalNode *);
 
 /* eval_contract.c */
-EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_winconv, eval_pool, eval_attention, eval_linear_packed;
+EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_winconv, eval_pool, eval_attention, eval_linear_packed, eval_strassen, eval_strassen_weights;
 /* eval_move.c */
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
 	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;

@@ -323,8 +323,14 @@ static double bytes_of(const Value *v)
 	return bytes;
 }
 
+/* What makes of a constant one that is larger by a factor that we know: packing, which pads, sums of weights, a cast. */
+static bool grows_little(Op op)
+{
+	return op == OpPack || op == OpWinogradWeights || op == OpStrassenWeights || op == OpCast;
+}
+
 /* A few bytes of a file can ask for a constant of gigabytes: what is large, and larger than what it is computed from, is left
- * to the run.  Packing is ours, and pads; a cast makes it a few times as large at most. */
+ * to the run. */
 static bool grows(const Node *n)
 {
 	double from = GrowFreely, to = 0;
@@ -332,7 +338,7 @@ static bool grows(const Node *n)
 		from += n->in[i] ? bytes_of(n->in[i]) : 0;
 	for (int i = 0; i < n->nout; i++)
 		to += bytes_of(n->out[i]);
-	return n->op != OpPack && n->op != OpCast && to > from;
+	return !grows_little(n->op) && to > from;
 }
 
 static bool computes_const(const Node *n)

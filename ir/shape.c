@@ -5,6 +5,7 @@
  * so that code behind it may rely on the dims; what needs the data is left to the run.
  */
 #include "shape.h"
+#include "strassen.h"
 #include "winograd.h"
 
 #include <string.h>
@@ -1086,6 +1087,53 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 	if (b) {
 		TRY(need_rank(m, b, 1, "b"));
 		TRY(need_equal(m, n, out->dims[out->rank - 1], b->dims[0], "columns and length of b"));
+	}
+	return NULL;
+}
+
+/* Of x and w: the rows of w's panels and how many there are. */
+static const char *strassen_panels(Module *m, const Node *n, const Dim *depth, const Dim *cols, const Dim **rows, const Dim **count)
+{
+	const int parts = (int)attr_int(n, Attr_parts);
+	TRY(need_panels(m, n, cols, panel_count(m, cols, parts < 1 || parts > MaxParts ? 1 : parts)));
+	if (unit_panels(parts) != 1)
+		FAIL("parts=%d, expected 1 or 2", parts);
+	TRY(need_multiple(m, n, depth, dim_const(m, StrassenDepth), "inner dimension"));
+	*rows = dim_mul_const(m, dim_floordiv(m, depth, dim_const(m, 2)), StrassenProducts);
+	*count = dim_ceildiv(m, panel_count(m, cols, parts), dim_const(m, 2));
+	return NULL;
+}
+
+/* w [k, n], constant */
+const char *shape_strassen_weights(Module *m, const Node *n, Type *out)
+{
+	const Type *w = type_in(n, 0);
+	TRY(need_rank(m, w, 2, "w"));
+	if (!is_const(n->in[0]))
+		FAIL("w is no constant");
+	*out = (Type){.dtype = w->dtype, .rank = 3, .dims = {NULL, NULL, dim_const(m, PanelWidth)}};
+	return strassen_panels(m, n, w->dims[0], w->dims[1], &out->dims[1], &out->dims[0]);
+}
+
+/* x [rows.., k], w [pairs of panels, products * k / 2, PanelWidth], b [n]; the columns of the result say how much of the last panels is real */
+const char *shape_given_strassen(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	const Dim *rows, *count, *cols;
+	TRY(given_like_operand(m, n, out));
+	TRY(need_rank(m, w, 3, "w"));
+	if (x->rank < 1 || x->rank != out->rank)
+		FAIL("x has rank %d, the result %d", x->rank, out->rank);
+	cols = out->dims[out->rank - 1];
+	for (int d = 0; d + 1 < x->rank; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
+	TRY(strassen_panels(m, n, x->dims[x->rank - 1], cols, &rows, &count));
+	TRY(need_equal(m, n, rows, w->dims[1], "rows of w"));
+	TRY(need_equal(m, n, count, w->dims[0], "pairs of panels"));
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	if (b) {
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, cols, b->dims[0], "columns and length of b"));
 	}
 	return NULL;
 }

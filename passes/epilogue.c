@@ -36,7 +36,7 @@ static bool reads_alike(Module *m, Node *const *members, int n, const Node *x)
 
 bool has_epilogue(Op op)
 {
-	return op == OpLinear || op == OpLinearPacked || op == OpGroupConv || op == OpWinograd;
+	return op == OpLinear || op == OpLinearPacked || op == OpStrassen || op == OpGroupConv || op == OpWinograd;
 }
 
 bool epilogue_takes(Module *m, Node *const *members, int n, bool all)
@@ -100,7 +100,7 @@ void open_epilogue(Epilogue *e, Kernel *k)
 	const Type *t = &e->result->type;
 	const Dim *stride = dim_const(e->l->m, 1);
 
-	e->parts = e->root->op == OpLinearPacked ? (int)attr_int(e->root, Attr_parts) : 1;
+	e->parts = ops[e->root->op].attrs >> Attr_parts & 1 ? (int)attr_int(e->root, Attr_parts) : 1;
 	if (e->added)
 		e->bias = kaccess(k, e->added);
 	for (Node *n = e->first; n; n = n->next)

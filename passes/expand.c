@@ -176,7 +176,7 @@ static bool copy_strided_operands(Module *m, Node *n)
 static bool copy_weights(Module *m, Node *n)
 {
 	Node *root = n->op == OpGroup ? n->body->first : n;
-	bool panels = (root->op == OpLinearPacked || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
+	bool panels = (root->op == OpLinearPacked || root->op == OpStrassen || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
 	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
 
 	if (panels || taps)
@@ -308,7 +308,7 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x, unbounded);
-	if (n->op == OpLinearPacked && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
+	if ((n->op == OpLinearPacked || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
 	    !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with parts=%d needs what reads the parts behind it, in one group", ops[n->op].text,
 		         (int)attr_int(n, Attr_parts));

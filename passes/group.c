@@ -13,6 +13,7 @@
  * together lie in one panel, or in a few side by side.
  */
 #include "lower.h"
+#include "../ir/strassen.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -318,6 +319,44 @@ static int group_parts(Module *m, const Node *group)
 	return epilogue_parts(m, members, n);
 }
 
+enum { /* below them what Strassen's sums cost outweighs the eighth of the products that they save */
+	LeastStrassenRows = 96,
+	LeastStrassenWidth = 256 /* depth and columns */
+};
+
+/* Why a linear stays a direct product, under --fast-matmul; NULL: it need not. */
+static const char *why_direct(const Node *n, const Value *stored, int parts)
+{
+	const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
+	int64_t depth, cols, most, rows = 1, extent;
+
+	if (!dim_is_const(w->dims[0], &depth) || !dim_is_const(w->dims[1], &cols) || depth < LeastStrassenWidth || cols < LeastStrassenWidth)
+		return "the weights are small";
+	if (depth % StrassenDepth || unit_panels(parts) != 1)
+		return "the depth is no multiple of 32, or its columns are read as more than two parts";
+	if (stored->type.dtype != F32)
+		return "the weights are stored in a shorter type";
+	for (int d = 0; d + 1 < x->rank && rows < LeastStrassenRows; d++) {
+		dim_range(x->dims[d], &extent, &most);
+		rows *= extent < 1 ? 1 : extent < LeastStrassenRows ? extent : LeastStrassenRows; /* without rows any schedule does */
+	}
+	return rows < LeastStrassenRows ? "rows may be fewer than 96 (-D bounds them)" : NULL;
+}
+
+static bool use_strassen(const Node *n, const Value *stored, int parts)
+{
+	if (!pass_options() || !pass_options()->fast_matmul)
+		return false;
+	const char *why = why_direct(n, stored, parts);
+	if (why)
+		report_miss("strassen", n->loc, why);
+	else if (allow("strassen"))
+		report_match("strassen", n->loc);
+	else
+		return false;
+	return !why;
+}
+
 static bool pack_linear(Module *m, Node *n)
 {
 	int inner;
@@ -331,9 +370,10 @@ static bool pack_linear(Module *m, Node *n)
 	panels.dims[0] = panel_count(m, t.dims[1], parts);
 	panels.dims[1] = t.dims[0];
 	panels.dims[2] = dim_const(m, PanelWidth);
-	Value *w = build(m, outer->block, outer, OpPack, n->loc, 1, &stored, 1, attrs, &panels);
-	Value *in[] = {x, w, n->in[2]};
-	Value *y = build(m, n->block, n, OpLinearPacked, n->loc, 3, in, 2, attrs, &n->out[0]->type);
+	const bool fast = use_strassen(n, stored, parts);
+	Value *w = build(m, outer->block, outer, fast ? OpStrassenWeights : OpPack, n->loc, 1, &stored, 1, attrs, fast ? NULL : &panels);
+	Value *in[] = {fast ? n->in[0] : x, w, n->in[2]};
+	Value *y = build(m, n->block, n, fast ? OpStrassen : OpLinearPacked, n->loc, 3, in, fast ? 1 : 2, attrs, &n->out[0]->type);
 	replace_uses(m, n->out[0], y);
 	erase_node(n);
 	return true;

@@ -36,6 +36,7 @@ typedef struct Slot { /* a place in the workspace */
 /* What kernels make of an operand before they read it.  Those that make the same of the same elements share it. */
 typedef enum PackedForm {
 	PackedRows, /* the left operand of linears (queries, keys, values read the same rows), in tiles */
+	PackedSums, /* the same of strassen: sums of blocks of it */
 	KeyRuns, /* the mask of attentions: the runs of keys that a tile of queries sees */
 	KeyPanels, ValuePanels, /* of attentions, by heads */
 } PackedForm;
@@ -231,6 +232,14 @@ void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, 
 void pack_rows_here(Kernel *, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at);
 /* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
+/* ---- lower_strassen.c -------------------------------------------------------------------------------------------------- */
+
+const Dim *strassen_plane(Module *, const Dim *pairs, const Dim *half); /* elements of one packed sum */
+/* Packs the sums of blocks of x [rows.., 2 * half], one behind the other, each in tiles of pairs of rows. */
+void pack_sums(Lower *, Value *x, const Dim *rows, const Dim *pairs, const Dim *half, const Dim *tiles, Slot *packed);
+/* From the products [product][pairs up to acc_rows][32] at `from` of `count` pairs of rows the results, to `to`: [panel of two][row][32]. */
+void blocks_of_products(Kernel *, LBuf *acc, LExpr *from, LExpr *to, int acc_rows, LExpr *count);
+
 /* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */
 void pack_panels(Kernel *, const Access *x, LBuf *panels);
 

@@ -28,6 +28,7 @@ bool is_lowered_whole(Module *, const Node *group);
 void lower_ewise(Lower *, Node *first, Node *end, Value *result, Value *home);
 void lower_copy(Lower *, Value *from, Value *to); /* to: the home; from: any view of equal element count */
 void lower_linear(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
+void lower_strassen(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_matmul(Lower *, Node *, Value *home);
 void lower_winconv(Lower *, Node *, Value *home);
 void lower_attention(Lower *, Node *, Value *home);

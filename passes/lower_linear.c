@@ -7,8 +7,11 @@
  *
  * Many rows by few weights (convolutions of large maps) are another loop: each block of rows is packed, by the same kernel, into what
  * stays in the second cache, and meets all panels there.
+ *
+ * Strassen's linears (ir/strassen.h) are seven such products of half the rows, depth and columns, for each pair of panels.
  */
 #include "epilogue.h"
+#include "../ir/strassen.h"
 
 enum {
 	BlockRows = 256, /* that share one pass over a panel: at least 128, design.md section 8 */
@@ -19,8 +22,8 @@ enum {
 	SomeRows = 32 /* stands for an extent that is not known, but the first */
 };
 
-/* Rows from .. to of unit `unit`; acc holds them, [panel of the unit][rows up to acc_rows][32]. */
-static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, int acc_rows, LExpr *unit)
+/* Rows from .. to of unit `unit`; acc holds them from acc_at on, [panel of the unit][rows up to acc_rows][32]. */
+static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_at, int acc_rows, LExpr *unit)
 {
 	LB *b = &k->b;
 	const Type *t = &e->result->type;
@@ -32,7 +35,7 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 	bool whole = dim_is_const(width, &known) && known % chunk == 0;
 
 	LExpr *row = lfor(b, ForSerial, from, to, NULL);
-	LExpr *acc_row = llet(b, lmul(b, lsub(b, row, from), li(b, PanelWidth)));
+	LExpr *acc_row = llet(b, ladd(b, acc_at, lmul(b, lsub(b, row, from), li(b, PanelWidth))));
 	LExpr *out_row = llet(b, lmul(b, row, n));
 	leaf_rows(e, k, row, rows);
 	if (!whole && e->parts == 1)
@@ -147,7 +150,7 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 	}
 	if (panels > 1)
 		lend(b);
-	emit_epilogue(e, k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, acc_rows, unit);
+	emit_epilogue(e, k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit);
 }
 
 /* For row blocks x units of panels in parallel.  Sizes are arguments, which cost nothing beside the tiles: linears that differ in them
@@ -216,6 +219,17 @@ static void emit_blocks(Gemm *g, Epilogue *e, const Access *x, int inner, const 
 	lend(b);
 }
 
+static void count_flop(Kernel *k, const Node *root, Node *epilogue, const Dim *products)
+{
+	const Dim *outputs = type_numel(k->l->m, &root->out[0]->type);
+
+	kflop(k, dim_mul_const(k->l->m, products, 2));
+	if (root->in[2])
+		kflop(k, outputs);
+	kflop_nodes(k, epilogue, NULL);
+	k->b.fn->loc = root->loc;
+}
+
 void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
 {
 	Module *m = l->m;
@@ -251,11 +265,64 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 		emit_blocks(&g, &e, &x, inner, rows, depth, tiles, units, blocks);
 	else
 		emit_gemm(&g, &e, rows, tiles, units);
-	const Dim *outputs = type_numel(m, &root->out[0]->type);
-	kflop(&k, dim_mul_const(m, dim_mul(m, outputs, depth), 2));
-	if (root->in[2])
-		kflop(&k, outputs);
-	kflop_nodes(&k, epilogue, NULL);
-	k.b.fn->loc = root->loc;
+	count_flop(&k, root, epilogue, dim_mul(m, type_numel(m, &root->out[0]->type), depth));
+	kcall(&k);
+}
+
+/* ---- Strassen ------------------------------------------------------------------------------------------------------------------- */
+
+/* Pairs of rows of tiles t0 .. t1 - 1, of which the first is pair0, by a pair of panels: the products, the results' blocks, epilogues. */
+static void emit_pair(Gemm *g, Epilogue *e, LExpr *plane, LExpr *panels, LExpr *t0, LExpr *t1, LExpr *pair, LExpr *acc_at, int acc_rows)
+{
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	LExpr *zero = li(b, 0), *two = li(b, 2), *pair0 = llet(b, tile_begin(b, t0, g->rows, g->tiles));
+	LExpr *count = llet(b, lsub(b, tile_begin(b, t1, g->rows, g->tiles), pair0)), *size = li(b, acc_rows * PanelWidth);
+
+	LExpr *i = lfor(b, ForSerial, zero, li(b, StrassenProducts), NULL);
+	g->block_at = llet(b, ladd(b, lmul(b, i, plane), lmul(b, pair0, packed_length(b, g->depth))));
+	LExpr *w = ladd(b, lmul(b, pair, li(b, StrassenProducts)), i);
+	emit_tiles(g, t0, t1, pair0, llet(b, lmul(b, w, lmul(b, g->depth, li(b, PanelWidth)))), llet(b, ladd(b, acc_at, lmul(b, i, size))));
+	lend(b);
+	LExpr *sums = llet(b, ladd(b, acc_at, lmul(b, li(b, StrassenProducts), size)));
+	blocks_of_products(k, g->acc, acc_at, sums, acc_rows, count);
+	LExpr *row0 = llet(b, lmul(b, pair0, two)), *rows = kparam(k, dims_product(k->l->m, e->root->out[0]->type.dims, e->root->out[0]->type.rank - 1));
+	LExpr *to = llet(b, lop(b, LPMin, ladd(b, row0, lmul(b, count, two)), rows, NULL)), *first = llet(b, lmul(b, pair, two));
+	LExpr *j = lfor(b, ForSerial, zero, llet(b, lop(b, LPMin, two, lsub(b, panels, first), NULL)), NULL);
+	emit_epilogue(e, k, row0, to, g->acc, llet(b, ladd(b, sums, lmul(b, j, lmul(b, size, two)))), 0, llet(b, ladd(b, first, j)));
+	lend(b);
+}
+
+void lower_strassen(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
+{
+	Module *m = l->m;
+	const Type *xt = &root->in[0]->type, *yt = &root->out[0]->type;
+	const Dim *two = dim_const(m, 2), *half = dim_floordiv(m, xt->dims[xt->rank - 1], two), *rows = dims_product(m, xt->dims, xt->rank - 1);
+	const Dim *pairs = dim_ceildiv(m, rows, two), *tiles = tiles_of(l, pairs), *plane = strassen_plane(m, pairs, half);
+	const int block_tiles = BlockRows / 2 / l->t->mr, acc_rows = block_tiles * l->t->mr;
+	Packed *packed = packed_rows(l, root);
+	if (!packed->slot)
+		pack_sums(l, root->in[0], rows, pairs, half, tiles, packed_slot(l, packed, dim_mul_const(m, plane, StrassenProducts)));
+
+	Kernel k = open_kernel(l, "strassen", true);
+	LB *b = &k.b;
+	k.general = true;
+	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
+	Gemm g = {.k = &k, .rows = kdim(&k, pairs), .tiles = kdim(&k, tiles), .depth = kparam(&k, half)};
+	g.packed = kslot(&k, packed->slot, false);
+	g.w = kbuf(&k, root->in[1], false);
+	open_epilogue(&e, &k);
+	need_scratch(l, dim_const(m, (int64_t)(StrassenProducts + StrassenBlocks) * acc_rows * PanelWidth));
+	g.acc = kscratch(&k);
+	LExpr *mine = kworker(&k), *nu = kparam(&k, root->in[1]->type.dims[0]), *nb = kdim(&k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
+	LExpr *panels = kparam(&k, panel_count(m, yt->dims[yt->rank - 1], e.parts)), *worker;
+	LExpr *task = share_tasks(&k, llet(b, lmul(b, nb, nu)), kthreads(&k), &worker);
+	LExpr *block = llet(b, lop(b, LFloorDiv, task, nu, NULL)), *pair = llet(b, lsub(b, task, lmul(b, block, nu)));
+	LExpr *t0 = llet(b, tile_begin(b, block, g.tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g.tiles, nb));
+	emit_pair(&g, &e, kparam(&k, plane), panels, t0, t1, pair, llet(b, lmul(b, worker, mine)), acc_rows);
+	lend(b);
+	lend(b);
+	const Dim *blocks = dim_mul(m, dim_mul(m, pairs, half), dim_mul_const(m, root->in[1]->type.dims[0], PanelWidth));
+	count_flop(&k, root, epilogue, dim_mul_const(m, blocks, StrassenProducts));
 	kcall(&k);
 }

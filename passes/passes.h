@@ -18,6 +18,7 @@ typedef struct PassOptions {
 	bool verify_passes; /* values: before against after each pass on random tensors; the structure always is */
 	const char *no_fuse; /* comma separated pattern names */
 	bool exact_conv; /* every convolution is one sum of products for each output: no Winograd */
+	bool fast_matmul; /* linears by one level of Strassen where that pays */
 	int nstate;
 	const char *const *state; /* "OUTPUT=INPUT,cap=N" or "auto,cap=N" */
 	int bisect_limit; /* -1: none; rewrites and fusions after the first N are skipped */

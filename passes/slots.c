@@ -322,6 +322,8 @@ bool lie_packed(const Node *linear, const Packed *p)
 	const Type *x = &linear->in[0]->type;
 	int rows = x->rank - (int)attr_int(linear, Attr_inner), steps = p->nfactor - p->nrow;
 
+	if (p->form != PackedRows)
+		return false;
 	for (int d = 0; d < rows; d++)
 		if (!dim_equals(x->dims[d], 1))
 			return false;
@@ -352,7 +354,8 @@ static Packed *find_packed(Lower *l, PackedForm form, const Node *user, Value *x
 Packed *packed_rows(Lower *l, Node *linear)
 {
 	Value *x = linear->in[0];
-	return find_packed(l, PackedRows, linear, x, x->type.rank - (int)attr_int(linear, Attr_inner), NULL, NULL);
+	const bool sums = linear->op == OpStrassen;
+	return find_packed(l, sums ? PackedSums : PackedRows, linear, x, x->type.rank - (sums ? 1 : (int)attr_int(linear, Attr_inner)), NULL, NULL);
 }
 
 Packed *key_runs(Lower *l, Node *attention)

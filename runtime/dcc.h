@@ -22,6 +22,7 @@
  * Results are bitwise the same for every thread count and every target.  Each sum of products is one chain of fused multiply-adds, except in
  * convolutions of 3 by 3 taps and stride 1: Winograd's transforms compute tiles of 2 by 2 or 4 by 4 outputs from fewer products, so
  * what is not finite, and rounding, spreads within a tile, and a shifted image may give other bits (dcc --exact-conv: one sum each).
+ * dcc --fast-matmul makes products of sums of two neighbouring rows, whose rounding, and what is not finite, spreads within the two.
  *
  * Versions: DCC_ABI grows when a struct below changes its meaning.  A library runs every object whose abi is between
  * DCC_ABI_OLDEST and DCC_ABI; others get DCC_ERROR_VERSION.  Structs that an application fills begin with their size, so that

@@ -229,6 +229,14 @@ static void test_const(void)
 	CHECK(is_const(a) && is_const(b) && is_const(e) && is_const(d));
 	Type symbolic = {F32, 1, {dim_sym(m, "seq")}};
 	CHECK(!is_const(build(m, body, NULL, OpExpand, NULL, 1, &c, 0, NULL, &symbolic)));
+
+	/* large ones stay for the run, but sums of weights, which are a known number of times larger */
+	Type taps = {F32, 4, {dim_const(m, 3), dim_const(m, 3), dim_const(m, 600), dim_const(m, 1200)}}, more = taps;
+	more.dims[2] = dim_const(m, 1200);
+	Value *w = build(m, body, NULL, OpExpand, NULL, 1, &c, 0, NULL, &taps);
+	Attr tile = mk_int(Attr_tile, 4);
+	CHECK(is_const(w) && is_const(build(m, body, NULL, OpWinogradWeights, NULL, 1, &w, 1, &tile, NULL)));
+	CHECK(!is_const(build(m, body, NULL, OpExpand, NULL, 1, &c, 0, NULL, &more)));
 	free_module(m);
 }
 

@@ -2,6 +2,7 @@
 #ifndef DCC_RANDOM_PRODUCTS_H
 #define DCC_RANDOM_PRODUCTS_H
 
+#include "../ir/strassen.h"
 #include "../ir/winograd.h"
 #include "random_steps.h"
 
@@ -95,28 +96,34 @@ static Val bias(Gen *g, DType t, int64_t n)
 	return once(g, 2) ? new_weight(g, typed(t, 1, dims), 1) : (Val){0};
 }
 
-/* A matrix in panels, which is kept, and rows times them; where those are of parts, in a group with what reads these, which only f32
- * has a schedule for. */
+/* A matrix in panels, which is kept, or as sums of its blocks; and rows times them; where those are of parts, in a group with what reads
+ * these, which only f32 has a schedule for. */
 static Val step_packed(Gen *g)
 {
+	const bool sums = g->op == OpStrassen || g->op == OpStrassenWeights;
+	need(g, !sums || g->type == F32);
 	Val x = pick_own(g, 1, 3);
-	int r = x.v->type.rank, parts = (g->op == OpPack || g->type == F32) && once(g, 2) ? 1 + pick(g, MaxParts) : 1;
-	x = with_extent(g, x, r - 1, 1);
+	int r = x.v->type.rank, parts = (g->op == OpPack || g->type == F32) && once(g, 2) ? 1 + pick(g, sums ? 2 : MaxParts) : 1;
+	x = with_extent(g, x, r - 1, sums ? StrassenDepth : 1);
 	int64_t k = fixed(x.v->type.dims[r - 1]), width = pick_width(g), n = parts * width;
 	const Dim *dims[3] = {num(g, k), num(g, n)}, *panels[3] = {panel_count(g->m, dims[1], parts), dims[0], num(g, PanelWidth)};
 	Type wt = typed(g->type, 2, dims), pt = typed(g->type, 3, panels), t = x.v->type;
-	Val w = pick_typed(g, &wt), b = bias(g, g->type, n);
+	Val w = sums ? new_weight(g, wt, 1.5 / sqrt((double)k)) : pick_typed(g, &wt), b = bias(g, g->type, n);
 	Attr attr = mk_int(Attr_parts, parts);
-	w = moved(g, w, emit(g, OpPack, 1, &w.v, 1, &attr, &pt));
-	if (g->op == OpPack)
+	if (sums)
+		w = rounded(g, emit(g, OpStrassenWeights, 1, &w.v, 1, &attr, NULL), 2 * w.bound, ulp(F32) * 2 * w.bound, false);
+	else
+		w = moved(g, w, emit(g, OpPack, 1, &w.v, 1, &attr, &pt));
+	if (g->op == OpPack || g->op == OpStrassenWeights)
 		return w;
 	t.dims[r - 1] = dims[1];
 	double most = (double)k * x.bound * w.bound, noise = (double)k * (x.noise * w.bound + w.noise * x.bound);
 	Block *outer = g->block;
 	Node *group = parts > 1 ? new_node(g->m, outer, NULL, OpGroup, NULL, 0, NULL) : NULL;
 	g->block = group ? group->body : outer;
-	Value *v = emit(g, OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 1, &attr, &t);
-	Val y = rounded(g, v, most + 1, noise + ulp(g->type) * (double)k * most, false);
+	const double loss = sums ? 16 : 1; /* of rounding errors, against the direct sum */
+	Value *v = emit(g, sums ? OpStrassen : OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 1, &attr, &t);
+	Val y = rounded(g, v, most + 1, loss * (noise + ulp(g->type) * (double)k * most), false);
 	if (!group)
 		return y;
 	y = combine_parts(g, once(g, 2) ? y : unary(g, OpTanh, y), parts, width, 0);

@@ -1251,6 +1251,57 @@ static void make_linear_blocks(Family *f)
 	add_row(f, "f32[b, h, t, 17]", "linear %deep, %wd, _");
 }
 
+/* ---- Strassen ------------------------------------------------------------------------------------------------------ */
+
+static int add_strassen(Family *f, const char *x, const char *rows, int depth, int columns, int parts, const char *bias)
+{
+	int panels = parts == 2 ? (columns / 2 + 15) / 16 : (columns + 31) / 32, id = f->nline++;
+	char name[16], dims[40], type[64], value[16];
+
+	snprintf(name, sizeof name, "w%d", id);
+	snprintf(dims, sizeof dims, "%d, %d", depth, columns);
+	weights(f, name, dims, depth * columns);
+	line(f, "%%p%d: f32[%d, %d, 32] = strassen_weights %%w%d {parts=%d}", id, (panels + 1) / 2, 7 * depth / 2, id, parts);
+	snprintf(type, sizeof type, "f32[%s, %d]", rows, columns);
+	if (parts == 2)
+		line(f, "%%g%d: f32[%s, %d] = group {", id, rows, columns / 2);
+	line(f, "%%y%d: %s = strassen %%%s, %%p%d, %s {parts=%d}", id, type, x, id, bias, parts);
+	snprintf(value, sizeof value, "%%y%d", id);
+	if (parts == 1)
+		result(f, value, type);
+	return id;
+}
+
+/* Odd and even rows, one and two panels a pair, a part of a last panel; an epilogue, a gate; rows apart, columns apart, and the same
+ * sums for two. */
+static void make_strassen(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "m", 0);
+	param(f, "x: f32[a, m, 64]");
+	param(f, "long: f32[m, 1056]");
+	param(f, "t: f32[32, m]");
+	param(f, "b65: f32[65]");
+	param(f, "b70: f32[70]");
+	param(f, "res: f32[a, m, 65]");
+	line(f, "%%cut: f32[a, m, 32] = slice %%x {starts=[0, 0, 19]}");
+	line(f, "%%turned: f32[m, 32] = transpose %%t {perm=[1, 0]}");
+	add_strassen(f, "x", "a, m", 64, 5, 1, "_");
+	add_strassen(f, "cut", "a, m", 32, 64, 1, "_");
+	add_strassen(f, "cut", "a, m", 32, 33, 1, "_");
+	add_strassen(f, "turned", "m", 32, 96, 1, "_");
+	add_strassen(f, "long", "m", 1056, 40, 1, "_");
+	int id = add_strassen(f, "x", "a, m", 64, 65, 1, "%b65");
+	line(f, "%%e0: f32[a, m, 65] = add %%y%d, %%res", id);
+	line(f, "%%e1: f32[a, m, 65] = relu %%e0");
+	result(f, "%e1", "f32[a, m, 65]");
+	id = add_strassen(f, "x", "a, m", 64, 70, 2, "%b70");
+	line(f, "%%u%d: f32[a, m, 35] = glu %%y%d {axis=2, act=sigmoid}\nyield %%u%d\n}", id, id, id);
+	char value[16];
+	snprintf(value, sizeof value, "%%g%d", id);
+	result(f, value, "f32[a, m, 35]");
+}
+
 /* ---- Winograd ------------------------------------------------------------------------------------------------------ */
 
 static int add_winograd(Family *f, const char *x, int channels, int outputs, int tile, const char *pads, const char *places, const char *bias)
@@ -1388,6 +1439,7 @@ static const struct {
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
+	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-10,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},

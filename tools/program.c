@@ -83,18 +83,18 @@ static const Target *choose_target(const ProgramOptions *opt, const Loc *loc)
 	return named;
 }
 
-static void lower_module(Module *m, const Target *const *target, bool exact_conv)
+static void lower_module(Module *m, const Target *const *target, const ProgramOptions *o)
 {
-	PassOptions opt = {.bisect_limit = -1, .ntarget = 1, .target = target, .exact_conv = exact_conv};
+	PassOptions opt = {.bisect_limit = -1, .ntarget = 1, .target = target, .exact_conv = o->exact_conv, .fast_matmul = o->fast_matmul};
 	run_passes(m, &opt);
 }
 
-static void compile_program(Arena *arena, Program *p, Module *m, const Target *target, bool exact_conv, const Loc *loc)
+static void compile_program(Arena *arena, Program *p, Module *m, const Target *target, const ProgramOptions *o, const Loc *loc)
 {
 	EmitOptions opt = {.ntarget = 1, .target = &target};
 	void *object, *weights;
 	size_t size;
-	lower_module(m, &target, exact_conv);
+	lower_module(m, &target, o);
 	emit_object_memory(m->loops, &opt, &object, &size);
 	emit_weights_memory(m->loops, &weights, &p->weights_bytes);
 	p->weights = weights;
@@ -145,11 +145,11 @@ static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, con
 	p->compile_s = now_s();
 	Module *m = load_model(p->path, &load);
 	if (opt->how == HowCode) {
-		compile_program(arena, p, m, target, opt->exact_conv, loc);
+		compile_program(arena, p, m, target, opt, loc);
 		return;
 	}
 	if (opt->how == HowInterp) {
-		lower_module(m, &target, opt->exact_conv);
+		lower_module(m, &target, opt);
 		p->isa = target->name;
 	}
 	describe_module(arena, p, m);

@@ -18,7 +18,7 @@ typedef struct ProgramOptions {
 	const char *const *shape; /* --shape */
 	const char *const *custom; /* --custom-op */
 	bool broadcast_symbols; /* --broadcast-symbols */
-	bool exact_conv; /* --exact-conv */
+	bool exact_conv, fast_matmul; /* --exact-conv, --fast-matmul */
 	const char *const *load; /* shared objects whose functions the model may call */
 } ProgramOptions;
 
