@@ -1,10 +1,11 @@
-/* sink.c - moves transposes behind elementwise operators, glu and pad, so that these are computed where the product is:
+/* sink.c - moves transposes behind elementwise operators, glu, pad and concat, so that these are computed where the product is:
  *
  *   add(transpose(linear(x)), c)  ->  transpose(add(linear(x), transpose'(c)))
  *
  * Applied where a transposed operand is a linear's result, or was computed from one elementwise, since those end up in the epilogue;
- * all operands that are not constant must be transposed alike.  A part of such a result, as a pool takes windows, is transposed if
- * it lies side by side along another axis than the last; not in front of an output, which would be a copy more.
+ * all operands that are not constant must be transposed alike.  A view of such a result, as a pool takes windows and an upsampling
+ * repeats, is transposed if it lies side by side along another axis than the last; not in front of an output, which would be a copy
+ * more, as it is behind a concat.
  * Every step moves a transpose towards the outputs, so it ends.
  */
 #include "pass.h"
@@ -55,21 +56,19 @@ static Value *transpose_back(Module *m, Node *at, Value *v, const int64_t *perm)
 	return transpose(m, at, v, v->type.rank, back);
 }
 
-/* A part of root that lies side by side along an axis before its last one: as if that one had been the last. */
-static bool is_part_transposed(Module *m, Value *v, Value **root, int64_t *perm)
+/* A view of root that lies side by side along an axis before its last one: as if that one had been the last. */
+static bool is_turned(Module *m, Value *v, Value **root, int64_t *perm)
 {
 	View w;
 	int rank = v->type.rank, side = -1;
 
 	view_of(m, v, &w);
-	if (w.root == v || w.root->type.rank != rank)
+	if (w.root == v)
 		return false;
 	for (int d = 0; d < rank; d++) {
 		Factor f[MaxFactors];
 		int n = merge_factors(m, &w, d, d + 1, f);
-		if (n > 1)
-			return false;
-		if (n && dim_equals(f[0].stride, 1) && !dim_equals(v->type.dims[d], 1))
+		if (n == 1 && dim_equals(f[0].stride, 1) && !dim_equals(v->type.dims[d], 1))
 			side = d;
 	}
 	if (side < 0 || side == rank - 1)
@@ -91,7 +90,7 @@ static bool is_identity(const int64_t *perm, int rank)
 static bool computes_rows(const Value *v)
 {
 	const Node *n = v->def && v->def->op == OpPad ? v->def->in[0]->def : v->def;
-	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpWinograd || n->op == OpGlu || (ops[n->op].cls == ClsEwise && !is_const(v)));
+	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpWinograd || n->op == OpGlu || n->op == OpConcat || (ops[n->op].cls == ClsEwise && !is_const(v)));
 }
 
 /* A constant operand of lower or equal rank, laid out like the roots. */
@@ -113,7 +112,7 @@ static Value *constant_operand(Module *m, Node *n, Value *v, int rank, const int
 static void permute_axes(Module *m, Node *made, const Node *n, int rank, const int64_t *perm)
 {
 	const Dim *const *pads, *moved[2 * MaxRank];
-	if (n->op == OpGlu)
+	if (n->op == OpGlu || n->op == OpConcat)
 		set_attr(m, made, mk_int(Attr_axis, perm[attr_int(n, Attr_axis)]));
 	if (n->op != OpPad || !attr_dims(n, Attr_pads_dim, &pads))
 		return;
@@ -124,30 +123,39 @@ static void permute_axes(Module *m, Node *made, const Node *n, int rank, const i
 	set_attr(m, made, mk_dims(m, Attr_pads_dim, 2 * rank, moved));
 }
 
+static bool can_sink(const Node *n)
+{
+	if (n->op == OpIdentity || is_const(n->out[0]))
+		return false;
+	if (n->op == OpConcat)
+		return !is_output(n->out[0]) && !attr_int(n, Attr_state);
+	return ops[n->op].cls == ClsEwise || n->op == OpGlu || n->op == OpPad;
+}
+
 static bool sink_node(Module *m, Node *n)
 {
 	const Type *t = &n->out[0]->type;
 	int64_t perm[MaxRank], other[MaxRank];
-	Value *in[MaxIn] = {0}, *root[MaxIn] = {0};
 	bool worth = false, some = false;
 
-	if ((ops[n->op].cls != ClsEwise && n->op != OpGlu && n->op != OpPad) || n->op == OpIdentity || is_const(n->out[0]))
+	if (!can_sink(n))
 		return false;
+	Value **in = arena_alloc(m->arena, (size_t)n->nin * sizeof *in), *root;
 	for (int i = 0; i < n->nin; i++) {
 		Value *v = n->in[i];
 		if (is_const(v))
 			continue;
 		if (v->type.rank != t->rank)
 			return false;
-		if (is_transposed(m, v, &root[i], some ? other : perm))
-			in[i] = root[i];
-		else if (is_output(n->out[0]) || !is_part_transposed(m, v, &root[i], some ? other : perm))
+		if (is_transposed(m, v, &root, some ? other : perm))
+			in[i] = root;
+		else if (is_output(n->out[0]) || !is_turned(m, v, &root, some ? other : perm))
 			return false;
 		for (int d = 0; some && d < t->rank; d++)
 			if (other[d] != perm[d])
 				return false;
 		some = true;
-		worth |= computes_rows(root[i]);
+		worth |= computes_rows(root);
 	}
 	if (!some || !worth || is_identity(perm, t->rank))
 		return false;
