@@ -5,8 +5,8 @@
  * block of K the epilogue runs over the rows while they are in L1.
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
  *
- * Many rows by few weights (convolutions of large maps) are another loop: each block of rows is packed, by the same kernel, into what
- * stays in the second cache, and meets all panels there.
+ * Many rows by few weights (convolutions of large maps) are another loop: a tile of rows is packed, by the same kernel, and meets all
+ * panels, which stay in the second cache; its results are written side by side.
  *
  * Strassen's linears (ir/strassen.h) are seven such products of half the rows, depth and columns, for each pair of panels.
  */
@@ -15,10 +15,9 @@
 
 enum {
 	BlockRows = 256, /* that share one pass over a panel: at least 128, design.md section 8 */
-	/* Each block of rows packed by itself: */
-	ManyRows = 1024,
-	FewWeights = 512 << 10, /* bytes, at most */
-	BlockBytes = 256 << 10,
+	/* Each tile packed by itself: */
+	ManyRows = 512,
+	FewWeights = 1 << 20, /* bytes, at most */
 	SomeRows = 32 /* stands for an extent that is not known, but the first */
 };
 
@@ -172,48 +171,37 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	lend(b);
 }
 
-/* Row tiles of a block that is packed by itself; 0: the rows are packed once for all, before. */
-static int64_t own_blocks(Lower *l, const Node *root, const Packed *packed, const Dim *depth, const Dim *panels)
+/* Is a tile packed by the kernel that multiplies, or are all rows packed before, once for all who read them? */
+static bool packs_tiles(const Node *root, const Packed *packed, const Dim *depth, const Dim *panels)
 {
 	const Type *x = &root->in[0]->type;
 	int64_t rows = 1, extent, k, n, weights;
 
 	if (packed->users > 1 || !dim_is_const(depth, &k) || !dim_is_const(panels, &n) || k == 0)
-		return 0;
+		return false;
 	if (__builtin_mul_overflow(k * 4, n * PanelWidth, &weights) || weights > FewWeights)
-		return 0;
+		return false;
 	for (int d = 0; d < x->rank - attr_int(root, Attr_inner) && rows < ManyRows; d++)
 		rows *= dim_is_const(x->dims[d], &extent) ? extent < ManyRows ? extent : ManyRows : d ? SomeRows : 1;
-	if (rows < ManyRows)
-		return 0;
-	const int64_t most = BlockRows / l->t->mr / unit_panels((int)attr_int(root, Attr_parts)), fit = BlockBytes / (4 * k * l->t->mr);
-	return fit < 1 ? 1 : fit > most ? most : fit;
+	return rows >= ManyRows;
 }
 
-/* For row blocks in parallel: packs them, then runs all panels. */
-static void emit_blocks(Gemm *g, Epilogue *e, const Access *x, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, const Dim *units,
-                        int64_t block_tiles)
+/* For tiles in parallel: packs one, then runs all panels. */
+static void emit_by_tiles(Gemm *g, Epilogue *e, const Access *x, int inner, const Dim *rows, const Dim *depth, const Dim *units)
 {
 	Kernel *k = g->k;
 	LB *b = &k->b;
-	Module *m = k->l->m;
-	const int acc_rows = (int)block_tiles * k->l->t->mr;
-	LExpr *nb = kdim(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles))), *one = li(b, 1), *worker;
+	const int mr = k->l->t->mr;
 
-	need_scratch(k->l, dim_mul_const(m, packed_depth(m, depth), acc_rows));
+	need_scratch(k->l, dim_mul_const(k->l->m, packed_depth(k->l->m, depth), mr));
 	g->packed = kscratch(k);
-	g->acc = llocal(b, "acc", F32, (int64_t)unit_panels(e->parts) * acc_rows * PanelWidth);
-	LExpr *mine = kworker(k), *block = share_tasks(k, nb, kthreads(k), &worker);
-	LExpr *t0 = llet(b, tile_begin(b, block, g->tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, one), g->tiles, nb));
-	LExpr *row0 = llet(b, tile_begin(b, t0, g->rows, g->tiles));
+	g->acc = llocal(b, "acc", F32, (int64_t)unit_panels(e->parts) * mr * PanelWidth);
+	LExpr *mine = kworker(k), *worker, *t = share_tasks(k, g->tiles, kthreads(k), &worker), *next = llet(b, ladd(b, t, li(b, 1)));
+	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, next, g->rows, g->tiles));
 	g->block_at = llet(b, lmul(b, worker, mine));
-	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
-	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, t, one), g->rows, g->tiles));
-	LExpr *at = ladd(b, g->block_at, lmul(b, lsub(b, from, row0), packed_length(b, g->depth)));
-	pack_rows_here(k, x, inner, from, to, g->packed, llet(b, at));
-	lend(b);
+	pack_rows_here(k, x, inner, from, to, g->packed, g->block_at);
 	LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(k, units), NULL);
-	emit_unit(g, e, rows, t0, t1, row0, unit, acc_rows);
+	emit_unit(g, e, rows, t, next, from, unit, mr);
 	lend(b);
 	lend(b);
 	lend(b);
@@ -243,8 +231,8 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	const Dim *tiles = tiles_of(l, rows);
 	Packed *packed = packed_rows(l, root);
 	const bool in_place = lie_packed(root, packed);
-	const int64_t blocks = in_place ? 0 : own_blocks(l, root, packed, depth, panels);
-	if (!in_place && !blocks && !packed->slot)
+	const bool by_tiles = !in_place && packs_tiles(root, packed, depth, panels);
+	if (!in_place && !by_tiles && !packed->slot)
 		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, packed_depth(m, depth))));
 
 	Kernel k = open_kernel(l, "linear", true);
@@ -253,16 +241,16 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kdim(&k, tiles), .depth = kparam(&k, depth)};
 	const Dim *units = dim_floordiv(m, panels, per_unit);
 	Access x = {.buf = NULL};
-	if (in_place || blocks)
+	if (in_place || by_tiles)
 		x = kaccess(&k, root->in[0]);
 	if (in_place)
 		g.row_at = dim_equals(x.base, 0) ? li(&k.b, 0) : kparam(&k, x.base);
-	if (!blocks)
+	if (!by_tiles)
 		g.packed = in_place ? x.buf : kslot(&k, packed->slot, false);
 	g.w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
-	if (blocks)
-		emit_blocks(&g, &e, &x, inner, rows, depth, tiles, units, blocks);
+	if (by_tiles)
+		emit_by_tiles(&g, &e, &x, inner, rows, depth, units);
 	else
 		emit_gemm(&g, &e, rows, tiles, units);
 	count_flop(&k, root, epilogue, dim_mul(m, type_numel(m, &root->out[0]->type), depth));
