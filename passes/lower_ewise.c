@@ -1,11 +1,15 @@
 /* lower_ewise.c - elementwise groups and copies: one pass over the iteration space of the result.
  *
  * Adjacent axes that are contiguous for every operand are one loop; the innermost runs 16 lanes at a time, the product of the
- * others is split over the workers, and a single long axis is split into blocks.
+ * others is split over the workers, long rows into runs.
  */
 #include "lower.h"
 
-enum { MaxOperands = 20, BlockLen = 4096 /* elements of the innermost loop that one worker takes at a time */ };
+enum {
+	MaxOperands = 20,
+	RunLen = 4096, /* elements of the innermost loop that one worker takes at a time */
+	Large = 1 << 13 /* elements */
+};
 
 /* ---- iteration space --------------------------------------------------------------------------------------------------------- */
 
@@ -99,8 +103,10 @@ static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 			in[j] = value_in(s, n->in[j], leaves, values);
 		values[at++] = emit_scalar(k, n, in);
 	}
+	LExpr *step = s->rank && !dim_equals(s->out.stride[last], 1) ? kdim(k, s->out.stride[last]) : NULL;
+	LExpr *to = ladd(b, s->out_base, step ? lmul(b, i, step) : i);
 	for (int j = 0; j < s->nresult; j++)
-		lstore(b, s->stores[j], ladd(b, s->out_base, i), NULL, mask, value_in(s, s->results[j], leaves, values));
+		lstore(b, s->stores[j], to, step, mask, value_in(s, s->results[j], leaves, values));
 }
 
 /* Index of each outer axis from the flat index `at`; sets the bases. */
@@ -122,30 +128,12 @@ static void set_bases(Space *s, LExpr *at)
 	s->out_base = llet(b, offset_of(k, &s->out, idx));
 }
 
-static void emit_rows(Space *s)
+/* Elements lo .. hi - 1 of the innermost axis. */
+static void emit_run(Space *s, LExpr *lo, LExpr *hi)
 {
 	Kernel *k = s->k;
 	LB *b = &k->b;
-	Module *m = k->l->m;
-	const Dim *rows = dim_const(m, 1);
 
-	for (int d = 0; d + 1 < s->rank; d++)
-		rows = dim_mul(m, rows, s->extent[d]);
-	set_bases(s, lfor(b, ForParallel, li(b, 0), kdim(k, rows), li(b, 1)));
-	for_lanes(k, s->extent[s->rank - 1], emit_vector, s);
-	lend(b);
-}
-
-static void emit_blocks(Space *s)
-{
-	Kernel *k = s->k;
-	LB *b = &k->b;
-	LExpr *n = kdim(k, s->extent[0]), *size = li(b, BlockLen);
-	LExpr *blocks = lop(b, LFloorDiv, ladd(b, n, li(b, BlockLen - 1)), size, NULL);
-
-	set_bases(s, NULL);
-	LExpr *block = lfor(b, ForParallel, li(b, 0), blocks, li(b, 1));
-	LExpr *lo = llet(b, lmul(b, block, size)), *hi = llet(b, lop(b, LPMin, ladd(b, lo, size), n, NULL));
 	LExpr *i = lfor(b, ForSerial, lo, lsub(b, hi, li(b, Lanes - 1)), li(b, Lanes));
 	emit_vector(s, k, i, NULL);
 	lend(b);
@@ -153,6 +141,31 @@ static void emit_blocks(Space *s)
 	lif(b, llt(b, whole, hi));
 	emit_vector(s, k, whole, lane_mask(k, lsub(b, hi, whole)));
 	lend(b);
+}
+
+/* For rows of the innermost axis in parallel, and runs of long ones. */
+static void emit_rows(Space *s)
+{
+	Kernel *k = s->k;
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Dim *n = s->extent[s->rank - 1], *runs = dim_ceildiv(m, n, dim_const(m, RunLen));
+
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, dim_mul(m, dims_product(m, s->extent, s->rank - 1), runs)), NULL);
+	if (dim_equals(runs, 1)) {
+		set_bases(s, row);
+		for_lanes(k, n, emit_vector, s);
+	} else {
+		LExpr *run = row;
+		if (s->rank > 1) {
+			LExpr *count = kdim(k, runs);
+			row = llet(b, lop(b, LFloorDiv, run, count, NULL));
+			run = lsub(b, run, lmul(b, row, count));
+		}
+		set_bases(s, row);
+		LExpr *lo = llet(b, lmul(b, run, li(b, RunLen)));
+		emit_run(s, lo, llet(b, lop(b, LPMin, ladd(b, lo, li(b, RunLen)), kdim(k, n), NULL)));
+	}
 	lend(b);
 }
 
@@ -176,27 +189,30 @@ static void open_results(Space *s, Node *first, Value *home)
 	}
 }
 
-/* The kernel of nodes first..end (exclusive) of one block whose last value is `result`, stored in `home`. */
-void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
+/* So that strides and extents which are arguments cost nothing: small kernels have theirs in the code. */
+static bool is_large(const Type *t)
 {
-	bool copy = !first;
-	Kernel k = open_kernel(l, copy ? "copy" : "ewise", false);
-	Space s = {.k = &k, .first = first, .end = end ? end : first ? group_of(first) ? NULL : first->next : NULL, .result = result};
+	int64_t n = 1, extent;
+	for (int d = 0; d < t->rank && n < Large; d++)
+		n = dim_is_const(t->dims[d], &extent) && __builtin_mul_overflow(n, extent, &n) ? Large : n;
+	return n >= Large;
+}
+
+/* Over the iteration space of `result`, which is stored as `out` says. */
+static void lower_space(Lower *l, const char *name, Node *first, Node *end, Value *result, Value *home, const Access *out)
+{
+	Kernel k = open_kernel(l, name, false);
+	Space s = {.k = &k, .first = first, .end = end, .result = result, .rank = result->type.rank, .out = *out};
 	const Type *t = &result->type;
 
+	k.general = is_large(t);
 	for (Node *n = s.first; n != s.end; n = n->next)
 		for (int i = 0; i < n->nin; i++)
 			add_leaf(&s, n->in[i]);
-	if (copy)
+	if (!first)
 		add_leaf(&s, result);
-	s.rank = t->rank;
-	const Dim *stride = dim_const(l->m, 1);
-	s.out = (Access){.rank = t->rank, .base = dim_const(l->m, 0), .dtype = t->dtype};
-	for (int d = t->rank - 1; d >= 0; d--) {
+	for (int d = 0; d < t->rank; d++)
 		s.extent[d] = t->dims[d];
-		s.out.stride[d] = stride;
-		stride = dim_mul(l->m, stride, t->dims[d]);
-	}
 	for (int i = 0; i < s.nleaf; i++) {
 		Access a = kaccess(&k, s.leaf[i]);
 		s.access[i] = broadcast_access(l->m, &a, t->rank);
@@ -211,18 +227,45 @@ void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 		LExpr *once = lfor(&k.b, ForParallel, li(&k.b, 0), li(&k.b, 1), li(&k.b, 1));
 		emit_vector(&s, &k, once, lane_mask(&k, li(&k.b, 1)));
 		lend(&k.b);
-	} else if (s.rank == 1) {
-		emit_blocks(&s);
 	} else {
 		emit_rows(&s);
 	}
-	if (!copy)
-		kflop_nodes(&k, s.first, s.end);
+	kflop_nodes(&k, s.first, s.end);
+	for (int i = 0; i < s.nresult; i++)
+		kreads(&k, s.stores[i], type_numel(l->m, t));
 	kcall(&k);
+}
+
+/* In row-major order of the dims of t, or of a larger tensor that it is a part of. */
+static Access dense_access(Module *m, const Type *t, const Dim *const *dims)
+{
+	Access a = {.rank = t->rank, .base = dim_const(m, 0), .dtype = t->dtype};
+	const Dim *stride = dim_const(m, 1);
+
+	for (int d = t->rank - 1; d >= 0; d--) {
+		a.stride[d] = stride;
+		stride = dim_mul(m, stride, dims[d]);
+	}
+	return a;
+}
+
+/* The kernel of nodes first..end (exclusive) of one block whose last value is `result`, stored in `home`. */
+void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
+{
+	const Access out = dense_access(l->m, &result->type, result->type.dims);
+	lower_space(l, "ewise", first, end ? end : group_of(first) ? NULL : first->next, result, home, &out);
 }
 
 /* `to` gets the elements of `from` in order; from is read through its view, whatever its shape. */
 void lower_copy(Lower *l, Value *from, Value *to)
 {
-	lower_ewise(l, NULL, NULL, from, to);
+	const Access out = dense_access(l->m, &from->type, from->type.dims);
+	lower_space(l, "copy", NULL, NULL, from, to, &out);
+}
+
+void lower_part(Lower *l, const char *name, Value *from, Value *to, const Dim *const *dims, int axis, const Dim *start)
+{
+	Access out = dense_access(l->m, &from->type, dims);
+	out.base = dim_mul(l->m, start, out.stride[axis]);
+	lower_space(l, name, NULL, NULL, from, to, &out);
 }

@@ -34,78 +34,18 @@ static void lower_dims(Lower *l, Node *n, Value *home)
 
 /* ---- concat, pad ------------------------------------------------------------------------------------------------------------------ */
 
-/* Axes from `axis` inwards that lie side by side become one; returns the last axis then. */
-static int merge_tail(Module *m, Access *x, int axis)
-{
-	int last = x->rank - 1;
-
-	for (; last > axis; last--) {
-		bool unit = dim_equals(x->extent[last], 1), one = dim_equals(x->extent[last - 1], 1);
-		if (!unit && !one && x->stride[last - 1] != dim_mul(m, x->stride[last], x->extent[last]))
-			break;
-		if (!unit)
-			x->stride[last - 1] = x->stride[last];
-		x->extent[last - 1] = dim_mul(m, x->extent[last - 1], x->extent[last]);
-	}
-	return last;
-}
-
-/* y[to + i] = x[from + i * stride] for lo <= i < hi. */
-static void copy_run(Kernel *k, const Access *x, const Dim *stride, LExpr *from, LBuf *y, LExpr *to, LExpr *lo, LExpr *hi)
-{
-	LB *b = &k->b;
-	LExpr *whole = llet(b, ladd(b, lo, lmul(b, lop(b, LFloorDiv, lsub(b, hi, lo), li(b, Lanes), NULL), li(b, Lanes))));
-
-	for (int tail = 0; tail < 2; tail++) {
-		LExpr *i = whole, *mask = NULL;
-		if (tail) {
-			lif(b, llt(b, whole, hi));
-			mask = lane_mask(k, lsub(b, hi, whole));
-		} else {
-			i = lfor(b, ForSerial, lo, whole, li(b, Lanes));
-		}
-		LExpr *v = load_lanes(k, x, ladd(b, from, lmul(b, i, kdim(k, stride))), stride, mask);
-		lstore(b, y, ladd(b, to, i), NULL, mask, v);
-		lend(b);
-	}
-}
-
-/* One kernel an operand: rows of everything from the axis inwards, in runs of at most RunLen elements. */
+/* One kernel an operand. */
 static void lower_concat(Lower *l, Node *n, Value *home)
 {
-	enum { RunLen = 4096 };
 	Module *m = l->m;
-	const Type *t = &n->out[0]->type;
 	int axis = attr_int(n, Attr_axis);
-	const Dim *start = dim_const(m, 0), *stride[MaxRank], *s = dim_const(m, 1);
+	const Dim *start = dim_const(m, 0);
 	Type storage;
 
 	storage_type(m, n->out[0], &storage);
-	for (int d = t->rank - 1; d >= 0; d--) {
-		stride[d] = s;
-		s = dim_mul(m, s, storage.dims[d]);
-	}
 	for (int i = 0; i < n->nin; i++) {
-		if (i == 0 && attr_int(n, Attr_state)) { /* lies there already */
-			start = n->in[0]->type.dims[axis];
-			continue;
-		}
-		Kernel k = open_kernel(l, "concat", false);
-		LB *b = &k.b;
-		Access x = kaccess(&k, n->in[i]);
-		LBuf *y = kbuf(&k, home, true);
-		int last = merge_tail(m, &x, axis);
-		LExpr *idx[MaxRank] = {0}, *to = kparam(&k, dim_mul(m, start, stride[axis])), *run = li(b, RunLen);
-		LExpr *len = kdim(&k, x.extent[last]), *runs = kdim(&k, dim_ceildiv(m, x.extent[last], dim_const(m, RunLen)));
-		LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, dims_product(m, x.extent, last)), runs), NULL);
-		LExpr *row = llet(b, lop(b, LFloorDiv, p, runs, NULL)), *lo = llet(b, lmul(b, lop(b, LMod, p, runs, NULL), run));
-		split_index(&k, row, x.extent, last, idx);
-		for (int d = 0; d < last; d++)
-			to = ladd(b, to, lmul(b, idx[d], kdim(&k, stride[d])));
-		LExpr *hi = llet(b, lop(b, LPMin, len, ladd(b, lo, run), NULL));
-		copy_run(&k, &x, x.stride[last], llet(b, offset_of(&k, &x, idx)), y, llet(b, to), lo, hi);
-		lend(b);
-		kcall(&k);
+		if (i || !attr_int(n, Attr_state)) /* else it lies there already */
+			lower_part(l, "concat", n->in[i], home, storage.dims, axis, start);
 		start = dim_add(m, start, n->in[i]->type.dims[axis]);
 	}
 }
