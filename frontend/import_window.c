@@ -228,7 +228,7 @@ void import_causal_conv(Call *c)
 
 /* Element q of an output axis sums x[i] * w[k] over i * stride + k * dilation = q.  Written as k = stride * t + phase, that is
  * for each phase a convolution with the taps t, backwards: all phases are channels of one convolution, and then elements
- * side by side.  With constant weights all of this but the convolution and the last transpose is done at compile time.
+ * side by side.  The channels of a phase are neighbours, so that they stay so where channels come last; but by groups the phases of a channel.  With constant weights all of this but the convolution and the last transpose is done at compile time.
  * Along an axis whose phases would not share taps evenly (a dilation, a wide stride, taps whose number is symbolic) zeros go between
  * the elements of x. */
 enum { MaxPhases = 64 };
@@ -242,6 +242,7 @@ typedef struct Transposed {
 	const Dim *lead[MaxRank]; /* blocks of `split` elements that the convolution makes before element 0 */
 	const Dim *start[MaxRank], *out[MaxRank]; /* which elements are the result */
 	int nsplit; /* axes with more than one phase */
+	bool outside; /* phases before channels */
 } Transposed;
 
 /* `after` zeros behind an axis */
@@ -281,12 +282,13 @@ static Value *swap_channels(Transposed *t, Value *w)
 	return emit_reshape(c, emit_transpose(c, w, (const int[]){0, 2, 1, 3}), rank, dims);
 }
 
-/* [M, C, k..] -> [M * phases, C, taps..], taps backwards */
+/* [M, C, k..] -> [M * phases or phases * M, C, taps..], taps backwards */
 static Value *split_phases(Transposed *t, Value *w)
 {
 	Call *c = t->c;
-	int spatial = t->w.spatial, perm[MaxRank] = {0}, at = 2, phase = 1, tap = t->nsplit + 2;
+	int spatial = t->w.spatial, perm[MaxRank] = {0}, at = 2, phase = !t->outside, tap = t->nsplit + 2;
 	const Dim *apart[MaxRank] = {w->type.dims[0], w->type.dims[1]}, *dims[MaxRank];
+	perm[t->outside ? t->nsplit : 0] = 0;
 	perm[t->nsplit + 1] = 1;
 	dims[0] = dim_mul_const(c->m, w->type.dims[0], t->phases);
 	dims[1] = w->type.dims[1];
@@ -308,12 +310,13 @@ static Value *split_phases(Transposed *t, Value *w)
 	return w;
 }
 
-/* [N, M * phases, n..] -> [N, M, n * stride..] */
+/* [N, M * phases or phases * M, n..] -> [N, M, n * stride..] */
 static Value *join_phases(Transposed *t, Value *y, const Dim *channels)
 {
 	Call *c = t->c;
-	int spatial = t->w.spatial, perm[MaxRank] = {0, 1}, at = 2, phase = 2;
-	const Dim *apart[MaxRank] = {y->type.dims[0], channels}, *dims[MaxRank] = {y->type.dims[0], channels};
+	int spatial = t->w.spatial, channel = t->outside ? 1 + t->nsplit : 1, perm[MaxRank] = {0, channel}, at = 2, phase = t->outside ? 1 : 2;
+	const Dim *apart[MaxRank] = {y->type.dims[0]}, *dims[MaxRank] = {y->type.dims[0], channels};
+	apart[channel] = channels;
 	for (int i = 0; i < spatial; i++) {
 		int64_t split = t->split[i];
 		const Dim *n = y->type.dims[i + 2];
@@ -398,14 +401,18 @@ static Value *repeat_bias(Transposed *t, Value *bias)
 		return bias;
 	if (bias->type.rank != 1)
 		fatal_at(c->loc, "the bias has rank %d", bias->type.rank);
-	const Dim *n = bias->type.dims[0], *wide[2] = {n, num(c, t->phases)}, *flat = dim_mul(c->m, n, wide[1]);
-	return emit_reshape(c, emit_expand(c, emit_reshape(c, bias, 2, (const Dim *[]){n, num(c, 1)}), 2, wide), 1, &flat);
+	const Dim *n = bias->type.dims[0], *wide[2], *one[2], *flat = dim_mul_const(c->m, n, t->phases);
+	wide[t->outside] = one[t->outside] = n;
+	wide[!t->outside] = num(c, t->phases);
+	one[!t->outside] = num(c, 1);
+	return emit_reshape(c, emit_expand(c, emit_reshape(c, bias, 2, one), 2, wide), 1, &flat);
 }
 
 /* With start and out set. */
 static Value *transpose_conv(Transposed *t, Value *x, Value *w, Value *bias)
 {
 	Call *c = t->c;
+	t->outside = dim_equals(t->group, 1);
 	x = split_axes(t, x);
 	w = swap_channels(t, w);
 	transposed_window(t, x);

@@ -189,12 +189,15 @@ static void open_results(Space *s, Node *first, Value *home)
 	}
 }
 
-/* So that strides and extents which are arguments cost nothing: small kernels have theirs in the code. */
-static bool is_large(const Type *t)
+/* Do strides and extents that are arguments cost nothing?  Few elements, or short rows, have theirs in the code. */
+static bool is_large(const Space *s)
 {
 	int64_t n = 1, extent;
-	for (int d = 0; d < t->rank && n < Large; d++)
-		n = dim_is_const(t->dims[d], &extent) && __builtin_mul_overflow(n, extent, &n) ? Large : n;
+
+	if (s->rank && dim_is_const(s->extent[s->rank - 1], &extent) && extent < Lanes)
+		return false;
+	for (int d = 0; d < s->rank && n < Large; d++)
+		n = dim_is_const(s->extent[d], &extent) && __builtin_mul_overflow(n, extent, &n) ? Large : n;
 	return n >= Large;
 }
 
@@ -205,7 +208,6 @@ static void lower_space(Lower *l, const char *name, Node *first, Node *end, Valu
 	Space s = {.k = &k, .first = first, .end = end, .result = result, .rank = result->type.rank, .out = *out};
 	const Type *t = &result->type;
 
-	k.general = is_large(t);
 	for (Node *n = s.first; n != s.end; n = n->next)
 		for (int i = 0; i < n->nin; i++)
 			add_leaf(&s, n->in[i]);
@@ -222,6 +224,7 @@ static void lower_space(Lower *l, const char *name, Node *first, Node *end, Valu
 	}
 	open_results(&s, first, home);
 	collapse(l->m, &s);
+	k.general = is_large(&s);
 	if (s.rank == 0) {
 		set_bases(&s, NULL);
 		LExpr *once = lfor(&k.b, ForParallel, li(&k.b, 0), li(&k.b, 1), li(&k.b, 1));
