@@ -1,4 +1,4 @@
-/* import_dft.c - the discrete Fourier transform as a product with waves, of a tensor or of its frames, and window functions. */
+/* import_dft.c - the discrete Fourier transform of a tensor or of its frames, and window functions. */
 #include "axes.h"
 #include "import.h"
 
@@ -12,25 +12,6 @@ static Value *angles(Call *c, Value *k, const Dim *n, DType dtype)
 	Value *size = emit_dims(c, 0, 1, &n), *shift = emit_dims(c, 0, 1, &half);
 	k = emit2(c, OpSub, emit2(c, OpIMod, emit2(c, OpAdd, k, shift), size), shift);
 	return emit2(c, OpDiv, emit2(c, OpMul, emit_cast(c, k, dtype), emit_const(c, dtype, 2 * M_PI)), emit_cast(c, size, dtype));
-}
-
-/* cos or sin of 2 pi k j / n for j < rows, k < bins, as [rows, bins]. */
-static Value *wave(Call *c, Op op, const Dim *n, const Dim *rows, const Dim *bins, DType dtype)
-{
-	Value *row = emit_reshape(c, emit_iota(c, I64, rows, num(c, 0), num(c, 1)), 2, (const Dim *[]){rows, num(c, 1)});
-	return emit1(c, op, angles(c, emit2(c, OpMul, row, emit_iota(c, I64, bins, num(c, 0), num(c, 1))), n, dtype));
-}
-
-/* One part of the complex pairs, [.., N], with the transformed axis last; a vector becomes a row. */
-static Value *take_part(Call *c, Value *x, int axis, int part)
-{
-	int rank = x->type.rank - 1, perm[MaxRank];
-	Value *v = emit_reshape(c, emit_range(c, x, rank, num(c, part), num(c, 1), 1), rank, x->type.dims);
-	for (int i = 0; i < rank; i++)
-		perm[i] = i == axis ? rank - 1 : i == rank - 1 ? axis : i;
-	if (rank == 1)
-		return emit_reshape(c, v, 2, (const Dim *[]){num(c, 1), x->type.dims[0]});
-	return emit_transpose(c, v, perm);
 }
 
 typedef struct Dft {
@@ -128,57 +109,36 @@ static Value *read_dft(Call *c, Dft *d, Axes *named)
 	return fit_axis(c, v, d->axis, d->rows);
 }
 
-/* Each element of a half spectrum stands for itself and its mirror image, but the first and, for even n, the last have none. */
-static Value *with_mirror(Call *c, const Dft *d, Value *v)
+/* One part of the complex pairs, as the axis is transformed: a half spectrum is continued with the conjugate of its mirror image. */
+static Value *take_part(Call *c, const Dft *d, Value *x, int part)
 {
-	Value *k = emit_iota(c, I64, d->rows, num(c, 0), num(c, 2)), *alone;
-	alone = emit2(c, OpOr, emit2(c, OpEq, k, emit_const(c, I64, 0)), emit2(c, OpEq, k, emit_dims(c, 0, 1, &d->n)));
-	DType t = v->type.dtype;
-	return emit2(c, OpMul, v, emit3(c, OpWhere, alone, emit_const(c, t, 1), emit_const(c, t, 2)));
+	const int rank = x->type.rank - 1;
+	Value *v = emit_reshape(c, emit_range(c, x, rank, num(c, part), num(c, 1), 1), rank, x->type.dims);
+	if (!d->half)
+		return v;
+	const Dim *rest = dim_sub(c->m, d->n, d->rows); /* the first element, and the middle one of even n, have no image */
+	Value *in[] = {v, emit_range(c, v, d->axis, rest, rest, -1)};
+	if (part)
+		in[1] = emit1(c, OpNeg, in[1]);
+	Attr axis = mk_int(Attr_axis, d->axis);
+	return emit(c, OpConcat, 2, in, 1, &axis, NULL);
 }
 
-/* One part of the result with its axes back in place and an axis of extent 1 behind them. */
-static Value *finish_part(Call *c, const Dft *d, Value *v, int rank)
-{
-	const Dim *dims[MaxRank];
-	int perm[MaxRank];
-	for (int i = 0; i < rank; i++)
-		perm[i] = i == d->axis ? rank - 1 : i == rank - 1 ? d->axis : i;
-	v = rank == 1 ? emit_reshape(c, v, 1, &d->bins) : emit_transpose(c, v, perm);
-	if (d->inverse)
-		v = emit2(c, OpDiv, v, emit_cast(c, emit_dims(c, 0, 1, &d->n), v->type.dtype));
-	memcpy(dims, v->type.dims, rank * sizeof *dims);
-	dims[rank] = num(c, 1);
-	return emit_reshape(c, v, rank + 1, dims);
-}
-
-/* (re + i im) (cos - i sin), and + i sin for the inverse. */
+/* The parts of the result, in front of its axes, go behind them. */
 static Value *transform(Call *c, const Dft *d, Value *x)
 {
-	Value *out[2];
-	int rank = x->type.rank - 1;
-	DType dtype = x->type.dtype;
-	Value *cosine = wave(c, OpCos, d->n, d->rows, d->bins, dtype), *sine = wave(c, OpSin, d->n, d->rows, d->bins, dtype);
-	if (!d->inverse)
-		sine = emit1(c, OpNeg, sine);
-	Value *re = take_part(c, x, d->axis, 0);
-	if (d->half)
-		re = with_mirror(c, d, re);
-	out[0] = emit2(c, OpMatMul, re, cosine);
-	out[1] = emit2(c, OpMatMul, re, sine);
-	if (d->complex) {
-		Value *im = take_part(c, x, d->axis, 1);
-		if (d->half)
-			im = with_mirror(c, d, im);
-		out[0] = emit2(c, OpSub, out[0], emit2(c, OpMatMul, im, sine));
-		out[1] = emit2(c, OpAdd, out[1], emit2(c, OpMatMul, im, cosine));
+	const int rank = x->type.rank - 1;
+	Value *in[] = {take_part(c, d, x, 0), d->complex ? take_part(c, d, x, 1) : NULL, NULL};
+	Attr attrs[] = {mk_int(Attr_axis, d->axis), mk_int(Attr_inverse, d->inverse)};
+	Type t = {.dtype = x->type.dtype, .rank = rank + 1, .dims = {num(c, d->half ? 1 : 2)}};
+	int perm[MaxRank];
+
+	for (int i = 0; i < rank; i++) {
+		t.dims[i + 1] = i == d->axis ? d->bins : x->type.dims[i];
+		perm[i] = i + 1;
 	}
-	out[0] = finish_part(c, d, out[0], rank);
-	if (d->half)
-		return out[0];
-	out[1] = finish_part(c, d, out[1], rank);
-	Attr a = mk_int(Attr_axis, rank);
-	return emit(c, OpConcat, 2, out, 1, &a, NULL);
+	perm[rank] = 0;
+	return emit_transpose(c, emit(c, OpDft, 3, in, 2, attrs, &t), perm);
 }
 
 void import_dft(Call *c)

@@ -1,5 +1,5 @@
 /* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c,
- * eval_sort.c, eval_winograd.c, strassen.c),
+ * eval_sort.c, eval_winograd.c, strassen.c, eval_dft.c),
  * and what those share. */
 #ifndef DCC_EVAL_H
 #define DCC_EVAL_H
@@ -72,5 +72,7 @@ EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_sli
 	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;
 /* eval_sort.c */
 EvalFn eval_top_k, eval_nms;
+/* eval_dft.c */
+EvalFn eval_dft;
 
 #endif

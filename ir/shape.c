@@ -1138,6 +1138,32 @@ const char *shape_given_strassen(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+/* re, im [...], waves [n, 2] for the extent n of the axis; the result has an axis of parts in front, and the first bins of those n. */
+const char *shape_given_dft(Module *m, const Node *n, Type *out)
+{
+	const Type *re = type_in(n, 0), *im = type_in(n, 1), *waves = type_in(n, 2);
+	int axis = 0;
+	TRY(given_like_operand(m, n, out));
+	TRY(need_axis(m, n, re, &axis));
+	TRY(need_rank(m, out, re->rank + 1, "the result"));
+	if (!dim_equals(out->dims[0], 1) && !dim_equals(out->dims[0], 2))
+		FAIL("the result %s has neither one part nor two in front", type_text(m, out));
+	if (im)
+		TRY(need_rank(m, im, re->rank, "im"));
+	for (int d = 0; d < re->rank; d++) {
+		if (im)
+			TRY(need_equal(m, n, re->dims[d], im->dims[d], "dims of re and im"));
+		if (d != axis)
+			TRY(need_equal(m, n, re->dims[d], out->dims[d + 1], "dims of operand and result"));
+	}
+	if (waves) {
+		TRY(need_rank(m, waves, 2, "waves"));
+		TRY(need_equal(m, n, re->dims[axis], waves->dims[0], "length and waves"));
+		TRY(need_equal(m, n, dim_const(m, 2), waves->dims[1], "parts of a wave"));
+	}
+	return need_nonneg(m, n, dim_sub(m, re->dims[axis], out->dims[axis + 1]), "extent of the axis less that of the result");
+}
+
 /* The result says how many. */
 const char *shape_given_top_k(Module *m, const Node *n, Type *out)
 {

@@ -6,12 +6,15 @@
  *   a reduction along no axes                        -> its operand
  *   panels of a matrix that is no constant           -> pad, reshape and transpose
  *   attention of other types than f32               -> products and a softmax (ir/open_attention.c)
+ *   a dft without its waves                          -> one with them: constants where its length is one
  *   operands of custom that are strided views        -> copies; so are panels that are views
  *   outputs                                          -> results of nodes of their own, one each
  *   their dims that the data decides                 -> symbols where bounds of symbols in them give no bound: 9 - n
  * and the list of everything that has no schedule: all of it in one go.
  */
 #include "lower.h"
+
+#include <math.h>
 
 /* The nodes of the group stand for themselves. */
 static void dissolve(Module *m, Node *group)
@@ -172,16 +175,17 @@ static bool copy_strided_operands(Module *m, Node *n)
 	return changed;
 }
 
-/* Panels that are computed have a place of their own; constant weights of a group_conv lie as its vectors read them. */
+/* Panels and waves that are computed have a place of their own; constant weights of a group_conv lie as its vectors read them. */
 static bool copy_weights(Module *m, Node *n)
 {
 	Node *root = n->op == OpGroup ? n->body->first : n;
 	bool panels = (root->op == OpLinearPacked || root->op == OpStrassen || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
 	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
+	bool waves = root->op == OpDft && root->in[2] && root_of(m, root->in[2]) != root->in[2];
 
-	if (panels || taps)
-		copy_operand(m, n, root, 1);
-	return panels || taps;
+	if (panels || taps || waves)
+		copy_operand(m, n, root, waves ? 2 : 1);
+	return panels || taps || waves;
 }
 
 /* Each yield is the result of a node of the block that computes it, so that it can be written in place. */
@@ -331,6 +335,42 @@ static bool expand_attention(Module *m, Node *n)
 	return true;
 }
 
+/* cos and sin of 2 pi k / n for k < n, side by side, rounded from f64. */
+static Value *waves_before(Module *m, Node *at, const Dim *n, DType dtype)
+{
+	const Loc *loc = at->loc;
+	Block *b = at->block;
+	const Type count = {.dtype = I64}, real = {.dtype = F64}, line = {.dtype = F64, .rank = 1, .dims = {n}};
+	const Type rounded = {.dtype = dtype, .rank = 2, .dims = {n, dim_const(m, 2)}};
+	Attr values = mk_dims(m, Attr_values, 1, &n), axis = mk_int(Attr_axis, 1);
+	Value *k = build(m, b, at, OpIota, loc, 0, NULL, 0, NULL, &line);
+	k = reshape_before(m, at, k, 2, (const Dim *[]){n, dim_const(m, 1)});
+	Value *size = build(m, b, at, OpDims, loc, 0, NULL, 1, &values, &count);
+	size = build(m, b, at, OpCast, loc, 1, &size, 0, NULL, &real);
+	Value *turn = const_scalar(m, scalar_of_real(F64, 2 * M_PI))->value;
+	Value *angle = build(m, b, at, OpMul, loc, 2, (Value *[]){k, turn}, 0, NULL, NULL);
+	angle = build(m, b, at, OpDiv, loc, 2, (Value *[]){angle, size}, 0, NULL, NULL);
+	Value *parts[] = {build(m, b, at, OpCos, loc, 1, &angle, 0, NULL, NULL), build(m, b, at, OpSin, loc, 1, &angle, 0, NULL, NULL)};
+	Value *waves = build(m, b, at, OpConcat, loc, 2, parts, 1, &axis, NULL);
+	return build(m, b, at, OpCast, loc, 1, &waves, 0, NULL, &rounded);
+}
+
+/* Those of an earlier dft of the block serve for the same length. */
+static bool add_waves(Module *m, Node *n)
+{
+	if (n->op != OpDft || n->in[2] || is_const(n->out[0]))
+		return false;
+	const DType dtype = n->out[0]->type.dtype;
+	const Dim *length = n->in[0]->type.dims[attr_int(n, Attr_axis)];
+	Value *waves = NULL;
+	int looks = 1000;
+	for (const Node *x = n->prev; x && !waves && looks--; x = x->prev)
+		if (x->op == OpDft && x->in[2] && x->in[2]->type.dims[0] == length && x->in[2]->type.dtype == dtype)
+			waves = x->in[2];
+	set_in(m, n, 2, waves ? waves : waves_before(m, n, length, dtype));
+	return true;
+}
+
 bool pass_expand(Module *m)
 {
 	bool changed = dissolve_groups(m, is_lowered_whole); /* a text may hold others */
@@ -338,7 +378,7 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n);
+			changed |= expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || add_waves(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);
 	while (expand_glus(m));

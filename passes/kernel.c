@@ -218,8 +218,15 @@ LExpr *kthreads(Kernel *k)
 
 LBuf *kscratch(Kernel *k)
 {
+	return kscratch_of(k, F32);
+}
+
+LBuf *kscratch_of(Kernel *k, DType d)
+{
 	Lower *l = k->l;
-	return add_buffer(k, &l->scratch, F32, true, arg_buf(l->ws, F32, l->scratch, NULL));
+	LB *p = &l->prog;
+	LExpr *at = d == F32 ? l->scratch : lop(p, LFloorDiv, lmul(p, l->scratch, li(p, 4)), li(p, dtypes[d].bytes), NULL);
+	return add_buffer(k, &l->scratch, d, true, arg_buf(l->ws, d, at, NULL));
 }
 
 LExpr *kworker(Kernel *k)

@@ -170,6 +170,7 @@ LBuf *kcells(Kernel *); /* the symbols that the data gives, i64: sym_cell() */
 LBuf *kslot(Kernel *, Slot *, bool write); /* f32 */
 LBuf *kslot_of(Kernel *, Slot *, DType, bool write); /* the same, as elements of that type */
 LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins at w * kworker() */
+LBuf *kscratch_of(Kernel *, DType); /* the same, as elements of that type; kworker() goes on counting f32 elements */
 LExpr *kworker(Kernel *);
 LExpr *kthreads(Kernel *);
 Access kaccess(Kernel *, Value *);

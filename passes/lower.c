@@ -126,6 +126,11 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	case ClsSource: case ClsMove: lower_move(l, root, home); return;
 	case ClsExtern: lower_custom(l, root); return;
 	case ClsAttention: lower_attention(l, root, home); return;
+	case ClsOpaque:
+		if (root->op != OpDft)
+			bug("no schedule for %s", ops[root->op].text);
+		lower_dft(l, root, home);
+		return;
 	case ClsWindow:
 		if (root->op == OpWinConv)
 			lower_winconv(l, root, home);

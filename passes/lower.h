@@ -38,6 +38,7 @@ void lower_rows(Lower *, Node *, Value *home); /* softmax, norm, rmsnorm, cumsum
 void lower_index(Lower *, Node *, Value *home); /* gathers and scatters; top_k, nms */
 void lower_top_k(Lower *, Node *, Value *home);
 void lower_nms(Lower *, Node *, Value *home);
+void lower_dft(Lower *, Node *, Value *home);
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
 void lower_conv(Lower *, Node *, Value *home);
 void lower_group_conv(Lower *, Node *root, Node *epilogue, Value *result, Value *home);

@@ -87,6 +87,10 @@ static const OperatorRow operator_rows[] = {
 	{"f32", SEEN, "T[2, a, 2, 5]", "attention %q, %k, %v, _ {left=20, right=3}"},
 	{"f32", SEEN ", %m: bool[1, 1, a, c]", "T[2, a, 2, 5]", "attention %q, %k, %v, %m {fill=-1.5}"},
 	{"f32", SEEN ", %m: f32[2, 1, a, c]", "T[2, a, 2, 5]", "attention %q, %k, %v, %m {scale=2}"},
+	{REAL, "%x: T[a, c]", "T[2, a, c]", "dft %x, _, _ {axis=1}"},
+	{REAL, "%x: T[a, c, 3], %y: T[a, c, 3]", "T[2, a, min(c, 4), 3]", "dft %x, %y, _ {axis=1, inverse=1}"},
+	{"f32", "%x: T[a, 11, c], %y: T[a, 11, c]", "T[1, a, 11, c]", "dft %x, %y, _ {axis=1}"},
+	{"f32", "%x: T[a, c], %w: T[a, 2]", "T[2, a, c]", "dft %x, _, %w"},
 
 	{"f32 u8 i64", "%x: T[a, c, 6]", "T[a, 2*c, 3]", "reshape %x"},
 	{"f32 bool i16", "%x: T[a, 1, c]", "T[a, 3, c]", "expand %x"},

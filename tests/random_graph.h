@@ -44,6 +44,7 @@ static const Maker makers[] = {
 	{OpLinear, step_linear, 4}, {OpMatMul, step_matmul, 4}, {OpLinearPacked, step_packed, 1}, {OpPack, step_packed, 1},
 	{OpStrassen, step_packed, 2}, {OpStrassenWeights, step_packed, 1},
 	{OpConv, step_conv, 4}, {OpGroupConv, step_conv, 2}, {OpWinConv, step_winconv, 4}, {OpWinograd, step_winograd, 3}, {OpWinogradWeights, step_winograd, 1}, {OpPool, step_pool, 2},
+	{OpDft, step_dft, 3},
 	{OpGlu, step_glu, 4}, {OpAttention, step_attention, 4},
 	{OpReshape, step_reshape, 8}, {OpTranspose, step_transpose, 8}, {OpSlice, step_slice, 8}, {OpExpand, step_expand, 4},
 	{OpConcat, step_concat, 4}, {OpPad, step_pad, 4}, {OpView, step_view, 4},

@@ -1350,6 +1350,32 @@ static void make_winograd(Family *f)
 	result(f, "%e1", "f32[b, h, t, 48]");
 }
 
+/* ---- Fourier transforms -------------------------------------------------------------------------------------------- */
+
+/* Rows and columns, of views too; real and complex, inverse; some of the bins, or the real parts alone. */
+static void make_dft(Family *f)
+{
+	symbol(f, "c", 0);
+	symbol(f, "n", 0);
+	param(f, "x: f32[c, n]");
+	param(f, "y: f32[c, n]");
+	param(f, "z: f32[n, c]");
+	param(f, "u: f32[n, c]");
+	param(f, "d: f64[c, n]");
+	param(f, "v: f32[n]");
+	param(f, "few: f32[c, n, 3]");
+	add_row(f, "f32[2, c, n]", "dft %x, _, _ {axis=1}");
+	add_row(f, "f32[1, c, n]", "dft %x, %y, _ {axis=1, inverse=1}");
+	add_row(f, "f32[2, n, c]", "dft %z, %u, _");
+	add_row(f, "f32[2, n - n/2, c]", "dft %z, _, _ {inverse=1}");
+	add_row(f, "f64[2, c, min(n, 5)]", "dft %d, %d, _ {axis=1}");
+	add_row(f, "f32[2, n]", "dft %v, _, _");
+	add_row(f, "f32[1, c, n, 3]", "dft %few, %few, _ {axis=1}");
+	line(f, "%%t: f32[c, n] = transpose %%z {perm=[1, 0]}");
+	line(f, "%%e: f32[c, n] = expand %%v");
+	add_row(f, "f32[2, c, n]", "dft %t, %e, _ {axis=1}");
+}
+
 /* ---- what reuses the workspace ----------------------------------------------------------------------------------- */
 
 /* A small layer: slots are reused, epilogues read what other steps wrote. */
@@ -1441,6 +1467,7 @@ static const struct {
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-10,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
+	{"dft", make_dft, {"c=1 n=0-64,96,128,509", "c=0,2,15-17,33 n=1,5,12", "c=3 n=100,121", "c=17 n=384,512,768"}, {"c=17 n=60", "c=3 n=77", "c=16 n=64", "c=1 n=1"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
 };
