@@ -109,11 +109,28 @@ static Value *read_dft(Call *c, Dft *d, Axes *named)
 	return fit_axis(c, v, d->axis, d->rows);
 }
 
+/* The part of the pairs along the last axis.  Exporters widen real signals by a concat with zeros, which needs not be read. */
+static Value *part_of_pairs(Call *c, Value *x, int part)
+{
+	const int last = x->type.rank - 1;
+	const Node *n = x->def;
+	int64_t at = part, extent;
+
+	for (int i = 0; n && n->op == OpConcat && attr_int(n, Attr_axis) == last && i < n->nin; i++) {
+		if (!dim_is_const(n->in[i]->type.dims[last], &extent))
+			break;
+		if (at < extent)
+			return emit_range(c, n->in[i], last, num(c, at), num(c, 1), 1);
+		at -= extent;
+	}
+	return emit_range(c, x, last, num(c, part), num(c, 1), 1);
+}
+
 /* One part of the complex pairs, as the axis is transformed: a half spectrum is continued with the conjugate of its mirror image. */
 static Value *take_part(Call *c, const Dft *d, Value *x, int part)
 {
 	const int rank = x->type.rank - 1;
-	Value *v = emit_reshape(c, emit_range(c, x, rank, num(c, part), num(c, 1), 1), rank, x->type.dims);
+	Value *v = emit_reshape(c, part_of_pairs(c, x, part), rank, x->type.dims);
 	if (!d->half)
 		return v;
 	const Dim *rest = dim_sub(c->m, d->n, d->rows); /* the first element, and the middle one of even n, have no image */
@@ -131,8 +148,11 @@ static Value *transform(Call *c, const Dft *d, Value *x)
 	Value *in[] = {take_part(c, d, x, 0), d->complex ? take_part(c, d, x, 1) : NULL, NULL};
 	Attr attrs[] = {mk_int(Attr_axis, d->axis), mk_int(Attr_inverse, d->inverse)};
 	Type t = {.dtype = x->type.dtype, .rank = rank + 1, .dims = {num(c, d->half ? 1 : 2)}};
+	double fill;
 	int perm[MaxRank];
 
+	if (in[1] && constant_fill(in[1], &fill) && fill == 0)
+		in[1] = NULL;
 	for (int i = 0; i < rank; i++) {
 		t.dims[i + 1] = i == d->axis ? d->bins : x->type.dims[i];
 		perm[i] = i + 1;

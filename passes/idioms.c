@@ -7,7 +7,7 @@ bool pass_idioms(Module *m)
 
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= fuse_glu(m, n) || fuse_winconv(m, n) || fuse_attention(m, n);
+			changed |= fuse_dft(m, n) || fuse_glu(m, n) || fuse_winconv(m, n) || fuse_attention(m, n);
 	FOR_ALL_NODES(n, m)
 		changed |= see_blocks(m, n);
 	FOR_ALL_NODES(n, m) /* glu and winconv look at whole convolutions */

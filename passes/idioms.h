@@ -7,6 +7,7 @@
 bool fuse_winconv(Module *, Node *); /* n ends a window contraction: replaced by winconv */
 bool fuse_attention(Module *, Node *); /* n is the product of probabilities and values */
 bool see_blocks(Module *, Node *); /* n is an attention whose keys are blocks that a constant names */
+bool fuse_dft(Module *, Node *); /* n is a Fourier transform */
 bool fuse_glu(Module *, Node *); /* n multiplies two halves of one value */
 bool fuse_conv(Module *, Node *); /* n is a convolution that linear can do */
 

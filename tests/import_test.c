@@ -1326,6 +1326,31 @@ static void test_top_k(void)
 	free_arena(a);
 }
 
+/* A real signal widened with zeros is a real one; with anything else it is complex. */
+static void test_widened_signal(void)
+{
+	static const float zeros[18], ones[18] = {1};
+	for (int real = 0; real < 2; real++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 1, "1,3,6,1");
+		add_tensor(b, "im", 1, "1,3,6,1", real ? zeros : ones, sizeof zeros);
+		set_i(a, add_op(b, "Concat", "x,im", "z"), "axis", -1);
+		set_i(a, add_op(b, "DFT", "z", "y"), "axis", 2);
+		add_output(b, "y");
+		Module *m = must_load(b, NULL, __LINE__);
+		for (Node *n = m ? m->main->body.first : NULL; n; n = n->next)
+			if (n->op == OpDft)
+				CHECK_EQ(n->in[1] == NULL, real);
+		if (m) {
+			CHECK_EQ(count_ops(m, OpDft), 1);
+			CHECK_STR(result_text(m, 0), "f32[1, 3, 6, 2]");
+		}
+		free_module(m);
+		free_arena(a);
+	}
+}
+
 /* All outputs; a NaN is one element, the greatest, and so are 0 and -0. */
 static void test_unique(void)
 {
@@ -1522,6 +1547,7 @@ int main(void)
 	test_lost_write();
 	test_data_dependent_shape();
 	test_top_k();
+	test_widened_signal();
 	test_unique();
 	test_selected_boxes();
 	test_bad_equations();

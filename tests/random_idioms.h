@@ -222,6 +222,27 @@ static Val idiom_block(Gen *g)
 	return once(g, 4) ? y : add2(g, y, x);
 }
 
+static Val part_of_dft(Gen *g, Val x, int part)
+{
+	Val v = slice_axis(g, x, 0, num(g, part), num(g, 1));
+	return inner(g, reshape(g, v, v.v->type.rank - 1, v.v->type.dims + 1));
+}
+
+/* The real part of a transform along two axes. */
+static Val idiom_fourier(Gen *g)
+{
+	Val x = pick_own(g, 2, 3), y = {0};
+	int first = pick(g, x.v->type.rank), second = pick(g, x.v->type.rank);
+	need(g, first != second);
+	if (once(g, 6))
+		y = pick_typed(g, &x.v->type);
+	y = inner(g, dft(g, x, y, first, once(g, 2), x.v->type.dims[first], 2));
+	x = part_of_dft(g, y, 0);
+	y = once(g, 8) ? (Val){0} : part_of_dft(g, y, !once(g, 8));
+	y = inner(g, dft(g, x, y, second, once(g, 2), x.v->type.dims[second], 1 + pick(g, 2)));
+	return part_of_dft(g, y, 0);
+}
+
 /* Moves that undo each other, perhaps with arithmetic in between. */
 static Val idiom_there_and_back(Gen *g)
 {

@@ -199,24 +199,27 @@ static Val step_winograd(Gen *g)
 	return rounded(g, v, bound + 1, Loss * (k * x.noise * w.bound + ulp(F32) * k * bound), false);
 }
 
+/* Of x + i y (y.v NULL: of x), so many bins and parts. */
+static Val dft(Gen *g, Val x, Val y, int axis, bool inverse, const Dim *bins, int parts)
+{
+	const Type *in = &x.v->type;
+	Type t = {.dtype = in->dtype, .rank = in->rank + 1, .dims = {num(g, parts)}};
+	Attr attrs[] = {mk_int(Attr_axis, axis), mk_int(Attr_inverse, inverse)};
+	for (int d = 0; d < in->rank; d++)
+		t.dims[d + 1] = d == axis ? bins : in->dims[d];
+	Value *v = emit(g, OpDft, 3, (Value *[]){x.v, y.v, NULL}, 2, attrs, &t);
+	double terms = inverse ? 1 : (double)run_size(g, in->dims[axis]), bound = terms * (x.bound + y.bound);
+	return rounded(g, v, bound, terms * (x.noise + y.noise) + 8 * ulp(in->dtype) * bound, false);
+}
+
 static Val step_dft(Gen *g)
 {
 	Val x = pick_own(g, 1, 4), y = {0};
-	const Type *in = &x.v->type;
-	int axis = pick(g, in->rank);
-	bool inverse = once(g, 3);
-	const Dim *n = in->dims[axis];
-	Type t = {.dtype = in->dtype, .rank = in->rank + 1, .dims = {num(g, 1 + pick(g, 2))}};
+	int axis = pick(g, x.v->type.rank);
+	const Dim *n = x.v->type.dims[axis];
 	if (once(g, 2))
-		y = pick_typed(g, in);
-	for (int d = 0; d < in->rank; d++)
-		t.dims[d + 1] = in->dims[d];
-	if (once(g, 3))
-		t.dims[axis + 1] = dim_min(g->m, n, num(g, 1 + pick(g, 5)));
-	Attr attrs[] = {mk_int(Attr_axis, axis), mk_int(Attr_inverse, inverse)};
-	Value *v = emit(g, OpDft, 3, (Value *[]){x.v, y.v, NULL}, 2, attrs, &t);
-	double terms = inverse ? 1 : (double)run_size(g, n), bound = terms * (x.bound + y.bound);
-	return rounded(g, v, bound, terms * (x.noise + y.noise) + 8 * ulp(g->type) * bound, false);
+		y = pick_typed(g, &x.v->type);
+	return dft(g, x, y, axis, once(g, 3), once(g, 3) ? dim_min(g->m, n, num(g, 1 + pick(g, 5))) : n, 1 + pick(g, 2));
 }
 
 static Val step_winconv(Gen *g)

@@ -1371,6 +1371,14 @@ static void make_dft(Family *f)
 	add_row(f, "f64[2, c, min(n, 5)]", "dft %d, %d, _ {axis=1}");
 	add_row(f, "f32[2, n]", "dft %v, _, _");
 	add_row(f, "f32[1, c, n, 3]", "dft %few, %few, _ {axis=1}");
+	param(f, "p: f32[n + 1, c + 1]"); /* the real part of a transform along two axes */
+	line(f, "%%a0: f32[2, n + 1, c + 1] = dft %%p, _, _ {axis=1}");
+	line(f, "%%a1: f32[1, n + 1, c + 1] = slice %%a0 {starts=[0, 0, 0]}");
+	line(f, "%%a2: f32[1, n + 1, c + 1] = slice %%a0 {starts=[1, 0, 0]}");
+	line(f, "%%a3: f32[n + 1, c + 1] = reshape %%a1");
+	line(f, "%%a4: f32[n + 1, c + 1] = reshape %%a2");
+	line(f, "%%a5: f32[2, n + 1, c + 1] = dft %%a3, %%a4, _ {inverse=1}");
+	add_row(f, "f32[1, n + 1, c + 1]", "slice %a5 {starts=[0, 0, 0]}");
 	line(f, "%%t: f32[c, n] = transpose %%z {perm=[1, 0]}");
 	line(f, "%%e: f32[c, n] = expand %%v");
 	add_row(f, "f32[2, c, n]", "dft %t, %e, _ {axis=1}");
@@ -1467,7 +1475,10 @@ static const struct {
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-10,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
-	{"dft", make_dft, {"c=1 n=0-64,96,128,509", "c=0,2,15-17,33 n=1,5,12", "c=3 n=100,121", "c=17 n=384,512,768"}, {"c=17 n=60", "c=3 n=77", "c=16 n=64", "c=1 n=1"}},
+	{"dft",
+	 make_dft,
+	 {"c=1 n=0-64,96,128", "c=0,2,15-17,33 n=1,5,12", "c=3 n=100,121", "c=16 n=384,509", "c=17 n=512,768"},
+	 {"c=17 n=60", "c=3 n=77", "c=16 n=64", "c=1 n=1"}},
 	{"pool", make_pool, {"b=0,1 t=0-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5", "b=1 t=0"}},
 	{"layer", make_layer, {"b=0-2 t=0-4,14-17,33", "b=1 t=257", "b=3 t=100"}, {"b=1 t=9", "b=1 t=1"}},
 };
