@@ -13,13 +13,13 @@ typedef struct Complex {
 	LExpr *re, *im;
 } Complex;
 
-/* From `from` to `to` in the scratch: transforms of length `rest`, of which `stride` lie side by side, n in all, become `radix` times
+/* From `from` to `to` in the scratch: transforms of length `rest`, of which `stride` lie side by side, become `radix` times
  * as many of length rest / radix. */
 typedef struct Pass {
 	LB b;
 	DType t;
 	LBuf *scratch, *waves;
-	LExpr *from, *to, *n, *stride, *groups, *radix; /* groups: rest / radix */
+	LExpr *from, *to, *skip, *stride, *groups, *radix; /* groups: rest / radix */
 	LExpr *p, *q; /* of the loops: the group, the transform */
 } Pass;
 
@@ -58,11 +58,11 @@ static LExpr *output_at(Pass *s, LExpr *i)
 	return ladd(b, s->to, lmul(b, ladd(b, s->q, lmul(b, s->stride, group)), li(b, Column)));
 }
 
-/* cos and sin of 2 pi k / n, in all lanes. */
+/* cos and sin of 2 pi k / (stride * rest), in all lanes. */
 static Complex load_wave(Pass *s, LExpr *k)
 {
 	LB *b = &s->b;
-	LExpr *at = llet(b, lmul(b, k, li(b, 2))), *part[2];
+	LExpr *at = llet(b, lmul(b, lmul(b, k, s->skip), li(b, 2))), *part[2];
 	for (int i = 0; i < 2; i++)
 		part[i] = llet(b, lcast(b, LSplat, (LType){s->t, Lanes}, lload(b, s->waves, 1, ladd(b, at, li(b, i)), NULL, NULL)));
 	return (Complex){part[0], part[1]};
@@ -236,7 +236,7 @@ static void emit_odd_pass(Pass *s)
 	const LType vec = {s->t, Lanes};
 	LTile *sums = lnew_tile(b, "sums", vec, 4, 1), *turn = lnew_tile(b, "turn", IndexType, 1, 1);
 	LExpr *zero = li(b, 0), *one = li(b, 1), *half = llet(b, lop(b, LFloorDiv, ladd(b, s->radix, one), li(b, 2), NULL));
-	LExpr *step = llet(b, lop(b, LFloorDiv, s->n, s->radix, NULL));
+	LExpr *step = llet(b, lmul(b, s->stride, s->groups));
 
 	s->p = lfor(b, ForSerial, zero, s->groups, NULL);
 	s->q = lfor(b, ForSerial, zero, s->stride, NULL);
@@ -276,7 +276,7 @@ LFunc *dft_pass(Lower *l, DType t, int radix)
 	s.waves = lparam_buf(b, "waves", t, false);
 	s.from = lparam(b, "from");
 	s.to = lparam(b, "to");
-	s.n = lparam(b, "n");
+	s.skip = lparam(b, "skip");
 	s.stride = lparam(b, "stride");
 	s.groups = lparam(b, "groups");
 	s.radix = radix ? li(b, radix) : lparam(b, "radix");

@@ -10,9 +10,9 @@ enum {
 };
 extern const int small_radices[SmallRadices]; /* in the order in which a length is divided by them */
 
-/* A pass over n elements, of `stride` transforms of length groups * radix side by side, from scratch[from] to scratch[to]: they become
- * radix times as many of length `groups`.  What lies at `from` may change.  waves: cos and sin of 2 pi k / n, k < n.
- * Parameters: scratch, waves, from, to, n, stride, groups, radix (the last only for radix 0: any odd one, in its square of steps). */
+/* A pass over `stride` transforms of length groups * radix side by side, from scratch[from] to scratch[to]: they become radix times as
+ * many of length `groups`.  What lies at `from` may change.  waves: cos and sin of 2 pi k / n, k < n, of n = skip times as many elements.
+ * Parameters: scratch, waves, from, to, skip, stride, groups, radix (the last only for radix 0: any odd one, in its square of steps). */
 LFunc *dft_pass(Lower *, DType, int radix);
 
 #endif
