@@ -9,6 +9,8 @@
 
 const int small_radices[SmallRadices] = {8, 4, 2, 3, 5};
 
+enum { MaxSide = 4 };
+
 typedef struct Complex {
 	LExpr *re, *im;
 } Complex;
@@ -229,38 +231,50 @@ static void pair_inputs(Pass *s, LTile *sums, LExpr *half)
 	store_at(s, output_at(s, li(b, 0)), (Complex){get(s, sums, 0), get(s, sums, 1)});
 }
 
-/* As transform_odd(), for any odd radix: its square of steps. */
-static void emit_odd_pass(Pass *s)
+/* As transform_odd(), for any odd radix: its square of steps.  `side` outputs and their mirror images are computed side by side; what is
+ * read once serves them all. */
+static void emit_odd_pass(Pass *s, int side)
 {
 	LB *b = &s->b;
-	const LType vec = {s->t, Lanes};
-	LTile *sums = lnew_tile(b, "sums", vec, 4, 1), *turn = lnew_tile(b, "turn", IndexType, 1, 1);
-	LExpr *zero = li(b, 0), *one = li(b, 1), *half = llet(b, lop(b, LFloorDiv, ladd(b, s->radix, one), li(b, 2), NULL));
+	LTile *sums = lnew_tile(b, "sums", (LType){s->t, Lanes}, 4 * side, 1), *turn = lnew_tile(b, "turn", IndexType, side, 1);
+	LExpr *zero = li(b, 0), *one = li(b, 1), *half = llet(b, lop(b, LFloorDiv, ladd(b, s->radix, one), li(b, 2), NULL)), *k[MaxSide];
 	LExpr *step = llet(b, lmul(b, s->stride, s->groups));
 
 	s->p = lfor(b, ForSerial, zero, s->groups, NULL);
 	s->q = lfor(b, ForSerial, zero, s->stride, NULL);
 	pair_inputs(s, sums, half);
-	LExpr *k = lfor(b, ForSerial, one, half, NULL);
+	LExpr *from = lfor(b, ForSerial, one, half, li(b, side));
 	Complex first = load_at(s, input_at(s, zero));
-	set(s, sums, 0, first.re);
-	set(s, sums, 1, first.im);
-	set(s, sums, 2, vector_const(s, 0));
-	set(s, sums, 3, vector_const(s, 0));
-	set(s, turn, 0, zero);
-	LExpr *j = lfor(b, ForSerial, one, half, NULL), *at = llet(b, ladd(b, get(s, turn, 0), k));
-	at = llet(b, lop(b, LSelect, llt(b, at, s->radix), at, lsub(b, at, s->radix))); /* j k mod radix */
-	set(s, turn, 0, at);
-	Complex wave = load_wave(s, lmul(b, at, step)), sum = load_at(s, input_at(s, j)), difference = load_at(s, input_at(s, lsub(b, s->radix, j)));
-	set(s, sums, 0, lfma(b, sum.re, wave.re, get(s, sums, 0)));
-	set(s, sums, 1, lfma(b, sum.im, wave.re, get(s, sums, 1)));
-	set(s, sums, 2, lfma(b, difference.re, wave.im, get(s, sums, 2)));
-	set(s, sums, 3, lfma(b, difference.im, wave.im, get(s, sums, 3)));
+	for (int i = 0; i < side; i++) {
+		k[i] = llet(b, lop(b, LPMin, ladd(b, from, li(b, i)), lsub(b, half, one), NULL)); /* the last once more, if there are no others */
+		set(s, sums, 4 * i, first.re);
+		set(s, sums, 4 * i + 1, first.im);
+		set(s, sums, 4 * i + 2, vector_const(s, 0));
+		set(s, sums, 4 * i + 3, vector_const(s, 0));
+		set(s, turn, i, zero);
+	}
+	LExpr *j = lfor(b, ForSerial, one, half, NULL);
+	Complex sum = load_at(s, input_at(s, j)), difference = load_at(s, input_at(s, lsub(b, s->radix, j)));
+	for (int i = 0; i < side; i++) {
+		LExpr *at = llet(b, ladd(b, get(s, turn, i), k[i]));
+		at = llet(b, lop(b, LSelect, llt(b, at, s->radix), at, lsub(b, at, s->radix))); /* j k mod radix */
+		set(s, turn, i, at);
+		Complex wave = load_wave(s, lmul(b, at, step));
+		set(s, sums, 4 * i, lfma(b, sum.re, wave.re, get(s, sums, 4 * i)));
+		set(s, sums, 4 * i + 1, lfma(b, sum.im, wave.re, get(s, sums, 4 * i + 1)));
+		set(s, sums, 4 * i + 2, lfma(b, difference.re, wave.im, get(s, sums, 4 * i + 2)));
+		set(s, sums, 4 * i + 3, lfma(b, difference.im, wave.im, get(s, sums, 4 * i + 3)));
+	}
 	lend(b);
-	LExpr *mirror = llet(b, lsub(b, s->radix, k)), *group = llet(b, lmul(b, s->p, s->stride));
-	Complex cosines = {llet(b, get(s, sums, 0)), llet(b, get(s, sums, 1))}, sines = {llet(b, get(s, sums, 2)), llet(b, get(s, sums, 3))};
-	store_at(s, output_at(s, k), rotate(s, minus_turned(s, cosines, sines), load_wave(s, lmul(b, group, k))));
-	store_at(s, output_at(s, mirror), rotate(s, plus_turned(s, cosines, sines), load_wave(s, lmul(b, group, mirror))));
+	LExpr *group = llet(b, lmul(b, s->p, s->stride));
+	for (int i = 0; i < side; i++) {
+		LExpr *mirror = llet(b, lsub(b, s->radix, k[i])), *part[4];
+		for (int n = 0; n < 4; n++)
+			part[n] = llet(b, get(s, sums, 4 * i + n));
+		Complex cosines = {part[0], part[1]}, sines = {part[2], part[3]};
+		store_at(s, output_at(s, k[i]), rotate(s, minus_turned(s, cosines, sines), load_wave(s, lmul(b, group, k[i]))));
+		store_at(s, output_at(s, mirror), rotate(s, plus_turned(s, cosines, sines), load_wave(s, lmul(b, group, mirror))));
+	}
 	lend(b);
 	lend(b);
 	lend(b);
@@ -283,7 +297,7 @@ LFunc *dft_pass(Lower *l, DType t, int radix)
 	if (radix)
 		emit_small_pass(&s, radix);
 	else
-		emit_odd_pass(&s);
+		emit_odd_pass(&s, l->t->nv < 2 ? 2 : MaxSide); /* as many sums as registers hold */
 	b->fn->leaf_noinline = true;
 	return finish_kernel(b);
 }
