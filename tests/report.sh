@@ -118,6 +118,30 @@ else
 	echo "no python3: JSON is not checked"
 fi
 
+# The real part of a Fourier transform along two axes, and one whose inner transform is used elsewhere too.
+cat >waves.ir <<'END'
+dcc-ir 1 stage import
+model waves #0000000000000000
+func @main(%x: f32[4, 6]) -> (y: f32[1, 4, 6], z: f32[1, 4, 6], w: f32[2, 4, 6]) {
+  %0: f32[2, 4, 6] = dft %x, _, _ {axis=1} loc "/first" DFT-20
+  %1: f32[1, 4, 6] = slice %0 {starts=[0, 0, 0]}
+  %2: f32[1, 4, 6] = slice %0 {starts=[1, 0, 0]}
+  %3: f32[4, 6] = reshape %1
+  %4: f32[4, 6] = reshape %2
+  %y: f32[1, 4, 6] = dft %3, %4, _ loc "/second" DFT-20
+  %5: f32[2, 4, 6] = dft %x, _, _ {axis=1, inverse=1}
+  %6: f32[1, 4, 6] = slice %5 {starts=[0, 0, 0]}
+  %7: f32[1, 4, 6] = slice %5 {starts=[1, 0, 0]}
+  %8: f32[4, 6] = reshape %6
+  %9: f32[4, 6] = reshape %7
+  %z: f32[1, 4, 6] = dft %8, %9, _ loc "/third" DFT-20
+  return %y, %z, %5
+}
+END
+run 0 "$build/dcc" --report=w.txt -o waves.o waves.ir
+expect '^matched  dft +/second \+ /first$' w.txt
+expect '^missed   dft +/third: the first transform is used elsewhere too$' w.txt
+
 # Equal runs write equal reports; loop IR that is read again has the same kernels; a real model.
 cp r.json first.json
 run 0 "$build/dcc" --report=r.json -o near.o near.ir
