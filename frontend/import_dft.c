@@ -109,13 +109,17 @@ static Value *read_dft(Call *c, Dft *d, Axes *named)
 	return fit_axis(c, v, d->axis, d->rows);
 }
 
-/* The part of the pairs along the last axis.  Exporters widen real signals by a concat with zeros, which needs not be read. */
+/* The part of the pairs along the last axis, in any shape.  Exporters widen real signals by a concat with zeros, which needs not be read. */
 static Value *part_of_pairs(Call *c, Value *x, int part)
 {
-	const int last = x->type.rank - 1;
-	const Node *n = x->def;
+	const Value *v = x;
 	int64_t at = part, extent;
 
+	while (v->def && v->def->op == OpReshape && v->def->in[0]->type.rank && /* Unsqueeze, that is */
+	       v->def->in[0]->type.dims[v->def->in[0]->type.rank - 1] == v->type.dims[v->type.rank - 1])
+		v = v->def->in[0];
+	const int last = v->type.rank - 1;
+	const Node *n = v->def;
 	for (int i = 0; n && n->op == OpConcat && attr_int(n, Attr_axis) == last && i < n->nin; i++) {
 		if (!dim_is_const(n->in[i]->type.dims[last], &extent))
 			break;
@@ -123,7 +127,7 @@ static Value *part_of_pairs(Call *c, Value *x, int part)
 			return emit_range(c, n->in[i], last, num(c, at), num(c, 1), 1);
 		at -= extent;
 	}
-	return emit_range(c, x, last, num(c, part), num(c, 1), 1);
+	return emit_range(c, x, x->type.rank - 1, num(c, part), num(c, 1), 1);
 }
 
 /* One part of the complex pairs, as the axis is transformed: a half spectrum is continued with the conjugate of its mirror image. */

@@ -1326,17 +1326,22 @@ static void test_top_k(void)
 	free_arena(a);
 }
 
-/* A real signal widened with zeros is a real one; with anything else it is complex. */
+/* A real signal widened with zeros is a real one, also behind an Unsqueeze; with anything else it is complex. */
 static void test_widened_signal(void)
 {
-	static const float zeros[18], ones[18] = {1};
-	for (int real = 0; real < 2; real++) {
+	float values[18];
+	for (int i = 0; i < 4; i++) {
+		const bool real = i & 1, front = i & 2;
+		for (int k = 0; k < 18; k++)
+			values[k] = !real;
 		Arena *a = new_arena();
 		Builder *b = new_builder(a, 17);
 		add_input(b, "x", 1, "1,3,6,1");
-		add_tensor(b, "im", 1, "1,3,6,1", real ? zeros : ones, sizeof zeros);
+		add_tensor(b, "im", 1, "1,3,6,1", values, sizeof values);
 		set_i(a, add_op(b, "Concat", "x,im", "z"), "axis", -1);
-		set_i(a, add_op(b, "DFT", "z", "y"), "axis", 2);
+		add_ints(b, "zero", 1, (int64_t[]){0});
+		add_op(b, "Unsqueeze", "z,zero", "u");
+		set_i(a, add_op(b, "DFT", front ? "u" : "z", "y"), "axis", front ? 3 : 2);
 		add_output(b, "y");
 		Module *m = must_load(b, NULL, __LINE__);
 		for (Node *n = m ? m->main->body.first : NULL; n; n = n->next)
@@ -1344,7 +1349,7 @@ static void test_widened_signal(void)
 				CHECK_EQ(n->in[1] == NULL, real);
 		if (m) {
 			CHECK_EQ(count_ops(m, OpDft), 1);
-			CHECK_STR(result_text(m, 0), "f32[1, 3, 6, 2]");
+			CHECK_STR(result_text(m, 0), front ? "f32[1, 1, 3, 6, 2]" : "f32[1, 3, 6, 2]");
 		}
 		free_module(m);
 		free_arena(a);

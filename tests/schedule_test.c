@@ -1367,7 +1367,8 @@ static void make_dft(Family *f)
 	add_row(f, "f32[2, c, n]", "dft %x, _, _ {axis=1}");
 	add_row(f, "f32[1, c, n]", "dft %x, %y, _ {axis=1, inverse=1}");
 	add_row(f, "f32[2, n, c]", "dft %z, %u, _");
-	add_row(f, "f32[2, n - n/2, c]", "dft %z, _, _ {inverse=1}");
+	add_row(f, "f32[2, n - n/2, c]", "dft %z, _, _");
+	add_row(f, "f32[2, n, c]", "dft %z, _, _ {inverse=1}");
 	add_row(f, "f64[2, c, min(n, 5)]", "dft %d, %d, _ {axis=1}");
 	add_row(f, "f32[2, n]", "dft %v, _, _");
 	add_row(f, "f32[1, c, n, 3]", "dft %few, %few, _ {axis=1}");
