@@ -1,4 +1,4 @@
-"""dcc.h in ctypes: the structs of ABI 1, and the library inside a shared object.
+"""dcc.h in ctypes: the structs of ABI 2, and the library inside a shared object.
 
 The library checks the `size` fields that we fill; Descriptor.size is checked here.
 """
