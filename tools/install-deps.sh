@@ -15,6 +15,12 @@ test_needs=(
 	/usr/lib/python3/dist-packages/numpy:python3-numpy /usr/lib/python3/dist-packages/pytest:python3-pytest
 	/usr/lib/python3/dist-packages/onnx:python3-onnx /usr/share/libonnx-testdata:libonnx-testdata
 )
+# What a build with LLVM inside needs (DCC_BUNDLE), for archives and wheels.
+bundle_needs=(
+	c++:g++ /usr/lib/llvm-19/lib/liblldELF.a:liblld-19-dev /usr/lib/x86_64-linux-gnu/libz.a:zlib1g-dev
+	/usr/lib/x86_64-linux-gnu/libzstd.a:libzstd-dev /usr/lib/x86_64-linux-gnu/libtinfo.a:libtinfo-dev
+)
+test_needs+=("${bundle_needs[@]}" dpkg-shlibdeps:dpkg-dev lintian:lintian)
 # The emulator for CPUs without AVX-512, see tests/emulated.sh.
 if ! grep -qw avx512f /proc/cpuinfo && [ -x ../shared/avx512/zmmrun ]; then
 	test_needs+=(bochs-bin:bochs /usr/lib/x86_64-linux-gnu/bochs/plugins:bochs-term /usr/share/vgabios:vgabios)
