@@ -87,7 +87,7 @@ cp m.ir ./-x.ir
 expect 0 '' "$dcc" -o t.o -- -x.ir
 expect 0 'dcc 0.*: m.ir for avx512, avx2' "$dcc" -v -march=avx2 -march avx512 -o t.o m.ir
 expect 0 'targets: avx2 .x86-64-v3. .*avx512 .x86-64-v4.' "$dcc" -v
-expect 0 '^LLVM 19' "$dcc" --version
+expect 0 '^LLVM 19.*, ABI [0-9]+$' "$dcc" --version
 expect 0 '^dcc-run .*commit' "$run" --version
 expect 0 '^y: ' "$run" --random=1 -DN=2 m.ir
 expect 0 '^y: ' "$run" -D N=2 --random 1 -- m.ir

@@ -345,7 +345,7 @@ void print_version(const Command *c)
 {
 	unsigned major, minor, patch;
 	LLVMGetVersion(&major, &minor, &patch);
-	printf("%s " DCC_VERSION " (commit " DCC_COMMIT ")\nLLVM %u.%u.%u\ntargets:", c->program, major, minor, patch);
+	printf("%s " DCC_VERSION " (commit " DCC_COMMIT ")\nLLVM %u.%u.%u, ABI %d\ntargets:", c->program, major, minor, patch, DCC_ABI);
 	for (int i = ntargets - 1; i >= 0; i--)
 		printf(" %s (%s)", targets[i].name, targets[i].march);
 	putchar('\n');

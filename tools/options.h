@@ -54,7 +54,7 @@ DimBinding parse_binding(const char *text); /* SYM=N or SYM=LO..HI */
 
 void print_help(const Command *);
 void print_completion(const Command *); /* for bash */
-void print_version(const Command *); /* with LLVM's, the targets and the commit */
+void print_version(const Command *); /* with LLVM's, the ABI, the targets and the commit */
 _Noreturn void print_and_exit(const Command *, const char *option); /* --version, --completion, else the help */
 int flush_stdout(const Command *); /* exit status: what a full disk or a closed pipe swallowed is an error */
 
