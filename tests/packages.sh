@@ -19,6 +19,7 @@ if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
 	exit 77
 fi
 python=${PYTHON:-python3}
+export PIP_ROOT_USER_ACTION=ignore
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 LC_ALL=C.UTF-8
@@ -160,7 +161,7 @@ if "$python" -c 'import numpy, pip' 2>/dev/null && "$python" -m pip wheel -q $is
 		expect 0 'platform tag: "manylinux_2_([0-9]|1[0-7])_x86_64"' echo "$("$python" -m auditwheel show "$wheel" | tr '\n' ' ')"
 	fi
 	expect 0 '^$' "$python" -m pip install -q --no-deps --target site "$wheel"
-	expect 0 '^\(1, 1, 48\)$' env -i PATH=/nowhere PYTHONPATH=site "$(command -v "$python")" -c \
+	expect 0 '^\(1, 1, 48\)$' env -i PATH=/nowhere PYTHONPATH=site "$("$python" -c 'import sys; print(sys.executable)')" -c \
 		'import dcc, sys; print(dcc.compile(sys.argv[1])([[[1.0] * 48]], threads=2).shape)' "$model"
 else
 	cat "$tmp/log"

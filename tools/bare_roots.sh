@@ -4,7 +4,7 @@
 # Needs root, debootstrap, Debian's and Python's package registries; docs/install.md shows what it prints.
 # usage: bare_roots.sh PACKAGES ROOTS [SUITE...]
 #   PACKAGES  folder with the .deb files, the archive and the wheel, as tests/packages.sh keeps them
-#   ROOTS     folder for the root file systems; those that are there are taken as they are
+#   ROOTS     folder for the root file systems: SUITE.base is made once, SUITE is a copy of it, new in every run
 #   SUITE     bookworm, trixie or bullseye; default: all three
 set -eu
 cd "$(dirname "$0")/.."
@@ -28,9 +28,12 @@ inside() {
 
 for suite; do
 	root=$roots/$suite
-	[ -e "$root/usr/bin/apt-get" ] || debootstrap --variant=minbase "$suite" "$root" http://deb.debian.org/debian >"$root.log"
-	rm -rf "$root/try"
-	mkdir "$root/try"
+	[ -e "$root.base/try" ] || {
+		debootstrap --variant=minbase "$suite" "$root.base" >"$root.log"
+		mkdir "$root.base/try"
+	}
+	rm -rf "$root"
+	cp -a "$root.base" "$root"
 	cp "$packages"/* examples/dynconv.onnx examples/c/app.c "$root/try"
 	echo "== $suite: $(chroot "$root" ldd --version | head -1), $(du -sm "$root" | cut -f1) MB"
 
