@@ -82,7 +82,11 @@ archive=$tmp/moved\ here
 cp dynconv.o by-deb.o
 expect 0 '^$' "$archive/bin/dcc" -o dynconv.o "$model"
 expect 0 '^$' cmp dynconv.o by-deb.o
-program deb # pkg-config cannot say folders with a space to a shell variable
+cp -r "$src/examples/cmake" app-by-cmake
+cp "$model" .
+expect 0 'written to' cmake -S app-by-cmake -B out2 "-DCMAKE_PREFIX_PATH=$archive"
+expect 0 'Built target app|Linking .* executable app' cmake --build out2
+expect 0 'they agree in every bit' out2/app
 expect 1 '^$' grep -E 'INTERP|NEEDED' <(readelf -ld "$archive/bin/dcc")
 expect 0 '^GLIBC_2.34$' glibc "$archive/bin/dcc-run"
 expect 0 '^libc.so.6 libgcc_s.so.1 libm.so.6 $' echo "$(readelf -d "$archive/bin/dcc-run" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -v '^ld-' | sort | tr '\n' ' ')"
