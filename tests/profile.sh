@@ -36,6 +36,22 @@ awk '
 # A loop's steps count as often as they run.
 expect 0 ' ewise.* x5 ' "$run" tests/control/scan.ir --random 1 -D T=5 --profile --seconds 0.01
 
+# The same as JSON, in the order of the steps.
+expect 0 'winconv' "$run" $model --random 1 --profile="$tmp/prof.json" --seconds 0.05 --threads 2
+expect 0 '^\{"dcc_profile": 1, .*"model": "dynconv", "hash": "[0-9a-f]{16}", .*"threads": 2, .*"symbols": \{"batch": 8, "seq": 8\}, ' cat "$tmp/prof.json"
+expect 1 'nowhere/p.json: error: cannot be written: No such file' "$run" $model --random 1 --profile="$tmp/nowhere/p.json" --seconds 0
+expect 1 'dcc-run: --profile: the name of the file is empty' "$run" $model --random 1 --profile=
+if command -v python3 >/dev/null; then
+	cat >"$tmp/check.py" <<-'END'
+		import json, sys
+		p = json.load(open(sys.argv[1]))
+		assert abs(sum(s["ms"] for s in p["steps"]) - p["steps_ms"]) < 1e-3 * p["steps_ms"] and p["run_ms"] > 0 and p["runs"] >= 3, p
+		assert all(s["calls"] == 1 and s["ms"] >= 0 and s["bytes"] > 0 for s in p["steps"]) and p["gflop_per_s"] > p["gbyte_per_s"] > 0, p
+		assert any(s["kernel"].startswith("winconv") and s["flop"] > 0 and s["nodes"] for s in p["steps"]), p
+	END
+	expect 0 '^$' python3 "$tmp/check.py" "$tmp/prof.json"
+fi
+
 # An object describes its steps itself.
 "$build/dcc" -o "$tmp/m.o" $model || failed=$((failed + 1))
 expect 0 'winconv' "$run" "$tmp/m.o" --random 1 --profile --seconds 0.01

@@ -13,7 +13,7 @@
 #include "profile.h"
 
 typedef struct Options {
-	const char *model, *dir, *save, *check, *node_data;
+	const char *model, *dir, *save, *check, *node_data, *profile_file;
 	const char **files;
 	int nfile, capfile;
 	int nbind, capbind, capshape, capcustom, capload;
@@ -76,6 +76,15 @@ static void add_binding(void *options, const char *name, const char *value)
 static void set_seconds(void *o, const char *name, const char *value)
 {
 	((Options *)o)->seconds = parse_positive(name, value);
+}
+
+static void set_profile(void *options, const char *name, const char *value)
+{
+	Options *o = options;
+	if (value && !*value)
+		usage_error("%s: the name of the file is empty", name);
+	o->profile = true;
+	o->profile_file = value ? value : o->profile_file;
 }
 
 static void set_threads(void *o, const char *name, const char *value)
@@ -472,7 +481,7 @@ static int run_modes(Arena *arena, const Options *o)
 			if (o->bench)
 				bench(o, &c);
 			if (o->profile)
-				profile_call(stdout, &c, o->seconds, o->node_data);
+				profile_call(stdout, &c, o->seconds, o->profile_file, o->node_data);
 		}
 		free_call(&c);
 		free_inputs(p, in);

@@ -22,6 +22,12 @@ typedef struct Row {
 	double s, flop, bytes; /* of a run */
 } Row;
 
+typedef struct Times {
+	int n, runs;
+	Row *rows;
+	double steps, run; /* seconds: of all rows, of a run that nobody stops */
+} Times;
+
 typedef struct Run {
 	const dcc_model *model;
 	const dcc_target *target;
@@ -240,6 +246,73 @@ static void write_costs(Arena *arena, const char *prefix, const NodeCosts *c)
 	write_node_data(arena, prefix, "gflops", "GFLOP/s", c, rate);
 }
 
+/* ---- for dcc --profile-data -------------------------------------------------------------------------------------- */
+
+static void put_number(FILE *f, const char *key, double value)
+{
+	fprintf(f, ", \"%s\": %.9g", key, value);
+}
+
+static void put_step(FILE *f, const Row *x, const dcc_step *step)
+{
+	fputs("{\"kernel\": ", f);
+	print_json(f, x->kernel);
+	put_number(f, "ms", 1e3 * x->s);
+	put_number(f, "calls", (double)x->calls);
+	put_number(f, "flop", x->flop);
+	put_number(f, "bytes", x->bytes);
+	fputs(", \"nodes\": [", f);
+	for (int i = 0; i < step->nnodes; i++) {
+		fputs(i ? ", " : "", f);
+		print_json(f, step->nodes[i]);
+	}
+	fputs("]}", f);
+}
+
+static void put_symbols(FILE *f, const Call *c, const Run *r)
+{
+	const char *before = "";
+	fputs(", \"symbols\": {", f);
+	for (int i = 0; i < c->p->nsymbols; i++) {
+		if (c->p->symbols[i].source == DCC_SYMBOL_DATA)
+			continue; /* each iteration gives others */
+		fputs(before, f);
+		print_json(f, c->p->symbols[i].name);
+		fprintf(f, ": %lld", (long long)r->syms[i]);
+		before = ", ";
+	}
+	putc('}', f);
+}
+
+/* Rows in the order of their steps. */
+static void write_profile(const char *path, const Call *c, const Run *r, const Times *t, const Roofline *roof, const dcc_step *steps)
+{
+	const Loc loc = {.file = path};
+	FILE *f = fopen(path, "w");
+	if (!f)
+		fatal_at(&loc, "cannot be written: %s", strerror(errno));
+	fprintf(f, "{\"dcc_profile\": 1, \"version\": \"" DCC_VERSION "\", \"model\": ");
+	print_json(f, r->model->name);
+	fprintf(f, ", \"hash\": \"%016llx\", \"target\": ", (unsigned long long)r->model->model_hash);
+	print_json(f, r->target->name);
+	put_number(f, "threads", r->workers);
+	put_number(f, "runs", t->runs);
+	put_symbols(f, c, r);
+	put_number(f, "steps_ms", 1e3 * t->steps);
+	put_number(f, "run_ms", 1e3 * t->run);
+	put_number(f, "gflop_per_s", roof->flops / 1e9);
+	put_number(f, "gbyte_per_s", roof->bytes / 1e9);
+	fputs(",\n\"steps\": [", f);
+	for (int i = 0; i < t->n; i++) {
+		fputs(i ? ",\n  " : "\n  ", f);
+		put_step(f, &t->rows[i], &steps[i]);
+	}
+	fputs("]}\n", f);
+	bool bad = ferror(f);
+	if (fclose(f) || bad)
+		fatal_at(&loc, "cannot be written: %s", strerror(errno));
+}
+
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
 static int count_steps(const dcc_model *model, const dcc_step *steps)
@@ -250,7 +323,7 @@ static int count_steps(const dcc_model *model, const dcc_step *steps)
 	return n;
 }
 
-void profile_call(FILE *f, Call *c, double seconds, const char *node_data)
+void profile_call(FILE *f, Call *c, double seconds, const char *json, const char *node_data)
 {
 	const dcc_model *model = c->p->model;
 	const Loc loc = {.file = c->p->path};
@@ -258,26 +331,29 @@ void profile_call(FILE *f, Call *c, double seconds, const char *node_data)
 		fatal_at(&loc, "does not describe its steps: an older dcc compiled it");
 	Arena *arena = new_arena();
 	Run r;
-	double **times, total = 0;
+	double **times;
 	const dcc_step *steps = model->steps[c->p->target - 1];
-	int nstep = count_steps(model, steps);
+	Times t = {.n = count_steps(model, steps)};
 	open_run(arena, c, &r);
-	r.calls = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *r.calls);
+	r.calls = arena_alloc(arena, ((size_t)t.n + 1) * sizeof *r.calls);
 	Roofline roof = measure_roofline(r.target->features, c->args.exec);
-	int runs = time_steps(arena, &r, nstep, seconds, &times);
-	Row *rows = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *rows);
-	fill_rows(arena, &r, steps, nstep, runs, times, rows);
-	for (int i = 0; i < nstep; i++)
-		total += rows[i].s;
+	t.runs = time_steps(arena, &r, t.n, seconds, &times);
+	t.rows = arena_alloc(arena, ((size_t)t.n + 1) * sizeof *t.rows);
+	fill_rows(arena, &r, steps, t.n, t.runs, times, t.rows);
+	for (int i = 0; i < t.n; i++)
+		t.steps += t.rows[i].s;
+	t.run = median_run(arena, c, t.runs);
 	fprintf(f, "%s  %s  threads %d  %d steps: %.4f ms in all; a whole run: %.4f ms; medians of %d runs\n", model->name,
-	        r.target->name, r.workers, nstep, 1e3 * total, 1e3 * median_run(arena, c, runs), runs);
+	        r.target->name, r.workers, t.n, 1e3 * t.steps, 1e3 * t.run, t.runs);
 	fprintf(f, "roof: %.1f GFLOP/s by FMA in registers, %.1f GB/s reading %.0f MiB; above 100%%: data came from a cache\n",
 	        roof.flops / 1e9, roof.bytes / 1e9, roof.buffer / (1 << 20));
 	if (node_data) {
-		NodeCosts costs = sum_nodes(arena, rows, nstep, steps);
+		NodeCosts costs = sum_nodes(arena, t.rows, t.n, steps);
 		write_costs(arena, node_data, &costs);
 	}
-	print_steps(f, rows, nstep, total, &roof, steps);
-	print_kinds(f, arena, rows, nstep, total, &roof);
+	if (json)
+		write_profile(json, c, &r, &t, &roof, steps);
+	print_steps(f, t.rows, t.n, t.steps, &roof, steps);
+	print_kinds(f, arena, t.rows, t.n, t.steps, &roof);
 	free_arena(arena);
 }
