@@ -558,6 +558,7 @@ const Dim *view_excess(Module *, const Dim *numel, const Dim *base, int n, const
 /* ---- text: print.c, parse.c, verify.c ------------------------------------------------------------------------------ */
 
 void print_module(FILE *, Module *); /* the tensor IR, or the loop IR once lowered */
+void print_main(FILE *, Module *); /* its function alone: tensor IR without constants */
 char *module_text(Module *); /* what it prints; to be freed */
 /* As print_module; constants that are only in memory and larger than 4096 bytes go to `path`.data, if there are any. */
 void write_module(const char *path, Module *);

@@ -317,6 +317,12 @@ static void print_func(FILE *f, Module *m, const Func *fn)
 	fputs("}\n", f);
 }
 
+void print_main(FILE *f, Module *m)
+{
+	number_values(m);
+	print_func(f, m, m->main);
+}
+
 static void print_head(FILE *f, Module *m, const Place *places)
 {
 	fprintf(f, "dcc-ir 1 stage %s\nmodel ", m->stage);

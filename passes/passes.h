@@ -5,10 +5,16 @@
 #include "../ir/loop.h"
 #include "../ir/target.h"
 
-/* report.c: what --report=FILE writes. */
+/* report.c, report_text.c, report_page.c: what --report=FILE writes. */
 typedef struct Report Report;
-Report *new_report(Module *);
-void write_report(Report *, FILE *, bool json); /* after run_passes, while the module lives */
+typedef enum ReportForm { ReportText, ReportJson, ReportPage } ReportForm;
+Report *new_report(Module *, ReportForm); /* before run_passes */
+void report_ends(Report *); /* after it; then it can be written, while the module lives */
+void write_report(const Report *, FILE *, ReportForm);
+/* profile_data.c: what dcc-run --profile=FILE has written; anything wrong with it is a fatal_at. */
+typedef struct Profile Profile;
+const Profile *read_profile(Arena *, const char *path);
+void report_measured(Report *, const Profile *); /* after run_passes; of another model it is a fatal_at */
 
 typedef struct PassOptions {
 	const char *stop_after; /* pass name or NULL */

@@ -41,7 +41,7 @@ typedef struct Options {
 	bool wanted[8]; /* targets */
 	const Target *target[8];
 	bool debug, depend, verbose, time_passes, quick;
-	const char *depend_file, *report, *reduce;
+	const char *depend_file, *report, *profile_data, *reduce;
 	char *imported; /* of a picture with two graphs: the first one */
 } Options;
 
@@ -319,6 +319,11 @@ static bool is_graph(Mode mode)
 	return mode == EmitIr || mode == EmitDot || mode == EmitExplorer;
 }
 
+static ReportForm report_form(const Options *o)
+{
+	return ends_with(o->report, ".html") ? ReportPage : ends_with(o->report, ".json") ? ReportJson : ReportText;
+}
+
 /* What an option needs of the mode. */
 static void check_mode(const Options *o)
 {
@@ -333,6 +338,7 @@ static void check_mode(const Options *o)
 		{"--weights", o->weights, o->mode <= EmitLlvm},
 		{"-O0", o->quick, o->mode <= EmitLlvm},
 		{"--report", o->report, writes},
+		{"--profile-data", o->profile_data, writes},
 		{"-MD", o->depend || o->depend_file, writes},
 		{"-o", o->output, writes || o->mode == Reduce},
 	};
@@ -342,6 +348,8 @@ static void check_mode(const Options *o)
 	for (size_t i = 0; i < sizeof needs / sizeof *needs; i++)
 		if (needs[i].given && !needs[i].fits)
 			usage_error("%s says nothing about %s", needs[i].name, mode);
+	if (o->profile_data && (!o->report || report_form(o) != ReportPage))
+		usage_error("--profile-data is shown by --report=FILE.html");
 	if (o->pass.stop_after && o->pass.only)
 		usage_error("--stop-after and --passes exclude each other");
 	if (o->pass.stop_after && !is_graph(o->mode))
@@ -611,12 +619,12 @@ static Out *hold_depend(const Options *o, Module *m, const char *output, const c
 static void write_report_file(const Options *o, Out *out)
 {
 	char *text = NULL;
-	size_t n = 0, length = strlen(o->report);
+	size_t n = 0;
 	FILE *f = open_memstream(&text, &n);
 
 	if (!f)
 		refuse_at(NULL, "out of memory");
-	write_report(o->pass.report, f, length > 5 && !strcmp(o->report + length - 5, ".json"));
+	write_report(o->pass.report, f, report_form(o));
 	if (fclose(f))
 		refuse_at(NULL, "out of memory");
 	end_text(out, text, n);
@@ -666,9 +674,14 @@ static void compile(Options *o, Module *m)
 	/* code needs every pass; a graph is that before the loops unless told otherwise */
 	if (is_graph(o->mode) && !o->pass.stop_after && !o->pass.only)
 		o->pass.stop_after = "layout";
-	o->pass.report = o->report ? new_report(m) : NULL;
+	const Profile *profile = o->profile_data ? read_profile(arena, o->profile_data) : NULL;
+	o->pass.report = o->report ? new_report(m, report_form(o)) : NULL;
 	o->imported = o->mode == EmitExplorer ? explorer_graph(m) : NULL;
 	run_passes(m, &o->pass);
+	if (o->report)
+		report_ends(o->pass.report);
+	if (profile)
+		report_measured(o->pass.report, profile);
 	if (!is_graph(o->mode) && !m->loops)
 		usage_error("--passes=%s does not end in loop IR: add --emit=ir", o->pass.only ? o->pass.only : "");
 	Out *held = rule ? hold_depend(o, m, path, rule) : NULL, *report = o->report ? begin_text(m, o->report) : NULL;

@@ -14,6 +14,7 @@ test_needs=(
 	c++:g++ pkg-config:pkgconf strace:strace gdb:gdb llvm-objdump-19:llvm-19 python3:python3 dot:graphviz
 	/usr/lib/python3/dist-packages/numpy:python3-numpy /usr/lib/python3/dist-packages/pytest:python3-pytest
 	/usr/lib/python3/dist-packages/onnx:python3-onnx /usr/share/libonnx-testdata:libonnx-testdata
+	chromium:chromium chromedriver:chromium-driver /usr/lib/python3/dist-packages/selenium:python3-selenium
 )
 # What a build with LLVM inside needs (DCC_BUNDLE), for archives and wheels.
 bundle_needs=(
