@@ -109,6 +109,11 @@ takes 1 'is a profile of another version of dcc-run' changed.json
 echo '{"dcc_profile": 1,' >changed.json
 takes 1 'changed.json:2:1: error: JSON: a key expected' changed.json
 takes 1 'no-such.json: error: cannot be read: No such file' no-such.json
+expect 0 '^$' "$dcc" --check -march=avx2 --report=check.html --profile-data=prof.json two.ir
+data check.html >check.json
+check '--check writes the report and nothing else' [ ! -e two.o ] && check 'nor a header' [ ! -e two.h ]
+check 'the report of --check lacks the size of the code alone' diff <(grep -v '"code_bytes"' check.json) <(grep -v '"code_bytes"' p.json)
+expect 1 "dcc: the output would overwrite the input 'two.ir'" "$dcc" --check --report=two.ir two.ir
 expect 1 'dcc: --profile-data is shown by --report=FILE.html' "$dcc" --profile-data=prof.json --report=r.txt two.ir
 expect 1 'dcc: --profile-data is shown by --report=FILE.html' "$dcc" --profile-data=prof.json two.ir
 

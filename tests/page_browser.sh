@@ -30,7 +30,7 @@ for model in transformer dynconv conv lstm loop; do
 	expect 0 'steps: ' "$run" $model.onnx --random 1 --profile=$model.prof.json --seconds 0.01
 	expect 0 '^$' "$dcc" --report=$model.html --profile-data=$model.prof.json -o m.o $model.onnx
 done
-expect 0 '^$' "$dcc" --emit=loops --report=bert.html -o /dev/null bert.onnx
+expect 0 '^$' "$dcc" --check --report=bert.html bert.onnx
 expect 1 'loop.prof.json: error: is a profile of another model' "$dcc" --report=x.html --profile-data=loop.prof.json -o m.o conv.onnx
 expect 1 'transformer.prof.json: error: is a profile of the model compiled with other options' \
 	"$dcc" --report=x.html --profile-data=transformer.prof.json --no-fuse=epilogue -o m.o transformer.onnx
@@ -86,7 +86,7 @@ sed '1,/^<script type="application\/json"/d; /^<\/script>/,$d' huge.html >huge.j
 expect 0 '^$' "$python" "$here/tests/page_data.py" huge.json
 
 truncate -s 8G weights.bin
-check '8 GB of weights take too long' bash -c "ulimit -t 20; '$dcc' --emit=dot --report=weights.html -o /dev/null weights.onnx"
+check '8 GB of weights take too long' bash -c "ulimit -t 20; '$dcc' --check --report=weights.html weights.onnx"
 check '8 GB of weights: the page is too large' [ "$(wc -c <weights.html)" -lt 1000000 ]
 rm -f weights.bin
 

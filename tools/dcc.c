@@ -337,8 +337,8 @@ static void check_mode(const Options *o)
 		{"--header", o->header, code},
 		{"--weights", o->weights, o->mode <= EmitLlvm},
 		{"-O0", o->quick, o->mode <= EmitLlvm},
-		{"--report", o->report, writes},
-		{"--profile-data", o->profile_data, writes},
+		{"--report", o->report, writes || o->mode == Check},
+		{"--profile-data", o->profile_data, writes || o->mode == Check},
 		{"-MD", o->depend || o->depend_file, writes},
 		{"-o", o->output, writes || o->mode == Reduce},
 	};
@@ -458,7 +458,7 @@ static const char *header_path(const Options *o, const char *path)
 
 static const char *output_path(const Options *o)
 {
-	if (o->output)
+	if (o->output || o->mode >= Check)
 		return o->output;
 	return strcmp(o->input, "-") ? with_suffix(o->input, suffixes[o->mode]) : "-";
 }
@@ -654,6 +654,18 @@ static bool is_silent(const Options *o)
 	       !o->pass.print_changed && o->pass.bisect_limit < 0;
 }
 
+static void run_all_passes(Options *o, Module *m)
+{
+	const Profile *profile = o->profile_data ? read_profile(arena, o->profile_data) : NULL;
+
+	o->pass.report = o->report ? new_report(m, report_form(o)) : NULL;
+	run_passes(m, &o->pass);
+	if (o->report)
+		report_ends(o->pass.report);
+	if (profile)
+		report_measured(o->pass.report, profile);
+}
+
 /* --check and --inspect. */
 static void look(Options *o, Module *m)
 {
@@ -661,7 +673,9 @@ static void look(Options *o, Module *m)
 		inspect(m);
 	} else { /* all that can refuse a model */
 		o->pass.only = NULL;
-		run_passes(m, &o->pass);
+		run_all_passes(o, m);
+		if (o->report)
+			write_report_file(o, begin_text(m, o->report));
 	}
 	free_module(m);
 }
@@ -674,14 +688,8 @@ static void compile(Options *o, Module *m)
 	/* code needs every pass; a graph is that before the loops unless told otherwise */
 	if (is_graph(o->mode) && !o->pass.stop_after && !o->pass.only)
 		o->pass.stop_after = "layout";
-	const Profile *profile = o->profile_data ? read_profile(arena, o->profile_data) : NULL;
-	o->pass.report = o->report ? new_report(m, report_form(o)) : NULL;
 	o->imported = o->mode == EmitExplorer ? explorer_graph(m) : NULL;
-	run_passes(m, &o->pass);
-	if (o->report)
-		report_ends(o->pass.report);
-	if (profile)
-		report_measured(o->pass.report, profile);
+	run_all_passes(o, m);
 	if (!is_graph(o->mode) && !m->loops)
 		usage_error("--passes=%s does not end in loop IR: add --emit=ir", o->pass.only ? o->pass.only : "");
 	Out *held = rule ? hold_depend(o, m, path, rule) : NULL, *report = o->report ? begin_text(m, o->report) : NULL;
@@ -702,7 +710,7 @@ int main(int argc, char **argv)
 	occupy_streams();
 	read_options(&o, argc, argv);
 	diag_catch_signals();
-	if (o.mode < Check)
+	if (o.mode != Inspect)
 		check_outputs(&o);
 	if (o.verbose)
 		say(&o);
