@@ -64,7 +64,7 @@ function eachRow(level, visit) {
 }
 
 // Edges between children, and to what lies outside: for that there are small boxes, one for each value, or for each of its many users.
-const MostLines = 4;
+const MostLines = 4, MostPorts = 60;
 
 function edgesOf(level) {
 	const known = new Map(), edges = new Map(), ports = [], into = new Map(), number = new Map(level.children.map((child, i) => [child, i]));
@@ -88,8 +88,10 @@ function edgesOf(level) {
 		if (level !== root && row.to.some((id) => !childOf(level, rows[id], known)))
 			outer.push({a: to, b: port('out', row), rows: [row]});
 	});
+	let room = MostPorts;
 	for (const [row, users] of into) {
-		const shared = users.size <= MostLines ? port('in', row) : null;
+		const own = users.size > MostLines && users.size <= room, shared = own ? null : port('in', row);
+		room -= own ? users.size : 0;
 		for (const b of users)
 			outer.push({a: shared || port('in', row), b, rows: [row]});
 	}
