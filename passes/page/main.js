@@ -25,7 +25,7 @@ function graphItem(item) {
 }
 
 function show(name) {
-	const scroll = name === shown ? view.scrollTop : 0;
+	const scroll = name === shown ? view.scrollTop : -1;
 	shown = name;
 	view.className = '';
 	view.onscroll = null;
@@ -33,10 +33,13 @@ function show(name) {
 	view.setAttribute('aria-label', views[name][0]);
 	for (const tab of document.querySelectorAll('#tabs button'))
 		tab.setAttribute('aria-selected', tab.dataset.view === name);
-	view.scrollTop = scroll;
+	view.scrollTop = Math.max(0, scroll);
 	views[name][1](view);
-	if (name !== 'ir')
-		view.scrollTop = scroll;
+	if (name === 'ir')
+		return; // has found its place
+	view.scrollTop = Math.max(0, scroll);
+	if (scroll < 0)
+		view.querySelector('tr.picked')?.scrollIntoView({block: 'center'});
 }
 
 function follow() {

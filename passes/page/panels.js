@@ -192,8 +192,9 @@ function drawDetails() {
 
 // ---- tables
 
-// columns: [title, class, draw(cell, item)]; rows come as they are asked for.
+// columns: [title, class, draw(cell, item)]; rows come as they are asked for, or as far as the one that is chosen.
 function table(view, columns, list, most = 200) {
+	const MostFollowed = 5000, at = list.findIndex((item) => (item.step || item) === picked);
 	const t = element('table', {}, view), head = element('tr', {}, element('thead', {}, t)), body = element('tbody', {}, t);
 	for (const [title, cls] of columns)
 		element('th', {class: cls, scope: 'col'}, head, title);
@@ -201,7 +202,7 @@ function table(view, columns, list, most = 200) {
 	const more = element('button', {type: 'button'}, view);
 	const draw = () => {
 		for (const end = Math.min(list.length, shown + most); shown < end; shown++) {
-			const tr = element('tr', {class: list[shown] === picked ? 'picked' : null}, body);
+			const tr = element('tr', {class: shown === at ? 'picked' : null}, body);
 			for (const [, cls, fill] of columns) {
 				const cell = element('td', {class: cls}, tr), content = fill(cell, list[shown]);
 				if (content !== undefined)
@@ -212,7 +213,9 @@ function table(view, columns, list, most = 200) {
 		more.hidden = shown === list.length;
 	};
 	more.addEventListener('click', draw);
-	draw();
+	do
+		draw();
+	while (shown <= at && at < MostFollowed);
 }
 
 const note = (view, content) => element('p', {class: 'note'}, view, content);
