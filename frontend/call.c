@@ -13,6 +13,39 @@ const char *node_name(const OnnxNode *n)
 	return "";
 }
 
+static const char *metadata_of(const OnnxNode *n, const char *key)
+{
+	for (size_t i = 0; i < n->n_metadata_props; i++) {
+		const Onnx__StringStringEntryProto *p = n->metadata_props[i];
+		if (p->key && p->value && !strcmp(p->key, key))
+			return p->value;
+	}
+	return NULL;
+}
+
+/* torch writes "NAME: CLASS/NAME: CLASS/..." from the model, whose name is empty, to the operator, which is no layer; names repeat those
+ * around them: "layers.0" holds "layers.0.norm". */
+const char *node_layers(Arena *a, const OnnxNode *n)
+{
+	const char *from = metadata_of(n, "namespace"), *outer = "", *slash;
+	char *layers = from ? arena_alloc(a, strlen(from) + 1) : NULL, *to = layers;
+	size_t known = 0; /* bytes of `outer` */
+
+	for (; from && (slash = strchr(from, '/')); from = slash + 1) {
+		const char *colon = memchr(from, ':', (size_t)(slash - from)), *end = colon ? colon : slash;
+		size_t size = (size_t)(end - from), repeated = known && size > known + 1 && !memcmp(from, outer, known) && from[known] == '.' ? known + 1 : 0;
+		if (!size)
+			continue;
+		if (to > layers)
+			*to++ = '/';
+		memcpy(to, from + repeated, size - repeated);
+		to += size - repeated;
+		outer = from;
+		known = size;
+	}
+	return to > layers ? layers : NULL;
+}
+
 bool is_standard(const char *domain)
 {
 	return !domain || !*domain || !strcmp(domain, "ai.onnx");

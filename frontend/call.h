@@ -109,6 +109,7 @@ const Onnx__TypeProto__Tensor *tensor_of_type(const Onnx__TypeProto *, bool *opt
 /* What --shape says of an input, from its bracket on; NULL: nothing.  *dtype: the element type in front of it, or NDTypes. */
 const char *shape_option(Import *, const char *name, DType *dtype);
 const char *node_name(const OnnxNode *); /* or its first output */
+const char *node_layers(Arena *, const OnnxNode *); /* as in Loc */
 bool is_standard(const char *domain);
 int standard_opset(Onnx__OperatorSetIdProto *const *imports, size_t n); /* -1: none */
 

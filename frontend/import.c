@@ -465,6 +465,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 {
 	Loc where = {.file = im->m->path, .node = arena_strdup(im->m->arena, node_name(node)), .opset = s->opset};
 	where.op = arena_strdup(im->m->arena, node->op_type ? node->op_type : "");
+	where.layers = node_layers(im->m->arena, node);
 	const Loc *loc = new_loc(im->m, where), *outer = diag_place;
 	diag_place = loc;
 	count_inlined(im, 1 + (int64_t)(node->n_input + node->n_output + node->n_attribute), loc);

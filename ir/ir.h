@@ -40,6 +40,7 @@ typedef struct Loc {
 	const char *node; /* ONNX node name (or its first output) */
 	const char *op;
 	int opset;
+	const char *layers; /* where the exporter says that it stands, outermost first, with slashes between; NULL: it says nothing */
 } Loc;
 
 /* The user's error.  Prints `file: node 'name' (Op-opset): message` or `file:line:col: error: message` to diag_stream. */

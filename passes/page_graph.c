@@ -153,7 +153,7 @@ void put_graph(Page *p)
 	end_part(p, "graph_cut");
 }
 
-/* [name, operator, opset, [from]] */
+/* [name, operator, opset, [from], layers] */
 void put_onnx(Page *p)
 {
 	const Imported *g = p->r->imported;
@@ -164,7 +164,7 @@ void put_onnx(Page *p)
 		fprintf(p->f, "[%d,%d,%d,[", loc_number(p, x->loc), name_number(p, x->loc->op), x->loc->opset);
 		for (int k = 0; k < x->nin && has_room(p, OnnxShare); k++)
 			fprintf(p->f, "%s%d", k ? "," : "", x->in[k]);
-		fputs("]]", p->f);
+		fprintf(p->f, "],%d]", name_number(p, x->loc->layers));
 	}
 	end_part(p, "onnx_cut");
 }

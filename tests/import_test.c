@@ -1173,6 +1173,39 @@ static void test_names(void)
 	free_arena(a);
 }
 
+/* What torch tells of the modules around a node. */
+static void test_layers(void)
+{
+	static const struct {
+		const char *key, *value, *layers;
+	} cases[] = {
+		{"namespace", ": m.Net/layers.0: m.L/layers.0.norm: torch.Norm/relu: aten.relu", "layers.0/norm"},
+		{"namespace", ": m.Net/a: A/ab: B/a.: C/relu: aten.relu", "a/ab/a."},
+		{"namespace", ": m.Net/relu: aten.relu", NULL},
+		{"namespace", "///", NULL},
+		{"namespace", "a/b", "a"},
+		{"namespace", "", NULL},
+		{"name", "a: A/b: B", NULL},
+	};
+	Arena *a = new_arena();
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		Builder *b = new_builder(a, 17);
+		Onnx__StringStringEntryProto entry = ONNX__STRING_STRING_ENTRY_PROTO__INIT, *list[] = {&entry};
+		entry.key = arena_strdup(a, cases[i].key);
+		entry.value = arena_strdup(a, cases[i].value);
+		add_input(b, "x", 1, "B,4");
+		Onnx__NodeProto *n = add_op(b, "Relu", "x", "y");
+		n->metadata_props = list;
+		n->n_metadata_props = 1;
+		add_output(b, "y");
+		Module *m = must_load(b, NULL, __LINE__);
+		const char *layers = m->main->body.first->loc->layers;
+		CHECK_STR(layers ? layers : "", cases[i].layers ? cases[i].layers : "");
+		free_module(m);
+	}
+	free_arena(a);
+}
+
 static void test_bad_tensors(void)
 {
 	static const struct {
@@ -1543,6 +1576,7 @@ int main(void)
 		test_case(&real_cases[i].c, real_cases[i].reals);
 	test_all_unsupported_at_once();
 	test_names();
+	test_layers();
 	test_bad_tensors();
 	test_reshape_to_zero();
 	test_any_order();

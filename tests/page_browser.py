@@ -176,6 +176,16 @@ def models(driver, folder, pictures):
         print(f"page_browser: {name}: drawn {page.drawn} ms after the page was asked for")
 
 
+def modules(driver, folder):
+    """Layers that the exporter tells in metadata."""
+    page = Page(driver, folder, "layers")
+    page.must(page.js("root.children.filter((c) => c.kind === 'level').map((c) => c.title).join()") == "blocks.0,blocks.1,blocks.2,blocks.3", "modules are no layers")
+    page.go("#graph/onnx/3")
+    page.wait("picked", "nothing is picked")
+    page.must("blocks.1/up" in page.js("document.querySelector('#details').textContent"), "the module of a node is not told")
+    page.quiet()
+
+
 def phone(driver, folder):
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True})
     page = Page(driver, folder, "conv")
@@ -250,6 +260,7 @@ def main():
     driver = webdriver.Chrome(options=options, service=Service("chromedriver"))
     try:
         models(driver, folder, "--pictures" in sys.argv)
+        modules(driver, folder)
         phone(driver, folder)
         evil_names(driver, folder)
         large(driver, folder)

@@ -30,7 +30,9 @@ for model in transformer dynconv conv lstm loop; do
 	expect 0 'steps: ' "$run" $model.onnx --random 1 --profile=$model.prof.json --seconds 0.01
 	expect 0 '^$' "$dcc" --report=$model.html --profile-data=$model.prof.json -o m.o $model.onnx
 done
-expect 0 '^$' "$dcc" --check --report=bert.html bert.onnx
+for model in bert layers; do
+	expect 0 '^$' "$dcc" --check --report=$model.html $model.onnx
+done
 expect 1 'loop.prof.json: error: is a profile of another model' "$dcc" --report=x.html --profile-data=loop.prof.json -o m.o conv.onnx
 expect 1 'transformer.prof.json: error: is a profile of the model compiled with other options' \
 	"$dcc" --report=x.html --profile-data=transformer.prof.json --no-fuse=epilogue -o m.o transformer.onnx

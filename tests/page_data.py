@@ -26,9 +26,9 @@ def check(d, holds):
             holds(all(0 <= source < i and len(d["graph"][source]) == 6 for source in row[5]), f"operands of row {i}: {row}")
             name(row[3]), name(row[4])
         name(row[1])
-    for i, (onnx, op, opset, sources) in enumerate(d["onnx"]):
+    for i, (onnx, op, opset, sources, layers) in enumerate(d["onnx"]):
         holds(name(onnx) and opset >= 0 and all(s != i for s in sources), f"ONNX node {i}")
-        name(op)
+        name(op), name(layers)
     for kernel, flop, moved, nodes in d.get("steps", []):
         holds(name(kernel), "a step without a kernel")
         name(flop), name(moved), [name(n) for n in nodes]

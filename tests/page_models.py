@@ -57,6 +57,22 @@ def lstm(path):
     write(path, nodes, [value("tokens", "seq", "batch", elem=T.INT64)], [value("y", "seq", "batch", 7)], tensors)
 
 
+def layers(path):
+    """As torch.export writes it: flat names, and modules in metadata, which the onnx package of Debian 12 does not know."""
+    def text(tag, value):
+        return bytes([tag, len(value)]) + value
+
+    nodes, last = [], "x"
+    for i in range(4):
+        for part, op in ("up", "MatMul"), ("act", "Tanh"), ("soft", "Softmax"):
+            node = helper.make_node(op, [last] + ["w"] * (op == "MatMul"), [f"{part}{i}"], name=f"node_{part}_{i}")
+            namespace = f": m.Net/blocks.{i}: m.Block/blocks.{i}.{part}: torch.nn.Module/{part}_{i}: aten.{part}"
+            node.MergeFromString(text(0x4a, text(0x0a, b"namespace") + text(0x12, namespace.encode())))
+            nodes.append(node)
+            last = f"{part}{i}"
+    write(path, nodes, [value("x", "batch", 8)], [value(last, "batch", 8)], [tensor("w", 8, 8)])
+
+
 def loop(path):
     node = helper.make_node
     body = helper.make_graph(
@@ -133,5 +149,5 @@ def weights(path):
     write(path, nodes, [value("x", "batch", 1 << 15)], [value("y", "batch", 1 << 15)], zeros.tensors)
 
 
-for make in conv, lstm, loop, bert, weights:
+for make in conv, lstm, loop, layers, bert, weights:
     make(f"{sys.argv[1]}/{make.__name__}.onnx")

@@ -1,6 +1,6 @@
 'use strict';
-// The graph as a tree of levels, which are opened one by one: what ONNX names have before their slashes, groups, bodies of if and
-// loop; and where a level has too many children for a picture, runs of them.
+// The graph as a tree of levels, which are opened one by one: the modules that the exporter names, or what ONNX names have before their
+// slashes; groups, bodies of if and loop; and where a level has too many children for a picture, runs of them.
 
 const MostChildren = 100, MostDepth = 16;
 const levels = [];
@@ -12,11 +12,12 @@ function newLevel(kind, title, parent) {
 }
 
 // Of a name that lost its begin nothing is known.
-const layersOf = (name) => {
-	if (text(name).startsWith('…'))
+const layersOf = (row) => {
+	const stated = row.onnx && row.onnx.layers, name = stated ? `${stated}/` : text(row.name);
+	if (row.name < 0 || row.cls === 'port' || name.startsWith('…'))
 		return [];
-	const parts = text(name).split('/').filter((part) => part);
-	return parts.length <= MostDepth ? parts.slice(0, -1) : [];
+	const parts = name.split('/').slice(0, -1).filter((part) => part);
+	return parts.length <= MostDepth ? parts : [];
 };
 
 // The level of these layers inside of a level that stands in some of them itself.
@@ -38,7 +39,7 @@ function levelAt(from, layers) {
 const root = newLevel('root', data.model, null);
 for (const row of rows) {
 	const scope = row.scope < 0 ? null : rows[row.scope], around = scope ? scope.inner : root;
-	const level = row.name >= 0 && row.cls !== 'port' && !(scope && scope.what === 'group') ? levelAt(around, layersOf(row.name)) : around;
+	const level = scope && scope.what === 'group' ? around : levelAt(around, layersOf(row));
 	row.level = level;
 	if (row.kind !== 'scope') {
 		level.children.push(row);
@@ -46,7 +47,7 @@ for (const row of rows) {
 	}
 	row.inner = newLevel(row.what, `${row.what} ${row.ref}`, level);
 	row.inner.scope = row;
-	row.inner.layers = row.name >= 0 ? layersOf(row.name) : [];
+	row.inner.layers = layersOf(row);
 	level.children.push(row.inner);
 }
 

@@ -68,8 +68,8 @@ function parseFormula(source) {
 
 const symbols = data.symbols.map(([name, least, most, given]) => ({name: text(name), least, most, given}));
 
-const onnx = data.onnx.map(([name, op, opset, from], id) =>
-	({kind: 'onnx', id, name, op: text(op), opset, from: [...new Set(from)].filter((i) => i < data.onnx.length), to: [], rows: [], steps: [], fusions: [], weights: []}));
+const onnx = data.onnx.map(([name, op, opset, from, layers], id) =>
+	({kind: 'onnx', id, name, layers: text(layers), op: text(op), opset, from: [...new Set(from)].filter((i) => i < data.onnx.length), to: [], rows: [], steps: [], fusions: [], weights: []}));
 const onnxOf = new Map(onnx.map((node) => [node.name, node]));
 for (const node of onnx)
 	for (const from of node.from)
@@ -80,7 +80,7 @@ function onnxNamed(name) {
 	if (name < 0)
 		return null;
 	if (!onnxOf.has(name)) {
-		const node = {kind: 'onnx', id: onnx.length, name, op: '', opset: 0, from: [], to: [], rows: [], steps: [], fusions: [], weights: []};
+		const node = {kind: 'onnx', id: onnx.length, name, layers: '', op: '', opset: 0, from: [], to: [], rows: [], steps: [], fusions: [], weights: []};
 		onnx.push(node);
 		onnxOf.set(name, node);
 	}

@@ -78,6 +78,7 @@ function fusionLine(at, fusion) {
 }
 
 function onnxFields(dl, node) {
+	field(dl, 'module', node.layers);
 	field(dl, 'ONNX operator', node.op && `${node.op}${node.opset > 0 ? `-${node.opset}` : ''}`);
 	links(dl, 'in the graph', node.rows);
 	const runs = runner(node);
