@@ -9,7 +9,7 @@
 enum { MaxName = 200, MaxLateName = 24, MaxFormula = 4000, MaxWeights = 2000, MaxFusions = 20000 };
 /* Bytes that a part of the data may take; together with the lists they stay below 20 MB for 100,000 nodes. */
 enum {
-	NameShare = 3500000, GraphShare = 5000000, OnnxShare = 3000000, StepShare = 2500000, SlotShare = 1500000, TextShare = 1000000
+	NameShare = 3500000, GraphShare = 5000000, OnnxShare = 3400000, StepShare = 2500000, SlotShare = 1500000, TextShare = 1000000
 };
 
 typedef struct Strings {
