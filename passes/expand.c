@@ -358,7 +358,7 @@ static Value *waves_before(Module *m, Node *at, const Dim *n, DType dtype)
 /* Those of an earlier dft of the block serve for the same length. */
 static bool add_waves(Module *m, Node *n)
 {
-	if (n->op != OpDft || n->in[2] || is_const(n->out[0]))
+	if (n->op != OpDft || n->in[2])
 		return false;
 	const DType dtype = n->out[0]->type.dtype;
 	const Dim *length = n->in[0]->type.dims[attr_int(n, Attr_axis)];
