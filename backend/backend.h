@@ -11,6 +11,7 @@ typedef struct EmitOptions {
 	const char *weights_path; /* NULL: embed; else the side file to write */
 	bool verbose; /* -v: print the linker's command */
 	bool quick; /* -O0: less time here, more in the code; the same bits */
+	int jobs; /* threads at most; 0: as many as there are CPUs for them.  The bytes are the same */
 	const char *listing; /* line information is about this file (its name alone; print_listing writes it); NULL: none */
 } EmitOptions;
 

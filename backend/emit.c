@@ -378,6 +378,12 @@ void end_function(Emit *e, LLVMValueRef result)
 	LLVMBuildBr(e->allocas, e->body);
 }
 
+void share_function(Emit *e, LLVMValueRef f)
+{
+	if (!e->single)
+		make_hidden(f);
+}
+
 static bool serves(const LFunc *fn, const Target *t)
 {
 	return !fn->target || !strcmp(fn->target, t->name);
@@ -455,21 +461,27 @@ static LFunc *find_program(LModule *lm, const Target *t)
 	fatal_at(&(Loc){.file = lm->m->path}, "there is no program for target %s", t->name);
 }
 
-void emit_functions(Emit *e)
+void emit_target(Emit *e, int target)
+{
+	e->target = e->opt->target[target];
+	e->sources[target] = find_program(e->lm, e->target);
+	for (int i = 0; i < e->lm->nfunc; i++) {
+		e->lm->funcs[i]->scratch = NULL;
+		if (serves(e->lm->funcs[i], e->target))
+			declare_kernel(e, e->lm->funcs[i]);
+	}
+	for (int i = 0; i < e->lm->nfunc; i++)
+		if (serves(e->lm->funcs[i], e->target))
+			emit_kernel(e, e->lm->funcs[i]);
+	emit_steps(e, target);
+	e->target = NULL;
+}
+
+void emit_programs(Emit *e)
 {
 	for (int t = 0; t < e->opt->ntarget; t++) {
 		e->target = e->opt->target[t];
-		for (int i = 0; i < e->lm->nfunc; i++) {
-			e->lm->funcs[i]->scratch = NULL;
-			if (serves(e->lm->funcs[i], e->target))
-				declare_kernel(e, e->lm->funcs[i]);
-		}
-		for (int i = 0; i < e->lm->nfunc; i++)
-			if (serves(e->lm->funcs[i], e->target))
-				emit_kernel(e, e->lm->funcs[i]);
-		LFunc *program = find_program(e->lm, e->target);
-		emit_program(e, program, t);
-		e->sources[t] = program;
+		emit_program(e, t);
 	}
 	e->target = NULL;
 }

@@ -1,4 +1,4 @@
-/* emit.h - an LLVM module being built: what value.c and emit.c (code), model.c (descriptor) and object.c share. */
+/* emit.h - LLVM modules being built: what value.c and emit.c (code), model.c (descriptor) and generate.c share. */
 #ifndef DCC_EMIT_H
 #define DCC_EMIT_H
 
@@ -12,6 +12,9 @@ typedef struct Emit {
 	LModule *lm;
 	Module *m;
 	const EmitOptions *opt;
+
+	/* the current module: one per target, one for all else; or one that holds everything */
+	bool single;
 	LLVMContextRef cx;
 	LLVMModuleRef mod;
 	LLVMBuilderRef b;
@@ -31,8 +34,9 @@ typedef struct Emit {
 	LLVMValueRef syms; /* symbols are read there where they are needed */
 	int nstep; /* steps of the longest program */
 	int work; /* statements emitted in this function: unrolling must end */
-	LLVMValueRef programs[8], nexts[8]; /* per opt->target */
-	const LFunc *sources[8]; /* what they were made of */
+	LFunc *sources[8]; /* the programs, per opt->target */
+	struct Rows *rows[8]; /* their steps */
+	LLVMValueRef programs[8], nexts[8];
 	LLVMValueRef report; /* dcc_report */
 	/* debug.c; NULL without -g */
 	LLVMDIBuilderRef debug;
@@ -68,18 +72,21 @@ LLVMValueRef emit_convert(Emit *, LLVMValueRef, LType from, LType to);
 LLVMValueRef emit_bitcast(Emit *, LLVMValueRef, LType to);
 
 /* emit.c */
-void emit_functions(Emit *); /* kernels and programs for every target */
+void emit_target(Emit *, int target); /* kernels and steps */
+void emit_programs(Emit *); /* what runs the steps, for every target */
 /* LLVM takes more than linear time for a function: long ones are emitted in pieces of this size. */
 enum { PieceSize = 256 }; /* statements, symbols, dims */
 LLVMValueRef begin_function(Emit *, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *, bool exported);
 void end_function(Emit *, LLVMValueRef result); /* NULL: void */
+void share_function(Emit *, LLVMValueRef); /* with other modules of the object; outside of it nobody sees its name */
 void emit_block(Emit *, const LBlock *);
 void emit_stmts(Emit *, const LStmt *from, const LStmt *to);
 LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
 const char *kernel_name(Emit *, const LFunc *, const Target *); /* of its symbol, behind the model's name and a dot */
 
 /* program.c */
-void emit_program(Emit *, LFunc *, int target);
+void emit_steps(Emit *, int target); /* shared */
+void emit_program(Emit *, int target);
 LLVMValueRef program_buffer(Emit *, const char *name); /* its address, read from the frame */
 
 /* debug.c: all of these do nothing without -g */
@@ -89,6 +96,22 @@ void debug_function(Emit *, int line, const char *name, LLVMValueRef); /* code f
 void debug_step(Emit *, const LStmt *, LLVMValueRef); /* the same, named after the step's node */
 void no_debug(Emit *); /* code from now on belongs to no line */
 void debug_line(Emit *, const LStmt *); /* code from now on belongs to the statement */
+
+/* generate.c */
+typedef enum TextKind { TextAssembly, TextLlvm } TextKind;
+/* The object without its weights, in the arena of the module. */
+uint8_t *generate_object(LModule *, const EmitOptions *, uint64_t weights_hash, size_t *size);
+void *generate_text(LModule *, const EmitOptions *, TextKind, uint64_t weights_hash, size_t *size);
+
+/* parts.c */
+void make_hidden(LLVMValueRef); /* for all modules of the object */
+
+/* join.c: relocatable objects of LLVM to one, in the arena.  What one defines and another names becomes local. */
+typedef struct Bytes {
+	const void *p;
+	size_t size;
+} Bytes;
+uint8_t *join_objects(Arena *, int n, const Bytes *, size_t *size);
 
 /* object.c */
 uint64_t hash_layout(LModule *);

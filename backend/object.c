@@ -1,10 +1,10 @@
 /* object.c - files out of the loop IR: object, assembly, LLVM text, weights.
  *
- * LLVM sees a placeholder of 64 bytes for the weights, in a section of its own.  When the object is written, that
+ * generate.c makes the code.  LLVM sees a placeholder of 64 bytes for the weights, in a section of its own.  When the object is written, that
  * section's header is pointed behind LLVM's bytes, where the weights follow: one constant expression is evaluated,
  * written and freed at a time.
  *
- *   LLVM's object, patched | padding to 64 | weights
+ *   the object, patched | padding to 64 | weights
  *
  * A side file holds the same weights, then their hash and the hash of the layout (8 bytes each, runtime.c's Footer).  Files are written beside their target and
  * renamed at the end.
@@ -14,12 +14,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <llvm-c/Analysis.h>
-#include <llvm-c/Error.h>
-#include <llvm-c/ErrorHandling.h>
-#include <llvm-c/Target.h>
-#include <llvm-c/TargetMachine.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -33,129 +27,6 @@
 #endif
 
 enum { WeightAlign = 64 }; /* bytes */
-static const char triple[] = "x86_64-unknown-linux-gnu";
-
-/* No vectorizer and no unroller: the schedules have decided that.  SROA turns tiles into registers; IPSCCP passes
- * on sizes that all callers of a kernel agree on. */
-static const char pipeline[] =
-	"ipsccp,function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"
-	"loop-mssa(licm),early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,adce),globaldce";
-
-/* For -O0, where LLVM's code generator takes a sixth of the time: what these leave away it need not look at, so they cost nothing.
- * Without them the code runs twice as long, with all of the above compiling takes half as long again for the same speed. */
-static const char quick_pipeline[] = "function(sroa,early-cse<memssa>,simplifycfg)";
-
-/* ---- LLVM ------------------------------------------------------------------------------------------------------ */
-
-static void llvm_gives_up(const char *reason)
-{
-	fatal_at(NULL, "LLVM: %s", reason);
-}
-
-static LLVMTargetMachineRef new_machine(const EmitOptions *opt)
-{
-	diag_abort_means("out of memory"); /* of an operator new in LLVM, which nobody catches */
-	LLVMInstallFatalErrorHandler(llvm_gives_up);
-	LLVMInitializeX86TargetInfo();
-	LLVMInitializeX86Target();
-	LLVMInitializeX86TargetMC();
-	LLVMInitializeX86AsmPrinter();
-	LLVMTargetRef target;
-	char *message = NULL;
-	if (LLVMGetTargetFromTriple(triple, &target, &message))
-		bug("LLVM: %s", message);
-	return LLVMCreateTargetMachine(target, triple, "x86-64", "", opt->quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault,
-	                               LLVMRelocPIC, LLVMCodeModelDefault);
-}
-
-static void verify_llvm(LLVMModuleRef mod, const char *when)
-{
-	char *message = NULL;
-	if (LLVMVerifyModule(mod, LLVMReturnStatusAction, &message))
-		bug("invalid LLVM IR %s: %s", when, message);
-	LLVMDisposeMessage(message);
-}
-
-static void optimise(LLVMModuleRef mod, LLVMTargetMachineRef machine, const EmitOptions *opt)
-{
-	LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-	LLVMErrorRef error = LLVMRunPasses(mod, opt->quick ? quick_pipeline : pipeline, machine, options);
-	if (error)
-		bug("LLVM: %s", LLVMGetErrorMessage(error));
-	LLVMDisposePassBuilderOptions(options);
-}
-
-/* The optimised module of everything but the weights. */
-static void build_llvm(Emit *e, LModule *lm, const EmitOptions *opt, LLVMTargetMachineRef machine,
-                       uint64_t weights_hash)
-{
-	*e = (Emit){.lm = lm, .m = lm->m, .opt = opt};
-	part_begins("LLVM IR");
-	if (opt->ntarget < 1 || opt->ntarget > (int)(sizeof e->programs / sizeof *e->programs))
-		bug("%d targets", opt->ntarget);
-	if (!strcmp(lm->m->name, "dcc"))
-		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called dcc: the runtime's functions are");
-	if (is_libc_name(lm->m->name))
-		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called '%s', as a function of the C library is: give it "
-		         "another name with --name=", lm->m->name);
-	e->cx = LLVMContextCreate();
-	e->mod = LLVMModuleCreateWithNameInContext(lm->m->name, e->cx);
-	e->b = LLVMCreateBuilderInContext(e->cx);
-	e->allocas = LLVMCreateBuilderInContext(e->cx);
-	LLVMSetTarget(e->mod, triple);
-	LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
-	LLVMSetModuleDataLayout(e->mod, layout);
-	LLVMDisposeTargetData(layout);
-	begin_emit(e);
-	begin_debug(e);
-	emit_functions(e);
-	emit_model(e, weights_hash);
-	end_debug(e);
-	verify_llvm(e->mod, "from the emitter");
-	part_ends(-1);
-	part_begins("LLVM passes");
-	optimise(e->mod, machine, opt);
-	verify_llvm(e->mod, "after optimisation");
-	part_ends(-1);
-}
-
-static void free_llvm(Emit *e, LLVMTargetMachineRef machine)
-{
-	LLVMDisposeBuilder(e->b);
-	LLVMDisposeBuilder(e->allocas);
-	LLVMDisposeModule(e->mod);
-	LLVMContextDispose(e->cx);
-	LLVMDisposeTargetMachine(machine);
-	LLVMResetFatalErrorHandler();
-	diag_abort_means(NULL);
-}
-
-static void *copy_bytes(Arena *arena, const void *bytes, size_t size)
-{
-	void *copy = arena_alloc(arena, size + 1);
-	return memcpy(copy, bytes, size);
-}
-
-/* Object or assembly of the module, in the arena. */
-static uint8_t *generate(LModule *lm, const EmitOptions *opt, LLVMCodeGenFileType type, uint64_t weights_hash,
-                         size_t *size)
-{
-	Emit e;
-	LLVMTargetMachineRef machine = new_machine(opt);
-	LLVMMemoryBufferRef buffer;
-	char *message = NULL;
-	build_llvm(&e, lm, opt, machine, weights_hash);
-	part_begins("LLVM code");
-	if (LLVMTargetMachineEmitToMemoryBuffer(machine, e.mod, type, &message, &buffer))
-		bug("LLVM: %s", message);
-	*size = LLVMGetBufferSize(buffer);
-	uint8_t *bytes = copy_bytes(lm->m->arena, LLVMGetBufferStart(buffer), *size);
-	LLVMDisposeMemoryBuffer(buffer);
-	free_llvm(&e, machine);
-	part_ends(-1);
-	part_begins("write");
-	return bytes;
-}
 
 /* ---- output files ---------------------------------------------------------------------------------------------- */
 
@@ -429,7 +300,7 @@ static void write_with_side_file(LModule *lm, uint8_t *obj, size_t size, const c
 void emit_object(LModule *lm, const EmitOptions *opt, const char *path)
 {
 	size_t size;
-	uint8_t *obj = generate(lm, opt, LLVMObjectFile, 0, &size);
+	uint8_t *obj = generate_object(lm, opt, 0, &size);
 	lm->code_bytes = count_code(obj);
 	if (opt->weights_path)
 		write_with_side_file(lm, obj, size, path, opt->weights_path);
@@ -442,7 +313,7 @@ void emit_object_memory(LModule *lm, const EmitOptions *opt, void **bytes, size_
 	EmitOptions side = *opt;
 	if (!side.weights_path)
 		side.weights_path = "";
-	uint8_t *obj = generate(lm, &side, LLVMObjectFile, hash_weights(lm), size);
+	uint8_t *obj = generate_object(lm, &side, hash_weights(lm), size);
 	*bytes = malloc(*size);
 	if (!*bytes)
 		refuse_at(NULL, "out of memory");
@@ -475,22 +346,19 @@ void write_text(Module *m, const char *path, const void *text, size_t n)
 	publish_output(hold_text(m, path, text, n));
 }
 
-void emit_assembly(LModule *lm, const EmitOptions *opt, const char *path)
+static void emit_text(LModule *lm, const EmitOptions *opt, TextKind kind, const char *path)
 {
 	size_t size;
-	uint8_t *text = generate(lm, opt, LLVMAssemblyFile, hash_weights(lm), &size);
+	void *text = generate_text(lm, opt, kind, hash_weights(lm), &size);
 	write_text(lm->m, path, text, size);
+}
+
+void emit_assembly(LModule *lm, const EmitOptions *opt, const char *path)
+{
+	emit_text(lm, opt, TextAssembly, path);
 }
 
 void emit_llvm(LModule *lm, const EmitOptions *opt, const char *path)
 {
-	Emit e;
-	LLVMTargetMachineRef machine = new_machine(opt);
-	build_llvm(&e, lm, opt, machine, hash_weights(lm));
-	char *printed = LLVMPrintModuleToString(e.mod);
-	size_t size = strlen(printed);
-	void *text = copy_bytes(lm->m->arena, printed, size);
-	LLVMDisposeMessage(printed);
-	free_llvm(&e, machine);
-	write_text(lm->m, path, text, size);
+	emit_text(lm, opt, TextLlvm, path);
 }

@@ -15,7 +15,6 @@ typedef struct Form { /* the steps of one */
 	StepForm step; /* the first */
 	const LStmt *source;
 	bool *varies; /* per number */
-	LLVMValueRef f;
 } Form;
 
 typedef struct Row { /* a step */
@@ -135,17 +134,19 @@ static void add_row(Emit *e, Rows *r, const LStmt *s)
 	PUSH(r->arena, r->items, r->n, r->cap, ((Row){form, numbers}));
 }
 
-static Rows rows_of(Emit *e, const LFunc *fn)
+static Rows *rows_of(Emit *e, const LFunc *fn)
 {
-	Rows r = {.arena = new_inner_arena(e->m->arena), .nvar = e->lm->nsym};
+	Arena *arena = new_inner_arena(e->m->arena);
+	Rows *r = arena_alloc(arena, sizeof *r);
+	*r = (Rows){.arena = arena, .nvar = e->lm->nsym};
 	for (const LStmt *s = fn->body.first; s; s = s->next)
 		if (s->kind == SLet)
-			s->var->number = r.nvar++;
+			s->var->number = r->nvar++;
 	for (const LStmt *s = fn->body.first; s; s = s->next)
 		if (s->kind == SStep)
-			add_row(e, &r, s);
+			add_row(e, r, s);
 		else
-			r.jumps |= s->kind == SJump;
+			r->jumps |= s->kind == SJump;
 	return r;
 }
 
@@ -157,21 +158,26 @@ static void emit_lets(Emit *e, const LFunc *fn, const LStmt *before)
 			bind_var(s->var, emit_expr(e, s->e));
 }
 
+static const char *form_name(Emit *e, const Form *form)
+{
+	return arena_printf(e->m->arena, "%s.step.%d.%s", e->m->name, form->index, e->target->name);
+}
+
 /* form(frame, worker, workers, numbers): the numbers that vary, 8 bytes each. */
-static void emit_form(Emit *e, const LFunc *fn, Form *form)
+static void emit_form(Emit *e, const LFunc *fn, const Form *form)
 {
 	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->ptr};
-	const char *name = arena_printf(e->m->arena, "%s.step.%d.%s", e->m->name, form->index, e->target->name);
 	uint64_t at = 0;
 
-	form->f = begin_function(e, name, e->void_type, 4, types, false);
-	debug_step(e, form->source, form->f);
+	LLVMValueRef f = begin_function(e, form_name(e, form), e->void_type, 4, types, false);
+	share_function(e, f);
+	debug_step(e, form->source, f);
 	open_frame(e, fn);
-	e->worker = LLVMGetParam(form->f, 1);
-	e->workers = LLVMGetParam(form->f, 2);
+	e->worker = LLVMGetParam(f, 1);
+	e->workers = LLVMGetParam(f, 2);
 	emit_lets(e, fn, form->source);
 	for (int i = 0; i < form->step.n; i++)
-		bind_var(form->step.numbers[i].var, form->varies[i] ? load_field(e, LLVMGetParam(form->f, 3), 8 * at++, e->i64)
+		bind_var(form->step.numbers[i].var, form->varies[i] ? load_field(e, LLVMGetParam(f, 3), 8 * at++, e->i64)
 		                                                    : const_i64_of(e, form->step.numbers[i].value));
 	emit_block(e, &form->step.body);
 	end_function(e, NULL);
@@ -184,11 +190,27 @@ static LLVMValueRef table_of_bytes(Emit *e, const char *name, const void *bytes,
 	return global_const(e, name, LLVMConstStringInContext2(e->cx, bytes, n, true), LLVMInternalLinkage);
 }
 
+static LLVMTypeRef form_type(Emit *e)
+{
+	return LLVMFunctionType(e->void_type, (LLVMTypeRef[]){e->ptr, e->i64, e->i64, e->ptr}, 4, false);
+}
+
+static LLVMValueRef form_function(Emit *e, const Form *form)
+{
+	const char *name = form_name(e, form);
+	LLVMValueRef f = LLVMGetNamedFunction(e->mod, name);
+	if (f)
+		return f;
+	f = LLVMAddFunction(e->mod, name, form_type(e));
+	share_function(e, f);
+	return f;
+}
+
 static LLVMValueRef table_of_forms(Emit *e, const char *name, const Rows *r)
 {
 	LLVMValueRef *items = arena_alloc(r->arena, ((size_t)r->nform + 1) * sizeof *items);
 	for (int i = 0; i < r->nform; i++)
-		items[i] = r->forms[i]->f;
+		items[i] = form_function(e, r->forms[i]);
 	return global_const(e, name, LLVMConstArray2(e->ptr, items, (uint64_t)r->nform), LLVMInternalLinkage);
 }
 
@@ -292,7 +314,6 @@ static void emit_barrier(Emit *e)
 static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const Tables *t, LLVMValueRef next)
 {
 	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->i64, e->i64};
-	LLVMTypeRef step_type = LLVMFunctionType(e->void_type, (LLVMTypeRef[]){e->ptr, e->i64, e->i64, e->ptr}, 4, false);
 	LLVMValueRef f = begin_function(e, name, e->void_type, 5, types, false);
 	debug_function(e, fn->line, fn->name, f);
 	LLVMValueRef first = LLVMGetParam(f, 3), last = LLVMGetParam(f, 4);
@@ -307,7 +328,7 @@ static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const 
 	LLVMValueRef form = LLVMBuildZExt(e->b, load_field(e, row, 0, e->i32), e->i64, "");
 	LLVMValueRef numbers = LLVMBuildZExt(e->b, load_field(e, row, 4, e->i32), e->i64, "");
 	LLVMValueRef args[] = {e->frame, e->worker, e->workers, item_of(e, t->numbers, e->i64, numbers)};
-	LLVMBuildCall2(e->b, step_type, load_field(e, item_of(e, t->forms, e->ptr, form), 0, e->ptr), args, 4, "");
+	LLVMBuildCall2(e->b, form_type(e), load_field(e, item_of(e, t->forms, e->ptr, form), 0, e->ptr), args, 4, "");
 	emit_barrier(e);
 	LLVMValueRef following = LLVMBuildNSWAdd(e->b, step, const_i64_of(e, 1), "");
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, following, last, ""), jumps, done);
@@ -323,19 +344,26 @@ static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const 
 	return f;
 }
 
-void emit_program(Emit *e, LFunc *fn, int target)
+void emit_steps(Emit *e, int target)
 {
-	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
+	const LFunc *fn = e->sources[target];
 	bind_syms_from(e, NULL); /* forms go by the numbers of what is bound */
 	bind_program(e, fn);
-	Rows r = rows_of(e, fn);
-	for (int i = 0; i < r.nform; i++)
-		emit_form(e, fn, r.forms[i]);
-	const Tables tables = emit_tables(e, &r, name);
-	LLVMValueRef next = r.jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
+	Rows *r = e->rows[target] = rows_of(e, fn);
+	for (int i = 0; i < r->nform; i++)
+		emit_form(e, fn, r->forms[i]);
+	if (r->n > e->nstep)
+		e->nstep = r->n;
+}
+
+void emit_program(Emit *e, int target)
+{
+	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
+	const LFunc *fn = e->sources[target];
+	const Rows *r = e->rows[target];
+	const Tables tables = emit_tables(e, r, name);
+	LLVMValueRef next = r->jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
 	e->programs[target] = emit_main(e, fn, name, &tables, next);
 	e->nexts[target] = next ? next : LLVMConstNull(e->ptr);
-	if (r.n > e->nstep)
-		e->nstep = r.n;
-	free_arena(r.arena);
+	free_arena(r->arena);
 }

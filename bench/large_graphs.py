@@ -89,7 +89,7 @@ def main():
         for shape in o.shapes.split(","):
             for n in o.nodes:
                 onnx.save(SHAPES[shape](n), path)
-                results = [measure([os.path.join(o.build, "dcc"), path, "-o", path + ".o"]), measure([sys.executable, "-c", SESSION, path])]
+                results = [measure([os.path.join(o.build, "dcc"), "--jobs=1", path, "-o", path + ".o"]), measure([sys.executable, "-c", SESSION, path])]
                 cells = [f"{x:.2f} | {y:.0f}" if r else " | " for r in results for x, y in [r or (0, 0)]]
                 print(f"| {shape} | {n} | {cells[0]} | {cells[1]} |", flush=True)
 

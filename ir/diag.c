@@ -26,7 +26,11 @@ _Thread_local FILE *diag_stream;
 _Thread_local const Loc *diag_place;
 static _Thread_local int errors;
 static _Thread_local Attempt *attempt; /* of diag_try */
-static _Thread_local char *volatile removed[MaxRemoved]; /* in the order of their creation */
+/* To be removed, in the order of their creation. */
+struct DiagFiles {
+	char *volatile names[MaxRemoved];
+};
+static _Thread_local struct DiagFiles own_files, *used_files; /* NULL: its own */
 static const char *volatile abort_means;
 
 static FILE *stream(void)
@@ -99,10 +103,20 @@ static void report(const Loc *l, const char *word, bool always, const char *fmt,
 	show_progress();
 }
 
+struct DiagFiles *diag_files(void)
+{
+	return used_files ? used_files : &own_files;
+}
+
+void diag_use_files(struct DiagFiles *files)
+{
+	used_files = files;
+}
+
 /* A signal must not find a freed name. */
 static void forget(int i)
 {
-	char *name = removed[i];
+	char *volatile *removed = diag_files()->names, *name = removed[i];
 	for (; i < MaxRemoved - 1; i++)
 		removed[i] = removed[i + 1];
 	removed[i] = NULL;
@@ -111,13 +125,14 @@ static void forget(int i)
 
 static void forget_all(void)
 {
-	while (removed[0])
+	while (diag_files()->names[0])
 		forget(0);
 }
 
 /* The last first: a folder after what lies in it. */
 static void remove_files(void)
 {
+	char *volatile *removed = diag_files()->names;
 	for (int i = MaxRemoved - 1; i >= 0; i--)
 		if (removed[i] && unlink(removed[i]))
 			rmdir(removed[i]);
@@ -214,6 +229,7 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 /* Takes the name. */
 static void remember(char *name)
 {
+	char *volatile *removed = diag_files()->names;
 	int i = 0;
 	if (!name)
 		refuse_at(NULL, "out of memory");
@@ -234,6 +250,7 @@ void diag_remove_on_error(const char *path)
 
 void diag_keep(const char *path)
 {
+	char *volatile *removed = diag_files()->names;
 	for (int i = 0; i < MaxRemoved && removed[i]; i++)
 		if (!strcmp(removed[i], path)) {
 			forget(i);

@@ -100,6 +100,16 @@ typedef struct DiagState {
 DiagState diag_state(void);
 void diag_return_to(DiagState);
 void diag_reset(void); /* forgets the count; for tests */
+/* The files of this thread to be removed on error, for one that works for it: what ends the process there removes them too. */
+struct DiagFiles *diag_files(void);
+void diag_use_files(struct DiagFiles *);
+
+/* ---- threads.c ---------------------------------------------------------------------------------------------------- */
+
+int usable_cpus(void); /* by this process */
+/* Calls f on n threads at once, fewer where the system has no more, and returns when all are back.  The caller is number 0, and the one
+ * that signals come to.  In f nothing may end by an error, fatal_at and the like, nor use an arena of others. */
+void on_threads(int n, void (*f)(void *ctx, int thread), void *ctx);
 
 /* ---- timing.c ----------------------------------------------------------------------------------------------------- */
 
@@ -107,6 +117,8 @@ void time_parts(void); /* from here on stderr is told of each part */
 void part_begins(const char *name); /* it lives as long as the process */
 const char *running_part(void); /* the one that began last; also in a signal handler */
 void part_ends(int nodes); /* its time is all since the last end; nodes of the module, negative: not said */
+void part_ends_with(const char *note); /* the same; more that is to be said of it */
+double thread_seconds(void); /* of CPU that this thread has used */
 void all_parts_end(void); /* their sum */
 
 /* ---- progress.c ---------------------------------------------------------------------------------------------------- */

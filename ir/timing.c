@@ -6,11 +6,21 @@
 static _Thread_local double begin, last; /* seconds; begin 0: nobody asks */
 static const char *volatile part = ""; /* volatile: progress.c reads it in a signal handler */
 
-static double now(void)
+static double seconds_of(clockid_t clock)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return t.tv_sec + 1e-9 * t.tv_nsec;
+}
+
+static double now(void)
+{
+	return seconds_of(CLOCK_MONOTONIC);
+}
+
+double thread_seconds(void)
+{
+	return seconds_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void time_parts(void)
@@ -36,11 +46,16 @@ const char *running_part(void)
 void part_ends(int nodes)
 {
 	char note[32] = "";
+	if (nodes >= 0)
+		snprintf(note, sizeof note, " %7d nodes", nodes);
+	part_ends_with(note);
+}
+
+void part_ends_with(const char *note)
+{
 	double t = begin ? now() : 0;
 	if (!begin)
 		return;
-	if (nodes >= 0)
-		snprintf(note, sizeof note, " %7d nodes", nodes);
 	put_part(part, t - last, note);
 	last = t;
 }

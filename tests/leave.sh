@@ -40,6 +40,19 @@ for signal in HUP INT TERM USR1 ALRM XCPU SEGV RTMIN; do
 	nothing_left "SIG$signal"
 done
 
+# ---- what a thread of LLVM does itself, as when its stack is full: it has the files of the main thread removed
+tgkill=234 # the system call
+for signal in SEGV BUS ILL; do
+	"$dcc" --jobs=2 -o out/m.o "$example" >/dev/null 2>&1 &
+	while [ "$(ls /proc/$!/task | wc -l)" = 1 ]; do :; done
+	perl -e 'syscall $ARGV[0] + 0, $ARGV[1] + 0, $ARGV[2] + 0, $ARGV[3] + 0' $tgkill $! "$(ls /proc/$!/task | tail -1)" "$(kill -l $signal)"
+	wait $! 2>/dev/null
+	status=$?
+	checks=$((checks + 1))
+	[ $status = $((128 + $(kill -l $signal))) ] || { failed=$((failed + 1)); echo "SIG$signal in a thread: status $status"; }
+	nothing_left "SIG$signal in a thread"
+done
+
 # ---- a report that cannot be written
 expect 1 'nowhere/report: error: cannot write' "$dcc" -o out/m.o --report=nowhere/report "$example"
 nothing_left report

@@ -181,5 +181,17 @@ for part in import group lower 'LLVM code' write; do expect 0 "^$part +[0-9.]+ m
 expect 0 '^(0|0\.[0-9]+)$' awk '{for (i = 1; i < NF; i++) if ($(i + 1) == "ms") ms = $i
 	if ($1 == "all") printf("%.1f\n", ms > sum ? ms - sum : sum - ms); sum += ms}' times
 
+# ---- --jobs: the same object; time is said of the threads, and the parts still add up
+
+for jobs in 1 2 3 8; do
+	"$dcc" -O0 --jobs=$jobs --time-passes --header=n.h -o "$jobs.o" "$here/examples/dynconv.onnx" 2>"times$jobs"
+	same "-O0 --jobs=$jobs" 1.o "$jobs.o"
+done
+expect 0 '^LLVM code +[0-9.]+ ms +of CPU: passes [0-9.]+, code [0-9.]+; parts ([4-9]|[1-9][0-9]), threads 3$' cat times3
+expect 0 '^(0|0\.[0-9]+)$' awk '{for (i = 1; i < NF; i++) if ($(i + 1) == "ms") ms = $i
+	if ($1 == "all") printf("%.1f\n", ms > sum ? ms - sum : sum - ms); sum += ms}' times3
+expect 1 "wants a number from 1 to 1024, got '0'" "$dcc" --jobs=0 -o no.o m.ir
+expect 1 'jobs says nothing about -S' "$dcc" --jobs=2 -S -o - m.ir
+
 echo "options: $checks checks, $failed failed"
 [ $failed = 0 ]

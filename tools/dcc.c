@@ -26,7 +26,7 @@ static const struct {
 	const char *word;
 	Mode mode;
 } emits[] = {{"ir", EmitIr}, {"loops", EmitLoops}, {"dot", EmitDot}, {"model-explorer", EmitExplorer}};
-enum { NEmits = sizeof emits / sizeof *emits };
+enum { NEmits = sizeof emits / sizeof *emits, MaxJobs = 1024 };
 
 typedef struct Options {
 	const char *input, *output, *header, *weights, *linker;
@@ -38,6 +38,7 @@ typedef struct Options {
 	const char *mode_text; /* the option that chose it; NULL: none */
 	LoadOptions load;
 	PassOptions pass;
+	int jobs; /* 0: as many as there are CPUs */
 	bool wanted[8]; /* targets */
 	const Target *target[8];
 	bool debug, depend, verbose, time_passes, quick;
@@ -137,6 +138,11 @@ static void set_level(void *o, const char *name, const char *value)
 	if (strcmp(value, "0") && strcmp(value, "2"))
 		wrong_word(name, value, level_words);
 	((Options *)o)->quick = *value == '0';
+}
+
+static void set_jobs(void *o, const char *name, const char *value)
+{
+	((Options *)o)->jobs = (int)parse_number(name, value, 1, MaxJobs);
 }
 
 static void set_reduce(void *o, const char *name, const char *value)
@@ -337,6 +343,7 @@ static void check_mode(const Options *o)
 		{"--header", o->header, code},
 		{"--weights", o->weights, o->mode <= EmitLlvm},
 		{"-O0", o->quick, o->mode <= EmitLlvm},
+		{"--jobs", o->jobs, code},
 		{"--report", o->report, writes || o->mode == Check},
 		{"--profile-data", o->profile_data, writes || o->mode == Check},
 		{"-MD", o->depend || o->depend_file, writes},
@@ -569,7 +576,7 @@ static void write_output(const Options *o, Module *m)
 {
 	const char *path = output_path(o), *listing = listing_path(o, path);
 	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights, .verbose = o->verbose, .quick = o->quick,
-	                 .listing = o->debug ? base_name(listing ? listing : with_suffix(o->input, ".loops")) : NULL};
+	                 .jobs = o->jobs, .listing = o->debug ? base_name(listing ? listing : with_suffix(o->input, ".loops")) : NULL};
 	Out *held = listing ? hold_listing(m, listing) : NULL;
 
 	emit_output(o, m, path, &e);
