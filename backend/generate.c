@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../runtime/dcc.h"
+
 static const char triple[] = "x86_64-unknown-linux-gnu";
 
 typedef struct Pipeline {
@@ -47,6 +49,7 @@ struct Work {
 	int nthread;
 	LLVMTargetMachineRef *machines; /* per thread */
 	void (*step)(const Work *, LLVMTargetMachineRef, Part *); /* what is done to each part now */
+	int *order; /* of beginning with parts: the heaviest first, so that the threads end together */
 	atomic_int begun; /* parts, of this step */
 };
 
@@ -143,13 +146,13 @@ static void finish_module(Work *w)
 	run_pipeline(w->e.mod, w->machines[0], pipeline_of(w->e.opt)->module);
 }
 
-/* Without the code of programs and the data, which are last: a target's functions call no others. */
-static void next_module(Work *w)
+/* After a target: its functions call no others.  A vector of 16 lanes is two registers without AVX-512. */
+static void next_module(Work *w, const Target *t)
 {
 	if (w->e.single)
 		return;
 	finish_module(w);
-	add_functions(&w->parts, w->e.cx, w->e.mod);
+	add_functions(&w->parts, w->e.cx, w->e.mod, t->need & DCC_CPU_AVX512 ? 1 : 2);
 	begin_module(w);
 }
 
@@ -158,7 +161,7 @@ static void emit_modules(Work *w, uint64_t weights_hash)
 	begin_module(w);
 	for (int t = 0; t < w->e.opt->ntarget; t++) {
 		emit_target(&w->e, t);
-		next_module(w);
+		next_module(w, w->e.opt->target[t]);
 	}
 	emit_programs(&w->e);
 	emit_model(&w->e, weights_hash);
@@ -222,7 +225,7 @@ static void run_step(void *work, int thread)
 	if (!w->machines[thread])
 		w->machines[thread] = new_machine(w->e.opt);
 	while ((i = atomic_fetch_add(&w->begun, 1)) < w->parts.n) {
-		here.part = &w->parts.items[i];
+		here.part = &w->parts.items[w->order[i]];
 		retreat = &here;
 		if (!setjmp(here.place))
 			w->step(w, w->machines[thread], here.part);
@@ -238,6 +241,17 @@ static void on_parts(Work *w, void (*step)(const Work *, LLVMTargetMachineRef, P
 	for (int i = 0; i < w->parts.n; i++)
 		if (w->parts.items[i].why)
 			fatal_at(NULL, "LLVM: %s", w->parts.items[i].why);
+}
+
+static void order_parts(Work *w)
+{
+	w->order = arena_alloc(w->e.m->arena, (size_t)w->parts.n * sizeof *w->order);
+	for (int i = 0; i < w->parts.n; i++) {
+		int k = i;
+		for (; k > 0 && w->parts.items[w->order[k - 1]].weight < w->parts.items[i].weight; k--)
+			w->order[k] = w->order[k - 1];
+		w->order[k] = i;
+	}
 }
 
 /* ---- the whole -------------------------------------------------------------------------------------------------- */
@@ -276,6 +290,7 @@ uint8_t *generate_object(LModule *lm, const EmitOptions *opt, uint64_t weights_h
 	part_begins("LLVM code");
 	if (w.nthread > w.parts.n)
 		w.nthread = w.parts.n;
+	order_parts(&w);
 	on_parts(&w, optimise_part);
 	drop_uncalled(&w.parts);
 	on_parts(&w, translate_part);

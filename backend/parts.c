@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* LLVM instructions: a sixth of a second, beside which a context, a pass manager and all names of the module weigh little. */
-enum { PartWeight = 8000 };
+/* A sixth of a second, beside which a context, a pass manager and all names of the module weigh little. */
+enum { PartWeight = 8000, GlobalsPerWeight = 8 };
 
 LLVMContextRef new_context(bool names)
 {
@@ -24,13 +24,29 @@ void make_hidden(LLVMValueRef f)
 
 /* ---- cutting ---------------------------------------------------------------------------------------------------- */
 
-static int count_instructions(LLVMValueRef f)
+static int64_t weigh_function(LLVMValueRef f, int vector)
 {
-	int n = 0;
+	int64_t n = 0;
 	for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b; b = LLVMGetNextBasicBlock(b))
 		for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
-			n++;
+			n += LLVMGetTypeKind(LLVMTypeOf(i)) == LLVMVectorTypeKind ? vector : 1;
 	return n;
+}
+
+static int64_t weigh_functions(LLVMModuleRef mod, int vector)
+{
+	int64_t n = 0;
+	for (LLVMValueRef f = LLVMGetFirstFunction(mod); f; f = LLVMGetNextFunction(f))
+		n += weigh_function(f, vector);
+	return n;
+}
+
+static int64_t weigh_data(LLVMModuleRef mod)
+{
+	int64_t n = 0;
+	for (LLVMValueRef g = LLVMGetFirstGlobal(mod); g; g = LLVMGetNextGlobal(g))
+		n++;
+	return n / GlobalsPerWeight;
 }
 
 static void add_part(Parts *parts, Part p)
@@ -39,25 +55,24 @@ static void add_part(Parts *parts, Part p)
 }
 
 /* Functions in their order, of about equal weight. */
-static void add_cuts(Parts *to, LLVMModuleRef mod)
+static void add_cuts(Parts *to, LLVMModuleRef mod, int vector)
 {
-	int64_t all = 0, before = 0;
+	const int64_t all = weigh_functions(mod, vector), cuts = all / PartWeight + 1;
+	int64_t before = 0, begin = 0;
 	int from = 0, n = 0, cut = 1;
-	for (LLVMValueRef f = LLVMGetFirstFunction(mod); f; f = LLVMGetNextFunction(f))
-		all += count_instructions(f);
-	const int64_t cuts = all / PartWeight + 1;
 	for (LLVMValueRef f = LLVMGetFirstFunction(mod); f; f = LLVMGetNextFunction(f)) {
 		if (LLVMIsDeclaration(f))
 			continue;
 		if (n > from && before >= all * cut / cuts) {
-			add_part(to, (Part){.from = from, .to = n});
+			add_part(to, (Part){.weight = before - begin, .from = from, .to = n});
 			from = n;
+			begin = before;
 			cut++;
 		}
-		before += count_instructions(f);
+		before += weigh_function(f, vector);
 		n++;
 	}
-	add_part(to, (Part){.from = from, .to = n});
+	add_part(to, (Part){.weight = before - begin, .from = from, .to = n});
 }
 
 static void copy_attributes(LLVMValueRef from, LLVMValueRef to, LLVMAttributeIndex at)
@@ -123,28 +138,25 @@ void read_part(Part *p)
 
 void add_module(Parts *parts, LLVMContextRef cx, LLVMModuleRef mod)
 {
-	add_part(parts, (Part){.cx = cx, .mod = mod});
+	add_part(parts, (Part){.cx = cx, .mod = mod, .weight = weigh_functions(mod, 1) + weigh_data(mod)});
 }
 
-void add_functions(Parts *parts, LLVMContextRef cx, LLVMModuleRef mod)
+void add_functions(Parts *parts, LLVMContextRef cx, LLVMModuleRef mod, int vector)
 {
 	Part *first;
 	const int before = parts->n;
-	add_cuts(parts, mod);
-	if (parts->n == before + 1) {
-		parts->n = before;
-		add_module(parts, cx, mod);
+	add_cuts(parts, mod, vector);
+	first = &parts->items[before];
+	first->cx = cx;
+	first->mod = mod;
+	if (parts->n == before + 1)
 		return;
-	}
 	for (LLVMValueRef f = LLVMGetFirstFunction(mod); f; f = LLVMGetNextFunction(f))
 		if (!LLVMIsDeclaration(f))
 			make_hidden(f);
-	first = &parts->items[before];
 	LLVMMemoryBufferRef bitcode = LLVMWriteBitcodeToMemoryBuffer(mod);
 	for (Part *p = first; p < parts->items + parts->n; p++)
 		p->bitcode = bitcode;
-	first->cx = cx;
-	first->mod = mod;
 	keep_functions(first, NULL);
 }
 
