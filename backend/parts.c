@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A sixth of a second, beside which a context, a pass manager and all names of the module weigh little. */
-enum { PartWeight = 8000, GlobalsPerWeight = 8 };
+/* An eighth of a second, beside which a context, a pass manager and all names of the module weigh little. */
+enum { PartWeight = 6000, GlobalsPerWeight = 8 };
 
 LLVMContextRef new_context(bool names)
 {
