@@ -434,18 +434,37 @@ typedef struct Buffers {
 	Buffer list[DCC_MAX_COMPARED];
 } Buffers;
 
-/* State has room for its capacity.  More elements than a tensor may have are no memory. */
-static void add_tensor(Buffers *b, const char *side, const dcc_port *port, const dcc_tensor *t)
+static void add_buffer(Buffers *b, const char *side, const dcc_port *port, const dcc_tensor *t, int64_t elements)
 {
-	int64_t elements = 1;
-	for (int d = 0; d < port->rank; d++) {
-		int64_t extent = port->state && d == port->state_axis ? port->capacity : t->dims[d];
-		if (__builtin_mul_overflow(elements, extent, &elements))
-			return;
-	}
 	uint64_t bytes = dcc_bytes(port->dtype, elements);
 	if (bytes && bytes != SIZE_MAX && t->data)
 		b->list[b->n++] = (Buffer){t->data, side, port->name, bytes};
+}
+
+/* More elements than a tensor may have are no memory. */
+static void add_tensor(Buffers *b, const char *side, const dcc_port *port, const dcc_tensor *t)
+{
+	int64_t elements = 1;
+	for (int d = 0; d < port->rank; d++)
+		if (__builtin_mul_overflow(elements, t->dims[d], &elements))
+			return;
+	add_buffer(b, side, port, t, elements);
+}
+
+/* State from its first row to the output's last.  What room is behind them is not known: a window may have slid to the end of it. */
+static void add_state(Buffers *b, const dcc_port *port, const dcc_tensor *in, const dcc_port *out_port, const dcc_tensor *out)
+{
+	int64_t outer = 1, inner = 1, rows, elements;
+	for (int d = 0; d < port->rank; d++) {
+		int64_t *n = d < port->state_axis ? &outer : &inner;
+		if (d != port->state_axis && __builtin_mul_overflow(*n, in->dims[d], n))
+			return;
+	}
+	if (!outer || __builtin_add_overflow(out_port->shift, out->dims[port->state_axis], &rows) ||
+	    __builtin_mul_overflow(outer - 1, port->capacity, &elements) || __builtin_add_overflow(elements, rows, &elements) ||
+	    __builtin_mul_overflow(elements, inner, &elements))
+		return;
+	add_buffer(b, "input", port, in, elements);
 }
 
 static bool overlaps(const Buffer *a, const Buffer *b)
@@ -473,8 +492,14 @@ static int32_t check_overlaps(const dcc_model *model, const dcc_args *args, uint
 	for (int i = 0; i < model->noutputs; i++)
 		if (!model->outputs[i].state)
 			add_tensor(&written, "output", &model->outputs[i], &args->outputs[i]);
-	for (int i = 0; i < model->ninputs; i++)
-		add_tensor(model->inputs[i].state ? &written : &all, "input", &model->inputs[i], &args->inputs[i]);
+	for (int i = 0; i < model->ninputs; i++) {
+		const dcc_port *port = &model->inputs[i];
+		int32_t out = port->state - 1;
+		if (port->state)
+			add_state(&written, port, &args->inputs[i], &model->outputs[out], &args->outputs[out]);
+		else
+			add_tensor(&all, "input", port, &args->inputs[i]);
+	}
 	if (workspace)
 		written.list[written.n++] = (Buffer){args->workspace, "workspace", NULL, workspace};
 	for (int i = 0; i < written.n; i++) {

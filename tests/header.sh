@@ -149,6 +149,42 @@ clean window
 expect 0 'past \+ window_next_offset\(dims\)' cat window.h
 expect 0 'return dcc_extend_\(dcc_extend_\(1, dims->b\), 6\);' grep -A3 window_next_offset window.h
 
+# It slides to the end of its room, whatever lies behind; rows that a run does not reach may be something else.
+expect 0 '^$' "$build/dcc" --state next=past,cap=64 --name=slide -o slide.o window.ir
+cat >slide.c <<'C'
+#include "slide.h"
+
+int main(void)
+{
+	enum { Room = 64, Row = 8 * 6 };
+	static struct {
+		float past[Room][Row], y[4][Row];
+	} m;
+	_Alignas(64) static char workspace[4096];
+	float x[Row] = {0};
+	slide_dims d = {.b = 8};
+	dcc_error e;
+	if (slide_past_bytes(&d) != sizeof m.past || slide_workspace_size(&d) > sizeof workspace)
+		return 1;
+	for (int t = 0; t + 4 <= Room; t++) {
+		x[0] = (float)(t + 1);
+		if (slide_step(&d, x, m.past[t], m.y[0], workspace, sizeof workspace, NULL, &e))
+			return 2;
+		if (memcmp(m.past[t + 3], x, sizeof x) || m.y[3][0] != x[0])
+			return 3;
+	}
+	if (slide_step(&d, x, m.past[0], m.past[4], workspace, sizeof workspace, NULL, &e))
+		return 4;
+	if (slide_step(&d, x, m.past[0], m.past[3], workspace, sizeof workspace, NULL, &e) != DCC_ERROR_ARGUMENT)
+		return 5;
+	return strcmp(e.text, "output 'y' overlaps input 'past'") && strcmp(e.text, "input 'past' overlaps output 'y'") ? 6 : 0;
+}
+C
+if [ "$sanitized" = 0 ]; then
+	expect 0 '^$' cc "${warn[@]}" slide.c slide.o "$build/libdcc.a" -o slide
+	expect 0 '^$' ./slide
+fi
+
 # The tokens are those of NumPy on the whole sequence.
 if [ "$sanitized" = 0 ]; then
 	expect 0 '^$' cc "${warn[@]}" "$step/app.c" step.o "$build/libdcc.a" -o app
