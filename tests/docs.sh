@@ -12,7 +12,7 @@ must() {
 	echo "docs: $1"
 }
 
-for page in README.md docs/extending.md docs/try.md docs/install.md docs/abi.md docs/report.md CHANGELOG.md; do
+for page in README.md docs/extending.md docs/try.md docs/install.md docs/abi.md docs/report.md docs/apps.md CHANGELOG.md; do
 	folder=$(dirname "$page")
 	for file in $(grep -oE '`(ir|passes|backend|frontend|runtime|tools|tests|python|docs)/[A-Za-z0-9_./*-]+`' "$page" | tr -d '`' | sort -u); do
 		must "$page names $file" compgen -G "$file"
