@@ -15,8 +15,9 @@ skip() {
 tmp=$(mktemp -d)
 server=
 stop() {
-	[ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null
+	local process=$server
 	server=
+	[ -z "$process" ] || { kill "$process" && wait "$process"; } 2>/dev/null
 }
 trap 'stop; rm -rf "$tmp"' EXIT
 . examples/packages.bash
@@ -113,7 +114,7 @@ while [ $((SECONDS - start)) -lt 90 ]; do
 done
 check 'another replica answers' [ -n "$other" -a "$other" != "$process" ]
 echo "ray: a replica that was killed was replaced within $((SECONDS - start)) s"
-stop
+check 'it ends on a signal' stop
 check 'a server in a hurry' serve --seconds 0.001
 expect 0 '^408' ask 'draw graphs as pictures'
 stop

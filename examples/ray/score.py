@@ -85,7 +85,7 @@ def most_waiting(read, done):
     return int(change[np.argsort(times, kind="stable")].cumsum().max())
 
 
-def report(out, count):
+def report(out, count, workers):
     """Whether each line is there once."""
     table = pyarrow.parquet.read_table(out, columns=["id", "worker", "read", "done"]).to_pandas()
     found = table.id.nunique()
@@ -93,6 +93,10 @@ def report(out, count):
     first, last = table.done.min(), table.done.max()
     rate = (table.done > first).sum() / (last - first) if last > first else np.nan
     print(f"{rate:.0f} lines a second after the first batch; at most {most_waiting(table.read, table.done)} lines waited")
+    if table.worker.nunique() > workers:
+        seen = table.groupby("worker").done.agg(["min", "max"])
+        gap = seen["min"].max() - seen["max"].min()
+        print(f"the first batch of the new process came {gap:.1f} s after the last of the dead one")
     return len(table) == count == found
 
 
@@ -123,7 +127,7 @@ def main():
     print(f"{options.engine}, {options.workers} workers: {len(lines)} lines in {time.monotonic() - start:.1f} s, start and end included")
     if killed:
         print(f"a worker was killed: {'yes' if os.path.exists(killed) else 'no'}")
-    return 0 if report(options.out, len(lines)) else 1
+    return 0 if report(options.out, len(lines), options.workers) else 1
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import os
 import signal
+import threading
 
 import numpy as np
 import ray
@@ -73,8 +74,11 @@ def main():
     serve.start(http_options=http, logging_config={"log_level": "ERROR"})
     encoder = Encoder.options(num_replicas=options.replicas, max_queued_requests=options.queue, logging_config={"log_level": "ERROR"})
     serve.run(encoder.bind(os.path.abspath(options.folder), options.engine))
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     print(f"ready on port {options.port}", flush=True)
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    ended.wait()
     serve.shutdown()
     ray.shutdown()
 
