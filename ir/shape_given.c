@@ -1,0 +1,354 @@
+/* shape_given.c - operators whose result type is stated: does it fit? */
+#include "shape.h"
+#include "strassen.h"
+#include "winograd.h"
+
+const char *shape_given(Module *m, const Node *n, Type *out)
+{
+	TRY(need_operands(m, n));
+	for (int i = 0; i < ops[n->op].nin; i++)
+		if (n->in[i] || !ops[n->op].optional[i])
+			TRY(need_operand(m, n, i, -1));
+	for (int i = 0; i < out->rank; i++)
+		TRY(need_nonneg(m, n, out->dims[i], "extent of the result"));
+	return NULL;
+}
+
+static const char *given_like_operand(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_given(m, n, out));
+	if (out->dtype != type_in(n, 0)->dtype)
+		FAIL("element types differ: %s and %s", dtypes[type_in(n, 0)->dtype].text, dtypes[out->dtype].text);
+	return NULL;
+}
+
+const char *shape_given_iota(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_given(m, n, out));
+	TRY(need_class(m, n, out->dtype));
+	if (out->rank > 1)
+		FAIL("the result has rank %d, expected at most 1", out->rank);
+	return NULL;
+}
+
+const char *shape_given_dims(Module *m, const Node *n, Type *out)
+{
+	const Dim *const *values;
+	int count = attr_dims(n, Attr_values, &values);
+	TRY(shape_given(m, n, out));
+	TRY(need_class(m, n, out->dtype));
+	if (!dim_equals(type_numel(m, out), count))
+		FAIL("%d values for %s", count, type_text(m, out));
+	return NULL;
+}
+
+const char *shape_given_cast(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0);
+	TRY(shape_given(m, n, out));
+	if (x->rank != out->rank)
+		FAIL("ranks differ: %s and %s", type_text(m, x), type_text(m, out));
+	for (int i = 0; i < x->rank; i++)
+		TRY(need_equal(m, n, x->dims[i], out->dims[i], "dims of operand and result"));
+	return NULL;
+}
+
+/* Between types of as many bits. */
+const char *shape_given_bitcast(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_given_cast(m, n, out));
+	DType from = type_in(n, 0)->dtype, to = out->dtype;
+	if (from == Bool || to == Bool || dtypes[from].bits != dtypes[to].bits)
+		FAIL("%s has other bits than %s", dtypes[from].text, dtypes[to].text);
+	return NULL;
+}
+
+const char *shape_given_reshape(Module *m, const Node *n, Type *out)
+{
+	TRY(given_like_operand(m, n, out));
+	return need_equal(m, n, type_numel(m, type_in(n, 0)), type_numel(m, out), "element counts");
+}
+
+const char *shape_given_expand(Module *m, const Node *n, Type *out)
+{
+	TRY(given_like_operand(m, n, out));
+	return need_broadcastable(m, n, type_in(n, 0), out, "operand");
+}
+
+/* excess: what must be 0 for the node to read only its operand; false if it never is. */
+static bool need_inside(Module *m, const Node *n, const Dim *excess)
+{
+	int64_t lo = 0, hi;
+	if (!excess)
+		return true;
+	dim_range(excess, &lo, &hi);
+	if (lo <= 0)
+		check_equal(m, excess, dim_const(m, 0), site_of(n));
+	return lo <= 0;
+}
+
+const char *shape_given_slice(Module *m, const Node *n, Type *out)
+{
+	const Dim *const *starts;
+	const int64_t *steps;
+	const Type *x = type_in(n, 0);
+	int nsteps = attr_ints(n, Attr_steps, &steps);
+	TRY(given_like_operand(m, n, out));
+	TRY(need_rank(m, out, x->rank, "the result"));
+	if (attr_dims(n, Attr_starts, &starts) != x->rank || (nsteps && nsteps != x->rank))
+		FAIL("starts or steps do not have one entry per axis of %s", type_text(m, x));
+	for (int i = 0; i < x->rank; i++) {
+		int64_t step = nsteps ? steps[i] : 1;
+		if (step == 0 || step < -DimMax || step > DimMax)
+			FAIL("step %lld of axis %d is out of range", (long long)step, i);
+		if (!need_inside(m, n, slice_excess(m, x->dims[i], starts[i], out->dims[i], step)))
+			FAIL("axis %d: %s elements from %s by %lld leave %s", i, dim_text(m, out->dims[i]), dim_text(m, starts[i]),
+			     (long long)step, type_text(m, x));
+	}
+	return NULL;
+}
+
+const char *shape_given_view(Module *m, const Node *n, Type *out)
+{
+	const Dim *const *strides;
+	TRY(given_like_operand(m, n, out));
+	if (attr_dims(n, Attr_strides_dim, &strides) != out->rank)
+		FAIL("strides_dim does not have one entry per axis of %s", type_text(m, out));
+	const Dim *excess = view_excess(m, type_numel(m, type_in(n, 0)), attr_dim(m, n, Attr_base), out->rank, out->dims,
+	                                strides);
+	if (!need_inside(m, n, excess))
+		FAIL("leaves %s by %s elements", type_text(m, type_in(n, 0)), dim_text(m, excess));
+	return NULL;
+}
+
+const Dim *panel_count(Module *m, const Dim *cols, int parts)
+{
+	const Dim *width = dim_floordiv(m, cols, dim_const(m, parts));
+	return dim_mul_const(m, dim_ceildiv(m, width, dim_const(m, part_width(parts))), unit_panels(parts));
+}
+
+static const char *need_panels(Module *m, const Node *n, const Dim *cols, const Dim *panels)
+{
+	int64_t parts = attr_int(n, Attr_parts);
+	if (parts < 1 || parts > MaxParts)
+		FAIL("parts=%lld, expected 1 to %d", (long long)parts, MaxParts);
+	TRY(need_multiple(m, n, cols, dim_const(m, parts), "columns"));
+	return need_equal(m, n, panel_count(m, cols, parts), panels, "panel counts");
+}
+
+const char *shape_given_pack(Module *m, const Node *n, Type *out)
+{
+	const Type *w = type_in(n, 0);
+	TRY(given_like_operand(m, n, out));
+	TRY(need_rank(m, w, 2, "w"));
+	TRY(need_rank(m, out, 3, "the result"));
+	TRY(need_panels(m, n, w->dims[1], out->dims[0]));
+	TRY(need_equal(m, n, w->dims[0], out->dims[1], "rows of w and of the panels"));
+	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[2], "panel widths");
+}
+
+/* Rows of the weights for each channel. */
+static const char *winograd_rows(Module *m, const Node *n, const Dim *channels, const Dim **rows)
+{
+	Winograd w;
+	if (!winograd_of(attr_int(n, Attr_tile), &w))
+		FAIL("tile=%lld, expected 2 or 4", (long long)attr_int(n, Attr_tile));
+	*rows = dim_mul_const(m, channels, w.size * w.size);
+	return NULL;
+}
+
+/* w [3, 3, channels, outputs], constant */
+const char *shape_winograd_weights(Module *m, const Node *n, Type *out)
+{
+	const Type *w = type_in(n, 0);
+	const Dim *taps = dim_const(m, WinogradTaps);
+	TRY(need_operands(m, n));
+	TRY(need_rank(m, w, 4, "w"));
+	TRY(need_equal(m, n, w->dims[0], taps, "rows of taps"));
+	TRY(need_equal(m, n, w->dims[1], taps, "columns of taps"));
+	if (!is_const(n->in[0]))
+		FAIL("w is no constant");
+	*out = (Type){.dtype = w->dtype, .rank = 2, .dims = {NULL, w->dims[3]}};
+	return winograd_rows(m, n, w->dims[2], &out->dims[0]);
+}
+
+/* x [batch, height, width, channels], w [panels, rows, PanelWidth], b [outputs] */
+const char *shape_given_winograd(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	const Dim *rows, *places;
+	TRY(given_like_operand(m, n, out));
+	TRY(need_rank(m, x, 4, "x"));
+	TRY(need_rank(m, w, 3, "w"));
+	TRY(need_rank(m, out, 4, "the result"));
+	TRY(winograd_rows(m, n, x->dims[3], &rows));
+	TRY(need_equal(m, n, rows, w->dims[1], "rows of w"));
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	TRY(need_equal(m, n, x->dims[0], out->dims[0], "batches"));
+	for (int i = 0; i < 2; i++) {
+		TRY(slide_window(m, n, i, 2, x->dims[1 + i], dim_const(m, WinogradTaps), &places));
+		TRY(need_equal(m, n, places, out->dims[1 + i], "places"));
+	}
+	if (b) {
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, out->dims[3], b->dims[0], "outputs and length of b"));
+	}
+	return need_panels(m, n, out->dims[3], w->dims[0]);
+}
+
+/* The columns of the result say how much of the last panels is real. */
+const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	TRY(given_like_operand(m, n, out));
+	TRY(need_rank(m, w, 3, "w"));
+	int64_t inner = attr_int(n, Attr_inner), outer = x->rank - inner;
+	if (inner < 1 || outer < 0 || out->rank != outer + 1)
+		FAIL("x has rank %d, of which %lld axes are contracted, the result %d", x->rank, (long long)inner, out->rank);
+	for (int d = 0; d < outer; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
+	const Dim *depth = dim_const(m, 1);
+	for (int d = outer; d < x->rank; d++)
+		depth = dim_mul(m, depth, x->dims[d]);
+	TRY(need_equal(m, n, depth, w->dims[1], "inner dimensions"));
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	TRY(need_panels(m, n, out->dims[out->rank - 1], w->dims[0]));
+	if (b) {
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, out->dims[out->rank - 1], b->dims[0], "columns and length of b"));
+	}
+	return NULL;
+}
+
+/* Of x and w: the rows of w's panels and how many there are. */
+static const char *strassen_panels(Module *m, const Node *n, const Dim *depth, const Dim *cols, const Dim **rows, const Dim **count)
+{
+	const int parts = (int)attr_int(n, Attr_parts);
+	TRY(need_panels(m, n, cols, panel_count(m, cols, parts < 1 || parts > MaxParts ? 1 : parts)));
+	if (unit_panels(parts) != 1)
+		FAIL("parts=%d, expected 1 or 2", parts);
+	TRY(need_multiple(m, n, depth, dim_const(m, StrassenDepth), "inner dimension"));
+	*rows = dim_mul_const(m, dim_floordiv(m, depth, dim_const(m, 2)), StrassenProducts);
+	*count = dim_ceildiv(m, panel_count(m, cols, parts), dim_const(m, 2));
+	return NULL;
+}
+
+/* w [k, n], constant */
+const char *shape_strassen_weights(Module *m, const Node *n, Type *out)
+{
+	const Type *w = type_in(n, 0);
+	TRY(need_rank(m, w, 2, "w"));
+	if (!is_const(n->in[0]))
+		FAIL("w is no constant");
+	*out = (Type){.dtype = w->dtype, .rank = 3, .dims = {NULL, NULL, dim_const(m, PanelWidth)}};
+	return strassen_panels(m, n, w->dims[0], w->dims[1], &out->dims[1], &out->dims[0]);
+}
+
+/* x [rows.., k], w [pairs of panels, products * k / 2, PanelWidth], b [n]; the columns of the result say how much of the last panels is real */
+const char *shape_given_strassen(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	const Dim *rows, *count, *cols;
+	TRY(given_like_operand(m, n, out));
+	TRY(need_rank(m, w, 3, "w"));
+	if (x->rank < 1 || x->rank != out->rank)
+		FAIL("x has rank %d, the result %d", x->rank, out->rank);
+	cols = out->dims[out->rank - 1];
+	for (int d = 0; d + 1 < x->rank; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
+	TRY(strassen_panels(m, n, x->dims[x->rank - 1], cols, &rows, &count));
+	TRY(need_equal(m, n, rows, w->dims[1], "rows of w"));
+	TRY(need_equal(m, n, count, w->dims[0], "pairs of panels"));
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	if (b) {
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, cols, b->dims[0], "columns and length of b"));
+	}
+	return NULL;
+}
+
+/* re, im [...], waves [n, 2] for the extent n of the axis; the result has an axis of parts in front, and the first bins of those n. */
+const char *shape_given_dft(Module *m, const Node *n, Type *out)
+{
+	const Type *re = type_in(n, 0), *im = type_in(n, 1), *waves = type_in(n, 2);
+	int axis = 0;
+	TRY(given_like_operand(m, n, out));
+	TRY(need_axis(m, n, re, &axis));
+	TRY(need_rank(m, out, re->rank + 1, "the result"));
+	if (!dim_equals(out->dims[0], 1) && !dim_equals(out->dims[0], 2))
+		FAIL("the result %s has neither one part nor two in front", type_text(m, out));
+	if (im)
+		TRY(need_rank(m, im, re->rank, "im"));
+	for (int d = 0; d < re->rank; d++) {
+		if (im)
+			TRY(need_equal(m, n, re->dims[d], im->dims[d], "dims of re and im"));
+		if (d != axis)
+			TRY(need_equal(m, n, re->dims[d], out->dims[d + 1], "dims of operand and result"));
+	}
+	if (waves) {
+		TRY(need_rank(m, waves, 2, "waves"));
+		TRY(need_equal(m, n, re->dims[axis], waves->dims[0], "length and waves"));
+		TRY(need_equal(m, n, dim_const(m, 2), waves->dims[1], "parts of a wave"));
+	}
+	return need_nonneg(m, n, dim_sub(m, re->dims[axis], out->dims[axis + 1]), "extent of the axis less that of the result");
+}
+
+/* The result says how many. */
+const char *shape_given_top_k(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0);
+	int axis = 0;
+	TRY(shape_given(m, n, out));
+	TRY(need_axis(m, n, x, &axis));
+	TRY(need_rank(m, out, x->rank, "the result"));
+	if (out->dtype != I64)
+		FAIL("the result has type %s, expected i64", dtypes[out->dtype].text);
+	for (int i = 0; i < x->rank; i++)
+		if (i != axis)
+			TRY(need_equal(m, n, x->dims[i], out->dims[i], "dims of operand and result"));
+	return need_nonneg(m, n, dim_sub(m, x->dims[axis], out->dims[axis]), "extent of x less that of the result");
+}
+
+/* Taps outside of x do not count, so the extents are whatever the result says. */
+const char *shape_given_pool(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0);
+	const int64_t *kernel;
+	const Dim *const *pads;
+	int spatial = x ? x->rank - 2 : 0;
+	bool where = attr_int(n, Attr_join) == JoinWhere;
+	TRY(shape_given(m, n, out));
+	if (spatial < 1)
+		FAIL("x has no spatial axis: %s", type_text(m, x));
+	TRY(need_rank(m, out, x->rank, "the result"));
+	if (out->dtype != (where ? I64 : x->dtype))
+		FAIL("the result has type %s", dtypes[out->dtype].text);
+	for (int i = 0; i < 2; i++)
+		TRY(need_equal(m, n, x->dims[i], out->dims[i], "batch and channels of x and the result"));
+	if (attr_ints(n, Attr_kernel, &kernel) != spatial || attr_dims(n, Attr_pads_dim, &pads) != spatial)
+		FAIL("kernel or pads_dim does not have one entry per spatial axis");
+	for (int i = 0; i < spatial; i++) {
+		Window win = {1, 1, 0, 0};
+		int64_t span;
+		TRY(need_window(m, n, i, spatial, &win));
+		if (kernel[i] < 1 || __builtin_mul_overflow(kernel[i] - 1, win.dilation, &span) || span > DimMax)
+			FAIL("a window of %lld elements is out of range", (long long)kernel[i]);
+	}
+	return NULL;
+}
+
+/* The linker finds the function by this name. */
+const char *shape_given_custom(Module *m, const Node *n, Type *out)
+{
+	const char *symbol = attr_text(n, Attr_symbol);
+	TRY(shape_given(m, n, out));
+	for (int i = 0; i < n->nin; i++)
+		if (n->in[i] && is_packed(n->in[i]->type.dtype))
+			LACK("not supported: elements of %s, which are packed", dtypes[n->in[i]->type.dtype].text);
+	for (int i = 0; i < n->nout; i++)
+		if (is_packed(n->out[i]->type.dtype))
+			LACK("not supported: elements of %s, which are packed", dtypes[n->out[i]->type.dtype].text);
+	if (!is_c_name(symbol))
+		FAIL("the symbol '%s' is not a C identifier", symbol);
+	return NULL;
+}
