@@ -8,7 +8,8 @@
 enum {
 	MaxOperands = 20,
 	RunLen = 4096, /* elements of the innermost loop that one worker takes at a time */
-	Large = 1 << 13 /* elements */
+	Large = 1 << 13, /* elements */
+	ShortRow = 4
 };
 
 /* ---- iteration space --------------------------------------------------------------------------------------------------------- */
@@ -69,6 +70,30 @@ static void collapse(Module *m, Space *s)
 		drop_axis(&s->out, d);
 		s->rank--;
 	}
+}
+
+static void swap_strides(Access *a, int d)
+{
+	const Dim *stride = a->stride[d];
+	a->stride[d] = a->stride[d + 1];
+	a->stride[d + 1] = stride;
+}
+
+/* A vector goes across short rows, as of complex pairs, instead of along one, unless there are only a few. */
+static void turn_short_rows(Space *s)
+{
+	const int d = s->rank - 2;
+	int64_t shorter, longer;
+
+	if (d < 0 || !dim_is_const(s->extent[d + 1], &shorter) || shorter > ShortRow ||
+	    (dim_is_const(s->extent[d], &longer) && longer < Lanes))
+		return;
+	const Dim *extent = s->extent[d];
+	s->extent[d] = s->extent[d + 1];
+	s->extent[d + 1] = extent;
+	swap_strides(&s->out, d);
+	for (int i = 0; i < s->nleaf; i++)
+		swap_strides(&s->access[i], d);
 }
 
 static LExpr *value_in(Space *s, Value *v, LExpr *const *leaves, LExpr *const *values)
@@ -224,6 +249,7 @@ static void lower_space(Lower *l, const char *name, Node *first, Node *end, Valu
 	}
 	open_results(&s, first, home);
 	collapse(l->m, &s);
+	turn_short_rows(&s);
 	k.general = is_large(&s);
 	if (s.rank == 0) {
 		set_bases(&s, NULL);

@@ -940,6 +940,10 @@ static void make_moves(Family *f)
 	add_row(f, "f32[a, c + 1]", "pad %tt {pads_dim=[0, 1, 0, 0]}");
 	param(f, "colours: f32[a, 3, c]"); /* the last axis is short, and x lies side by side along another one */
 	line(f, "%%cl: f32[a, c, 3] = transpose %%colours {perm=[0, 2, 1]}");
+	param(f, "scales: f32[3]"); /* vectors go across the rows */
+	add_row(f, "f32[a, c, 3]", "mul %cl, %scales");
+	add_row(f, "f32[a, c, 6]", "concat %cl, %cl {axis=2}");
+	add_row(f, "f32[a, c, 3]", "identity %cl");
 	add_row(f, "f32[a, c + 3, 3]", "pad %cl {pads_dim=[0, 1, 0, 0, 2, 0]}");
 	add_row(f, "f32[a + 1, c + 1, 5]", "pad %cl {pads_dim=[0, 0, 1, 1, 1, 1], value=3}");
 	add_row(f, "i64[c]", "iota {start=5, step=3}");
