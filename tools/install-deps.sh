@@ -15,7 +15,7 @@ test_needs=(
 	/usr/share/sounds/alsa:alsa-utils /usr/include/png.h:libpng-dev mpirun:openmpi-bin mpicc:libopenmpi-dev
 	/usr/lib/python3/dist-packages/numpy:python3-numpy /usr/lib/python3/dist-packages/pytest:python3-pytest
 	/usr/lib/python3/dist-packages/onnx:python3-onnx /usr/share/libonnx-testdata:libonnx-testdata
-	chromium:chromium chromedriver:chromium-driver /usr/lib/python3/dist-packages/selenium:python3-selenium
+	mkdocs:mkdocs chromium:chromium chromedriver:chromium-driver /usr/lib/python3/dist-packages/selenium:python3-selenium
 )
 # What a build with LLVM inside needs (DCC_BUNDLE), for archives and wheels.
 bundle_needs=(
