@@ -39,6 +39,9 @@ if command -v "$python" >/dev/null; then
 		cmp docs/operators.md <("$python" tools/operators_page.py "$build/dcc")
 	! "$python" -c 'import onnx.defs' 2>/dev/null ||
 		must 'an operator of ONNX is not in docs/operators.md' "$python" -c "$all_operators" <docs/operators.md
+	! "$python" -c 'import numpy' 2>/dev/null ||
+		must 'docs/benchmarks.md is not what bench/table.py --page prints' \
+			cmp docs/benchmarks.md <("$python" bench/table.py bench/results.jsonl --page)
 else
 	echo "docs: generated pages skipped, no $python"
 fi
