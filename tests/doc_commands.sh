@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # label: full
-# The commands of these pages, as they stand there: indented, behind "$ ".  Each ends with 0, and prints the lines below it; a line
-# "..." stands for any others.  Run from a folder that looks like a checkout.
+# The commands of these pages, as they stand there: indented, behind "$ ", and "> " where one goes on.  Each ends with 0 and prints
+# the lines below it; a line "..." stands for any others.  Run from a folder that looks like a checkout.
 # PYTHON names an interpreter with numpy; default: python3.
 # usage: doc_commands.sh BUILD
 set -u
@@ -27,21 +27,29 @@ can_run() { # the command's program is there
 	[ "$program" != python3 ] || [ -n "$has_numpy" ] && command -v "$program" >/dev/null
 }
 
-# judge PAGE COMMAND OUTPUT LINES
-judge() {
-	local line
-	[ -n "$4" ] || return 0
-	if ! grep -qx '\.\.\.' <<<"$4"; then
-		check "$1: $2" diff -u <(printf %s "$4") <(printf '%s\n' "$3")
+# run_command PAGE COMMAND LINES: in this shell, so that later ones see what it exports
+run_command() {
+	local line output
+	[ -n "$2" ] || return 0
+	if ! can_run "$2"; then
+		echo "doc_commands: $1: skipped, $2"
+		return
+	fi
+	eval "$2" >"$tmp/out" 2>&1
+	check "$1: $2: $(cat "$tmp/out")" [ $? = 0 ]
+	[ -n "$3" ] || return 0
+	output=$(cat "$tmp/out")
+	if ! grep -qx '\.\.\.' <<<"$3"; then
+		check "$1: $2" diff -u <(printf %s "$3") <(printf '%s\n' "$output")
 		return
 	fi
 	while IFS= read -r line; do
-		[ "$line" = ... ] || check "$1: $2: no line '$line'" grep -qxF -- "$line" <<<"$3"
-	done < <(printf %s "$4")
+		[ "$line" = ... ] || check "$1: $2: no line '$line'" grep -qxF -- "$line" <<<"$output"
+	done < <(printf %s "$3")
 }
 
 run_page() {
-	local page=$1 command='' output='' lines='' line skip=
+	local page=$1 command='' lines='' line
 	mkdir "$tmp/$page" && cd "$tmp/$page" || exit 1
 	ln -s "$build" build
 	for line in examples runtime python; do
@@ -50,30 +58,21 @@ run_page() {
 	while IFS= read -r line; do
 		case $line in
 		'    $ '*)
-			judge "$page" "$command" "$output" "$lines"
-			command=${line#*\$ } output='' lines='' skip=
-			if can_run "$command"; then
-				eval "$command" >"$tmp/out" 2>&1
-				check "$page: $command" [ $? = 0 ]
-				output=$(cat "$tmp/out")
-			else
-				skip=1
-				echo "doc_commands: $page: skipped, $command"
-			fi
+			run_command "$page" "$command" "$lines"
+			command=${line#*\$ } lines=''
 			;;
-		'    '*)
-			[ -z "$command" ] || [ -n "$skip" ] || lines+=${line#    }$'\n'
-			;;
+		'    > '*) command+=$'\n'${line#*> } ;;
+		'    '*) lines+=${line#    }$'\n' ;;
 		*)
-			judge "$page" "$command" "$output" "$lines"
+			run_command "$page" "$command" "$lines"
 			command='' lines=''
 			;;
 		esac
 	done <"$src/docs/$page.md"
-	judge "$page" "$command" "$output" "$lines"
+	run_command "$page" "$command" "$lines"
 }
 
-for page in first-steps; do
+for page in first-steps state threads precision; do
 	run_page $page
 done
 echo "doc_commands: $checks checks, $failed failed"
