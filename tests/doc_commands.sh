@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # label: full
 # The commands of these pages, as they stand there: indented, behind "$ ", and "> " where one goes on.  Each ends with 0 and prints
-# the lines below it; a line "..." stands for any others.  Run from a folder that looks like a checkout.
+# the lines below it; a line "..." stands for any others.  Run from a folder that looks like a checkout.  The pictures of docs/how.md
+# show what Graphviz makes now.
 # PYTHON names an interpreter with numpy; default: python3.
 # usage: doc_commands.sh BUILD
 set -u
@@ -72,8 +73,18 @@ run_page() {
 	run_command "$page" "$command" "$lines"
 }
 
-for page in first-steps state threads precision; do
+for page in first-steps state threads precision how; do
 	run_page $page
 done
+
+# Places differ between versions of Graphviz, words do not.
+words() { grep -o '<text.*</text>' "$1" | sed 's/<[^>]*>//g' | sort; }
+if command -v dot >/dev/null; then
+	for picture in how-import how-layout; do
+		check "docs/pictures/$picture.svg" cmp <(words "$src/docs/pictures/$picture.svg") <(dot -Tsvg "$tmp/how/$picture.dot" | words /dev/stdin)
+	done
+else
+	echo "doc_commands: pictures skipped, no dot"
+fi
 echo "doc_commands: $checks checks, $failed failed"
 [ $failed = 0 ]
