@@ -73,7 +73,7 @@ run_page() {
 	run_command "$page" "$command" "$lines"
 }
 
-for page in first-steps state threads precision how; do
+for page in first-steps state threads precision custom how; do
 	run_page $page
 done
 

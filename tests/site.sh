@@ -17,6 +17,7 @@ site=$tmp/site
 expect 0 '' mkdocs build --strict --site-dir "$site"
 check 'a first page' [ -s "$site/index.html" ]
 check 'what README links to' [ -s "$site/runtime/dcc.h" ]
+check 'its style' [ -s "$site/docs/site.css" ]
 for page in README.md CHANGELOG.md ir/ir.md docs/*.md; do
 	html=$site/${page%.md}.html
 	[ "$page" != README.md ] || html=$site/index.html

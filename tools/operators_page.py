@@ -17,7 +17,8 @@ Made by `python3 tools/operators_page.py build/dcc` from `dcc --list-onnx-ops` a
 Opsets {first} to {last} of the standard are read, and the operators of `com.microsoft`, `ai.onnx.ml` and `ai.onnx.preview` below at any opset of
 theirs. A row says which attributes dcc knows; behind a colon stand the values that it takes, where it does not take all. **What a model uses beyond a
 row is refused**, all of it in one list by node (`dcc --check model.onnx`), and so are sparse tensors and strings: a model that compiles means what
-the standard says. [precision.md](precision.md) has the element types; an operator that is missing can be a C function of the application (`--custom-op`).
+the standard says. [precision.md](precision.md) has the element types; an operator that is missing can be a
+C function of the application ([custom.md](custom.md)).
 
 Of the standard's operators, function operators included, these are missing: {missing}; of `ai.onnx.ml`, trees,
 support vector machines and maps of strings; and all of `ai.onnx.preview.training`.
@@ -81,7 +82,7 @@ def main():
     print(HEAD.format(first=min(opsets), last=max(opsets), missing=", ".join(MISSING)))
     before = None
     for name, since, until, attributes in table:
-        span = since if since == until else f"{since} to {until}"
+        span = since if since == until else f"{since}-{until}"
         print(f"| {'' if name == before else name} | {span if since else 'all'} | {attributes} |")
         before = name
     print(TAIL)
