@@ -30,16 +30,17 @@ can_run() { # the command's program is there
 
 # run_command PAGE COMMAND LINES: in this shell, so that later ones see what it exports
 run_command() {
-	local line output
+	local line output status
 	[ -n "$2" ] || return 0
 	if ! can_run "$2"; then
 		echo "doc_commands: $1: skipped, $2"
 		return
 	fi
 	eval "$2" >"$tmp/out" 2>&1
-	check "$1: $2: $(cat "$tmp/out")" [ $? = 0 ]
-	[ -n "$3" ] || return 0
+	status=$?
 	output=$(cat "$tmp/out")
+	check "$1: $2: status $status: $output" [ $status = 0 ]
+	[ -n "$3" ] || return 0
 	if ! grep -qx '\.\.\.' <<<"$3"; then
 		check "$1: $2" diff -u <(printf %s "$3") <(printf '%s\n' "$output")
 		return
@@ -81,7 +82,8 @@ done
 words() { grep -o '<text.*</text>' "$1" | sed 's/<[^>]*>//g' | sort; }
 if command -v dot >/dev/null; then
 	for picture in how-import how-layout; do
-		check "docs/pictures/$picture.svg" cmp <(words "$src/docs/pictures/$picture.svg") <(dot -Tsvg "$tmp/how/$picture.dot" | words /dev/stdin)
+		check "docs/pictures/$picture.svg" \
+			cmp <(words "$src/docs/pictures/$picture.svg") <(dot -Tsvg "$tmp/how/$picture.dot" | words /dev/stdin)
 	done
 else
 	echo "doc_commands: pictures skipped, no dot"

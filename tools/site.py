@@ -14,7 +14,7 @@ def linked(root, pages):
     found, waiting = {}, list(pages)
     while waiting:
         path = waiting.pop()
-        if path in found or not os.path.isfile(os.path.join(root, path)):
+        if path in found or path.startswith("..") or not os.path.isfile(os.path.join(root, path)):
             continue
         found[path] = None
         if path.endswith(".md"):
