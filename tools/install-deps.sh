@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the build needs on Debian 12.  Where nothing is missing it needs neither network nor root.
-# test.sh and demo.sh source it for install_missing and build_in.
+# test.sh and demo.sh source it for install_missing, configure_in and build_in.
 
 # What must be there (a command or a file) and the package that brings it.
 needs=(
@@ -57,13 +57,17 @@ install_missing() {
 			apt-get -qq -y --no-install-recommends install $packages >/dev/null
 }
 
-# build_in FOLDER [cmake options]: configures, then builds what changed.
-build_in() {
+# configure_in FOLDER [cmake options]
+configure_in() {
 	local dir=$1 generator=() output
 	shift
 	[ -e "$dir/CMakeCache.txt" ] || ! command -v ninja >/dev/null || generator=(-G Ninja)
 	output=$(cmake -S . -B "$dir" "${generator[@]}" "$@" 2>&1) || { echo "$output" >&2; return 1; }
-	cmake --build "$dir" --parallel 2
+}
+
+# build_in FOLDER [cmake options]: configures, then builds what changed.
+build_in() {
+	configure_in "$@" && cmake --build "$1" --parallel "$(nproc)"
 }
 
 [ "${BASH_SOURCE[0]}" != "$0" ] || install_missing
