@@ -42,7 +42,7 @@ static void note(Check *k, const OnnxNode *node, int opset, const char *fmt, ...
 		*f = (Finding){arena_strdup(k->im->scratch, text), {.file = k->im->file->path}, 0};
 		if (node)
 			f->loc = (Loc){.file = k->im->file->path, .node = node_name(node), .op = node->op_type,
-			               .opset = k->guessed ? 0 : opset};
+			               .opset = k->guessed || !is_standard(node->domain) ? 0 : opset};
 		PUSH(k->im->scratch, k->found, k->nfound, k->capfound, f);
 		put_name(&k->by_text, f->text, f);
 	}

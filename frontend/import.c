@@ -463,7 +463,8 @@ static bool is_absent_parameter(const Scope *s, const char *name)
 
 static void import_node(Import *im, Scope *s, const OnnxNode *node)
 {
-	Loc where = {.file = im->m->path, .node = arena_strdup(im->m->arena, node_name(node)), .opset = s->opset};
+	Loc where = {.file = im->m->path, .node = arena_strdup(im->m->arena, node_name(node))};
+	where.opset = is_standard(node->domain) ? s->opset : 0;
 	where.op = arena_strdup(im->m->arena, node->op_type ? node->op_type : "");
 	where.layers = node_layers(im->m->arena, node);
 	const Loc *loc = new_loc(im->m, where), *outer = diag_place;

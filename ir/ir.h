@@ -39,7 +39,7 @@ typedef struct Loc {
 	int line, col; /* 1-based; 0: not from text */
 	const char *node; /* ONNX node name (or its first output) */
 	const char *op;
-	int opset;
+	int opset; /* of the standard operators; those of other domains have none here */
 	const char *layers; /* where the exporter says that it stands, outermost first, with slashes between; NULL: it says nothing */
 } Loc;
 
