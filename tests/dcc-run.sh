@@ -95,7 +95,7 @@ expect 1 'no-such.onnx' "$run" no-such.onnx --random 1
 expect 1 'holds no model' "$run" "$build/CMakeFiles/dcc-run.dir/tools/dcc-run.c.o" --random 1
 expect 1 'not a 64-bit ELF' "$run" "$tmp/bad.o" --random 1
 expect 1 'not a tensor' "$run" "$object" --inputs "$tmp/bad.pb"
-expect 1 '0 input tensors given, the model has 1 \(x\)' "$run" "$object"
+expect 1 '0 input tensors given, the model has 1 \(x\); --random 1 makes them up' "$run" "$object"
 targets=$("$build/dcc" -v | sed -n 's/ ([^)]*)//g; s/^targets: //p')
 expect 1 "there is no .sse9.; there are: $targets" "$run" "$object" --random 1 --isa=sse9
 expect 1 'machine code' "$run" "$tmp/m.o" --random 1 --oracle

@@ -16,6 +16,7 @@ expect 0 '^dynconv  avx(2|512)  threads 1  [1-9][0-9]* steps: [0-9.]+ ms in all;
 expect 0 "^roof:$number GFLOP/s by FMA in registers,$number GB/s reading" "${profile[@]}"
 expect 0 "^$number$number%$number$number +[0-9]+% +[0-9]+  winconv.*avx2 +/" "${profile[@]}" --isa=avx2
 expect 0 'threads 2' "${profile[@]}" --threads 2
+expect 0 '^dynconv .* runs; at batch = 8, seq = 8$' "$run" $model --random 1 --profile --seconds 0.05 # made up
 
 # As many rows as steps; their shares add up; slowest first.
 "${profile[@]}" >"$tmp/table" || failed=$((failed + 1))

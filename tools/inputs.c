@@ -28,8 +28,9 @@ void match_tensors(Arena *arena, const Program *p, const char *what, int n, cons
 	const Loc loc = {.file = p->path};
 	bool *taken = arena_alloc(arena, (size_t)n + 1);
 	if (ngiven != n)
-		fatal_at(&loc, "%d %s tensor%s given, the model has %d (%s)", ngiven, what, ngiven == 1 ? "" : "s", n,
-		         port_names(arena, n, ports));
+		fatal_at(&loc, "%d %s tensor%s given, the model has %d (%s)%s", ngiven, what, ngiven == 1 ? "" : "s", n,
+		         port_names(arena, n, ports),
+		         ngiven || strcmp(what, "input") ? "" : "; --random 1 makes them up, --inputs FILE... reads them");
 	for (int i = 0; i < ngiven; i++) {
 		int port = find_port(n, ports, given[i].name);
 		if (port >= 0 && taken[port])

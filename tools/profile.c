@@ -174,6 +174,19 @@ static void print_kinds(FILE *f, Arena *arena, const Row *rows, int n, double to
 	}
 }
 
+/* What the times hold for: dims that nobody gives are made up. */
+static void print_sizes(FILE *f, Arena *arena, const Call *c, const Run *r)
+{
+	const char *before = "; at";
+	for (int i = 0; i < c->p->nsymbols; i++) {
+		if (c->p->symbols[i].source == DCC_SYMBOL_DATA)
+			continue;
+		fprintf(f, "%s %s = %lld", before, safe_name(arena, c->p->symbols[i].name), (long long)r->syms[i]);
+		before = ",";
+	}
+	putc('\n', f);
+}
+
 static void fill_rows(Arena *arena, const Run *r, const dcc_step *steps, int nstep, int runs, double **times, Row *rows)
 {
 	double *all = arena_alloc(arena, (size_t)runs * sizeof *all);
@@ -343,8 +356,9 @@ void profile_call(FILE *f, Call *c, double seconds, const char *json, const char
 	for (int i = 0; i < t.n; i++)
 		t.steps += t.rows[i].s;
 	t.run = median_run(arena, c, t.runs);
-	fprintf(f, "%s  %s  threads %d  %d steps: %.4f ms in all; a whole run: %.4f ms; medians of %d runs\n", model->name,
+	fprintf(f, "%s  %s  threads %d  %d steps: %.4f ms in all; a whole run: %.4f ms; medians of %d runs", model->name,
 	        r.target->name, r.workers, t.n, 1e3 * t.steps, 1e3 * t.run, t.runs);
+	print_sizes(f, arena, c, &r);
 	fprintf(f, "roof: %.1f GFLOP/s by FMA in registers, %.1f GB/s reading %.0f MiB; above 100%%: data came from a cache\n",
 	        roof.flops / 1e9, roof.bytes / 1e9, roof.buffer / (1 << 20));
 	if (node_data) {
