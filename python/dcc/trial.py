@@ -23,6 +23,7 @@ import numpy as np
 from . import inputs as made_up
 from . import turns
 from .compiler import compile as compile_model
+from .compiler import find_compiler
 from .errors import CompileError, Error, safe
 from .model import spelled
 
@@ -163,6 +164,9 @@ def refuse(error, options):
 
 def advice(problems, options):
     texts = " ".join(problem.text for problem in problems)
+    lost = sorted(set(re.findall(r"external data '([^']*)': No such file", texts)))
+    if lost:
+        return [f"the model's weights are files of their own: {some(map(shown, lost), 4)} must lie where {shown(options.model)} lies"]
     hints = []
     missing = sorted({(domain or "ai.onnx", op) for op, domain in re.findall(
         r"operator '([^']*)'(?: of domain '([^']*)')? is not supported", texts)})
@@ -485,13 +489,24 @@ def c_lines(header, name, sizes):
             f"int status = {name}({call});", f"/* buffers: {buffers} */"]
 
 
+def to_build():
+    """The words for dcc, for its headers and for its library: of a source tree their paths, else what an installed dcc answers to."""
+    tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    compiler, headers = find_compiler(), os.path.join(tree, "runtime")
+    library = os.path.join(os.path.dirname(compiler), "libdcc.a")
+    if os.path.isfile(os.path.join(headers, "dcc.h")) and os.path.isfile(library):
+        return compiler, "-I " + shlex.quote(os.path.relpath(headers)), shlex.quote(library)
+    return "dcc", "$(pkg-config --cflags dcc)", "$(pkg-config --libs dcc)"
+
+
 def say_next(model, inputs, options):
     with open(os.path.splitext(model.path)[0] + ".h", encoding="utf-8") as file:
         lines = c_lines(file.read(), model.name, inputs.sizes.values())
-    command = ["dcc", *options.for_dcc, "-o", f"{model.name}.o", options.model]
+    program, headers, library = to_build()
+    command = [program, *options.for_dcc, "-o", f"{model.name}.o", options.model]
     files = " ".join([f"{model.name}.o", *map(shlex.quote, options.files)])
     print(f"{'go on':10} {safe(shlex.join(command))}")
-    print(f"{'':10} cc $(pkg-config --cflags dcc) app.c {safe(files)} $(pkg-config --libs dcc)")
+    print(f"{'':10} cc {safe(headers)} app.c {safe(files)} {safe(library)}")
     for line in lines:
         say("", line)
 

@@ -12,6 +12,7 @@ import pytest
 
 import dcc
 from dcc import inputs, trial
+from dcc.compiler import find_compiler
 
 onnx = pytest.importorskip("onnx")
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
@@ -82,7 +83,7 @@ def test_right(run):
     sizes = r"shared object .*: code \S+ kB, weights \S+ kB; workspace \S+ kB, \S+ kB for 2 threads$"
     assert re.match(sizes, lines["sizes"]), lines["sizes"]
     assert re.match(r"in [\d.]+ s for avx512 and avx2", lines["compiled"]) and "2 winconv" in lines["fused"]
-    assert lines["go on"].startswith("dcc -o dynconv.o ")
+    assert re.match(r"(\S*/)?dcc -o dynconv\.o ", lines["go on"])
 
 
 def test_c_lines(run, tmp_path):
@@ -96,6 +97,20 @@ def test_c_lines(run, tmp_path):
     source.write_text(f"#include <stdlib.h>\n{include}\nint run(const float *x, float *y);\nint run(const float *x, float *y)\n{{\n"
                       f"{rest}\nfree(workspace);\nreturn status;\n}}\n")  # fmt: skip
     subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{RUNTIME}", source], check=True)
+
+
+def test_go_on(run, tmp_path, monkeypatch):
+    """By paths where the compiler stands in a build of this tree, by what is installed elsewhere."""
+    program = tmp_path / "dcc"
+    program.symlink_to(os.path.abspath(find_compiler()))
+    monkeypatch.setenv("DCC", str(program))
+    _, lines, out = run(MODEL)
+    assert lines["go on"].startswith("dcc -o dynconv.o ") and "$(pkg-config --libs dcc)" in lines["go on"], out
+    (tmp_path / "libdcc.a").touch()
+    _, lines, out = run(MODEL)
+    words = re.search(r"^(\S+) -o dynconv\.o .* cc -I (\S+) app\.c dynconv\.o (\S+) #include", lines["go on"])
+    assert words and words[1] == str(program) and words[3] == str(tmp_path / "libdcc.a"), out
+    assert os.path.samefile(words[2], RUNTIME)
 
 
 def test_without_onnxruntime(run, alone):
@@ -171,6 +186,16 @@ def test_refused(run, tmp_path):
     assert status == 0, out
     status, lines, out = run(tmp_path / "none.onnx")
     assert status == 1 and "No such file or directory" in lines["refused"] and "to do" not in lines, out
+
+
+def test_lost_weights(run, tmp_path):
+    """No part of the model is at fault."""
+    nodes = [node("Relu", "x", "r", "r"), node("Add", "r w", "e", "add"), node("Relu", "e", "y", "y")]
+    path = save(tmp_path / "m.onnx", nodes, {"x": (F, [4])}, {"y": (F, [4])}, [("w", np.ones(4, np.float32))])
+    onnx.save(onnx.load(path), path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    (tmp_path / "w.bin").unlink()
+    status, lines, out = run(path)
+    assert status == 1 and "w.bin must lie where" in lines["to do"] and "--inputs" not in out and "--outputs" not in out, out
 
 
 def test_strings(run, tmp_path):
