@@ -100,7 +100,7 @@ static void text_head(FILE *f, const Report *r)
 		        (long long)r->m->syms[i]->hi);
 	fprintf(f,
 	        "Numbers hold at the symbols' upper bounds and one thread; -D SYM=N gives other ones.\n"
-	        "Estimates: the larger of FLOP / %g GFLOP/s and bytes / %g GB/s, both assumed.\n\n",
+	        "Estimates: the larger of FLOP / %g GFLOP/s and bytes / %g GB/s, both assumed; -: a symbol has no bound.\n\n",
 	        AssumedFlops / 1e9, AssumedBytes / 1e9);
 }
 

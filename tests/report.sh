@@ -66,6 +66,7 @@ expect '^ +[0-9]+ \.\. [0-9]+ +packed operand of ' r.txt
 expect '^kernels avx512: ' r.txt
 expect '^ +1 +[0-9.]+  attention.avx2 .*b.*n' r.txt
 expect 'Numbers hold at the symbols. upper bounds' r.txt
+expect 'assumed; -: a symbol has no bound' r.txt
 
 # The sum joins one product of two: it is not missed by the other.
 cat >sum.ir <<'END'
@@ -153,6 +154,7 @@ run 0 cmp near.o again.o
 run 0 "$build/dcc" --report=d.txt -o d.o "$model"
 expect '^matched  winconv ' d.txt
 run 0 "$build/dcc" --report=- -o d.o "$model"
+expect '^ +[0-9]+ +- +winconv' out # batch and seq have no bound
 expect '^matched  winconv ' out
 run 1 "$build/dcc" --report=no/such/folder -o d.o "$model"
 
