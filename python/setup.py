@@ -48,7 +48,7 @@ class BuildWithCompiler(build_py):
         with tempfile.TemporaryDirectory() as prefix:
             subprocess.run(["cmake", "--install", BUILD, "--strip", "--prefix", prefix], check=True, stdout=subprocess.DEVNULL)
             found = {name: os.path.join(path, name) for path, folders, files in os.walk(prefix) for name in (*folders, *files)}
-            for name in ("libdcc.a", "dcc-link", "LICENSE", "licences"):
+            for name in ("libdcc.a", "dcc.h", "dcc.hpp", "dcc-link", "LICENSE", "licences"):
                 if os.path.isdir(found.get(name, "")):
                     shutil.copytree(found[name], os.path.join(folder, name))
                 elif name in found:

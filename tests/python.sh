@@ -43,6 +43,9 @@ try() {
 }
 try platform
 [ "$(grep -h dcc-try platform/dcc-*/entry_points.txt)" = 'dcc-try = dcc.trial:main' ] || { echo "the wheel has no dcc-try"; exit 1; }
-PYTHONPATH=platform "$python" -m dcc try "$model" --seconds 0 | grep -q '^go on ' || { echo "dcc-try of the wheel failed"; exit 1; }
+PYTHONPATH=platform "$python" -m dcc try "$model" --seconds 0 >tried && grep -q '^go on ' tried || { echo "dcc-try of the wheel failed"; exit 1; }
+# Its lines make a program of the wheel alone.
+go_on=$(sed -n "s|^go on  *python |'$python' |p; s|^ *\(cc .*\) app\.c \(.*\)|\1 '${model%/*}/c/app.c' \2 -I. -lm -o app|p" tried)
+PYTHONPATH=platform bash -e -c "$go_on" && ./app | grep -q 'the same bits' || { echo "failed: $go_on"; exit 1; }
 PATH=$build:$PATH try pure
 echo "python: package and wheels work"

@@ -490,22 +490,25 @@ def c_lines(header, name, sizes):
 
 
 def to_build():
-    """The words for dcc, for its headers and for its library: of a source tree their paths, else what an installed dcc answers to."""
-    tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    compiler, headers = find_compiler(), os.path.join(tree, "runtime")
-    library = os.path.join(os.path.dirname(compiler), "libdcc.a")
-    if os.path.isfile(os.path.join(headers, "dcc.h")) and os.path.isfile(library):
-        return compiler, "-I " + shlex.quote(os.path.relpath(headers)), shlex.quote(library)
-    return "dcc", "$(pkg-config --cflags dcc)", "$(pkg-config --libs dcc)"
+    """The words for dcc, for its headers and for its library: of a wheel or a source tree their paths, else what is installed."""
+    package = os.path.dirname(os.path.abspath(__file__))
+    compiler = find_compiler()
+    folder = os.path.dirname(compiler)
+    program = "python -m dcc" if os.path.abspath(folder) == os.path.join(package, "bin") else shlex.quote(compiler)
+    library = os.path.join(folder, "libdcc.a")
+    for headers in (folder, os.path.join(os.path.dirname(os.path.dirname(package)), "runtime")):
+        if os.path.isfile(os.path.join(headers, "dcc.h")) and os.path.isfile(library):
+            return program, "-I " + shlex.quote(headers), shlex.quote(library)
+    return "dcc" if shutil.which("dcc") == compiler else program, "$(pkg-config --cflags dcc)", "$(pkg-config --libs dcc)"
 
 
 def say_next(model, inputs, options):
     with open(os.path.splitext(model.path)[0] + ".h", encoding="utf-8") as file:
         lines = c_lines(file.read(), model.name, inputs.sizes.values())
     program, headers, library = to_build()
-    command = [program, *options.for_dcc, "-o", f"{model.name}.o", options.model]
+    command = [*options.for_dcc, "-o", f"{model.name}.o", options.model]
     files = " ".join([f"{model.name}.o", *map(shlex.quote, options.files)])
-    print(f"{'go on':10} {safe(shlex.join(command))}")
+    print(f"{'go on':10} {safe(program)} {safe(shlex.join(command))}")
     print(f"{'':10} cc {safe(headers)} app.c {safe(files)} {safe(library)}")
     for line in lines:
         say("", line)

@@ -100,17 +100,25 @@ def test_c_lines(run, tmp_path):
 
 
 def test_go_on(run, tmp_path, monkeypatch):
-    """By paths where the compiler stands in a build of this tree, by what is installed elsewhere."""
+    """By paths where the library lies beside the compiler, which a wheel or a build of this tree has; else by what is installed."""
     program = tmp_path / "dcc"
     program.symlink_to(os.path.abspath(find_compiler()))
     monkeypatch.setenv("DCC", str(program))
     _, lines, out = run(MODEL)
-    assert lines["go on"].startswith("dcc -o dynconv.o ") and "$(pkg-config --libs dcc)" in lines["go on"], out
+    assert lines["go on"].startswith(f"{program} -o dynconv.o ") and "$(pkg-config --libs dcc)" in lines["go on"], out
     (tmp_path / "libdcc.a").touch()
     _, lines, out = run(MODEL)
     words = re.search(r"^(\S+) -o dynconv\.o .* cc -I (\S+) app\.c dynconv\.o (\S+) #include", lines["go on"])
     assert words and words[1] == str(program) and words[3] == str(tmp_path / "libdcc.a"), out
     assert os.path.samefile(words[2], RUNTIME)
+    (tmp_path / "dcc.h").touch()
+    _, lines, out = run(MODEL)
+    assert f" cc -I {tmp_path} app.c " in lines["go on"], out
+    (tmp_path / "libdcc.a").unlink()
+    monkeypatch.delenv("DCC")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    _, lines, out = run(MODEL)
+    assert lines["go on"].startswith("dcc -o dynconv.o ") and "$(pkg-config --cflags dcc)" in lines["go on"], out
 
 
 def test_without_onnxruntime(run, alone):
