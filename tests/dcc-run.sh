@@ -44,7 +44,7 @@ expect 0 'PASS' "$run" "$tmp/m.so" --check "$tmp/model/test_data_set_0" --thread
 expect 0 '^y: f32\[3, 8, 48\]' "$run" "$tmp/m.so" --random 1 -D batch=3
 "$build/dcc" --weights="$tmp/w.bin" -o "$tmp/w.o" $model || failed=$((failed + 1))
 expect 0 'PASS' "$run" "$tmp/w.o" --weights "$tmp/w.bin" --check "$tmp/model/test_data_set_0"
-expect 1 'weights are in a side file' "$run" "$tmp/w.o" --check "$tmp/model/test_data_set_0"
+expect 1 'weights are in a side file: --weights FILE names it' "$run" "$tmp/w.o" --check "$tmp/model/test_data_set_0"
 head -c -1 "$tmp/w.bin" >"$tmp/short.bin"
 expect 1 'the side file has' "$run" "$tmp/w.o" --weights "$tmp/short.bin" --random 1
 

@@ -244,6 +244,8 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 	p->compiled = object || shared;
 	if (p->compiled)
 		choose_model_target(p, opt->isa, &loc);
+	if (p->compiled && p->model->weights_size && !p->model->weights && !opt->weights)
+		fatal_at(&loc, "the model's weights are in a side file: --weights FILE names it");
 	if (opt->weights)
 		p->weights = map_bytes(arena, opt->weights, &p->weights_bytes);
 	p->load_s = now_s() - start - p->compile_s;
