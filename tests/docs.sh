@@ -16,7 +16,7 @@ must() {
 	echo "docs: $1"
 }
 
-for page in README.md docs/*.md CHANGELOG.md; do
+for page in README.md docs/*.md docs/extending.md docs/try.md docs/first-quarter.md docs/install.md docs/abi.md docs/report.md docs/apps.md docs/scaling.md CHANGELOG.md; do
 	folder=$(dirname "$page")
 	for file in $(grep -oE '`(ir|passes|backend|frontend|runtime|tools|tests|python|docs|examples)/[A-Za-z0-9_./*-]+`' "$page" | tr -d '`' | sort -u); do
 		must "$page names $file" compgen -G "$file"
