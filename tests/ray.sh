@@ -68,7 +68,8 @@ expect 1 'has no lines' "$python" examples/ray/score.py "$tmp" /dev/null "$tmp/n
 
 port=$((20000 + $$ % 20000))
 serve() {
-	"$python" examples/ray/serve.py "$tmp" --port $port "$@" >"$tmp/served" 2>&1 &
+	: >"$tmp/served" # not by the child: what the last server said may still be there when it is looked for
+	"$python" examples/ray/serve.py "$tmp" --port $port "$@" >>"$tmp/served" 2>&1 &
 	server=$!
 	for _ in $(seq 120); do
 		! grep -q ready "$tmp/served" || return 0
