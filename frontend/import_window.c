@@ -286,9 +286,8 @@ static Value *swap_channels(Transposed *t, Value *w)
 static Value *split_phases(Transposed *t, Value *w)
 {
 	Call *c = t->c;
-	int spatial = t->w.spatial, perm[MaxRank] = {0}, at = 2, phase = !t->outside, tap = t->nsplit + 2;
+	int spatial = t->w.spatial, perm[MaxRank] = {0} /* M, where nothing else is */, at = 2, phase = !t->outside, tap = t->nsplit + 2;
 	const Dim *apart[MaxRank] = {w->type.dims[0], w->type.dims[1]}, *dims[MaxRank];
-	perm[t->outside ? t->nsplit : 0] = 0;
 	perm[t->nsplit + 1] = 1;
 	dims[0] = dim_mul_const(c->m, w->type.dims[0], t->phases);
 	dims[1] = w->type.dims[1];

@@ -18,6 +18,6 @@ enum {
 typedef struct StrassenProduct { /* factors, 1, 0 or -1: of the blocks that are added up; of the product in each block of the result */
 	signed char left[StrassenBlocks], right[StrassenBlocks], to[StrassenBlocks];
 } StrassenProduct;
-extern const StrassenProduct strassen[StrassenProducts]; /* the first factor but 0 is 1, wherever sums are taken in this order */
+extern const StrassenProduct strassen[StrassenProducts]; /* each sum of left blocks, and each block of the result, has a factor of 1 to begin with */
 
 #endif

@@ -330,6 +330,8 @@ static const char *why_direct(const Node *n, const Value *stored, int parts)
 	const Type *x = &n->in[0]->type, *w = &n->in[1]->type;
 	int64_t depth, cols, most, rows = 1, extent;
 
+	if (!is_const(stored))
+		return "the weights are no constant";
 	if (!dim_is_const(w->dims[0], &depth) || !dim_is_const(w->dims[1], &cols) || depth < LeastStrassenWidth || cols < LeastStrassenWidth)
 		return "the weights are small";
 	if (depth % StrassenDepth || unit_panels(parts) != 1)

@@ -156,7 +156,7 @@ int count_operands(Node *const *members, int n); /* distinct values that they re
 Kernel open_kernel(Lower *, const char *name, bool per_target);
 void kcall(Kernel *); /* closes it and calls it in a step of the program; the kernel lives on as text */
 /* The step's cost: 2 FLOP a multiply-add, 1 an elementwise operation and element.  kaccess, kbuf and kslot count what they hand
- * out as moved once; kreads corrects that for a buffer of which only some elements are read. */
+ * out as moved once; kreads corrects that for a buffer of which only some elements are read or written. */
 void kflop(Kernel *, const Dim *flop); /* adds */
 void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementwise nodes first .. end (exclusive) */
 void kreads(Kernel *, const LBuf *, const Dim *elements);
