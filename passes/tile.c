@@ -263,31 +263,49 @@ static LExpr *row_of_tile(const Rows *r, LExpr *i)
 	return ladd(b, r->base, lmul(b, row, kdim(r->k, r->x->stride[r->x->rank - 2])));
 }
 
-/* Copies `lanes` steps of k, from step p of the tile on, of every row: they lie at `from` behind the row's begin. */
-static void copy_steps(const Rows *r, const Access *x, const Packing *t, LExpr *p, LExpr *from, int lanes, bool straddles)
+/* Copies `lanes` steps of k, those of the mask (NULL: all), from step p of the tile on, of every row: they lie at `from` behind the row's
+ * begin.  Steps that are masked out may get zeros: what follows them is copied later. */
+static void copy_steps(const Rows *r, const Access *x, const Packing *t, LExpr *p, LExpr *from, int lanes, LExpr *mask, bool straddles)
 {
 	LB *b = &r->k->b;
 	const Dim *stride = x->stride[x->rank - 1];
 	LExpr *in_block = llet(b, lop(b, LMod, p, li(b, PackK), NULL)), *block = lsub(b, p, in_block), *room = lsub(b, li(b, PackK), in_block);
-	LExpr *to = llet(b, ladd(b, t->at, ladd(b, lmul(b, block, t->count), in_block))), *next = NULL, *mask = NULL;
+	LExpr *to = llet(b, ladd(b, t->at, ladd(b, lmul(b, block, t->count), in_block))), *next = NULL, *fits = NULL;
 
 	if (straddles) { /* into the next block, where the steps go on that have no room */
 		next = llet(b, ladd(b, to, lmul(b, lsub(b, t->count, li(b, 1)), li(b, PackK))));
-		mask = llet(b, lane_mask(r->k, room));
+		fits = llet(b, lane_mask(r->k, room));
 	}
 	LExpr *i = lfor(b, ForSerial, li(b, 0), t->count, NULL), *shift = llet(b, lmul(b, i, li(b, PackK)));
 	LExpr *place = llet(b, ladd(b, lload(b, t->rows, 1, i, NULL, NULL), from));
-	LExpr *v = lload(b, x->buf, lanes, place, lanes == 1 || dim_equals(stride, 1) ? NULL : t->stride, NULL);
+	LExpr *v = lload(b, x->buf, lanes, place, lanes == 1 || dim_equals(stride, 1) ? NULL : t->stride, mask);
 	if (t->scale != 1)
 		v = lmul(b, v, lconst(b, (LType){F32, lanes}, t->scale));
 	v = straddles ? llet(b, v) : v;
-	lstore(b, t->buf, ladd(b, to, shift), NULL, mask, v);
-	if (straddles)
-		lstore(b, t->buf, ladd(b, next, shift), NULL, lop(b, LNot, mask, NULL, NULL), v);
+	lstore(b, t->buf, ladd(b, to, shift), NULL, fits, v);
+	if (straddles) {
+		LExpr *left = lop(b, LNot, fits, NULL, NULL);
+		lstore(b, t->buf, ladd(b, next, shift), NULL, mask ? lop(b, LAnd, left, mask, NULL) : left, v);
+	}
 	lend(b);
 }
 
-/* Packs rows as one tile: k runs over the last `inner` axes of x, 16 steps of the last one at once, and what is left one by one.
+/* 16 steps, which may straddle blocks unless all of them begin at multiples of 16. */
+static void copy_vectors(const Rows *r, const Access *x, const Packing *t, LExpr *p, LExpr *from, LExpr *mask, bool aligned)
+{
+	LB *b = &r->k->b;
+	if (!aligned) {
+		lif(b, lop(b, LLt, li(b, PackK - Lanes), lop(b, LMod, p, li(b, PackK), NULL), NULL));
+		copy_steps(r, x, t, p, from, Lanes, mask, true);
+		lelse(b);
+	}
+	copy_steps(r, x, t, p, from, Lanes, mask, false);
+	if (!aligned)
+		lend(b);
+}
+
+/* Packs rows as one tile: k runs over the last `inner` axes of x, 16 steps of the last one at once; what is left lies side by side, or
+ * comes one by one.
  * The row count is no constant of the code, of which there is one for all counts. */
 static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *at, double scale)
 {
@@ -311,18 +329,16 @@ static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *
 	}
 	kk = llet(b, lmul(b, kk, n));
 	LExpr *k = lfor(b, ForSerial, li(b, 0), whole, li(b, Lanes)), *p = llet(b, ladd(b, kk, k));
-	LExpr *from = llet(b, ladd(b, step, lmul(b, k, t.stride)));
-	if (!aligned) {
-		lif(b, lop(b, LLt, li(b, PackK - Lanes), lop(b, LMod, p, li(b, PackK), NULL), NULL));
-		copy_steps(r, x, &t, p, from, Lanes, true);
-		lelse(b);
-	}
-	copy_steps(r, x, &t, p, from, Lanes, false);
-	if (!aligned)
-		lend(b);
+	copy_vectors(r, x, &t, p, llet(b, ladd(b, step, lmul(b, k, t.stride))), NULL, aligned);
 	lend(b);
-	k = lfor(b, ForSerial, whole, n, NULL);
-	copy_steps(r, x, &t, llet(b, ladd(b, kk, k)), llet(b, ladd(b, step, lmul(b, k, t.stride))), 1, false);
+	if (dim_equals(x->stride[last], 1)) {
+		lif(b, llt(b, whole, n));
+		LExpr *mask = llet(b, lane_mask(r->k, lsub(b, n, whole)));
+		copy_vectors(r, x, &t, llet(b, ladd(b, kk, whole)), llet(b, ladd(b, step, whole)), mask, aligned);
+	} else {
+		k = lfor(b, ForSerial, whole, n, NULL);
+		copy_steps(r, x, &t, llet(b, ladd(b, kk, k)), llet(b, ladd(b, step, lmul(b, k, t.stride))), 1, NULL, false);
+	}
 	lend(b);
 	for (int d = 1; d < inner; d++)
 		lend(b);
