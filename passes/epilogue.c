@@ -108,7 +108,11 @@ void open_epilogue(Epilogue *e, Kernel *k)
 			add_epilogue_leaf(e, k, n, n->in[i]);
 	const Node *group = group_of(e->root);
 	e->nresult = group ? group->nout : 1;
-	for (int i = 0; i < e->nresult; i++) {
+	if (e->made) {
+		e->results[0] = e->result;
+		e->stores[0] = e->made;
+	}
+	for (int i = 0; i < e->nresult && !e->made; i++) {
 		e->results[i] = group ? group->body->yields[i] : e->result;
 		e->stores[i] = kbuf(k, group ? group->out[i] : e->home, true);
 	}
@@ -194,7 +198,7 @@ void leaf_rows(const Epilogue *e, Kernel *k, LExpr *row, LExpr **rows)
 		rows[i] = row_offset(k, &e->leaf[i], e->leaf[i].rank - 1, row);
 }
 
-void emit_columns(Epilogue *e, Kernel *k, ByPart sums, LExpr *const *rows, LExpr *out_row, LExpr *col, LExpr *mask)
+void emit_columns(Epilogue *e, Kernel *k, ByPart sums, LExpr *const *rows, LExpr *to, LExpr *col, LExpr *mask)
 {
 	LB *b = &k->b;
 	ByPart leaves[MaxOperands], values[MaxEpilogue];
@@ -210,5 +214,5 @@ void emit_columns(Epilogue *e, Kernel *k, ByPart sums, LExpr *const *rows, LExpr
 	for (Node *n = e->first; n; n = n->next, at++)
 		values[at] = emit_node(e, k, n, &sums, leaves, values);
 	for (int i = 0; i < e->nresult; i++)
-		lstore(b, e->stores[i], ladd(b, out_row, col), NULL, mask, epilogue_operand(e, e->results[i], &sums, leaves, values)->e[0]);
+		lstore(b, e->stores[i], to, NULL, mask, epilogue_operand(e, e->results[i], &sums, leaves, values)->e[0]);
 }

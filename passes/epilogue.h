@@ -13,6 +13,7 @@ typedef struct Epilogue {
 	Node *root, *first; /* first node behind the root, or NULL */
 	Value *result, *home;
 	Value *added; /* to each row before that; NULL: nothing */
+	LBuf *made; /* where its only result goes, which has no home (feed.h); NULL: to where they live */
 	int parts;
 	Access out; /* the results' common strides; the buffers: */
 	int nresult;
@@ -32,8 +33,8 @@ typedef struct ByPart {
 void open_epilogue(Epilogue *, Kernel *); /* of which l, root, first, result, home and added are set */
 /* Where a row of the result lies in each leaf. */
 void leaf_rows(const Epilogue *, Kernel *, LExpr *row, LExpr **rows);
-/* One vector of 16 columns of one row: `sums` are the products of each part, `col` the first column of the result, out_row what the row
- * begins at. */
-void emit_columns(Epilogue *, Kernel *, ByPart sums, LExpr *const *rows, LExpr *out_row, LExpr *col, LExpr *mask);
+/* One vector of 16 columns of one row: `sums` are the products of each part, `col` the first column of the result, which goes to `to` of
+ * its buffer. */
+void emit_columns(Epilogue *, Kernel *, ByPart sums, LExpr *const *rows, LExpr *to, LExpr *col, LExpr *mask);
 
 #endif

@@ -10,9 +10,9 @@
  * beside its last one, and elementwise values that are only yielded share a kernel.
  *
  * layout: the constant weight of a linear becomes `pack`ed panels; where the epilogue reads parts of the columns, those that belong
- * together lie in one panel, or in a few side by side.
+ * together lie in one panel, or in a few side by side.  Then it is settled which kernels lie in others (feed.c).
  */
-#include "lower.h"
+#include "feed.h"
 #include "../ir/strassen.h"
 
 #include <stdlib.h>
@@ -393,5 +393,6 @@ bool pass_layout(Module *m)
 	}
 	changed |= merge_constants(m); /* layers that share weights share their panels */
 	changed |= remove_dead(m);
+	changed |= choose_feeds(m);
 	return changed;
 }

@@ -1,5 +1,5 @@
 /* kernel.c - what schedules write with: a kernel, its parameters and the arguments of its call, and access to values through views. */
-#include "kernel.h"
+#include "feed.h"
 
 #include <string.h>
 
@@ -8,22 +8,25 @@ Kernel open_kernel(Lower *l, const char *name, bool per_target)
 	return (Kernel){.l = l, .b = new_kernel(l->lm, name, per_target ? l->t->name : NULL)};
 }
 
-/* ONNX nodes of the step: all of a group; the first alone for a kernel that only moves data. */
-static int step_locs(Lower *l, bool all, const Loc ***out)
-{
-	const Loc **locs = NULL;
-	int n = 0, cap = 0;
-	const Node *x = l->node && l->node->op == OpGroup ? l->node->body->first : l->node;
+typedef struct Locs {
+	const Loc **e;
+	int n, cap;
+} Locs;
 
-	for (; x; x = all && x != l->node ? x->next : NULL) {
+/* ONNX nodes of a group or node, those that feed it first; `all`, or the first one. */
+static void add_locs(Lower *l, const Node *n, bool all, Locs *locs)
+{
+	const Node *x = n->op == OpGroup ? n->body->first : n;
+
+	if (all && x->nin && x->in[0] && feeder(x->in[0]))
+		add_locs(l, feeder(x->in[0]), true, locs);
+	for (; x; x = all && x != n ? x->next : NULL) {
 		bool known = !x->loc;
-		for (int i = 0; i < n && !known; i++)
-			known = x->loc == locs[i] || (x->loc->node && locs[i]->node && !strcmp(x->loc->node, locs[i]->node));
+		for (int i = 0; i < locs->n && !known; i++)
+			known = x->loc == locs->e[i] || (x->loc->node && locs->e[i]->node && !strcmp(x->loc->node, locs->e[i]->node));
 		if (!known)
-			PUSH(l->m->arena, locs, n, cap, x->loc);
+			PUSH(l->m->arena, locs->e, locs->n, locs->cap, x->loc);
 	}
-	*out = locs;
-	return n;
 }
 
 void kcall(Kernel *k)
@@ -31,17 +34,18 @@ void kcall(Kernel *k)
 	Lower *l = k->l;
 	LB *p = &l->prog;
 	const Dim *bytes = dim_const(l->m, 0);
-	const Loc **locs;
-	int nloc = step_locs(l, k->flop, &locs);
+	Locs locs = {NULL};
 
-	if (!k->b.fn->loc && nloc)
-		k->b.fn->loc = locs[0];
+	if (l->node)
+		add_locs(l, l->node, k->flop, &locs);
+	if (!k->b.fn->loc && locs.n)
+		k->b.fn->loc = locs.e[0];
 	LFunc *fn = finish_kernel(&k->b);
 	for (int i = 0; i < k->nbuf; i++)
 		if (k->bufs[i].bytes)
 			bytes = dim_add(l->m, bytes, k->bufs[i].bytes);
 	lstep(p);
-	lstep_cost(p, ldim(p, k->flop ? k->flop : dim_const(l->m, 0)), ldim(p, bytes), nloc, locs);
+	lstep_cost(p, ldim(p, k->flop ? k->flop : dim_const(l->m, 0)), ldim(p, bytes), locs.n, locs.e);
 	lcall(p, fn, k->narg, k->args);
 	lend(p);
 	l->nstep++;
@@ -343,12 +347,22 @@ LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, 
 	return lload(b, a->buf, Lanes, offset, dim_equals(stride, 1) ? NULL : kdim(k, stride), mask);
 }
 
-LExpr *share_tasks(Kernel *k, LExpr *tasks, LExpr *workers, LExpr **worker)
+LExpr *share_workers(Kernel *k, LExpr *workers)
+{
+	return lfor(&k->b, ForParallel, li(&k->b, 0), workers, NULL);
+}
+
+LExpr *own_tasks(Kernel *k, LExpr *tasks, LExpr *worker, LExpr *workers)
 {
 	LB *b = &k->b;
-	LExpr *w = *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
-	return lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
-	            lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, li(b, 1))), workers, NULL), NULL);
+	return lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL),
+	            lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, li(b, 1))), workers, NULL), NULL);
+}
+
+LExpr *share_tasks(Kernel *k, LExpr *tasks, LExpr *workers, LExpr **worker)
+{
+	*worker = share_workers(k, workers);
+	return own_tasks(k, tasks, *worker, workers);
 }
 
 LExpr *lane_mask(Kernel *k, LExpr *left)

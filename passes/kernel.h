@@ -56,6 +56,7 @@ typedef struct Home { /* where a value lies */
 	LBuf *buf; /* of the program */
 	const Dim *offset; /* bytes, multiple of 64 */
 	int last; /* index of the last node that reads it; -1: none */
+	Node *feeder; /* feed.h */
 	Packed *packed;
 } Home;
 
@@ -189,7 +190,9 @@ Access broadcast_access(Module *, const Access *, int rank);
 /* Loads up to 16 elements along one axis: contiguous, strided, or one splat. */
 LExpr *load_lanes(Kernel *, const Access *, LExpr *offset, const Dim *stride, LExpr *mask);
 
-/* The run of tasks of each worker; opens two loops and returns the task. */
+/* The run of tasks of each worker: opens a loop over workers, and one over the tasks of one of them; or both, and returns the task. */
+LExpr *share_workers(Kernel *, LExpr *workers);
+LExpr *own_tasks(Kernel *, LExpr *tasks, LExpr *worker, LExpr *workers);
 LExpr *share_tasks(Kernel *, LExpr *tasks, LExpr *workers, LExpr **worker);
 LExpr *lane_mask(Kernel *, LExpr *left); /* lanes below `left` */
 /* for i in 0..n step 16: body(ctx, i, mask); whole vectors first, then one masked tail if n is no multiple of 16. */

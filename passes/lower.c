@@ -2,7 +2,7 @@
  *
  * Each target has a program of its own; symbols, checks, sizes and weights are shared.
  */
-#include "lower.h"
+#include "feed.h"
 
 static bool is_alias(Module *m, Node *n)
 {
@@ -45,6 +45,8 @@ static void use_operands(Lower *l, Node *n, int at)
 			runs->last = at;
 		packed_heads(l, n, KeyPanels)->last = packed_heads(l, n, ValuePanels)->last = at;
 	}
+	if (n->nin && n->in[0] && feeder(n->in[0]))
+		use_operands(l, feeder(n->in[0]), at);
 	if (n->op == OpGroup)
 		for (Node *x = n->body->first; x; x = x->next)
 			use_operands(l, x, at);
@@ -90,6 +92,10 @@ static void plan_block(Lower *l, Block *b)
 		n->mark = l->nplan++;
 		if (!needs_code(l->m, n) || !is_used(n))
 			continue;
+		if (can_feed(n)) {
+			new_home(l, n->out[0])->feeder = n;
+			continue;
+		}
 		use_operands(l, n, n->mark);
 		if (n->body && n->op != OpGroup)
 			plan_body(l, n, n->body);
@@ -169,7 +175,7 @@ static void lower_kernels(Lower *l, Node *n)
 
 static void lower_node(Lower *l, Node *n)
 {
-	if (!needs_code(l->m, n) || !is_used(n))
+	if (!needs_code(l->m, n) || !is_used(n) || (n->nout && feeder(n->out[0])))
 		return;
 	l->node = n;
 	l->at = n->mark;

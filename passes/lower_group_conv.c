@@ -8,8 +8,11 @@
  * more than one window; at the edges every element is looked at whether it lies inside.  The order of a sum is the same
  * everywhere: taps of the axes before the last one, channels, taps of the last one.
  * Extents and strides of tensors are arguments: layers that differ in them alone are one kernel.
+ *
+ * A linear on either side may share the kernel (feed.h): it makes the lines of x, which lie in a ring, or takes the outputs, tile by tile.
  */
 #include "epilogue.h"
+#include "feed.h"
 
 enum {
 	Chunk = 128, /* outputs of a depthwise convolution */
@@ -17,7 +20,14 @@ enum {
 	MaxPlaces = 8 /* side by side */
 };
 
-typedef struct GroupConv {
+typedef struct Ring { /* of lines of x; NULL members: x lies in memory */
+	TileLinear *source;
+	LBuf *made; /* the number of the line behind the last one that was made: lines count through all images */
+	LExpr *at, *lines; /* of the scratch; how many it holds */
+	LExpr *image; /* number of the first line of the image */
+} Ring;
+
+struct GroupConv {
 	Kernel *k;
 	const Node *n;
 	Access x, w, bias; /* bias.buf: NULL without one */
@@ -30,7 +40,9 @@ typedef struct GroupConv {
 	LExpr *batch; /* offset of x[n] */
 	LExpr *first[MaxRank]; /* where the window's first tap lies, perhaps outside of x; of axes before the last one */
 	LExpr *row, *out, *mask; /* y's row; first output of the vectors; NULL: all lanes */
-} GroupConv;
+	Ring ring;
+	LExpr *tile_at, *tile_first, *tile_rows; /* the packed tile that takes the outputs; NULL: they have a home */
+};
 
 /* The taps of an axis that lie inside of x, where the first one is at `first`. */
 static void taps_inside(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LExpr **hi)
@@ -153,8 +165,10 @@ static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
 
 	for (int a = 0; a < d->last; a++) {
 		taps_inside(d, a, d->first[a], &lo, &hi);
-		LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
-		*x = step_along(d, &d->x, 1 + a, *x, ladd(b, d->first[a], lmul(b, t, li(b, attr_int_at(d->n, Attr_dilations, a, 1)))));
+		LExpr *t = lfor(b, ForSerial, lo, hi, NULL), *at = ladd(b, d->first[a], lmul(b, t, li(b, attr_int_at(d->n, Attr_dilations, a, 1))));
+		if (d->ring.source)
+			at = lop(b, LMod, ladd(b, d->ring.image, at), d->ring.lines, NULL);
+		*x = step_along(d, &d->x, 1 + a, *x, at);
 		*w = step_along(d, &d->w, a, *w, t);
 	}
 	if (d->depthwise)
@@ -168,9 +182,15 @@ static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
 static void finish_place(GroupConv *d, LExpr *row, LExpr *sum)
 {
 	LB *b = &d->k->b;
-	LExpr *rows[MaxOperands], *at = llet(b, row);
+	LExpr *rows[MaxOperands], *at = llet(b, row), *to;
 	leaf_rows(&d->e, d->k, at, rows);
-	emit_columns(&d->e, d->k, (ByPart){{sum}}, rows, lmul(b, at, kparam_at(d->k, &d->w.extent[d->sp + 1])), d->out, d->mask);
+	if (d->tile_at) {
+		LExpr *in_block = llet(b, lop(b, LMod, d->out, li(b, PackK), NULL)), *place = lmul(b, lsub(b, at, d->tile_first), li(b, PackK));
+		to = ladd(b, ladd(b, d->tile_at, lmul(b, lsub(b, d->out, in_block), d->tile_rows)), ladd(b, place, in_block));
+	} else {
+		to = ladd(b, lmul(b, at, kparam_at(d->k, &d->w.extent[d->sp + 1])), d->out);
+	}
+	emit_columns(&d->e, d->k, (ByPart){{sum}}, rows, to, d->out, d->mask);
 }
 
 /* The epilogue's code stands once for all places, so their sums go through memory, which is near. */
@@ -218,86 +238,218 @@ static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *fr
 	lend(b);
 }
 
-/* The places along the last axis whose windows lie inside: lo .. hi - 1. */
-static void inner_places(const GroupConv *d, LExpr *len, LExpr **lo, LExpr **hi)
+/* Those of the places begin .. end - 1 along the last axis whose windows lie inside: lo .. hi - 1. */
+static void inner_places(const GroupConv *d, LExpr *begin, LExpr *end, LExpr **lo, LExpr **hi)
 {
 	LB *b = &d->k->b;
 	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), pad = attr_int_at(d->n, Attr_pads, d->last, 0), taps = 1;
 	int64_t dilation = attr_int_at(d->n, Attr_dilations, d->last, 1);
 	dim_is_const(d->w.extent[d->last], &taps);
 	LExpr *room = ladd(b, kparam_at(d->k, &d->x.extent[1 + d->last]), li(b, pad - (taps - 1) * dilation - 1 + stride));
-	LExpr *end = lop(b, LPMax, lop(b, LFloorDiv, room, li(b, stride), NULL), li(b, 0), NULL);
-	*hi = llet(b, lop(b, LPMin, end, len, NULL));
-	*lo = llet(b, lop(b, LPMin, li(b, pad > 0 ? (pad + stride - 1) / stride : 0), *hi, NULL));
+	LExpr *past = lop(b, LFloorDiv, room, li(b, stride), NULL), *first = lop(b, LPMax, begin, li(b, pad > 0 ? (pad + stride - 1) / stride : 0), NULL);
+	*hi = llet(b, lop(b, LPMax, lop(b, LPMin, past, end, NULL), begin, NULL));
+	*lo = llet(b, lop(b, LPMin, first, *hi, NULL));
 }
 
-/* As many places side by side as registers hold: inside without checks; in front, and behind, where they may lie outside. */
-static void emit_row(GroupConv *d, LExpr *len, LExpr *from, LExpr *to)
+/* Places begin .. end - 1 of the row, as many side by side as registers hold: inside without checks; in front, and behind, where they may
+ * lie outside. */
+static void emit_row(GroupConv *d, LExpr *begin, LExpr *end, LExpr *from, LExpr *to)
 {
 	LB *b = &d->k->b;
 	int side = d->k->l->t->mr / 2 < MaxPlaces ? d->k->l->t->mr / 2 : MaxPlaces;
 	LExpr *lo, *hi, *zero = li(b, 0);
 
 	if (!d->unrolled) {
-		emit_places(d, lfor(b, ForSerial, zero, len, NULL), 1, NULL, from, to);
+		emit_places(d, lfor(b, ForSerial, begin, end, NULL), 1, NULL, from, to);
 		lend(b);
 		return;
 	}
-	inner_places(d, len, &lo, &hi);
+	inner_places(d, begin, end, &lo, &hi);
 	LExpr *tiles = llet(b, lop(b, LFloorDiv, lsub(b, hi, lo), li(b, side), NULL));
-	LExpr *begin = llet(b, lop(b, LSelect, llt(b, zero, tiles), lo, zero)), *end = llet(b, ladd(b, begin, lmul(b, tiles, li(b, side))));
-	emit_places(d, lfor(b, ForSerial, begin, end, li(b, side)), side, NULL, from, to);
+	LExpr *first = llet(b, lop(b, LSelect, llt(b, zero, tiles), lo, begin)), *last = llet(b, ladd(b, first, lmul(b, tiles, li(b, side))));
+	emit_places(d, lfor(b, ForSerial, first, last, li(b, side)), side, NULL, from, to);
 	lend(b);
 	LExpr *part = lfor(b, ForSerial, zero, li(b, 2), NULL), *behind = llet(b, lop(b, LEq, part, li(b, 1), NULL));
-	LExpr *first = lop(b, LSelect, behind, end, zero), *last = llet(b, lop(b, LSelect, behind, len, begin));
-	emit_places(d, lfor(b, ForSerial, first, last, li(b, side)), side, last, from, to);
+	LExpr *o = lop(b, LSelect, behind, last, begin), *stop = llet(b, lop(b, LSelect, behind, end, first));
+	emit_places(d, lfor(b, ForSerial, o, stop, li(b, side)), side, stop, from, to);
 	lend(b);
 	lend(b);
+}
+
+/* Of the lines that the windows of a row of places reach, makes those that the ring does not hold yet. */
+static void fill_ring(const GroupConv *d, LExpr *image)
+{
+	Kernel *k = d->k;
+	LB *b = &k->b;
+	const Dim *const *width = &d->x.extent[2];
+	const int mr = k->l->t->mr;
+	LExpr *lo, *hi, *zero = li(b, 0), *dilation = li(b, attr_int_at(d->n, Attr_dilations, 0, 1));
+	LExpr *w = kparam_at(k, width), *tiles = kparam(k, dim_ceildiv(k->l->m, *width, dim_const(k->l->m, mr)));
+
+	taps_inside(d, 0, d->first[0], &lo, &hi);
+	LExpr *from = ladd(b, image, ladd(b, d->first[0], lmul(b, lo, dilation)));
+	LExpr *end = llet(b, ladd(b, image, ladd(b, d->first[0], ladd(b, lmul(b, lsub(b, hi, li(b, 1)), dilation), li(b, 1)))));
+	LExpr *done = lload(b, d->ring.made, 1, zero, NULL, NULL);
+	lif(b, llt(b, lo, hi));
+	LExpr *line = lfor(b, ForSerial, llet(b, lop(b, LPMax, from, done, NULL)), end, NULL);
+	LExpr *row0 = llet(b, lmul(b, line, w)), *slot = lop(b, LMod, line, d->ring.lines, NULL);
+	LExpr *base = ladd(b, d->ring.at, lmul(b, lsub(b, slot, line), lmul(b, w, kparam_at(k, &d->x.extent[3]))));
+	base = llet(b, base);
+	LExpr *t = lfor(b, ForSerial, zero, tiles, NULL);
+	make_linear_rows(d->ring.source, llet(b, ladd(b, row0, tile_begin(b, t, w, tiles))), llet(b, ladd(b, row0, tile_begin(b, ladd(b, t, li(b, 1)), w, tiles))), base);
+	lend(b);
+	lend(b);
+	lstore(b, d->ring.made, zero, NULL, NULL, lop(b, LPMax, end, lload(b, d->ring.made, 1, zero, NULL, NULL), NULL));
+	lend(b);
+}
+
+/* Places begin .. end - 1 of a row, for the outputs from .. to - 1. */
+static void emit_line(GroupConv *d, LExpr *row, LExpr *begin, LExpr *end, LExpr *from, LExpr *to)
+{
+	Kernel *k = d->k;
+	LB *b = &k->b;
+	const Type *t = &d->n->out[0]->type;
+	LExpr *idx[MaxRank] = {0};
+
+	d->row = llet(b, lmul(b, row, kparam_at(k, &t->dims[1 + d->last])));
+	for (int a = d->last; a > 0; a--) {
+		LExpr *size = kparam_at(k, &t->dims[a]);
+		idx[a] = llet(b, lop(b, LMod, row, size, NULL));
+		row = llet(b, lop(b, LFloorDiv, row, size, NULL));
+	}
+	LExpr *first[MaxRank] = {row};
+	for (int a = 0; a < d->last; a++)
+		d->first[a] = first_tap(d, a, idx[1 + a]);
+	if (d->ring.source) {
+		d->ring.image = llet(b, lmul(b, row, kparam_at(k, &d->x.extent[1])));
+		d->batch = d->ring.at;
+		fill_ring(d, d->ring.image);
+	} else {
+		d->batch = llet(b, offset_of(k, &d->x, first));
+	}
+	emit_row(d, begin, end, from, to);
+}
+
+/* All but what the task says: of what group, or channels. */
+static void open_conv(GroupConv *d, Kernel *k, const Feed *f)
+{
+	Node *n = f->root;
+	Lower *l = k->l;
+	const Type *t = &n->out[0]->type;
+	int64_t width;
+
+	*d = (GroupConv){.k = k, .n = n, .w = kaccess(k, n->in[1]), .sp = t->rank - 2, .last = t->rank - 3};
+	if (n->in[2])
+		d->bias = kaccess(k, n->in[2]);
+	d->e = (Epilogue){.l = l, .root = n, .first = f->epilogue, .result = f->result, .home = f->home, .made = f->made};
+	open_epilogue(&d->e, k);
+	if (f->epilogue)
+		d->sums = llocal(&k->b, "sums", t->dtype, MaxPlaces * Lanes);
+	d->depthwise = is_depthwise(n);
+	d->unrolled = dim_is_const(d->w.extent[d->last], &width) && width <= MaxUnrolled;
+	const Dim *outs = t->dims[t->rank - 1];
+	d->whole = dim_is_const(d->depthwise ? outs : dim_floordiv(l->m, outs, dim_const(l->m, attr_int(n, Attr_group))), &width) && width % Lanes == 0;
+	d->acc = lnew_tile(&k->b, "acc", (LType){t->dtype, Lanes}, MaxPlaces, 1);
+	kflop(k, dim_mul_const(l->m, dim_mul(l->m, type_numel(l->m, t), dims_product(l->m, d->w.extent, d->sp + 1)), 2));
+	kflop_nodes(k, f->epilogue, NULL);
+}
+
+/* The ring in front of it, of which the worker has made nothing. */
+static void open_ring(GroupConv *d, Node *source, Scratch *scratch)
+{
+	Kernel *k = d->k;
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Type *x = &d->n->in[0]->type;
+	const Dim *stride = dim_const(m, 1);
+	const Feed f = feed_of(source, scratch->buf);
+
+	d->x = (Access){.buf = scratch->buf, .base = dim_const(m, 0), .rank = x->rank, .dtype = x->dtype};
+	for (int a = x->rank - 1; a >= 0; a--) {
+		d->x.extent[a] = x->dims[a];
+		d->x.stride[a] = stride;
+		stride = dim_mul(m, stride, x->dims[a]);
+	}
+	d->ring.lines = li(b, ring_lines(d->n));
+	d->ring.at = take_scratch(k, scratch, ring_size(m, d->n));
+	d->ring.source = open_tile_linear(k, &f, scratch);
+	d->ring.made = llocal(b, "made", I64, 1);
+	lstore(b, d->ring.made, li(b, 0), NULL, NULL, li(b, 0));
+}
+
+GroupConv *open_fed_conv(Kernel *k, const Feed *f, Scratch *scratch)
+{
+	GroupConv *d = arena_alloc(k->l->m->arena, sizeof *d);
+	Node *source = feeder(f->root->in[0]);
+
+	open_conv(d, k, f);
+	if (source)
+		open_ring(d, source, scratch);
+	else
+		d->x = kaccess(k, f->root->in[0]);
+	return d;
+}
+
+void make_conv_tile(GroupConv *d, LExpr *from, LExpr *to, LExpr *at)
+{
+	LB *b = &d->k->b;
+	const Type *t = &d->n->out[0]->type;
+	LExpr *len = kparam_at(d->k, &t->dims[1 + d->last]), *zero = li(b, 0), *one = li(b, 1);
+
+	d->tile_at = at;
+	d->tile_first = from;
+	d->tile_rows = llet(b, lsub(b, to, from));
+	LExpr *row = lfor(b, ForSerial, lop(b, LFloorDiv, from, len, NULL), ladd(b, lop(b, LFloorDiv, lsub(b, to, one), len, NULL), one), NULL);
+	LExpr *first = llet(b, lmul(b, row, len));
+	LExpr *begin = llet(b, lop(b, LPMax, lsub(b, from, first), zero, NULL)), *end = llet(b, lop(b, LPMin, lsub(b, to, first), len, NULL));
+	emit_line(d, row, begin, end, zero, kparam_at(d->k, &d->w.extent[d->sp + 1]));
+	lend(b);
+}
+
+/* Rows of outputs, whose lines of x the worker makes, in parallel. */
+static void lower_ring(Lower *l, const Feed *f)
+{
+	Kernel k = open_kernel(l, "group_conv", true);
+	LB *b = &k.b;
+	k.general = true;
+	const Type *t = &f->root->out[0]->type;
+	LExpr *rows = kdim(&k, dims_product(l->m, t->dims, t->rank - 2)), *threads = kthreads(&k), *worker = share_workers(&k, threads);
+	Scratch scratch = open_scratch(&k, worker);
+	GroupConv *d = open_fed_conv(&k, f, &scratch);
+	LExpr *row = own_tasks(&k, rows, worker, threads);
+	emit_line(d, row, li(b, 0), kparam_at(&k, &t->dims[1 + d->last]), li(b, 0), kparam_at(&k, &d->w.extent[d->sp + 1]));
+	lend(b);
+	lend(b);
+	close_scratch(&k, &scratch);
+	k.b.fn->loc = f->root->loc;
+	kcall(&k);
 }
 
 void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *home)
 {
 	Module *m = l->m;
+	const Feed f = {n, epilogue, result, home, NULL};
+	if (feeder(n->in[0])) {
+		lower_ring(l, &f);
+		return;
+	}
 	Kernel k = open_kernel(l, "group_conv", true);
 	LB *b = &k.b;
 	k.general = true;
 	const Type *t = &n->out[0]->type;
-	GroupConv d = {.k = &k, .n = n, .x = kaccess(&k, n->in[0]), .w = kaccess(&k, n->in[1]), .sp = t->rank - 2, .last = t->rank - 3};
+	GroupConv d;
+	open_conv(&d, &k, &f);
+	d.x = kaccess(&k, n->in[0]);
 	const Dim *rows = dims_product(m, t->dims, d.last + 1), *outs = t->dims[t->rank - 1], *group = dim_const(m, attr_int(n, Attr_group));
-	LExpr *idx[MaxRank] = {0};
-	int64_t width;
-
-	if (n->in[2])
-		d.bias = kaccess(&k, n->in[2]);
-	d.e = (Epilogue){.l = l, .root = n, .first = epilogue, .result = result, .home = home};
-	open_epilogue(&d.e, &k);
-	if (epilogue)
-		d.sums = llocal(b, "sums", t->dtype, MaxPlaces * Lanes);
-	d.depthwise = dim_equals(d.w.extent[d.sp], 1) && outs == group;
 	const Dim *part = d.depthwise ? dim_const(m, Chunk) : dim_floordiv(m, outs, group); /* outputs of a task */
-	d.unrolled = dim_is_const(d.w.extent[d.last], &width) && width <= MaxUnrolled;
-	d.whole = dim_is_const(d.depthwise ? outs : part, &width) && width % Lanes == 0;
-	LExpr *len = kparam_at(&k, &t->dims[1 + d.last]), *parts = kparam(&k, d.depthwise ? dim_ceildiv(m, outs, part) : group);
+	LExpr *parts = kparam(&k, d.depthwise ? dim_ceildiv(m, outs, part) : group);
 	LExpr *task = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, rows), parts), NULL);
 	LExpr *row = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *number = llet(b, lsub(b, task, lmul(b, row, parts)));
 	LExpr *from = llet(b, lmul(b, number, kparam_at(&k, &part)));
 	LExpr *to = llet(b, lop(b, LPMin, ladd(b, from, kparam_at(&k, &part)), kparam_at(&k, &outs), NULL));
 	d.channel = d.depthwise ? NULL : llet(b, lmul(b, number, kparam_at(&k, &d.w.extent[d.sp])));
-	d.row = llet(b, lmul(b, row, len));
-	for (int a = d.last; a > 0; a--) {
-		LExpr *size = kparam_at(&k, &t->dims[a]);
-		idx[a] = llet(b, lop(b, LMod, row, size, NULL));
-		row = llet(b, lop(b, LFloorDiv, row, size, NULL));
-	}
-	LExpr *first[MaxRank] = {row};
-	d.batch = llet(b, offset_of(&k, &d.x, first));
-	for (int a = 0; a < d.last; a++)
-		d.first[a] = first_tap(&d, a, idx[1 + a]);
-	d.acc = lnew_tile(b, "acc", (LType){t->dtype, Lanes}, MaxPlaces, 1);
-	emit_row(&d, len, from, to);
+	emit_line(&d, row, li(b, 0), kparam_at(&k, &t->dims[1 + d.last]), from, to);
 	lend(b);
-	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), dims_product(m, d.w.extent, d.sp + 1)), 2));
-	kflop_nodes(&k, epilogue, NULL);
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -6,11 +6,13 @@
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
  *
  * Many rows by few weights (convolutions of large maps) are another loop: a tile of rows is packed, by the same kernel, and meets all
- * panels, which stay in the second cache; its results are written side by side.
+ * panels, which stay in the second cache; its results are written side by side.  Such a one may lie in another kernel, or contain what
+ * computes its rows (feed.h).
  *
  * Strassen's linears (ir/strassen.h) are seven such products of half the rows, depth and columns, for each pair of panels.
  */
 #include "epilogue.h"
+#include "feed.h"
 #include "../ir/strassen.h"
 
 enum {
@@ -21,8 +23,9 @@ enum {
 	SomeRows = 32 /* stands for an extent that is not known, but the first */
 };
 
-/* Rows from .. to of unit `unit`; acc holds them from acc_at on, [panel of the unit][rows up to acc_rows][32]. */
-static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_at, int acc_rows, LExpr *unit)
+/* Rows from .. to of unit `unit`; acc holds them from acc_at on, [panel of the unit][rows up to acc_rows][32].  base: where row 0 would lie;
+ * NULL: at 0. */
+static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_at, int acc_rows, LExpr *unit, LExpr *base)
 {
 	LB *b = &k->b;
 	const Type *t = &e->result->type;
@@ -35,7 +38,7 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 
 	LExpr *row = lfor(b, ForSerial, from, to, NULL);
 	LExpr *acc_row = llet(b, ladd(b, acc_at, lmul(b, lsub(b, row, from), li(b, PanelWidth))));
-	LExpr *out_row = llet(b, lmul(b, row, n));
+	LExpr *out_row = llet(b, base ? ladd(b, base, lmul(b, row, n)) : lmul(b, row, n));
 	leaf_rows(e, k, row, rows);
 	if (!whole && e->parts == 1)
 		columns = columns_left(b, n, unit);
@@ -47,7 +50,7 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 		int at = g * chunk / PanelWidth * acc_rows * PanelWidth + g * chunk % PanelWidth;
 		sums.e[g] = llet(b, lload(b, acc, Lanes, ladd(b, ladd(b, acc_row, li(b, at)), j), NULL, NULL));
 	}
-	emit_columns(e, k, sums, rows, out_row, col, mask);
+	emit_columns(e, k, sums, rows, ladd(b, out_row, col), col, mask);
 	if (chunk > Lanes)
 		lend(b);
 	lend(b);
@@ -123,33 +126,42 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 	lend(b);
 }
 
-/* Row tiles t0 .. t1 - 1, of which the first begins at row0, by a unit of panels: K blocks, tiles, epilogue. */
-static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, int acc_rows)
+/* A unit's panels, one by one: opens that loop, if there are several; returns whether it did. */
+static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LExpr **wp, LExpr **acc0)
 {
 	Kernel *k = g->k;
 	LB *b = &k->b;
 	const int panels = unit_panels(e->parts);
 	const Type *t = &e->result->type;
-	LExpr *panel = unit, *acc0 = li(b, 0);
+	LExpr *panel = unit;
 	int64_t width;
 
+	*acc0 = li(b, 0);
 	if (panels > 1) {
 		LExpr *i = lfor(b, ForSerial, li(b, 0), li(b, panels), NULL);
 		panel = llet(b, ladd(b, lmul(b, unit, li(b, panels)), i));
-		acc0 = llet(b, lmul(b, i, li(b, acc_rows * PanelWidth)));
+		*acc0 = llet(b, lmul(b, i, li(b, acc_rows * PanelWidth)));
 	}
 	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && width % PanelWidth == 0))
 		g->columns = columns_left(b, kparam(k, t->dims[t->rank - 1]), panel);
-	LExpr *wp = llet(b, lmul(b, panel, lmul(b, g->depth, li(b, PanelWidth))));
-	if (g->block_at)
-		emit_tiles(g, t0, t1, row0, wp, acc0);
-	else if (emit_stream(g, rows, wp, acc0)) {
+	*wp = llet(b, lmul(b, panel, lmul(b, g->depth, li(b, PanelWidth))));
+	return panels > 1;
+}
+
+/* Row tiles t0 .. t1 - 1, of which the first begins at row0, by a unit of panels: K blocks, tiles, epilogue. */
+static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, int acc_rows)
+{
+	LB *b = &g->k->b;
+	LExpr *wp, *acc0;
+	bool several = open_unit(g, e, unit, acc_rows, &wp, &acc0);
+
+	if (emit_stream(g, rows, wp, acc0)) {
 		emit_tiles(g, t0, t1, row0, wp, acc0);
 		lend(b);
 	}
-	if (panels > 1)
+	if (several)
 		lend(b);
-	emit_epilogue(e, k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit);
+	emit_epilogue(e, g->k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit, NULL);
 }
 
 /* For row blocks x units of panels in parallel.  Sizes are arguments, which cost nothing beside the tiles: linears that differ in them
@@ -171,13 +183,12 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	lend(b);
 }
 
-/* Is a tile packed by the kernel that multiplies, or are all rows packed before, once for all who read them? */
-static bool packs_tiles(const Node *root, const Packed *packed, const Dim *depth, const Dim *panels)
+bool is_made_by_tiles(const Node *root, bool packed_elsewhere)
 {
-	const Type *x = &root->in[0]->type;
+	const Type *x = &root->in[0]->type, *w = &root->in[1]->type;
 	int64_t rows = 1, extent, k, n, weights;
 
-	if (packed->users > 1 || !dim_is_const(depth, &k) || !dim_is_const(panels, &n) || k == 0)
+	if (packed_elsewhere || !dim_is_const(w->dims[1], &k) || !dim_is_const(w->dims[0], &n) || k == 0)
 		return false;
 	if (__builtin_mul_overflow(k * 4, n * PanelWidth, &weights) || weights > FewWeights)
 		return false;
@@ -186,26 +197,14 @@ static bool packs_tiles(const Node *root, const Packed *packed, const Dim *depth
 	return rows >= ManyRows;
 }
 
-/* For tiles in parallel: packs one, then runs all panels. */
-static void emit_by_tiles(Gemm *g, Epilogue *e, const Access *x, int inner, const Dim *rows, const Dim *depth, const Dim *units)
-{
-	Kernel *k = g->k;
-	LB *b = &k->b;
-	const int mr = k->l->t->mr;
-
-	need_scratch(k->l, dim_mul_const(k->l->m, packed_depth(k->l->m, depth), mr));
-	g->packed = kscratch(k);
-	g->acc = llocal(b, "acc", F32, (int64_t)unit_panels(e->parts) * mr * PanelWidth);
-	LExpr *mine = kworker(k), *worker, *t = share_tasks(k, g->tiles, kthreads(k), &worker), *next = llet(b, ladd(b, t, li(b, 1)));
-	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, next, g->rows, g->tiles));
-	g->block_at = llet(b, lmul(b, worker, mine));
-	pack_rows_here(k, x, inner, from, to, g->packed, g->block_at);
-	LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(k, units), NULL);
-	emit_unit(g, e, rows, t, next, from, unit, mr);
-	lend(b);
-	lend(b);
-	lend(b);
-}
+struct TileLinear {
+	Gemm g;
+	Epilogue e;
+	Access x;
+	GroupConv *source; /* of the rows; NULL: x is packed */
+	int inner;
+	const Dim *units;
+};
 
 static void count_flop(Kernel *k, const Node *root, Node *epilogue, const Dim *products)
 {
@@ -215,15 +214,100 @@ static void count_flop(Kernel *k, const Node *root, Node *epilogue, const Dim *p
 	if (root->in[2])
 		kflop(k, outputs);
 	kflop_nodes(k, epilogue, NULL);
-	k->b.fn->loc = root->loc;
+}
+
+static const Dim *units_of(Module *m, const Node *root)
+{
+	return dim_floordiv(m, root->in[1]->type.dims[0], dim_const(m, unit_panels((int)attr_int(root, Attr_parts))));
+}
+
+TileLinear *open_tile_linear(Kernel *k, const Feed *f, Scratch *scratch)
+{
+	Lower *l = k->l;
+	Node *root = f->root, *source = feeder(root->in[0]);
+	TileLinear *t = arena_alloc(l->m->arena, sizeof *t);
+	const Dim *depth = root->in[1]->type.dims[1];
+
+	*t = (TileLinear){.inner = (int)attr_int(root, Attr_inner), .units = units_of(l->m, root)};
+	t->e = (Epilogue){.l = l, .root = root, .first = f->epilogue, .result = f->result, .home = f->home, .added = root->in[2], .made = f->made};
+	t->g = (Gemm){.k = k, .depth = kparam(k, depth), .packed = scratch->buf};
+	t->g.block_at = take_scratch(k, scratch, dim_mul_const(l->m, packed_depth(l->m, depth), l->t->mr));
+	if (source) {
+		Feed from = feed_of(source, scratch->buf);
+		t->source = open_fed_conv(k, &from, scratch);
+	} else {
+		t->x = kaccess(k, root->in[0]);
+	}
+	t->g.w = kbuf(k, root->in[1], false);
+	open_epilogue(&t->e, k);
+	t->g.acc = llocal(&k->b, "acc", F32, (int64_t)unit_panels(t->e.parts) * l->t->mr * PanelWidth);
+	count_flop(k, root, f->epilogue, dim_mul(l->m, type_numel(l->m, &root->out[0]->type), depth));
+	return t;
+}
+
+/* The tile by one panel: no slice of it is used again, so it needs no blocks of K unless they are widened. */
+static void emit_tile(Gemm *g, LExpr *count, LExpr *wp, LExpr *acc0)
+{
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	LExpr *zero = li(b, 0), *one = li(b, 1);
+
+	if (g->w->elem == F32) {
+		call_tile(k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, one, &(Turn){zero, one}, g->columns);
+		return;
+	}
+	LExpr *step = li(b, k->l->t->kb), *k0 = lfor(b, ForSerial, zero, g->depth, step);
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, g->depth, k0), NULL)), *first = llet(b, lop(b, LPMax, lsub(b, one, k0), zero, NULL));
+	LExpr *at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth))));
+	LBuf *slice = widen_slice(k, g->w, &at, klen);
+	LExpr *a_at = llet(b, ladd(b, g->block_at, lmul(b, k0, count)));
+	call_tile(k, count, g->packed, a_at, slice, at, g->acc, acc0, klen, first, NULL, g->columns);
+	lend(b);
+}
+
+void make_linear_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)
+{
+	Gemm *g = &t->g;
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	LExpr *wp, *acc0;
+
+	if (t->source)
+		make_conv_tile(t->source, from, to, g->block_at);
+	else
+		pack_rows_here(k, &t->x, t->inner, from, to, g->packed, g->block_at);
+	LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(k, t->units), NULL);
+	bool several = open_unit(g, &t->e, unit, k->l->t->mr, &wp, &acc0);
+	emit_tile(g, llet(b, lsub(b, to, from)), wp, acc0);
+	if (several)
+		lend(b);
+	emit_epilogue(&t->e, k, from, to, g->acc, li(b, 0), k->l->t->mr, unit, base);
+	lend(b);
+}
+
+/* Tiles in parallel. */
+static void lower_tiles(Lower *l, const Feed *f, const Dim *rows)
+{
+	Kernel k = open_kernel(l, "linear", true);
+	LB *b = &k.b;
+	k.general = true;
+	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles_of(l, rows)), *threads = kthreads(&k), *worker = share_workers(&k, threads);
+	Scratch scratch = open_scratch(&k, worker);
+	TileLinear *t = open_tile_linear(&k, f, &scratch);
+	LExpr *tile = own_tasks(&k, nt, worker, threads);
+	make_linear_rows(t, llet(b, tile_begin(b, tile, nr, nt)), llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), nr, nt)), NULL);
+	lend(b);
+	lend(b);
+	close_scratch(&k, &scratch);
+	k.b.fn->loc = f->root->loc;
+	kcall(&k);
 }
 
 void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
 {
 	Module *m = l->m;
 	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type;
-	const Dim *depth = wt->dims[1], *panels = wt->dims[0], *rows = dim_const(m, 1);
-	const Dim *per_unit = dim_const(m, unit_panels((int)attr_int(root, Attr_parts)));
+	const Dim *depth = wt->dims[1], *rows = dim_const(m, 1);
 	int inner = (int)attr_int(root, Attr_inner);
 
 	for (int d = 0; d < xt->rank - inner; d++)
@@ -231,29 +315,29 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	const Dim *tiles = tiles_of(l, rows);
 	Packed *packed = packed_rows(l, root);
 	const bool in_place = lie_packed(root, packed);
-	const bool by_tiles = !in_place && packs_tiles(root, packed, depth, panels);
-	if (!in_place && !by_tiles && !packed->slot)
+	if (feeder(root->in[0]) || (!in_place && is_made_by_tiles(root, packed->users > 1))) {
+		lower_tiles(l, &(Feed){root, epilogue, result, home, NULL}, rows);
+		return;
+	}
+	if (!in_place && !packed->slot)
 		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, packed_depth(m, depth))));
 
 	Kernel k = open_kernel(l, "linear", true);
 	k.general = true;
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
 	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kdim(&k, tiles), .depth = kparam(&k, depth)};
-	const Dim *units = dim_floordiv(m, panels, per_unit);
-	Access x = {.buf = NULL};
-	if (in_place || by_tiles)
-		x = kaccess(&k, root->in[0]);
-	if (in_place)
+	if (in_place) {
+		Access x = kaccess(&k, root->in[0]);
 		g.row_at = dim_equals(x.base, 0) ? li(&k.b, 0) : kparam(&k, x.base);
-	if (!by_tiles)
-		g.packed = in_place ? x.buf : kslot(&k, packed->slot, false);
+		g.packed = x.buf;
+	} else {
+		g.packed = kslot(&k, packed->slot, false);
+	}
 	g.w = kbuf(&k, root->in[1], false);
 	open_epilogue(&e, &k);
-	if (by_tiles)
-		emit_by_tiles(&g, &e, &x, inner, rows, depth, units);
-	else
-		emit_gemm(&g, &e, rows, tiles, units);
+	emit_gemm(&g, &e, rows, tiles, units_of(m, root));
 	count_flop(&k, root, epilogue, dim_mul(m, type_numel(m, &root->out[0]->type), depth));
+	k.b.fn->loc = root->loc;
 	kcall(&k);
 }
 
@@ -277,7 +361,7 @@ static void emit_pair(Gemm *g, Epilogue *e, LExpr *plane, LExpr *panels, LExpr *
 	LExpr *row0 = llet(b, lmul(b, pair0, two)), *rows = kparam(k, dims_product(k->l->m, e->root->out[0]->type.dims, e->root->out[0]->type.rank - 1));
 	LExpr *to = llet(b, lop(b, LPMin, ladd(b, row0, lmul(b, count, two)), rows, NULL)), *first = llet(b, lmul(b, pair, two));
 	LExpr *j = lfor(b, ForSerial, zero, llet(b, lop(b, LPMin, two, lsub(b, panels, first), NULL)), NULL);
-	emit_epilogue(e, k, row0, to, g->acc, llet(b, ladd(b, sums, lmul(b, j, lmul(b, size, two)))), 0, llet(b, ladd(b, first, j)));
+	emit_epilogue(e, k, row0, to, g->acc, llet(b, ladd(b, sums, lmul(b, j, lmul(b, size, two)))), 0, llet(b, ladd(b, first, j)), NULL);
 	lend(b);
 }
 
@@ -312,5 +396,6 @@ void lower_strassen(Lower *l, Node *root, Node *epilogue, Value *result, Value *
 	lend(b);
 	const Dim *blocks = dim_mul(m, dim_mul(m, pairs, half), dim_mul_const(m, root->in[1]->type.dims[0], PanelWidth));
 	count_flop(&k, root, epilogue, dim_mul_const(m, blocks, StrassenProducts));
+	k.b.fn->loc = root->loc;
 	kcall(&k);
 }

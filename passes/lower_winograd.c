@@ -224,7 +224,7 @@ static void finish_line(Conv *c, const Row *r, LExpr *i, LExpr *col, LExpr *mask
 	LExpr *j = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, tile, lsub(b, width, r->left), NULL)), NULL), *at = llet(b, ladd(b, begin, j));
 	LExpr *sum = llet(b, lload(b, c->sums, Lanes, lmul(b, j, li(b, Lanes)), NULL, NULL));
 	leaf_rows(&c->e, k, at, rows);
-	emit_columns(&c->e, k, (ByPart){{sum}}, rows, llet(b, lmul(b, at, kparam_at(k, &t->dims[3]))), col, mask);
+	emit_columns(&c->e, k, (ByPart){{sum}}, rows, ladd(b, llet(b, lmul(b, at, kparam_at(k, &t->dims[3]))), col), col, mask);
 	lend(b);
 }
 

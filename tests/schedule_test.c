@@ -1207,6 +1207,85 @@ static void make_group_conv(Family *f)
 	result(f, "%e12", "f64[b, t, 12]");
 }
 
+/* A linear, a convolution and a linear in one kernel, with what follows each of them. */
+static void add_fed(Family *f, int id, const char *lines, int columns, int width, int middle, const char *attrs, bool before, bool behind)
+{
+	const char *reads = before ? "m" : "x";
+	char value[16], type[64];
+	param(f, "x%d: f32[b, t, %d, %d]", id, columns, before ? 24 : middle);
+	if (before) {
+		param(f, "u%d: f32[24, %d]", id, middle);
+		param(f, "a%d: f32[%d]", id, middle);
+		param(f, "r%d: f32[b, t, %d, 1]", id, columns);
+		line(f, "%%p%d: f32[%d, 24, 32] = pack %%u%d", id, (middle + 31) / 32, id);
+		line(f, "%%m%d: f32[b, t, %d, %d] = group {", id, columns, middle);
+		line(f, "%%l%d: f32[b, t, %d, %d] = linear_packed %%x%d, %%p%d, %%a%d {feeds=1}", id, columns, middle, id, id, id);
+		line(f, "%%l%d.r: f32[b, t, %d, %d] = add %%l%d, %%r%d\n%%l%d.s: f32[b, t, %d, %d] = relu %%l%d.r\nyield %%l%d.s\n}", id, columns, middle,
+		     id, id, id, columns, middle, id, id);
+	}
+	param(f, "k%d: f32[3, 3, 1, %d]", id, middle);
+	param(f, "z%d: f32[%d]", id, middle);
+	snprintf(type, sizeof type, "f32[b, %s, %d, %d]", lines, width, middle);
+	line(f, "%%c%d: %s = group {", id, type);
+	line(f, "%%g%d: %s = group_conv %%%s%d, %%k%d, %%z%d {group=%d, %s%s}", id, type, reads, id, id, id, middle, behind ? "feeds=1, " : "", attrs);
+	line(f, "%%g%d.s: %s = silu %%g%d\nyield %%g%d.s\n}", id, type, id, id);
+	snprintf(value, sizeof value, "%%c%d", id);
+	if (behind) {
+		param(f, "w%d: f32[%d, 37]", id, middle);
+		param(f, "o%d: f32[b, %s, %d, 37]", id, lines, width);
+		snprintf(type, sizeof type, "f32[b, %s, %d, 37]", lines, width);
+		line(f, "%%q%d: f32[2, %d, 32] = pack %%w%d", id, middle, id);
+		line(f, "%%y%d: %s = group {\n%%y%d.l: %s = linear_packed %%c%d, %%q%d, _", id, type, id, type, id, id);
+		line(f, "%%y%d.s: %s = add %%y%d.l, %%o%d\nyield %%y%d.s\n}", id, type, id, id, id);
+		snprintf(value, sizeof value, "%%y%d", id);
+	}
+	result(f, value, type);
+}
+
+/* Rings of lines (feed.h): images without lines, fewer lines than taps, strides over lines that nobody reads, lines that windows skip, pads that
+ * hold whole windows; widths of less than a tile, of one, of several, tiles that straddle lines and images. */
+static void make_feed(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	add_fed(f, 0, "t", 29, 29, 40, "pads=[1, 1, 1, 1]", true, true);
+	add_fed(f, 1, "(t + 1)/2", 16, 8, 20, "pads=[1, 1, 1, 1], strides=[2, 2]", true, true);
+	add_fed(f, 2, "(t + 8)/5", 5, 4, 33, "pads=[4, 0, 4, 1], strides=[5, 1], dilations=[2, 1]", true, false);
+	add_fed(f, 3, "t + 10", 1, 1, 160, "pads=[6, 1, 6, 1]", true, true);
+	add_fed(f, 4, "t", 14, 14, 48, "pads=[2, 1, 2, 1], dilations=[2, 1]", false, true);
+	add_fed(f, 5, "t", 3, 3, 17, "pads=[1, 1, 1, 1]", true, false);
+}
+
+/* Those that cannot be: two neighbours of a linear at once, a value that is read twice, lines whose length is a symbol, or that come in
+ * another order than the ring has. */
+static void make_feed_not(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[b, t, 6, 16]");
+	param(f, "k: f32[3, 3, 1, 16]");
+	param(f, "w: f32[16, 16]");
+	line(f, "%%p: f32[1, 16, 32] = pack %%w");
+	line(f, "%%c0: f32[b, t, 6, 16] = group_conv %%x, %%k, _ {feeds=1, group=16, pads=[1, 1, 1, 1]}");
+	line(f, "%%l0: f32[b, t, 6, 16] = linear_packed %%c0, %%p, _ {feeds=1}");
+	line(f, "%%c1: f32[b, t, 6, 16] = group_conv %%l0, %%k, _ {feeds=1, group=16, pads=[1, 1, 1, 1]}");
+	line(f, "%%l1: f32[b, t, 6, 16] = linear_packed %%c1, %%p, _ {feeds=1}");
+	result(f, "%l1", "f32[b, t, 6, 16]");
+	line(f, "%%l2: f32[b, t, 6, 16] = linear_packed %%x, %%p, _ {feeds=1}");
+	line(f, "%%c2: f32[b, t, 6, 16] = group_conv %%l2, %%k, _ {feeds=1, group=16, pads=[1, 1, 1, 1]}");
+	line(f, "%%s2: f32[b, t, 6, 16] = add %%c2, %%l2");
+	line(f, "%%l3: f32[b, t, 6, 16] = linear_packed %%s2, %%p, _");
+	result(f, "%l3", "f32[b, t, 6, 16]");
+	line(f, "%%v: f32[b, 6, t, 16] = transpose %%x {perm=[0, 2, 1, 3]}");
+	line(f, "%%l5: f32[b, 6, t, 16] = linear_packed %%v, %%p, _ {feeds=1}");
+	line(f, "%%c5: f32[b, 6, t, 16] = group_conv %%l5, %%k, _ {feeds=1, group=16, pads=[1, 1, 1, 1]}");
+	result(f, "%c5", "f32[b, 6, t, 16]");
+	line(f, "%%l6: f32[b, t, 6, 16] = linear_packed %%x, %%p, _ {feeds=1}");
+	line(f, "%%t6: f32[b, 6, t, 16] = transpose %%l6 {perm=[0, 2, 1, 3]}");
+	line(f, "%%c6: f32[b, 6, t, 16] = group_conv %%t6, %%k, _ {group=16, pads=[1, 1, 1, 1]}");
+	result(f, "%c6", "f32[b, 6, t, 16]");
+}
+
 /* Windows that are larger than the tensor, that begin or end outside of it, that hold nothing; NaN and infinities. */
 static void make_pool(Family *f)
 {
@@ -1476,6 +1555,8 @@ static const struct {
 	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0"}},
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
+	{"feed", make_feed, {"b=0-2 t=0-9", "b=3 t=17"}, {"b=1 t=6", "b=2 t=1"}},
+	{"feed_not", make_feed_not, {"b=0-2 t=0-5", "b=2 t=9"}, {"b=2 t=5"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},

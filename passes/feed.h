@@ -1,0 +1,45 @@
+/* feed.h - schedules inside the kernel of their result's only reader, which asks for rows when it needs them.
+ *
+ *   group_conv -> linear: a tile of the linear's rows is computed where it would be packed
+ *   linear -> group_conv: the lines of the image that windows reach lie in a ring of as many; each is computed once a worker
+ *
+ * So what they make stays in the second cache.  An image's lines go through the ring in order, as the reader's rows do. */
+#ifndef DCC_FEED_H
+#define DCC_FEED_H
+
+#include "lower.h"
+
+bool choose_feeds(Module *); /* where it pays: sets the attribute `feeds` of roots */
+bool can_feed(Node *group_or_node); /* does its attribute ask for that, and is it possible */
+bool is_depthwise(const Node *group_conv);
+int64_t ring_lines(const Node *conv); /* 0: not known, or too many */
+const Dim *ring_size(Module *, const Node *conv); /* elements */
+Node *feeder(const Value *); /* while lowering: the group or node that its reader's kernel contains; NULL: it has a place */
+
+/* A worker's scratch, shared out. */
+typedef struct Scratch {
+	LBuf *buf;
+	LExpr *begin;
+	const Dim *used;
+} Scratch;
+Scratch open_scratch(Kernel *, LExpr *worker);
+LExpr *take_scratch(Kernel *, Scratch *, const Dim *f32_elements);
+void close_scratch(Kernel *, const Scratch *);
+
+/* What is inside of a kernel, opened by open_feed_*() where the worker is known; a result without a home goes to `made`. */
+typedef struct TileLinear TileLinear;
+typedef struct GroupConv GroupConv;
+typedef struct Feed { /* a root and what surrounds it */
+	Node *root, *epilogue;
+	Value *result, *home;
+	LBuf *made;
+} Feed;
+Feed feed_of(Node *group_or_node, LBuf *made);
+bool is_made_by_tiles(const Node *linear, bool packed_elsewhere); /* are many rows packed tile by tile, by the kernel that multiplies */
+TileLinear *open_tile_linear(Kernel *, const Feed *, Scratch *);
+/* Rows from .. to, at most mr, of which row 0 would lie at `base` of the result's buffer (NULL: 0). */
+void make_linear_rows(TileLinear *, LExpr *from, LExpr *to, LExpr *base);
+GroupConv *open_fed_conv(Kernel *, const Feed *, Scratch *);
+void make_conv_tile(GroupConv *, LExpr *from, LExpr *to, LExpr *at); /* rows from .. to as one packed tile, at `at` of `made` */
+
+#endif
