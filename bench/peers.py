@@ -7,8 +7,10 @@ A MODEL_DIR holds model.onnx and test_data_set_0/input_*.pb (ONNX's test layout)
 the same `threads` cores; they take turns of about 0.5 s so that drift hits all, and wait while it is not their turn.
 Prints the median and the least time of each, in ms, and how often dcc's least time fits into that of the best peer; "noisy" where
 other work on the machine shows (dcc's median is 15 % above its least time).  --peers: default: those that are installed; all compute
-in f32.  --record appends a line of JSON for each model: the times, the machine, and its roofs as dcc-run measures them; table.py
-makes a table and a plot of such a file.  Needs onnx, numpy.
+in f32; torch compiles the module that make() of a make.py beside the model returns, where there is one.  --record appends a line of
+JSON for each model: the times, the machine, its roofs as dcc-run measures them, and with one thread the time that the FLOP of the
+products at the peak and the bytes of the weights at the memory's rate take; table.py makes a table and a plot of such a file.
+Needs onnx, numpy.
 """
 
 import argparse
@@ -19,9 +21,10 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
-from dcc.turns import ENGINES, command_of, is_noisy, ms, take_turns  # noqa: E402
+from dcc.turns import ENGINES, command_of, is_noisy, ms, pick_cpus, take_turns  # noqa: E402
 
 PEERS = [name for name in ENGINES if name != "dcc"]
 
@@ -32,6 +35,38 @@ def measure(model, args):
     commands = {"dcc": [f"{args.build}/dcc-run", path, "--inputs", inputs, "--threads", str(args.threads), "--protocol"]}
     commands.update((name, command_of(name, path, inputs, args.threads)) for name in args.peers)
     return take_turns(commands, args.threads, args.seconds)
+
+
+# ---- what the machine allows ----------------------------------------------------------------------------------------------
+
+PRODUCTS = {"attention", "conv", "dft", "group_conv", "linear", "matmul", "strassen", "winconv", "winograd"}
+
+
+def weight_bytes(path):
+    """Of the tensors that products read: those of two axes and more that nobody gathers from."""
+    import math
+
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    tables = {node.input[0] for node in graph.node if node.op_type.startswith("Gather")}
+    sizes = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.FLOAT16: 2, onnx.TensorProto.BFLOAT16: 2, onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1}
+    return sum(math.prod(w.dims) * sizes.get(w.data_type, 0) for w in graph.initializer if len(w.dims) > 1 and w.name not in tables)
+
+
+def limit(model, build):
+    """Milliseconds on one core, and what they are made of; None: there is no profile."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        command = [f"{build}/dcc-run", f"{model}/model.onnx", "--inputs", f"{model}/test_data_set_0", f"--profile={file.name}", "--seconds", "1"]
+        subprocess.run(["taskset", "-c", pick_cpus(1), *command], capture_output=True)
+        try:
+            profile = json.load(file)
+        except ValueError:
+            return None
+    flop = sum(step["flop"] * step["calls"] for step in profile["steps"] if step["kernel"].split(".")[0] in PRODUCTS)
+    weights = weight_bytes(f"{model}/model.onnx")
+    return {"ms": flop / profile["gflop_per_s"] / 1e6 + weights / profile["gbyte_per_s"] / 1e6, "gflop": flop / 1e9, "weights": weights,
+            "gflops": profile["gflop_per_s"], "gbs": profile["gbyte_per_s"]}
 
 
 # ---- the machine ------------------------------------------------------------------------------------------------------
@@ -84,8 +119,9 @@ def main():
             if not isinstance(t, dict):
                 print(f"{name}: {engine}: {t}", file=sys.stderr)
         if args.record:
+            bound = {"limit": limit(model, args.build)} if args.threads == 1 else {}
             with open(args.record, "a") as f:
-                f.write(json.dumps({**facts, "model": name, "threads": args.threads, "times": times}) + "\n")
+                f.write(json.dumps({**facts, "model": name, "threads": args.threads, "times": times, **bound}) + "\n")
 
 
 if __name__ == "__main__":

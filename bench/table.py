@@ -50,11 +50,15 @@ def best_peer(record):
 def print_table(records):
     first, engines = records[0], engines_of(records)
     print(f"{peers.machine_text(first)}; {first['threads']} thread(s); least times in ms\n")
-    print(f"| model | {' | '.join(engines)} | best peer / dcc | date, commit |\n|---{'|---' * (len(engines) + 2)}|")
+    limits = any(record.get("limit") for record in records)
+    head = [*engines, "best peer / dcc", *["dcc / limit"] * limits, "date, commit"]
+    print(f"| model | {' | '.join(head)} |\n|---{'|---' * len(head)}|")
     for record in records:
         times, wrong, best = least(record), record.get("wrong", ()), best_peer(record)
         ratio = f"{best:.2f}{' noisy' if peers.is_noisy(record['times']['dcc']) else ''}" if best else "-"
         cells = [(peers.ms(times[name]) if name in times else "-") + (" (wrong)" if name in wrong else "") for name in engines]
+        if limits:
+            ratio += f" | {times['dcc'] / record['limit']['ms']:.2f}" if record.get("limit") and "dcc" in times else " | -"
         print(f"| {record['model']} | {' | '.join(cells)} | {ratio} | {record['date']}, {record['commit']} |")
     print()
 
@@ -64,7 +68,8 @@ PAGE = """# Benchmarks
 Made by `python bench/table.py bench/results.jsonl --page >docs/benchmarks.md`; a test holds it true. `python bench/peers.py --record FILE
 DIR...` adds records: the engines run in processes of their own, pinned to the same cores, and take turns of half a second, so that
 what else the machine does hits all of them. All compute in f32, and all models have one batch, with 128 tokens where the name says
-nothing. "noisy": dcc's median is 15 % above its least time. "(wrong)": the outputs are, so it is no peer. Machines differ: run them
+nothing. "limit": FLOP of the products / peak of a core + bytes of weights / memory's rate, both measured in that run: what reads its
+weights from a cache may stay below it. "noisy": dcc's median is 15 % above its least time. "(wrong)": the outputs are, so it is no peer. Machines differ: run them
 yourself. [README](../README.md#figures) has figures of other things.
 """
 

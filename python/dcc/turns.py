@@ -106,7 +106,26 @@ def open_openvino(path, inputs, threads):
     return lambda: request.infer(feeds)
 
 
-ENGINES = {"dcc": open_dcc, "onnxruntime": open_onnxruntime, "openvino": open_openvino}
+def open_torch(path, inputs, threads):
+    """torch.compile of what make() of the model's make.py returns: a module whose inputs come in the model's order."""
+    import runpy
+
+    import torch
+    import torch._inductor.config
+
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    torch._inductor.config.freezing = True  # constants folded, weights packed
+    module = torch.compile(runpy.run_path(os.path.join(os.path.dirname(path), "make.py"))["make"]().eval())
+    tensors = [torch.from_numpy(value) for _, value in inputs]
+
+    def run():
+        with torch.inference_mode():
+            module(*tensors)
+    return run
+
+
+ENGINES = {"dcc": open_dcc, "onnxruntime": open_onnxruntime, "openvino": open_openvino, "torch": open_torch}
 
 
 def serve(engine, path, inputs, threads):
