@@ -287,6 +287,14 @@ static LLVMValueRef slice_lanes(Emit *e, LLVMValueRef v, int from, int n)
 	return LLVMBuildShuffleVector(e->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(idx, (unsigned)n), "");
 }
 
+static LLVMValueRef emit_zip(Emit *e, int from, LLVMValueRef a, LLVMValueRef b)
+{
+	LLVMValueRef idx[Lanes];
+	for (int i = 0; i < Lanes; i++)
+		idx[i] = const_i32_of(e, from + i / 2 + i % 2 * Lanes);
+	return LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(idx, Lanes), "");
+}
+
 /* Lane i with i + 8, then i + 4, i + 2, i + 1: the one order of every reduction. */
 static LLVMValueRef emit_horizontal(Emit *e, LOp op, DType t, LLVMValueRef v)
 {
@@ -599,6 +607,8 @@ static LLVMValueRef emit_op(Emit *e, const LExpr *x)
 	case LEq: case LNe: case LLt: case LLe: return emit_compare(e, x->op, from.elem, a[0], a[1]);
 	case LMin: case LMax: case LPMin: case LPMax: return emit_minmax(e, x->op, from.elem, a[0], a[1]);
 	case LHAdd: case LHMax: case LHMin: return emit_horizontal(e, x->op, from.elem, a[0]);
+	case LZipLo: return emit_zip(e, 0, a[0], a[1]);
+	case LZipHi: return emit_zip(e, Lanes / 2, a[0], a[1]);
 	case LSelect: return LLVMBuildSelect(e->b, a[0], a[1], a[2], "");
 	case LConvert: return emit_convert(e, a[0], from, x->type);
 	case LBitcast: return emit_bitcast(e, a[0], x->type);

@@ -350,7 +350,7 @@ static void check_args(LB *b, LOp op, LExpr **a, int n)
 			    dtypes[a[i]->type.elem].text, a[i]->type.lanes, dtypes[want.elem].text, lanes,
 			    same_ltype(a[i]->type, want) ? " of another class" : "");
 	}
-	if (lops[op].result == ResultScalar && lanes != Lanes)
+	if (takes_wide(op) && lanes != Lanes)
 		bug("%s: %s of one lane", fn_name(b), lops[op].text);
 }
 
@@ -361,7 +361,7 @@ static LType result_type(LOp op, LExpr *const *a)
 	case ResultScalar: return (LType){a[0]->type.elem, 1};
 	case ResultArg1: return a[1]->type;
 	case ResultGiven: return IndexType; /* of asks_port() */
-	case ResultSame: break;
+	case ResultSame: case ResultWide: break;
 	}
 	return a[0]->type;
 }
@@ -369,7 +369,7 @@ static LType result_type(LOp op, LExpr *const *a)
 static LExpr *fold(LB *b, LOp op, LType type, LExpr **a, int n)
 {
 	int64_t x, y = 0, r;
-	if (asks_port(op) || lops[op].result == ResultScalar)
+	if (asks_port(op) || takes_wide(op))
 		return NULL;
 	if (op == LSelect)
 		return is_int_const(a[0], &x) ? a[x ? 1 : 2] : NULL;

@@ -32,7 +32,7 @@ static inline bool asks_port(LOp op)
 	return op == LInDim || op == LOutDim || op == LInData || op == LInScaled;
 }
 
-typedef enum LResult { ResultSame, ResultMask, ResultGiven, ResultScalar, ResultArg1 } LResult;
+typedef enum LResult { ResultSame, ResultMask, ResultGiven, ResultScalar, ResultWide, ResultArg1 } LResult;
 
 typedef struct LOpInfo {
 	const char *text;
@@ -41,6 +41,12 @@ typedef struct LOpInfo {
 	LResult result;
 } LOpInfo;
 extern const LOpInfo lops[NLOps];
+
+/* Of 16 lanes alone. */
+static inline bool takes_wide(LOp op)
+{
+	return lops[op].result == ResultScalar || lops[op].result == ResultWide;
+}
 
 bool loop_takes(LOp, DType); /* as an argument of lop() beyond the mask of a select */
 static const LType IndexType = {I64, 1};

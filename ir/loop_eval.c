@@ -450,6 +450,19 @@ static void choose(DType elem, int n, Val *r, const Val *mask, const Val *x, con
 	memcpy(r, &t, elem == F32 ? sizeof t.f : sizeof t);
 }
 
+static void zip(DType elem, int from, Val *r, const Val *x, const Val *y)
+{
+	Val t;
+	for (int l = 0; l < Lanes; l++) {
+		const Val *v = l % 2 ? y : x;
+		if (elem == F32)
+			t.f[l] = v->f[from + l / 2];
+		else
+			t.d[l] = v->d[from + l / 2];
+	}
+	memcpy(r, &t, elem == F32 ? sizeof t.f : sizeof t);
+}
+
 static void arithmetic(Frame *fr, const LExpr *e, Val *r)
 {
 	Val tx, ty, tz;
@@ -459,6 +472,8 @@ static void arithmetic(Frame *fr, const LExpr *e, Val *r)
 	int n = e->type.lanes;
 	if (e->op == LSelect) {
 		choose(e->type.elem, n, r, x, y, z);
+	} else if (e->op == LZipLo || e->op == LZipHi) {
+		zip(elem, e->op == LZipLo ? 0 : Lanes / 2, r, x, y);
 	} else if (elem == F32) {
 		if (!f32_compare(e->op, n, r, x, y))
 			f32_op(e->op, n, r, x, y, z);

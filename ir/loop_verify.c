@@ -30,7 +30,7 @@ LType lop_type(const LExpr *e)
 	case ResultMask: return (LType){Bool, e->a[0]->type.lanes};
 	case ResultScalar: return (LType){e->a[0]->type.elem, 1};
 	case ResultArg1: return e->a[1]->type;
-	case ResultSame: return e->a[0]->type;
+	case ResultSame: case ResultWide: return e->a[0]->type;
 	case ResultGiven: break;
 	}
 	return asks_port(e->op) ? IndexType : e->type;
@@ -96,7 +96,7 @@ static const char *operator_error(Arena *arena, const LExpr *e)
 	}
 	if (!loop_takes(e->op, want.elem))
 		SAY("%s does not take %s", info->text, ltype_text(arena, want));
-	if (info->result == ResultScalar && want.lanes != Lanes)
+	if (takes_wide(e->op) && want.lanes != Lanes)
 		SAY("%s takes 16 lanes, got %s", info->text, ltype_text(arena, want));
 	if (asks_port(e->op))
 		for (int i = 0; i < 2; i++)

@@ -244,6 +244,8 @@ void pack_sums(Lower *, Value *x, const Dim *rows, const Dim *pairs, const Dim *
 /* From the products [product][pairs up to acc_rows][32] at `from` of `count` pairs of rows the results, to `to`: [panel of two][row][32]. */
 void blocks_of_products(Kernel *, LBuf *acc, LExpr *from, LExpr *to, int acc_rows, LExpr *count);
 
+/* ---- panels.c ---------------------------------------------------------------------------------------------------------- */
+
 /* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */
 void pack_panels(Kernel *, const Access *x, LBuf *panels);
 

@@ -371,43 +371,6 @@ const Dim *tiles_of(Lower *l, const Dim *rows)
 	return dim_ceildiv(l->m, rows, dim_const(l->m, l->t->mr));
 }
 
-void pack_panels(Kernel *k, const Access *x, LBuf *panels)
-{
-	LB *b = &k->b;
-	Module *m = k->l->m;
-	int rank = x->rank;
-	const Dim *depth = x->extent[rank - 2], *width = x->extent[rank - 1], *batch = dim_const(m, 1);
-	LExpr *idx[MaxRank] = {0}, *nk = kdim(k, depth), *nn = kdim(k, width);
-	LExpr *count = kdim(k, dim_ceildiv(m, width, dim_const(m, PanelWidth)));
-
-	for (int d = 0; d < rank - 2; d++)
-		batch = dim_mul(m, batch, x->extent[d]);
-	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, batch), count), NULL);
-	LExpr *at = llet(b, lop(b, LFloorDiv, p, count, NULL)), *panel = llet(b, lsub(b, p, lmul(b, at, count)));
-	for (int d = rank - 3; d >= 0; d--) {
-		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, x->extent[d]), NULL)) : at;
-		if (d)
-			at = llet(b, lop(b, LFloorDiv, at, kdim(k, x->extent[d]), NULL));
-	}
-	LExpr *from = llet(b, offset_of(k, x, idx)), *to = llet(b, lmul(b, p, lmul(b, nk, li(b, PanelWidth))));
-	LExpr *kk = lfor(b, ForSerial, li(b, 0), nk, NULL);
-	LExpr *row = llet(b, ladd(b, from, lmul(b, kk, kdim(k, x->stride[rank - 2]))));
-	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
-	LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
-	const Dim *stride = x->stride[rank - 1];
-	LExpr *mask = lane_mask(k, lsub(b, nn, col)), *v;
-	if (dim_equals(stride, 0)) {
-		LExpr *one = lcast(b, LSplat, (LType){F32, Lanes}, lload(b, x->buf, 1, row, NULL, NULL));
-		v = lop(b, LSelect, mask, one, lconst(b, (LType){F32, Lanes}, 0));
-	} else {
-		v = load_lanes(k, x, ladd(b, row, lmul(b, col, kdim(k, stride))), stride, mask);
-	}
-	lstore(b, panels, ladd(b, to, ladd(b, lmul(b, kk, li(b, PanelWidth)), j)), NULL, NULL, v);
-	lend(b);
-	lend(b);
-	lend(b);
-}
-
 void pack_tile(Kernel *k, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale)
 {
 	Rows r = {.k = k, .x = x, .base = base, .from = from};

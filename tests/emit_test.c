@@ -68,7 +68,7 @@ static void op_cases(void)
 		{LFma, 3, "f"}, {LMin, 2, "fi"}, {LMax, 2, "fi"}, {LPMin, 2, "fi"}, {LPMax, 2, "fi"}, {LNeg, 1, "fi"},
 		{LAbs, 1, "fi"}, {LSqrt, 1, "f"}, {LFloor, 1, "f"}, {LCeil, 1, "f"}, {LRound, 1, "f"}, {LEq, 2, "fi"},
 		{LNe, 2, "fi"}, {LLt, 2, "fi"}, {LLe, 2, "fi"}, {LAnd, 2, "ib"}, {LOr, 2, "ib"}, {LXor, 2, "ib"},
-		{LNot, 1, "ib"}, {LShl, 2, "i"}, {LShr, 2, "i"},
+		{LNot, 1, "ib"}, {LShl, 2, "i"}, {LShr, 2, "i"}, {LZipLo, 2, "fi"}, {LZipHi, 2, "fi"},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		for (int t = 0; t < NDTypes; t++) {
@@ -76,7 +76,8 @@ static void op_cases(void)
 			if (!strchr(table[i].on, cls) || is_stored(t))
 				continue;
 			op_case(table[i].op, table[i].nargs, (DType)t, Lanes);
-			op_case(table[i].op, table[i].nargs, (DType)t, 1);
+			if (!takes_wide(table[i].op))
+				op_case(table[i].op, table[i].nargs, (DType)t, 1);
 		}
 	}
 }

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Operands that lie the wrong way round move by whole vectors: what kernels do, told by the text of their loop IR.
+# usage: moves.sh BUILD
+set -u
+build=$(cd "$1" && pwd) || exit 1
+tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
+failed=0 count=0
+
+# kernel NAME: its text in all.loops
+kernel() {
+	awk -v name="kernel @$1(" 'index($0, name) { on = 1 } on { print } on && /^}/ { exit }' "$tmp/all.loops"
+}
+
+# must KERNEL COUNT PATTERN: that many lines match
+must() {
+	local n
+	n=$(kernel "$1" | grep -cE "$3")
+	count=$((count + 1))
+	[ "$n" = "$2" ] || { echo "$1: $n lines match $3, expected $2"; failed=$((failed + 1)); }
+}
+
+cat >"$tmp/all.ir" <<'END'
+dcc-ir 1 stage import
+model moves
+sym t in 0..
+sym k in 0..
+func @main(%x: f32[t, 512], %y: f32[t, k]) -> (a: f32[t, t], b: f32[t, t], e: f32[512, 512]) {
+  %0: f32[512, t] = transpose %x {perm=[1, 0]}
+  %a: f32[t, t] = matmul %x, %0
+  %1: f32[k, t] = transpose %y {perm=[1, 0]}
+  %b: f32[t, t] = matmul %y, %1
+  %e: f32[512, 512] = matmul %0, %x
+  return %a, %b, %e
+}
+END
+"$build/dcc" --emit=loops -o "$tmp/all.loops" "$tmp/all.ir" || exit 1
+must panels 64 'zip(lo|hi)\('
+must panels 16 '= %b0\[.* \+: 16 mask splat'
+must panels.2 64 'zip(lo|hi)\('
+must panels.3 0 'zip(lo|hi)\('
+
+echo "moves: $count checks, $failed failed"
+[ $failed = 0 ]
