@@ -80,24 +80,28 @@ static void lower_take(Lower *l, Node *n, Value *home)
 	kcall(&k);
 }
 
-/* out[i..] = x[i.. with idx[i..] at axis] */
+/* out[i..] = x[i.. with idx[i..] at axis].  Trailing axes along which the index stays the same (it was expanded) are copied as rows. */
 static void lower_take_elements(Lower *l, Node *n, Value *home)
 {
+	Module *m = l->m;
 	Kernel k = open_kernel(l, "gather_elements", false);
 	LB *b = &k.b;
 	Access x = kaccess(&k, n->in[0]), idx = kaccess(&k, n->in[1]);
-	int axis = attr_int(n, Attr_axis);
 	const Type *t = &n->out[0]->type;
+	int axis = attr_int(n, Attr_axis), lead = t->rank;
 	LBuf *y = kbuf(&k, home, true);
 	LExpr *at[MaxRank] = {0};
 
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, type_numel(l->m, t)), NULL);
-	split_index(&k, row, t->dims, t->rank, at);
+	for (; lead > axis + 1 && dim_equals(idx.stride[lead - 1], 0); lead--)
+		x.extent[lead - 1] = t->dims[lead - 1]; /* of which x may have more */
+	const Dim *tail = dims_product(m, t->dims + lead, t->rank - lead), *any = dim_min(m, tail, dim_const(m, 1));
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, dim_mul(m, dims_product(m, t->dims, lead), any)), NULL);
+	split_index(&k, row, t->dims, lead, at);
 	at[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[axis]));
-	lstore(b, y, row, NULL, NULL, lload(b, x.buf, 1, offset_of(&k, &x, at), NULL, NULL));
+	copy_tail(&k, &x, lead, llet(b, offset_of(&k, &x, at)), y, llet(b, lmul(b, row, kdim(&k, tail))));
 	lend(b);
 	lend(b);
-	kreads(&k, x.buf, type_numel(l->m, t));
+	kreads(&k, x.buf, type_numel(m, t));
 	kcall(&k);
 }
 

@@ -24,13 +24,16 @@ dcc-ir 1 stage import
 model moves
 sym t in 0..
 sym k in 0..
-func @main(%x: f32[t, 512], %y: f32[t, k]) -> (a: f32[t, t], b: f32[t, t], e: f32[512, 512]) {
+func @main(%x: f32[t, 512], %y: f32[t, k], %i: i64[t, 1], %j: i64[t, 64]) -> (a: f32[t, t], b: f32[t, t], c: f32[t, 512], d: f32[t, 64], e: f32[512, 512]) {
   %0: f32[512, t] = transpose %x {perm=[1, 0]}
   %a: f32[t, t] = matmul %x, %0
   %1: f32[k, t] = transpose %y {perm=[1, 0]}
   %b: f32[t, t] = matmul %y, %1
+  %2: i64[t, 512] = expand %i
+  %c: f32[t, 512] = gather_elements %x, %2 {axis=0}
+  %d: f32[t, 64] = gather_elements %x, %j {axis=0}
   %e: f32[512, 512] = matmul %0, %x
-  return %a, %b, %e
+  return %a, %b, %c, %d, %e
 }
 END
 "$build/dcc" --emit=loops -o "$tmp/all.loops" "$tmp/all.ir" || exit 1
@@ -38,6 +41,8 @@ must panels 64 'zip(lo|hi)\('
 must panels 16 '= %b0\[.* \+: 16 mask splat'
 must panels.2 64 'zip(lo|hi)\('
 must panels.3 0 'zip(lo|hi)\('
+must gather_elements 1 '= %b0\[.* \+: 16'
+must gather_elements.2 0 '\+: 16'
 
 echo "moves: $count checks, $failed failed"
 [ $failed = 0 ]

@@ -1017,6 +1017,13 @@ static void make_gathers(Family *f)
 	add_row(f, "f32[c, a]", "gather %xt, %i7 {axis=1}");
 	add_row(f, "i64[a]", "gather %l, %i7");
 	add_row(f, "f32[a, 3, c]", "gather_elements %y, %i7e {axis=1}");
+	param(f, "i7r: i64[a, 3, 1]");
+	param(f, "i7t: i64[3, 1, 1]");
+	line(f, "%%rows: i64[a, 3, min(c, 20)] = expand %%i7r");
+	line(f, "%%two: i64[3, a, c] = expand %%i7t");
+	line(f, "%%yt: f32[7, a, c] = transpose %%y {perm=[1, 0, 2]}");
+	add_row(f, "f32[a, 3, min(c, 20)]", "gather_elements %y, %rows {axis=1}");
+	add_row(f, "f32[3, a, c]", "gather_elements %yt, %two");
 	add_row(f, "f32[a, 2, c]", "gather_nd %y, %u7n {batch_dims=1}");
 	add_row(f, "f32[c, a]", "gather_nd %z, %i3n");
 	param(f, "v: f32[a, 3, c]");
