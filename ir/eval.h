@@ -66,7 +66,9 @@ void softmax_row(double *x, int64_t n, int64_t stride);
 typedef const char *EvalFn(EvalNode *);
 
 /* eval_contract.c */
-EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_winconv, eval_pool, eval_attention, eval_linear_packed, eval_strassen, eval_strassen_weights;
+EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_strassen, eval_strassen_weights;
+/* eval_window.c */
+EvalFn eval_winconv, eval_pool;
 /* eval_move.c */
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
 	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;

@@ -232,30 +232,6 @@ const char *shape_group_conv(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
-const char *shape_winconv(Module *m, const Node *n, Type *out)
-{
-	TRY(need_operands(m, n));
-	TRY(need_operand(m, n, 0, -1));
-	TRY(need_operand(m, n, 1, 0));
-	const Type *x = type_in(n, 0), *w = type_in(n, 1);
-	int64_t heads = attr_int(n, Attr_heads), left = attr_int(n, Attr_pad_left);
-	TRY(need_rank(m, x, 3, "x"));
-	if (w->rank != 2 && w->rank != 4)
-		FAIL("w has rank %d, expected [heads, taps] or [batch, tokens, heads, taps]", w->rank);
-	if (heads < 1 || heads > DimMax)
-		FAIL("heads %lld is out of range", (long long)heads);
-	if (left < -DimMax || left > DimMax)
-		FAIL("pad_left %lld is out of range", (long long)left);
-	TRY(need_multiple(m, n, x->dims[2], dim_const(m, heads), "channels over heads"));
-	TRY(need_equal(m, n, w->dims[w->rank - 2], dim_const(m, heads), "heads of w and of the attribute"));
-	if (w->rank == 4) {
-		TRY(need_equal(m, n, x->dims[0], w->dims[0], "batch dims of x and w"));
-		TRY(need_equal(m, n, x->dims[1], w->dims[1], "tokens of x and w"));
-	}
-	*out = *x;
-	return NULL;
-}
-
 static const char *check_mask(Module *m, const Node *n, const Type *q, const Type *k)
 {
 	const Type *mask = type_in(n, 3);

@@ -310,11 +310,26 @@ const char *shape_given_top_k(Module *m, const Node *n, Type *out)
 }
 
 /* Taps outside of x do not count, so the extents are whatever the result says. */
+/* The strides, dilations and pads_dim of windows with so many taps along each of the spatial axes. */
+static const char *need_windows(Module *m, const Node *n, int spatial, const int64_t *taps)
+{
+	const Dim *const *pads;
+	if (attr_dims(n, Attr_pads_dim, &pads) != spatial)
+		FAIL("pads_dim does not have one entry per spatial axis");
+	for (int i = 0; i < spatial; i++) {
+		Window win = {1, 1, 0, 0};
+		int64_t span;
+		TRY(need_window(m, n, i, spatial, &win));
+		if (taps[i] < 1 || __builtin_mul_overflow(taps[i] - 1, win.dilation, &span) || span > DimMax)
+			FAIL("a window of %lld elements is out of range", (long long)taps[i]);
+	}
+	return NULL;
+}
+
 const char *shape_given_pool(Module *m, const Node *n, Type *out)
 {
 	const Type *x = type_in(n, 0);
 	const int64_t *kernel;
-	const Dim *const *pads;
 	int spatial = x ? x->rank - 2 : 0;
 	bool where = attr_int(n, Attr_join) == JoinWhere;
 	TRY(shape_given(m, n, out));
@@ -325,16 +340,38 @@ const char *shape_given_pool(Module *m, const Node *n, Type *out)
 		FAIL("the result has type %s", dtypes[out->dtype].text);
 	for (int i = 0; i < 2; i++)
 		TRY(need_equal(m, n, x->dims[i], out->dims[i], "batch and channels of x and the result"));
-	if (attr_ints(n, Attr_kernel, &kernel) != spatial || attr_dims(n, Attr_pads_dim, &pads) != spatial)
-		FAIL("kernel or pads_dim does not have one entry per spatial axis");
-	for (int i = 0; i < spatial; i++) {
-		Window win = {1, 1, 0, 0};
-		int64_t span;
-		TRY(need_window(m, n, i, spatial, &win));
-		if (kernel[i] < 1 || __builtin_mul_overflow(kernel[i] - 1, win.dilation, &span) || span > DimMax)
-			FAIL("a window of %lld elements is out of range", (long long)kernel[i]);
-	}
-	return NULL;
+	if (attr_ints(n, Attr_kernel, &kernel) != spatial)
+		FAIL("kernel does not have one entry per spatial axis");
+	return need_windows(m, n, spatial, kernel);
+}
+
+/* x [batch, in.., channels], w [heads, taps..] or [batch, out.., heads, taps..] -> [batch, out.., channels] */
+const char *shape_given_winconv(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1);
+	int64_t heads = attr_int(n, Attr_heads), taps[MaxRank];
+	TRY(shape_given(m, n, out));
+	TRY(need_operand(m, n, 1, 0));
+	int spatial = x->rank - 2, lead = w->rank - spatial - 1; /* axes of w before the heads */
+	if (spatial < 1)
+		FAIL("x has no spatial axis: %s", type_text(m, x));
+	if (lead != 0 && lead != spatial + 1)
+		FAIL("w has rank %d, expected [heads, taps..] or [batch, places.., heads, taps..]", w->rank);
+	TRY(need_rank(m, out, x->rank, "the result"));
+	if (out->dtype != x->dtype)
+		FAIL("the result has type %s", dtypes[out->dtype].text);
+	if (heads < 1 || heads > DimMax)
+		FAIL("heads %lld is out of range", (long long)heads);
+	TRY(need_equal(m, n, x->dims[0], out->dims[0], "batch of x and the result"));
+	TRY(need_equal(m, n, x->dims[spatial + 1], out->dims[spatial + 1], "channels of x and the result"));
+	TRY(need_multiple(m, n, x->dims[spatial + 1], dim_const(m, heads), "channels over heads"));
+	TRY(need_equal(m, n, w->dims[lead], dim_const(m, heads), "heads of w and of the attribute"));
+	for (int i = 0; i < lead; i++)
+		TRY(need_equal(m, n, w->dims[i], out->dims[i], "batch or places of w and the result"));
+	for (int i = 0; i < spatial; i++)
+		if (!dim_is_const(w->dims[lead + 1 + i], &taps[i]))
+			FAIL("the number of taps %s is not constant", dim_text(m, w->dims[lead + 1 + i]));
+	return need_windows(m, n, spatial, taps);
 }
 
 /* The linker finds the function by this name. */

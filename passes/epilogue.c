@@ -34,9 +34,11 @@ static bool reads_alike(Module *m, Node *const *members, int n, const Node *x)
 	return ops[x->op].cls == ClsEwise;
 }
 
-bool has_epilogue(Op op)
+bool has_epilogue(const Node *n)
 {
-	return op == OpLinear || op == OpLinearPacked || op == OpStrassen || op == OpGroupConv || op == OpWinograd;
+	Op op = n->op;
+	return op == OpLinear || op == OpLinearPacked || op == OpStrassen || op == OpGroupConv || op == OpWinograd ||
+	       (op == OpWinConv && !is_token_window(n));
 }
 
 bool epilogue_takes(Module *m, Node *const *members, int n, bool all)

@@ -552,10 +552,9 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 {
 	View x;
 	const int64_t perm[] = {ax->batch, ax->time, ax->channel};
-	int64_t left, heads;
+	int64_t heads;
 	Type xt = {.dtype = F32, .rank = 3};
 
-	dim_is_const(win->pad_left, &left);
 	if (!dim_is_const(win->heads, &heads) || c->out.dtype != F32)
 		return false;
 	view_of(m, source, &x);
@@ -572,8 +571,8 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 	Value *in[2] = {build_view(m, &t, &xt, n, n->loc), build_view(m, &win->w, &win->wtype, n, n->loc)};
 	if (!in[0] || !in[1])
 		return false;
-	Attr attrs[] = {mk_int(Attr_pad_left, left), mk_int(Attr_heads, heads), mk_int(Attr_map, win->interleaved)};
-	win->y.root = build(m, n->block, n, OpWinConv, n->loc, 2, in, 3, attrs, NULL);
+	Attr attrs[] = {mk_dims(m, Attr_pads_dim, 1, &win->pad_left), mk_int(Attr_heads, heads), mk_int(Attr_map, win->interleaved)};
+	win->y.root = build(m, n->block, n, OpWinConv, n->loc, 2, in, 3, attrs, &xt);
 	Value *y = build_view(m, &win->y, &c->out, n, n->loc);
 	if (!y)
 		return false;

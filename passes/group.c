@@ -249,7 +249,7 @@ static bool group_block(Module *m, Block *b)
 		n->mark = number++; /* program order */
 	for (Node *n = b->first, *next; n; n = next) {
 		Node *before = n->prev;
-		bool grown = has_epilogue(n->op) && !is_const(n->out[0]) && grow_epilogue(m, n) != n;
+		bool grown = has_epilogue(n) && !is_const(n->out[0]) && grow_epilogue(m, n) != n;
 		/* the group stands at its last member: other products may lie in between */
 		next = !grown ? n->next : before ? before->next : b->first;
 		changed |= grown;

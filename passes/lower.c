@@ -120,7 +120,7 @@ bool is_lowered_whole(Module *m, const Node *group)
 	for (int i = 1; i < body->nyield; i++)
 		if (!is_member(body->yields[i]->def, members, n) || !equal_dims(&body->yields[i]->type, &body->yields[0]->type))
 			return false;
-	return has_epilogue(members[0]->op) ? epilogue_takes(m, members, n, true) : ewise_takes(members, n);
+	return has_epilogue(members[0]) ? epilogue_takes(m, members, n, true) : ewise_takes(members, n);
 }
 
 static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
@@ -138,8 +138,10 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 		lower_dft(l, root, home);
 		return;
 	case ClsWindow:
-		if (root->op == OpWinConv)
-			lower_winconv(l, root, home);
+		if (is_token_window(root))
+			lower_token_window(l, root, home);
+		else if (root->op == OpWinConv)
+			lower_window_conv(l, root, epilogue, result, home);
 		else if (root->op == OpGroupConv)
 			lower_group_conv(l, root, epilogue, result, home);
 		else if (root->op == OpWinograd)

@@ -15,7 +15,7 @@ void close_checks(LB *, const Dim *bytes, const Dim *worker_bytes); /* the works
 /* ---- what a schedule computes as one kernel: what groups are made of --------------------------------------------------- */
 
 enum { MaxMembers = 200, MaxResults = 8 }; /* of a group */
-bool has_epilogue(Op); /* may other nodes join its kernel */
+bool has_epilogue(const Node *); /* may other nodes join its kernel */
 /* Such a node, then what its epilogue computes, in program order; all: nothing else will join. */
 bool epilogue_takes(Module *, Node *const *members, int n, bool all);
 int epilogue_parts(Module *, Node *const *members, int n); /* of the columns, that it reads each by itself */
@@ -32,7 +32,9 @@ void lower_part(Lower *, const char *name, Value *from, Value *to, const Dim *co
 void lower_linear(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_strassen(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_matmul(Lower *, Node *, Value *home);
-void lower_winconv(Lower *, Node *, Value *home);
+bool is_token_window(const Node *); /* a winconv along one axis, step by step */
+void lower_token_window(Lower *, Node *, Value *home);
+void lower_window_conv(Lower *, Node *root, Node *epilogue, Value *result, Value *home); /* any other winconv */
 void lower_attention(Lower *, Node *, Value *home);
 void lower_rows(Lower *, Node *, Value *home); /* softmax, norm, rmsnorm, cumsum, reductions */
 void lower_index(Lower *, Node *, Value *home); /* gathers and scatters; top_k, nms */

@@ -1,11 +1,13 @@
 /* lower_group_conv.c - convolution by groups with channels last: vectors run across the outputs of a group.
  *
- *   y[n, o.., m] = b[m] + sum over k.., c of x[n, o*stride + k*dilation - before, first(m) + c] * w[k.., c, m]
+ *   group_conv:  y[n, o.., m] = b[m] + sum over k.., c of x[n, o*stride + k*dilation - before, first(m) + c] * w[k.., c, m]
+ *   winconv:     y[n, o.., m] = sum over k.. of x[n, o*stride + k*dilation - before, m] * w[n, o.., head(m), k..]
  *
- * Depthwise, where every output has a channel of its own, they run across all of them, and x comes in vectors too, not one by one.
+ * Depthwise, where every output has a channel of its own, they run across all of them, and x comes in vectors too, not one by one.  So it
+ * does for winconv, whose groups are the channels of a head, all of which get the same weight, or those that each have a head of their own.
  * A task is a row of outputs along the last spatial axis, for a group or a chunk of channels whose weights stay in the first cache.  Where
- * windows lie inside along that axis, several places side by side share each vector of weights, and each vector of x that lies in
- * more than one window; at the edges every element is looked at whether it lies inside.  The order of a sum is the same
+ * windows lie inside along that axis, several places side by side share each vector of weights that they have in common, and each vector of
+ * x that lies in more than one window; at the edges every element is looked at whether it lies inside.  The order of a sum is the same
  * everywhere: taps of the axes before the last one, channels, taps of the last one.
  * Extents and strides of tensors are arguments: layers that differ in them alone are one kernel.
  *
@@ -35,11 +37,17 @@ struct GroupConv {
 	LBuf *sums; /* of the places side by side, for the epilogue; NULL without one */
 	LTile *acc;
 	int sp, last; /* spatial axes, the last of them */
+	int taps; /* the first axis of w that is a tap's */
+	const Dim *outs, *before[MaxRank]; /* outputs; elements of the first window before each axis */
 	bool depthwise, unrolled, whole; /* unrolled: the taps of the last axis; whole: all vectors are full */
+	bool splat; /* winconv: the vectors' outputs have the same weight */
 	LExpr *channel; /* of x, of a group: the first one, in the loops the current one */
 	LExpr *batch; /* offset of x[n] */
 	LExpr *first[MaxRank]; /* where the window's first tap lies, perhaps outside of x; of axes before the last one */
+	LExpr *weights; /* offset of those of the row, or of all, for the group */
+	LExpr *place[MaxPlaces]; /* offset behind that of those of the places side by side; group_conv: NULL */
 	LExpr *row, *out, *mask; /* y's row; first output of the vectors; NULL: all lanes */
+	LExpr *group, *head; /* first output of the group; its head's number, where the group is one */
 	Ring ring;
 	LExpr *tile_at, *tile_first, *tile_rows; /* the packed tile that takes the outputs; NULL: they have a home */
 };
@@ -47,7 +55,7 @@ struct GroupConv {
 /* The taps of an axis that lie inside of x, where the first one is at `first`. */
 static void taps_inside(const GroupConv *d, int axis, LExpr *first, LExpr **lo, LExpr **hi)
 {
-	LExpr *extent = kparam_at(d->k, &d->x.extent[1 + axis]), *taps = kparam_at(d->k, &d->w.extent[axis]);
+	LExpr *extent = kparam_at(d->k, &d->x.extent[1 + axis]), *taps = kparam_at(d->k, &d->w.extent[d->taps + axis]);
 	tap_range(&d->k->b, first, first, extent, attr_int_at(d->n, Attr_dilations, axis, 1), taps, lo, hi);
 }
 
@@ -55,14 +63,18 @@ static LExpr *first_tap(const GroupConv *d, int axis, LExpr *o)
 {
 	LB *b = &d->k->b;
 	LExpr *at = lmul(b, o, li(b, attr_int_at(d->n, Attr_strides, axis, 1)));
-	return llet(b, lsub(b, at, li(b, attr_int_at(d->n, Attr_pads, axis, 0))));
+	return llet(b, lsub(b, at, kdim(d->k, d->before[axis])));
+}
+
+static LExpr *along(const GroupConv *d, const Access *a, int axis, LExpr *i)
+{
+	const Dim *const *stride = &a->stride[axis];
+	return dim_equals(*stride, 1) ? i : lmul(&d->k->b, i, kparam_at(d->k, stride));
 }
 
 static LExpr *along_last(const GroupConv *d, const Access *a, LExpr *offset, LExpr *i)
 {
-	LB *b = &d->k->b;
-	const Dim *const *stride = &a->stride[a->rank - 1];
-	return ladd(b, offset, dim_equals(*stride, 1) ? i : lmul(b, i, kparam_at(d->k, stride)));
+	return ladd(&d->k->b, offset, along(d, a, a->rank - 1, i));
 }
 
 static LExpr *load_outputs(const GroupConv *d, const Access *a, LExpr *offset)
@@ -85,6 +97,18 @@ static LExpr *step_along(const GroupConv *d, const Access *a, int axis, LExpr *f
 {
 	LB *b = &d->k->b;
 	return llet(b, ladd(b, from, lmul(b, steps, kparam_at(d->k, &a->stride[axis]))));
+}
+
+/* Of a winconv, what tap t of the last axis takes for place i. */
+static LExpr *load_weight(const GroupConv *d, LExpr *from, int i, LExpr *t)
+{
+	LB *b = &d->k->b;
+	const Access *w = &d->w;
+	LExpr *at = ladd(b, ladd(b, from, d->place[i]), along(d, w, d->taps + d->last, t));
+	if (d->splat)
+		return llet(b, lcast(b, LSplat, (LType){w->dtype, Lanes}, lload(b, w->buf, 1, at, NULL, NULL)));
+	at = ladd(b, at, along(d, w, d->taps - 1, lsub(b, d->out, d->group)));
+	return llet(b, load_lanes(d->k, w, at, w->stride[d->taps - 1], d->mask));
 }
 
 static void add_product(const GroupConv *d, int i, LExpr *x, LExpr *w)
@@ -111,8 +135,9 @@ static int64_t next_tap(const GroupConv *d, int count, int64_t past, int64_t tap
 	return next;
 }
 
-/* The products of the windows that have a tap at `past` elements behind the first one's first tap, with the weights w[tap]. */
-static void add_products(const GroupConv *d, int count, int64_t past, LExpr *from_x, LExpr *at, LExpr *const *w, int64_t taps)
+/* The products of the windows that have a tap at `past` elements behind the first one's first tap, with the weights w[tap] or (winconv)
+ * those of each. */
+static void add_products(const GroupConv *d, int count, int64_t past, LExpr *from_x, LExpr *from_w, LExpr *at, LExpr *const *w, int64_t taps)
 {
 	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), dilation = attr_int_at(d->n, Attr_dilations, d->last, 1);
 	LExpr *x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
@@ -120,7 +145,7 @@ static void add_products(const GroupConv *d, int count, int64_t past, LExpr *fro
 	for (int i = 0; i < count; i++) {
 		int64_t t = past - i * stride;
 		if (t >= 0 && t % dilation == 0 && t / dilation < taps)
-			add_product(d, i, x, w[t / dilation]);
+			add_product(d, i, x, d->place[i] ? load_weight(d, from_w, i, li(&d->k->b, t / dilation)) : w[t / dilation]);
 	}
 }
 
@@ -131,14 +156,14 @@ static void add_windows(const GroupConv *d, int count, bool checked, LExpr *from
 	int64_t taps = 0;
 	LExpr *w[MaxUnrolled];
 
-	dim_is_const(d->w.extent[d->last], &taps);
-	for (int64_t t = 0; t < taps; t++)
+	dim_is_const(d->w.extent[d->taps + d->last], &taps);
+	for (int64_t t = 0; t < taps && !d->place[0]; t++)
 		w[t] = load_outputs(d, &d->w, step_along(d, &d->w, d->last, from_w, li(b, t)));
 	for (int64_t past = 0; past >= 0; past = next_tap(d, count, past, taps)) {
 		LExpr *at = llet(b, ladd(b, first, li(b, past)));
 		if (checked)
 			lif(b, is_inside(d, at));
-		add_products(d, count, past, from_x, at, w, taps);
+		add_products(d, count, past, from_x, from_w, at, w, taps);
 		if (checked)
 			lend(b);
 	}
@@ -153,7 +178,7 @@ static void add_long_window(const GroupConv *d, LExpr *from_x, LExpr *from_w, LE
 	LExpr *t = lfor(b, ForSerial, lo, hi, NULL);
 	LExpr *at = ladd(b, first, lmul(b, t, li(b, attr_int_at(d->n, Attr_dilations, d->last, 1))));
 	LExpr *x = load_x(d, step_along(d, &d->x, 1 + d->last, from_x, at));
-	add_product(d, 0, x, load_outputs(d, &d->w, step_along(d, &d->w, d->last, from_w, t)));
+	add_product(d, 0, x, d->place[0] ? load_weight(d, from_w, 0, t) : load_outputs(d, &d->w, step_along(d, &d->w, d->last, from_w, t)));
 	lend(b);
 }
 
@@ -169,7 +194,7 @@ static int open_sums(GroupConv *d, LExpr **x, LExpr **w)
 		if (d->ring.source)
 			at = lop(b, LMod, ladd(b, d->ring.image, at), d->ring.lines, NULL);
 		*x = step_along(d, &d->x, 1 + a, *x, at);
-		*w = step_along(d, &d->w, a, *w, t);
+		*w = step_along(d, &d->w, d->taps + a, *w, t);
 	}
 	if (d->depthwise)
 		return d->last;
@@ -188,7 +213,7 @@ static void finish_place(GroupConv *d, LExpr *row, LExpr *sum)
 		LExpr *in_block = llet(b, lop(b, LMod, d->out, li(b, PackK), NULL)), *place = lmul(b, lsub(b, at, d->tile_first), li(b, PackK));
 		to = ladd(b, ladd(b, d->tile_at, lmul(b, lsub(b, d->out, in_block), d->tile_rows)), ladd(b, place, in_block));
 	} else {
-		to = ladd(b, lmul(b, at, kparam_at(d->k, &d->w.extent[d->sp + 1])), d->out);
+		to = ladd(b, lmul(b, at, kparam_at(d->k, &d->outs)), d->out);
 	}
 	emit_columns(&d->e, d->k, (ByPart){{sum}}, rows, to, d->out, d->mask);
 }
@@ -211,8 +236,13 @@ static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *fr
 	LB *b = &d->k->b;
 	const LType vec = {d->x.dtype, Lanes};
 	LExpr *first = first_tap(d, d->last, o), *channel = d->channel;
-	LExpr *x = d->batch, *w = dim_equals(d->w.base, 0) ? li(b, 0) : kparam_at(d->k, &d->w.base);
+	LExpr *x = d->batch, *w = d->weights;
 
+	for (int i = 0; i < count && d->n->op == OpWinConv; i++) {
+		LExpr *at = ladd(b, o, li(b, i));
+		at = end && i ? lop(b, LPMin, at, lsub(b, end, li(b, 1)), NULL) : at; /* behind the row's end there are no weights */
+		d->place[i] = d->taps > 1 ? llet(b, lmul(b, at, kparam_at(d->k, &d->w.stride[1 + d->last]))) : li(b, 0);
+	}
 	d->out = lfor(b, ForSerial, from, to, li(b, Lanes));
 	d->mask = d->whole ? NULL : lane_mask(d->k, lsub(b, to, d->out));
 	LExpr *start = d->bias.buf ? load_outputs(d, &d->bias, kdim(d->k, d->bias.base)) : lconst(b, vec, 0);
@@ -242,11 +272,12 @@ static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *fr
 static void inner_places(const GroupConv *d, LExpr *begin, LExpr *end, LExpr **lo, LExpr **hi)
 {
 	LB *b = &d->k->b;
-	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), pad = attr_int_at(d->n, Attr_pads, d->last, 0), taps = 1;
-	int64_t dilation = attr_int_at(d->n, Attr_dilations, d->last, 1);
-	dim_is_const(d->w.extent[d->last], &taps);
-	LExpr *room = ladd(b, kparam_at(d->k, &d->x.extent[1 + d->last]), li(b, pad - (taps - 1) * dilation - 1 + stride));
-	LExpr *past = lop(b, LFloorDiv, room, li(b, stride), NULL), *first = lop(b, LPMax, begin, li(b, pad > 0 ? (pad + stride - 1) / stride : 0), NULL);
+	int64_t stride = attr_int_at(d->n, Attr_strides, d->last, 1), dilation = attr_int_at(d->n, Attr_dilations, d->last, 1), taps = 1;
+	LExpr *before = kdim(d->k, d->before[d->last]);
+	dim_is_const(d->w.extent[d->taps + d->last], &taps);
+	LExpr *room = ladd(b, ladd(b, kparam_at(d->k, &d->x.extent[1 + d->last]), before), li(b, stride - (taps - 1) * dilation - 1));
+	LExpr *past = lop(b, LFloorDiv, room, li(b, stride), NULL);
+	LExpr *first = lop(b, LPMax, lop(b, LFloorDiv, ladd(b, before, li(b, stride - 1)), li(b, stride), NULL), begin, NULL);
 	*hi = llet(b, lop(b, LPMax, lop(b, LPMin, past, end, NULL), begin, NULL));
 	*lo = llet(b, lop(b, LPMin, first, *hi, NULL));
 }
@@ -309,7 +340,7 @@ static void emit_line(GroupConv *d, LExpr *row, LExpr *begin, LExpr *end, LExpr 
 	Kernel *k = d->k;
 	LB *b = &k->b;
 	const Type *t = &d->n->out[0]->type;
-	LExpr *idx[MaxRank] = {0};
+	LExpr *idx[MaxRank] = {0}, *head[MaxRank] = {0};
 
 	d->row = llet(b, lmul(b, row, kparam_at(k, &t->dims[1 + d->last])));
 	for (int a = d->last; a > 0; a--) {
@@ -317,6 +348,7 @@ static void emit_line(GroupConv *d, LExpr *row, LExpr *begin, LExpr *end, LExpr 
 		idx[a] = llet(b, lop(b, LMod, row, size, NULL));
 		row = llet(b, lop(b, LFloorDiv, row, size, NULL));
 	}
+	idx[0] = row;
 	LExpr *first[MaxRank] = {row};
 	for (int a = 0; a < d->last; a++)
 		d->first[a] = first_tap(d, a, idx[1 + a]);
@@ -327,31 +359,56 @@ static void emit_line(GroupConv *d, LExpr *row, LExpr *begin, LExpr *end, LExpr 
 	} else {
 		d->batch = llet(b, offset_of(k, &d->x, first));
 	}
+	for (int a = 0; d->taps > 1 && a <= d->last; a++)
+		head[a] = idx[a];
+	if (d->splat)
+		head[d->taps - 1] = d->head;
+	d->weights = llet(b, offset_of(k, &d->w, head));
 	emit_row(d, begin, end, from, to);
 }
 
-/* All but what the task says: of what group, or channels. */
-static void open_conv(GroupConv *d, Kernel *k, const Feed *f)
+static GroupConv open_conv(Kernel *k, const Feed *f)
 {
-	Node *n = f->root;
-	Lower *l = k->l;
-	const Type *t = &n->out[0]->type;
+	const Type *t = &f->root->out[0]->type;
+	GroupConv d = {.k = k, .n = f->root, .w = kaccess(k, f->root->in[1]), .sp = t->rank - 2, .last = t->rank - 3, .outs = t->dims[t->rank - 1]};
+
+	k->general = true;
+	if (f->root->op == OpGroupConv && f->root->in[2])
+		d.bias = kaccess(k, f->root->in[2]);
+	d.e = (Epilogue){.l = k->l, .root = f->root, .first = f->epilogue, .result = f->result, .home = f->home, .made = f->made};
+	open_epilogue(&d.e, k);
+	if (f->epilogue)
+		d.sums = llocal(&k->b, "sums", t->dtype, MaxPlaces * Lanes);
+	d.acc = lnew_tile(&k->b, "acc", (LType){t->dtype, Lanes}, MaxPlaces, 1);
+	return d;
+}
+
+/* When the axes of its operands are known. */
+static void open_taps(GroupConv *d)
+{
+	Kernel *k = d->k;
+	Module *m = k->l->m;
 	int64_t width;
 
-	*d = (GroupConv){.k = k, .n = n, .w = kaccess(k, n->in[1]), .sp = t->rank - 2, .last = t->rank - 3};
-	if (n->in[2])
-		d->bias = kaccess(k, n->in[2]);
-	d->e = (Epilogue){.l = l, .root = n, .first = f->epilogue, .result = f->result, .home = f->home, .made = f->made};
-	open_epilogue(&d->e, k);
-	if (f->epilogue)
-		d->sums = llocal(&k->b, "sums", t->dtype, MaxPlaces * Lanes);
-	d->depthwise = is_depthwise(n);
-	d->unrolled = dim_is_const(d->w.extent[d->last], &width) && width <= MaxUnrolled;
-	const Dim *outs = t->dims[t->rank - 1];
-	d->whole = dim_is_const(d->depthwise ? outs : dim_floordiv(l->m, outs, dim_const(l->m, attr_int(n, Attr_group))), &width) && width % Lanes == 0;
-	d->acc = lnew_tile(&k->b, "acc", (LType){t->dtype, Lanes}, MaxPlaces, 1);
-	kflop(k, dim_mul_const(l->m, dim_mul(l->m, type_numel(l->m, t), dims_product(l->m, d->w.extent, d->sp + 1)), 2));
-	kflop_nodes(k, f->epilogue, NULL);
+	d->unrolled = dim_is_const(d->w.extent[d->taps + d->last], &width) && width <= MaxUnrolled;
+	kflop(k, dim_mul_const(m, dim_mul(m, type_numel(m, &d->n->out[0]->type),
+	                                  dims_product(m, d->w.extent + d->taps, d->n->op == OpWinConv ? d->sp : d->sp + 1)), 2));
+	kflop_nodes(k, d->e.first, NULL);
+}
+
+static GroupConv open_group_conv(Kernel *k, const Feed *f)
+{
+	GroupConv d = open_conv(k, f);
+	Module *m = k->l->m;
+	int64_t width;
+
+	for (int a = 0; a < d.sp; a++)
+		d.before[a] = dim_const(m, attr_int_at(d.n, Attr_pads, a, 0));
+	d.depthwise = is_depthwise(d.n);
+	const Dim *group = dim_floordiv(m, d.outs, dim_const(m, attr_int(d.n, Attr_group)));
+	d.whole = dim_is_const(d.depthwise ? d.outs : group, &width) && width % Lanes == 0;
+	open_taps(&d);
+	return d;
 }
 
 /* The ring in front of it, of which the worker has made nothing. */
@@ -382,7 +439,7 @@ GroupConv *open_fed_conv(Kernel *k, const Feed *f, Scratch *scratch)
 	GroupConv *d = arena_alloc(k->l->m->arena, sizeof *d);
 	Node *source = feeder(f->root->in[0]);
 
-	open_conv(d, k, f);
+	*d = open_group_conv(k, f);
 	if (source)
 		open_ring(d, source, scratch);
 	else
@@ -402,7 +459,7 @@ void make_conv_tile(GroupConv *d, LExpr *from, LExpr *to, LExpr *at)
 	LExpr *row = lfor(b, ForSerial, lop(b, LFloorDiv, from, len, NULL), ladd(b, lop(b, LFloorDiv, lsub(b, to, one), len, NULL), one), NULL);
 	LExpr *first = llet(b, lmul(b, row, len));
 	LExpr *begin = llet(b, lop(b, LPMax, lsub(b, from, first), zero, NULL)), *end = llet(b, lop(b, LPMin, lsub(b, to, first), len, NULL));
-	emit_line(d, row, begin, end, zero, kparam_at(d->k, &d->w.extent[d->sp + 1]));
+	emit_line(d, row, begin, end, zero, kparam_at(d->k, &d->outs));
 	lend(b);
 }
 
@@ -417,7 +474,7 @@ static void lower_ring(Lower *l, const Feed *f)
 	Scratch scratch = open_scratch(&k, worker);
 	GroupConv *d = open_fed_conv(&k, f, &scratch);
 	LExpr *row = own_tasks(&k, rows, worker, threads);
-	emit_line(d, row, li(b, 0), kparam_at(&k, &t->dims[1 + d->last]), li(b, 0), kparam_at(&k, &d->w.extent[d->sp + 1]));
+	emit_line(d, row, li(b, 0), kparam_at(&k, &t->dims[1 + d->last]), li(b, 0), kparam_at(&k, &d->outs));
 	lend(b);
 	lend(b);
 	close_scratch(&k, &scratch);
@@ -425,31 +482,56 @@ static void lower_ring(Lower *l, const Feed *f)
 	kcall(&k);
 }
 
+/* Tasks for each row of outputs and each `part` of them, and the kernel's end. */
+static void emit_tasks(GroupConv *d, const Dim *part)
+{
+	Kernel *k = d->k;
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Type *t = &d->n->out[0]->type;
+	LExpr *parts = kparam(k, dim_ceildiv(m, d->outs, part));
+
+	LExpr *task = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, dims_product(m, t->dims, d->last + 1)), parts), NULL);
+	LExpr *row = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *number = d->head = llet(b, lsub(b, task, lmul(b, row, parts)));
+	LExpr *from = d->group = llet(b, lmul(b, number, kparam_at(k, &part)));
+	LExpr *to = llet(b, lop(b, LPMin, ladd(b, from, kparam_at(k, &part)), kparam_at(k, &d->outs), NULL));
+	d->channel = d->depthwise ? NULL : llet(b, lmul(b, number, kparam_at(k, &d->w.extent[d->sp])));
+	emit_line(d, row, li(b, 0), kparam_at(k, &t->dims[1 + d->last]), from, to);
+	lend(b);
+	k->b.fn->loc = d->n->loc;
+	kcall(k);
+}
+
 void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *home)
 {
-	Module *m = l->m;
 	const Feed f = {n, epilogue, result, home, NULL};
 	if (feeder(n->in[0])) {
 		lower_ring(l, &f);
 		return;
 	}
 	Kernel k = open_kernel(l, "group_conv", true);
-	LB *b = &k.b;
-	k.general = true;
-	const Type *t = &n->out[0]->type;
-	GroupConv d;
-	open_conv(&d, &k, &f);
+	GroupConv d = open_group_conv(&k, &f);
 	d.x = kaccess(&k, n->in[0]);
-	const Dim *rows = dims_product(m, t->dims, d.last + 1), *outs = t->dims[t->rank - 1], *group = dim_const(m, attr_int(n, Attr_group));
-	const Dim *part = d.depthwise ? dim_const(m, Chunk) : dim_floordiv(m, outs, group); /* outputs of a task */
-	LExpr *parts = kparam(&k, d.depthwise ? dim_ceildiv(m, outs, part) : group);
-	LExpr *task = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(&k, rows), parts), NULL);
-	LExpr *row = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *number = llet(b, lsub(b, task, lmul(b, row, parts)));
-	LExpr *from = llet(b, lmul(b, number, kparam_at(&k, &part)));
-	LExpr *to = llet(b, lop(b, LPMin, ladd(b, from, kparam_at(&k, &part)), kparam_at(&k, &outs), NULL));
-	d.channel = d.depthwise ? NULL : llet(b, lmul(b, number, kparam_at(&k, &d.w.extent[d.sp])));
-	emit_line(&d, row, li(b, 0), kparam_at(&k, &t->dims[1 + d.last]), from, to);
-	lend(b);
-	k.b.fn->loc = n->loc;
-	kcall(&k);
+	emit_tasks(&d, d.depthwise ? dim_const(l->m, Chunk) : dim_floordiv(l->m, d.outs, dim_const(l->m, attr_int(n, Attr_group))));
+}
+
+void lower_window_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *home)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "winconv", true);
+	GroupConv d = open_conv(&k, &(Feed){n, epilogue, result, home, NULL});
+	const Dim *const *before, *heads = dim_const(m, attr_int(n, Attr_heads)), *width = dim_floordiv(m, d.outs, heads);
+	int64_t lanes;
+
+	d.x = kaccess(&k, n->in[0]);
+	attr_dims(n, Attr_pads_dim, &before);
+	for (int a = 0; a < d.sp; a++)
+		d.before[a] = before[a];
+	d.depthwise = true;
+	d.taps = d.w.rank - d.sp;
+	d.splat = (!attr_int(n, Attr_map) || dim_equals(heads, 1)) && !dim_equals(width, 1);
+	const Dim *part = d.splat ? width : heads;
+	d.whole = dim_is_const(part, &lanes) && lanes % Lanes == 0;
+	open_taps(&d);
+	emit_tasks(&d, part);
 }

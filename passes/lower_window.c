@@ -1,6 +1,6 @@
-/* lower_window.c - window contractions: winconv and the plain convolution; pools.
+/* lower_window.c - window contractions: winconv along tokens and the plain convolution; pools.
  *
- * winconv: y[b,t,c] = sum over k of w[..,h(c),k] * x[b,t+k-pad_left,c].  A task is a block of tokens by a chunk of up to 64 channels
+ * winconv: y[b,t,c] = sum over k of w[..,h(c),k] * x[b,t+k-before,c].  A task is a block of tokens by a chunk of up to 64 channels
  * that share a head.  Its input rows are first copied to a slab [tokens + K - 1][chunk], with zeros outside the sequence: rows
  * of a power-of-two width fall into one L1 set, slab rows do not, and no edge needs a case of its own.  Then 4 tokens x 4 vectors
  * of accumulators run over the taps, k ascending, one FMA chain per output.
@@ -19,7 +19,7 @@ typedef struct Win {
 	Access x, w, y;
 	int64_t channels, heads, width /* channels that a chunk may span: a head's, or all */, taps, chunks;
 	int vecs;
-	int64_t left;
+	const Dim *before; /* elements of the first window before x */
 	bool per_token, vector, interleaved;
 	LBuf *scratch;
 	LExpr *slab, *rows; /* offsets into scratch: the slab, the weight rows of vector mode */
@@ -41,7 +41,7 @@ static void fill_slab(Win *a, LExpr *tokens)
 	const Dim *stride = a->x.stride[2];
 
 	LExpr *r = lfor(b, ForSerial, li(b, 0), ladd(b, tokens, li(b, a->taps - 1)), NULL);
-	LExpr *t = llet(b, lsub(b, ladd(b, a->t0, r), li(b, a->left)));
+	LExpr *t = llet(b, lsub(b, ladd(b, a->t0, r), kdim(k, a->before)));
 	LExpr *at = llet(b, ladd(b, a->slab, lmul(b, r, li(b, a->vecs * Lanes))));
 	LExpr *in = lop(b, LAnd, lop(b, LLe, li(b, 0), t, NULL), llt(b, t, n), NULL);
 	for (int outside = 0; outside < 2; outside++) {
@@ -144,20 +144,28 @@ static void emit_task(Win *a, LExpr *tokens)
 	lend(b);
 }
 
-void lower_winconv(Lower *l, Node *n, Value *home)
+/* All else goes by places, as convolution by groups does. */
+bool is_token_window(const Node *n)
+{
+	const Type *t = &n->out[0]->type;
+	return n->op == OpWinConv && t->rank == 3 && dim_is_const(t->dims[2], NULL) && attr_int_at(n, Attr_strides, 0, 1) == 1 &&
+	       attr_int_at(n, Attr_dilations, 0, 1) == 1;
+}
+
+void lower_token_window(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
-	const Type *xt = &n->in[0]->type, *wt = &n->in[1]->type;
+	const Type *t = &n->out[0]->type, *wt = &n->in[1]->type;
+	const Dim *const *before;
 	Kernel k = open_kernel(l, "winconv", false);
 	LB *b = &k.b;
 	Win a = {.k = &k, .x = kaccess(&k, n->in[0]), .w = kaccess(&k, n->in[1]), .heads = attr_int(n, Attr_heads),
-	         .left = attr_int(n, Attr_pad_left), .per_token = wt->rank == 4, .interleaved = attr_int(n, Attr_map)};
+	         .per_token = wt->rank == 4, .interleaved = attr_int(n, Attr_map)};
 
-	if (!dim_is_const(xt->dims[2], &a.channels) || !dim_is_const(wt->dims[wt->rank - 1], &a.taps)) {
-		error_at(n->loc, "winconv: channels and taps must be constant, got %s and %s", dim_text(m, xt->dims[2]),
-		         dim_text(m, wt->dims[wt->rank - 1]));
-		return;
-	}
+	attr_dims(n, Attr_pads_dim, &before);
+	a.before = before[0];
+	dim_is_const(t->dims[2], &a.channels);
+	dim_is_const(wt->dims[wt->rank - 1], &a.taps);
 	int64_t per_head = a.channels / a.heads;
 	a.interleaved &= a.heads > 1 && per_head > 1;
 	a.vector = a.interleaved || (per_head < Lanes && !a.per_token);
@@ -167,16 +175,11 @@ void lower_winconv(Lower *l, Node *n, Value *home)
 	int64_t chunk = a.vecs * Lanes, slab = (TimeBlock + a.taps - 1) * chunk, groups = a.channels / a.width * a.chunks;
 
 	need_scratch(l, dim_const(m, slab + (a.vector ? a.taps * chunk : 0)));
-	a.y = (Access){.buf = kbuf(&k, home, true), .rank = 3, .base = dim_const(m, 0)};
-	const Dim *stride = dim_const(m, 1);
-	for (int d = 2; d >= 0; d--) {
-		a.y.stride[d] = stride;
-		stride = dim_mul(m, stride, xt->dims[d]);
-	}
+	a.y = written_access(&k, t, home);
 	a.scratch = kscratch(&k);
-	LExpr *mine = kworker(&k), *workers = kthreads(&k), *len = kdim(&k, xt->dims[1]), *one = li(b, 1);
-	LExpr *blocks = kdim(&k, dim_ceildiv(m, xt->dims[1], dim_const(m, TimeBlock)));
-	LExpr *tasks = llet(b, lmul(b, lmul(b, kdim(&k, xt->dims[0]), blocks), li(b, groups)));
+	LExpr *mine = kworker(&k), *workers = kthreads(&k), *len = kdim(&k, t->dims[1]), *one = li(b, 1);
+	LExpr *blocks = kdim(&k, dim_ceildiv(m, t->dims[1], dim_const(m, TimeBlock)));
+	LExpr *tasks = llet(b, lmul(b, lmul(b, kdim(&k, t->dims[0]), blocks), li(b, groups)));
 
 	LExpr *w = lfor(b, ForParallel, li(b, 0), workers, NULL);
 	a.slab = llet(b, lmul(b, w, mine));
@@ -193,7 +196,7 @@ void lower_winconv(Lower *l, Node *n, Value *home)
 	emit_task(&a, llet(b, lop(b, LPMin, lsub(b, len, a.t0), li(b, TimeBlock), NULL)));
 	lend(b);
 	lend(b);
-	kflop(&k, dim_mul_const(m, type_numel(m, xt), 2 * a.taps));
+	kflop(&k, dim_mul_const(m, type_numel(m, t), 2 * a.taps));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -90,7 +90,7 @@ static bool is_identity(const int64_t *perm, int rank)
 static bool computes_rows(const Value *v)
 {
 	const Node *n = v->def && v->def->op == OpPad ? v->def->in[0]->def : v->def;
-	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpWinograd || n->op == OpGlu || n->op == OpConcat || (ops[n->op].cls == ClsEwise && !is_const(v)));
+	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpWinograd || n->op == OpWinConv || n->op == OpGlu || n->op == OpConcat || (ops[n->op].cls == ClsEwise && !is_const(v)));
 }
 
 /* A constant operand of lower or equal rank, laid out like the roots. */

@@ -192,7 +192,7 @@ static const char conv_step[] = "dcc-ir 1 stage import\nmodel \"conv_step\"\nsym
 
 static const char conv_full[] = "dcc-ir 1 stage import\nmodel \"conv_full\"\nsym B in 0..64\nsym T in 0..4096\n"
 	"func @main(%x: f32[B, T, 6], %w: f32[B, T, 3, 4]) -> (y: f32[B, T, 6]) {\n"
-	"  %0: f32[B, T, 6] = winconv %x, %w {heads=3, pad_left=3}\n"
+	"  %0: f32[B, T, 6] = winconv %x, %w {heads=3, pads_dim=[3]}\n"
 	"  return %0\n}\n";
 
 static void test_window(void)

@@ -222,19 +222,37 @@ static Val step_dft(Gen *g)
 	return dft(g, x, y, axis, once(g, 3), once(g, 3) ? dim_min(g->m, n, num(g, 1 + pick(g, 5))) : n, 1 + pick(g, 2));
 }
 
+/* Along one axis or two, as a window that may leave its input everywhere: there it reads zeros. */
 static Val step_winconv(Gen *g)
 {
-	Val x = pick_own(g, 3, 3);
-	int64_t c = fixed(x.v->type.dims[2]), taps = 1 + pick(g, 5);
+	Val x = pick_own(g, 3, 4);
+	int spatial = x.v->type.rank - 2, lead = once(g, 3) ? 0 : spatial + 1;
+	int64_t c = fixed(x.v->type.dims[spatial + 1]), strides[2], dilations[2], k = 1;
+	const Dim *pads[2], *all[6] = {x.v->type.dims[0]};
 	need(g, c > 0);
 	int64_t heads = once(g, 3) ? c : c % 4 == 0 && once(g, 2) ? 4 : c % 2 == 0 && once(g, 2) ? 2 : 1;
-	const Dim *all[4] = {x.v->type.dims[0], x.v->type.dims[1], num(g, heads), num(g, taps)};
-	Type t = once(g, 3) ? typed(g->type, 2, all + 2) : typed(g->type, 4, all);
-	Val w = t.rank == 4 && once(g, 2) ? softmax(g, pick_typed(g, &t), 3) : pick_typed(g, &t);
-	Attr attrs[3] = {mk_int(Attr_heads, heads), mk_int(Attr_pad_left, pick(g, (int)taps)), mk_int(Attr_map, once(g, 3))};
-	double k = (double)taps, b = k * x.bound * w.bound;
-	Value *v = emit(g, OpWinConv, 2, (Value *[]){x.v, w.v}, 3, attrs, NULL);
-	return rounded(g, v, b, k * (x.noise * w.bound + w.noise * x.bound) + ulp(g->type) * k * b, false);
+	Type y = x.v->type;
+	bool plain = once(g, 2);
+	all[lead] = num(g, heads);
+	for (int i = 0; i < spatial; i++) {
+		int64_t taps = 1 + pick(g, 5);
+		strides[i] = plain ? 1 : 1 + once(g, 3);
+		dilations[i] = plain ? 1 : 1 + once(g, 3);
+		pads[i] = num(g, pick(g, (int)(taps * dilations[i])) - once(g, 6));
+		if (!plain)
+			y.dims[1 + i] = dim_add(g->m, dim_floordiv(g->m, y.dims[1 + i], num(g, strides[i])), num(g, pick(g, 2)));
+		if (lead)
+			all[1 + i] = y.dims[1 + i];
+		all[lead + 1 + i] = num(g, taps);
+		k *= taps;
+	}
+	Type t = typed(g->type, lead + 1 + spatial, all);
+	Val w = lead && once(g, 2) ? softmax(g, pick_typed(g, &t), lead + spatial) : pick_typed(g, &t);
+	Attr attrs[5] = {mk_int(Attr_heads, heads), mk_dims(g->m, Attr_pads_dim, spatial, pads), mk_int(Attr_map, once(g, 3)),
+	                 mk_ints(g->m, Attr_strides, spatial, strides), mk_ints(g->m, Attr_dilations, spatial, dilations)};
+	double terms = (double)k, b = terms * x.bound * w.bound;
+	Value *v = emit(g, OpWinConv, 2, (Value *[]){x.v, w.v}, plain ? 3 : 5, attrs, &y);
+	return rounded(g, v, b, terms * (x.noise * w.bound + w.noise * x.bound) + ulp(g->type) * terms * b, false);
 }
 
 /* No window of a largest element is empty. */

@@ -456,7 +456,7 @@ static void make_winconv(Family *f)
 			param(f, "w%d: f32[b, t, %d, %d]", i, c->heads, c->taps);
 		else
 			param(f, "w%d: f32[%d, %d]", i, c->heads, c->taps);
-		line(f, "%%%d: f32[b, t, %d] = winconv %%x%d, %%w%d {heads=%d, pad_left=%d, map=%s}", i, c->channels,
+		line(f, "%%%d: f32[b, t, %d] = winconv %%x%d, %%w%d {heads=%d, pads_dim=[%d], map=%s}", i, c->channels,
 		     i, i, c->heads, c->left, c->interleaved ? "interleaved" : "blocked");
 		snprintf(type, sizeof type, "f32[b, t, %d]", c->channels);
 		snprintf(value, sizeof value, "%%%d", i);
@@ -476,18 +476,71 @@ static void make_winconv_views(Family *f)
 	line(f, "%%x0: f32[b, t, 48] = transpose %%x {perm=[1, 0, 2]}");
 	line(f, "%%x1: f32[b, t, 32] = slice %%x0 {starts=[0, 0, 16]}");
 	line(f, "%%w0: f32[b, t, 2, 3] = transpose %%w {perm=[1, 0, 3, 2]}");
-	line(f, "%%0: f32[b, t, 32] = winconv %%x1, %%w0 {heads=2, pad_left=2}");
+	line(f, "%%0: f32[b, t, 32] = winconv %%x1, %%w0 {heads=2, pads_dim=[2]}");
 	result(f, "%0", "f32[b, t, 32]");
-	line(f, "%%1: f32[b, t, 32] = winconv %%x1, %%w0 {heads=2, pad_left=1, map=interleaved}");
+	line(f, "%%1: f32[b, t, 32] = winconv %%x1, %%w0 {heads=2, pads_dim=[1], map=interleaved}");
 	result(f, "%1", "f32[b, t, 32]");
 	line(f, "%%c0: f32[b, t, 24] = transpose %%c {perm=[0, 2, 1]}");
 	line(f, "%%v0: f32[24, 3] = transpose %%v {perm=[1, 0]}");
-	line(f, "%%2: f32[b, t, 24] = winconv %%c0, %%v0 {heads=24, pad_left=1}");
+	line(f, "%%2: f32[b, t, 24] = winconv %%c0, %%v0 {heads=24, pads_dim=[1]}");
 	result(f, "%2", "f32[b, t, 24]");
 	line(f, "%%s0: f32[b, t, 12] = slice %%c0 {starts=[0, 0, 0], steps=[1, 1, 2]}");
 	line(f, "%%w1: f32[b, t, 2, 2] = slice %%w0 {starts=[0, 0, 0, 1]}");
-	line(f, "%%3: f32[b, t, 12] = winconv %%s0, %%w1 {heads=2, pad_left=1}");
+	line(f, "%%3: f32[b, t, 12] = winconv %%s0, %%w1 {heads=2, pads_dim=[1]}");
 	result(f, "%3", "f32[b, t, 12]");
+}
+
+/* Weights of each place of a plane, a line or a block: rows of outputs side by side, alone, at both edges; strides and dilations, some so wide
+ * that code must not grow with them; channels of a head in whole and part vectors, one each, interleaved, symbolic; with epilogues. */
+static void make_window_places(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "h", 0);
+	symbol(f, "t", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[b, h, t, 64]");
+	param(f, "w: f32[b, h, t, 4, 3, 3]");
+	param(f, "u: f32[b, h, t, 1, 5, 7]");
+	param(f, "v: f32[b, h, t, 32, 3, 2]");
+	param(f, "o: f32[b, h, t, 64, 1, 2]");
+	param(f, "d: f32[b, (h + 1)/2, (t + 2)/3, 2, 3, 3]");
+	param(f, "k: f32[8, 2, 3]");
+	add_row(f, "f32[b, h, t, 64]", "winconv %x, %w {heads=4, pads_dim=[1, 1]}");
+	add_row(f, "f32[b, h, t, 64]", "winconv %x, %u {heads=1, pads_dim=[2, 3]}");
+	add_row(f, "f32[b, h, t, 64]", "winconv %x, %v {heads=32, pads_dim=[2, 0], map=interleaved}");
+	add_row(f, "f32[b, h, t, 64]", "winconv %x, %o {heads=64, pads_dim=[0, 1]}");
+	add_row(f, "f32[b, (h + 1)/2, (t + 2)/3, 64]", "winconv %x, %d {heads=2, pads_dim=[1, 1], strides=[2, 3]}");
+	add_row(f, "f32[b, h, t, 64]", "winconv %x, %w {heads=4, pads_dim=[2, 3], dilations=[2, 3]}");
+	add_row(f, "f32[b, h, t, 64]", "winconv %x, %w {heads=4, pads_dim=[-1, 100000000], dilations=[1, 100000000]}");
+	add_row(f, "f32[b, h, t, 64]", "winconv %x, %w {heads=4, pads_dim=[h, 1], strides=[1000000000, 2]}");
+	add_row(f, "f32[b, h + 1, t + 2, 64]", "winconv %x, %k {heads=8, pads_dim=[1, 2]}");
+	/* a line; a block; widths that fill no vector, symbolic ones; taps that are a loop */
+	param(f, "x1: f32[b, t, 20]");
+	param(f, "w1: f32[b, (t + 1)/2, 2, 3]");
+	param(f, "w17: f32[b, t, 1, 17]");
+	param(f, "x3: f32[b, 2, h, t, 5]");
+	param(f, "w3: f32[b, 2, h, t, 1, 2, 2, 2]");
+	param(f, "xc: f32[b, h, t, 4*c]");
+	add_row(f, "f32[b, (t + 1)/2, 20]", "winconv %x1, %w1 {heads=2, pads_dim=[1], strides=[2]}");
+	add_row(f, "f32[b, t, 20]", "winconv %x1, %w17 {heads=1, pads_dim=[16], dilations=[2]}");
+	add_row(f, "f32[b, 2, h, t, 5]", "winconv %x3, %w3 {heads=1, pads_dim=[0, 1, 1]}");
+	add_row(f, "f32[b, h, t, 4*c]", "winconv %xc, %w {heads=4, pads_dim=[1, 1]}");
+	/* other layouts, and what is computed behind the sums */
+	param(f, "y: f32[b, 32, h, t]");
+	param(f, "z: f32[b, 2, 9, h, t]");
+	param(f, "g: f32[32]");
+	line(f, "%%y0: f32[b, h, t, 32] = transpose %%y {perm=[0, 2, 3, 1]}");
+	line(f, "%%z0: f32[b, h, t, 2, 9] = transpose %%z {perm=[0, 3, 4, 1, 2]}");
+	line(f, "%%z1: f32[b, h, t, 2, 3, 3] = reshape %%z0");
+	line(f, "%%z2: f32[b, h, t, 2, 3, 3] = transpose %%z1 {perm=[0, 1, 2, 3, 5, 4]}");
+	line(f, "%%e0: f32[b, h, t, 32] = winconv %%y0, %%z2 {heads=2, pads_dim=[1, 1]}");
+	line(f, "%%e1: f32[b, h, t, 32] = mul %%e0, %%g");
+	line(f, "%%e2: f32[b, h, t, 32] = add %%e1, %%y0");
+	line(f, "%%e3: f32[b, h, t, 32] = relu %%e2");
+	result(f, "%e3", "f32[b, h, t, 32]");
+	line(f, "%%f0: f32[b, h, t, 32] = winconv %%y0, %%z1 {heads=2, pads_dim=[1, 1], map=interleaved}");
+	line(f, "%%f1: f32[b, h, t, 32] = silu %%f0");
+	result(f, "%f1", "f32[b, h, t, 32]");
 }
 
 /* ---- attention --------------------------------------------------------------------------------------------------- */
@@ -1491,7 +1544,7 @@ static void make_layer(Family *f)
 	line(f, "%%2: f32[b, t, 12] = matmul %%1, %%w2");
 	line(f, "%%3: f32[b, t, 4, 3] = reshape %%2");
 	line(f, "%%4: f32[b, t, 4, 3] = softmax %%3 {axis=3}");
-	line(f, "%%5: f32[b, t, 24] = winconv %%1, %%4 {heads=4, pad_left=1}");
+	line(f, "%%5: f32[b, t, 24] = winconv %%1, %%4 {heads=4, pads_dim=[1]}");
 	line(f, "%%6: f32[b, t, 24] = matmul %%5, %%w3");
 	line(f, "%%7: f32[b, t, 24] = add %%6, %%x");
 	line(f, "%%8: f32[b, t, 24] = norm %%7, _, _ {axis=2}");
@@ -1535,6 +1588,10 @@ static const struct {
 	 {"b=2 m=3 k=5 n=17", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=16"}},
 	{"winconv", make_winconv, {"b=1 t=0-9", "b=0,2 t=1,5,33", "b=1 t=255-257,300"}, {"b=1 t=6"}},
 	{"winconv_views", make_winconv_views, {"b=0-2 t=0-6,257"}, {"b=2 t=9", "b=1 t=1", "b=2 t=0"}},
+	{"window_places",
+	 make_window_places,
+	 {"b=1 h=1-4 t=0-10,14-17,33 c=5", "b=0,2 h=0,2,9 t=0,1,7 c=0,1,16", "b=3 h=7 t=30 c=17"},
+	 {"b=1 h=3 t=17 c=16", "b=2 h=2 t=5 c=3"}},
 	{"attention",
 	 make_attention,
 	 {"b=1 s=7 t=0-16,28,29", "b=2 t=5 s=0-3,15-17,31-33,63-65", "b=0 t=3 s=3", "b=2 t=15 s=257", "b=1 t=33 s=33"},
