@@ -1,252 +1,28 @@
-/* fuse_winconv.c - recognises window contractions: light and dynamic convolution in every spelling.
+/* fuse_winconv.c - recognises window contractions: light and dynamic convolution, involution, in every spelling.
  *
- * A Contraction is out[i] = sum over k of x[view(i, k)] * w[view(i, k)].  It is read off
- *   taps:     mul(x0, w0) + mul(x1, w1) + ...  where operand k is a view whose base moves by a fixed step with k;
- *   unfold:   matmul or mul-and-sum of views with an explicit k axis;
- *   conv:     a grouped convolution with one channel a group.
- * It is a winconv when k and one output axis t walk along the same axis of the (padded) input with the same stride.  Then heads, head
- * map, padding and layout are read off the strides; nothing depends on how the exporter spelled them.
+ * contraction.c reads sums of products of views off taps, unfolded inputs and convolutions.  Such a sum is a winconv when the taps walk
+ * along axes of the (padded) input, and along each of these also one output axis, by constant steps.  Then heads, head map, steps,
+ * padding and layout are read off the strides; nothing depends on how the exporter spelled them.
  */
-#include "idioms.h"
+#include "contraction.h"
 
-typedef struct Contraction {
-	View x, w; /* their last axis is k */
-	Type out; /* of rank x.rank - 1 */
-	const Dim *taps;
-	Value *padded; /* zero-padded source of x, or NULL */
-	const Dim *pad_left; /* zeros before the first element along the window's axis, beyond those of `padded` */
-	bool conv; /* a node that pads by itself: reads outside are zero */
-	bool likely; /* its form says window: a miss is worth a line in the report */
-	const Dim *length; /* conv: of the axis beyond whose ends it reads zeros; else NULL */
-} Contraction;
+enum { MaxWindowAxes = (MaxRank - 2) / 2 }; /* weights of each place have an axis for it and one for the taps */
 
-enum { MaxTaps = 1024 };
-
-/* ---- taps -------------------------------------------------------------------------------------------------------------- */
-
-static bool is_add(const Node *n)
-{
-	return n && n->op == OpAdd;
-}
-
-/* The products that `sum` adds up, from left to right; -1: something else is added, or there are too many. */
-static int collect_products(const Node *sum, Node **products)
-{
-	const Type *type = &sum->out[0]->type;
-	Value *left[2 * MaxTaps + 1]; /* of the sum, the next one last */
-	int nleft = 0, n = 0;
-
-	left[nleft++] = sum->in[1];
-	left[nleft++] = sum->in[0];
-	while (nleft) {
-		Value *v = left[--nleft];
-		Node *d = v->def;
-		double start;
-		if (uniform_value(v, &start) && start == 0) /* what the sum begins with */
-			continue;
-		if (!d || !type_equal(&v->type, type) || v->nuse != 1)
-			return -1;
-		if (is_add(d) && nleft <= 2 * MaxTaps - 1) {
-			left[nleft++] = d->in[1];
-			left[nleft++] = d->in[0];
-		} else if (d->op == OpMul && n < MaxTaps) {
-			products[n++] = d;
-		} else {
-			return -1;
-		}
-	}
-	return n;
-}
-
-/* Operand i of every product as a view, with a k axis: the bases must be in arithmetic progression. */
-static bool tap_operand(Module *m, Node *const *p, const int *which, int n, const Type *out, View *w)
-{
-	const Dim *step = NULL, *last = NULL;
-
-	for (int k = 0; k < n; k++) {
-		View v, full;
-		Value *x = p[k]->in[which[k]];
-		view_of(m, x, &v);
-		/* broadcast to the output's rank and extents */
-		full = (View){.root = v.root, .base = v.base, .rank = out->rank};
-		int nf = 0, lead = out->rank - v.rank;
-		for (int d = 0; d < out->rank; d++) {
-			full.first[d] = nf;
-			if (d < lead || (dim_equals(x->type.dims[d - lead], 1) && !dim_equals(out->dims[d], 1))) {
-				if (!dim_equals(out->dims[d], 1))
-					full.f[nf++] = (Factor){out->dims[d], dim_const(m, 0)};
-				continue;
-			}
-			for (int i = v.first[d - lead]; i < v.first[d - lead + 1]; i++)
-				full.f[nf++] = v.f[i];
-			if (nf > MaxFactors - 2)
-				return false;
-		}
-		full.first[out->rank] = nf;
-		if (k == 0) {
-			*w = full;
-			last = full.base;
-			continue;
-		}
-		if (full.root != w->root || !same_view(&full, w))
-			return false;
-		const Dim *d = dim_sub(m, full.base, last);
-		if (step && d != step)
-			return false;
-		step = d;
-		last = full.base;
-	}
-	w->f[w->first[w->rank]] = (Factor){dim_const(m, n), step};
-	w->first[w->rank + 1] = w->first[w->rank] + 1;
-	w->rank++;
-	return step != NULL;
-}
-
-static bool contraction_of_taps(Module *m, Node *n, Contraction *c)
-{
-	Node **p;
-	int which_x[MaxTaps], which_w[MaxTaps], count;
-
-	if (!is_add(n) || is_add(only_user(n->out[0])))
-		return false;
-	p = arena_alloc(m->arena, MaxTaps * sizeof *p);
-	count = collect_products(n, p);
-	if (count < 2)
-		return false;
-	View a;
-	view_of(m, p[0]->in[0], &a);
-	for (int k = 0; k < count; k++) { /* operands with the root of p[0]->in[0] are one side */
-		View b;
-		view_of(m, p[k]->in[0], &b);
-		which_x[k] = b.root != a.root;
-		which_w[k] = !which_x[k];
-	}
-	c->out = n->out[0]->type;
-	c->taps = dim_const(m, count);
-	c->likely = true;
-	return tap_operand(m, p, which_x, count, &c->out, &c->x) && tap_operand(m, p, which_w, count, &c->out, &c->w);
-}
-
-/* ---- an explicit k axis -------------------------------------------------------------------------------------------------- */
-
-/* Axes of v in the order `perm` (-1: broadcast to out's extent), the last one being k. */
-static void arrange(Module *m, Value *v, const int *perm, int n, const Type *out, View *w)
-{
-	View a;
-	int k = 0;
-
-	view_of(m, v, &a);
-	*w = (View){.root = a.root, .base = a.base, .rank = n};
-	for (int d = 0; d < n; d++) {
-		w->first[d] = k;
-		if (perm[d] >= 0 && !(d < out->rank && dim_equals(v->type.dims[perm[d]], 1))) {
-			for (int i = a.first[perm[d]]; i < a.first[perm[d] + 1] && k < MaxFactors; i++)
-				w->f[k++] = a.f[i];
-		} else if (d < out->rank && !dim_equals(out->dims[d], 1) && k < MaxFactors) {
-			w->f[k++] = (Factor){out->dims[d], dim_const(m, 0)};
-		}
-	}
-	w->first[n] = k;
-}
-
-static bool contraction_of_matmul(Module *m, Node *n, Contraction *c)
-{
-	if (n->op != OpMatMul || n->in[0]->type.rank < 2 || n->in[1]->type.rank < 2)
-		return false;
-	int rank = n->out[0]->type.rank, a[MaxRank + 1], b[MaxRank + 1];
-	c->out = n->out[0]->type;
-	if (!dim_equals(c->out.dims[rank - 1], 1) && !dim_equals(c->out.dims[rank - 2], 1))
-		return false; /* a window contraction is a product with one row or column */
-	int ra = n->in[0]->type.rank, rb = n->in[1]->type.rank, ta = attr_int(n, Attr_trans_a), tb = attr_int(n, Attr_trans_b);
-	for (int d = 0; d < rank - 2; d++) {
-		a[d] = d - (rank - ra);
-		b[d] = d - (rank - rb);
-	}
-	a[rank - 2] = ra - 2 + ta;
-	a[rank - 1] = -1;
-	a[rank] = ra - 1 - ta;
-	b[rank - 2] = -1;
-	b[rank - 1] = rb - 1 - tb;
-	b[rank] = rb - 2 + tb;
-	c->taps = n->in[0]->type.dims[a[rank]];
-	arrange(m, n->in[0], a, rank + 1, &c->out, &c->x);
-	arrange(m, n->in[1], b, rank + 1, &c->out, &c->w);
-	return true;
-}
-
-static bool contraction_of_sum(Module *m, Node *n, Contraction *c)
-{
-	const int64_t *axes;
-	Node *mul = n->op == OpSum ? n->in[0]->def : NULL;
-
-	if (!mul || mul->op != OpMul || attr_ints(n, Attr_axes, &axes) != 1 || attr_int(n, Attr_keepdims))
-		return false;
-	int rank = n->out[0]->type.rank, perm[2][MaxRank + 1];
-	for (int i = 0; i < 2; i++) {
-		int lead = rank + 1 - mul->in[i]->type.rank;
-		for (int d = 0; d < rank; d++)
-			perm[i][d] = d + (d >= axes[0]) - lead;
-		perm[i][rank] = axes[0] - lead;
-		if (perm[i][rank] < 0)
-			return false;
-	}
-	c->out = n->out[0]->type;
-	c->taps = mul->out[0]->type.dims[axes[0]];
-	arrange(m, mul->in[0], perm[0], rank + 1, &c->out, &c->x);
-	arrange(m, mul->in[1], perm[1], rank + 1, &c->out, &c->w);
-	return true;
-}
-
-static bool all_ones(const Node *node, AttrId id)
-{
-	const int64_t *x;
-	int n = attr_ints(node, id, &x);
-
-	for (int i = 0; i < n; i++)
-		if (x[i] != 1)
-			return false;
-	return true;
-}
-
-static bool contraction_of_conv(Module *m, Node *n, Contraction *c)
-{
-	const int64_t *pads;
-
-	if (n->op != OpConv || n->out[0]->type.rank != 3 || !dim_equals(n->in[1]->type.dims[1], 1) ||
-	    !dim_equals(n->in[1]->type.dims[0], attr_int(n, Attr_group)))
-		return false;
-	if (!all_ones(n, Attr_strides) || !all_ones(n, Attr_dilations)) {
-		report_miss("winconv", n->loc, "stride or dilation is not 1");
-		return false;
-	}
-	int npad = attr_ints(n, Attr_pads, &pads);
-	c->out = n->out[0]->type;
-	c->taps = n->in[1]->type.dims[2];
-	c->pad_left = dim_const(m, npad ? pads[0] : 0);
-	c->conv = c->likely = true;
-	c->length = n->in[0]->type.dims[2];
-	int id[] = {0, 1, 2, -1}, wp[] = {-1, 0, -1, 2};
-	arrange(m, n->in[0], id, 3, &n->in[0]->type, &c->x);
-	if (!view_is_permutation(m, &c->x)) /* of a part of the root (channels of a wider linear): what counts is that part */
-		view_identity(m, n->in[0], &c->x);
-	/* along t and k the input moves by the same stride; the extent of t is the output's */
-	int t = c->x.first[2];
-	if (c->x.first[3] - t != 1)
-		return false;
-	c->x.f[t].extent = c->out.dims[2];
-	c->x.f[t + 1] = (Factor){c->taps, c->x.f[t].stride};
-	c->x.first[4] = t + 2;
-	c->x.rank = 4;
-	arrange(m, n->in[1], wp, 4, &c->out, &c->w);
-	return true;
-}
-
-/* ---- from contraction to winconv ------------------------------------------------------------------------------------------ */
+typedef struct WindowAxis {
+	int of; /* the source's axis */
+	const Dim *taps, *places; /* places: of the output */
+	int64_t dilation, stride;
+	const Dim *skip; /* index, on the padded axis, that the first tap of the first output reads */
+	const Dim *before; /* elements of the first window before the source */
+	const Dim *tap_step, *place_step; /* of the weights */
+} WindowAxis;
 
 typedef struct Axes { /* of the source of x: which axis is what */
-	int batch, time, channel;
-	const Dim *stride[MaxRank]; /* row-major strides of the source's axes */
+	int batch, channel;
+	const Dim *stride[MaxRank]; /* row-major strides of the source's axes; NULL: passed over, as its extent is 1 */
 	int rank;
+	int n; /* of the window, in the source's order */
+	WindowAxis window[MaxWindowAxes];
 } Axes;
 
 /* The axis of source along which a factor walks: the outermost whose stride divides the factor's; -1: none, or it stays. */
@@ -261,26 +37,50 @@ static int axis_of(Module *m, const Axes *a, const Factor *f)
 	return -1;
 }
 
-static bool find_axes(Module *m, const Contraction *c, const Value *source, Axes *a)
+static void find_strides(Module *m, const Type *t, int windows, Axes *a)
 {
-	const Type *t = &source->type;
 	const Dim *s = dim_const(m, 1);
-	const Factor *k = &c->x.f[c->x.first[c->x.rank - 1]];
-	int others[MaxRank], n = 0;
 
 	a->rank = t->rank;
-	a->time = -1;
 	for (int d = t->rank - 1; d >= 0; d--) {
-		bool unit = dim_equals(t->dims[d], 1) && t->rank > 3;
+		bool unit = dim_equals(t->dims[d], 1) && t->rank > 2 + windows;
 		a->stride[d] = unit ? NULL : s;
 		s = dim_mul(m, s, t->dims[d]);
 	}
-	for (int d = 0; d < t->rank; d++)
-		if (a->stride[d] == k->stride && a->time < 0)
-			a->time = d;
-		else if (a->stride[d])
+}
+
+static WindowAxis *window_along(Axes *a, int axis)
+{
+	for (int i = 0; i < a->n; i++)
+		if (a->window[i].of == axis)
+			return &a->window[i];
+	return NULL;
+}
+
+/* Those along which x's taps walk; what is left are batch and channels. */
+static bool find_axes(Module *m, const Contraction *c, Axes *a)
+{
+	const View *x = &c->x;
+	int others[2], n = 0;
+	bool walked[MaxRank] = {0};
+
+	for (int i = x->first[x->rank - 1]; i < x->first[x->rank]; i++) {
+		int axis = axis_of(m, a, &x->f[i]);
+		if (axis < 0)
+			return false;
+		walked[axis] = true;
+	}
+	for (int d = 0; d < a->rank; d++) {
+		if (!a->stride[d])
+			continue;
+		if (walked[d] ? a->n == MaxWindowAxes : n == 2)
+			return false;
+		if (walked[d])
+			a->window[a->n++] = (WindowAxis){.of = d};
+		else
 			others[n++] = d;
-	if (a->time < 0 || n != 2)
+	}
+	if (n != 2)
 		return false;
 	a->batch = others[0];
 	a->channel = others[1];
@@ -318,40 +118,78 @@ static bool split_along_axes(Module *m, View *x, const Axes *ax, const Type *sou
 }
 
 typedef struct Window {
-	const Dim *pad_left, *heads;
-	const Dim *skip; /* index, on the padded axis, that the first tap of the first output reads */
+	const Dim *heads;
 	bool interleaved;
-	View w, y; /* weights as [B, T, H, K] or [H, K]; the output over the result [B, T, C] */
+	View w, y; /* weights as [batch, places.., heads, taps..] or [heads, taps..]; the output over the result [batch, places.., channels] */
 	Type wtype;
 } Window;
 
-/* Zeros that Pad put before axis `time`; false if it pads another axis, or not with zeros. */
-static bool pad_before(Module *m, const Node *pad, int time, const Dim **before)
+/* Zeros that Pad put before each axis; false if it pads another one than the window's, or not with zeros. */
+static bool pad_before(Module *m, const Node *pad, Axes *a)
 {
 	const Dim *const *p;
 	int n = attr_dims(pad, Attr_pads_dim, &p), rank = pad->out[0]->type.rank;
 
-	*before = dim_const(m, 0);
 	if (attr_int(pad, Attr_mode) != 0 || attr_scalar(pad, Attr_value).f != 0)
 		return false;
 	for (int i = 0; i < n; i++) {
-		if (i % rank == time)
-			continue;
-		if (!dim_equals(p[i], 0))
+		WindowAxis *axis = window_along(a, i % rank);
+		if (!axis && !dim_equals(p[i], 0))
 			return false;
+		if (axis && i < rank)
+			axis->before = dim_add(m, axis->before, p[i]);
 	}
-	if (n)
-		*before = p[time];
 	return true;
 }
 
-/* What sort_factors() learns about the weights: their strides along each axis of [B, T, H, K]. */
-typedef struct Sorted {
-	const Dim *batch, *time, *head; /* strides of w; 0: the same for all; batch, time: NULL before their first factor */
-	const Dim *batches; /* walked along */
-	const Dim *heads, *head_unit; /* number, and stride of a head in channels (NULL: one kernel for all) */
-	const Dim *rest; /* channels that share a head */
-} Sorted;
+/* Where the first tap of the first output lies, by axes. */
+static bool find_start(Module *m, const Contraction *c, Axes *a)
+{
+	const Dim *left = c->x.base;
+
+	for (int i = 0; i < a->n; i++) {
+		const Dim *stride = a->stride[a->window[i].of], **skip = &a->window[i].skip;
+		int64_t rest, step;
+		if (dim_poly_div(m, left, stride, skip) && (i == a->n - 1 || dim_is_const(*skip, NULL)))
+			;
+		else if (dim_is_const(left, &rest) && dim_is_const(stride, &step) && rest >= 0 && step > 0)
+			*skip = dim_const(m, rest / step);
+		else
+			*skip = dim_const(m, 0);
+		left = dim_sub(m, left, dim_mul(m, *skip, stride));
+	}
+	return dim_equals(left, 0);
+}
+
+/* How often the output steps along each of the window's axes, and by how much. */
+static const char *find_places(Module *m, const Contraction *c, Axes *a)
+{
+	for (int i = 0; i < c->x.first[c->x.rank - 1]; i++) {
+		const Factor *f = &c->x.f[i];
+		WindowAxis *axis = window_along(a, axis_of(m, a, f));
+		const Dim *step;
+		if (!axis)
+			continue;
+		if (axis->places)
+			return "two output axes walk along one of the window's";
+		if (!dim_poly_div(m, f->stride, a->stride[axis->of], &step) || !dim_is_const(step, &axis->stride) || axis->stride < 1 ||
+		    axis->stride > DimMax)
+			return "the window moves by no constant step";
+		axis->places = f->extent;
+	}
+	for (int i = 0; i < a->n; i++)
+		if (!a->window[i].places)
+			return "no output axis walks along the taps";
+	return NULL;
+}
+
+static int factors_of(const View *v, int axis, Factor *f)
+{
+	int n = 0;
+	for (int i = v->first[axis]; i < v->first[axis + 1]; i++)
+		f[n++] = v->f[i];
+	return n;
+}
 
 /* Takes the innermost factor that x and w have in common off both lists. */
 static bool take_common(Module *m, Factor *fx, int *n, Factor *fw, int *o, Factor *x, Factor *w)
@@ -378,11 +216,62 @@ static bool take_common(Module *m, Factor *fx, int *n, Factor *fw, int *o, Facto
 	return true;
 }
 
-/* Which axis of the source the factor x walks along; *out is the same walk over y [B, T, C]. */
-static const char *place_factor(Module *m, const Axes *ax, const Type *source, const Factor *x, const Factor *w, Sorted *s, Factor *out)
+/* The taps along each axis, and how the weights step with them. */
+static const char *find_taps(Module *m, const Contraction *c, Axes *a)
+{
+	Factor fx[MaxFactors], fw[MaxFactors], x, w;
+	int n = factors_of(&c->x, c->x.rank - 1, fx), o = factors_of(&c->w, c->w.rank - 1, fw);
+
+	while (n && o) {
+		if (!take_common(m, fx, &n, fw, &o, &x, &w))
+			return "taps of input and weights are split differently";
+		WindowAxis *axis = window_along(a, axis_of(m, a, &x));
+		const Dim *step;
+		int64_t taps;
+		if (!axis || axis->taps || !dim_is_const(x.extent, &taps) || taps < 1 || !dim_poly_div(m, x.stride, a->stride[axis->of], &step) ||
+		    !dim_is_const(step, &axis->dilation) || axis->dilation < 1 || axis->dilation > DimMax / taps)
+			return "taps do not step evenly along the axes of the input";
+		axis->taps = x.extent;
+		axis->tap_step = w.stride;
+	}
+	return n || o ? "taps of input and weights are split differently" : NULL;
+}
+
+/* Else unfolding the input repeats nothing. */
+static bool windows_overlap(const Axes *a)
+{
+	bool some = false;
+	for (int i = 0; i < a->n; i++) {
+		const WindowAxis *w = &a->window[i];
+		int64_t taps;
+		some |= dim_is_const(w->taps, &taps) && w->stride <= (taps - 1) * w->dilation;
+	}
+	return some;
+}
+
+/* What sort_factors() learns about the weights: their strides along batch and heads. */
+typedef struct Sorted {
+	const Dim *batch, *head; /* strides of w; 0: the same for all; batch: NULL before its first factor */
+	const Dim *batches; /* walked along */
+	const Dim *heads, *head_unit; /* number, and stride of a head in channels (NULL: one kernel for all) */
+	const Dim *rest; /* channels that share a head */
+} Sorted;
+
+/* Stride of the result [batch, places.., channels] along its axis `axis`. */
+static const Dim *result_stride(Module *m, const Axes *a, const Dim *channels, int axis)
+{
+	const Dim *s = channels;
+	for (int i = a->n - 1; i >= axis; i--)
+		s = dim_mul(m, s, a->window[i].places);
+	return s;
+}
+
+/* Which axis of the source the factor x walks along; *out is the same walk over the result. */
+static const char *place_factor(Module *m, Axes *ax, const Type *source, const Factor *x, const Factor *w, Sorted *s, Factor *out)
 {
 	int axis = axis_of(m, ax, x);
 	const Dim *unit, *channels = source->dims[ax->channel];
+	WindowAxis *window = window_along(ax, axis);
 
 	if (axis < 0 || !dim_poly_div(m, x->stride, ax->stride[axis], &unit))
 		return "an output axis does not walk along one axis of the input";
@@ -391,16 +280,14 @@ static const char *place_factor(Module *m, const Axes *ax, const Type *source, c
 		const Dim *step;
 		if (!dim_poly_div(m, w->stride, unit, &step) || (s->batch && s->batch != step))
 			return "weights are spread unevenly over the batch";
-		out->stride = dim_mul(m, dim_mul(m, unit, source->dims[ax->time]), channels);
+		out->stride = dim_mul(m, unit, result_stride(m, ax, channels, 0));
 		s->batch = step;
 		s->batches = dim_mul(m, s->batches, x->extent);
-	} else if (axis == ax->time) {
-		if (!dim_equals(unit, 1))
-			return "the window moves by more than one";
-		if (s->time)
-			return "two output axes walk along the window's axis";
-		out->stride = channels;
-		s->time = w->stride;
+	} else if (window) {
+		if (x->extent != window->places)
+			return "input and weights are split differently";
+		out->stride = result_stride(m, ax, channels, (int)(window - ax->window) + 1);
+		window->place_step = w->stride;
 	} else {
 		out->stride = unit;
 		if (dim_equals(w->stride, 0)) {
@@ -416,44 +303,46 @@ static const char *place_factor(Module *m, const Axes *ax, const Type *source, c
 	return NULL;
 }
 
-/* The weights as [B, T, H, K], or [H, K] where every token has the same. */
-static void view_weights(const Contraction *c, const Axes *ax, const Type *source, const Sorted *s, Window *win)
+static void add_weight_axis(View *w, Type *t, const Dim *extent, const Dim *stride)
 {
-	const Factor all[] = {{source->dims[ax->batch], s->batch}, {source->dims[ax->time], s->time}, {s->heads, s->head},
-	                      {c->taps, c->w.f[c->w.first[c->w.rank - 1]].stride}};
-	bool token = !dim_equals(s->batch, 0) || !dim_equals(s->time, 0);
+	int d = w->rank++, k = w->first[d];
 
-	win->w = (View){.root = c->w.root, .base = c->w.base};
-	win->wtype = (Type){.dtype = F32};
-	for (int i = token ? 0 : 2, k = 0; i < 4; i++) {
-		int d = win->w.rank++;
-		win->wtype.dims[d] = all[i].extent;
-		win->w.first[d] = k;
-		if (!dim_equals(all[i].extent, 1))
-			win->w.f[k++] = all[i];
-		win->w.first[d + 1] = k;
-	}
-	win->wtype.rank = win->w.rank;
+	t->dims[t->rank++] = extent;
+	if (!dim_equals(extent, 1))
+		w->f[k++] = (Factor){extent, stride};
+	w->first[d + 1] = k;
 }
 
-/* Sorts the factors of x and w, which walk the output axes in step, into batch, time, head and rest of channel. */
-static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax, const Type *source, Window *win)
+/* The weights as [batch, places.., heads, taps..], or [heads, taps..] where every place has the same. */
+static void view_weights(const Contraction *c, const Axes *ax, const Type *source, const Sorted *s, Window *win)
+{
+	bool placed = !dim_equals(s->batch, 0);
+
+	for (int i = 0; i < ax->n; i++)
+		placed |= !dim_equals(ax->window[i].place_step, 0);
+	win->w = (View){.root = c->w.root, .base = c->w.base};
+	win->wtype = (Type){.dtype = F32};
+	if (placed)
+		add_weight_axis(&win->w, &win->wtype, source->dims[ax->batch], s->batch);
+	for (int i = 0; i < ax->n && placed; i++)
+		add_weight_axis(&win->w, &win->wtype, ax->window[i].places, ax->window[i].place_step);
+	add_weight_axis(&win->w, &win->wtype, s->heads, s->head);
+	for (int i = 0; i < ax->n; i++)
+		add_weight_axis(&win->w, &win->wtype, ax->window[i].taps, ax->window[i].tap_step);
+}
+
+/* Sorts the factors of x and w, which walk the output axes in step, into batch, places, head and rest of channel. */
+static const char *sort_factors(Module *m, const Contraction *c, Axes *ax, const Type *source, Window *win)
 {
 	const Dim *zero = dim_const(m, 0), *one = dim_const(m, 1);
 	Sorted s = {.head = zero, .batches = one, .heads = one, .rest = one};
 	View *y = &win->y;
 	int ny = 0;
 
-	if (c->x.first[c->x.rank] - c->x.first[c->x.rank - 1] != 1 || c->w.first[c->w.rank] - c->w.first[c->w.rank - 1] != 1)
-		return "the tap axis is not one stride";
 	*y = (View){.base = zero, .rank = c->out.rank};
 	for (int d = 0; d < c->out.rank; d++) {
 		Factor fx[MaxFactors], fw[MaxFactors], x, w, parts[MaxFactors];
-		int n = c->x.first[d + 1] - c->x.first[d], o = c->w.first[d + 1] - c->w.first[d], k = 0;
-		for (int i = 0; i < n; i++)
-			fx[i] = c->x.f[c->x.first[d] + i];
-		for (int i = 0; i < o; i++)
-			fw[i] = c->w.f[c->w.first[d] + i];
+		int n = factors_of(&c->x, d, fx), o = factors_of(&c->w, d, fw), k = 0;
 		while (n && o) {
 			if (ny + k == MaxFactors)
 				return "too many axes";
@@ -475,7 +364,6 @@ static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax,
 	if (s.batches != source->dims[ax->batch])
 		return "only a part of the batch is read";
 	s.batch = s.batch ? s.batch : zero;
-	s.time = s.time ? s.time : zero;
 	win->heads = s.heads;
 	win->interleaved = s.head_unit && dim_equals(s.head_unit, 1) && !dim_equals(s.rest, 1);
 	if (s.head_unit && !win->interleaved && s.head_unit != s.rest)
@@ -486,93 +374,107 @@ static const char *sort_factors(Module *m, const Contraction *c, const Axes *ax,
 
 static const char *recognise(Module *m, Contraction *c, Value **source, Axes *ax, Window *win)
 {
-	const Factor *k = &c->x.f[c->x.first[c->x.rank - 1]];
-	const Dim *before, *skip;
-	Node *pad = c->x.root->def && c->x.root->def->op == OpPad ? c->x.root->def : NULL;
+	const View *x = &c->x;
+	const char *why;
+	Node *pad = x->root->def && x->root->def->op == OpPad ? x->root->def : NULL;
+	int last = x->rank - 1;
 
 	if (!dim_is_const(c->taps, NULL))
 		return "the number of taps is not constant";
-	if (c->x.first[c->x.rank] - c->x.first[c->x.rank - 1] != 1) /* none: one tap, or one that repeats */
-		return "the tap axis is not one stride";
-	if (!find_axes(m, c, c->x.root, ax))
+	if (x->first[last] == x->first[x->rank]) /* one tap */
 		return "taps do not walk along an axis of the input";
-	if (!split_along_axes(m, &c->x, ax, &c->x.root->type))
+	find_strides(m, &x->root->type, x->first[x->rank] - x->first[last], ax);
+	if (!split_along_axes(m, &c->x, ax, &x->root->type))
 		return "too many axes";
-	k = &c->x.f[c->x.first[c->x.rank - 1]];
-	for (const Factor *f = c->x.f; f < k; f++) { /* windows that overlap: an output axis steps by less than all taps */
-		const Dim *step;
-		int64_t by, taps;
-		dim_is_const(c->taps, &taps);
-		c->likely |= dim_poly_div(m, f->stride, k->stride, &step) && dim_is_const(step, &by) && by > 0 && by < taps;
-	}
-	before = dim_const(m, 0);
-	*source = c->x.root;
+	if (!find_axes(m, c, ax))
+		return "taps do not walk along an axis of the input";
+	for (int i = 0; i < x->first[last]; i++) /* windows that overlap: an output axis steps by less than all taps */
+		for (int k = x->first[last]; k < x->first[x->rank]; k++) {
+			const Dim *step;
+			int64_t by, taps;
+			c->likely |= dim_poly_div(m, x->f[i].stride, x->f[k].stride, &step) && dim_is_const(step, &by) && by > 0 &&
+			             dim_is_const(x->f[k].extent, &taps) && by < taps;
+		}
+	for (int i = 0; i < ax->n; i++)
+		ax->window[i].before = c->pad_left ? c->pad_left : dim_const(m, 0);
+	*source = x->root;
 	if (pad) {
-		if (!pad_before(m, pad, ax->time, &before))
-			return "the padding is not zeros along the window's axis alone";
+		if (!pad_before(m, pad, ax))
+			return "the padding is not zeros along the window's axes alone";
 		*source = pad->in[0];
 	}
 	if (!dim_is_const((*source)->type.dims[ax->channel], NULL))
 		return "the number of channels is not constant";
-	if (!dim_poly_div(m, c->x.base, k->stride, &skip))
-		return "the first tap lies outside the window's axis";
-	win->skip = skip;
-	win->pad_left = dim_sub(m, dim_add(m, before, c->pad_left ? c->pad_left : dim_const(m, 0)), skip);
-	if (!dim_is_const(win->pad_left, NULL))
-		return "the window's position is not constant";
+	if (!find_start(m, c, ax))
+		return "the first tap lies outside the window's axes";
+	for (int i = 0; i < ax->n; i++)
+		ax->window[i].before = dim_sub(m, ax->window[i].before, ax->window[i].skip);
+	if ((why = find_taps(m, c, ax)) || (why = find_places(m, c, ax)))
+		return why;
+	if (!windows_overlap(ax))
+		return "the windows do not overlap";
 	return sort_factors(m, c, ax, &(*source)->type, win);
 }
 
-/* The output's time axis must be the input's: winconv keeps the length. */
-static bool keeps_length(const Axes *ax, const Value *source, const Window *win)
-{
-	for (int i = 0; i < win->y.first[win->y.rank]; i++)
-		if (win->y.f[i].stride == source->type.dims[ax->channel] && win->y.f[i].extent == source->type.dims[ax->time])
-			return true;
-	return false;
-}
-
-/* Winconv reads zeros beyond the ends of its axis.  So must the contraction: a conv whose axis this is, or taps that never
+/* Winconv reads zeros beyond the ends of its axes.  So must the contraction: a conv whose axis this is, or taps that never
  * leave the axis, with the zeros that a Pad put there. */
-static bool stays_on_axis(Module *m, const Contraction *c, const Axes *ax, const Value *source, const Window *win)
+static bool stays_on_axes(Module *m, const Contraction *c, const Axes *ax)
 {
-	const Dim *room = c->x.root->type.dims[ax->time], *length = source->type.dims[ax->time];
-	int64_t lo, hi;
-
-	if (c->length)
-		return c->length == room;
-	dim_range(win->skip, &lo, &hi);
-	if (lo < 0)
-		return false;
-	dim_range(dim_sub(m, dim_add(m, room, dim_const(m, 1)), dim_add(m, win->skip, dim_add(m, length, c->taps))), &lo, &hi);
-	return lo >= 0;
+	for (int i = 0; i < ax->n; i++) {
+		const WindowAxis *w = &ax->window[i];
+		const Dim *room = c->x.root->type.dims[w->of], *one = dim_const(m, 1);
+		if (c->length) {
+			if (c->length != room)
+				return false;
+			continue;
+		}
+		const Dim *steps = dim_mul_const(m, dim_sub(m, w->places, one), w->stride), *span = dim_mul_const(m, dim_sub(m, w->taps, one), w->dilation);
+		const Dim *end = dim_add(m, dim_add(m, w->skip, one), dim_add(m, steps, span)); /* of the last window */
+		if (!dim_proves_at_most(m, dim_const(m, 0), w->skip) || !dim_proves_at_most(m, end, room))
+			return false;
+	}
+	return true;
 }
 
 static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *source, const Axes *ax, Window *win)
 {
 	View x;
-	const int64_t perm[] = {ax->batch, ax->time, ax->channel};
-	int64_t heads;
-	Type xt = {.dtype = F32, .rank = 3};
+	int64_t perm[MaxRank] = {ax->batch}, strides[MaxWindowAxes], dilations[MaxWindowAxes], heads;
+	const Dim *before[MaxWindowAxes];
+	Type xt = {.dtype = F32, .rank = ax->n + 2}, yt = xt;
+	bool step_by_step = true;
 
 	if (!dim_is_const(win->heads, &heads) || c->out.dtype != F32)
 		return false;
+	perm[ax->n + 1] = ax->channel;
+	for (int i = 0; i < ax->n; i++) {
+		const WindowAxis *w = &ax->window[i];
+		perm[1 + i] = w->of;
+		yt.dims[1 + i] = w->places;
+		before[i] = w->before;
+		strides[i] = w->stride;
+		dilations[i] = w->dilation;
+		step_by_step &= w->stride == 1 && w->dilation == 1;
+	}
 	view_of(m, source, &x);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < xt.rank; i++)
 		xt.dims[i] = source->type.dims[perm[i]];
-	View t = {.root = x.root, .base = x.base, .rank = 3};
+	yt.dims[0] = xt.dims[0];
+	yt.dims[ax->n + 1] = xt.dims[ax->n + 1];
+	View t = {.root = x.root, .base = x.base, .rank = xt.rank};
 	int k = 0;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < xt.rank; i++) {
 		t.first[i] = k;
 		for (int j = x.first[perm[i]]; j < x.first[perm[i] + 1]; j++)
 			t.f[k++] = x.f[j];
 	}
-	t.first[3] = k;
+	t.first[xt.rank] = k;
 	Value *in[2] = {build_view(m, &t, &xt, n, n->loc), build_view(m, &win->w, &win->wtype, n, n->loc)};
 	if (!in[0] || !in[1])
 		return false;
-	Attr attrs[] = {mk_dims(m, Attr_pads_dim, 1, &win->pad_left), mk_int(Attr_heads, heads), mk_int(Attr_map, win->interleaved)};
-	win->y.root = build(m, n->block, n, OpWinConv, n->loc, 2, in, 3, attrs, &xt);
+	Attr attrs[] = {mk_dims(m, Attr_pads_dim, ax->n, before), mk_int(Attr_heads, heads), mk_int(Attr_map, win->interleaved),
+	                mk_ints(m, Attr_strides, ax->n, strides), mk_ints(m, Attr_dilations, ax->n, dilations)};
+	win->y.root = build(m, n->block, n, OpWinConv, n->loc, 2, in, step_by_step ? 3 : 5, attrs, &yt);
 	Value *y = build_view(m, &win->y, &c->out, n, n->loc);
 	if (!y)
 		return false;
@@ -589,13 +491,10 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 /* What keeps the contraction from being a winconv, or NULL. */
 static const char *mismatch(Module *m, Contraction *c, Value **source, Axes *ax, Window *win)
 {
+	*ax = (Axes){0};
 	const char *why = recognise(m, c, source, ax, win);
 
-	if (!why && !keeps_length(ax, *source, win))
-		why = "the output is not as long as the input";
-	if (!why && !stays_on_axis(m, c, ax, *source, win))
-		why = "the window leaves its axis";
-	return why;
+	return why || stays_on_axes(m, c, ax) ? why : "the window leaves its axis";
 }
 
 bool fuse_winconv(Module *m, Node *n)

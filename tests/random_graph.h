@@ -56,7 +56,7 @@ static const Maker makers[] = {
 enum { NMakers = sizeof makers / sizeof *makers };
 
 static Step *const idioms[] = {step_linear, step_conv, idiom_gelu, idiom_norm, idiom_glu, idiom_gates, idiom_attention, idiom_attention,
-                               idiom_attention, idiom_taps, idiom_block, idiom_there_and_back, idiom_fourier, step_loop, step_loop,
+                               idiom_attention, idiom_taps, idiom_places, idiom_block, idiom_there_and_back, idiom_fourier, step_loop, step_loop,
                                idiom_sigmoid};
 enum { NIdioms = sizeof idioms / sizeof *idioms };
 

@@ -209,6 +209,30 @@ static Val idiom_taps(Gen *g)
 	return reshape(g, sum, 3, d);
 }
 
+/* The same in a plane, all weights of a place side by side. */
+static Val idiom_places(Gen *g)
+{
+	Val x = pick_own(g, 4, 4), sum = {0};
+	const Dim **d = x.v->type.dims;
+	int64_t c = fixed(d[3]), rows = 1 + pick(g, 3), cols = 1 + pick(g, 3), taps = rows * cols, over = once(g, 10);
+	need(g, c > 0);
+	int64_t heads = c % 2 == 0 && once(g, 2) ? 2 : once(g, 2) ? c : 1, top = pick(g, (int)rows), left = pick(g, (int)cols);
+	bool interleaved = once(g, 3);
+	const Dim *wd[5] = {d[0], d[1], d[2], num(g, heads), num(g, taps)}, *hd[5] = {d[0], d[1], d[2], num(g, interleaved ? c / heads : heads), num(g, interleaved ? heads : c / heads)};
+	Type wt = sized(g, typed(g->type, 5, wd));
+	Val w = inner(g, once(g, 2) ? softmax(g, pick_typed(g, &wt), 4) : pick_typed(g, &wt));
+	Val p = inner(g, pad_axis(g, pad_axis(g, x, 1, top, rows - 1 - top + over), 2, left, cols - 1 - left));
+	for (int64_t t = 0; t < taps; t++) {
+		Val xs = slice_axis(g, slice_axis(g, p, 1, num(g, t / cols + (over && t == taps - 1)), d[1]), 2, num(g, t % cols), d[2]);
+		Val ws = slice_axis(g, w, 4, num(g, t), num(g, 1));
+		if (interleaved)
+			ws = swap_axes(g, ws, 3, 4);
+		Val term = mul2(g, reshape(g, xs, 5, hd), ws);
+		sum = t ? add2(g, sum, term) : term;
+	}
+	return reshape(g, sum, 4, d);
+}
+
 /* Two linear layers with something in between and a residual. */
 static Val idiom_block(Gen *g)
 {
