@@ -16,7 +16,7 @@ must() {
 	echo "docs: $1"
 }
 
-for page in README.md docs/*.md docs/extending.md docs/try.md docs/first-quarter.md docs/install.md docs/abi.md docs/report.md docs/apps.md docs/scaling.md CHANGELOG.md; do
+for page in README.md docs/*.md CHANGELOG.md; do
 	folder=$(dirname "$page")
 	for file in $(grep -oE '`(ir|passes|backend|frontend|runtime|tools|tests|python|docs|examples)/[A-Za-z0-9_./*-]+`' "$page" | tr -d '`' | sort -u); do
 		must "$page names $file" compgen -G "$file"
@@ -28,6 +28,24 @@ done
 for name in lower_node find_features fusions TEXT FUNC ONNX_OP DCC_CPU_AVX2 dcc_dtype; do
 	must "no $name in the sources" grep -rqw "$name" ir passes backend frontend runtime
 done
+
+# Every indented block is commands that tests/doc_commands.sh runs, or in its table; what is no command is fenced, with its language.
+. tests/doc_blocks.bash
+begins_block() { # PAGE BEGINNING
+	first_lines "$1" | begin=$2 awk 'index($0, ENVIRON["begin"]) == 1 {found = 1} END {exit !found}'
+}
+for page in README.md docs/*.md; do
+	while IFS= read -r line; do
+		[[ $line = '$ '* ]] || must "$page: neither a command nor in tests/doc_commands.table: $line" is_left_out "$page" "$line"
+	done < <(first_lines "$page")
+	must "$page: a fenced block without a language, or of commands" \
+		awk '/^```/ {fence = !fence; if (fence && $0 !~ /^```(c|cpp|cmake|python|text)$/) exit 1}' "$page"
+done
+while IFS='|' read -r page line test why; do
+	must "tests/doc_commands.table: no block of $page begins with $line" begins_block "$page" "$line"
+	must "tests/doc_commands.table: no test $test" test -s "$test"
+	must "tests/doc_commands.table: $page: no reason" test -n "$why"
+done <<<"$doc_table"
 
 # ONNX's operators are in the page or said to be missing.
 all_operators='

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # label: full
-# examples/search: installs its model, finds lines that share no word with the question, and gives onnxruntime's vectors.
+# examples/search: installs its model, finds lines that share no word with the question, and gives onnxruntime's vectors; two processes of
+# examples/ray/workers.py with it.
 # PYTHON names an interpreter with pip; numpy and onnxruntime are installed beside the model where it lacks them; default: python3.
 # usage: search.sh BUILD
 set -u
@@ -73,6 +74,7 @@ printf '%s\n' "${questions[@]}" >"$tmp/questions.txt"
 check 'as onnxruntime' [ $? = 0 ]
 sed 's/^/search: /' "$tmp/said"
 expect 0 'the same five lines, in order, for 12$' cat "$tmp/said"
+expect 0 '^dcc +2 workers: ready in .* lines a second' env PYTHONPATH="$PYTHONPATH:$PWD/examples/search" timeout 120 "$python" examples/ray/workers.py "$tmp" "$tmp/lines.txt" 2 --seconds 0.2
 
 expect 1 'standard input has no lines' search index "$tmp/none.npz" </dev/null
 expect 1 'lines.txt: no index' search find "$tmp/lines.txt" x
