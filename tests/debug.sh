@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # label: full
-# dcc -g: the same outputs, and a debugger that shows kernels, ONNX nodes and the loop IR.
+# dcc -g: the same outputs, and a debugger that shows kernels, ONNX nodes and the loop IR; perf, which counts by either.
 # usage: debug.sh BUILD
 set -u
 . "$(dirname "$0")/expect.bash"
@@ -52,10 +52,10 @@ isa=avx2
 ! grep -qw avx512dq /proc/cpuinfo || isa=avx512
 node=$(sed -n 's/^  step .*loc "\([^"]*\)" .*/\1/p' m.loops | tail -1)
 line=$(awk -v program="^program @main[.]$isa " '$0 ~ program {here = 1} here && /^    call @winconv/ {print NR; exit}' m.loops)
+[ "$sanitized" != 0 ] || expect 0 '^$' "$build/dcc" -g -shared -o m.so "$model"
 if ! command -v gdb >/dev/null; then
 	echo "no gdb: only the files are checked"
 elif [ "$sanitized" = 0 ]; then
-	expect 0 '^$' "$build/dcc" -g -shared -o m.so "$model"
 	printf '%s\n' 'set pagination off' 'set breakpoint pending on' "break '$node'" run backtrace 'kill' >node.gdb
 	expect 0 "^#0  $node \(\) at m\.loops:[0-9]+" gdb -q -nx -batch -x node.gdb --args "$build/dcc-run" m.so --random 1
 	printf '%s\n' 'set pagination off' 'set breakpoint pending on' "break m.loops:$line" run step backtrace list 'kill' >kernel.gdb
@@ -64,6 +64,21 @@ elif [ "$sanitized" = 0 ]; then
 	expect 0 '^#1  0x[0-9a-f]+ in /.* \(\) at m\.loops:' "${stopped[@]}"
 	expect 0 '^#2  0x[0-9a-f]+ in dynconv\.main\.avx(2|512) \(\) at m\.loops:' "${stopped[@]}"
 	expect 0 '^[0-9]+\s+kernel @winconv|^[0-9]+\s+.*(let|parallel for|call|local) ' "${stopped[@]}"
+fi
+
+# Three of four samples at least are in kernels, and each node that takes a twentieth of the time has a line.
+if ! perf record -q -e cpu-clock -o none.data true 2>/dev/null; then
+	echo "debug: perf skipped, it is not there or may not sample"
+elif [ "$sanitized" = 0 ]; then
+	for form in '' '--call-graph dwarf,65528'; do
+		expect 0 '^median' perf record -q -e cpu-clock -F 1000 $form -o "perf$form.data" "$build/dcc-run" m.so --random 1 --bench
+	done
+	perf report -i perf.data --stdio 2>/dev/null | awk '/ dynconv[.][a-z_]+[0-9.]*avx/ {sum += $1} END {print int(sum)}' >share
+	check "samples by kernel: $(cat share) %" [ "$(cat share)" -ge 75 ]
+	perf report -i 'perf--call-graph dwarf,65528.data' --stdio --children -g none 2>/dev/null >nodes
+	for node in /0/conv/inward/Add /1/conv/inward/Add /0/up/Add /1/down/Add; do
+		expect 0 "\\[\\.\\] $node \\(inlined\\)$" cat nodes
+	done
 fi
 
 echo "debug: $checks checks, $failed failed"

@@ -11,7 +11,7 @@ needs=(
 
 # What only tests use; without it they say that they are skipped.
 test_needs=(
-	c++:g++ pkg-config:pkgconf strace:strace gdb:gdb llvm-objdump-19:llvm-19 python3:python3 dot:graphviz
+	c++:g++ pkg-config:pkgconf strace:strace gdb:gdb perf:linux-perf llvm-objdump-19:llvm-19 python3:python3 dot:graphviz
 	/usr/share/sounds/alsa:alsa-utils /usr/include/png.h:libpng-dev mpirun:openmpi-bin mpicc:libopenmpi-dev
 	/usr/lib/python3/dist-packages/numpy:python3-numpy /usr/lib/python3/dist-packages/pytest:python3-pytest
 	/usr/lib/python3/dist-packages/onnx:python3-onnx /usr/share/libonnx-testdata:libonnx-testdata

@@ -22,6 +22,9 @@ IR_DTYPES = {
     "f8e8m0": "float8_e8m0fnu", "f4e2m1": "float4_e2m1fn", "i4": "int4", "u4": "uint4", "i2": "int2", "u2": "uint2",
 }  # fmt: skip
 
+# Options that say how code is made and linked, which dcc --emit=ir does not take.
+FOR_CODE = re.compile(r"-l|-L|-O|-g$|-MD|--(linker|header|jobs|report|profile-data)\b|[^-].*\.(o|a|so)$", re.S)
+
 
 class Interface(NamedTuple):
     """What dcc.inspect() returns."""
@@ -93,6 +96,8 @@ def compile(model, *options, output=None, dims=None, march=None, name=None, weig
     dims     {"seq": 128, "batch": (1, 64)} binds or bounds symbolic dims
     march    a target, as "avx2" (dcc -v lists them), or "native"; default: the best of all at run time
     weights  keeps the weights in this file instead of inside the shared object
+
+    For Model.ir() the result keeps `model`, if that is no path.
     """
     with tempfile.TemporaryDirectory(prefix="dcc-") as folder:
         report = os.path.join(folder, "report.json")
@@ -102,7 +107,21 @@ def compile(model, *options, output=None, dims=None, march=None, name=None, weig
             arguments.append(f"--weights={os.fspath(weights)}")
         sys.stdout.write(_run([*arguments, _model_file(model, folder)]))
         with open(report, encoding="utf-8", errors="replace") as file:
-            return Model(shared, None, weights, json.load(file))
+            return Model(shared, None, weights, json.load(file), _ir_printer(model, _options(options, dims, march, name)))
+
+
+def _ir_printer(model, options):
+    """A function that gives the IR of a model, after a pass or all."""
+    options = [option for option in options if not FOR_CODE.match(option)]
+    if isinstance(model, (str, os.PathLike)):
+        model = os.path.abspath(model)
+
+    def print_ir(stop_after):
+        stop = [f"--stop-after={stop_after}"] if stop_after else []
+        with tempfile.TemporaryDirectory(prefix="dcc-") as folder:
+            return _run([*options, "--emit=ir", *stop, "-o", "-", _model_file(model, folder)])
+
+    return print_ir
 
 
 def check(model, *options, dims=None):

@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from . import abi
+from . import abi, show
 from .errors import Error
 
 # ONNX TensorProto.DataType of NumPy's types.
@@ -190,7 +190,7 @@ class Model:
     --state, outputs that are state are views; passing them on to the next call appends without a copy.
     """
 
-    def __init__(self, path, name=None, weights=None, report=None):
+    def __init__(self, path, name=None, weights=None, report=None, print_ir=None):
         path = os.path.abspath(path)
         names = abi.model_names(path)
         if name is None and len(names) != 1:
@@ -200,6 +200,7 @@ class Model:
         self._library = _open_library(path)
         self._model = model = self._library.descriptor(f"{name or names[0]}_model")
         self._report = report
+        self._print_ir = print_ir
         self.path = path
         self.name = model.name.decode()
         self.version = model.version.decode()
@@ -227,16 +228,28 @@ class Model:
         raise Error(f"{self.path}: a loaded model cannot be copied or pickled; dcc.load() its file again")
 
     def __repr__(self):
-        def ports(items):
-            return ", ".join(f"{p.name}: {p.dtype}[{', '.join(map(str, p.shape))}]" for p in items)
+        return f"<dcc.Model {show.shown(self.name)}({show.ports_text(self.inputs)}) -> {show.ports_text(self.outputs)}>"
 
-        return f"<dcc.Model {self.name}({ports(self.inputs)}) -> {ports(self.outputs)}>"
+    def _repr_html_(self):
+        """For notebooks: inputs, outputs, symbols, sizes."""
+        workspace = self._report["sizes"]["workspace"] if self._report else None
+        return show.model_html(self, self._model.weights_size, workspace)
 
     def report(self):
         """What `dcc --report=FILE.json` says: what was fused, by ONNX node, what nearly was, sizes and memory."""
         if self._report is None:
             raise Error(f"{self.path}: only models from dcc.compile() have a report")
         return self._report
+
+    def ir(self, stop_after=None):
+        """The tensor IR as text, fused, or as it is after a pass (`dcc --help-passes` lists them).  Made when it is asked for, from
+        the model's file, which must be the one that was compiled."""
+        if self._print_ir is None:
+            raise Error(f"{self.path}: only models from dcc.compile() have IR")
+        text = self._print_ir(stop_after)
+        if f" #{self._model.model_hash:016x}" not in text.split("\n", 3)[1]:
+            raise Error("the model has changed since it was compiled")
+        return text
 
     # ---- running -------------------------------------------------------------------------------------------------
 

@@ -6,15 +6,17 @@ import gc
 import os
 import pathlib
 import pickle
+import re
 import subprocess
 import sys
 import threading
+import types
 
 import numpy as np
 import pytest
 
 import dcc
-from dcc import abi
+from dcc import abi, show
 from dcc.errors import find_problem, safe
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
@@ -55,6 +57,45 @@ def test_description(model):
     assert set(model.targets) >= {"avx2", "avx512"}
     assert (model.name, model.version) == ("dynconv", dcc.__version__)
     assert repr(model) == "<dcc.Model dynconv(x: float32[batch, seq, 48]) -> y: float32[batch, seq, 48]>"
+
+
+def test_notebook(model):
+    """What IPython shows: the names, dims and sizes as HTML, the line of repr() as text."""
+    interactive = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell
+    shown, _ = interactive.instance().display_formatter.format(model)
+    assert shown["text/plain"] == repr(model)
+    cells = [re.findall("<td[^>]*>(.*?)</td>", row) for row in re.findall("<tr>.*?</tr>", shown["text/html"])]
+    assert cells[:3] == [["input", "x", "float32", "[batch, seq, 48]"], ["output", "y", "float32", "[batch, seq, 48]"],
+                         ["symbol", "batch", "", "0 .. 2147483647"]]  # fmt: skip
+    assert cells[-2] == ["size", "weights", "", "163 kB"] and cells[-1][3] == model.report()["sizes"]["workspace"]
+
+
+def test_names_shown(tmp_path):
+    """A name is cut and escaped wherever a notebook or a terminal shows it."""
+    evil = "".join(map(chr, [ord("a"), 0x1B, 0x202E])) + "</script><b>&\"'" + "n" * 10000
+    port = dcc.Port(evil, np.dtype("float32"), (evil, 3))
+    fake = types.SimpleNamespace(name=evil, targets=("avx2",), inputs=(port,), outputs=(port,), symbols=(dcc.Symbol(evil, 0, 9),))
+    page, text = show.model_html(fake, 5, None), show.ports_text((port,))
+    assert not re.search("[\x1b\u202e]", page + text) and len(page) < 6000 and len(text) < 500
+    assert set(re.findall(r"<(\w+)", page)) == {"table", "caption", "tr", "td"}
+    assert r"a\x1b\u202e&lt;/script&gt;&lt;b&gt;&amp;&quot;&#x27;n" in page
+
+
+def test_ir(tmp_path, monkeypatch, model):
+    assert model.ir().startswith("dcc-ir 1 stage layout\nmodel dynconv #") and "winconv" in model.ir()
+    assert model.ir("canon").startswith("dcc-ir 1 stage canon\n")
+    with pytest.raises(dcc.CompileError, match="there is no 'nope'"):
+        model.ir("nope")
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("m.onnx").write_bytes(MODEL.read_bytes())
+    m = dcc.compile("m.onnx", "-O0", "--jobs=1", "-lm", dims={"batch": 1})
+    monkeypatch.chdir("/")
+    assert "sym batch" not in m.ir() and "\nmodel model #" in dcc.compile(MODEL.read_bytes(), "-O0").ir()
+    (tmp_path / "m.onnx").write_bytes((EXAMPLES / "langid/langid.onnx").read_bytes())
+    with pytest.raises(dcc.Error, match="has changed since it was compiled"):
+        dcc.compile(tmp_path / "m.onnx", "-O0", output=tmp_path / "m.so") and m.ir()
+    with pytest.raises(dcc.Error, match="have IR"):
+        dcc.load(tmp_path / "m.so").ir()
 
 
 @pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu", "float4_e2m1fn", "int4", "uint4", "int2", "uint2"])
