@@ -108,7 +108,7 @@ struct dcc_exec {
 typedef struct dcc_args {
 	uint64_t size; /* sizeof(dcc_args) */
 	const dcc_tensor *inputs; /* in the model's order */
-	const dcc_tensor *outputs; /* dims filled in by the caller: dcc_output_dims */
+	const dcc_tensor *outputs; /* dims filled in by the caller: dcc_plan tells them */
 	int32_t ninputs, noutputs;
 	void *workspace; /* aligned to DCC_WORKSPACE_ALIGN */
 	uint64_t workspace_size; /* bytes */
@@ -263,6 +263,7 @@ int dcc_check_weights(const dcc_model *, const void *weights, uint64_t size, dcc
  *     args.weights_size = NAME_model.weights_size;
  * A side file is copied whole, with the hashes at its end, and keeps its own size. */
 int dcc_prefault(const dcc_model *, const void *weights, uint64_t weights_size, void *workspace, uint64_t workspace_size, dcc_error *);
+
 const char *dcc_status_text(int status);
 const char *dcc_version(void);
 size_t dcc_dtype_size(int dtype); /* bytes of an element, 1 if it is packed with others; 0: unknown */

@@ -21,7 +21,7 @@ for page in README.md docs/*.md CHANGELOG.md; do
 	for file in $(grep -oE '`(ir|passes|backend|frontend|runtime|tools|tests|python|docs|examples)/[A-Za-z0-9_./*-]+`' "$page" | tr -d '`' | sort -u); do
 		must "$page names $file" compgen -G "$file"
 	done
-	for link in $(grep -oE '\]\([^):#]+' "$page" | tr -d '(]' | sort -u); do
+	for link in $(awk '/^```/ {fence = !fence} !fence' "$page" | grep -oE '\]\([^):#]+' | tr -d '(]' | sort -u); do
 		must "$page links to $link" test -e "$folder/$link"
 	done
 done
@@ -55,6 +55,11 @@ sys.exit(bool([s.name for s in onnx.defs.get_all_schemas() if not s.domain and n
 if command -v "$python" >/dev/null; then
 	must 'docs/operators.md is not what tools/operators_page.py prints' \
 		cmp docs/operators.md <("$python" tools/operators_page.py "$build/dcc")
+	for page in c cpp; do
+		must "docs/api-$page.md is not what tools/api_pages.py prints" cmp "docs/api-$page.md" <("$python" tools/api_pages.py $page)
+	done
+	! "$python" -c 'import numpy' 2>/dev/null ||
+		must 'docs/api-python.md is not what tools/api_pages.py prints' cmp docs/api-python.md <("$python" tools/api_pages.py python)
 	! "$python" -c 'import onnx.defs' 2>/dev/null ||
 		must 'an operator of ONNX is not in docs/operators.md' "$python" -c "$all_operators" <docs/operators.md
 	! "$python" -c 'import numpy' 2>/dev/null ||
