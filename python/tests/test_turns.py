@@ -4,6 +4,7 @@ import pathlib
 import time
 
 import numpy as np
+import pytest
 
 import dcc
 from dcc import turns
@@ -30,6 +31,19 @@ def test_slow_engines():
     assert turns.take_turns({"slow": slow}, 1, 0.5)["slow"]["least"] == 300
     assert time.monotonic() - start < 5
     assert turns.take_turns({"ends": ["sh", "-c", "echo ready; read a; exit 1"]}, 1, 60)["ends"].endswith("status 1")
+
+
+def test_wrong_declaration(tmp_path):
+    """onnxruntime is timed where a file declares another rank for an output than the nodes give."""
+    onnx, _ = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    h, T = onnx.helper, onnx.TensorProto
+    graph = h.make_graph([h.make_node("Reshape", ["x", "shape"], ["y"])], "g",
+                         [h.make_tensor_value_info("x", T.FLOAT, ["a"]), h.make_tensor_value_info("shape", T.INT64, ["n"])],
+                         [h.make_tensor_value_info("y", T.FLOAT, [1, "d"])])  # fmt: skip
+    onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
+    run = turns.open_onnxruntime(str(tmp_path / "m.onnx"), [("x", np.ones(6, np.float32)), ("shape", np.array([1, 2, 3]))], 1)
+    run()
+    run()
 
 
 def test_inputs(tmp_path):
