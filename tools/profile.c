@@ -13,6 +13,7 @@
 
 #include "../ir/lex.h"
 #include "roofline.h"
+#include "steps.h"
 
 typedef struct Row {
 	int step, count; /* its number; steps of a kind */
@@ -28,51 +29,6 @@ typedef struct Times {
 	double steps, run; /* seconds: of all rows, of a run that nobody stops */
 } Times;
 
-typedef struct Run {
-	const dcc_model *model;
-	const dcc_target *target;
-	dcc_frame frame;
-	int64_t *syms, status[2];
-	int workers;
-	int64_t step;
-	int64_t *calls; /* of each step in the last run; the data, and so the calls, are the same in all */
-} Run;
-
-static void open_run(Arena *arena, Call *c, Run *r)
-{
-	const Program *p = c->p;
-	*r = (Run){.model = p->model, .target = &p->model->targets[p->target - 1], .workers = c->args.exec ? c->threads : 1};
-	r->syms = arena_alloc(arena, ((size_t)p->nsymbols + 1) * sizeof *r->syms);
-	p->model->bind(c->args.inputs, r->syms);
-	r->syms[p->nsymbols] = r->workers;
-	r->frame = (dcc_frame){.in = c->args.inputs, .out = c->args.outputs, .workspace = c->workspace,
-	                       .weights = p->weights ? p->weights : p->model->weights, .syms = r->syms,
-	                       .status = r->status, .exec = c->args.exec};
-}
-
-static void run_worker(void *ctx, int32_t worker)
-{
-	const Run *r = ctx;
-	r->target->program(&r->frame, worker, r->workers, r->step, r->step + 1);
-}
-
-static double time_step(Run *r)
-{
-	dcc_exec *exec = r->frame.exec;
-	double start = now_s();
-	if (exec)
-		exec->run(exec, run_worker, r);
-	else
-		run_worker(r, 0);
-	return now_s() - start;
-}
-
-/* A loop comes back to its steps: their times add up. */
-static int64_t next_step(const Run *r)
-{
-	return r->target->next ? r->target->next(&r->frame, r->step + 1) : r->step + 1;
-}
-
 static int compare_doubles(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
@@ -86,7 +42,7 @@ static double median(double *values, int n)
 }
 
 /* times[run][step] */
-static int time_steps(Arena *arena, Run *r, int nstep, double seconds, double ***times)
+static int time_runs(Arena *arena, StepRun *r, int nstep, double seconds, double ***times)
 {
 	enum { LeastRuns = 3, MostRuns = 10000 };
 	int n = 0, cap = 0;
@@ -94,11 +50,7 @@ static int time_steps(Arena *arena, Run *r, int nstep, double seconds, double **
 	*times = NULL;
 	while (n < LeastRuns || (n < MostRuns && now_s() < end)) {
 		double *row = arena_alloc(arena, ((size_t)nstep + 1) * sizeof *row);
-		memset(r->calls, 0, (size_t)nstep * sizeof *r->calls);
-		for (r->step = 0; r->step < nstep; r->step = next_step(r)) {
-			row[r->step] += time_step(r);
-			r->calls[r->step]++;
-		}
+		time_steps(r, row);
 		PUSH(arena, *times, n, cap, row);
 	}
 	return n;
@@ -175,7 +127,7 @@ static void print_kinds(FILE *f, Arena *arena, const Row *rows, int n, double to
 }
 
 /* What the times hold for: dims that nobody gives are made up. */
-static void print_sizes(FILE *f, Arena *arena, const Call *c, const Run *r)
+static void print_sizes(FILE *f, Arena *arena, const Call *c, const StepRun *r)
 {
 	const char *before = "; at";
 	for (int i = 0; i < c->p->nsymbols; i++) {
@@ -187,7 +139,7 @@ static void print_sizes(FILE *f, Arena *arena, const Call *c, const Run *r)
 	putc('\n', f);
 }
 
-static void fill_rows(Arena *arena, const Run *r, const dcc_step *steps, int nstep, int runs, double **times, Row *rows)
+static void fill_rows(Arena *arena, const StepRun *r, const dcc_step *steps, int nstep, int runs, double **times, Row *rows)
 {
 	double *all = arena_alloc(arena, (size_t)runs * sizeof *all);
 	for (int i = 0; i < nstep; i++) {
@@ -282,7 +234,7 @@ static void put_step(FILE *f, const Row *x, const dcc_step *step)
 	fputs("]}", f);
 }
 
-static void put_symbols(FILE *f, const Call *c, const Run *r)
+static void put_symbols(FILE *f, const Call *c, const StepRun *r)
 {
 	const char *before = "";
 	fputs(", \"symbols\": {", f);
@@ -298,7 +250,7 @@ static void put_symbols(FILE *f, const Call *c, const Run *r)
 }
 
 /* Rows in the order of their steps. */
-static void write_profile(const char *path, const Call *c, const Run *r, const Times *t, const Roofline *roof, const dcc_step *steps)
+static void write_profile(const char *path, const Call *c, const StepRun *r, const Times *t, const Roofline *roof, const dcc_step *steps)
 {
 	const Loc loc = {.file = path};
 	FILE *f = fopen(path, "w");
@@ -328,29 +280,17 @@ static void write_profile(const char *path, const Call *c, const Run *r, const T
 
 /* ---- all --------------------------------------------------------------------------------------------------------- */
 
-static int count_steps(const dcc_model *model, const dcc_step *steps)
-{
-	int n = 0;
-	while (n < model->nsteps && steps[n].kernel)
-		n++;
-	return n;
-}
-
 void profile_call(FILE *f, Call *c, double seconds, const char *json, const char *node_data)
 {
 	const dcc_model *model = c->p->model;
-	const Loc loc = {.file = c->p->path};
-	if (!model->steps || !model->step_cost)
-		fatal_at(&loc, "does not describe its steps: an older dcc compiled it");
 	Arena *arena = new_arena();
-	Run r;
+	StepRun r;
 	double **times;
+	open_steps(arena, c, &r);
 	const dcc_step *steps = model->steps[c->p->target - 1];
-	Times t = {.n = count_steps(model, steps)};
-	open_run(arena, c, &r);
-	r.calls = arena_alloc(arena, ((size_t)t.n + 1) * sizeof *r.calls);
+	Times t = {.n = r.nstep};
 	Roofline roof = measure_roofline(r.target->features, c->args.exec);
-	t.runs = time_steps(arena, &r, t.n, seconds, &times);
+	t.runs = time_runs(arena, &r, t.n, seconds, &times);
 	t.rows = arena_alloc(arena, ((size_t)t.n + 1) * sizeof *t.rows);
 	fill_rows(arena, &r, steps, t.n, t.runs, times, t.rows);
 	for (int i = 0; i < t.n; i++)
