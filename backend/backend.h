@@ -12,6 +12,7 @@ typedef struct EmitOptions {
 	bool verbose; /* -v: print the linker's command */
 	bool quick; /* -O0: less time here, more in the code; the same bits */
 	int jobs; /* threads at most; 0: as many as there are CPUs for them.  The bytes are the same */
+	uint64_t tuning_hash; /* of the file that chose schedules; 0: none did */
 	const char *listing; /* line information is about this file (its name alone; print_listing writes it); NULL: none */
 } EmitOptions;
 

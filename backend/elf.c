@@ -308,6 +308,8 @@ void inspect_object(const Elf *e, const Loc *loc, FILE *f)
 	print_string(&r, field(&r, at, offsetof(dcc_model, version)));
 	fprintf(f, ", ABI %u, of a model with hash %016llx\n", m.abi, (unsigned long long)m.model_hash);
 	print_targets(&r, field(&r, at, offsetof(dcc_model, targets)), m.ntargets);
+	if (m.tuning_hash)
+		fprintf(f, "tuning  of a file with hash %016llx\n", (unsigned long long)m.tuning_hash);
 	bool inside = field(&r, at, offsetof(dcc_model, weights)).section != 0;
 	fprintf(f, "weights %llu bytes%s\n", (unsigned long long)m.weights_size,
 	        !m.weights_size ? "" : inside ? ", in the object" : ", in a side file");

@@ -447,6 +447,8 @@ static const char strassen_note[] =
 	"/* Compiled with --fast-matmul: products of many rows by large weights are made of sums of two neighbouring rows each, so errors are relative\n"
 	" * to the larger of the two, and what is not finite in one spreads into the other. */\n";
 
+static const char tuning_note[] = "/* Compiled with --tune-file, of a file with hash %016llx: schedules of equal bits. */\n";
+
 static bool has_strassen(Module *m)
 {
 	for (Node *n = first_node(m); n; n = next_node(n)) {
@@ -463,6 +465,8 @@ static void print_header(Header *h)
 	fprintf(h->f, preamble, name, DCC_VERSION, DCC_WORKSPACE_ALIGN);
 	if (has_strassen(h->m))
 		fputs(strassen_note, h->f);
+	if (h->opt->tuning_hash)
+		fprintf(h->f, tuning_note, (unsigned long long)h->opt->tuning_hash);
 	fprintf(h->f, "#ifndef DCC_MODEL_%s_H\n#define DCC_MODEL_%s_H\n\n", name, name);
 	fprintf(h->f, "#include <string.h>\n\n#include \"dcc.h\"\n\n");
 	fprintf(h->f, "#if DCC_ABI_OLDEST > %d || DCC_ABI < %d\n", DCC_ABI, DCC_ABI);

@@ -489,7 +489,7 @@ void emit_model(Emit *e, uint64_t weights_hash)
 		int_const(e->i32, e->opt->ntarget), int_const(e->i32, e->nstep), int_const(e->i32, e->lm->nmessage),
 		symbol_table(e), input_table(e), output_table(e), target_table(e), message_table(e), weights_global(e),
 		int_const(e->i64, e->lm->weight_bytes), int_const(e->i64, (int64_t)weights_hash),
-		bind, check, dims, workspace, steps, step_cost, int_const(e->i64, (int64_t)layout), int_const(e->i64, 0),
+		bind, check, dims, workspace, steps, step_cost, int_const(e->i64, (int64_t)layout), int_const(e->i64, (int64_t)e->opt->tuning_hash),
 	};
 	LLVMValueRef init = struct_of(e, "dcc_model", sizeof(dcc_model), sizeof f / sizeof *f, f);
 	const char *name = arena_printf(e->m->arena, "%s_model", e->m->name);

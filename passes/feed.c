@@ -122,8 +122,8 @@ static int64_t feed_gain(Node *n)
 	if (!reader || bytes < LeastImage)
 		return 0;
 	if (reader->op == OpLinearPacked)
-		return is_made_by_tiles(reader, false) ? bytes : 0;
-	return is_made_by_tiles(root, false) && known_bytes(&root->in[1]->type, 0) <= MostWeights ? bytes : 0;
+		return is_made_by_tiles(reader, false, false) ? bytes : 0;
+	return is_made_by_tiles(root, false, false) && known_bytes(&root->in[1]->type, 0) <= MostWeights ? bytes : 0;
 }
 
 bool choose_feeds(Module *m)

@@ -35,7 +35,8 @@ typedef struct Feed { /* a root and what surrounds it */
 	LBuf *made;
 } Feed;
 Feed feed_of(Node *group_or_node, LBuf *made);
-bool is_made_by_tiles(const Node *linear, bool packed_elsewhere); /* are many rows packed tile by tile, by the kernel that multiplies */
+/* Are many rows packed tile by tile, by the kernel that multiplies?  repack: not as sizes say. */
+bool is_made_by_tiles(const Node *linear, bool packed_elsewhere, bool repack);
 TileLinear *open_tile_linear(Kernel *, const Feed *, Scratch *);
 /* Rows from .. to, at most mr, of which row 0 would lie at `base` of the result's buffer (NULL: 0). */
 void make_linear_rows(TileLinear *, LExpr *from, LExpr *to, LExpr *base);

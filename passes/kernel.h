@@ -8,6 +8,7 @@
 #define DCC_KERNEL_H
 
 #include "pass.h"
+#include "tuning.h"
 #include "vmath.h"
 
 typedef struct SlotSize {
@@ -68,6 +69,7 @@ typedef struct Lower {
 	LBuf **in, **out, *ws, *weights;
 	const Node *node; /* being lowered: a group or a single node */
 	int at; /* its index in program order */
+	Schedule schedule; /* of its root */
 	int nstep; /* of the program so far */
 	int nsize, capsize;
 	SlotSize **sizes; /* of slots */

@@ -166,13 +166,17 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 static void lower_kernels(Lower *l, Node *n)
 {
 	Value *v = n->out[0];
+	Node *root = n->op == OpGroup ? n->body->first : n;
+	const int from = l->nstep;
 
 	for (int i = 0; i < n->nout; i++)
 		place_result(l, n->out[i]);
+	l->schedule = choose_schedule(l->m, l->t, root);
 	if (n->op == OpGroup)
-		lower_root(l, n->body->first, n->body->first->next, n->body->yields[0], v);
+		lower_root(l, root, root->next, n->body->yields[0], v);
 	else
 		lower_root(l, n, NULL, v, v);
+	schedule_steps(root, from, l->nstep);
 }
 
 static void lower_node(Lower *l, Node *n)
@@ -250,6 +254,7 @@ static void lower_all(Module *m, Lower *l, bool again)
 	const PassOptions *o = pass_options();
 	const Dim *bytes = dim_const(m, 0), *worker_bytes = bytes;
 
+	tuning_begins();
 	for (int i = 0; i < o->ntarget; i++) {
 		l[i] = lower_target(m, lm, o->target[i], again ? &l[i] : NULL);
 		bytes = dim_max(m, bytes, l[i].bytes);

@@ -99,7 +99,7 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	Kernel *k = a->k;
 	LB *b = &k->b;
 	Lower *l = k->l;
-	LExpr *ns = kdim(k, a->S), *nv = kdim(k, a->V), *nvp = kdim(k, a->vpanels), *step = li(b, l->t->kb), *zero = li(b, 0);
+	LExpr *ns = kdim(k, a->S), *nv = kdim(k, a->V), *nvp = kdim(k, a->vpanels), *step = li(b, l->schedule.steps), *zero = li(b, 0);
 	LExpr *width = li(b, PanelWidth), *size = lmul(b, ns, width);
 
 	LExpr *p = lfor(b, ForSerial, zero, nvp, NULL);

@@ -17,7 +17,6 @@
 #include "feed.h"
 
 enum {
-	Chunk = 128, /* outputs of a depthwise convolution */
 	MaxUnrolled = 16, /* taps of the last axis */
 	MaxPlaces = 8 /* side by side */
 };
@@ -512,7 +511,7 @@ void lower_group_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *h
 	Kernel k = open_kernel(l, "group_conv", true);
 	GroupConv d = open_group_conv(&k, &f);
 	d.x = kaccess(&k, n->in[0]);
-	emit_tasks(&d, d.depthwise ? dim_const(l->m, Chunk) : dim_floordiv(l->m, d.outs, dim_const(l->m, attr_int(n, Attr_group))));
+	emit_tasks(&d, d.depthwise ? dim_const(l->m, l->schedule.outputs) : dim_floordiv(l->m, d.outs, dim_const(l->m, attr_int(n, Attr_group))));
 }
 
 void lower_window_conv(Lower *l, Node *n, Node *epilogue, Value *result, Value *home)

@@ -1,7 +1,7 @@
 /* lower_linear.c - linear: packed constant weights, and an epilogue.
  *
  * y[M, N] = x[M, K] w.  Step one packs x into tiles.  Step two takes panels as the outer loop, split over the workers, and runs all
- * tiles of a block of rows inside, K in blocks of kb, so that a panel slice stays in L1 while the tiles pass by.  After the last
+ * tiles of a block of rows inside, K in blocks, so that a panel slice stays in L1 while the tiles pass by.  After the last
  * block of K the epilogue runs over the rows while they are in L1.
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
  *
@@ -16,7 +16,6 @@
 #include "../ir/strassen.h"
 
 enum {
-	BlockRows = 256, /* that share one pass over a panel: at least 128, design.md section 8 */
 	/* Each tile packed by itself: */
 	ManyRows = 512,
 	FewWeights = 1 << 20, /* bytes, at most */
@@ -64,7 +63,7 @@ static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
 	LB *b = &k->b;
 	if (w->elem == F32)
 		return w;
-	LBuf *slice = llocal(b, "slice", F32, (int64_t)k->l->t->kb * PanelWidth);
+	LBuf *slice = llocal(b, "slice", F32, (int64_t)k->l->schedule.steps * PanelWidth);
 	LExpr *at = lfor(b, ForSerial, li(b, 0), lmul(b, klen, li(b, PanelWidth)), li(b, Lanes));
 	lstore(b, slice, at, NULL, NULL, load_weights(b, w, ladd(b, *w_at, at)));
 	lend(b);
@@ -107,7 +106,7 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 {
 	Kernel *k = g->k;
 	LB *b = &k->b;
-	LExpr *step = li(b, k->l->t->kb), *nk = g->depth;
+	LExpr *step = li(b, k->l->schedule.steps), *nk = g->depth;
 
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
@@ -171,7 +170,7 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	Kernel *k = g->k;
 	LB *b = &k->b;
 	Module *m = k->l->m;
-	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = BlockRows / mr / panels, acc_rows = block_tiles * mr;
+	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = k->l->schedule.rows / mr / panels, acc_rows = block_tiles * mr;
 	LExpr *nu = kparam(k, units), *nb = kdim(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
 
 	g->acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
@@ -183,7 +182,7 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	lend(b);
 }
 
-bool is_made_by_tiles(const Node *root, bool packed_elsewhere)
+bool is_made_by_tiles(const Node *root, bool packed_elsewhere, bool repack)
 {
 	const Type *x = &root->in[0]->type, *w = &root->in[1]->type;
 	int64_t rows = 1, extent, k, n, weights;
@@ -191,10 +190,10 @@ bool is_made_by_tiles(const Node *root, bool packed_elsewhere)
 	if (packed_elsewhere || !dim_is_const(w->dims[1], &k) || !dim_is_const(w->dims[0], &n) || k == 0)
 		return false;
 	if (__builtin_mul_overflow(k * 4, n * PanelWidth, &weights) || weights > FewWeights)
-		return false;
+		return repack;
 	for (int d = 0; d < x->rank - attr_int(root, Attr_inner) && rows < ManyRows; d++)
 		rows *= dim_is_const(x->dims[d], &extent) ? extent < ManyRows ? extent : ManyRows : d ? SomeRows : 1;
-	return rows >= ManyRows;
+	return (rows >= ManyRows) != repack;
 }
 
 struct TileLinear {
@@ -256,7 +255,7 @@ static void emit_tile(Gemm *g, LExpr *count, LExpr *wp, LExpr *acc0)
 		call_tile(k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, one, &(Turn){zero, one}, g->columns);
 		return;
 	}
-	LExpr *step = li(b, k->l->t->kb), *k0 = lfor(b, ForSerial, zero, g->depth, step);
+	LExpr *step = li(b, k->l->schedule.steps), *k0 = lfor(b, ForSerial, zero, g->depth, step);
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, g->depth, k0), NULL)), *first = llet(b, lop(b, LPMax, lsub(b, one, k0), zero, NULL));
 	LExpr *at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth))));
 	LBuf *slice = widen_slice(k, g->w, &at, klen);
@@ -315,7 +314,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	const Dim *tiles = tiles_of(l, rows);
 	Packed *packed = packed_rows(l, root);
 	const bool in_place = lie_packed(root, packed);
-	if (feeder(root->in[0]) || (!in_place && is_made_by_tiles(root, packed->users > 1))) {
+	if (feeder(root->in[0]) || (!in_place && is_made_by_tiles(root, packed->users > 1, l->schedule.repack))) {
 		lower_tiles(l, &(Feed){root, epilogue, result, home, NULL}, rows);
 		return;
 	}
@@ -371,7 +370,7 @@ void lower_strassen(Lower *l, Node *root, Node *epilogue, Value *result, Value *
 	const Type *xt = &root->in[0]->type, *yt = &root->out[0]->type;
 	const Dim *two = dim_const(m, 2), *half = dim_floordiv(m, xt->dims[xt->rank - 1], two), *rows = dims_product(m, xt->dims, xt->rank - 1);
 	const Dim *pairs = dim_ceildiv(m, rows, two), *tiles = tiles_of(l, pairs), *plane = strassen_plane(m, pairs, half);
-	const int block_tiles = BlockRows / 2 / l->t->mr, acc_rows = block_tiles * l->t->mr;
+	const int block_tiles = l->schedule.rows / 2 / l->t->mr, acc_rows = block_tiles * l->t->mr;
 	Packed *packed = packed_rows(l, root);
 	if (!packed->slot)
 		pack_sums(l, root->in[0], rows, pairs, half, tiles, packed_slot(l, packed, dim_mul_const(m, plane, StrassenProducts)));

@@ -136,7 +136,7 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	need_scratch(l, dim_mul_const(m, packed_depth(m, depth), l->t->mr));
 	LBuf *w = kslot(&k, packed, false), *out = kbuf(&k, home, true), *scratch = kscratch(&k);
 	LExpr *mine = kworker(&k), *nk = kdim(&k, depth), *np = kdim(&k, panels), *nt = kdim(&k, tiles), *nr = kdim(&k, rows);
-	LExpr *nn = kdim(&k, width), *step = li(b, l->t->kb), *workers = kthreads(&k);
+	LExpr *nn = kdim(&k, width), *step = li(b, l->schedule.steps), *workers = kthreads(&k);
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, batch), nt));
 	LBuf *acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
 	int64_t known;

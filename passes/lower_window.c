@@ -10,7 +10,7 @@
  */
 #include "lower.h"
 
-enum { TimeBlock = 256, ChunkVecs = 4, Chunk = ChunkVecs * Lanes, TokenTile = 4 };
+enum { ChunkVecs = 4, Chunk = ChunkVecs * Lanes, TokenTile = 4 };
 
 static const LType F32x16 = {F32, Lanes};
 
@@ -172,13 +172,14 @@ void lower_token_window(Lower *l, Node *n, Value *home)
 	a.width = a.vector ? a.channels : per_head;
 	a.vecs = a.width >= Chunk ? ChunkVecs : (a.width + Lanes - 1) / Lanes;
 	a.chunks = (a.width + a.vecs * Lanes - 1) / (a.vecs * Lanes);
-	int64_t chunk = a.vecs * Lanes, slab = (TimeBlock + a.taps - 1) * chunk, groups = a.channels / a.width * a.chunks;
+	const int tokens = l->schedule.tokens; /* of a task */
+	int64_t chunk = a.vecs * Lanes, slab = (tokens + a.taps - 1) * chunk, groups = a.channels / a.width * a.chunks;
 
 	need_scratch(l, dim_const(m, slab + (a.vector ? a.taps * chunk : 0)));
 	a.y = written_access(&k, t, home);
 	a.scratch = kscratch(&k);
 	LExpr *mine = kworker(&k), *workers = kthreads(&k), *len = kdim(&k, t->dims[1]), *one = li(b, 1);
-	LExpr *blocks = kdim(&k, dim_ceildiv(m, t->dims[1], dim_const(m, TimeBlock)));
+	LExpr *blocks = kdim(&k, dim_ceildiv(m, t->dims[1], dim_const(m, tokens)));
 	LExpr *tasks = llet(b, lmul(b, lmul(b, kdim(&k, t->dims[0]), blocks), li(b, groups)));
 
 	LExpr *w = lfor(b, ForParallel, li(b, 0), workers, NULL);
@@ -188,12 +189,12 @@ void lower_token_window(Lower *l, Node *n, Value *home)
 	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, one)), workers, NULL), NULL);
 	LExpr *block = llet(b, lop(b, LFloorDiv, task, li(b, groups), NULL)), *group = llet(b, lsub(b, task, lmul(b, block, li(b, groups))));
 	a.batch = llet(b, lop(b, LFloorDiv, block, blocks, NULL));
-	a.t0 = llet(b, lmul(b, lsub(b, block, lmul(b, a.batch, blocks)), li(b, TimeBlock)));
+	a.t0 = llet(b, lmul(b, lsub(b, block, lmul(b, a.batch, blocks)), li(b, tokens)));
 	a.head = llet(b, lop(b, LFloorDiv, group, li(b, a.chunks), NULL));
 	LExpr *within = llet(b, lmul(b, lsub(b, group, lmul(b, a.head, li(b, a.chunks))), li(b, chunk)));
 	a.channel = llet(b, ladd(b, lmul(b, a.head, li(b, a.width)), within));
 	a.count = llet(b, lop(b, LPMin, lsub(b, li(b, a.width), within), li(b, chunk), NULL));
-	emit_task(&a, llet(b, lop(b, LPMin, lsub(b, len, a.t0), li(b, TimeBlock), NULL)));
+	emit_task(&a, llet(b, lop(b, LPMin, lsub(b, len, a.t0), li(b, tokens), NULL)));
 	lend(b);
 	lend(b);
 	kflop(&k, dim_mul_const(m, type_numel(m, t), 2 * a.taps));

@@ -8,8 +8,6 @@
 #include "epilogue.h"
 #include "../ir/winograd.h"
 
-enum { ChunkBytes = 640 << 10 };
-
 typedef struct Conv {
 	Kernel *k;
 	const Node *n;
@@ -189,7 +187,7 @@ static void multiply(Conv *c, LExpr *p)
 	Kernel *k = c->k;
 	LB *b = &k->b;
 	const int64_t places = c->form.size * c->form.size, rows = c->chunk * k->l->t->mr;
-	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *depth = kparam_at(k, &c->x.extent[3]), *step = li(b, k->l->t->kb);
+	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *depth = kparam_at(k, &c->x.extent[3]), *step = li(b, k->l->schedule.steps);
 	LExpr *nr = kparam_at(k, &c->rows), *nt = kparam_at(k, &c->row_tiles), *packed = packed_length(b, depth), *columns = NULL;
 	int64_t outputs;
 
@@ -270,11 +268,12 @@ static void size_chunks(Conv *c)
 	Module *m = l->m;
 	const int64_t places = c->form.size * c->form.size;
 	const Dim *depth = packed_depth(m, c->x.extent[3]);
+	const int64_t bytes = (int64_t)l->schedule.kib << 10;
 	int64_t known, row_bytes;
 
 	if (!dim_is_const(depth, &known) || __builtin_mul_overflow(known + PanelWidth, 4 * places, &row_bytes))
-		known = 0, row_bytes = ChunkBytes;
-	c->chunk = ChunkBytes / (row_bytes * l->t->mr);
+		known = 0, row_bytes = bytes;
+	c->chunk = bytes / (row_bytes * l->t->mr);
 	c->chunk = c->chunk < 1 ? 1 : c->chunk > 16 ? 16 : c->chunk;
 	const int64_t rows = c->chunk * l->t->mr;
 	c->plane = dim_mul_const(m, depth, rows);

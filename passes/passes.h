@@ -5,11 +5,17 @@
 #include "../ir/loop.h"
 #include "../ir/target.h"
 
+/* tuning_file.c: a file that dcc --tune has written; anything wrong with it is a fatal_at with the line. */
+typedef struct Tuning Tuning;
+Tuning *read_tuning(Arena *, const char *path);
+uint64_t tuning_hash(const Tuning *); /* of the file's bytes; 0: of none */
+
 /* report.c, report_text.c, report_page.c: what --report=FILE writes. */
 typedef struct Report Report;
 typedef enum ReportForm { ReportText, ReportJson, ReportPage } ReportForm;
 Report *new_report(Module *, ReportForm); /* before run_passes */
 void report_ends(Report *); /* after it; then it can be written, while the module lives */
+void report_tuned(Report *, const Tuning *); /* after run_passes; NULL: nothing was */
 void write_report(const Report *, FILE *, ReportForm);
 /* profile_data.c: what dcc-run --profile=FILE has written; anything wrong with it is a fatal_at. */
 typedef struct Profile Profile;
@@ -25,6 +31,7 @@ typedef struct PassOptions {
 	const char *no_fuse; /* comma separated pattern names */
 	bool exact_conv; /* every convolution is one sum of products for each output: no Winograd */
 	bool fast_matmul; /* linears by one level of Strassen where that pays */
+	Tuning *tuning; /* chooses among schedules of equal bits; NULL: the usual ones */
 	int nstate;
 	const char *const *state; /* "OUTPUT=INPUT,cap=N" or "auto,cap=N" */
 	int bisect_limit; /* -1: none; rewrites and fusions after the first N are skipped */

@@ -21,6 +21,11 @@ Report *new_report(Module *m, ReportForm form)
 	return r;
 }
 
+void report_tuned(Report *r, const Tuning *t)
+{
+	r->tuning = t;
+}
+
 /* ---- collecting -------------------------------------------------------------------------------------------------- */
 
 static Report *current(void)

@@ -4,6 +4,7 @@
 
 #include "../ir/json.h"
 #include "pass.h"
+#include "tuning.h"
 
 static const double AssumedFlops = 100e9, AssumedBytes = 20e9; /* per second */
 
@@ -46,6 +47,7 @@ struct Report {
 	KernelUse **uses;
 	struct Imported *imported; /* of report_page.c; NULL: nobody asked for a page */
 	const Profile *profile; /* NULL: none */
+	const Tuning *tuning; /* NULL: of no file */
 };
 
 typedef struct MeasuredStep { /* of a run */

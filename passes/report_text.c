@@ -104,6 +104,15 @@ static void text_head(FILE *f, const Report *r)
 	        AssumedFlops / 1e9, AssumedBytes / 1e9);
 }
 
+static void text_tuning(FILE *f, const Report *r)
+{
+	const Tuning *t = r->tuning;
+	fprintf(f, "\ntuning\n  %s, hash %016llx", safe_name(r->m->arena, t->path), (unsigned long long)t->hash);
+	fprintf(f, ", measured by dcc %s", safe_name(r->m->arena, t->version));
+	fprintf(f, " on %s\n", safe_name(r->m->arena, t->cpu));
+	fprintf(f, "  %d of %d shapes were of use, for %d of %d nodes\n", count_used(t), t->n, count_tuned(t), t->nchoice);
+}
+
 static void write_report_text(FILE *f, const Report *r, const LModule *lm)
 {
 	if (lm)
@@ -112,6 +121,8 @@ static void write_report_text(FILE *f, const Report *r, const LModule *lm)
 	if (!lm)
 		return;
 	text_sizes(f, r, lm);
+	if (r->tuning)
+		text_tuning(f, r);
 	text_memory(f, r, lm);
 	text_kernels(f, r, lm);
 }
@@ -204,6 +215,20 @@ static void json_memory(FILE *f, const Report *r)
 	putc(']', f);
 }
 
+static void json_tuning(FILE *f, const Report *r)
+{
+	const Tuning *t = r->tuning;
+	fputs(",\n\"tuning\": {\"file\": ", f);
+	print_json(f, t->path);
+	fprintf(f, ", \"hash\": \"%016llx\"", (unsigned long long)t->hash);
+	json_key(f, "dcc", t->version);
+	json_key(f, "cpu", t->cpu);
+	json_number(f, "shapes", true, t->n);
+	json_number(f, "used", true, count_used(t));
+	json_number(f, "nodes", true, count_tuned(t));
+	putc('}', f);
+}
+
 static void json_kernel(FILE *f, const Report *r, const KernelUse *u)
 {
 	int64_t v;
@@ -257,6 +282,8 @@ static void write_report_json(FILE *f, const Report *r, const LModule *lm)
 	fprintf(f, "],\n\"assumed\": {\"gflop_per_s\": %g, \"gbyte_per_s\": %g}", AssumedFlops / 1e9, AssumedBytes / 1e9);
 	if (lm)
 		json_sizes(f, r, lm);
+	if (lm && r->tuning)
+		json_tuning(f, r);
 	json_fused(f, r, false);
 	json_fused(f, r, true);
 	if (lm) {

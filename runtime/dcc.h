@@ -235,7 +235,7 @@ typedef struct dcc_model {
 	/* Floating-point operations (a multiply-add is two) of a step, and bytes of the tensors that it reads and writes, each once. */
 	void (*step_cost)(const int64_t *syms, int32_t cost, double *flop, double *bytes);
 	uint64_t layout_hash; /* of what the code takes for granted of a side file; 0: embedded */
-	uint64_t reserved;
+	uint64_t tuning_hash; /* of the bytes of dcc --tune-file; 0: there was none */
 } dcc_model;
 
 /* ---- the library ---------------------------------------------------------------------------------------------------- */

@@ -58,7 +58,7 @@ static void check_structs(void)
 	AT(ninputs, 44); AT(noutputs, 48); AT(ntargets, 52); AT(nsteps, 56); AT(nmessages, 60); AT(symbols, 64);
 	AT(inputs, 72); AT(outputs, 80); AT(targets, 88); AT(messages, 96); AT(weights, 104); AT(weights_size, 112);
 	AT(weights_hash, 120); AT(bind, 128); AT(check, 136); AT(output_dims, 144); AT(workspace_size, 152);
-	AT(steps, 160); AT(step_cost, 168); AT(layout_hash, 176); AT(reserved, 184);
+	AT(steps, 160); AT(step_cost, 168); AT(layout_hash, 176); AT(tuning_hash, 184);
 #undef AT
 }
 

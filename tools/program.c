@@ -85,23 +85,59 @@ static const Target *choose_target(const ProgramOptions *opt, const Loc *loc)
 
 static void lower_module(Module *m, const Target *const *target, const ProgramOptions *o)
 {
-	PassOptions opt = {.bisect_limit = -1, .ntarget = 1, .target = target, .exact_conv = o->exact_conv, .fast_matmul = o->fast_matmul};
+	PassOptions opt = {.bisect_limit = -1, .ntarget = 1, .target = target, .exact_conv = o->exact_conv, .fast_matmul = o->fast_matmul,
+	                   .tuning = o->tune_file ? read_tuning(m->arena, o->tune_file) : NULL};
 	run_passes(m, &opt);
+}
+
+/* The object of a lowered module, malloc'ed. */
+static void *emit_program(Module *m, const Target *target, size_t *size)
+{
+	EmitOptions opt = {.ntarget = 1, .target = &target};
+	void *object;
+	emit_object_memory(m->loops, &opt, &object, size);
+	return object;
+}
+
+static void link_program(Arena *arena, Program *p, const void *object, size_t size, const Loc *loc)
+{
+	set_model(p, link_model(arena, object, size, loc), loc);
+	choose_model_target(p, NULL, loc);
 }
 
 static void compile_program(Arena *arena, Program *p, Module *m, const Target *target, const ProgramOptions *o, const Loc *loc)
 {
-	EmitOptions opt = {.ntarget = 1, .target = &target};
-	void *object, *weights;
+	void *weights;
 	size_t size;
 	lower_module(m, &target, o);
-	emit_object_memory(m->loops, &opt, &object, &size);
+	const void *object = emit_program(m, target, &size);
 	emit_weights_memory(m->loops, &weights, &p->weights_bytes);
 	p->weights = weights;
 	free_module(m);
 	p->compile_s = now_s() - p->compile_s;
-	set_model(p, link_model(arena, object, size, loc), loc);
-	choose_model_target(p, NULL, loc);
+	link_program(arena, p, object, size, loc);
+}
+
+Program *load_lowered(Arena *arena, Module *m, const Target *target, const Program *like)
+{
+	const Loc loc = {.file = m->path};
+	Program *p = arena_alloc(arena, sizeof *p);
+	dcc_model *model = arena_alloc(arena, sizeof *model);
+	void *weights;
+	size_t size, bytes;
+
+	*p = (Program){.path = m->path, .how = HowCode};
+	const void *object = emit_program(m, target, &size);
+	link_program(arena, p, object, size, &loc);
+	if (like && p->model->weights_hash != like->model->weights_hash)
+		bug("another lowering has other weights");
+	if (!like)
+		emit_weights_memory(m->loops, &weights, &bytes);
+	*model = *p->model;
+	model->weights = like ? like->model->weights : weights; /* as if embedded: a side file belongs to one lowering */
+	model->layout_hash = 0;
+	p->model = model;
+	return p;
 }
 
 static dcc_port port_of(Module *m, const char *name, const Type *type)
@@ -234,6 +270,8 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 		fatal_at(&loc, "is compiled: --shape belongs to .onnx files");
 	if (opt->ncustom && (object || shared))
 		fatal_at(&loc, "is compiled: --custom-op belongs to .onnx files");
+	if (opt->tune_file && (object || shared))
+		fatal_at(&loc, "is compiled: --tune-file belongs to .onnx and .ir files");
 	load_functions(arena, opt);
 	if (object)
 		load_object(arena, p, &loc);

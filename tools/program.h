@@ -4,6 +4,7 @@
 #define DCC_PROGRAM_H
 
 #include "../frontend/frontend.h"
+#include "../ir/target.h"
 #include "../runtime/dcc.h"
 
 typedef enum How { HowCode, HowOracle, HowInterp } How;
@@ -19,6 +20,7 @@ typedef struct ProgramOptions {
 	const char *const *custom; /* --custom-op */
 	bool broadcast_symbols; /* --broadcast-symbols */
 	bool exact_conv, fast_matmul; /* --exact-conv, --fast-matmul */
+	const char *tune_file; /* --tune-file; NULL: none */
 	const char *const *load; /* shared objects whose functions the model may call */
 } ProgramOptions;
 
@@ -41,6 +43,9 @@ typedef struct Program {
 
 /* Anything wrong with the file or the options is a fatal_at.  Lives as long as the process. */
 Program *load_program(Arena *, const char *path, const ProgramOptions *);
+/* A module that was lowered for the target, which this CPU can run.  like: another lowering of it, which has the same weights; NULL: there is
+ * none, and model->weights is malloc'ed. */
+Program *load_lowered(Arena *, Module *, const Target *, const Program *like);
 
 /* One set of inputs, with all that a run needs allocated once. */
 typedef struct Call {

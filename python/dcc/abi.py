@@ -100,7 +100,7 @@ class Descriptor(ctypes.Structure):  # dcc_model
         ("steps", c_void_p),
         ("step_cost", c_void_p),
         ("layout_hash", c_uint64),
-        ("reserved", c_uint64),
+        ("tuning_hash", c_uint64),
     ]
 
 
