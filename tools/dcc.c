@@ -5,6 +5,7 @@
 #include "../runtime/dcc.h"
 #include "options.h"
 #include "reduce.h"
+#include "tune.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,11 +16,11 @@
 #include <unistd.h>
 
 typedef enum Mode {
-	EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops, EmitDot, EmitExplorer, Reduce, Check, Inspect, NModes
+	EmitObject, EmitShared, EmitAssembly, EmitLlvm, EmitIr, EmitLoops, EmitDot, EmitExplorer, Reduce, Tune, Check, Inspect, NModes
 } Mode;
 
-/* Default suffix of the output; the last two write none. */
-static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".ir", ".dot", ".graph.json", ".small.ir", "", ""};
+/* Default suffix of the output; the last three have none. */
+static const char *const suffixes[NModes] = {".o", ".so", ".s", ".ll", ".ir", ".ir", ".dot", ".graph.json", ".small.ir", "", "", ""};
 
 /* Values of --emit. */
 static const struct {
@@ -42,7 +43,7 @@ typedef struct Options {
 	bool wanted[8]; /* targets */
 	const Target *target[8];
 	bool debug, depend, verbose, time_passes, quick;
-	const char *depend_file, *report, *profile_data, *reduce;
+	const char *depend_file, *report, *profile_data, *reduce, *tune, *tune_file;
 	char *imported; /* of a picture with two graphs: the first one */
 } Options;
 
@@ -149,6 +150,12 @@ static void set_reduce(void *o, const char *name, const char *value)
 {
 	choose_mode(o, Reduce, name);
 	((Options *)o)->reduce = value;
+}
+
+static void set_tune(void *o, const char *name, const char *value)
+{
+	choose_mode(o, Tune, name);
+	((Options *)o)->tune = value;
 }
 
 static void add_library(void *options, const char *name, const char *value)
@@ -319,6 +326,18 @@ static void list_targets(Options *o)
 	o->pass.target = o->target;
 }
 
+static void list_native_targets(Options *o)
+{
+	bool any = false;
+	for (int i = 0; i < ntargets; i++)
+		any |= o->wanted[i];
+	if (!any)
+		choose_targets(o, "--tune", "native");
+	for (int i = 0; i < ntargets; i++)
+		if (o->wanted[i] && (targets[i].need & ~dcc_cpu_features()))
+			usage_error("--tune runs the model: this CPU lacks instructions of the target %s", targets[i].name);
+}
+
 /* Of the tensor IR, at any stage. */
 static bool is_graph(Mode mode)
 {
@@ -344,6 +363,7 @@ static void check_mode(const Options *o)
 		{"--weights", o->weights, o->mode <= EmitLlvm},
 		{"-O0", o->quick, o->mode <= EmitLlvm},
 		{"--jobs", o->jobs, code},
+		{"--tune-file", o->tune_file, o->mode <= EmitLlvm || o->mode == EmitLoops || o->mode == Check},
 		{"--report", o->report, writes || o->mode == Check},
 		{"--profile-data", o->profile_data, writes || o->mode == Check},
 		{"-MD", o->depend || o->depend_file, writes},
@@ -377,6 +397,8 @@ static void read_options(Options *o, int argc, char **argv)
 	o->pass.state = o->state;
 	if (!strcmp(o->input, "-") && !o->load.name)
 		o->load.name = "model";
+	if (o->mode == Tune)
+		list_native_targets(o);
 	list_targets(o);
 	check_mode(o);
 }
@@ -467,6 +489,8 @@ static const char *output_path(const Options *o)
 {
 	if (o->output || o->mode >= Check)
 		return o->output;
+	if (o->mode == Tune)
+		return o->tune;
 	return strcmp(o->input, "-") ? with_suffix(o->input, suffixes[o->mode]) : "-";
 }
 
@@ -576,7 +600,7 @@ static void write_output(const Options *o, Module *m)
 {
 	const char *path = output_path(o), *listing = listing_path(o, path);
 	EmitOptions e = {.ntarget = o->pass.ntarget, .target = o->target, .weights_path = o->weights, .verbose = o->verbose, .quick = o->quick,
-	                 .jobs = o->jobs, .listing = o->debug ? base_name(listing ? listing : with_suffix(o->input, ".loops")) : NULL};
+	                 .jobs = o->jobs, .tuning_hash = tuning_hash(o->pass.tuning), .listing = o->debug ? base_name(listing ? listing : with_suffix(o->input, ".loops")) : NULL};
 	Out *held = listing ? hold_listing(m, listing) : NULL;
 
 	emit_output(o, m, path, &e);
@@ -657,7 +681,7 @@ static void say(const Options *o)
 /* Nothing but messages comes on the terminal, neither from dcc nor from who reads its standard output. */
 static bool is_silent(const Options *o)
 {
-	return o->mode < Reduce && strcmp(output_path(o), "-") && !o->verbose && !o->time_passes && !o->pass.print_after &&
+	return (o->mode < Reduce || o->mode == Tune) && strcmp(output_path(o), "-") && !o->verbose && !o->time_passes && !o->pass.print_after &&
 	       !o->pass.print_changed && o->pass.bisect_limit < 0;
 }
 
@@ -665,10 +689,15 @@ static void run_all_passes(Options *o, Module *m)
 {
 	const Profile *profile = o->profile_data ? read_profile(arena, o->profile_data) : NULL;
 
+	if (o->tune_file && m->loops)
+		usage_error("--tune-file says nothing about loop IR, whose schedules are chosen");
+	o->pass.tuning = o->tune_file ? read_tuning(m->arena, o->tune_file) : NULL;
 	o->pass.report = o->report ? new_report(m, report_form(o)) : NULL;
 	run_passes(m, &o->pass);
-	if (o->report)
+	if (o->report) {
 		report_ends(o->pass.report);
+		report_tuned(o->pass.report, o->pass.tuning);
+	}
 	if (profile)
 		report_measured(o->pass.report, profile);
 }
@@ -684,6 +713,12 @@ static void look(Options *o, Module *m)
 		if (o->report)
 			write_report_file(o, begin_text(m, o->report));
 	}
+	free_module(m);
+}
+
+static void tune(const Options *o, Module *m)
+{
+	tune_model(m, &o->pass, o->tune);
 	free_module(m);
 }
 
@@ -734,6 +769,8 @@ int main(int argc, char **argv)
 	diag_place = o.mode < Check ? &whole : NULL;
 	if (o.mode >= Check)
 		look(&o, m);
+	else if (o.mode == Tune)
+		tune(&o, m);
 	else if (o.mode == Reduce)
 		reduce_module(m, o.reduce, output_path(&o));
 	else

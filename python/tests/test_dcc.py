@@ -440,6 +440,18 @@ def test_weights(tmp_path, model, data):
         dcc.load(tmp_path / "m.so", weights=tmp_path / "none.bin")
 
 
+def test_tune_file(tmp_path, model, data):
+    x, _ = data
+    path = tmp_path / "t.tune"
+    path.write_text("dcc-tuning 1\ndcc 0.1.0\ncpu another\nend\n")
+    m = dcc.compile(MODEL, tune_file=path)
+    np.testing.assert_array_equal(m(x), model(x))
+    assert m.report()["tuning"]["shapes"] == 0
+    path.write_text("dcc-tuning 1\n")
+    with pytest.raises(dcc.CompileError, match="t.tune:1: error: the file is cut off"):
+        dcc.compile(MODEL, tune_file=path)
+
+
 def test_load_wrong_files(tmp_path):
     text = tmp_path / "text.so"
     text.write_bytes(b"\x7fELF\x02\x01 no more")
