@@ -57,20 +57,6 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 
 /* ---- linear ------------------------------------------------------------------------------------------------------------------- */
 
-/* The slice of klen rows of a panel at w_at, for the tiles: f32 as it lies, else a copy that is widened once for all of them. */
-static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
-{
-	LB *b = &k->b;
-	if (w->elem == F32)
-		return w;
-	LBuf *slice = llocal(b, "slice", F32, (int64_t)k->l->schedule.steps * PanelWidth);
-	LExpr *at = lfor(b, ForSerial, li(b, 0), lmul(b, klen, li(b, PanelWidth)), li(b, Lanes));
-	lstore(b, slice, at, NULL, NULL, load_weights(b, w, ladd(b, *w_at, at)));
-	lend(b);
-	*w_at = li(b, 0);
-	return slice;
-}
-
 /* What the kernel of a linear has at hand. */
 typedef struct Gemm {
 	Kernel *k;
@@ -101,28 +87,13 @@ static bool emit_stream(Gemm *g, const Dim *rows, LExpr *wp, LExpr *acc_at)
 	return hi > WholeRows;
 }
 
-/* One panel, at wp, by tiles t0 .. t1, the first of which begins at row0: all of them pass by each slice of the panel. */
+/* One panel, at wp, by tiles t0 .. t1 - 1, of which the first begins at row0. */
 static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LExpr *acc0)
 {
-	Kernel *k = g->k;
-	LB *b = &k->b;
-	LExpr *step = li(b, k->l->schedule.steps), *nk = g->depth;
-
-	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, nk, li(b, 1), NULL), step); /* once for an empty sum */
-	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, nk, k0), NULL));
-	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
-	LExpr *w_at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth)))), *slice_at = w_at;
-	LBuf *slice = widen_slice(k, g->w, &slice_at, klen);
-	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
-	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), g->rows, g->tiles));
-	LExpr *count = llet(b, lsub(b, to, from));
-	LExpr *base = g->block_at ? ladd(b, g->block_at, lmul(b, lsub(b, from, row0), packed_length(b, nk))) : lmul(b, from, packed_length(b, nk));
-	LExpr *a_at = llet(b, ladd(b, base, lmul(b, k0, count)));
-	Turn turn = {lsub(b, t, t0), llet(b, lsub(b, t1, t0))};
-	LExpr *acc_at = llet(b, ladd(b, acc0, lmul(b, lsub(b, from, row0), li(b, PanelWidth))));
-	call_tile(k, count, g->packed, a_at, slice, slice_at, g->acc, acc_at, klen, first, slice == g->w ? &turn : NULL, g->columns);
-	lend(b);
-	lend(b);
+	LB *b = &g->k->b;
+	LExpr *at = g->block_at ? g->block_at : lmul(b, row0, packed_length(b, g->depth));
+	call_panel(g->k, &(Panel){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = at, .w_at = wp, .acc_at = acc0, .rows = g->rows,
+	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .columns = g->columns});
 }
 
 /* A unit's panels, one by one: opens that loop, if there are several; returns whether it did. */
@@ -247,21 +218,14 @@ TileLinear *open_tile_linear(Kernel *k, const Feed *f, Scratch *scratch)
 /* The tile by one panel: no slice of it is used again, so it needs no blocks of K unless they are widened. */
 static void emit_tile(Gemm *g, LExpr *count, LExpr *wp, LExpr *acc0)
 {
-	Kernel *k = g->k;
-	LB *b = &k->b;
+	LB *b = &g->k->b;
 	LExpr *zero = li(b, 0), *one = li(b, 1);
 
-	if (g->w->elem == F32) {
-		call_tile(k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, one, &(Turn){zero, one}, g->columns);
-		return;
-	}
-	LExpr *step = li(b, k->l->schedule.steps), *k0 = lfor(b, ForSerial, zero, g->depth, step);
-	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, g->depth, k0), NULL)), *first = llet(b, lop(b, LPMax, lsub(b, one, k0), zero, NULL));
-	LExpr *at = llet(b, ladd(b, wp, lmul(b, k0, li(b, PanelWidth))));
-	LBuf *slice = widen_slice(k, g->w, &at, klen);
-	LExpr *a_at = llet(b, ladd(b, g->block_at, lmul(b, k0, count)));
-	call_tile(k, count, g->packed, a_at, slice, at, g->acc, acc0, klen, first, NULL, g->columns);
-	lend(b);
+	if (g->w->elem == F32)
+		call_tile(g->k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, one, &(Turn){zero, one}, g->columns);
+	else
+		call_panel(g->k, &(Panel){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = g->block_at, .w_at = wp, .acc_at = acc0, .rows = count,
+		                          .tiles = one, .t0 = zero, .t1 = one, .depth = g->depth, .columns = g->columns});
 }
 
 void make_linear_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)

@@ -187,25 +187,17 @@ static void multiply(Conv *c, LExpr *p)
 	Kernel *k = c->k;
 	LB *b = &k->b;
 	const int64_t places = c->form.size * c->form.size, rows = c->chunk * k->l->t->mr;
-	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *depth = kparam_at(k, &c->x.extent[3]), *step = li(b, k->l->schedule.steps);
-	LExpr *nr = kparam_at(k, &c->rows), *nt = kparam_at(k, &c->row_tiles), *packed = packed_length(b, depth), *columns = NULL;
+	LExpr *width = li(b, PanelWidth), *depth = kparam_at(k, &c->x.extent[3]), *columns = NULL;
 	int64_t outputs;
 
 	if (!dim_is_const(c->n->out[0]->type.dims[3], &outputs) || outputs % PanelWidth)
 		columns = columns_left(b, kparam_at(k, &c->n->out[0]->type.dims[3]), p);
-	LExpr *place = lfor(b, ForSerial, zero, li(b, places), NULL);
-	LExpr *k0 = lfor(b, ForSerial, zero, depth, step), *klen = llet(b, lop(b, LPMin, step, lsub(b, depth, k0), NULL));
-	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), zero, NULL));
-	LExpr *w = llet(b, lmul(b, ladd(b, lmul(b, ladd(b, lmul(b, p, li(b, places)), place), depth), k0), width));
-	LExpr *t = lfor(b, ForSerial, c->begin, c->end, NULL);
-	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), nr, nt)), *count = llet(b, lsub(b, to, from));
-	LExpr *base = llet(b, lsub(b, from, c->first));
-	LExpr *a = ladd(b, lmul(b, place, kparam_at(k, &c->plane)), ladd(b, lmul(b, base, packed), lmul(b, k0, count)));
-	LExpr *y = lmul(b, ladd(b, lmul(b, place, li(b, rows)), base), width);
-	call_tile(k, count, c->scratch, llet(b, ladd(b, c->in_at, a)), c->w, w, c->scratch, llet(b, ladd(b, c->out_at, y)), klen, first,
-	          &(Turn){llet(b, lsub(b, t, c->begin)), llet(b, lsub(b, c->end, c->begin))}, columns);
-	lend(b);
-	lend(b);
+	LExpr *place = lfor(b, ForSerial, li(b, 0), li(b, places), NULL);
+	LExpr *w = lmul(b, ladd(b, lmul(b, p, li(b, places)), place), lmul(b, depth, width));
+	LExpr *a = ladd(b, c->in_at, lmul(b, place, kparam_at(k, &c->plane))), *y = ladd(b, c->out_at, lmul(b, place, li(b, rows * PanelWidth)));
+	call_panel(k, &(Panel){.a = c->scratch, .w = c->w, .acc = c->scratch, .a_at = llet(b, a), .w_at = llet(b, w), .acc_at = llet(b, y),
+	                       .rows = kparam_at(k, &c->rows), .tiles = kparam_at(k, &c->row_tiles), .t0 = c->begin, .t1 = c->end,
+	                       .depth = depth, .columns = columns});
 	lend(b);
 }
 
