@@ -8,6 +8,14 @@ Kernel open_kernel(Lower *l, const char *name, bool per_target)
 	return (Kernel){.l = l, .b = new_kernel(l->lm, name, per_target ? l->t->name : NULL)};
 }
 
+Kernel open_inner(Kernel *caller, const char *name)
+{
+	Kernel k = open_kernel(caller->l, name, true);
+	k.caller = caller;
+	k.general = caller->general;
+	return k;
+}
+
 typedef struct Locs {
 	const Loc **e;
 	int n, cap;
@@ -49,6 +57,11 @@ void kcall(Kernel *k)
 	lcall(p, fn, k->narg, k->args);
 	lend(p);
 	l->nstep++;
+}
+
+void kcall_inner(Kernel *k)
+{
+	lcall(&k->caller->b, finish_kernel(&k->b), k->narg, k->args);
 }
 
 void kflop(Kernel *k, const Dim *flop)
@@ -97,6 +110,11 @@ static LExpr *add_scalar(Kernel *k, LExpr *value)
 	return lparam(&k->b, add_arg(k, arg_e(value), 'n'));
 }
 
+LExpr *kvalue(Kernel *k, LExpr *of_caller)
+{
+	return add_scalar(k, of_caller);
+}
+
 LExpr *kdim(Kernel *k, const Dim *d)
 {
 	int64_t v;
@@ -111,7 +129,8 @@ static LExpr *dim_argument(Kernel *k, const Dim *d, const void *place)
 	for (int i = 0; i < k->ndim; i++)
 		if (k->dims[i].dim == d && (!own || (place && k->dims[i].place == place)))
 			return k->dims[i].var;
-	KernelDim kd = {d, place, add_scalar(k, ldim(&k->l->prog, d))};
+	LExpr *value = k->caller ? dim_argument(k->caller, d, place) : ldim(&k->l->prog, d);
+	KernelDim kd = {d, place, add_scalar(k, value)};
 	PUSH(k->l->m->arena, k->dims, k->ndim, k->capdim, kd);
 	return kd.var;
 }
@@ -136,6 +155,11 @@ static LBuf *add_buffer(Kernel *k, const void *key, DType dtype, bool write, LAr
 	KernelBuf kb = {.key = key, .buf = lparam_buf(&k->b, add_arg(k, arg, 'b'), dtype, write)};
 	PUSH(k->l->m->arena, k->bufs, k->nbuf, k->capbuf, kb);
 	return kb.buf;
+}
+
+LBuf *kbuffer(Kernel *k, LBuf *of_caller, bool write)
+{
+	return add_buffer(k, of_caller, of_caller->elem, write, arg_buf(of_caller, of_caller->elem, li(&k->caller->b, 0), NULL));
 }
 
 static LBuf *buf_as(Kernel *k, Value *root, DType t, bool write)
@@ -298,10 +322,15 @@ Access broadcast_access(Module *m, const Access *a, int rank)
 	return r;
 }
 
+LExpr *kbase(Kernel *k, const Access *a)
+{
+	return dim_equals(a->base, 0) && !k->general ? li(&k->b, 0) : kparam(k, a->base);
+}
+
 LExpr *offset_of(Kernel *k, const Access *a, LExpr *const *idx)
 {
 	LB *b = &k->b;
-	LExpr *at = dim_equals(a->base, 0) ? li(b, 0) : kparam(k, a->base);
+	LExpr *at = kbase(k, a);
 
 	for (int d = 0; d < a->rank; d++)
 		if (idx[d] && !dim_equals(a->stride[d], 0))

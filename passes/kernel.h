@@ -105,6 +105,7 @@ typedef struct KernelBuf {
 
 typedef struct Kernel {
 	Lower *l;
+	struct Kernel *caller; /* NULL: a step of the program calls it */
 	LB b;
 	int narg, caparg;
 	LArg *args;
@@ -159,6 +160,11 @@ int count_operands(Node *const *members, int n); /* distinct values that they re
 /* ---- kernel.c -------------------------------------------------------------------------------------------------------- */
 
 Kernel open_kernel(Lower *, const char *name, bool per_target);
+/* A part of a kernel as one of its own, which others may share: its dims come from the caller, which asks for them in its turn. */
+Kernel open_inner(Kernel *caller, const char *name);
+LExpr *kvalue(Kernel *inner, LExpr *of_caller); /* as a parameter */
+LBuf *kbuffer(Kernel *inner, LBuf *of_caller, bool write);
+void kcall_inner(Kernel *inner); /* closes it and calls it where its caller now is */
 void kcall(Kernel *); /* closes it and calls it in a step of the program; the kernel lives on as text */
 /* The step's cost: 2 FLOP a multiply-add, 1 an elementwise operation and element.  kaccess, kbuf and kslot count what they hand
  * out as moved once; kreads corrects that for a buffer of which only some elements are read or written. */
@@ -182,6 +188,7 @@ Access kaccess(Kernel *, Value *);
 /* A value of that type that lies in its home in row-major order, to be read and written there. */
 Access written_access(Kernel *, const Type *, Value *home);
 const Dim *dims_product(Module *, const Dim *const *extent, int n);
+LExpr *kbase(Kernel *, const Access *); /* in a general kernel an argument also if it is 0 */
 /* Element offset of index idx[0..rank) (NULL counts as 0). */
 LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);
 void fail_index(Kernel *, const Node *, LExpr *index); /* of operand 1: it is out of range */
@@ -246,7 +253,7 @@ LExpr *tile_begin(LB *, LExpr *i, LExpr *rows, LExpr *tiles); /* first row of ti
 LExpr *row_offset(Kernel *, const Access *x, int row_axes, LExpr *row);
 /* Packs x into tiles, each at packed[first row * packed_depth]; k: the last `inner` axes. */
 void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed);
-/* The same of one tile, by the kernel that reads it: rows from .. to, to buf[at..]. */
+/* The same of one tile, where the kernel that reads it now is: rows from .. to, to buf[at..]. */
 void pack_rows_here(Kernel *, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at);
 /* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);

@@ -142,7 +142,7 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	LB *b = &k->b;
 	Module *m = k->l->m;
 	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = k->l->schedule.rows / mr / panels, acc_rows = block_tiles * mr;
-	LExpr *nu = kparam(k, units), *nb = kdim(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
+	LExpr *nu = kparam(k, units), *nb = kparam(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
 
 	g->acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
 	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, nb, nu), NULL);
@@ -288,7 +288,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	Kernel k = open_kernel(l, "linear", true);
 	k.general = true;
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
-	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kdim(&k, tiles), .depth = kparam(&k, depth)};
+	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kparam(&k, tiles), .depth = kparam(&k, depth)};
 	if (in_place) {
 		Access x = kaccess(&k, root->in[0]);
 		g.row_at = dim_equals(x.base, 0) ? li(&k.b, 0) : kparam(&k, x.base);

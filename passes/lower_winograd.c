@@ -15,11 +15,10 @@ typedef struct Conv {
 	Access x;
 	Epilogue e;
 	LBuf *w, *scratch;
-	LBuf *half; /* tiles that one axis is transformed of: size * size vectors */
-	LBuf *sums; /* tile vectors: outputs side by side */
+	LBuf *sums; /* tile * tile vectors: outputs */
 	const Dim *down, *across; /* tiles of an image */
-	const Dim *rows, *row_tiles, *panels, *plane; /* plane: a chunk's packed rows, elements */
-	int64_t chunk; /* row tiles */
+	const Dim *rows, *row_tiles, *panels, *chunk; /* chunk: its row tiles */
+	const Dim *plane, *products; /* of a chunk, elements: its packed rows, its rows' products with a panel */
 	bool whole; /* all vectors of outputs are full */
 	LExpr *in_at, *out_at; /* offsets into scratch: transformed inputs, products */
 	LExpr *first, *begin, *end; /* the chunk's first row, and its row tiles */
@@ -114,10 +113,10 @@ static void close_rows(LB *b)
 	lend(b);
 }
 
-static LExpr *half_at(Conv *c, LExpr *i, LExpr *j)
+/* Of vector j of row i, in a buffer of rows of n. */
+static LExpr *vector_at(LB *b, LExpr *i, int64_t n, LExpr *j)
 {
-	LB *b = &c->k->b;
-	return lmul(b, ladd(b, lmul(b, i, li(b, c->form.size)), j), li(b, Lanes));
+	return lmul(b, ladd(b, lmul(b, i, li(b, n)), j), li(b, Lanes));
 }
 
 static LExpr *is_inside(LB *b, LExpr *at, LExpr *extent)
@@ -148,12 +147,21 @@ static void load_inputs(Conv *c, const Row *r, LExpr *image, LExpr *i, LExpr *ch
 	}
 }
 
-/* The chunk's tiles, transformed and packed: [size * size][row tile][channels / 32][row][32]. */
-static void transform_inputs(Conv *c)
+/* The chunk's tiles, transformed and packed: [size * size][row tile][channels / 32][row][32].  No epilogue matters here: a kernel for all. */
+static void transform_inputs(const Conv *of)
 {
-	Kernel *k = c->k;
+	Kernel inner = open_inner(of->k, "winograd_inputs"), *k = &inner;
 	LB *b = &k->b;
+	Conv in = *of, *c = &in;
 	const int size = c->form.size;
+	c->k = k;
+	c->x.buf = kbuffer(k, of->x.buf, false);
+	c->scratch = kbuffer(k, of->scratch, true);
+	c->in_at = kvalue(k, of->in_at);
+	c->first = kvalue(k, of->first);
+	c->begin = kvalue(k, of->begin);
+	c->end = kvalue(k, of->end);
+	LBuf *half = llocal(b, "half", F32, (int64_t)size * size * Lanes);
 	LExpr *from[MaxWinogradSize], *to[MaxWinogradSize], *zero = li(b, 0), *idx[4] = {NULL}, *depth = packed_length(b, kparam_at(k, &c->x.extent[3]));
 	Row r = open_rows(c);
 
@@ -165,20 +173,21 @@ static void transform_inputs(Conv *c)
 	load_inputs(c, &r, image, i, channel, from);
 	emit_inputs(b, &c->form, from, to);
 	for (int j = 0; j < size; j++)
-		lstore(b, c->half, half_at(c, i, li(b, j)), NULL, NULL, to[j]);
+		lstore(b, half, vector_at(b, i, size, li(b, j)), NULL, NULL, to[j]);
 	lend(b);
 	LExpr *block = lop(b, LFloorDiv, channel, li(b, PackK), NULL), *in_block = lop(b, LMod, channel, li(b, PackK), NULL);
 	LExpr *place = ladd(b, lmul(b, ladd(b, lmul(b, block, r.count), row), li(b, PackK)), in_block);
 	place = llet(b, ladd(b, base, place));
 	LExpr *j = lfor(b, ForSerial, zero, li(b, size), NULL);
 	for (int n = 0; n < size; n++)
-		from[n] = llet(b, lload(b, c->half, Lanes, half_at(c, li(b, n), j), NULL, NULL));
+		from[n] = llet(b, lload(b, half, Lanes, vector_at(b, li(b, n), size, j), NULL, NULL));
 	emit_inputs(b, &c->form, from, to);
 	for (int n = 0; n < size; n++)
 		lstore(b, c->scratch, ladd(b, place, lmul(b, ladd(b, li(b, n * size), j), kparam_at(k, &c->plane))), NULL, NULL, to[n]);
 	lend(b);
 	lend(b);
 	close_rows(b);
+	kcall_inner(k);
 }
 
 /* All products of the chunk with panel p: [size * size][row][32]. */
@@ -186,7 +195,7 @@ static void multiply(Conv *c, LExpr *p)
 {
 	Kernel *k = c->k;
 	LB *b = &k->b;
-	const int64_t places = c->form.size * c->form.size, rows = c->chunk * k->l->t->mr;
+	const int64_t places = c->form.size * c->form.size;
 	LExpr *width = li(b, PanelWidth), *depth = kparam_at(k, &c->x.extent[3]), *columns = NULL;
 	int64_t outputs;
 
@@ -194,60 +203,64 @@ static void multiply(Conv *c, LExpr *p)
 		columns = columns_left(b, kparam_at(k, &c->n->out[0]->type.dims[3]), p);
 	LExpr *place = lfor(b, ForSerial, li(b, 0), li(b, places), NULL);
 	LExpr *w = lmul(b, ladd(b, lmul(b, p, li(b, places)), place), lmul(b, depth, width));
-	LExpr *a = ladd(b, c->in_at, lmul(b, place, kparam_at(k, &c->plane))), *y = ladd(b, c->out_at, lmul(b, place, li(b, rows * PanelWidth)));
+	LExpr *a = ladd(b, c->in_at, lmul(b, place, kparam_at(k, &c->plane))), *y = ladd(b, c->out_at, lmul(b, place, kparam_at(k, &c->products)));
 	call_panel(k, &(Panel){.a = c->scratch, .w = c->w, .acc = c->scratch, .a_at = llet(b, a), .w_at = llet(b, w), .acc_at = llet(b, y),
 	                       .rows = kparam_at(k, &c->rows), .tiles = kparam_at(k, &c->row_tiles), .t0 = c->begin, .t1 = c->end,
 	                       .depth = depth, .columns = columns});
 	lend(b);
 }
 
-/* The outputs of row i of the tile that lie inside of the image, 16 columns of them. */
-static void finish_line(Conv *c, const Row *r, LExpr *i, LExpr *col, LExpr *mask)
+/* The tile of 16 columns whose products begin at `place`, `products` apart, to c->sums; lines from `lines` on lie outside of the image. */
+static void transform_outputs(const Conv *of, LExpr *place, LExpr *lines)
+{
+	Kernel inner = open_inner(of->k, "winograd_outputs"), *k = &inner;
+	LB *b = &k->b;
+	const int size = of->form.size, tile = (int)of->form.tile;
+	LBuf *scratch = kbuffer(k, of->scratch, false), *sums = kbuffer(k, of->sums, true), *half = llocal(b, "half", F32, (int64_t)size * tile * Lanes);
+	LExpr *from[MaxWinogradSize] = {NULL}, *to[MaxWinogradTile], *zero = li(b, 0), *apart = kparam_at(k, &of->products);
+	place = kvalue(k, place);
+	lines = kvalue(k, lines);
+
+	LExpr *j = lfor(b, ForSerial, zero, li(b, size), NULL);
+	for (int n = 0; n < size; n++)
+		from[n] = llet(b, lload(b, scratch, Lanes, ladd(b, place, lmul(b, ladd(b, li(b, n * size), j), apart)), NULL, NULL));
+	emit_outputs(b, &of->form, from, to);
+	for (int n = 0; n < tile; n++)
+		lstore(b, half, vector_at(b, li(b, n), size, j), NULL, NULL, to[n]);
+	lend(b);
+	LExpr *i = lfor(b, ForSerial, zero, lines, NULL);
+	for (int n = 0; n < size; n++)
+		from[n] = llet(b, lload(b, half, Lanes, vector_at(b, i, size, li(b, n)), NULL, NULL));
+	emit_outputs(b, &of->form, from, to);
+	for (int n = 0; n < tile; n++)
+		lstore(b, sums, vector_at(b, i, tile, li(b, n)), NULL, NULL, to[n]);
+	lend(b);
+	kcall_inner(k);
+}
+
+/* The outputs of the chunk with panel p, and what joins them. */
+static void finish_outputs(Conv *c, LExpr *p)
 {
 	Kernel *k = c->k;
 	LB *b = &k->b;
 	const Type *t = &c->n->out[0]->type;
-	LExpr *rows[MaxOperands], *width = kparam_at(k, &t->dims[2]), *tile = li(b, c->form.tile);
-	LExpr *line = ladd(b, lmul(b, r->image, kparam_at(k, &t->dims[1])), ladd(b, r->top, i));
-	LExpr *begin = llet(b, ladd(b, lmul(b, line, width), r->left));
+	LExpr *rows[MaxOperands], *zero = li(b, 0), *tile = li(b, c->form.tile), *width = kparam_at(k, &t->dims[2]);
+	Row r = open_rows(c);
 
-	LExpr *j = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, tile, lsub(b, width, r->left), NULL)), NULL), *at = llet(b, ladd(b, begin, j));
-	LExpr *sum = llet(b, lload(b, c->sums, Lanes, lmul(b, j, li(b, Lanes)), NULL, NULL));
+	LExpr *lines = llet(b, lop(b, LPMin, tile, lsub(b, kparam_at(k, &t->dims[1]), r.top), NULL));
+	LExpr *columns = llet(b, lop(b, LPMin, tile, lsub(b, width, r.left), NULL));
+	LExpr *begin = llet(b, ladd(b, lmul(b, ladd(b, lmul(b, r.image, kparam_at(k, &t->dims[1])), r.top), width), r.left));
+	LExpr *lane = lfor(b, ForSerial, zero, columns_left(b, kparam_at(k, &t->dims[3]), p), li(b, Lanes));
+	LExpr *place = ladd(b, c->out_at, ladd(b, lmul(b, lsub(b, r.number, c->first), li(b, PanelWidth)), lane));
+	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), lane));
+	LExpr *mask = c->whole ? NULL : lane_mask(k, lsub(b, kparam_at(k, &t->dims[3]), col));
+	transform_outputs(c, llet(b, place), lines);
+	LExpr *i = lfor(b, ForSerial, zero, lines, NULL), *line = llet(b, ladd(b, begin, lmul(b, i, width)));
+	LExpr *j = lfor(b, ForSerial, zero, columns, NULL), *at = llet(b, ladd(b, line, j));
+	LExpr *sum = llet(b, lload(b, c->sums, Lanes, vector_at(b, i, c->form.tile, j), NULL, NULL));
 	leaf_rows(&c->e, k, at, rows);
 	emit_columns(&c->e, k, (ByPart){{sum}}, rows, ladd(b, llet(b, lmul(b, at, kparam_at(k, &t->dims[3]))), col), col, mask);
 	lend(b);
-}
-
-static void transform_outputs(Conv *c, LExpr *p)
-{
-	Kernel *k = c->k;
-	LB *b = &k->b;
-	const int size = c->form.size, tile = (int)c->form.tile;
-	const int64_t rows = c->chunk * k->l->t->mr;
-	const Type *t = &c->n->out[0]->type;
-	LExpr *from[MaxWinogradSize], *to[MaxWinogradTile], *zero = li(b, 0);
-	Row r = open_rows(c);
-
-	LExpr *lane = lfor(b, ForSerial, zero, columns_left(b, kparam_at(k, &t->dims[3]), p), li(b, Lanes));
-	LExpr *place = llet(b, ladd(b, c->out_at, ladd(b, lmul(b, lsub(b, r.number, c->first), li(b, PanelWidth)), lane)));
-	LExpr *col = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), lane));
-	LExpr *mask = c->whole ? NULL : lane_mask(k, lsub(b, kparam_at(k, &t->dims[3]), col));
-	LExpr *j = lfor(b, ForSerial, zero, li(b, size), NULL);
-	for (int n = 0; n < size; n++) {
-		LExpr *number = ladd(b, li(b, n * size), j);
-		from[n] = llet(b, lload(b, c->scratch, Lanes, ladd(b, place, lmul(b, number, li(b, rows * PanelWidth))), NULL, NULL));
-	}
-	emit_outputs(b, &c->form, from, to);
-	for (int n = 0; n < tile; n++)
-		lstore(b, c->half, half_at(c, li(b, n), j), NULL, NULL, to[n]);
-	lend(b);
-	LExpr *i = lfor(b, ForSerial, zero, llet(b, lop(b, LPMin, li(b, tile), lsub(b, kparam_at(k, &t->dims[1]), r.top), NULL)), NULL);
-	for (int n = 0; n < size; n++)
-		from[n] = llet(b, lload(b, c->half, Lanes, half_at(c, i, li(b, n)), NULL, NULL));
-	emit_outputs(b, &c->form, from, to);
-	for (int n = 0; n < tile; n++)
-		lstore(b, c->sums, li(b, n * Lanes), NULL, NULL, to[n]);
-	finish_line(c, &r, i, col, mask);
 	lend(b);
 	lend(b);
 	close_rows(b);
@@ -265,11 +278,12 @@ static void size_chunks(Conv *c)
 
 	if (!dim_is_const(depth, &known) || __builtin_mul_overflow(known + PanelWidth, 4 * places, &row_bytes))
 		known = 0, row_bytes = bytes;
-	c->chunk = bytes / (row_bytes * l->t->mr);
-	c->chunk = c->chunk < 1 ? 1 : c->chunk > 16 ? 16 : c->chunk;
-	const int64_t rows = c->chunk * l->t->mr;
-	c->plane = dim_mul_const(m, depth, rows);
-	need_scratch(l, dim_mul_const(m, dim_add(m, c->plane, dim_const(m, rows * PanelWidth)), places));
+	int64_t chunk = bytes / (row_bytes * l->t->mr);
+	chunk = chunk < 1 ? 1 : chunk > 16 ? 16 : chunk;
+	c->chunk = dim_const(m, chunk);
+	c->plane = dim_mul_const(m, depth, chunk * l->t->mr);
+	c->products = dim_const(m, chunk * l->t->mr * PanelWidth);
+	need_scratch(l, dim_mul_const(m, dim_add(m, c->plane, c->products), places));
 }
 
 void lower_winograd(Lower *l, Node *n, Node *epilogue, Value *result, Value *home)
@@ -295,11 +309,10 @@ void lower_winograd(Lower *l, Node *n, Node *epilogue, Value *result, Value *hom
 	c.e = (Epilogue){.l = l, .root = n, .first = epilogue, .result = result, .home = home, .added = n->in[2]};
 	open_epilogue(&c.e, &k);
 	c.scratch = kscratch(&k);
-	c.half = llocal(b, "half", F32, (int64_t)c.form.size * c.form.size * Lanes);
-	c.sums = llocal(b, "sums", F32, c.form.tile * Lanes);
+	c.sums = llocal(b, "sums", F32, c.form.tile * c.form.tile * Lanes);
 
 	LExpr *mine = kworker(&k), *workers = kthreads(&k), *one = li(b, 1), *nt = kparam_at(&k, &c.row_tiles), *np = kparam_at(&k, &c.panels);
-	LExpr *size = li(b, c.chunk), *chunks = llet(b, lop(b, LFloorDiv, ladd(b, nt, li(b, c.chunk - 1)), size, NULL)), *worker;
+	LExpr *size = kparam_at(&k, &c.chunk), *chunks = llet(b, lop(b, LFloorDiv, ladd(b, nt, lsub(b, size, one)), size, NULL)), *worker;
 	LExpr *some = llet(b, lop(b, LPMax, chunks, one, NULL));
 	LExpr *want = lop(b, LFloorDiv, ladd(b, workers, lsub(b, some, one)), some, NULL);
 	LExpr *parts = llet(b, lop(b, LPMax, lop(b, LPMin, want, np, NULL), one, NULL));
@@ -314,7 +327,7 @@ void lower_winograd(Lower *l, Node *n, Node *epilogue, Value *result, Value *hom
 	LExpr *p = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, np, part), parts, NULL),
 	                lop(b, LFloorDiv, lmul(b, np, ladd(b, part, one)), parts, NULL), NULL);
 	multiply(&c, p);
-	transform_outputs(&c, p);
+	finish_outputs(&c, p);
 	lend(b);
 	lend(b);
 	lend(b);

@@ -264,7 +264,7 @@ static LExpr *move_dim(Kernel *k, const Dim *d)
 static int merge_axes(Module *m, Access *a, int from, int to)
 {
 	for (int d = to - 1; d > from; d--)
-		if (a->stride[d - 1] == dim_mul(m, a->stride[d], a->extent[d])) {
+		if (dim_equals(a->extent[d - 1], 1) || a->stride[d - 1] == dim_mul(m, a->stride[d], a->extent[d])) {
 			a->extent[d - 1] = dim_mul(m, a->extent[d - 1], a->extent[d]);
 			a->stride[d - 1] = a->stride[d];
 			for (int e = d; e + 1 < a->rank; e++) {
@@ -283,7 +283,7 @@ LExpr *row_offset(Kernel *k, const Access *x, int row_axes, LExpr *row)
 	Access a = *x;
 
 	row_axes = merge_axes(k->l->m, &a, 0, row_axes);
-	LExpr *at = dim_equals(a.base, 0) ? li(b, 0) : kparam(k, a.base);
+	LExpr *at = kbase(k, &a);
 	for (int d = row_axes - 1; d >= 0; d--) {
 		LExpr *i = row;
 		if (d) {
@@ -401,10 +401,15 @@ static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *
 		lend(b);
 }
 
-void pack_rows_here(Kernel *k, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at)
+void pack_rows_here(Kernel *caller, const Access *of_caller, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at)
 {
-	Rows r = {.k = k, .x = x, .axes = x->rank - inner, .from = from};
-	emit_pack(&r, inner, llet(&k->b, lsub(&k->b, to, from)), buf, at, 1);
+	Kernel k = open_inner(caller, "pack_tile");
+	Access x = *of_caller;
+	x.buf = kbuffer(&k, of_caller->buf, false);
+	Rows r = {.k = &k, .x = &x, .axes = x.rank - inner, .from = kvalue(&k, from)};
+	LExpr *count = kvalue(&k, lsub(&caller->b, to, from));
+	emit_pack(&r, inner, count, kbuffer(&k, buf, true), kvalue(&k, at), 1);
+	kcall_inner(&k);
 }
 
 void pack_rows(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed)
