@@ -80,10 +80,13 @@ void store_reals(Tensor *t, int64_t at, const double *from, int64_t n)
 	float *f = t->data;
 	double *d = t->data;
 	uint8_t *b = t->data;
-	for (int64_t i = 0; i < n; i++) {
-		if (t->dtype == F32)
+	if (t->dtype == F32) { /* nearly always */
+		for (int64_t i = 0; i < n; i++)
 			f[at + i] = (float)from[i];
-		else if (t->dtype == F64)
+		return;
+	}
+	for (int64_t i = 0; i < n; i++) {
+		if (t->dtype == F64)
 			d[at + i] = from[i];
 		else if (is_narrow(t->dtype))
 			put_scalar((char *)t->data + (at + i) * dtypes[t->dtype].bytes, scalar_of_real(t->dtype, from[i]));

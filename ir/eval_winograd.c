@@ -4,32 +4,35 @@
 
 #include <string.h>
 
-/* w [3, 3, channels, outputs] -> [size * size * channels, outputs] */
+/* w [3, 3, channels, outputs] -> [size * size * channels, outputs], some columns at a time, which stay in the first cache. */
 const char *eval_winograd_weights(EvalNode *e)
 {
+	enum { Some = 256, Taps = WinogradTaps * WinogradTaps };
 	const Tensor *w = e->in[0];
 	const int64_t count = w->dims[2] * w->dims[3];
-	double *row = alloc_temp(e, count, sizeof *row), to[WinogradTaps][MaxWinogradSize]; /* to[t]: what tap t becomes */
-	const double *ws = as_reals(e, w);
+	double row[Some], taps[Taps][Some] = {0}, to[WinogradTaps][MaxWinogradSize]; /* to[t]: what tap t becomes */
 	Winograd form;
 
 	if (!winograd_of(attr_int(e->n, Attr_tile), &form))
 		return eval_fail(e, "there is no such tile");
-	if (!ws || !row)
-		return OUT_OF_MEMORY(e);
 	for (int t = 0; t < WinogradTaps; t++) {
 		double tap[WinogradTaps] = {0};
 		tap[t] = 1;
 		winograd_weights(&form, tap, to[t], 1);
 	}
-	for (int at = 0; at < form.size * form.size; at++) {
-		memset(row, 0, (size_t)count * sizeof *row);
-		for (int t = 0; t < WinogradTaps * WinogradTaps; t++) {
-			const double factor = to[t / WinogradTaps][at / form.size] * to[t % WinogradTaps][at % form.size], *x = ws + t * count;
-			for (int64_t i = 0; factor != 0 && i < count; i++)
-				row[i] += factor * x[i];
+	for (int64_t first = 0; first < count; first += Some) {
+		const int64_t n = count - first < Some ? count - first : Some;
+		for (int t = 0; t < Taps; t++)
+			load_reals(taps[t], w, t * count + first, 1, n);
+		for (int at = 0; at < form.size * form.size; at++) {
+			memset(row, 0, sizeof row);
+			for (int t = 0; t < Taps; t++) {
+				const double factor = to[t / WinogradTaps][at / form.size] * to[t % WinogradTaps][at % form.size];
+				for (int i = 0; factor != 0 && i < Some; i++)
+					row[i] += factor * taps[t][i];
+			}
+			store_reals(e->out, at * count + first, row, n);
 		}
-		store_reals(e->out, at * count, row, count);
 	}
 	return NULL;
 }
