@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -745,10 +746,19 @@ static void compile(Options *o, Module *m)
 	free_module(m);
 }
 
+/* Weights are made, written and freed one after the other: in memory that is kept, the kernel need not clear pages for each of them. */
+static void keep_freed_memory(void)
+{
+	enum { Largest = 32 << 20 /* bytes of one piece; larger ones go back at once */ };
+	mallopt(M_MMAP_THRESHOLD, Largest);
+	mallopt(M_TRIM_THRESHOLD, 4 * Largest);
+}
+
 int main(int argc, char **argv)
 {
 	Options o = {.pass.bisect_limit = -1};
 
+	keep_freed_memory();
 	occupy_streams();
 	read_options(&o, argc, argv);
 	diag_catch_signals();
