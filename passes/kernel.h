@@ -235,14 +235,14 @@ void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at
 LExpr *columns_left(LB *, LExpr *columns, LExpr *panel); /* of that panel, where all have so many */
 /* Tiles t0 .. t1 - 1 of the `tiles` that `rows` rows make, by the panel of w at w_at: acc[row][32] = a[row][k] * w[k][32], k < depth.  The
  * first of their rows is packed at a_at, and its sums are at acc_at. */
-typedef struct Panel {
+typedef struct PanelTiles {
 	LBuf *a, *w, *acc;
 	LExpr *a_at, *w_at, *acc_at;
 	LExpr *rows, *tiles, *t0, *t1, *depth;
 	LExpr *columns; /* as call_tile()'s */
-} Panel;
+} PanelTiles;
 enum { MaxSteps = 256 }; /* that a widened slice has room for: as many as any schedule's */
-void call_panel(Kernel *, const Panel *); /* which is a kernel of its own, for all whose weights are of that type */
+void call_panel(Kernel *, const PanelTiles *); /* which is a kernel of its own, for all whose weights are of that type */
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
 void call_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);
 /* 16 elements of w in f32, whatever they are stored as. */

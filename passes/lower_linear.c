@@ -92,7 +92,7 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 {
 	LB *b = &g->k->b;
 	LExpr *at = g->block_at ? g->block_at : lmul(b, row0, packed_length(b, g->depth));
-	call_panel(g->k, &(Panel){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = at, .w_at = wp, .acc_at = acc0, .rows = g->rows,
+	call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = at, .w_at = wp, .acc_at = acc0, .rows = g->rows,
 	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .columns = g->columns});
 }
 
@@ -224,7 +224,7 @@ static void emit_tile(Gemm *g, LExpr *count, LExpr *wp, LExpr *acc0)
 	if (g->w->elem == F32)
 		call_tile(g->k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, one, &(Turn){zero, one}, g->columns);
 	else
-		call_panel(g->k, &(Panel){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = g->block_at, .w_at = wp, .acc_at = acc0, .rows = count,
+		call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = g->block_at, .w_at = wp, .acc_at = acc0, .rows = count,
 		                          .tiles = one, .t0 = zero, .t1 = one, .depth = g->depth, .columns = g->columns});
 }
 

@@ -204,7 +204,7 @@ static void multiply(Conv *c, LExpr *p)
 	LExpr *place = lfor(b, ForSerial, li(b, 0), li(b, places), NULL);
 	LExpr *w = lmul(b, ladd(b, lmul(b, p, li(b, places)), place), lmul(b, depth, width));
 	LExpr *a = ladd(b, c->in_at, lmul(b, place, kparam_at(k, &c->plane))), *y = ladd(b, c->out_at, lmul(b, place, kparam_at(k, &c->products)));
-	call_panel(k, &(Panel){.a = c->scratch, .w = c->w, .acc = c->scratch, .a_at = llet(b, a), .w_at = llet(b, w), .acc_at = llet(b, y),
+	call_panel(k, &(PanelTiles){.a = c->scratch, .w = c->w, .acc = c->scratch, .a_at = llet(b, a), .w_at = llet(b, w), .acc_at = llet(b, y),
 	                       .rows = kparam_at(k, &c->rows), .tiles = kparam_at(k, &c->row_tiles), .t0 = c->begin, .t1 = c->end,
 	                       .depth = depth, .columns = columns});
 	lend(b);

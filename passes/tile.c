@@ -233,7 +233,7 @@ static LFunc *panel_kernel(Lower *l, DType weights, bool narrow)
 	return *known = finish_kernel(b);
 }
 
-void call_panel(Kernel *k, const Panel *p)
+void call_panel(Kernel *k, const PanelTiles *p)
 {
 	LB *b = &k->b;
 	if (k->l->schedule.steps > MaxSteps)
