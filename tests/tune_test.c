@@ -78,7 +78,7 @@ static void make_winconv(Family *f)
 {
 	param(f, "x: f32[1, n, 20]");
 	param(f, "w: f32[1, n, 2, 5]");
-	line(f, "%%0: f32[1, n, 20] = winconv %%x, %%w {heads=2, pad_left=2}");
+	line(f, "%%0: f32[1, n, 20] = winconv %%x, %%w {heads=2, pads_dim=[2]}");
 	result(f, "%0", "f32[1, n, 20]");
 }
 
