@@ -1,5 +1,5 @@
 /* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c,
- * eval_sort.c, eval_winograd.c, strassen.c, eval_dft.c),
+ * eval_sort.c, eval_winograd.c, strassen.c, sparse.c, eval_dft.c),
  * and what those share. */
 #ifndef DCC_EVAL_H
 #define DCC_EVAL_H
@@ -69,6 +69,8 @@ typedef const char *EvalFn(EvalNode *);
 EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_strassen, eval_strassen_weights;
 /* eval_window.c */
 EvalFn eval_winconv, eval_pool;
+/* sparse.c */
+EvalFn eval_sparse, eval_sparse_weights, eval_sparse_index;
 /* eval_move.c */
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
 	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;

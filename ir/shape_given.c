@@ -1,5 +1,6 @@
 /* shape_given.c - operators whose result type is stated: does it fit? */
 #include "shape.h"
+#include "sparse.h"
 #include "strassen.h"
 #include "winograd.h"
 
@@ -136,6 +137,13 @@ static const char *need_panels(Module *m, const Node *n, const Dim *cols, const 
 	return need_equal(m, n, panel_count(m, cols, parts), panels, "panel counts");
 }
 
+/* 1 where need_panels is going to fail. */
+static int sane_parts(const Node *n)
+{
+	int64_t parts = attr_int(n, Attr_parts);
+	return parts < 1 || parts > MaxParts ? 1 : (int)parts;
+}
+
 const char *shape_given_pack(Module *m, const Node *n, Type *out)
 {
 	const Type *w = type_in(n, 0);
@@ -223,8 +231,8 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 /* Of x and w: the rows of w's panels and how many there are. */
 static const char *strassen_panels(Module *m, const Node *n, const Dim *depth, const Dim *cols, const Dim **rows, const Dim **count)
 {
-	const int parts = (int)attr_int(n, Attr_parts);
-	TRY(need_panels(m, n, cols, panel_count(m, cols, parts < 1 || parts > MaxParts ? 1 : parts)));
+	const int parts = sane_parts(n);
+	TRY(need_panels(m, n, cols, panel_count(m, cols, parts)));
 	if (unit_panels(parts) != 1)
 		FAIL("parts=%d, expected 1 or 2", parts);
 	TRY(need_multiple(m, n, depth, dim_const(m, StrassenDepth), "inner dimension"));
@@ -261,6 +269,75 @@ const char *shape_given_strassen(Module *m, const Node *n, Type *out)
 	TRY(need_equal(m, n, count, w->dims[0], "pairs of panels"));
 	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
 	if (b) {
+		TRY(need_rank(m, b, 1, "b"));
+		TRY(need_equal(m, n, cols, b->dims[0], "columns and length of b"));
+	}
+	return NULL;
+}
+
+/* w [k, n], constant, of which the data says how many entries there are */
+static const char *need_sparse(Module *m, const Node *n)
+{
+	const Type *w = type_in(n, 0);
+	TRY(need_rank(m, w, 2, "w"));
+	if (!is_const(n->in[0]))
+		FAIL("w is no constant");
+	return need_panels(m, n, w->dims[1], panel_count(m, w->dims[1], sane_parts(n)));
+}
+
+const Dim *sparse_index_length(Module *m, const Dim *cols, int parts, const Dim *entries)
+{
+	const Dim *groups = dim_mul_const(m, panel_count(m, cols, parts), PanelWidth / SparseWidth);
+	return dim_add(m, dim_add(m, groups, dim_const(m, 1)), entries);
+}
+
+const char *shape_given_sparse_weights(Module *m, const Node *n, Type *out)
+{
+	TRY(given_like_operand(m, n, out));
+	TRY(need_sparse(m, n));
+	TRY(need_rank(m, out, 2, "the result"));
+	return need_equal(m, n, dim_const(m, SparseWidth), out->dims[1], "columns of an entry");
+}
+
+const char *shape_given_sparse_index(Module *m, const Node *n, Type *out)
+{
+	TRY(shape_given(m, n, out));
+	TRY(need_sparse(m, n));
+	TRY(need_rank(m, out, 1, "the result"));
+	if (out->dtype != I32)
+		FAIL("the result has type %s, expected i32", dtypes[out->dtype].text);
+	return need_nonneg(m, n, dim_sub(m, out->dims[0], sparse_index_length(m, type_in(n, 0)->dims[1], sane_parts(n), dim_const(m, 0))), "entries of the index");
+}
+
+/* x [rows.., inner..], w [entries, SparseWidth], b [n], index [groups + 1 + entries], the latter constant: what they say is looked at when
+ * code is made. */
+const char *shape_given_sparse(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2), *index = type_in(n, 3);
+	TRY(need_operands(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	TRY(need_index(m, n, 3));
+	TRY(need_rank(m, w, 2, "w"));
+	TRY(need_rank(m, index, 1, "index"));
+	if (x->dtype != out->dtype || index->dtype != I32)
+		FAIL("the result has type %s, the index %s", dtypes[out->dtype].text, dtypes[index->dtype].text);
+	if (!is_const(n->in[1]) || !is_const(n->in[3]))
+		FAIL("w or index is no constant");
+	int64_t inner = attr_int(n, Attr_inner), outer = x->rank - inner;
+	if (inner < 1 || outer < 0 || out->rank != outer + 1)
+		FAIL("x has rank %d, of which %lld axes are contracted, the result %d", x->rank, (long long)inner, out->rank);
+	for (int d = 0; d < x->rank; d++)
+		if (d < outer)
+			TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
+		else if (!dim_is_const(x->dims[d], NULL))
+			FAIL("the inner dimension %s is no constant", dim_text(m, x->dims[d]));
+	const Dim *cols = out->dims[outer];
+	TRY(need_panels(m, n, cols, panel_count(m, cols, sane_parts(n))));
+	TRY(need_equal(m, n, dim_const(m, SparseWidth), w->dims[1], "columns of an entry"));
+	TRY(need_equal(m, n, sparse_index_length(m, cols, sane_parts(n), w->dims[0]), index->dims[0], "length of the index"));
+	if (b) {
+		TRY(need_operand(m, n, 2, 0));
 		TRY(need_rank(m, b, 1, "b"));
 		TRY(need_equal(m, n, cols, b->dims[0], "columns and length of b"));
 	}

@@ -312,7 +312,7 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x, unbounded);
-	if ((n->op == OpLinearPacked || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
+	if ((n->op == OpLinearPacked || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
 	    !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with parts=%d needs what reads the parts behind it, in one group", ops[n->op].text,
 		         (int)attr_int(n, Attr_parts));

@@ -84,6 +84,7 @@ typedef struct Lower {
 	/* tile.c's kernels; NULL: not yet made */
 	LFunc *tiles[PanelWidth / Lanes][MaxTileRows + 1]; /* by vectors and rows */
 	LFunc *streams[NDTypes][MaxTileRows + 1], *panels[NDTypes][2]; /* by the weights' type and rows, or whether only some columns may count */
+	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;
 	LStmt **stops; /* jumps to the end of the program */
@@ -257,6 +258,18 @@ void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, 
 void pack_rows_here(Kernel *, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at);
 /* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
+
+/* ---- lower_sparse.c ------------------------------------------------------------------------------------------------------ */
+
+typedef struct Sparse { /* weights: ir/sparse.h */
+	LBuf *w, *index;
+	LExpr *entries, *ks; /* how many; where their rows begin in index */
+} Sparse;
+void need_index_holds(Module *, const Node *sparse); /* else it is a user's error: a text may say anything */
+LExpr *sparse_begin(LB *, const Sparse *, LExpr *group); /* its first entry, the end of the one before */
+/* acc[rows][SparseWidth of 32] = a[row][k] * w[k] for the entries from .. to - 1 of a group; a: as call_tile's, or the one row as it lies. */
+void call_sparse(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LExpr *depth, const Sparse *, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_at);
+
 /* ---- lower_strassen.c -------------------------------------------------------------------------------------------------- */
 
 const Dim *strassen_plane(Module *, const Dim *pairs, const Dim *half); /* elements of one packed sum */

@@ -35,7 +35,7 @@ static void use_rows(Lower *l, Node *linear, int at)
 static void use_operands(Lower *l, Node *n, int at)
 {
 	for (int i = 0; i < n->nin; i++)
-		if ((n->op == OpLinearPacked || n->op == OpStrassen) && i == 0)
+		if ((n->op == OpLinearPacked || n->op == OpSparse || n->op == OpStrassen) && i == 0)
 			use_rows(l, n, at);
 		else if (n->in[i])
 			use_value(l, n->in[i], at);

@@ -9,10 +9,13 @@
  * panels, which stay in the second cache; its results are written side by side.  Such a one may lie in another kernel, or contain what
  * computes its rows (feed.h).
  *
+ * Sparse weights (ir/sparse.h): each group of columns meets its own entries, all of K at once, in either loop.
+ *
  * Strassen's linears (ir/strassen.h) are seven such products of half the rows, depth and columns, for each pair of panels.
  */
 #include "epilogue.h"
 #include "feed.h"
+#include "../ir/sparse.h"
 #include "../ir/strassen.h"
 
 enum {
@@ -65,6 +68,7 @@ typedef struct Gemm {
 	LExpr *row_at; /* where the only row lies, which nobody packed; else NULL */
 	LExpr *block_at; /* where the block's rows are packed; NULL: all rows are, from 0 on */
 	LExpr *columns; /* of the panel, that count; NULL: all */
+	const Sparse *sparse; /* NULL: w is panels */
 } Gemm;
 
 /* One panel, at wp, by a few rows; opens the case that there are more, which the caller closes.  False: there never are. */
@@ -96,8 +100,32 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .columns = g->columns});
 }
 
+/* Where the tile lies that begins with row `from`, or the only row. */
+static LExpr *tile_place(const Gemm *g, LExpr *from)
+{
+	LB *b = &g->k->b;
+	return g->row_at ? g->row_at : llet(b, lmul(b, from, packed_length(b, g->depth)));
+}
+
+/* The same of a panel of sparse weights. */
+static void emit_sparse(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *panel, LExpr *acc0)
+{
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	LExpr *groups = li(b, PanelWidth / SparseWidth);
+
+	LExpr *i = lfor(b, ForSerial, li(b, 0), groups, NULL), *group = llet(b, ladd(b, lmul(b, panel, groups), i));
+	LExpr *begin = sparse_begin(b, g->sparse, group), *end = sparse_begin(b, g->sparse, ladd(b, group, li(b, 1)));
+	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
+	LExpr *from = llet(b, tile_begin(b, t, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), g->rows, g->tiles));
+	LExpr *acc_at = ladd(b, acc0, ladd(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth)), lmul(b, i, li(b, SparseWidth))));
+	call_sparse(k, llet(b, lsub(b, to, from)), g->packed, tile_place(g, from), g->depth, g->sparse, begin, end, g->acc, llet(b, acc_at));
+	lend(b);
+	lend(b);
+}
+
 /* A unit's panels, one by one: opens that loop, if there are several; returns whether it did. */
-static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LExpr **wp, LExpr **acc0)
+static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LExpr **number, LExpr **acc0)
 {
 	Kernel *k = g->k;
 	LB *b = &k->b;
@@ -114,18 +142,26 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 	}
 	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && width % PanelWidth == 0))
 		g->columns = columns_left(b, kparam(k, t->dims[t->rank - 1]), panel);
-	*wp = llet(b, lmul(b, panel, lmul(b, g->depth, li(b, PanelWidth))));
+	*number = panel;
 	return panels > 1;
+}
+
+static LExpr *panel_at(const Gemm *g, LExpr *panel)
+{
+	LB *b = &g->k->b;
+	return llet(b, lmul(b, panel, lmul(b, g->depth, li(b, PanelWidth))));
 }
 
 /* Row tiles t0 .. t1 - 1, of which the first begins at row0, by a unit of panels: K blocks, tiles, epilogue. */
 static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, int acc_rows)
 {
 	LB *b = &g->k->b;
-	LExpr *wp, *acc0;
-	bool several = open_unit(g, e, unit, acc_rows, &wp, &acc0);
+	LExpr *panel, *acc0, *wp;
+	bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
 
-	if (emit_stream(g, rows, wp, acc0)) {
+	if (g->sparse)
+		emit_sparse(g, t0, t1, row0, panel, acc0);
+	else if (emit_stream(g, rows, wp = panel_at(g, panel), acc0)) {
 		emit_tiles(g, t0, t1, row0, wp, acc0);
 		lend(b);
 	}
@@ -233,15 +269,15 @@ void make_linear_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)
 	Gemm *g = &t->g;
 	Kernel *k = g->k;
 	LB *b = &k->b;
-	LExpr *wp, *acc0;
+	LExpr *panel, *acc0;
 
 	if (t->source)
 		make_conv_tile(t->source, from, to, g->block_at);
 	else
 		pack_rows_here(k, &t->x, t->inner, from, to, g->packed, g->block_at);
 	LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(k, t->units), NULL);
-	bool several = open_unit(g, &t->e, unit, k->l->t->mr, &wp, &acc0);
-	emit_tile(g, llet(b, lsub(b, to, from)), wp, acc0);
+	bool several = open_unit(g, &t->e, unit, k->l->t->mr, &panel, &acc0);
+	emit_tile(g, llet(b, lsub(b, to, from)), panel_at(g, panel), acc0);
 	if (several)
 		lend(b);
 	emit_epilogue(&t->e, k, from, to, g->acc, li(b, 0), k->l->t->mr, unit, base);
@@ -269,23 +305,28 @@ static void lower_tiles(Lower *l, const Feed *f, const Dim *rows)
 void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
 {
 	Module *m = l->m;
-	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type;
-	const Dim *depth = wt->dims[1], *rows = dim_const(m, 1);
-	int inner = (int)attr_int(root, Attr_inner);
+	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type, *yt = &root->out[0]->type;
+	const int inner = (int)attr_int(root, Attr_inner), parts = (int)attr_int(root, Attr_parts);
+	const Dim *depth = wt->dims[1], *panels = wt->dims[0];
+	const Dim *rows = dims_product(m, xt->dims, xt->rank - inner);
+	const bool sparse = root->op == OpSparse;
 
-	for (int d = 0; d < xt->rank - inner; d++)
-		rows = dim_mul(m, rows, xt->dims[d]);
+	if (sparse) {
+		need_index_holds(m, root);
+		depth = dims_product(m, xt->dims + xt->rank - inner, inner);
+		panels = panel_count(m, yt->dims[yt->rank - 1], parts);
+	}
 	const Dim *tiles = tiles_of(l, rows);
 	Packed *packed = packed_rows(l, root);
 	const bool in_place = lie_packed(root, packed);
-	if (feeder(root->in[0]) || (!in_place && is_made_by_tiles(root, packed->users > 1, l->schedule.repack))) {
+	if (feeder(root->in[0]) || (!sparse && !in_place && is_made_by_tiles(root, packed->users > 1, l->schedule.repack))) {
 		lower_tiles(l, &(Feed){root, epilogue, result, home, NULL}, rows);
 		return;
 	}
 	if (!in_place && !packed->slot)
 		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, packed_depth(m, depth))));
 
-	Kernel k = open_kernel(l, "linear", true);
+	Kernel k = open_kernel(l, sparse ? "sparse_linear" : "linear", true);
 	k.general = true;
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
 	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kparam(&k, tiles), .depth = kparam(&k, depth)};
@@ -297,9 +338,19 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 		g.packed = kslot(&k, packed->slot, false);
 	}
 	g.w = kbuf(&k, root->in[1], false);
+	Sparse s = {.w = g.w};
+	const Dim *products = dim_mul(m, type_numel(m, yt), depth);
+	if (sparse) {
+		const Dim *entries = wt->dims[0];
+		s.index = kbuf(&k, root->in[3], false);
+		s.entries = kparam(&k, entries);
+		s.ks = kparam(&k, dim_sub(m, root->in[3]->type.dims[0], entries));
+		g.sparse = &s;
+		products = dim_mul(m, rows, dim_mul_const(m, entries, SparseWidth));
+	}
 	open_epilogue(&e, &k);
-	emit_gemm(&g, &e, rows, tiles, units_of(m, root));
-	count_flop(&k, root, epilogue, dim_mul(m, type_numel(m, &root->out[0]->type), depth));
+	emit_gemm(&g, &e, rows, tiles, dim_floordiv(m, panels, dim_const(m, unit_panels(parts))));
+	count_flop(&k, root, epilogue, products);
 	k.b.fn->loc = root->loc;
 	kcall(&k);
 }

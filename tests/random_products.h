@@ -2,6 +2,7 @@
 #ifndef DCC_RANDOM_PRODUCTS_H
 #define DCC_RANDOM_PRODUCTS_H
 
+#include "../ir/sparse.h"
 #include "../ir/strassen.h"
 #include "../ir/winograd.h"
 #include "random_steps.h"
@@ -131,6 +132,38 @@ static Val step_packed(Gen *g)
 	add_yield(g->m, group->body, y.v);
 	need(g, !add_body_results(g->m, group, NULL));
 	return finish(g, group->out[0], y.bound, y.noise, y.exact);
+}
+
+/* What is left of weights of which most pieces of a row, or all, or none are 0; and rows times them. */
+static Val step_sparse(Gen *g)
+{
+	need(g, g->type == F32);
+	Val x = pick_own(g, 1, 3);
+	const int r = x.v->type.rank, zeros = pick(g, 4), parts = g->op == OpSparse ? 1 : 1 + pick(g, MaxParts);
+	x = with_extent(g, x, r - 1, 1);
+	const int64_t k = fixed(x.v->type.dims[r - 1]), n = parts * pick_width(g);
+	const Dim *dims[2] = {num(g, k), num(g, n)};
+	need(g, k > 0);
+	Val w = new_weight(g, typed(F32, 2, dims), 1.5 / sqrt((double)k)), b = bias(g, F32, n);
+	float *data = (float *)w.v->konst->data;
+	for (int64_t i = 0; i < k * n; i += SparseWidth / 2)
+		for (int64_t j = i; zeros && !once(g, zeros) && j < k * n && j < i + SparseWidth / 2; j++)
+			data[j] *= 0;
+	const Tensor t = {.dtype = F32, .rank = 2, .dims = {k, n}, .data = data};
+	const Dim *entries[2] = {num(g, sparse_entries(&t, parts)), num(g, SparseWidth)}, *length[1] = {sparse_index_length(g->m, dims[1], parts, entries[0])};
+	const Type values = typed(F32, 2, entries), places = typed(I32, 1, length);
+	const Attr attr = mk_int(Attr_parts, parts);
+	if (g->op == OpSparseWeights)
+		return moved(g, w, emit(g, OpSparseWeights, 1, &w.v, 1, &attr, &values));
+	Value *index = emit(g, OpSparseIndex, 1, &w.v, 1, &attr, &places);
+	if (g->op == OpSparseIndex)
+		return finish(g, index, (double)(k * n), 0, true);
+	Value *left = emit(g, OpSparseWeights, 1, &w.v, 1, &attr, &values);
+	Type y = x.v->type;
+	y.dims[r - 1] = dims[1];
+	double most = (double)k * x.bound * w.bound, noise = (double)k * x.noise * w.bound;
+	Value *v = emit(g, OpSparse, 4, (Value *[]){x.v, left, b.v, index}, 0, NULL, &y);
+	return rounded(g, v, most + 1, noise + ulp(F32) * (double)k * most, false);
 }
 
 /* Channels first, or with group_conv last: x [batch, in.., channels], w [taps.., channels / group, outputs]. */

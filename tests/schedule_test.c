@@ -1,6 +1,7 @@
 /* schedule_test.c - every schedule over all edge sizes: machine code of each target against each other, the interpreter
  * and the evaluator (schedule.h says how). */
 #include "schedule.h"
+#include "../ir/sparse.h"
 
 #define SWEEP(...) ((const char *const[]){__VA_ARGS__, NULL})
 
@@ -1445,6 +1446,89 @@ static void make_strassen(Family *f)
 	result(f, value, "f32[a, m, 35]");
 }
 
+/* ---- sparse weights ------------------------------------------------------------------------------------------------ */
+
+/* Of five runs of 16 elements, in the order of rows, `live` are not 0, nor -0. */
+static bool is_live(int i, int live)
+{
+	return i / 16 * 7 % 5 < live;
+}
+
+static int count_entries(int depth, int columns, int parts, int live)
+{
+	int entries = 0;
+
+	for (int64_t g = 0; g < sparse_groups(columns, parts); g++)
+		for (int k = 0; k < depth; k++) {
+			SparseColumns c = sparse_columns(columns, parts, g);
+			bool any = false;
+			for (int64_t i = 0; i < c.count; i++)
+				any |= is_live((int)(k * columns + c.first + i), live);
+			entries += any;
+		}
+	return entries;
+}
+
+/* rest: the bias, or attributes */
+static int add_sparse(Family *f, const char *x, const char *rows, int depth, int columns, int parts, int live, const char *rest)
+{
+	int id = f->nline++, entries = count_entries(depth, columns, parts, live), n = depth * columns;
+	char name[16], dims[40], type[64], value[16];
+
+	snprintf(name, sizeof name, "v%d", id);
+	snprintf(dims, sizeof dims, "%d", n);
+	weights(f, name, dims, n);
+	snprintf(dims, sizeof dims, "i64[%d]", n);
+	line(f, "%%i%d: %s = iota\n%%j%d: %s = idiv %%i%d, @n16\n%%k%d: %s = mul %%j%d, @n7\n%%m%d: %s = imod %%k%d, @n5", id, dims, id, dims, id, id,
+	     dims, id, id, dims, id);
+	add_text(&f->consts, "const @live%d: i64[] = [%d]\n", id, live);
+	line(f, "%%l%d: bool[%d] = lt %%m%d, @live%d\n%%c%d: f32[%d] = cast %%l%d", id, n, id, id, id, n, id);
+	line(f, "%%n%d: f32[%d] = mul %%v%d, %%c%d\n%%w%d: f32[%d, %d] = reshape %%n%d", id, n, id, id, id, depth, columns, id);
+	line(f, "%%p%d: f32[%d, 16] = sparse_weights %%w%d {parts=%d}", id, entries, id, parts);
+	line(f, "%%q%d: i32[%d] = sparse_index %%w%d {parts=%d}", id, (int)sparse_groups(columns, parts) + 1 + entries, id, parts);
+	snprintf(type, sizeof type, "f32[%s, %d]", rows, columns);
+	if (parts == 2)
+		line(f, "%%g%d: f32[%s, %d] = group {", id, rows, columns / 2);
+	line(f, "%%y%d: %s = sparse %%%s, %%p%d, %s, %%q%d {parts=%d%s}", id, type, x, id, *rest == '%' ? rest : "_", id, parts,
+	     *rest == '%' ? "" : rest);
+	snprintf(value, sizeof value, "%%y%d", id);
+	if (parts == 1)
+		result(f, value, type);
+	return id;
+}
+
+/* No weights and all of them, parts of panels, runs across blocks of the packed rows; an epilogue, a gate; rows apart, two inner axes, rows
+ * that a kernel packs by itself. */
+static void make_sparse(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "m", 0);
+	param(f, "x: f32[a, m, 70]");
+	param(f, "t: f32[33, m]");
+	param(f, "heads: f32[m, 3, 5, 4]");
+	param(f, "b65: f32[65]");
+	param(f, "b70: f32[70]");
+	param(f, "res: f32[a, m, 65]");
+	add_text(&f->consts, "const @n16: i64[] = [16]\nconst @n7: i64[] = [7]\nconst @n5: i64[] = [5]\n");
+	line(f, "%%cut: f32[a, m, 32] = slice %%x {starts=[0, 0, 19]}");
+	line(f, "%%turned: f32[m, 33] = transpose %%t {perm=[1, 0]}");
+	line(f, "%%merged: f32[m, 5, 3, 4] = transpose %%heads {perm=[0, 2, 1, 3]}");
+	add_sparse(f, "x", "a, m", 70, 5, 1, 1, "");
+	add_sparse(f, "cut", "a, m", 32, 64, 1, 0, "");
+	add_sparse(f, "cut", "a, m", 32, 48, 1, 5, "");
+	add_sparse(f, "turned", "m", 33, 96, 1, 2, "");
+	add_sparse(f, "merged", "m", 60, 40, 1, 2, ", inner=3");
+	int id = add_sparse(f, "x", "a, m", 70, 65, 1, 2, "%b65");
+	line(f, "%%e0: f32[a, m, 65] = add %%y%d, %%res", id);
+	line(f, "%%e1: f32[a, m, 65] = relu %%e0");
+	result(f, "%e1", "f32[a, m, 65]");
+	id = add_sparse(f, "x", "a, m", 70, 70, 2, 1, "%b70");
+	line(f, "%%u%d: f32[a, m, 35] = glu %%y%d {axis=2, act=sigmoid}\nyield %%u%d\n}", id, id, id);
+	char value[16];
+	snprintf(value, sizeof value, "%%g%d", id);
+	result(f, value, "f32[a, m, 35]");
+}
+
 /* ---- Winograd ------------------------------------------------------------------------------------------------------ */
 
 static int add_winograd(Family *f, const char *x, int channels, int outputs, int tile, const char *pads, const char *places, const char *bias)
@@ -1624,6 +1708,7 @@ static const struct {
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
+	{"sparse", make_sparse, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=257,600", "a=30 m=41"}, {"a=1 m=1", "a=3 m=6", "a=0 m=4"}},
 	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-10,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
 	{"dft",
 	 make_dft,
