@@ -400,7 +400,7 @@ CLAIMS = {
     13: ("equivariance",
          [shift("lightconv-enc-conv", 71, 11), shift("dynconv-enc-taps", 71, 11), permutation("full-attn")]),
     14: ("pruning speeds inference",
-         [ratio("pruned-dense", "pruned-fc", "report", B=1), ratio("pruned-dense", "pruned-fc-block", "report", B=1)]),
+         [ratio("pruned-dense -D B=1", "pruned-fc -D B=1", "report", B=1), ratio("pruned-dense", "pruned-fc-block", "report", B=1)]),
 }
 
 

@@ -285,10 +285,10 @@ static const char *need_sparse(Module *m, const Node *n)
 	return need_panels(m, n, w->dims[1], panel_count(m, w->dims[1], sane_parts(n)));
 }
 
-const Dim *sparse_index_length(Module *m, const Dim *cols, int parts, const Dim *entries)
+const Dim *sparse_index_length(Module *m, const Dim *cols, int parts, bool apart, const Dim *entries)
 {
 	const Dim *groups = dim_mul_const(m, panel_count(m, cols, parts), PanelWidth / SparseWidth);
-	return dim_add(m, dim_add(m, groups, dim_const(m, 1)), entries);
+	return dim_add(m, dim_add(m, groups, dim_const(m, 1)), dim_mul_const(m, entries, sparse_places(apart)));
 }
 
 const char *shape_given_sparse_weights(Module *m, const Node *n, Type *out)
@@ -306,11 +306,12 @@ const char *shape_given_sparse_index(Module *m, const Node *n, Type *out)
 	TRY(need_rank(m, out, 1, "the result"));
 	if (out->dtype != I32)
 		FAIL("the result has type %s, expected i32", dtypes[out->dtype].text);
-	return need_nonneg(m, n, dim_sub(m, out->dims[0], sparse_index_length(m, type_in(n, 0)->dims[1], sane_parts(n), dim_const(m, 0))), "entries of the index");
+	return need_nonneg(m, n, dim_sub(m, out->dims[0], sparse_index_length(m, type_in(n, 0)->dims[1], sane_parts(n), false, dim_const(m, 0))),
+	                   "length of the index less that of the begins");
 }
 
-/* x [rows.., inner..], w [entries, SparseWidth], b [n], index [groups + 1 + entries], the latter constant: what they say is looked at when
- * code is made. */
+/* x [rows.., inner..], w [entries, SparseWidth], b [n], index (sparse.h), the latter constant: what they say is looked at when code is
+ * made.  Columns apart: of one row. */
 const char *shape_given_sparse(Module *m, const Node *n, Type *out)
 {
 	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2), *index = type_in(n, 3);
@@ -332,10 +333,12 @@ const char *shape_given_sparse(Module *m, const Node *n, Type *out)
 			TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
 		else if (!dim_is_const(x->dims[d], NULL))
 			FAIL("the inner dimension %s is no constant", dim_text(m, x->dims[d]));
+	for (int d = 0; d < outer && attr_int(n, Attr_apart); d++)
+		TRY(need_equal(m, n, x->dims[d], dim_const(m, 1), "rows and 1, for columns apart"));
 	const Dim *cols = out->dims[outer];
 	TRY(need_panels(m, n, cols, panel_count(m, cols, sane_parts(n))));
 	TRY(need_equal(m, n, dim_const(m, SparseWidth), w->dims[1], "columns of an entry"));
-	TRY(need_equal(m, n, sparse_index_length(m, cols, sane_parts(n), w->dims[0]), index->dims[0], "length of the index"));
+	TRY(need_equal(m, n, sparse_index_length(m, cols, sane_parts(n), attr_int(n, Attr_apart), w->dims[0]), index->dims[0], "length of the index"));
 	if (b) {
 		TRY(need_operand(m, n, 2, 0));
 		TRY(need_rank(m, b, 1, "b"));

@@ -14,7 +14,6 @@
  * which kernels lie in others (feed.c).
  */
 #include "feed.h"
-#include "../ir/sparse.h"
 #include "../ir/strassen.h"
 
 #include <stdlib.h>
@@ -361,77 +360,6 @@ static bool use_strassen(const Node *n, const Value *stored, int parts)
 	return !why;
 }
 
-enum {
-	LeastSparse = 1 << 14, /* elements: of smaller weights not */
-	Samples = 4096,
-	Scatter = 0x3779b1, /* between samples: odd, with no regard for rows */
-	SampledZeros = Samples / 4, /* below, nobody counts */
-	LivePerCent = 65 /* of the pieces of 16 columns; with more, one row by weights in a cache would take longer */
-};
-
-/* The largest constant that w is computed from, of each node's operands; NULL: there is none. */
-static const Const *largest_source(const Value *w)
-{
-	while (w && !w->konst) {
-		const Node *n = w->def;
-		w = NULL;
-		for (int i = 0; n && i < n->nin; i++)
-			if (n->in[i] && (!w || const_numel(&n->in[i]->type) > const_numel(&w->type)))
-				w = n->in[i];
-	}
-	return w ? w->konst : NULL;
-}
-
-/* Are many elements of w 0?  A guess from some of those that it is computed from. */
-static bool may_be_sparse(const Value *w)
-{
-	const Const *source = largest_source(w);
-	const uint64_t numel = source ? (uint64_t)const_numel(&source->type) : 0;
-	int zeros = 0;
-	double x;
-
-	for (uint64_t i = 0; i < Samples && numel; i++)
-		zeros += scalar_as_real(scalar_at(source->type.dtype, source->data, (int64_t)(i * Scatter % numel)), &x) && x == 0;
-	return !source || zeros >= SampledZeros;
-}
-
-/* Why a linear meets all of its weights, of which many are 0; NULL: it need not.  *entries: what is left of them. */
-static const char *why_dense(Module *m, const Node *n, Value *stored, int parts, int64_t *entries)
-{
-	const Type *x = &n->in[0]->type;
-	Tensor w;
-
-	if (stored->type.dtype != F32)
-		return "the weights are stored in a shorter type";
-	if (const_numel(&stored->type) < LeastSparse)
-		return "the weights are small";
-	if (!dim_is_const(x->dims[x->rank - 1], NULL))
-		return "the depth is a symbol";
-	if (eval_const(m, stored, &w))
-		return "the weights cannot be computed"; /* which whoever writes them will say */
-	const int64_t all = sparse_groups(w.dims[1], parts) * w.dims[0];
-	*entries = sparse_entries(&w, parts);
-	free_tensor(&w);
-	if (*entries * 100 <= all * LivePerCent)
-		return NULL;
-	return arena_printf(m->arena, "of the pieces of 16 columns %.0f %% are not 0 throughout", 100.0 * (double)*entries / (double)all);
-}
-
-/* Few zeros are nothing to report. */
-static bool use_sparse(Module *m, const Node *n, Value *stored, int parts, int64_t *entries)
-{
-	if (!is_const(stored) || const_numel(&stored->type) == 0 || !may_be_sparse(stored))
-		return false;
-	const char *why = why_dense(m, n, stored, parts, entries);
-	if (why)
-		report_miss("sparse", n->loc, why);
-	else if (allow("sparse"))
-		report_match("sparse", n->loc);
-	else
-		return false;
-	return !why;
-}
-
 static bool pack_linear(Module *m, Node *n)
 {
 	int inner;
@@ -445,17 +373,13 @@ static bool pack_linear(Module *m, Node *n)
 	panels.dims[0] = panel_count(m, t.dims[1], parts);
 	panels.dims[1] = t.dims[0];
 	panels.dims[2] = dim_const(m, PanelWidth);
-	int64_t entries = 0;
-	const bool sparse = use_sparse(m, n, stored, parts, &entries), fast = !sparse && use_strassen(n, stored, parts);
-	const Op ws = sparse ? OpSparseWeights : fast ? OpStrassenWeights : OpPack, op = sparse ? OpSparse : fast ? OpStrassen : OpLinearPacked;
-	const Type values = {.dtype = t.dtype, .rank = 2, .dims = {dim_const(m, entries), dim_const(m, SparseWidth)}};
-	Value *w = build(m, outer->block, outer, ws, n->loc, 1, &stored, 1, attrs, sparse ? &values : fast ? NULL : &panels), *index = NULL;
-	if (sparse) {
-		const Type places = {.dtype = I32, .rank = 1, .dims = {sparse_index_length(m, t.dims[1], parts, values.dims[0])}};
-		index = build(m, outer->block, outer, OpSparseIndex, n->loc, 1, &stored, 1, attrs, &places);
+	Value *y = sparse_linear(m, n, outer, x, inner, stored, parts);
+	if (!y) {
+		const bool fast = use_strassen(n, stored, parts);
+		Value *w = build(m, outer->block, outer, fast ? OpStrassenWeights : OpPack, n->loc, 1, &stored, 1, attrs, fast ? NULL : &panels);
+		Value *in[] = {fast ? n->in[0] : x, w, n->in[2]};
+		y = build(m, n->block, n, fast ? OpStrassen : OpLinearPacked, n->loc, 3, in, fast ? 1 : 2, attrs, &n->out[0]->type);
 	}
-	Value *in[] = {fast ? n->in[0] : x, w, n->in[2], index};
-	Value *y = build(m, n->block, n, op, n->loc, sparse ? 4 : 3, in, fast ? 1 : 2, attrs, &n->out[0]->type);
 	replace_uses(m, n->out[0], y);
 	erase_node(n);
 	return true;

@@ -84,7 +84,7 @@ typedef struct Lower {
 	/* tile.c's kernels; NULL: not yet made */
 	LFunc *tiles[PanelWidth / Lanes][MaxTileRows + 1]; /* by vectors and rows */
 	LFunc *streams[NDTypes][MaxTileRows + 1], *panels[NDTypes][2]; /* by the weights' type and rows, or whether only some columns may count */
-	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows */
+	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows; 0: columns apart */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;
 	LStmt **stops; /* jumps to the end of the program */
@@ -264,6 +264,7 @@ void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, L
 typedef struct Sparse { /* weights: ir/sparse.h */
 	LBuf *w, *index;
 	LExpr *entries, *ks; /* how many; where their rows begin in index */
+	bool apart;
 } Sparse;
 void need_index_holds(Module *, const Node *sparse); /* else it is a user's error: a text may say anything */
 LExpr *sparse_begin(LB *, const Sparse *, LExpr *group); /* its first entry, the end of the one before */

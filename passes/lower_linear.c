@@ -344,7 +344,8 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 		const Dim *entries = wt->dims[0];
 		s.index = kbuf(&k, root->in[3], false);
 		s.entries = kparam(&k, entries);
-		s.ks = kparam(&k, dim_sub(m, root->in[3]->type.dims[0], entries));
+		s.ks = kparam(&k, sparse_index_length(m, yt->dims[yt->rank - 1], parts, false, dim_const(m, 0)));
+		s.apart = attr_int(root, Attr_apart);
 		g.sparse = &s;
 		products = dim_mul(m, rows, dim_mul_const(m, entries, SparseWidth));
 	}

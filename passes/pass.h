@@ -37,6 +37,9 @@ bool sink_transposes(Module *); /* sink.c */
 bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
 bool computes_in_stored(const Node *); /* with elements that are only stored: nothing behind pass widen does */
 bool dissolve_groups(Module *, bool (*stays)(Module *, const Node *group)); /* expand.c: those that do not stay become their nodes */
+/* skip_zeros.c: the result of linear n, of x (its operand, or what that merges, whose last `inner` axes it contracts) and weights w, before
+ * the node `outer`; NULL: it is to be dense. */
+Value *sparse_linear(Module *, Node *n, Node *outer, Value *x, int inner, Value *w, int parts);
 bool merge_constants(Module *); /* equal nodes of a block that compute constants become one; outputs keep their own */
 
 #endif

@@ -139,7 +139,7 @@ static Val step_sparse(Gen *g)
 {
 	need(g, g->type == F32);
 	Val x = pick_own(g, 1, 3);
-	const int r = x.v->type.rank, zeros = pick(g, 4), parts = g->op == OpSparse ? 1 : 1 + pick(g, MaxParts);
+	const int r = x.v->type.rank, zeros = pick(g, 4), apart = g->op != OpSparse && once(g, 2), parts = g->op == OpSparse ? 1 : 1 + pick(g, MaxParts);
 	x = with_extent(g, x, r - 1, 1);
 	const int64_t k = fixed(x.v->type.dims[r - 1]), n = parts * pick_width(g);
 	const Dim *dims[2] = {num(g, k), num(g, n)};
@@ -150,15 +150,15 @@ static Val step_sparse(Gen *g)
 		for (int64_t j = i; zeros && !once(g, zeros) && j < k * n && j < i + SparseWidth / 2; j++)
 			data[j] *= 0;
 	const Tensor t = {.dtype = F32, .rank = 2, .dims = {k, n}, .data = data};
-	const Dim *entries[2] = {num(g, sparse_entries(&t, parts)), num(g, SparseWidth)}, *length[1] = {sparse_index_length(g->m, dims[1], parts, entries[0])};
+	const Dim *entries[2] = {num(g, sparse_entries(g->m->arena, &t, parts, apart)), num(g, SparseWidth)}, *length[1] = {sparse_index_length(g->m, dims[1], parts, apart, entries[0])};
 	const Type values = typed(F32, 2, entries), places = typed(I32, 1, length);
-	const Attr attr = mk_int(Attr_parts, parts);
+	const Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_apart, apart)};
 	if (g->op == OpSparseWeights)
-		return moved(g, w, emit(g, OpSparseWeights, 1, &w.v, 1, &attr, &values));
-	Value *index = emit(g, OpSparseIndex, 1, &w.v, 1, &attr, &places);
+		return moved(g, w, emit(g, OpSparseWeights, 1, &w.v, 2, attrs, &values));
+	Value *index = emit(g, OpSparseIndex, 1, &w.v, 2, attrs, &places);
 	if (g->op == OpSparseIndex)
 		return finish(g, index, (double)(k * n), 0, true);
-	Value *left = emit(g, OpSparseWeights, 1, &w.v, 1, &attr, &values);
+	Value *left = emit(g, OpSparseWeights, 1, &w.v, 2, attrs, &values);
 	Type y = x.v->type;
 	y.dims[r - 1] = dims[1];
 	double most = (double)k * x.bound * w.bound, noise = (double)k * x.noise * w.bound;

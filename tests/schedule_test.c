@@ -1448,48 +1448,54 @@ static void make_strassen(Family *f)
 
 /* ---- sparse weights ------------------------------------------------------------------------------------------------ */
 
-/* Of five runs of 16 elements, in the order of rows, `live` are not 0, nor -0. */
-static bool is_live(int i, int live)
+/* Of five runs of elements, in the order of rows, `live` are not 0, nor -0. */
+static bool is_live(int64_t i, int run, int live)
 {
-	return i / 16 * 7 % 5 < live;
+	return i / run * 7 % 5 < live;
 }
 
-static int count_entries(int depth, int columns, int parts, int live)
+/* Of a group: rows with anything but zeros, or what the longest of its columns has. */
+static int group_entries(SparseColumns c, int depth, int columns, int run, int live, bool apart)
 {
-	int entries = 0;
+	int own[SparseWidth] = {0}, rows = 0, most = 0;
 
-	for (int64_t g = 0; g < sparse_groups(columns, parts); g++)
-		for (int k = 0; k < depth; k++) {
-			SparseColumns c = sparse_columns(columns, parts, g);
-			bool any = false;
-			for (int64_t i = 0; i < c.count; i++)
-				any |= is_live((int)(k * columns + c.first + i), live);
-			entries += any;
+	for (int k = 0; k < depth; k++) {
+		bool any = false;
+		for (int64_t i = 0; i < c.count; i++) {
+			bool is = is_live(k * columns + c.first + i, run, live);
+			any |= is;
+			own[i] += is;
 		}
-	return entries;
+		rows += any;
+	}
+	for (int i = 0; i < SparseWidth; i++)
+		most = own[i] > most ? own[i] : most;
+	return apart ? most : rows;
 }
 
 /* rest: the bias, or attributes */
-static int add_sparse(Family *f, const char *x, const char *rows, int depth, int columns, int parts, int live, const char *rest)
+static int add_sparse(Family *f, const char *x, const char *rows, int depth, int columns, int parts, int live, bool apart, const char *rest)
 {
-	int id = f->nline++, entries = count_entries(depth, columns, parts, live), n = depth * columns;
+	int id = f->nline++, entries = 0, groups = (int)sparse_groups(columns, parts), n = depth * columns, run = apart ? 1 : 16;
 	char name[16], dims[40], type[64], value[16];
 
+	for (int g = 0; g < groups; g++)
+		entries += group_entries(sparse_columns(columns, parts, g), depth, columns, run, live, apart);
 	snprintf(name, sizeof name, "v%d", id);
 	snprintf(dims, sizeof dims, "%d", n);
 	weights(f, name, dims, n);
+	add_text(&f->consts, "const @run%d: i64[] = [%d]\nconst @live%d: i64[] = [%d]\n", id, run, id, live);
 	snprintf(dims, sizeof dims, "i64[%d]", n);
-	line(f, "%%i%d: %s = iota\n%%j%d: %s = idiv %%i%d, @n16\n%%k%d: %s = mul %%j%d, @n7\n%%m%d: %s = imod %%k%d, @n5", id, dims, id, dims, id, id,
-	     dims, id, id, dims, id);
-	add_text(&f->consts, "const @live%d: i64[] = [%d]\n", id, live);
+	line(f, "%%i%d: %s = iota\n%%j%d: %s = idiv %%i%d, @run%d\n%%k%d: %s = mul %%j%d, @n7\n%%m%d: %s = imod %%k%d, @n5", id, dims, id, dims, id, id,
+	     id, dims, id, id, dims, id);
 	line(f, "%%l%d: bool[%d] = lt %%m%d, @live%d\n%%c%d: f32[%d] = cast %%l%d", id, n, id, id, id, n, id);
 	line(f, "%%n%d: f32[%d] = mul %%v%d, %%c%d\n%%w%d: f32[%d, %d] = reshape %%n%d", id, n, id, id, id, depth, columns, id);
-	line(f, "%%p%d: f32[%d, 16] = sparse_weights %%w%d {parts=%d}", id, entries, id, parts);
-	line(f, "%%q%d: i32[%d] = sparse_index %%w%d {parts=%d}", id, (int)sparse_groups(columns, parts) + 1 + entries, id, parts);
+	line(f, "%%p%d: f32[%d, 16] = sparse_weights %%w%d {parts=%d, apart=%d}", id, entries, id, parts, apart);
+	line(f, "%%q%d: i32[%d] = sparse_index %%w%d {parts=%d, apart=%d}", id, groups + 1 + entries * sparse_places(apart), id, parts, apart);
 	snprintf(type, sizeof type, "f32[%s, %d]", rows, columns);
 	if (parts == 2)
 		line(f, "%%g%d: f32[%s, %d] = group {", id, rows, columns / 2);
-	line(f, "%%y%d: %s = sparse %%%s, %%p%d, %s, %%q%d {parts=%d%s}", id, type, x, id, *rest == '%' ? rest : "_", id, parts,
+	line(f, "%%y%d: %s = sparse %%%s, %%p%d, %s, %%q%d {parts=%d, apart=%d%s}", id, type, x, id, *rest == '%' ? rest : "_", id, parts, apart,
 	     *rest == '%' ? "" : rest);
 	snprintf(value, sizeof value, "%%y%d", id);
 	if (parts == 1)
@@ -1498,7 +1504,7 @@ static int add_sparse(Family *f, const char *x, const char *rows, int depth, int
 }
 
 /* No weights and all of them, parts of panels, runs across blocks of the packed rows; an epilogue, a gate; rows apart, two inner axes, rows
- * that a kernel packs by itself. */
+ * that a kernel packs by itself; one row by columns apart. */
 static void make_sparse(Family *f)
 {
 	symbol(f, "a", 0);
@@ -1509,20 +1515,26 @@ static void make_sparse(Family *f)
 	param(f, "b65: f32[65]");
 	param(f, "b70: f32[70]");
 	param(f, "res: f32[a, m, 65]");
-	add_text(&f->consts, "const @n16: i64[] = [16]\nconst @n7: i64[] = [7]\nconst @n5: i64[] = [5]\n");
+	add_text(&f->consts, "const @n7: i64[] = [7]\nconst @n5: i64[] = [5]\n");
+	param(f, "row: f32[1, 70]");
+	param(f, "column: f32[70, 1]");
+	line(f, "%%row2: f32[1, 70] = transpose %%column {perm=[1, 0]}");
+	add_sparse(f, "row", "1", 70, 65, 1, 1, true, "%b65");
+	add_sparse(f, "row2", "1", 70, 48, 1, 0, true, "");
+	add_sparse(f, "row", "1", 70, 33, 1, 5, true, "");
 	line(f, "%%cut: f32[a, m, 32] = slice %%x {starts=[0, 0, 19]}");
 	line(f, "%%turned: f32[m, 33] = transpose %%t {perm=[1, 0]}");
 	line(f, "%%merged: f32[m, 5, 3, 4] = transpose %%heads {perm=[0, 2, 1, 3]}");
-	add_sparse(f, "x", "a, m", 70, 5, 1, 1, "");
-	add_sparse(f, "cut", "a, m", 32, 64, 1, 0, "");
-	add_sparse(f, "cut", "a, m", 32, 48, 1, 5, "");
-	add_sparse(f, "turned", "m", 33, 96, 1, 2, "");
-	add_sparse(f, "merged", "m", 60, 40, 1, 2, ", inner=3");
-	int id = add_sparse(f, "x", "a, m", 70, 65, 1, 2, "%b65");
+	add_sparse(f, "x", "a, m", 70, 5, 1, 1, false, "");
+	add_sparse(f, "cut", "a, m", 32, 64, 1, 0, false, "");
+	add_sparse(f, "cut", "a, m", 32, 48, 1, 5, false, "");
+	add_sparse(f, "turned", "m", 33, 96, 1, 2, false, "");
+	add_sparse(f, "merged", "m", 60, 40, 1, 2, false, ", inner=3");
+	int id = add_sparse(f, "x", "a, m", 70, 65, 1, 2, false, "%b65");
 	line(f, "%%e0: f32[a, m, 65] = add %%y%d, %%res", id);
 	line(f, "%%e1: f32[a, m, 65] = relu %%e0");
 	result(f, "%e1", "f32[a, m, 65]");
-	id = add_sparse(f, "x", "a, m", 70, 70, 2, 1, "%b70");
+	id = add_sparse(f, "x", "a, m", 70, 70, 2, 1, false, "%b70");
 	line(f, "%%u%d: f32[a, m, 35] = glu %%y%d {axis=2, act=sigmoid}\nyield %%u%d\n}", id, id, id);
 	char value[16];
 	snprintf(value, sizeof value, "%%g%d", id);
