@@ -1516,6 +1516,7 @@ static void make_sparse(Family *f)
 	param(f, "b70: f32[70]");
 	param(f, "res: f32[a, m, 65]");
 	add_text(&f->consts, "const @n7: i64[] = [7]\nconst @n5: i64[] = [5]\n");
+	param(f, "grid: f32[a, m, 20, 40]");
 	param(f, "row: f32[1, 70]");
 	param(f, "column: f32[70, 1]");
 	line(f, "%%row2: f32[1, 70] = transpose %%column {perm=[1, 0]}");
@@ -1529,6 +1530,7 @@ static void make_sparse(Family *f)
 	add_sparse(f, "cut", "a, m", 32, 64, 1, 0, false, "");
 	add_sparse(f, "cut", "a, m", 32, 48, 1, 5, false, "");
 	add_sparse(f, "turned", "m", 33, 96, 1, 2, false, "");
+	add_sparse(f, "grid", "a, m, 20", 40, 48, 1, 2, false, "");
 	add_sparse(f, "merged", "m", 60, 40, 1, 2, false, ", inner=3");
 	int id = add_sparse(f, "x", "a, m", 70, 65, 1, 2, false, "%b65");
 	line(f, "%%e0: f32[a, m, 65] = add %%y%d, %%res", id);
