@@ -503,6 +503,7 @@ void lower_rows(Lower *l, Node *n, Value *home)
 		r.bias = kaccess(&k, n->in[2]);
 	int64_t n_columns;
 	int columns = column_axis(&r), vectors = MaxVectors;
+	k.general = columns >= 0; /* one load an iteration: extents need not be known */
 	for (int d = 0; d < r.x.rank; d++)
 		if (!r.reduced[d] && d != columns)
 			rows = dim_mul(m, rows, r.x.extent[d]);
