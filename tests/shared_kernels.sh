@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Layers that differ in sizes and epilogues share the kernels of what they have in common: compiling takes as long as a model has code.
+# usage: shared_kernels.sh BUILD
+set -u
+build=$(cd "$1" && pwd) || exit 1
+. "$PWD/tests/expect.bash"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# Convolutions of many sizes, two of inputs, whose channels lie apart, and one with another epilogue; and the means of what they give.
+awk 'function weights(name, dims, count) {
+	printf "  %%i%s: i64[%d] = iota {start=%d}\n  %%j%s: f32[%d] = cast %%i%s\n  %%l%s: f32[%d] = mul %%j%s, @k\n", name, count, count, name, count, name, name, count, name
+	printf "  %%m%s: f32[%d] = sin %%l%s\n  %%%s: f32[%s] = reshape %%m%s\n", name, count, name, name, dims, name
+}
+function layer(from, to, channels, outputs, size, epilogue) {
+	weights("w" to, sprintf("%d, %d, 3, 3", outputs, channels), outputs * channels * 9)
+	printf "  %%c%s: f32[1, %d, %d, %d] = conv %%%s, %%w%s, _ {pads=[1, 1, 1, 1]}\n", to, outputs, size, size, from, to
+	printf "  %%%s: f32[1, %d, %d, %d] = %s %%c%s\n", to, outputs, size, size, epilogue, to
+	printf "  %%mean%s: f32[1, %d, 1, 1] = mean %%%s {axes=[2, 3], keepdims=1}\n", to, outputs, to
+}
+BEGIN {
+	print "dcc-ir 1 stage simplify\nmodel net\nconst @k: f32[] = [0.37]"
+	print "func @main(%x: f32[1, 32, 24, 24], %y: f32[1, 64, 40, 40]) -> (a: f32[1, 128, 1, 1], b: f32[1, 192, 1, 1], c: f32[1, 256, 1, 1], d: f32[1, 192, 1, 1]) {"
+	layer("x", "a", 32, 128, 24, "relu")
+	layer("a", "b", 128, 192, 24, "relu")
+	layer("b", "c", 192, 256, 24, "tanh")
+	layer("y", "d", 64, 192, 40, "relu")
+	print "  return %meana, %meanb, %meanc, %meand\n}"
+}' >"$tmp/m.ir"
+check "the model compiles" "$build/dcc" --emit=loops -o "$tmp/loops.ir" "$tmp/m.ir"
+count() {
+	local got
+	got=$(grep -cE "^kernel @$1(\.[0-9]+)?(\.avx2)?\(|^kernel @$1(\.[0-9]+)?\.avx2 " "$tmp/loops.ir")
+	check "$got kernels $1 instead of $2" [ "$got" = "$2" ]
+}
+count winograd 3
+count winograd_inputs 2
+count winograd_outputs 1
+count panel 1
+count mean 1
+echo "shared_kernels: $checks checks, $failed failed"
+[ $failed = 0 ]
