@@ -188,25 +188,31 @@ static bool copy_weights(Module *m, Node *n)
 	return panels || taps || waves;
 }
 
-/* Each yield is the result of a node of the block that computes it, so that it can be written in place. */
+/* Each yield is the result of a node of the block that computes it, so that it can be written in place; an output may be a reshape of one. */
 static bool own_yields(Module *m, Block *b)
 {
 	bool changed = false;
+	Value **written = arena_alloc(m->arena, ((size_t)b->nyield + 1) * sizeof *written);
 
 	for (int i = b->owner && b->owner->op == OpLoop && loop_has_cond(b->owner); i < b->nyield; i++) {
 		Value *v = b->yields[i];
+		written[i] = v;
 		View w;
 		bool first = true;
 		State state;
 		if (!b->owner && state_of_output(m, v, &state))
 			continue;
+		if (!b->owner)
+			v = written[i] = same_elements(m, v);
 		view_of(m, v, &w);
 		for (int j = 0; j < i; j++)
-			first &= b->yields[j] != v;
+			first &= written[j] != v;
 		bool own = v->def && v->def->block == b && (v->def->op == OpGroup || !has_body(v->def->op));
 		if (own && (!is_const(v) || v->def->op == OpIdentity) && w.root == v && first)
 			continue;
-		set_yield(m, b, i, build(m, b, NULL, OpIdentity, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, NULL));
+		v = b->yields[i];
+		written[i] = build(m, b, NULL, OpIdentity, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, NULL);
+		set_yield(m, b, i, written[i]);
 		changed = true;
 	}
 	return changed;

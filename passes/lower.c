@@ -224,13 +224,13 @@ static Lower lower_target(Module *m, LModule *lm, const Target *t, const Lower *
 			h->buf->written = true;
 			h->offset = dim_const(m, 0);
 		}
-	for (int i = 0; i < m->main->body.nyield; i++) { /* pass_expand made them results of nodes of their own */
+	for (int i = 0; i < m->main->body.nyield; i++) { /* pass_expand made them results of nodes of their own, or reshapes of such */
 		State state;
 		if (state_of_output(m, m->main->body.yields[i], &state))
 			continue;
 		if (is_packed(m->main->body.yields[i]->type.dtype))
 			continue;
-		Home *h = new_home(&l, m->main->body.yields[i]);
+		Home *h = new_home(&l, same_elements(m, m->main->body.yields[i]));
 		h->buf = l.out[i];
 		h->offset = dim_const(m, 0);
 	}

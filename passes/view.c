@@ -541,6 +541,14 @@ bool view_is_contiguous(Module *m, Value *v)
 	return n == 0 || (n == 1 && dim_equals(f[0].stride, 1));
 }
 
+Value *same_elements(Module *m, Value *v)
+{
+	View w;
+
+	view_of(m, v, &w);
+	return view_is_dense(m, &w) && w.root->type.dtype == v->type.dtype && !state_append(w.root) ? w.root : v;
+}
+
 bool view_is_permutation(Module *m, const View *w)
 {
 	int n = w->first[w->rank], left = n;

@@ -39,6 +39,7 @@ int merge_factors(Module *, const View *, int from_axis, int to_axis, Factor *ou
 bool view_is_dense(Module *, const View *); /* all of root, in order */
 /* The elements of v lie in memory one after the other, somewhere in its root. */
 bool view_is_contiguous(Module *, Value *v);
+Value *same_elements(Module *, Value *v); /* what v reshapes; v if it is no reshape, or only a part */
 /* Every element of root exactly once, in any order. */
 bool view_is_permutation(Module *, const View *);
 bool view_is_inside(Module *, const View *); /* proved: no element of it lies outside of root */
