@@ -121,7 +121,7 @@ typedef struct Window {
 	const Dim *heads;
 	bool interleaved;
 	View w, y; /* weights as [batch, places.., heads, taps..] or [heads, taps..]; the output over the result [batch, places.., channels] */
-	Type wtype;
+	Type wtype, ytype;
 } Window;
 
 /* Zeros that Pad put before each axis; false if it pads another one than the window's, or not with zeros. */
@@ -331,6 +331,22 @@ static void view_weights(const Contraction *c, const Axes *ax, const Type *sourc
 		add_weight_axis(&win->w, &win->wtype, ax->window[i].taps, ax->window[i].tap_step);
 }
 
+/* Each element of the result comes once: no walk over channels or the batch meets another one's, or runs over their end. */
+static bool covers_result(Module *m, const Axes *ax, const Type *source, Window *win)
+{
+	Type *t = &win->ytype;
+	Value result = {0};
+	View y = win->y;
+
+	*t = (Type){.dtype = F32, .rank = ax->n + 2, .dims = {source->dims[ax->batch]}};
+	for (int i = 0; i < ax->n; i++)
+		t->dims[1 + i] = ax->window[i].places;
+	t->dims[ax->n + 1] = source->dims[ax->channel];
+	result.type = *t;
+	y.root = &result;
+	return view_is_permutation(m, &y);
+}
+
 /* Sorts the factors of x and w, which walk the output axes in step, into batch, places, head and rest of channel. */
 static const char *sort_factors(Module *m, const Contraction *c, Axes *ax, const Type *source, Window *win)
 {
@@ -368,6 +384,8 @@ static const char *sort_factors(Module *m, const Contraction *c, Axes *ax, const
 	win->interleaved = s.head_unit && dim_equals(s.head_unit, 1) && !dim_equals(s.rest, 1);
 	if (s.head_unit && !win->interleaved && s.head_unit != s.rest)
 		return "channels map to heads in an unknown order";
+	if (!covers_result(m, ax, source, win))
+		return "the output axes overlap";
 	view_weights(c, ax, source, &s, win);
 	return NULL;
 }
@@ -441,7 +459,7 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 	View x;
 	int64_t perm[MaxRank] = {ax->batch}, strides[MaxWindowAxes], dilations[MaxWindowAxes], heads;
 	const Dim *before[MaxWindowAxes];
-	Type xt = {.dtype = F32, .rank = ax->n + 2}, yt = xt;
+	Type xt = {.dtype = F32, .rank = ax->n + 2};
 	bool step_by_step = true;
 
 	if (!dim_is_const(win->heads, &heads) || c->out.dtype != F32)
@@ -450,7 +468,6 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 	for (int i = 0; i < ax->n; i++) {
 		const WindowAxis *w = &ax->window[i];
 		perm[1 + i] = w->of;
-		yt.dims[1 + i] = w->places;
 		before[i] = w->before;
 		strides[i] = w->stride;
 		dilations[i] = w->dilation;
@@ -459,8 +476,6 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 	view_of(m, source, &x);
 	for (int i = 0; i < xt.rank; i++)
 		xt.dims[i] = source->type.dims[perm[i]];
-	yt.dims[0] = xt.dims[0];
-	yt.dims[ax->n + 1] = xt.dims[ax->n + 1];
 	View t = {.root = x.root, .base = x.base, .rank = xt.rank};
 	int k = 0;
 	for (int i = 0; i < xt.rank; i++) {
@@ -474,7 +489,7 @@ static bool build_winconv(Module *m, Node *n, const Contraction *c, Value *sourc
 		return false;
 	Attr attrs[] = {mk_dims(m, Attr_pads_dim, ax->n, before), mk_int(Attr_heads, heads), mk_int(Attr_map, win->interleaved),
 	                mk_ints(m, Attr_strides, ax->n, strides), mk_ints(m, Attr_dilations, ax->n, dilations)};
-	win->y.root = build(m, n->block, n, OpWinConv, n->loc, 2, in, step_by_step ? 3 : 5, attrs, &yt);
+	win->y.root = build(m, n->block, n, OpWinConv, n->loc, 2, in, step_by_step ? 3 : 5, attrs, &win->ytype);
 	Value *y = build_view(m, &win->y, &c->out, n, n->loc);
 	if (!y)
 		return false;
