@@ -72,16 +72,15 @@ static bool tap_operand(Module *m, Node *const *p, const int *which, int n, cons
 		full = (View){.root = v.root, .base = v.base, .rank = out->rank};
 		int nf = 0, lead = out->rank - v.rank;
 		for (int d = 0; d < out->rank; d++) {
+			bool repeats = d < lead || (dim_equals(x->type.dims[d - lead], 1) && !dim_equals(out->dims[d], 1));
+			Factor repeat = {out->dims[d], dim_const(m, 0)};
+			const Factor *f = repeats ? &repeat : &v.f[v.first[d - lead]];
+			int count = repeats ? !dim_equals(out->dims[d], 1) : v.first[d - lead + 1] - v.first[d - lead];
 			full.first[d] = nf;
-			if (d < lead || (dim_equals(x->type.dims[d - lead], 1) && !dim_equals(out->dims[d], 1))) {
-				if (!dim_equals(out->dims[d], 1))
-					full.f[nf++] = (Factor){out->dims[d], dim_const(m, 0)};
-				continue;
-			}
-			for (int i = v.first[d - lead]; i < v.first[d - lead + 1]; i++)
-				full.f[nf++] = v.f[i];
-			if (nf > MaxFactors - MaxLevels)
+			if (nf + count > MaxFactors - MaxLevels)
 				return false;
+			for (int i = 0; i < count; i++)
+				full.f[nf++] = f[i];
 		}
 		full.first[out->rank] = nf;
 		if (k == 0)
