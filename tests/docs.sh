@@ -55,6 +55,8 @@ sys.exit(bool([s.name for s in onnx.defs.get_all_schemas() if not s.domain and n
 if command -v "$python" >/dev/null; then
 	must 'docs/operators.md is not what tools/operators_page.py prints' \
 		cmp docs/operators.md <("$python" tools/operators_page.py "$build/dcc")
+	must 'docs/tried.md is not what bench/try_models.py --page prints' \
+		cmp docs/tried.md <("$python" bench/try_models.py --page bench/tried.jsonl)
 	for page in c cpp; do
 		must "docs/api-$page.md is not what tools/api_pages.py prints" cmp "docs/api-$page.md" <("$python" tools/api_pages.py $page)
 	done
