@@ -202,7 +202,7 @@ static bool own_yields(Module *m, Block *b)
 		State state;
 		if (!b->owner && state_of_output(m, v, &state))
 			continue;
-		if (!b->owner)
+		if (!b->owner && !is_packed(v->type.dtype))
 			v = written[i] = same_elements(m, v);
 		view_of(m, v, &w);
 		for (int j = 0; j < i; j++)
