@@ -58,7 +58,7 @@ prepare() {
 			printf 'free(workspace);\nreturn status;\n}\n'
 		} >app.c
 		;;&
-	README.md | docs/report.md | docs/try.md) cp "$src/examples/dynconv.onnx" model.onnx ;;
+	README.md | docs/report.md | docs/try.md | docs/tune.md) cp "$src/examples/dynconv.onnx" model.onnx ;;
 	docs/scaling.md) cut -f2 "$src/examples/langid/test.tsv" | head -n 16 >lines.txt ;;
 	esac
 }
