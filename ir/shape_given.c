@@ -389,8 +389,8 @@ const char *shape_given_top_k(Module *m, const Node *n, Type *out)
 	return need_nonneg(m, n, dim_sub(m, x->dims[axis], out->dims[axis]), "extent of x less that of the result");
 }
 
-/* Taps outside of x do not count, so the extents are whatever the result says. */
-/* The strides, dilations and pads_dim of windows with so many taps along each of the spatial axes. */
+/* The strides, dilations and pads_dim of windows with so many taps along each of the spatial axes; taps outside of x do not count, so the
+ * extents are whatever the result says. */
 static const char *need_windows(Module *m, const Node *n, int spatial, const int64_t *taps)
 {
 	const Dim *const *pads;
