@@ -4,7 +4,7 @@
 #include "../ir/sparse.h"
 
 enum {
-	LeastSparse = 1 << 14, /* elements: of smaller weights not */
+	LeastSparse = 1 << 14, MostSparse = 1 << 27, /* elements: the zeros of smaller weights, and of larger ones, are not counted */
 	Samples = 4096,
 	Scatter = 0x3779b1, /* between samples: odd, with no regard for rows */
 	SampledZeros = Samples / 4, /* below, nobody counts */
@@ -63,6 +63,8 @@ static const char *why_dense(Module *m, const Node *n, Value *w, int parts, Left
 		return "the weights are stored in a shorter type";
 	if (const_numel(&w->type) < LeastSparse)
 		return "the weights are small";
+	if (const_numel(&w->type) > MostSparse)
+		return "the weights are so large that counting them takes too long";
 	if (!dim_is_const(x->dims[x->rank - 1], NULL))
 		return "the depth is a symbol";
 	if (eval_const(m, w, &t))

@@ -34,9 +34,9 @@ else
 fi
 
 # Times against the engines that are installed: a row, and a record that becomes a table and a plot.
-expect 2 'unknown: other; there are onnxruntime, openvino' "$python" "$bench/peers.py" --peers other small
+expect 2 'unknown: other; there are onnxruntime, openvino, torch' "$python" "$bench/peers.py" --peers other small
 engines='' cells=''
-for engine in onnxruntime openvino; do
+for engine in onnxruntime openvino torch; do
 	! has $engine || engines="$engines $engine \\|" cells="$cells ($number \\($number\\)|-) \\|"
 done
 cp -r "$bench/../tests/models/glu-ffn.ts" small
