@@ -43,15 +43,15 @@ PRODUCTS = {"attention", "conv", "dft", "group_conv", "linear", "matmul", "stras
 
 
 def weight_bytes(path):
-    """Of the tensors that products read: those of two axes and more that nobody gathers from."""
+    """Of the tensors that products read: those of two axes and more that are not only gathered from."""
     import math
 
     import onnx
 
     graph = onnx.load(path, load_external_data=False).graph
-    tables = {node.input[0] for node in graph.node if node.op_type.startswith("Gather")}
+    read = {name for node in graph.node for i, name in enumerate(node.input) if i or not node.op_type.startswith("Gather")}
     sizes = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.FLOAT16: 2, onnx.TensorProto.BFLOAT16: 2, onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1}
-    return sum(math.prod(w.dims) * sizes.get(w.data_type, 0) for w in graph.initializer if len(w.dims) > 1 and w.name not in tables)
+    return sum(math.prod(w.dims) * sizes.get(w.data_type, 0) for w in graph.initializer if len(w.dims) > 1 and w.name in read)
 
 
 def limit(model, build):
@@ -63,7 +63,7 @@ def limit(model, build):
             profile = json.load(file)
         except ValueError:
             return None
-    flop = sum(step["flop"] * step["calls"] for step in profile["steps"] if step["kernel"].split(".")[0] in PRODUCTS)
+    flop = sum(step["flop"] for step in profile["steps"] if step["kernel"].split(".")[0] in PRODUCTS)
     weights = weight_bytes(f"{model}/model.onnx")
     return {"ms": flop / profile["gflop_per_s"] / 1e6 + weights / profile["gbyte_per_s"] / 1e6, "gflop": flop / 1e9, "weights": weights,
             "gflops": profile["gflop_per_s"], "gbs": profile["gbyte_per_s"]}

@@ -9,7 +9,7 @@
  * panels, which stay in the second cache; its results are written side by side.  Such a one may lie in another kernel, or contain what
  * computes its rows (feed.h).
  *
- * Sparse weights (ir/sparse.h): each group of columns meets its own entries, all of K at once, in either loop.
+ * Sparse weights (ir/sparse.h): each group of columns meets its own entries, all of K at once.
  *
  * Strassen's linears (ir/strassen.h) are seven such products of half the rows, depth and columns, for each pair of panels.
  */
