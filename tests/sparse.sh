@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# label: full
 # Weights most of whose pieces are 0: the same bits as with --no-fuse=sparse for finite inputs, from a smaller object.
 # usage: sparse.sh BUILD
 set -u
