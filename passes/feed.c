@@ -135,17 +135,17 @@ bool choose_feeds(Module *m)
 		int64_t gain = root->op == OpLinearPacked || root->op == OpGroupConv ? feed_gain(n) : 0;
 		if (!gain || group_of(n))
 			continue;
-		if (from && asks(inner_root(from))) { /* the better one */
-			if (feed_gain(from) >= gain)
-				continue;
-			set_attr(m, inner_root(from), mk_int(Attr_feeds, 0));
-		}
-		if (!allow("feed"))
+		const bool both = from && asks(inner_root(from));
+		if ((both && feed_gain(from) >= gain) || !allow("feed"))
 			continue;
+		if (both)
+			set_attr(m, inner_root(from), mk_int(Attr_feeds, 0));
 		set_attr(m, root, mk_int(Attr_feeds, 1));
-		report_match("feed", root->loc);
 		changed = true;
 	}
+	FOR_ALL_NODES(n, m)
+		if (can_feed(n))
+			report_match("feed", inner_root(n)->loc);
 	return changed;
 }
 

@@ -26,7 +26,7 @@ Scratch open_scratch(Kernel *, LExpr *worker);
 LExpr *take_scratch(Kernel *, Scratch *, const Dim *f32_elements);
 void close_scratch(Kernel *, const Scratch *);
 
-/* What is inside of a kernel, opened by open_feed_*() where the worker is known; a result without a home goes to `made`. */
+/* What is inside of a kernel, opened where the worker is known; a result without a home goes to `made`. */
 typedef struct TileLinear TileLinear;
 typedef struct GroupConv GroupConv;
 typedef struct Feed { /* a root and what surrounds it */
