@@ -1,5 +1,5 @@
 /* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c,
- * eval_sort.c, eval_winograd.c, strassen.c, sparse.c, eval_dft.c),
+ * eval_window.c, eval_sort.c, eval_winograd.c, strassen.c, sparse.c, eval_dft.c),
  * and what those share. */
 #ifndef DCC_EVAL_H
 #define DCC_EVAL_H

@@ -208,7 +208,7 @@ static bool own_yields(Module *m, Block *b)
 		for (int j = 0; j < i; j++)
 			first &= written[j] != v;
 		bool own = v->def && v->def->block == b && (v->def->op == OpGroup || !has_body(v->def->op));
-		if (own && (!is_const(v) || v->def->op == OpIdentity) && w.root == v && first)
+		if (own && (!is_const(v) || (v == b->yields[i] && v->def->op == OpIdentity)) && w.root == v && first)
 			continue;
 		v = b->yields[i];
 		written[i] = build(m, b, NULL, OpIdentity, v->def ? v->def->loc : NULL, 1, &v, 0, NULL, NULL);

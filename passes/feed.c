@@ -126,26 +126,29 @@ static int64_t feed_gain(Node *n)
 	return is_made_by_tiles(root, false, false) && known_bytes(&root->in[1]->type, 0) <= MostWeights ? bytes : 0;
 }
 
+/* Of the two neighbours of a linear, the one with more between them shares its kernel. */
+static bool is_larger(Node *n, int64_t gain)
+{
+	const Node *root = inner_root(n);
+	if (root->op == OpLinearPacked)
+		return !root->in[0]->def || gain > feed_gain(root->in[0]->def);
+	Node *reader = reader_of(n), *group = group_of(reader);
+	return gain >= feed_gain(group ? group : reader);
+}
+
 bool choose_feeds(Module *m)
 {
 	bool changed = false;
 
 	FOR_ALL_NODES(n, m) {
-		Node *root = inner_root(n), *from = root->op == OpLinearPacked ? root->in[0]->def : NULL;
-		int64_t gain = root->op == OpLinearPacked || root->op == OpGroupConv ? feed_gain(n) : 0;
-		if (!gain || group_of(n))
+		Node *root = inner_root(n);
+		int64_t gain = (root->op == OpLinearPacked || root->op == OpGroupConv) && !group_of(n) && !asks(root) ? feed_gain(n) : 0;
+		if (!gain || !is_larger(n, gain) || !allow("feed"))
 			continue;
-		const bool both = from && asks(inner_root(from));
-		if ((both && feed_gain(from) >= gain) || !allow("feed"))
-			continue;
-		if (both)
-			set_attr(m, inner_root(from), mk_int(Attr_feeds, 0));
 		set_attr(m, root, mk_int(Attr_feeds, 1));
+		report_match("feed", root->loc);
 		changed = true;
 	}
-	FOR_ALL_NODES(n, m)
-		if (can_feed(n))
-			report_match("feed", inner_root(n)->loc);
 	return changed;
 }
 

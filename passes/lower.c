@@ -32,10 +32,17 @@ static void use_rows(Lower *l, Node *linear, int at)
 	p->users++;
 }
 
+/* A linear inside another kernel packs what it reads by itself, whoever else does; so does one that is fed, which reads nothing else. */
+static bool packs_alone(const Node *linear)
+{
+	const Node *group = group_of(linear);
+	return feeder((group ? group : linear)->out[0]) || feeder(linear->in[0]);
+}
+
 static void use_operands(Lower *l, Node *n, int at)
 {
 	for (int i = 0; i < n->nin; i++)
-		if ((n->op == OpLinearPacked || n->op == OpSparse || n->op == OpStrassen) && i == 0)
+		if ((n->op == OpLinearPacked || n->op == OpSparse || n->op == OpStrassen) && i == 0 && !packs_alone(n))
 			use_rows(l, n, at);
 		else if (n->in[i])
 			use_value(l, n->in[i], at);

@@ -1317,6 +1317,33 @@ static void make_feed(Family *f)
 	add_fed(f, 5, "t", 3, 3, 17, "pads=[1, 1, 1, 1]", true, false);
 }
 
+/* What a fed linear reads lives until its reader runs, whoever else has packed it before or does behind it. */
+static void make_feed_shared(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "i: f32[b, t, 6, 16]");
+	param(f, "k: f32[3, 3, 1, 16]");
+	param(f, "w: f32[16, 16]");
+	line(f, "%%p: f32[1, 16, 32] = pack %%w");
+	for (int last = 0; last < 2; last++) {
+		const char *other = "%%o%d: f32[b, t, 6, 16] = linear_packed %%x%d, %%p, _", *const dims = "f32[b, t, 6, 16]";
+		char value[16];
+		line(f, "%%x%d: %s = softmax %%i {axis=%d}", last, dims, 2 + last);
+		if (!last)
+			line(f, other, last, last);
+		line(f, "%%l%d: %s = linear_packed %%x%d, %%p, _ {feeds=1}", last, dims, last);
+		if (last)
+			line(f, other, last, last);
+		for (int n = 0; n < 3; n++)
+			line(f, "%%s%d.%d: %s = softmax %%%c%d%s {axis=3}", last, n, dims, n ? 's' : 'o', last, n == 0 ? "" : n == 1 ? ".0" : ".1");
+		line(f, "%%c%d: %s = group_conv %%l%d, %%k, _ {group=16, pads=[1, 1, 1, 1]}", last, dims, last);
+		line(f, "%%y%d: %s = add %%c%d, %%s%d.2", last, dims, last, last);
+		snprintf(value, sizeof value, "%%y%d", last);
+		result(f, value, dims);
+	}
+}
+
 /* Those that cannot be: two neighbours of a linear at once, a value that is read twice, lines whose length is a symbol, or that come in
  * another order than the ring has. */
 static void make_feed_not(Family *f)
@@ -1718,6 +1745,7 @@ static const struct {
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"feed", make_feed, {"b=0-2 t=0-9", "b=3 t=17"}, {"b=1 t=6", "b=2 t=1"}},
+	{"feed_shared", make_feed_shared, {"b=0-2 t=0-3,9"}, {"b=2 t=5"}},
 	{"feed_not", make_feed_not, {"b=0-2 t=0-5", "b=2 t=9"}, {"b=2 t=5"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
