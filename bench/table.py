@@ -82,6 +82,7 @@ def print_losses(records):
     for record in records:
         for name, error in record.get("wrong", {}).items():
             print(f"{name}'s output of {record['model']} is off by {error} times the largest one.")
+    print()
 
 
 def plot(groups, path):

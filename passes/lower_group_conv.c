@@ -317,7 +317,7 @@ static void fill_ring(const GroupConv *d, LExpr *image)
 	LExpr *w = kparam_at(k, width), *tiles = kparam(k, dim_ceildiv(k->l->m, *width, dim_const(k->l->m, mr)));
 
 	taps_inside(d, 0, d->first[0], &lo, &hi);
-	LExpr *from = ladd(b, image, ladd(b, d->first[0], lmul(b, lo, dilation)));
+	LExpr *from = ladd(b, image, lop(b, LPMax, d->first[0], zero, NULL)); /* also what this row's dilated taps skip: the next one's do not */
 	LExpr *end = llet(b, ladd(b, image, ladd(b, d->first[0], ladd(b, lmul(b, lsub(b, hi, li(b, 1)), dilation), li(b, 1)))));
 	LExpr *done = lload(b, d->ring.made, 1, zero, NULL, NULL);
 	lif(b, llt(b, lo, hi));

@@ -1315,6 +1315,8 @@ static void make_feed(Family *f)
 	add_fed(f, 3, "t + 10", 1, 1, 160, "pads=[6, 1, 6, 1]", true, true);
 	add_fed(f, 4, "t", 14, 14, 48, "pads=[2, 1, 2, 1], dilations=[2, 1]", false, true);
 	add_fed(f, 5, "t", 3, 3, 17, "pads=[1, 1, 1, 1]", true, false);
+	add_fed(f, 6, "t", 5, 5, 16, "pads=[1, 1, 3, 1], dilations=[2, 1]", true, false);
+	add_fed(f, 7, "(t + 1)/2", 5, 5, 16, "pads=[3, 1, 5, 1], strides=[2, 1], dilations=[4, 1]", true, true);
 }
 
 /* What a fed linear reads lives until its reader runs, whoever else has packed it before or does behind it. */
