@@ -15,7 +15,7 @@ typedef struct Target {
 	uint64_t need; /* DCC_CPU_ bits */
 	int mr; /* rows of the GEMM register tile: 6, 14 */
 	int nv; /* its 16-lane vectors a row: 1, 2 */
-	int kb; /* k steps a block, so that tile and panel slice stay in L1 */
+	int kb; /* steps of k of a block: tile and panel slice stay in a cache whose loads hide behind the FMAs */
 } Target;
 extern const Target targets[]; /* best first; nothing else in dcc knows CPU names */
 extern const int ntargets;

@@ -242,7 +242,7 @@ typedef struct PanelTiles {
 	LExpr *rows, *tiles, *t0, *t1, *depth;
 	LExpr *columns; /* as call_tile()'s */
 } PanelTiles;
-enum { MaxSteps = 256 }; /* that a widened slice has room for: as many as any schedule's */
+enum { MaxSteps = 256 }; /* of a slice that is widened: it lies on the stack */
 void call_panel(Kernel *, const PanelTiles *); /* which is a kernel of its own, for all whose weights are of that type */
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
 void call_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);

@@ -48,7 +48,7 @@ bool set_knob(Schedule *s, int knob, int value)
 	return place_in(&knobs[knob].values, value) >= 0;
 }
 
-Schedule usual_schedule(const Target *t)
+Schedule usual_schedule(const Target *t, Op op)
 {
 	return (Schedule){
 #define KNOB(name, usual, values, operators) .name = usual,
@@ -68,7 +68,7 @@ int count_schedules(Op op)
 /* One digit a knob, each counted from the usual value on. */
 Schedule schedule_number(const Target *t, Op op, int number)
 {
-	Schedule s = usual_schedule(t);
+	Schedule s = usual_schedule(t, op);
 
 	for (int i = 0; i < NKnobs; i++) {
 		const List *values = &knobs[i].values;

@@ -236,13 +236,12 @@ static LFunc *panel_kernel(Lower *l, DType weights, bool narrow)
 void call_panel(Kernel *k, const PanelTiles *p)
 {
 	LB *b = &k->b;
-	if (k->l->schedule.steps > MaxSteps)
-		bug("a slice of %d steps", k->l->schedule.steps);
+	const int steps = p->w->elem != F32 && k->l->schedule.steps > MaxSteps ? MaxSteps : k->l->schedule.steps;
 	LExpr *rows = lsub(b, tile_begin(b, p->t1, p->rows, p->tiles), tile_begin(b, p->t0, p->rows, p->tiles));
 	LArg args[] = {arg_buf(p->a, F32, p->a_at, lmul(b, rows, packed_length(b, p->depth))),
 	               arg_buf(p->w, p->w->elem, p->w_at, lmul(b, p->depth, li(b, PanelWidth))),
 	               arg_buf(p->acc, F32, p->acc_at, lmul(b, rows, li(b, PanelWidth))),
-	               arg_e(p->depth), arg_e(li(b, k->l->schedule.steps)), arg_e(p->rows), arg_e(p->tiles), arg_e(p->t0), arg_e(p->t1),
+	               arg_e(p->depth), arg_e(li(b, steps)), arg_e(p->rows), arg_e(p->tiles), arg_e(p->t0), arg_e(p->t1),
 	               arg_e(p->columns ? p->columns : li(b, PanelWidth))};
 	lcall(b, panel_kernel(k->l, p->w->elem, p->columns), p->columns ? 10 : 9, args);
 }

@@ -127,7 +127,7 @@ Schedule choose_schedule(Module *m, const Target *target, const Node *root)
 	Tuning *t = current();
 	const int count = count_schedules(root->op);
 	if (!t || count == 1)
-		return usual_schedule(target);
+		return usual_schedule(target, root->op);
 	Tuned *row = t->number == AsTuned ? find_tuned(m, t, target, root) : NULL;
 	PUSH(t->arena, t->choices, t->nchoice, t->capchoice, ((Choice){.target = target, .node = root, .tuned = row != NULL}));
 	if (row)

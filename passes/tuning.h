@@ -21,7 +21,7 @@ const char *knob_name(int knob);
 bool has_knob(Op, int knob); /* does the operator's schedule read it */
 int knob_value(const Schedule *, int knob);
 bool set_knob(Schedule *, int knob, int value); /* false: there is no such value */
-Schedule usual_schedule(const Target *);
+Schedule usual_schedule(const Target *, Op);
 int count_schedules(Op); /* 1: there is nothing to choose */
 Schedule schedule_number(const Target *, Op, int number); /* below count_schedules(); 0 is the usual one */
 

@@ -135,7 +135,7 @@ static Shape read_shape(Reader *r)
 
 static Schedule read_schedule(Reader *r, const Shape *shape)
 {
-	Schedule s = usual_schedule(shape->target);
+	Schedule s = usual_schedule(shape->target, shape->op);
 	for (int k = 0; k < NKnobs; k++) {
 		int64_t v = has_knob(shape->op, k) ? read_field(r, knob_name(k)) : 0;
 		if (has_knob(shape->op, k) && (v > INT32_MAX || !set_knob(&s, k, (int)v)))
