@@ -387,6 +387,14 @@ static void print_prefault(Header *h)
 	        side ? "weights, weights_size" : "NULL, 0");
 }
 
+static void print_huge_pages(Header *h)
+{
+	bool side = h->opt->weights_path != NULL;
+	fprintf(h->f, "/* Moves the weights into huge pages, where the system has some, for all runs to come; a dcc_status. */\n");
+	fprintf(h->f, "static inline int %s_huge_pages(%sdcc_error *error)\n{\n", h->m->name, side ? "const void *weights, size_t weights_size, " : "");
+	fprintf(h->f, "\treturn dcc_huge_pages(&%s_model, %s, NULL, error);\n}\n\n", h->m->name, side ? "weights, weights_size" : "NULL, 0");
+}
+
 static bool has_state(const Header *h)
 {
 	State s;
@@ -483,6 +491,7 @@ static void print_header(Header *h)
 	print_call(h);
 	print_step(h);
 	print_prefault(h);
+	print_huge_pages(h);
 	fprintf(h->f, "#ifdef __cplusplus\n}\n#endif\n#endif\n");
 }
 

@@ -7,7 +7,7 @@ A MODEL_DIR holds model.onnx and test_data_set_0/input_*.pb (ONNX's test layout)
 the same `threads` cores; they take turns of about 0.5 s so that drift hits all, and wait while it is not their turn.
 Prints the median and the least time of each, in ms, and how often dcc's least time fits into that of the best peer; "noisy" where
 other work on the machine shows (dcc's median is 15 % above its least time).  --peers: default: those that are installed; all compute
-in f32; torch compiles the module that make() of a make.py beside the model returns, where there is one.  --record appends a line of
+in f32 and may have huge pages (turns.py); torch compiles the module that make() of a make.py beside the model returns, where there is one.  --record appends a line of
 JSON for each model: the times, the machine, its roofs as dcc-run measures them, and with one thread the time that the FLOP of the
 products at the peak and the bytes of the weights at the memory's rate take; table.py makes a table and a plot of such a file.
 Needs onnx, numpy.

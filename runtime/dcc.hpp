@@ -246,6 +246,16 @@ public:
 		dcc::check(dcc_prefault(model_, own, side_ ? side_->size() : 0, workspace_.data(), workspace_.size(), &e), e);
 	}
 
+	// The weights into huge pages, for all models that share them; tells how many bytes went there.
+	uint64_t huge_pages()
+	{
+		const void *own = side_ ? side_->data() : nullptr;
+		dcc_error e;
+		uint64_t moved = 0;
+		dcc::check(dcc_huge_pages(model_, own, side_ ? side_->size() : 0, &moved, &e), e);
+		return moved;
+	}
+
 	// Outputs in the application's memory, with the dims that plan() tells.  Returns them with the dims that they have: others, and
 	// fewer elements, only where the data decides.
 	std::vector<tensor> run(const std::vector<tensor> &inputs, std::vector<tensor> outputs)

@@ -216,7 +216,7 @@ none "the program needs more than libc" "$(readelf -d app | grep NEEDED | grep -
 
 # ---- memory ----------------------------------------------------------------------------------------------------------
 
-# 4 MB of weights and a workspace of some 100 pages: prefault() takes their faults; a copy of the weights gives the same bits.
+# 4 MB of weights and a workspace of some 100 pages: prefault() takes their faults; weights in huge pages, and a copy, give the same bits.
 cat >wide.ir <<'IR'
 dcc-ir 1 stage import
 model wide
@@ -242,7 +242,7 @@ cat >faults.c <<'C'
 
 #include "wide.h"
 
-enum { Rows = 96, Columns = 1024, Page = 2 << 20 };
+enum { Rows = 96, Columns = 1024 };
 static float x[Rows * Columns], y[Rows * Columns], again[Rows * Columns];
 
 static long faults(void)
@@ -256,9 +256,9 @@ static long faults(void)
 int main(int argc, char **argv)
 {
 	wide_dims dims = {Rows, 1};
-	size_t bytes = wide_workspace_size(&dims), size = wide_model.weights_size, whole = (size + Page - 1) / Page * Page;
+	size_t bytes = wide_workspace_size(&dims), size = wide_model.weights_size;
 	void *workspace = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	char *copy = aligned_alloc(Page, whole);
+	char *copy = aligned_alloc(64, (size + 63) / 64 * 64);
 	dcc_error error;
 
 	(void)argv;
@@ -273,9 +273,14 @@ int main(int argc, char **argv)
 		return 1;
 	printf("%ld faults\n", faults() - before);
 
-	/* as dcc.h says */
-	madvise(copy, whole, MADV_HUGEPAGE);
 	memcpy(copy, wide_model.weights, size);
+	uint64_t moved;
+	if (dcc_huge_pages(&wide_model, NULL, 0, &moved, &error) || wide_huge_pages(&error) || memcmp(copy, wide_model.weights, size))
+		return 1;
+	printf("%d MB in huge pages\n", (int)(moved >> 20));
+	memset(again, 1, sizeof again);
+	if (wide(&dims, x, again, workspace, bytes, NULL, &error) || memcmp(y, again, sizeof y))
+		return 1;
 	dcc_tensor in = {x, DCC_F32, 2, {Rows, Columns}, {0}}, out = {again, DCC_F32, 2, {Rows, Columns}, {0}};
 	dcc_args args = {.size = sizeof args, .inputs = &in, .outputs = &out, .ninputs = 1, .noutputs = 1, .workspace = workspace,
 	                 .workspace_size = bytes, .weights = copy, .weights_size = size, .error = &error};
@@ -288,6 +293,10 @@ C
 expect "compile wide" "$build/dcc" -o wide.o wide.ir
 expect "link faults" "${c11[@]}" faults.c wide.o "$build/libdcc.a" -o faults
 expect "without prefault() the first run faults" sh -c './faults | grep -E "^[0-9]{3,} faults"'
+case $(cat /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null) in
+*'[never]'* | '') expect "without huge pages nothing moves" sh -c './faults | grep -x "0 MB in huge pages"' ;;
+*) expect "whole huge pages of weights move" sh -c './faults | grep -xE "[24] MB in huge pages"' ;;
+esac
 expect "with it it does not" sh -c './faults 1 | grep -E "^[1-3]?[0-9] faults"'
 
 # ---- system calls ----------------------------------------------------------------------------------------------------

@@ -382,6 +382,29 @@ static void test_prefault(void)
 	PREFAULT(DCC_ERROR_ARGUMENT, "model is NULL", NULL, NULL, 0, NULL, 0);
 }
 
+/* The bytes of a huge page and more stay what and where they are, and what the application passed can still be written; less is left alone. */
+static void test_huge_pages(void)
+{
+	enum { Page = 2 << 20, Bytes = 3 * Page };
+	uint64_t moved = 1;
+	uint8_t *bytes = aligned_alloc(64, Bytes), *copy = malloc(Bytes);
+
+	reset_call(8, 1);
+	CHECK_EQ(dcc_huge_pages(&call.model, NULL, 0, &moved, &call.error), DCC_OK);
+	CHECK_EQ(moved, 0);
+	CHECK_EQ(dcc_huge_pages(&call.model, &weights, 65, NULL, &call.error), DCC_ERROR_WEIGHTS);
+	CHECK_EQ(dcc_huge_pages(NULL, NULL, 0, NULL, &call.error), DCC_ERROR_ARGUMENT);
+	for (int i = 0; i < Bytes; i++)
+		copy[i] = bytes[i] = (uint8_t)(i * 7 + (i >> 12));
+	call.model.weights_size = Bytes;
+	CHECK_EQ(dcc_huge_pages(&call.model, bytes, Bytes, &moved, &call.error), DCC_OK);
+	CHECK(moved % Page == 0 && moved <= Bytes && !memcmp(bytes, copy, Bytes));
+	CHECK_EQ(dcc_huge_pages(&call.model, bytes, Bytes, NULL, NULL), DCC_OK);
+	memset(bytes, 1, Bytes);
+	free(bytes);
+	free(copy);
+}
+
 /* Embedded weights may be run from a copy. */
 static void test_copied_weights(void)
 {
@@ -645,6 +668,7 @@ int main(void)
 	test_overlaps();
 	test_swap();
 	test_prefault();
+	test_huge_pages();
 	test_copied_weights();
 	test_targets();
 	test_index();

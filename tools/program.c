@@ -286,6 +286,8 @@ Program *load_program(Arena *arena, const char *path, const ProgramOptions *opt)
 		fatal_at(&loc, "the model's weights are in a side file: --weights FILE names it");
 	if (opt->weights)
 		p->weights = map_bytes(arena, opt->weights, &p->weights_bytes);
+	if (p->how == HowCode && !opt->small_pages)
+		dcc_huge_pages(p->model, p->weights, p->weights_bytes, NULL, NULL); /* the first run tells of wrong weights */
 	p->load_s = now_s() - start - p->compile_s;
 	return p;
 }

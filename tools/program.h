@@ -20,6 +20,7 @@ typedef struct ProgramOptions {
 	const char *const *custom; /* --custom-op */
 	bool broadcast_symbols; /* --broadcast-symbols */
 	bool exact_conv, fast_matmul; /* --exact-conv, --fast-matmul */
+	bool small_pages; /* --small-pages: weights stay in those of their file */
 	const char *tune_file; /* --tune-file; NULL: none */
 	const char *const *load; /* shared objects whose functions the model may call */
 } ProgramOptions;

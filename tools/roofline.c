@@ -1,18 +1,19 @@
 /* roofline.c - two loops, each run a few times by every worker at once; the fastest run counts.
  *
  *   compute: independent chains of FMA in registers, of the widest vectors that the target uses;
- *   memory:  reading a buffer of four times the last-level cache, each worker its own share.
+ *   memory:  reading a buffer of four times the last-level cache, in huge pages where the system has some, each worker its own share.
  */
 #include "roofline.h"
 
 #include <immintrin.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "program.h"
 
-enum { Chains = 12 /* more than latency * rate of any FMA unit */, FmaTrips = 1000000, Repeats = 5 };
+enum { HugePage = 2 << 20, Chains = 12 /* more than latency * rate of any FMA unit */, FmaTrips = 1000000, Repeats = 5 };
 
 static volatile float sink, one = 1, half = 0.5F; /* keep the loops alive */
 
@@ -122,8 +123,10 @@ Roofline measure_roofline(uint64_t features, dcc_exec *exec)
 	int lanes = load.wide ? 16 : 8;
 
 	bytes = load.share * (size_t)workers;
-	load.buffer = aligned_alloc(4096, bytes + 4096);
-	if (!load.buffer)
+	load.buffer = aligned_alloc(HugePage, (bytes + HugePage) / HugePage * HugePage);
+	if (load.buffer)
+		madvise(load.buffer, bytes, MADV_HUGEPAGE);
+	else
 		fatal_at(NULL, "no memory for a buffer of %zu bytes to measure the memory's speed", bytes);
 	Roofline r = {.buffer = (double)bytes};
 	r.flops = 2.0 * lanes * Chains * FmaTrips * workers / fastest(exec, run_fma, &load);

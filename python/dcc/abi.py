@@ -111,16 +111,20 @@ PROTOTYPES = {
     "dcc_pool_new": (c_void_p, c_int),
     "dcc_pool_free": (None, c_void_p),
 }
+LATER = {  # a shared object holds the library of the dcc that made it, which may not have them
+    "dcc_huge_pages": (c_int, MODEL, c_void_p, c_uint64, POINTER(c_uint64), POINTER(Report)),
+}
 
 
 class Library:
-    """The dcc_ functions of one shared object, as attributes `run`, `plan`, ...  Calls release the GIL."""
+    """The dcc_ functions of one shared object, as attributes `run`, `plan`, ...; None: it is older than that one.  Calls release the GIL."""
 
     def __init__(self, path):
         try:
             self.handle = ctypes.CDLL(path)
-            for name, (result, *parameters) in PROTOTYPES.items():
-                function = CFUNCTYPE(result, *parameters)((name, self.handle))
+            for name, (result, *parameters) in {**PROTOTYPES, **LATER}.items():
+                there = name in PROTOTYPES or hasattr(self.handle, name)
+                function = CFUNCTYPE(result, *parameters)((name, self.handle)) if there else None
                 setattr(self, name.removeprefix("dcc_"), function)
         except (OSError, AttributeError) as error:
             raise Error(f"{path} cannot be loaded: {error}; was it made by dcc -shared?") from None

@@ -88,7 +88,7 @@ def _options(options, dims, march, name):
     return result
 
 
-def compile(model, *options, output=None, dims=None, march=None, name=None, weights=None, tune_file=None):
+def compile(model, *options, output=None, dims=None, march=None, name=None, weights=None, tune_file=None, huge_pages=True):
     """Compiles a model (path, bytes or onnx.ModelProto) to a Model.
 
     options  more options of the dcc program, one string each: "--no-fuse=winconv"; and files to link, "operators.o"
@@ -97,6 +97,7 @@ def compile(model, *options, output=None, dims=None, march=None, name=None, weig
     march    a target, as "avx2" (dcc -v lists them), or "native"; default: the best of all at run time
     weights  keeps the weights in this file instead of inside the shared object
     tune_file  takes the schedules that dcc --tune has written to this file
+    huge_pages  as dcc.load() has it
 
     For Model.ir() the result keeps `model`, if that is no path.
     """
@@ -110,7 +111,7 @@ def compile(model, *options, output=None, dims=None, march=None, name=None, weig
             arguments.append(f"--tune-file={os.fspath(tune_file)}")
         sys.stdout.write(_run([*arguments, _model_file(model, folder)]))
         with open(report, encoding="utf-8", errors="replace") as file:
-            return Model(shared, None, weights, json.load(file), _ir_printer(model, _options(options, dims, march, name)))
+            return Model(shared, None, weights, json.load(file), _ir_printer(model, _options(options, dims, march, name)), huge_pages)
 
 
 def _ir_printer(model, options):

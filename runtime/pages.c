@@ -1,0 +1,60 @@
+/* pages.c - weights in huge pages.
+ *
+ * Weights come from a file, in pages of 4 KB.  A decoder reads them all for each token, and whoever reads that fast waits at every page
+ * for its address.  Here a part of them at a time is copied into memory that the kernel backs by huge pages, and the copy is moved to
+ * where the part was: addresses stay, so whatever points to the weights need not know.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mremap */
+#endif
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "dcc.h"
+
+enum { HugePage = 2 << 20, Part = 16 * HugePage /* bytes that exist twice at a time */ };
+
+/* Moves a copy of `size` bytes, whole huge pages, over themselves.  False: the system has no huge pages, or no memory. */
+static bool move_part(char *part, size_t size, int protection)
+{
+	char *space = mmap(NULL, size + HugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (space == MAP_FAILED)
+		return false;
+	const size_t before = -(uintptr_t)space % HugePage;
+	char *copy = space + before;
+	bool moved = !madvise(copy, size, MADV_HUGEPAGE);
+	if (moved) {
+		memcpy(copy, part, size);
+		moved = !mprotect(copy, size, protection) && mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, part) == part;
+	}
+	if (before)
+		munmap(space, before);
+	if (!moved)
+		munmap(copy, size);
+	munmap(copy + size, HugePage - before);
+	return moved;
+}
+
+int dcc_huge_pages(const dcc_model *model, const void *weights, uint64_t weights_size, uint64_t *moved, dcc_error *err)
+{
+	int status = dcc_prefault(model, weights, weights_size, NULL, 0, err); /* checks what it is given */
+	if (status)
+		return status;
+	if (moved)
+		*moved = 0;
+	char *begin = (char *)(weights ? weights : model->weights);
+	const int protection = weights ? PROT_READ | PROT_WRITE : PROT_READ;
+	const uint64_t skip = -(uintptr_t)begin % HugePage;
+	uint64_t left = model->weights_size > skip ? (model->weights_size - skip) / HugePage * HugePage : 0;
+	for (char *part = begin + skip; left;) {
+		const size_t size = left < Part ? left : Part;
+		if (!move_part(part, size, protection))
+			break;
+		part += size;
+		left -= size;
+		if (moved)
+			*moved += size;
+	}
+	return DCC_OK;
+}
