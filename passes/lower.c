@@ -176,9 +176,9 @@ static void lower_kernels(Lower *l, Node *n)
 	Node *root = n->op == OpGroup ? n->body->first : n;
 	const int from = l->nstep;
 
-	for (int i = 0; i < n->nout; i++)
-		place_result(l, n->out[i]);
 	l->schedule = choose_schedule(l->m, l->t, root);
+	for (int i = 0; i < n->nout && !stores_packed(l, n, root); i++)
+		place_result(l, n->out[i]);
 	if (n->op == OpGroup)
 		lower_root(l, root, root->next, n->body->yields[0], v);
 	else

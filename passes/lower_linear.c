@@ -1,6 +1,6 @@
 /* lower_linear.c - linear: packed constant weights, and an epilogue.
  *
- * y[M, N] = x[M, K] w.  Step one packs x into tiles.  Step two takes panels as the outer loop, split over the workers, and runs all
+ * y[M, N] = x[M, K] w.  Step one packs x into tiles, unless who computes x has stored it so (packed.c).  Step two takes panels as the outer loop, split over the workers, and runs all
  * tiles of a block of rows inside, K in blocks, so that a panel slice stays in L1 while the tiles pass by.  After the last
  * block of K the epilogue runs over the rows while they are in L1.
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
@@ -26,8 +26,9 @@ enum {
 };
 
 /* Rows from .. to of unit `unit`; acc holds them from acc_at on, [panel of the unit][rows up to acc_rows][32].  base: where row 0 would lie;
- * NULL: at 0. */
-static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_at, int acc_rows, LExpr *unit, LExpr *base)
+ * NULL: at 0.  tile: which they are, where they are stored packed; else NULL. */
+static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *acc, LExpr *acc_at, int acc_rows, LExpr *unit, LExpr *base,
+                          const PackedTile *tile)
 {
 	LB *b = &k->b;
 	const Type *t = &e->result->type;
@@ -52,7 +53,7 @@ static void emit_epilogue(Epilogue *e, Kernel *k, LExpr *from, LExpr *to, LBuf *
 		int at = g * chunk / PanelWidth * acc_rows * PanelWidth + g * chunk % PanelWidth;
 		sums.e[g] = llet(b, lload(b, acc, Lanes, ladd(b, ladd(b, acc_row, li(b, at)), j), NULL, NULL));
 	}
-	emit_columns(e, k, sums, rows, ladd(b, out_row, col), col, mask);
+	emit_columns(e, k, sums, rows, tile ? packed_place(b, tile, row, col) : ladd(b, out_row, col), col, mask);
 	if (chunk > Lanes)
 		lend(b);
 	lend(b);
@@ -69,6 +70,7 @@ typedef struct Gemm {
 	LExpr *block_at; /* where the block's rows are packed; NULL: all rows are, from 0 on */
 	LExpr *columns; /* of the panel, that count; NULL: all */
 	const Sparse *sparse; /* NULL: w is panels */
+	bool packs; /* its results (packed.c) */
 } Gemm;
 
 /* One panel, at wp, by a few rows; opens the case that there are more, which the caller closes.  False: there never are. */
@@ -167,7 +169,16 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 	}
 	if (several)
 		lend(b);
-	emit_epilogue(e, g->k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit, NULL);
+	if (!g->packs) {
+		emit_epilogue(e, g->k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit, NULL, NULL);
+		return;
+	}
+	const Type *t = &e->result->type;
+	LExpr *i = lfor(b, ForSerial, t0, t1, NULL);
+	LExpr *from = llet(b, tile_begin(b, i, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, i, li(b, 1)), g->rows, g->tiles));
+	const PackedTile tile = packed_tile(b, from, to, kparam(g->k, t->dims[t->rank - 1]));
+	emit_epilogue(e, g->k, from, to, g->acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), acc_rows, unit, NULL, &tile);
+	lend(b);
 }
 
 /* For row blocks x units of panels in parallel.  Sizes are arguments, which cost nothing beside the tiles: linears that differ in them
@@ -280,7 +291,7 @@ void make_linear_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)
 	emit_tile(g, llet(b, lsub(b, to, from)), panel_at(g, panel), acc0);
 	if (several)
 		lend(b);
-	emit_epilogue(&t->e, k, from, to, g->acc, li(b, 0), k->l->t->mr, unit, base);
+	emit_epilogue(&t->e, k, from, to, g->acc, li(b, 0), k->l->t->mr, unit, base, NULL);
 	lend(b);
 }
 
@@ -319,7 +330,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	const Dim *tiles = tiles_of(l, rows);
 	Packed *packed = packed_rows(l, root);
 	const bool in_place = lie_packed(root, packed);
-	if (feeder(root->in[0]) || (!sparse && !in_place && is_made_by_tiles(root, packed->users > 1, l->schedule.repack))) {
+	if (!is_made_by_panels(l, root)) {
 		lower_tiles(l, &(Feed){root, epilogue, result, home, NULL}, rows);
 		return;
 	}
@@ -328,8 +339,9 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 
 	Kernel k = open_kernel(l, sparse ? "sparse_linear" : "linear", true);
 	k.general = true;
-	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2]};
-	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kparam(&k, tiles), .depth = kparam(&k, depth)};
+	LBuf *made = packed_result(&k, home);
+	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2], .made = made};
+	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kparam(&k, tiles), .depth = kparam(&k, depth), .packs = made != NULL};
 	if (in_place) {
 		Access x = kaccess(&k, root->in[0]);
 		g.row_at = dim_equals(x.base, 0) ? li(&k.b, 0) : kparam(&k, x.base);
@@ -376,7 +388,7 @@ static void emit_pair(Gemm *g, Epilogue *e, LExpr *plane, LExpr *panels, LExpr *
 	LExpr *row0 = llet(b, lmul(b, pair0, two)), *rows = kparam(k, dims_product(k->l->m, e->root->out[0]->type.dims, e->root->out[0]->type.rank - 1));
 	LExpr *to = llet(b, lop(b, LPMin, ladd(b, row0, lmul(b, count, two)), rows, NULL)), *first = llet(b, lmul(b, pair, two));
 	LExpr *j = lfor(b, ForSerial, zero, llet(b, lop(b, LPMin, two, lsub(b, panels, first), NULL)), NULL);
-	emit_epilogue(e, k, row0, to, g->acc, llet(b, ladd(b, sums, lmul(b, j, lmul(b, size, two)))), 0, llet(b, ladd(b, first, j)), NULL);
+	emit_epilogue(e, k, row0, to, g->acc, llet(b, ladd(b, sums, lmul(b, j, lmul(b, size, two)))), 0, llet(b, ladd(b, first, j)), NULL, NULL);
 	lend(b);
 }
 

@@ -15,6 +15,9 @@ typedef struct Rows {
 	bool reduced[MaxRank];
 	int last; /* the reduced axis that runs over lanes */
 	LExpr *x_row, *y_row;
+	bool packs; /* y is stored as packed rows, of which this is one: */
+	PackedTile tile;
+	LExpr *row;
 	LTile *acc;
 	LExpr *idx[MaxRank]; /* of the reduced axes, inside each() */
 	LExpr *a, *b; /* statistics of the row: largest or mean; sum or 1/deviation */
@@ -36,7 +39,8 @@ static void lane_body(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 	LB *b = &k->b;
 
 	r->idx[r->last] = i;
-	c->body(r, ladd(b, c->x, lmul(b, i, kdim(k, r->x.stride[r->last]))), ladd(b, c->y, lmul(b, i, kdim(k, r->y.stride[r->last]))), mask);
+	LExpr *y = r->packs ? packed_place(b, &r->tile, r->row, i) : ladd(b, c->y, lmul(b, i, kdim(k, r->y.stride[r->last])));
+	c->body(r, ladd(b, c->x, lmul(b, i, kdim(k, r->x.stride[r->last]))), y, mask);
 }
 
 /* Runs body over all elements of the row. */
@@ -443,7 +447,9 @@ static void find_output(Rows *r, Value *home)
 	bool same = t->rank == r->x.rank;
 	const Dim *stride = dim_const(m, 1);
 
-	r->y = (Access){.buf = kbuf(r->k, home, true), .rank = r->x.rank, .base = dim_const(m, 0), .dtype = t->dtype};
+	LBuf *packed = packed_result(r->k, home);
+	r->packs = packed != NULL;
+	r->y = (Access){.buf = packed ? packed : kbuf(r->k, home, true), .rank = r->x.rank, .base = dim_const(m, 0), .dtype = t->dtype};
 	for (int d = r->x.rank - 1, e = t->rank - 1; d >= 0; d--) {
 		r->y.stride[d] = dim_const(m, 0);
 		if (!same && r->reduced[d])
@@ -486,7 +492,7 @@ static void split_rows(Rows *r, LExpr *at, int columns, LExpr **idx)
 void lower_rows(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
-	Kernel k = open_kernel(l, ops[n->op].text, false);
+	Kernel k = open_kernel(l, ops[n->op].text, home_of(home)->stored_packed); /* in tiles of the target's size */
 	LB *b = &k.b;
 	Rows r = {.k = &k, .n = n, .x = kaccess(&k, n->in[0])};
 	const Dim *rows = dim_const(m, 1);
@@ -519,6 +525,10 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	split_rows(&r, at, columns, idx);
 	r.x_row = llet(b, offset_of(&k, &r.x, idx));
 	r.y_row = llet(b, offset_of(&k, &r.y, idx));
+	if (r.packs) {
+		r.row = at;
+		r.tile = tile_of_row(&k, at, rows, r.x.extent[r.last]);
+	}
 	bool serial = n->op == OpCumSum && r.last == attr_int(n, Attr_axis);
 	r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, serial ? 1 : Lanes}, 1, 1);
 	if (columns >= 0 && n->op == OpSoftmax)

@@ -44,5 +44,28 @@ must panels.3 0 'zip(lo|hi)\('
 must gather_elements 1 '= %b0\[.* \+: 16'
 must gather_elements.2 0 '\+: 16'
 
+# What only linears read is stored as they read it; what others read too is packed by a kernel of its own, once.
+for other in '' ', z: f32[n, 96]'; do
+	cat >"$tmp/all.ir" <<END
+dcc-ir 1 stage import
+model stored
+sym n in 2..
+const @s: f32[] = [0.5]
+func @main(%x: f32[n, 96]) -> (y: f32[n, 64]$other) {
+  %0: f32[96, 200] = expand @s
+  %1: f32[200, 64] = expand @s
+  %n: f32[n, 96] = norm %x, _, _ {axis=1, eps=1e-05}
+  %2: f32[n, 200] = matmul %n, %0
+  %3: f32[n, 200] = relu %2
+  %4: f32[n, 64] = matmul %3, %1
+  return %4${other:+, %n}
+}
+END
+	"$build/dcc" --emit=loops -o "$tmp/all.loops" "$tmp/all.ir" || exit 1
+	packs=$(grep -c '^ *call @pack\.' "$tmp/all.loops")
+	count=$((count + 1))
+	[ "$packs" = $((${#other} ? 2 : 0)) ] || { echo "stored: $packs packs, '$other'"; failed=$((failed + 1)); }
+done
+
 echo "moves: $count checks, $failed failed"
 [ $failed = 0 ]

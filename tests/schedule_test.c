@@ -1319,6 +1319,50 @@ static void make_feed(Family *f)
 	add_fed(f, 7, "(t + 1)/2", 5, 5, 16, "pads=[3, 1, 5, 1], strides=[2, 1], dilations=[4, 1]", true, true);
 }
 
+/* A norm, a linear that two others read, and one of gates: what only linears read is stored in their tiles (packed.c), whatever the width.
+ * others: reads of the norm, of the linear and of the gates that are no linear's. */
+static void add_stored(Family *f, int id, int width, int middle, bool others)
+{
+	char name[16], value[16], type[32];
+
+	param(f, "x%d: f32[b, t, %d]", id, width);
+	param(f, "s%d: f32[%d]", id, width);
+	param(f, "r%d: f32[b, t, 1]", id);
+	for (int i = 0; i < 3; i++) {
+		const int rows = i == 1 ? middle : width, columns = i == 0 ? middle : i == 1 ? 2 * width : 37;
+		snprintf(name, sizeof name, "%c%d", "wvu"[i], id);
+		snprintf(type, sizeof type, "%d, %d", rows, columns);
+		weights(f, name, type, rows * columns);
+	}
+	line(f, "%%n%d: f32[b, t, %d] = %s %%x%d, %%s%d%s {axis=2, eps=1e-05}", id, width, id % 2 ? "rmsnorm" : "norm", id, id, id % 2 ? "" : ", _");
+	line(f, "%%l%d.0: f32[b, t, %d] = matmul %%n%d, %%w%d", id, middle, id, id);
+	line(f, "%%l%d: f32[b, t, %d] = mul %%l%d.0, %%r%d", id, middle, id, id);
+	line(f, "%%g%d.0: f32[b, t, %d] = matmul %%l%d, %%v%d", id, 2 * width, id, id);
+	line(f, "%%g%d: f32[b, t, %d] = glu %%g%d.0 {axis=2, act=silu, gate=first}", id, width, id);
+	for (int i = 0; i < 2; i++) {
+		line(f, "%%y%d.%d: f32[b, t, 37] = matmul %%g%d, %%u%d", id, i, id, id);
+		line(f, "%%h%d.%d: f32[b, t, 37] = %s %%y%d.%d", id, i, i ? "neg" : "relu", id, i);
+		snprintf(value, sizeof value, "%%h%d.%d", id, i);
+		result(f, value, "f32[b, t, 37]");
+	}
+	for (int i = 0; i < 3 && others; i++) {
+		snprintf(type, sizeof type, "f32[b, t, %d]", i == 1 ? middle : width);
+		line(f, "%%z%d.%d: %s = softmax %%%c%d {axis=2}", id, i, type, "nlg"[i], id);
+		snprintf(value, sizeof value, "%%z%d.%d", id, i);
+		result(f, value, type);
+	}
+}
+
+static void make_stored(Family *f)
+{
+	static const int width[] = {16, 40, 64, 7, 33};
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	for (int i = 0; i < 5; i++)
+		add_stored(f, i, width[i], 100 - width[i], false);
+	add_stored(f, 5, 24, 50, true);
+}
+
 /* What a fed linear reads lives until its reader runs, whoever else has packed it before or does behind it. */
 static void make_feed_shared(Family *f)
 {
@@ -1747,6 +1791,7 @@ static const struct {
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"feed", make_feed, {"b=0-2 t=0-9", "b=3 t=17"}, {"b=1 t=6", "b=2 t=1"}},
+	{"stored", make_stored, {"b=0-2 t=0-9", "b=1 t=13-16,28,29", "b=3 t=19"}, {"b=3 t=5"}},
 	{"feed_shared", make_feed_shared, {"b=0-2 t=0-3,9"}, {"b=2 t=5"}},
 	{"feed_not", make_feed_not, {"b=0-2 t=0-5", "b=2 t=9"}, {"b=2 t=5"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
