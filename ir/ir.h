@@ -284,12 +284,12 @@ typedef struct OpInfo {
 } OpInfo;
 extern const OpInfo ops[NOps];
 
+/* ops.c, names.c */
+bool find_op(const char *text, Op *);
 bool is_c_name(const char *); /* a C identifier of at most 200 characters */
 /* cnames.c: names that an object or a header must not take. */
 bool is_libc_name(const char *);
 bool is_system_header(const char *file);
-bool find_op(const char *text, Op *);
-bool find_dtype(const char *text, DType *);
 
 typedef struct Attr {
 	AttrId id;
@@ -334,8 +334,8 @@ struct Value {
 	bool measured; /* those are symbols that nodes read from it */
 	int nuse, capuse;
 	Use *uses;
-	bool konst_expr; /* kept by ir.c; ask is_const() */
-	bool appended; /* kept by ir.c: a concat in place may be among the uses; ask state_append() */
+	bool konst_expr; /* kept by constness.c; ask is_const() */
+	bool appended; /* kept by uses.c: a concat in place may be among the uses; ask state_append() */
 	int number; /* scratch of printer and passes */
 	void *scratch; /* of the running pass */
 };
@@ -421,7 +421,7 @@ struct Module {
 	uint64_t model_hash; /* of the ONNX file's bytes, 0 for text */
 };
 
-/* ---- ir.c --------------------------------------------------------------------------------------------------------- */
+/* ---- module.c ------------------------------------------------------------------------------------------------------ */
 
 Module *new_module(const char *name, const char *path);
 void free_module(Module *);
@@ -432,35 +432,58 @@ Const *const_i64(Module *, int n, const int64_t *); /* rank 1 */
 Const *const_scalar(Module *, Scalar); /* rank 0 */
 bool value_as_scalar(const Value *, Scalar *); /* a constant with one element (any rank) or all elements equal and <= 64 of them */
 bool value_as_real(const Value *, double *); /* as above; false where a double cannot hold it */
-bool is_const(const Value *); /* a constant, or computed from constants only (evaluated when the object is written) */
 
-/* Makes a node before `before` (NULL: at the end of `block`) without results; set_types() adds them. */
+/* ---- ir.c: nodes and blocks ---------------------------------------------------------------------------------------- */
+
+/* new_node + attributes (an array of nattr) + set_type; what is wrong is type_error()'s. */
+Value *build(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
+/* Makes a node before `before` (NULL: at the end of `block`) without results: set_type(), add_result() or add_body_results() adds them. */
 Node *new_node(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in);
 /* Runs the shape function.  `given`: result type for ops that state it (else NULL).  Returns NULL or what is wrong. */
 const char *set_type(Module *, Node *, const Type *given);
 /* Ends with what is wrong with a node of the operator: refuse_at() for what dcc lacks, else fatal_at(). */
 _Noreturn void type_error(const Module *, Op, const Loc *, const char *wrong);
 Value *add_result(Module *, Node *, Type); /* for nodes with several results, which their maker states */
-bool has_body(Op); /* group, if, loop */
-Node *group_of(const Node *); /* the group that it is a member of, or NULL */
 Value *add_block_param(Module *, Block *, Type);
 /* The node gives the symbol its value: as the iteration, a number of them, one of its sizes, what it measures. */
 void give_sym(Module *, Node *, Sym *, SymKind);
 void define_sym(Module *, Node *, AttrId, SymKind); /* the symbol that the attribute names */
-/* All nodes, those of the bodies of if and loop behind the node itself; groups are not entered.  first_node(), then next_node() until NULL. */
-Node *first_node(const Module *);
-Node *next_node(const Node *);
-/* new_node + attributes + set_type; what is wrong is a fatal_at(loc).  attrs: array of n. */
+void move_before(Node *, Block *, Node *before);
+void erase_node(Node *); /* its results must have no uses */
+void drop_carried(Node *loop, int i); /* a carried value of which neither the parameter nor the result is used */
+bool has_body(Op); /* group, if, loop */
+Node *group_of(const Node *); /* the group that it is a member of, or NULL */
+
 /* The block says that the dims must be equal, unless it or one around it does so already. */
 void add_check(Module *, Block *, DimCheck);
 const Block *block_around(const Block *); /* NULL: it is a function's body */
 Block *block_of_checks(Block *); /* where what is asked for in the block is checked: itself, or what is around a group */
 bool types_agree(const Block *, const Type *, const Type *); /* equal, or equal once checks hold: of the block, or of those around it */
-Value *build(Module *, Block *, Node *before, Op, const Loc *, int nin, Value *const *in, int nattr, const Attr *, const Type *given);
+
+/* ---- uses.c, constness.c ------------------------------------------------------------------------------------------- */
+
+void set_in(Module *, Node *, int i, Value *);
+void append_in(Module *, Node *, Value *); /* of an op with any number of them */
+void set_yield(Module *, Block *, int i, Value *);
+void add_yield(Module *, Block *, Value *);
+void replace_uses(Module *, Value *old, Value *by);
+bool is_output(const Value *); /* some block yields it */
+Node *only_user(const Value *); /* the node of its only use (all uses in one node count as one), NULL otherwise */
+bool is_const(const Value *); /* a constant, or computed from constants only (evaluated when the object is written) */
+
+/* ---- walk.c -------------------------------------------------------------------------------------------------------- */
+
+/* All nodes, those of the bodies of if and loop behind the node itself; groups are not entered.  first_node(), then next_node() until NULL. */
+Node *first_node(const Module *);
+Node *next_node(const Node *);
+/* All that checks, code and the bounds of symbols are made of; n, a: the node and the attribute where it stands, NULL if there is none. */
+typedef void DimVisit(void *ctx, const Dim *, const Node *n, const Attr *a);
+void module_each_dim(const Module *, DimVisit *, void *ctx);
+
+/* ---- attr.c -------------------------------------------------------------------------------------------------------- */
 
 void set_attr(Module *, Node *, Attr); /* replaces; copies nothing */
 const Attr *find_attr(const Node *, AttrId); /* NULL: has its default */
-int scatter_depth(const Node *); /* scatter_nd: how many axes of x an index addresses, which the ranks say */
 enum { ReduceNone, ReduceAdd, ReduceMul, ReduceLeast, ReduceMost }; /* words of the attribute `reduction` */
 int64_t attr_int(const Node *, AttrId); /* Int, Op, Word */
 double attr_float(const Node *, AttrId);
@@ -474,38 +497,27 @@ Attr mk_int(AttrId, int64_t);
 Attr mk_float(AttrId, double);
 Attr mk_scalar(AttrId, Scalar);
 Attr mk_number(AttrId, DType, double); /* of kind Int, Float or Scalar, the last of this type */
-bool same_attr(const Attr *, const Attr *);
-void attr_each_dim(const Attr *, void (*visit)(void *ctx, const Dim *), void *ctx);
-/* All that checks, code and the bounds of symbols are made of; n, a: the node and the attribute where it stands, NULL if there is none. */
-typedef void DimVisit(void *ctx, const Dim *, const Node *n, const Attr *a);
-void module_each_dim(const Module *, DimVisit *, void *ctx);
-Attr mk_ints(Module *, AttrId, int n, const int64_t *);
+Attr mk_ints(Module *, AttrId, int n, const int64_t *); /* these copy lists and text into the arena */
 Attr mk_dim(AttrId, const Dim *);
 Attr mk_dims(Module *, AttrId, int n, const Dim *const *);
 Attr mk_text(Module *, AttrId, const char *);
+bool same_attr(const Attr *, const Attr *);
+void attr_each_dim(const Attr *, void (*visit)(void *ctx, const Dim *), void *ctx);
 
-void set_in(Module *, Node *, int i, Value *);
-void append_in(Module *, Node *, Value *); /* of an op with any number of them */
-void set_yield(Module *, Block *, int i, Value *);
-void add_yield(Module *, Block *, Value *);
-void replace_uses(Module *, Value *old, Value *by);
-void erase_node(Node *); /* its results must have no uses */
-/* open_attention.c: the attention n as nodes of the same block in front of `before` (NULL: at its end), which do not use it. */
+/* ---- open_attention.c, dead.c -------------------------------------------------------------------------------------- */
+
+/* The attention n as nodes of the same block in front of `before` (NULL: at its end), which do not use it. */
 Value *attention_scores(Module *, const Node *n, Node *before); /* [batch, heads, queries, keys], times the scale */
 Value *attention_values(Module *, const Node *n, Node *before, Value *probabilities); /* [batch, queries, heads, width] */
 /* The whole, with the softmax in a type of its own.  steps: scores, capped, masked, as probabilities. */
 Value *attention_openly(Module *, const Node *n, Node *before, DType precision, Value *steps[4]);
 bool is_unused(const Node *); /* none of its results has a use */
 bool remove_dead(Module *); /* nodes that reach no output */
-void move_before(Node *, Block *, Node *before);
-bool is_output(const Value *); /* some block yields it */
-Node *only_user(const Value *); /* the node of its only use (all uses in one node count as one), NULL otherwise */
 
 /* ---- control.c ----------------------------------------------------------------------------------------------------- */
 
 bool loop_has_cond(const Node *);
 int loop_carried(const Node *); /* number of carried values */
-void drop_carried(Node *loop, int i); /* a carried value of which neither the parameter nor the result is used */
 const Dim *loop_count(Module *, const Node *); /* iterations, once it has ended */
 int body_results(const Node *); /* of group, if, loop: results that the bodies give */
 int node_sizes(const Node *, const Dim *const **sizes); /* of if and loop: number of triples */
@@ -557,6 +569,7 @@ bool state_of_output(Module *, const Value *yield, State *);
 enum { MaxKnown = 64 };
 void infer_known(Module *, Node *);
 bool has_known_rule(Op);
+int scatter_depth(const Node *); /* scatter_nd: how many axes of x an index addresses, which the ranks say */
 /* The type that a and b broadcast to, with the dtype of a; DimChecks where that depends on symbols.  Nodes broadcast by constants
  * alone: an extent that is 1 for some sizes only has to be expanded first. */
 bool broadcast_types(Module *, const Type *a, const Type *b, Type *out, Site);
