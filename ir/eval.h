@@ -1,6 +1,4 @@
-/* eval.h - between the evaluator's engine (eval.c) and the meaning of the operators (eval_ops.c, eval_contract.c, eval_move.c,
- * eval_window.c, eval_sort.c, eval_winograd.c, strassen.c, sparse.c, eval_dft.c),
- * and what those share. */
+/* eval.h - between the evaluator's engine (eval_env.h) and the meaning of the operators (the table in eval_ops.c), and what those share. */
 #ifndef DCC_EVAL_H
 #define DCC_EVAL_H
 
@@ -25,7 +23,7 @@ const char *eval_node(EvalNode *e);
 const char *eval_fail(EvalNode *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool eval_dim(const int64_t *syms, const Dim *, int64_t *value); /* false: symbolic without syms, or overflow */
 
-/* ---- what the operators share (eval_ops.c) ---------------------------------------------------------------------- */
+/* ---- what the operators share (eval_data.c) --------------------------------------------------------------------- */
 
 #define OUT_OF_MEMORY(e) eval_fail((e), "out of memory")
 
@@ -39,6 +37,14 @@ void store_ints(Tensor *t, int64_t at, const int64_t *from, int64_t n); /* keeps
 /* All elements: the tensor's own, or a temporary; NULL: out of memory. */
 const double *as_reals(EvalNode *, const Tensor *);
 const int64_t *as_ints(EvalNode *, const Tensor *);
+
+/* Minimum and maximum; NaN where one of them is. */
+#define MINMAX(S, T)                                                                                                   \
+	static inline T min_##S(T a, T b) { return a != a ? a : a < b ? a : b; }                                       \
+	static inline T max_##S(T a, T b) { return a != a ? a : a > b ? a : b; }
+MINMAX(f32, float)
+MINMAX(f64, double)
+#undef MINMAX
 
 bool is_real(const Tensor *);
 const Tensor *operand(const EvalNode *, int i); /* NULL: not there */
@@ -58,13 +64,15 @@ bool walk_add(Walk *, const Tensor *t); /* a stream over `t` broadcast to the sp
 bool walk_start(Walk *); /* merges axes that all streams cross evenly; false if the space is empty */
 bool walk_next(Walk *);
 
-/* In place; `stride` elements apart.  All -inf gives NaN, as the decomposed form does. */
+/* eval_reduce.c: in place; `stride` elements apart.  All -inf gives NaN, as the decomposed form does. */
 void softmax_row(double *x, int64_t n, int64_t stride);
 
 /* ---- the meaning of operators, for the table in eval_ops.c ------------------------------------------------------ */
 
 typedef const char *EvalFn(EvalNode *);
 
+/* eval_reduce.c */
+EvalFn eval_reduce, eval_cumsum, eval_softmax, eval_norm;
 /* eval_contract.c */
 EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_strassen, eval_strassen_weights;
 /* eval_window.c */
