@@ -1,4 +1,4 @@
-/* lex.h - internal to ir/: the tokens of the text form, shared by parse.c and loop_parse.c, and what both printers
+/* lex.h - internal to ir/: the tokens of the text form, shared by parse*.c and loop_parse*.c, and what both printers
  * share.
  *
  * Every error is a fatal_at with file, line and column.  Nothing here allocates more than a constant times the text.
@@ -94,7 +94,7 @@ extern const struct Infix {
 } infixes[];
 enum { NInfix = 14, TopLevel = 1 };
 
-/* ---- types of the loop IR (loop_verify.c) ----------------------------------------------------------------------- */
+/* ---- types of the loop IR (loop_type.c) ------------------------------------------------------------------------- */
 
 static inline bool is_float(LType t)
 {
@@ -102,7 +102,9 @@ static inline bool is_float(LType t)
 }
 char *ltype_text(Arena *, LType); /* "f32<16>" */
 LType lop_type(const LExpr *); /* from the arguments, unless it is given */
-/* Checks one node against its arguments; NULL or what is wrong. */
+/* What is wrong with the type of `what`, with an access to memory, with one node and its arguments; NULL: nothing. */
+const char *expect_ltype(Arena *, const char *what, const LExpr *, LType want);
+const char *place_error(Arena *, int lanes, const LExpr *idx, const LExpr *stride, const LExpr *mask);
 const char *lexpr_error(Arena *, const LExpr *);
 char *lstmt_text(Arena *, const LStmt *); /* its first line (loop_print.c) */
 

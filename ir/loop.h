@@ -49,7 +49,7 @@ static inline bool takes_wide(LOp op)
 }
 
 bool loop_takes(LOp, DType); /* as an argument of lop() beyond the mask of a select */
-static const LType IndexType = {I64, 1};
+static const LType IndexType = {I64, 1}, BoolType = {Bool, 1}, MaskType = {Bool, Lanes};
 bool same_ltype(LType, LType);
 /* The value of an operation on integers or bools, before it is wrapped to their type; false: not known. */
 bool fold_ints(LOp, DType, int64_t x, int64_t y, int64_t *r);
@@ -194,7 +194,7 @@ typedef struct LModule {
 	int64_t code_bytes; /* of the object that was made last; 0: none yet */
 } LModule;
 
-/* ---- loop.c: building ---------------------------------------------------------------------------------------------- */
+/* ---- building: loop.c, loop_expr.c, loop_stmt.c ---------------------------------------------------------------------- */
 
 typedef struct LB { /* a builder: where statements go */
 	Module *m;
