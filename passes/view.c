@@ -1,5 +1,8 @@
-/* view.c - affine views and affine index tensors; see view.h. */
-#include "view.h"
+/* view.c - affine views: what each move makes of one, what a view is proved to be, and the nodes for one; see view.h.
+ *
+ * view_of.c finds the view of a value, affine.c the affine index tensors that gathers are views by.
+ */
+#include "view_walk.h"
 
 /* Row-major strides of `storage` under the extents of v. */
 static void view_in_storage(Module *m, Value *v, const Type *storage, View *w)
@@ -112,7 +115,7 @@ bool view_reshape(Module *m, const View *a, const Type *type, View *out)
 	return true;
 }
 
-static bool view_expand(Module *m, const View *a, const Type *from, const Type *to, View *out)
+bool view_expand(Module *m, const View *a, const Type *from, const Type *to, View *out)
 {
 	View w = {.root = a->root, .base = a->base, .rank = to->rank};
 	int n = 0, lead = to->rank - from->rank;
@@ -183,7 +186,7 @@ static bool slice_axis(Module *m, View *w, int d, const Dim *old, const Dim *len
 	return true;
 }
 
-static bool view_slice(Module *m, const View *a, const Node *n, View *out)
+bool view_slice(Module *m, const View *a, const Node *n, View *out)
 {
 	const Dim *const *starts;
 	const int64_t *steps;
@@ -197,7 +200,7 @@ static bool view_slice(Module *m, const View *a, const Node *n, View *out)
 	return true;
 }
 
-static bool is_below(Module *m, const Dim *small, const Dim *limit) /* proved: small < limit */
+bool is_below(Module *m, const Dim *small, const Dim *limit)
 {
 	return dim_proves_at_most(m, dim_add(m, small, dim_const(m, 1)), limit);
 }
@@ -297,7 +300,7 @@ bool compose_views(Module *m, const View *a, const View *over, View *out)
 }
 
 /* An explicit view node: strides are in flat elements of the operand. */
-static bool view_view(Module *m, const View *a, const Node *n, View *out)
+bool view_view(Module *m, const View *a, const Node *n, View *out)
 {
 	const Dim *const *strides;
 	const Type *type = &n->out[0]->type;
@@ -315,207 +318,6 @@ static bool view_view(Module *m, const View *a, const Node *n, View *out)
 	return compose_views(m, a, &over, out);
 }
 
-static bool add_factor(View *w, int *n, Factor f)
-{
-	if (*n == MaxFactors)
-		return false;
-	w->f[(*n)++] = f;
-	return true;
-}
-
-/* Those of axis d of a. */
-static bool copy_factors(View *w, int *n, const View *a, int d)
-{
-	for (int i = a->first[d]; i < a->first[d + 1]; i++)
-		if (!add_factor(w, n, a->f[i]))
-			return false;
-	return true;
-}
-
-/* Gather along an axis by an affine index that is proved to stay inside. */
-/* What one question may cost: operands that are shared are walked for each path to them, and chains are as long as the model makes
- * them.  Passes go from the inputs to the outputs, so what they have been through is short. */
-typedef struct Walk {
-	int steps; /* left */
-	int moves; /* on the way from the value that was asked for */
-} Walk;
-
-enum { MaxSteps = 200, MaxMoves = 12 };
-
-static void view_in(Walk *, Module *, Value *, View *);
-static bool affine_in(Walk *, Module *, Value *, Affine *);
-
-static bool view_gather(Walk *walk, Module *m, const View *a, const Node *n, View *out)
-{
-	Affine x;
-	int axis = attr_int(n, Attr_axis), at = a->first[axis], nf = a->first[axis + 1] - at, k = 0;
-	const Type *it = &n->in[1]->type, *type = &n->out[0]->type;
-	const Dim *lo, *hi, *stride = nf ? a->f[at].stride : dim_const(m, 0);
-	int64_t least, unused;
-	View w = {.root = a->root, .rank = type->rank};
-
-	if (nf > 1 || !affine_in(walk, m, n->in[1], &x) || !affine_range(m, &x, it, &lo, &hi))
-		return false;
-	dim_range(lo, &least, &unused);
-	if (least < 0 || !is_below(m, hi, n->in[0]->type.dims[axis]))
-		return false;
-	w.base = dim_add(m, a->base, dim_mul(m, x.base, stride));
-	for (int d = 0; d < type->rank; d++) {
-		w.first[d] = k;
-		bool index = d >= axis && d < axis + it->rank;
-		if (index) {
-			if (!dim_equals(type->dims[d], 1) &&
-			    !add_factor(&w, &k, (Factor){type->dims[d], dim_mul(m, x.coef[d - axis], stride)}))
-				return false;
-			continue;
-		}
-		int from = d < axis ? d : d - it->rank + 1;
-		if (!copy_factors(&w, &k, a, from))
-			return false;
-	}
-	w.first[type->rank] = k;
-	*out = w;
-	return true;
-}
-
-/* GatherND whose index is the concatenation, along the last axis, of affine columns: one per leading axis of the data. */
-static bool view_gather_nd(Walk *walk, Module *m, const View *a, const Node *n, View *out)
-{
-	Node *cat = n->in[1]->def;
-	const Type *it = &n->in[1]->type, *type = &n->out[0]->type, *xt = &n->in[0]->type;
-	int rows = it->rank - 1, k = 0;
-	View w = {.root = a->root, .base = a->base, .rank = type->rank};
-	const Dim *coef[MaxRank];
-
-	if (attr_int(n, Attr_batch_dims) || !cat || cat->op != OpConcat || attr_int(cat, Attr_axis) != rows || cat->nin > xt->rank)
-		return false;
-	for (int d = 0; d < rows; d++)
-		coef[d] = dim_const(m, 0);
-	for (int c = 0; c < cat->nin; c++) {
-		Affine x;
-		const Dim *lo, *hi;
-		int64_t least, unused;
-		int nf = a->first[c + 1] - a->first[c];
-		if (nf > 1 || !dim_equals(cat->in[c]->type.dims[rows], 1) || !affine_in(walk, m, cat->in[c], &x) ||
-		    !affine_range(m, &x, &cat->in[c]->type, &lo, &hi))
-			return false;
-		dim_range(lo, &least, &unused);
-		if (least < 0 || !is_below(m, hi, xt->dims[c]))
-			return false;
-		if (nf == 0)
-			continue;
-		const Dim *stride = a->f[a->first[c]].stride;
-		w.base = dim_add(m, w.base, dim_mul(m, x.base, stride));
-		for (int d = 0; d < rows; d++)
-			coef[d] = dim_add(m, coef[d], dim_mul(m, x.coef[d], stride));
-	}
-	for (int d = 0; d < type->rank; d++) {
-		w.first[d] = k;
-		if (d < rows) {
-			if (!dim_equals(type->dims[d], 1) && !add_factor(&w, &k, (Factor){type->dims[d], coef[d]}))
-				return false;
-			continue;
-		}
-		int from = d - rows + cat->nin;
-		if (!copy_factors(&w, &k, a, from))
-			return false;
-	}
-	w.first[type->rank] = k;
-	*out = w;
-	return true;
-}
-
-/* A concat of views of one root, each of extent 1 along the axis, whose bases progress evenly: stacked slices are one view. */
-static bool view_concat(Walk *walk, Module *m, const Node *n, View *out)
-{
-	int axis = attr_int(n, Attr_axis), k = 0;
-	View first, v;
-	const Dim *step = NULL, *last = NULL;
-
-	if (n->nin < 2 || attr_int(n, Attr_state))
-		return false;
-	for (int i = 0; i < n->nin; i++) {
-		if (!dim_equals(n->in[i]->type.dims[axis], 1))
-			return false;
-		view_in(walk, m, n->in[i], &v);
-		if (i == 0) {
-			first = v;
-			if (v.root == n->in[0])
-				return false;
-		} else if (v.root != first.root || !same_view(&v, &first)) {
-			return false;
-		} else {
-			const Dim *d = dim_sub(m, v.base, last);
-			if (step && d != step)
-				return false;
-			step = d;
-		}
-		last = v.base;
-	}
-	*out = (View){.root = first.root, .base = first.base, .rank = first.rank};
-	for (int d = 0; d < first.rank; d++) {
-		out->first[d] = k;
-		if (d == axis)
-			out->f[k++] = (Factor){dim_const(m, n->nin), step};
-		for (int i = first.first[d]; i < first.first[d + 1]; i++) {
-			if (k == MaxFactors)
-				return false;
-			out->f[k++] = first.f[i];
-		}
-	}
-	out->first[first.rank] = k;
-	return true;
-}
-
-static bool view_step(Walk *walk, Module *m, const View *a, const Node *n, View *out)
-{
-	const int64_t *perm;
-
-	switch (n->op) {
-	case OpTranspose:
-		attr_ints(n, Attr_perm, &perm);
-		view_transpose(a, perm, out);
-		return true;
-	case OpReshape: return view_reshape(m, a, &n->out[0]->type, out);
-	case OpExpand: return view_expand(m, a, &n->in[0]->type, &n->out[0]->type, out);
-	case OpSlice: return view_slice(m, a, n, out);
-	case OpView: return view_view(m, a, n, out);
-	case OpGather: return view_gather(walk, m, a, n, out);
-	case OpGatherND: return view_gather_nd(walk, m, a, n, out);
-	default: return false;
-	}
-}
-
-static void view_in(Walk *walk, Module *m, Value *v, View *out)
-{
-	View a;
-	Node *n = --walk->steps < 0 || walk->moves == MaxMoves ? NULL : v->def;
-
-	if (n && n->op == OpConcat && view_concat(walk, m, n, out))
-		return;
-
-	if (n && (n->op == OpTranspose || n->op == OpReshape || n->op == OpExpand || n->op == OpSlice || n->op == OpView ||
-	          n->op == OpGather || n->op == OpGatherND)) {
-		walk->moves++;
-		view_in(walk, m, n->in[0], &a);
-		walk->moves--;
-		if (view_step(walk, m, &a, n, out))
-			return;
-		if (a.root != n->in[0]) { /* perhaps over the operand as it is */
-			view_identity(m, n->in[0], &a);
-			if (view_step(walk, m, &a, n, out))
-				return;
-		}
-	}
-	view_identity(m, v, out);
-}
-
-void view_of(Module *m, Value *v, View *out)
-{
-	Walk walk = {.steps = MaxSteps};
-	view_in(&walk, m, v, out);
-}
-
 bool view_is_dense(Module *m, const View *w)
 {
 	Factor f[MaxFactors];
@@ -527,26 +329,6 @@ bool view_is_dense(Module *m, const View *w)
 	if (n == 0)
 		return dim_equals(numel, 1);
 	return n == 1 && dim_equals(f[0].stride, 1) && f[0].extent == numel;
-}
-
-bool view_is_contiguous(Module *m, Value *v)
-{
-	View w;
-	Factor f[MaxFactors];
-
-	view_of(m, v, &w);
-	if (!view_storage(m, &w))
-		return false;
-	int n = merge_factors(m, &w, 0, w.rank, f);
-	return n == 0 || (n == 1 && dim_equals(f[0].stride, 1));
-}
-
-Value *same_elements(Module *m, Value *v)
-{
-	View w;
-
-	view_of(m, v, &w);
-	return view_is_dense(m, &w) && w.root->type.dtype == v->type.dtype && !state_append(w.root) ? w.root : v;
 }
 
 bool view_is_permutation(Module *m, const View *w)
@@ -626,230 +408,4 @@ Value *build_view(Module *m, const View *w, const Type *type, Node *before, cons
 	Attr attrs[2] = {mk_dim(Attr_base, w->base), mk_dims(m, Attr_strides_dim, split.rank, strides)};
 	Value *v = build(m, block, before, OpView, loc, 1, &root, 2, attrs, &split);
 	return plain ? v : build(m, block, before, OpReshape, loc, 1, &v, 0, NULL, type);
-}
-
-bool part_of(Module *m, Value *v, Part *p)
-{
-	View w;
-	view_of(m, v, &w);
-	const Type *t = &w.root->type, *own = &v->type;
-	*p = (Part){.of = w.root, .axis = -1};
-	if (w.root == v || t->rank != own->rank)
-		return false;
-	for (int d = 0; d < t->rank; d++)
-		if (t->dims[d] != own->dims[d]) {
-			if (p->axis >= 0)
-				return false;
-			p->axis = d;
-		}
-	if (p->axis < 0)
-		return false;
-	const Dim *extent = own->dims[p->axis], *stride = dim_const(m, 1), *distance = NULL;
-	for (int n = 2; n <= MaxParts; n++)
-		if (dim_mul_const(m, extent, n) == t->dims[p->axis])
-			p->parts = n;
-	for (int d = t->rank - 1; d >= 0; d--) { /* it steps as the other does along every axis */
-		Factor f[MaxFactors];
-		int n = merge_factors(m, &w, d, d + 1, f);
-		if (n > 1 || (n == 1 && f[0].stride != stride))
-			return false;
-		if (d == p->axis)
-			distance = dim_mul(m, extent, stride);
-		stride = dim_mul(m, stride, t->dims[d]);
-	}
-	for (; p->number < p->parts; p->number++)
-		if (w.base == dim_mul_const(m, distance, p->number))
-			return true;
-	return false;
-}
-
-/* ---- affine index tensors ------------------------------------------------------------------------------------------- */
-
-enum { MaxAffineElements = 1 << 16 }; /* larger constants are not examined */
-
-static bool affine_const(Module *m, const Const *c, Affine *a)
-{
-	int64_t n = const_numel(&c->type), extent[MaxRank], stride[MaxRank], s = 1, coef[MaxRank];
-
-	if (c->type.dtype != I64 && c->type.dtype != I32)
-		return false;
-	if (n < 1 || n > MaxAffineElements)
-		return false;
-	for (int d = c->type.rank - 1; d >= 0; d--) {
-		dim_is_const(c->type.dims[d], &extent[d]);
-		stride[d] = s;
-		s *= extent[d];
-	}
-#define AT(i) (c->type.dtype == I64 ? ((const int64_t *)c->data)[i] : ((const int32_t *)c->data)[i])
-	for (int d = 0; d < c->type.rank; d++)
-		if (__builtin_sub_overflow(extent[d] > 1 ? AT(stride[d]) : AT(0), AT(0), &coef[d]))
-			return false;
-	for (int64_t i = 0; i < n; i++) {
-		__int128 want = AT(0);
-		for (int d = 0; d < c->type.rank; d++)
-			want += (__int128)(i / stride[d] % extent[d]) * coef[d];
-		if (want != AT(i))
-			return false;
-	}
-	a->base = dim_const(m, AT(0));
-	a->rank = c->type.rank;
-	for (int d = 0; d < a->rank; d++)
-		a->coef[d] = dim_const(m, coef[d]);
-#undef AT
-	return true;
-}
-
-/* Known elements that progress evenly along every axis. */
-static bool affine_known(Module *m, const Value *v, Affine *a)
-{
-	int64_t extent[MaxRank], stride[MaxRank], n = 1;
-
-	for (int d = v->type.rank - 1; d >= 0; d--) {
-		if (!dim_is_const(v->type.dims[d], &extent[d]) || extent[d] < 1)
-			return false;
-		stride[d] = n;
-		n *= extent[d];
-	}
-	*a = (Affine){.base = v->known[0], .rank = v->type.rank};
-	for (int d = 0; d < a->rank; d++)
-		a->coef[d] = extent[d] > 1 ? dim_sub(m, v->known[stride[d]], v->known[0]) : dim_const(m, 0);
-	for (int64_t i = 0; i < n; i++) {
-		const Dim *want = a->base;
-		for (int d = 0; d < a->rank; d++)
-			want = dim_add(m, want, dim_mul_const(m, a->coef[d], i / stride[d] % extent[d]));
-		if (want != v->known[i])
-			return false;
-	}
-	return true;
-}
-
-static void affine_broadcast(Module *m, const Affine *a, const Type *from, int rank, Affine *out)
-{
-	Affine r = {.base = a->base, .rank = rank};
-	for (int d = 0; d < rank; d++) {
-		int e = d - (rank - a->rank);
-		r.coef[d] = e < 0 || dim_equals(from->dims[e], 1) ? dim_const(m, 0) : a->coef[e];
-	}
-	*out = r;
-}
-
-static bool affine_scalar(const Affine *a)
-{
-	for (int d = 0; d < a->rank; d++)
-		if (!dim_equals(a->coef[d], 0))
-			return false;
-	return true;
-}
-
-static bool affine_binary(Walk *walk, Module *m, const Node *n, Affine *out)
-{
-	Affine a, b;
-	int rank = n->out[0]->type.rank;
-
-	if (!affine_in(walk, m, n->in[0], &a) || !affine_in(walk, m, n->in[1], &b))
-		return false;
-	affine_broadcast(m, &a, &n->in[0]->type, rank, &a);
-	affine_broadcast(m, &b, &n->in[1]->type, rank, &b);
-	out->rank = rank;
-	if (n->op == OpMul) {
-		if (affine_scalar(&a)) {
-			Affine t = a;
-			a = b;
-			b = t;
-		}
-		if (!affine_scalar(&b))
-			return false;
-		out->base = dim_mul(m, a.base, b.base);
-		for (int d = 0; d < rank; d++)
-			out->coef[d] = dim_mul(m, a.coef[d], b.base);
-		return true;
-	}
-	const Dim *(*f)(Module *, const Dim *, const Dim *) = n->op == OpAdd ? dim_add : dim_sub;
-	out->base = f(m, a.base, b.base);
-	for (int d = 0; d < rank; d++)
-		out->coef[d] = f(m, a.coef[d], b.coef[d]);
-	return true;
-}
-
-/* An index tensor that is a view of an affine root: composes where every axis maps to axes of the root. */
-static bool affine_view(Walk *walk, Module *m, Value *v, Affine *out)
-{
-	View w;
-	Affine a;
-
-	view_in(walk, m, v, &w);
-	if (w.root == v || !affine_in(walk, m, w.root, &a))
-		return false;
-	/* strides of the root's axes tell which axis a factor walks along */
-	View id;
-	view_identity(m, w.root, &id);
-	if (!dim_equals(w.base, 0))
-		return false;
-	out->base = a.base;
-	out->rank = w.rank;
-	for (int d = 0; d < w.rank; d++) {
-		Factor f[MaxFactors];
-		int n = merge_factors(m, &w, d, d + 1, f);
-		if (n > 1)
-			return false;
-		out->coef[d] = dim_const(m, 0);
-		if (n == 0 || dim_equals(f[0].stride, 0))
-			continue;
-		int e = 0;
-		while (e < id.rank && !(id.first[e + 1] > id.first[e] && id.f[id.first[e]].stride == f[0].stride))
-			e++;
-		if (e == id.rank || id.f[id.first[e]].extent != f[0].extent)
-			return false;
-		out->coef[d] = a.coef[e];
-	}
-	return true;
-}
-
-static bool affine_in(Walk *walk, Module *m, Value *v, Affine *a)
-{
-	const Node *n = v->def;
-
-	if (v->konst)
-		return affine_const(m, v->konst, a);
-	if (!n || --walk->steps < 0)
-		return false;
-	if (v->known && affine_known(m, v, a))
-		return true;
-	switch (n->op) {
-	case OpIota:
-		a->base = attr_dim(m, n, Attr_start);
-		a->rank = v->type.rank;
-		if (a->rank)
-			a->coef[0] = attr_dim(m, n, Attr_step);
-		return a->rank <= 1;
-	case OpAdd: case OpSub: case OpMul: return affine_binary(walk, m, n, a);
-	case OpCast:
-		return dtypes[v->type.dtype].cls == ClassSigned && dtypes[n->in[0]->type.dtype].cls == ClassSigned &&
-		       dtypes[v->type.dtype].bytes >= 4 && affine_in(walk, m, n->in[0], a);
-	case OpReshape: case OpExpand: case OpTranspose: case OpSlice: case OpView: return affine_view(walk, m, v, a);
-	default: return false;
-	}
-}
-
-bool affine_of(Module *m, Value *v, Affine *a)
-{
-	Walk walk = {.steps = MaxSteps};
-	return affine_in(&walk, m, v, a);
-}
-
-bool affine_range(Module *m, const Affine *a, const Type *t, const Dim **lo, const Dim **hi)
-{
-	*lo = *hi = a->base;
-	for (int d = 0; d < a->rank; d++) {
-		int64_t least, most;
-		const Dim *span = dim_mul(m, a->coef[d], dim_sub(m, t->dims[d], dim_const(m, 1)));
-		dim_range(a->coef[d], &least, &most);
-		if (least >= 0)
-			*hi = dim_add(m, *hi, span);
-		else if (most <= 0)
-			*lo = dim_add(m, *lo, span);
-		else
-			return false;
-	}
-	return true;
 }
