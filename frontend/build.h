@@ -1,4 +1,4 @@
-/* build.h - small steps shared by the importers: emit a node, read a known value, check a dim. */
+/* build.h - small steps shared by the importers: emit a node, check a dim (build.c); read a number that decides a shape (data_dims.c). */
 #ifndef DCC_BUILD_H
 #define DCC_BUILD_H
 
@@ -38,39 +38,7 @@ void end_loop(Call *, Node *);
 int norm_axis(const Call *, int64_t axis, int rank); /* out of range: fatal */
 /* Sorted distinct non-negative axes from an attribute or a known input; -1: neither is there. */
 int norm_axes(Call *, const char *attr, int input, int rank, int64_t *axes);
-/* Elements of a small integer value as dims; NULL if they depend on data. */
-const Dim *const *known_dims(Call *, Value *, int *n);
-/* ---- dims that the data decides ----
- *
- * From here on the value of v, an integer of one element, as a dim: a symbol called `stem` or like it, from 0 to `most` (NULL: as
- * far as -D says).  What is larger ends the run.  Nothing else makes such a dim; the operators whose result has one: */
-const Dim *measure_dim(Call *, Value *v, const char *stem, const Dim *most);
-/* The value that a dim has here (those of loops change), or a shorter name for it, at most `most` (NULL: its own bound). */
-const Dim *fix_dim(Call *, const Dim *, const char *stem, const Dim *most);
-Sym *new_symbol(Call *, const char *stem, int64_t lo); /* called so or like it; with the bounds of -D */
-/* import_index.c: where a vector of bools holds, in order; `most`: in how many places at most */
-Value *emit_positions(Call *, Value *mask, const char *stem, const Dim *most);
-/* Makes the elements of v symbols, saturated to +-DimMax, or formulas of those that v is computed from; false: it has too many, or no
- * integers.  They have no bounds but by -D and the formulas that use them. */
-bool measure_elements(Call *, Value *v);
-/* Narrows the range of the symbol `name`, which the model spells `raw`, to what -D says. */
-void apply_bindings(Import *, const char *raw, const char *name, int64_t *lo, int64_t *hi);
-void bind_symbol(Import *, Sym *);
-char *identifier_of(Arena *, const char *text); /* with everything but letters, digits and underscores replaced */
 
-/* v decides a shape: if it is computed from small integer inputs, imports again with their elements as symbols. */
-void ask_values(Call *, const Value *v);
-/* The same, but fatal unless there are at most `max`; `what` names the operand in the message. */
-int need_dims(Call *, int input, const char *what, const Dim **dims, int max);
-/* The element of a small integer operand, at most `most`: known, or measured when the data gives it. */
-const Dim *need_count(Call *, int input, const char *what, const Dim *most);
-int need_ints(Call *, int input, const char *what, int64_t *ints, int max);
-/* floor(element i of v * times) for a floating v of rank 0 or 1: of f32 and f64 inputs it is a symbol that they give before anything
- * runs, of what is computed from data one as measure_elements() makes them.  `what` names the operand in messages. */
-const Dim *scaled_element(Call *, Value *v, int64_t i, const Dim *times, const char *what);
-const Dim *times_number(Call *, const Dim *, double number, const char *what); /* floor(dim * number) */
-bool constant_element(const Value *v, int64_t i, double *); /* the same elements, if they are constants */
-bool constant_fill(const Value *, double *); /* all elements equal, seen through Move nodes */
 void require_equal(Call *, const Dim *, const Dim *, const char *what); /* now, or as a run-time check */
 void require_at_least(Call *, const Dim *, int64_t);
 void require_at_most(Call *, const Dim *, const Dim *most);
@@ -78,5 +46,40 @@ void require_at_most(Call *, const Dim *, const Dim *most);
 const Dim *divide_dims(Call *, const Dim *a, const Dim *b);
 const Dim *product(Module *, const Dim *const *dims, int n);
 bool same_dims(const Type *, int rank, const Dim *const *dims);
+/* import_index.c: where a vector of bools holds, in order; `most`: in how many places at most */
+Value *emit_positions(Call *, Value *mask, const char *stem, const Dim *most);
+
+/* ---- data_dims.c: numbers that decide shapes ---------------------------------------------------------------------- */
+
+/* Elements of a small integer value as dims; NULL if they depend on data. */
+const Dim *const *known_dims(Call *, Value *, int *n);
+bool constant_element(const Value *v, int64_t i, double *); /* element i of rank 0 or 1, if it is a constant's */
+bool constant_fill(const Value *, double *); /* all elements equal, seen through Move nodes */
+/* v decides a shape: if it is computed from small integer inputs, imports again with their elements as symbols. */
+void ask_values(Call *, const Value *v);
+/* The same, but fatal unless there are at most `max`; `what` names the operand in the message. */
+int need_dims(Call *, int input, const char *what, const Dim **dims, int max);
+int need_ints(Call *, int input, const char *what, int64_t *ints, int max);
+/* The element of a small integer operand, at most `most`: known, or measured when the data gives it. */
+const Dim *need_count(Call *, int input, const char *what, const Dim *most);
+
+/* From here on the value of v, an integer of one element, as a dim: a symbol called `stem` or like it, from 0 to `most` (NULL: as
+ * far as -D says).  What is larger ends the run. */
+const Dim *measure_dim(Call *, Value *v, const char *stem, const Dim *most);
+/* The value that a dim has here (those of loops change), or a shorter name for it, at most `most` (NULL: its own bound). */
+const Dim *fix_dim(Call *, const Dim *, const char *stem, const Dim *most);
+/* Makes the elements of v symbols, saturated to +-DimMax, or formulas of those that v is computed from; false: it has too many, or no
+ * integers.  They have no bounds but by -D and the formulas that use them. */
+bool measure_elements(Call *, Value *v);
+/* floor(element i of v * times) for a floating v of rank 0 or 1: of f32 and f64 inputs it is a symbol that they give before anything
+ * runs, of what is computed from data one as measure_elements() makes them.  `what` names the operand in messages. */
+const Dim *scaled_element(Call *, Value *v, int64_t i, const Dim *times, const char *what);
+const Dim *times_number(Call *, const Dim *, double number, const char *what); /* floor(dim * number) */
+
+Sym *new_symbol(Call *, const char *stem, int64_t lo); /* called so or like it; with the bounds of -D */
+/* Narrows the range of the symbol `name`, which the model spells `raw`, to what -D says. */
+void apply_bindings(Import *, const char *raw, const char *name, int64_t *lo, int64_t *hi);
+void bind_symbol(Import *, Sym *);
+char *identifier_of(Arena *, const char *text); /* with everything but letters, digits and underscores replaced */
 
 #endif
