@@ -506,7 +506,7 @@ Out *hold_header(LModule *lm, const EmitOptions *opt, const char *path)
 	if (is_word(lm->m->name))
 		fatal_at(&(Loc){.file = lm->m->path}, "a model cannot be called '%s' in C: give it another name with --name=",
 		         lm->m->name);
-	const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+	const char *file = base_name(path);
 	if (is_system_header(file))
 		fatal_at(&(Loc){.file = lm->m->path}, "a header cannot be called %s, which would hide the system's: give it another "
 		         "name with --header=", file);

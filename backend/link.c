@@ -35,8 +35,7 @@ static const char *own_folder(Arena *arena)
 	if (n < 0)
 		fatal_at(NULL, "/proc/self/exe cannot be read: %s", strerror(errno));
 	path[n] = 0;
-	char *slash = strrchr(path, '/');
-	return arena_printf(arena, "%.*s", slash ? (int)(slash + 1 - path) : 0, path);
+	return arena_printf(arena, "%.*s", (int)(base_name(path) - path), path);
 }
 
 static const char *find_library(Arena *arena)
@@ -69,16 +68,10 @@ static void check_writable(Arena *arena, const char *path, const Loc *loc)
 		fatal_at(loc, "cannot write: %s", strerror(errno));
 }
 
-static const char *file_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 /* A name in the folder of `path`. */
 static const char *beside(Arena *arena, const char *path, const char *name)
 {
-	return arena_printf(arena, "%.*s%s", (int)(file_name(path) - path), path, name);
+	return arena_printf(arena, "%.*s%s", (int)(base_name(path) - path), path, name);
 }
 
 static pid_t start_program(const char *const *argv, const Loc *loc)
@@ -135,7 +128,7 @@ void emit_shared(LModule *lm, const EmitOptions *opt, const char *linker, int nl
 		fatal_at(&loc, "cannot write: %s", strerror(errno));
 	const char *object = arena_printf(arena, "%s/model.o", folder);
 	const char *linked = arena_printf(arena, "%s/model.so", folder);
-	const char *soname = arena_printf(arena, "-soname=%s", file_name(plain));
+	const char *soname = arena_printf(arena, "-soname=%s", base_name(plain));
 	bool lld = link_with_lld && !linker && !nlink; /* what the user links may want libraries, which the C compiler knows */
 	const char *const with_cc[] = {
 		linker ? linker : "cc", "-shared", "-o", linked, "-Xlinker", "-Bsymbolic", "-Xlinker", soname, object,

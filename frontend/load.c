@@ -9,7 +9,7 @@
 /* A C identifier from the file's name without folder and extension, which the C library does not have. */
 static char *name_of_path(Arena *a, const char *path)
 {
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+	const char *base = base_name(path), *dot = strrchr(base, '.');
 	int n = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
 	bool letter = isalpha((unsigned char)*base) || *base == '_';
 	char *name = arena_printf(a, "%s%.*s", n && letter ? "" : "model_", n, base);
@@ -19,18 +19,12 @@ static char *name_of_path(Arena *a, const char *path)
 	return is_libc_name(name) ? arena_printf(a, "model_%s", name) : name;
 }
 
-static bool has_suffix(const char *text, const char *suffix)
-{
-	size_t n = strlen(text), m = strlen(suffix);
-	return n >= m && !strcmp(text + n - m, suffix);
-}
-
 /* IR text starts with one of two words, after comments and blanks; protobuf cannot. */
 static bool is_ir_text(const char *path, const char *bytes, size_t size)
 {
 	static const char *const first[] = {"dcc-ir", "model"};
 	size_t at = 0;
-	if (has_suffix(path, ".ir"))
+	if (ends_with(path, ".ir"))
 		return true;
 	while (at < size && (isspace((unsigned char)bytes[at]) || bytes[at] == ';')) {
 		const char *end = bytes[at] == ';' ? memchr(bytes + at, '\n', size - at) : bytes + at;

@@ -215,8 +215,7 @@ OnnxFile *read_onnx(Arena *arena, const char *path, const void *bytes, size_t si
 		fatal_at(loc, "the file is empty");
 	compact_message(&s, MsgModel, 0, size, 0);
 	OnnxFile *f = arena_alloc(arena, sizeof *f);
-	const char *slash = strrchr(path, '/');
-	*f = (OnnxFile){.arena = arena, .path = path, .base = slash ? slash + 1 : path, .bytes = bytes, .size = size};
+	*f = (OnnxFile){.arena = arena, .path = path, .base = base_name(path), .bytes = bytes, .size = size};
 	f->model = unpack(&s);
 	f->sparse = s.sparse;
 	return f;

@@ -652,7 +652,7 @@ typedef struct SymPlan {
 } SymPlan;
 SymPlan plan_symbols(Module *);
 
-/* ---- util ----------------------------------------------------------------------------------------------------------- */
+/* ---- table.c, path.c, arena.c: util --------------------------------------------------------------------------------- */
 
 uint64_t hash_bytes(const void *, size_t, uint64_t seed); /* the same in every process: for what is written to files */
 /* Another in every process, so that no file can hold keys that collide: for tables. */
@@ -669,6 +669,8 @@ typedef struct Table {
 } Table;
 void *table_find(const Table *, uint64_t hash, bool (*same)(const void *item, const void *key), const void *key);
 void table_add(Arena *, Table *, uint64_t hash, void *item); /* the item must be absent */
+const char *base_name(const char *path); /* what stands behind the last slash */
+bool ends_with(const char *text, const char *end);
 /* Reads or maps a whole regular file; size limit; NUL follows the bytes.  NULL: message in errno. */
 const void *map_file(Arena *, const char *path, size_t *bytes);
 bool arena_maps(const Arena *, const char *path); /* is this one of its mapped files */

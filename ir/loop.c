@@ -44,12 +44,6 @@ LModule *new_lmodule(Module *m)
 	return lm;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), k = strlen(end);
-	return n >= k && !strcmp(s + n - k, end);
-}
-
 LB builder_at(LModule *lm, LFunc *program, LBlock *at)
 {
 	return (LB){.m = lm->m, .arena = lm->m->arena, .lm = lm, .fn = program, .at = at};

@@ -7,14 +7,10 @@
  */
 #include "lex.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { MaxListed = 64, MaxInline = 4096, HexLine = 48, DataAlign = 64 };
 
@@ -144,12 +140,6 @@ static void print_const(FILE *f, Module *m, const Const *c, const Place *at)
 		fprintf(f, "elided #%016llx", (unsigned long long)const_hash(c));
 	}
 	putc('\n', f);
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
 }
 
 static Place *new_places(Module *m)

@@ -213,12 +213,6 @@ static void load_shared(Arena *arena, Program *p, const Loc *loc)
 	set_model(p, model, loc);
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), m = strlen(end);
-	return n >= m && !strcmp(s + n - m, end);
-}
-
 /* ---- custom operators -------------------------------------------------------------------------------------------- */
 
 static void to_dcc_tensor(const Tensor *t, dcc_tensor *out)

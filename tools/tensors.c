@@ -40,12 +40,6 @@ static void *must_alloc(size_t bytes)
 	return p;
 }
 
-static bool ends_with(const char *s, const char *end)
-{
-	size_t n = strlen(s), m = strlen(end);
-	return n >= m && !strcmp(s + n - m, end);
-}
-
 bool is_tensor_file(const char *path)
 {
 	return ends_with(path, ".pb") || ends_with(path, ".npy") || ends_with(path, ".npz");
