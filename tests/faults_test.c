@@ -205,7 +205,7 @@ static const struct {
 	{"inputs8000", "bounds_test.c", "many_inputs"},
 	{"reshapes8000", "bounds_test.c", "move_chain"},
 	{"big5", "bounds_test.c", "growing_constants"},
-	{"merge60k", "import_test.c", "60000 pieces"},
+	{"merge60k", "import_refused_test.c", "60000 pieces"},
 	{"flood80000", "ir_test.c", "test_table_key"},
 	{"fan1000", "bounds_test.c", "static void fan"},
 	{"files that a linker reads as options", "names.sh", "the linker reads @FILE"},
