@@ -86,19 +86,26 @@ static Op parse_op(Lexer *lx)
 	return op;
 }
 
+/* In a list that ends with ], behind n items of it: is another one there? */
+static bool next_item(Lexer *lx, int n)
+{
+	if (accept_tok(lx, "]"))
+		return false;
+	if (n)
+		expect_tok(lx, ",");
+	if (n == MaxListItems)
+		fail_tok(lx, "a shorter list");
+	return true;
+}
+
 static Attr parse_ints(Lexer *lx, AttrId id)
 {
 	int64_t *items = NULL;
 	int n = 0, cap = 0;
-	for (; !is_tok(lx, "]");) {
-		if (n)
-			expect_tok(lx, ",");
-		if (n == MaxListItems)
-			fail_tok(lx, "a shorter list");
+	while (next_item(lx, n)) {
 		int64_t v = take_int(lx, "an integer", INT64_MIN, INT64_MAX);
 		PUSH(lx->m->arena, items, n, cap, v);
 	}
-	next_tok(lx);
 	return mk_ints(lx->m, id, n, items);
 }
 
@@ -106,15 +113,10 @@ static Attr parse_dims(Lexer *lx, AttrId id)
 {
 	const Dim **items = NULL;
 	int n = 0, cap = 0;
-	for (; !is_tok(lx, "]");) {
-		if (n)
-			expect_tok(lx, ",");
-		if (n == MaxListItems)
-			fail_tok(lx, "a shorter list");
+	while (next_item(lx, n)) {
 		const Dim *d = parse_dim(lx);
 		PUSH(lx->m->arena, items, n, cap, d);
 	}
-	next_tok(lx);
 	return mk_dims(lx->m, id, n, items);
 }
 

@@ -4,6 +4,8 @@
  * symbols bound and in range, the model's own check (dims that depend on symbols), workspace, weights, target.  The
  * first failure is reported.  Nothing that a run does allocates, locks, calls the system or writes anything but the caller's
  * error, outputs and workspace.
+ *
+ * One file, so that all but the calls of dcc.h is static: an application gets no other names of ours.
  */
 #include <cpuid.h>
 #include <stdbool.h>

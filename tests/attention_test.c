@@ -6,6 +6,7 @@
 #include "../backend/backend.h"
 #include "../ir/loop.h"
 #include "../passes/passes.h"
+#include "chance.h"
 #include "onnx_build.h"
 #include "test.h"
 
@@ -28,21 +29,6 @@ typedef struct Case {
 	Grid q, k, v, old_k, old_v, all_k, all_v, y, scores;
 	float *mask;
 } Case;
-
-static uint64_t state;
-
-static int pick(int n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (int)(state >> 33) % n;
-}
-
-static float uniform(void)
-{
-	return (float)pick(1 << 20) / (float)(1 << 19) - 1;
-}
 
 static float *at(const Grid *g, int b, int h, int t, int w)
 {
@@ -432,14 +418,12 @@ static void test_refused(const char *path)
 int main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 150;
-	char path[] = "/tmp/dcc-attention-XXXXXX";
-	int fd = mkstemp(path);
-	if (fd < 0)
+	char path[] = "/tmp/dcc-attention-XXXXXX.onnx";
+	if (!make_model_file(path))
 		return 2;
-	close(fd);
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_seed(seed, path);
 	test_refused(path);
-	remove(path);
+	unlink(path);
 	return test_end("attention");
 }

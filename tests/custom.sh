@@ -2,12 +2,9 @@
 # Operators that the application computes (--custom-op): IR text, every way to run them, what is refused.
 # usage: custom.sh BUILD
 set -u
-. "$(dirname "$0")/expect.bash"
-build=$(cd "$1" && pwd) || exit 1
-example=$PWD/examples/custom src=$PWD
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
+example=$root/examples/custom
 LC_ALL=C
 sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
 
@@ -17,8 +14,8 @@ both=("--custom-op=$snake" "--custom-op=$best")
 model=$example/custom.onnx
 dcc=$build/dcc run=$build/dcc-run
 
-cc -O1 -fPIC -shared -I"$src/runtime" "$example/operators.c" -lm -o operators.so || exit 1
-cc -O1 -fPIC -c -I"$src/runtime" "$example/operators.c" -o operators.o || exit 1
+cc -O1 -fPIC -shared -I"$root/runtime" "$example/operators.c" -lm -o operators.so || exit 1
+cc -O1 -fPIC -c -I"$root/runtime" "$example/operators.c" -o operators.o || exit 1
 
 # The text: results of a node, the attribute as a constant, a copy where the function wants a dense tensor; reads back.
 expect 0 '^$' "$dcc" --emit=ir -o m.ir "${both[@]}" "$model"
@@ -52,7 +49,7 @@ if [ "$sanitized" = 0 ]; then
 	expect 0 '^$' "$dcc" -shared -o custom.so operators.o "${both[@]}" "$model"
 	expect 1 "more than one input: '$model'" "$dcc" -shared -o x.so "$model" "$model"
 	expect 0 '^PASS' "$run" custom.so --check "$example" --threads 2
-	expect 0 '^$' cc -Wall -Werror -I. -I"$src/runtime" "$example/app.c" "$example/operators.c" custom.o "$build/libdcc.a" -lm -o app
+	expect 0 '^$' cc -Wall -Werror -I. -I"$root/runtime" "$example/app.c" "$example/operators.c" custom.o "$build/libdcc.a" -lm -o app
 	expect 0 '^2.0943 at 1$' ./app
 	expect 1 "node 'best': the function 'example_best' returned 1 \(a custom operator failed\)" "$run" custom.so --random 1 -D seq=0
 	expect 0 'example_best.*best' "$run" custom.so --random 1 --profile --seconds 0.05
@@ -118,7 +115,7 @@ int32_t third(const dcc_custom_args *args)
 	return 0;
 }
 C
-expect 0 '^$' cc -shared -fPIC -I"$src/runtime" third.c -o third.so
+expect 0 '^$' cc -shared -fPIC -I"$root/runtime" third.c -o third.so
 expect 0 '^$' "$run" absent.ir --load third.so --oracle --random 1 --save absent
 expect 0 '^PASS' "$run" absent.ir --load third.so --check absent --tol 0
 expect 0 '^PASS' "$run" absent.ir --load third.so --check absent --tol 0 --interp

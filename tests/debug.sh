@@ -3,12 +3,9 @@
 # dcc -g: the same outputs, and a debugger that shows kernels, ONNX nodes and the loop IR; perf, which counts by either.
 # usage: debug.sh BUILD
 set -u
-. "$(dirname "$0")/expect.bash"
-build=$(cd "$1" && pwd) || exit 1
-model=$PWD/examples/dynconv.onnx
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
+model=$root/examples/dynconv.onnx
 sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
 
 # Twice the same; the name of the folder is nowhere; outputs are those of a build without -g.

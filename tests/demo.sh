@@ -5,10 +5,7 @@
 set -u
 . "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd)
-if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
-	echo "demo: skipped, it builds without sanitizers"
-	exit 77
-fi
+! has_sanitizers || skip "it builds without sanitizers"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 tar --exclude=./build --exclude=./.git -cf - . | tar -C "$tmp" -xf -

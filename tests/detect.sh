@@ -7,13 +7,9 @@ set -u
 . "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd)
 python=${PYTHON:-python3}
-skip() {
-	echo "detect: skipped, $1"
-	exit 77
-}
 command -v c++ >/dev/null || skip "there is no c++"
 c++ -x c++ -fsyntax-only - <<<'#include <png.h>' 2>/dev/null || skip "there is no libpng (libpng-dev)"
-! grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt" || skip "the example is linked without sanitizers"
+! has_sanitizers || skip "the example is linked without sanitizers"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export PYTHONPATH=$tmp/packages PYTHONDONTWRITEBYTECODE=1

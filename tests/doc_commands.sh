@@ -12,10 +12,7 @@ set -u
 build=$(cd "$1" && pwd) || exit 1
 src=$(cd "$(dirname "$0")/.." && pwd)
 python=$(command -v "${PYTHON:-python3}")
-if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
-	echo "doc_commands: skipped, the programs of the pages are linked without sanitizers"
-	exit 77
-fi
+! has_sanitizers || skip "the programs of the pages are linked without sanitizers"
 export PYTHONDONTWRITEBYTECODE=1 LC_ALL=C
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

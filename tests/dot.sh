@@ -3,13 +3,9 @@
 # New golden text: for a model of tests/pictures, what the command in the message prints.
 # usage: dot.sh BUILD
 set -u
-here=$PWD
-build=$(cd "$1" && pwd)
-. "$here/tests/expect.bash"
-dcc=$build/dcc
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$here/tests/pictures" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
+cd "$root/tests/pictures" || exit 1
 
 golden() { # FILE arguments...: what dcc prints with them
 	check "dcc ${*:2} differs from $1" diff -u "$1" <("$dcc" "${@:2}" -o - 2>&1)
@@ -19,14 +15,14 @@ golden layer.import.dot --emit=dot --stop-after=import layer.ir
 golden bodies.dot --emit=dot --stop-after=import bodies.ir
 cd "$tmp" || exit 1
 
-cp "$here"/tests/control/*.ir "$here/tests/pictures/layer.ir" .
+cp "$root"/tests/control/*.ir "$root/tests/pictures/layer.ir" .
 expect 0 '^$' "$dcc" --emit=dot layer.ir
 expect 0 '^digraph "layer" {$' cat layer.dot
 check 'the graph beneath loop IR is the one that was lowered' diff <("$dcc" --emit=dot --stop-after=lower -o - layer.ir) \
 	<("$dcc" --emit=dot -o - layer.ir | sed 's/ after layout/ after lower/')
 "$dcc" --emit=loops -o loops.ir layer.ir
 check 'so is that of loop IR which is read' diff <("$dcc" --emit=dot -o - loops.ir) <("$dcc" --emit=dot --stop-after=lower -o - layer.ir)
-expect 0 '^$' "$dcc" --emit=dot --report=r.txt -MD -o d.dot "$here/examples/dynconv.onnx"
+expect 0 '^$' "$dcc" --emit=dot --report=r.txt -MD -o d.dot "$root/examples/dynconv.onnx"
 expect 0 '^matched  winconv' cat r.txt
 expect 0 '^d.dot: ' cat d.d
 expect 0 'label="winconv.*tooltip="/0/conv/Add_3 \(Add-17\)"\];$' cat d.dot

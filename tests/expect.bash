@@ -22,3 +22,25 @@ check() {
 	failed=$((failed + 1))
 	echo "failed: $text"
 }
+
+# begin BUILD, from the folder of the sources: sets root (that folder), build, dcc, run and tmp, a folder that goes when the test ends,
+# and goes there.
+begin() {
+	root=$PWD
+	build=$(cd "$1" && pwd) || exit 1
+	dcc=$build/dcc run=$build/dcc-run
+	tmp=$(mktemp -d) || exit 1
+	trap 'rm -rf "$tmp"' EXIT
+	cd "$tmp" || exit 1
+}
+
+# skip WHY: what the test needs is not there.
+skip() {
+	echo "$(basename "$0" .sh): skipped, $1"
+	exit 77
+}
+
+# Is the build (in $build) made with sanitizers?
+has_sanitizers() {
+	grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"
+}

@@ -6,53 +6,31 @@
 # PYTHON names an interpreter, for the latter with the package ai-edge-model-explorer (pip install --no-deps); default: python3.
 # usage: explorer.sh BUILD
 set -u
-here=$PWD
-build=$(cd "$1" && pwd)
-. "$here/tests/expect.bash"
-dcc=$build/dcc run=$build/dcc-run python=${PYTHON:-python3}
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-
-cd "$here/tests/pictures" || exit 1
+. "$PWD/tests/expect.bash"
+. "$PWD/tests/named.bash"
+begin "$1"
+python=${PYTHON:-python3}
+cd "$root/tests/pictures" || exit 1
 for model in layer bodies; do
 	check "dcc --emit=model-explorer -o - $model.ir differs from $model.graph.json" \
 		diff -u $model.graph.json <("$dcc" --emit=model-explorer -o - $model.ir 2>&1)
 done
 cd "$tmp" || exit 1
 
-cp "$here"/tests/control/*.ir "$here"/tests/pictures/*.ir .
+cp "$root"/tests/control/*.ir "$root"/tests/pictures/*.ir .
 for model in *.ir; do
 	expect 0 '^$' "$dcc" --emit=model-explorer "$model"
 done
-expect 0 '^$' "$dcc" --emit=model-explorer --stop-after=canon --report=r.txt -o canon.graph.json "$here/examples/dynconv.onnx"
+expect 0 '^$' "$dcc" --emit=model-explorer --stop-after=canon --report=r.txt -o canon.graph.json "$root/examples/dynconv.onnx"
 expect 0 '"stage": "canon"' cat canon.graph.json
-expect 0 '^$' "$dcc" --emit=model-explorer -o dynconv.graph.json "$here/examples/dynconv.onnx"
-expect 0 'GFLOP/s' "$run" "$here/examples/dynconv.onnx" --random 1 --profile --seconds 0.01 --node-data dynconv
+expect 0 '^$' "$dcc" --emit=model-explorer -o dynconv.graph.json "$root/examples/dynconv.onnx"
+expect 0 'GFLOP/s' "$run" "$root/examples/dynconv.onnx" --random 1 --profile --seconds 0.01 --node-data dynconv
 expect 1 'dcc-run: --node-data is written by --profile' "$run" layer.ir --random 1 --node-data layer
 expect 1 'no/such.ms.json: error: cannot be written: No such file' "$run" layer.ir --random 1 --profile --seconds 0 --node-data no/such
 
 # ---- names: the ends of strings and of scripts, an escape sequence, a direction override, a tag, bytes that are no UTF-8, slashes
 
 evil='a\"b\\</script>\x1b[2J\xe2\x80\xae\xf3\xa0\x80\x81\xff\n'
-named() { # NAME: a model in which everything is called so
-	cat <<-END
-		dcc-ir 1 stage import
-		model m
-		sym N in 0..9
-		const @"c$1": f32[4] = [1, 2, 3, 4]
-		func @main(%"x$1": f32[N, 4], %"c$1": bool[]) -> ("y$1": f32[N, 4]) {
-		  %"v$1": f32[N, 4] = add %"x$1", @"c$1" loc "n$1" "op$1"-17
-		  %"w$1": f32[N, 4] = if %"c$1" {
-		    %"e$1": f32[N, 4] = exp %"v$1" loc "/l/$1/$1/e" Exp-13
-		    yield %"e$1"
-		  } else {
-		    yield %"v$1"
-		  } loc "/l/$1/if" If-16
-		  %0: f32[N, 4] = softmax %"w$1" {axis=1} loc "//l//$1///" Softmax-13
-		  return %0
-		}
-	END
-}
 named "$evil" >evil.ir
 named "$(printf '%10000s' | tr ' ' l)" >long.ir
 named "$(printf '%5000s' | sed 's, ,d/,g')" >deep.ir
@@ -79,14 +57,14 @@ expect 0 '^200004$' grep -c '^ {"id"' big.json
 if ! "$python" -c '' 2>/dev/null; then
 	echo "explorer: the form of JSON is skipped, there is no $python"
 else
-	expect 0 '^$' "$python" "$here/tests/explorer.py" graphs ./*.graph.json
-	expect 0 '^$' "$python" "$here/tests/explorer.py" data dynconv.graph.json dynconv
-	expect 0 '^$' "$python" "$here/tests/explorer.py" data evil.graph.json evil
+	expect 0 '^$' "$python" "$root/tests/explorer.py" graphs ./*.graph.json
+	expect 0 '^$' "$python" "$root/tests/explorer.py" data dynconv.graph.json dynconv
+	expect 0 '^$' "$python" "$root/tests/explorer.py" data evil.graph.json evil
 	package=$("$python" -c 'import importlib.util as u; s = u.find_spec("model_explorer"); print(s.submodule_search_locations[0] if s else "")')
 	if [ -z "$package" ] || ! command -v node >/dev/null; then
 		echo "explorer: Model Explorer itself is skipped, $python has no ai-edge-model-explorer, or there is no node"
 	else
-		expect 0 '^$' node "$here/tests/explorer.js" "$package/web_app" ./*.graph.json
+		expect 0 '^$' node "$root/tests/explorer.js" "$package/web_app" ./*.graph.json
 	fi
 fi
 

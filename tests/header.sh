@@ -3,14 +3,10 @@
 # reads and writes, and nothing in it overflows.  And the example of a KV cache, which uses what it says of state.
 # usage: header.sh BUILD
 set -u
-. "$(dirname "$0")/expect.bash"
-build=$(cd "$1" && pwd)
-src=$PWD
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
+. "$PWD/tests/expect.bash"
+begin "$1"
 LC_ALL=C.UTF-8
-cd "$tmp" || exit 1
-strict=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror -I. "-I$src/runtime")
+strict=(-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Werror -I. "-I$root/runtime")
 sanitized=$(grep -cE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt")
 
 # clean NAME: NAME.h alone, in every language that may include it.
@@ -117,12 +113,12 @@ int main(void)
 	return failed != 0;
 }
 C
-step=$src/examples/state
+step=$root/examples/state
 expect 0 '^$' "$build/dcc" -o sizes.o sizes.ir
 expect 0 '^$' "$build/dcc" --state auto,cap=32 -o step.o "$step/step.ir"
 clean sizes
 clean step
-warn=(-std=c11 -Wall -Wextra -Werror -I. "-I$src/runtime")
+warn=(-std=c11 -Wall -Wextra -Werror -I. "-I$root/runtime")
 ubsan=(-fsanitize=undefined -fno-sanitize-recover=all)
 if [ "$sanitized" = 0 ]; then
 	cc "${ubsan[@]}" -x c -o empty - <<<'int main(void) { return 0; }' 2>/dev/null || ubsan=()

@@ -3,13 +3,8 @@
 # Objects that several threads have made: the same bytes for every number of threads, well-formed, and as a linker and readelf want them.
 # usage: jobs.sh BUILD
 set -u
-build=$(cd "$1" && pwd) || exit 1
-root=$PWD
-. "$root/tests/expect.bash"
-dcc=$build/dcc
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
 
 cp "$root/examples/dynconv.onnx" .
 cp "$root/tests/models/bert.ts/model.onnx" bert.onnx

@@ -4,13 +4,9 @@
 # label: full
 # usage: leave.sh BUILD
 set -u
-build=$(cd "$1" && pwd)
-dcc=$build/dcc
-source "$PWD/tests/expect.bash"
-example=$PWD/examples/dynconv.onnx
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
+example=$root/examples/dynconv.onnx
 mkdir out
 
 nothing_left() { # WHAT

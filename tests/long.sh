@@ -3,11 +3,8 @@
 # evaluator does.  Nor does the code of a step grow with the number of symbols that the data gives, as conditions.
 # usage: long.sh BUILD
 set -u
-build=$(cd "$1" && pwd)
-source "$PWD/tests/expect.bash"
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
 many=300
 
 params='' results='' returned=''

@@ -204,10 +204,8 @@ static void run_interpreted(Ways *w)
 static void run_ways(Ways *w, Builder *b)
 {
 	char path[] = "/tmp/dcc-lowbit-XXXXXX.onnx", *said;
-	int fd = mkstemps(path, 5);
-	if (fd < 0)
+	if (!make_model_file(path))
 		bug("no temporary file");
-	close(fd);
 	write_built(b, path);
 	w->f = (Family){.name = "lowbit", .oracle = try_load_model(path, NULL, &said)};
 	if (!w->f.oracle)

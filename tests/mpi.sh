@@ -6,14 +6,10 @@
 set -u
 . "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd)
-skip() {
-	echo "mpi: skipped, $1"
-	exit 77
-}
 for program in mpicc mpirun; do
 	command -v $program >/dev/null || skip "there is no $program (libopenmpi-dev, openmpi-bin)"
 done
-! grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt" || skip "the example is linked without sanitizers"
+! has_sanitizers || skip "the example is linked without sanitizers"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 # Open MPI asks for these where it runs as root, as in a container, and more ranks than cores are wanted.

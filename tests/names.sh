@@ -2,12 +2,8 @@
 # Names of files and of values that mean something to a terminal, to a linker or to C.
 # usage: names.sh BUILD
 set -u
-build=$(cd "$1" && pwd)
 . "$PWD/tests/expect.bash"
-dcc=$build/dcc run=$build/dcc-run
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+begin "$1"
 
 # ---- values: an escape sequence, a direction override, a comment's end, a hole of messages
 

@@ -21,6 +21,15 @@ typedef struct Builder {
 	Onnx__GraphProto graph;
 } Builder;
 
+/* Makes an empty file; `path` ends in XXXXXX.onnx, which becomes its name. */
+static UNUSED bool make_model_file(char *path)
+{
+	int fd = mkstemps(path, sizeof ".onnx" - 1);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static UNUSED int split_text(Arena *a, const char *text, char ***items)
 {
 	int n = 0, cap = 0;

@@ -2,13 +2,8 @@
 # Habits of compilers in the options of both commands, and that help, completion and man pages name the same ones.
 # usage: options.sh BUILD
 set -u
-build=$(cd "$1" && pwd)
-here=$PWD
-. "$here/tests/expect.bash"
-dcc=$build/dcc run=$build/dcc-run
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
 
 # same WHAT A B: two files or texts are equal
 same() {
@@ -33,7 +28,7 @@ END
 
 for tool in dcc dcc-run; do
 	"$build/$tool" --help | sed -n 's/^  \(-[-a-zA-Z]*\).*/\1/p' | sort >help
-	sed -n 's/^\.It //p' "$here/man/$tool.1" | tr ',' '\n' | sed -n 's/^ *Fl \([-a-zA-Z]*\).*/-\1/p' | sort -u >man
+	sed -n 's/^\.It //p' "$root/man/$tool.1" | tr ',' '\n' | sed -n 's/^ *Fl \([-a-zA-Z]*\).*/-\1/p' | sort -u >man
 	same "$tool: options in the help and in the man page" help man
 	(
 		. "$build/completions/$tool"
@@ -109,8 +104,8 @@ done
 # ---- -O0: other code, the same bits, and side files that fit code of either level
 
 for level in 0 2; do
-	expect 0 '' "$dcc" -O$level -o o$level.o "$here/examples/dynconv.onnx"
-	expect 0 '' "$dcc" -O$level --weights=o$level.w -o side$level.o "$here/examples/dynconv.onnx"
+	expect 0 '' "$dcc" -O$level -o o$level.o "$root/examples/dynconv.onnx"
+	expect 0 '' "$dcc" -O$level --weights=o$level.w -o side$level.o "$root/examples/dynconv.onnx"
 	expect 0 '' "$run" o$level.o --random 1 --save out$level
 done
 same 'outputs of -O0 and -O2' out0/output_0.pb out2/output_0.pb
@@ -142,7 +137,7 @@ expect 1 '^dcc: unknown option .--\\x1b\[2J' "$dcc" $'--\e[2J' m.ir
 # ---- -MD
 
 mkdir d
-"$dcc" --emit=ir -o d/m.ir "$here/examples/dynconv.onnx"
+"$dcc" --emit=ir -o d/m.ir "$root/examples/dynconv.onnx"
 "$dcc" -MD -o 'd/a b.o' d/m.ir
 printf 'd/a\\ b.o: d/m.ir \\\n  d/m.ir.data\n' >want
 same '-MD' 'd/a b.d' want
@@ -184,7 +179,7 @@ expect 0 '^(0|0\.[0-9]+)$' awk '{for (i = 1; i < NF; i++) if ($(i + 1) == "ms") 
 # ---- --jobs: the same object; time is said of the threads, and the parts still add up
 
 for jobs in 1 2 3 8; do
-	"$dcc" -O0 --jobs=$jobs --time-passes --header=n.h -o "$jobs.o" "$here/examples/dynconv.onnx" 2>"times$jobs"
+	"$dcc" -O0 --jobs=$jobs --time-passes --header=n.h -o "$jobs.o" "$root/examples/dynconv.onnx" 2>"times$jobs"
 	same "-O0 --jobs=$jobs" 1.o "$jobs.o"
 done
 expect 0 '^LLVM code +[0-9.]+ ms +of CPU: passes [0-9.]+, code [0-9.]+; parts ([4-9]|[1-9][0-9]), threads 3$' cat times3

@@ -14,10 +14,7 @@ if [ -n "$absent" ]; then
 	exit 77
 fi
 build=$(cd "$1" && pwd)
-if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
-	echo "packages: skipped, the library has sanitizers"
-	exit 77
-fi
+! has_sanitizers || skip "the library has sanitizers"
 python=${PYTHON:-python3}
 export PIP_ROOT_USER_ACTION=ignore
 tmp=$(mktemp -d)

@@ -3,13 +3,9 @@
 # How a browser shows it, and how large it becomes: page_browser.sh.
 # usage: page.sh BUILD
 set -u
-here=$PWD
-build=$(cd "$1" && pwd)
-. "$here/tests/expect.bash"
-dcc=$build/dcc
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+. "$PWD/tests/named.bash"
+begin "$1"
 
 data() { # FILE: the data of a page
 	sed '1,/^<script type="application\/json"/d; /^<\/script>/,$d' "$1"
@@ -21,42 +17,23 @@ page() { # NAME arguments...: NAME.html, and its data as NAME.json
 
 # ---- the page: nothing from elsewhere, one block of data
 
-page d "$here/examples/dynconv.onnx"
+page d "$root/examples/dynconv.onnx"
 expect 0 '^1$' grep -c 'application/json' d.html
 expect 0 "default-src 'none'" cat d.html
 check 'the page asks for nothing' bash -c "! grep -vE '^/|svgNs = |LICENSE' d.html | grep -E '(src|href)=.?(https?:|//)|@import|url\(http'"
 expect 0 'Permission is hereby granted' cat d.html
 cp d.html first.html
-page d "$here/examples/dynconv.onnx"
+page d "$root/examples/dynconv.onnx"
 expect 0 '^$' cmp d.html first.html
-expect 0 '^$' "$dcc" --report=early.html --emit=ir --stop-after=idioms -o m.ir "$here/examples/dynconv.onnx"
+expect 0 '^$' "$dcc" --report=early.html --emit=ir --stop-after=idioms -o m.ir "$root/examples/dynconv.onnx"
 data early.html >early.json
-for model in "$here"/tests/control/{nested,select}.ir; do
+for model in "$root"/tests/control/{nested,select}.ir; do
 	page "$(basename "$model" .ir)" "$model"
 done
 
 # ---- names: the ends of strings and of scripts, an escape sequence, a direction override, a tag, bytes that are no UTF-8, 10,000 characters
 
 evil='a\"b\\</script><!--&lt;\x1b[2J\xe2\x80\xae\xf3\xa0\x80\x81\xff\n'
-named() { # NAME: a model in which everything is called so
-	cat <<-END
-		dcc-ir 1 stage import
-		model m
-		sym N in 0..9
-		const @"c$1": f32[4] = [1, 2, 3, 4]
-		func @main(%"x$1": f32[N, 4], %"k$1": bool[]) -> ("y$1": f32[N, 4]) {
-		  %"v$1": f32[N, 4] = add %"x$1", @"c$1" loc "n$1" "op$1"-17
-		  %"w$1": f32[N, 4] = if %"k$1" {
-		    %"e$1": f32[N, 4] = exp %"v$1" loc "/l/$1/$1/e" Exp-13
-		    yield %"e$1"
-		  } else {
-		    yield %"v$1"
-		  } loc "/l/$1/if" If-16
-		  %0: f32[N, 4] = softmax %"w$1" {axis=1} loc "//l//$1///" Softmax-13
-		  return %0
-		}
-	END
-}
 named "$evil" >evil.ir
 named "$(printf '%10000s' | tr ' ' l)" >long.ir
 named "$(for _ in {1..300}; do printf %s "$evil"; done)" >both.ir
@@ -120,7 +97,7 @@ expect 1 'dcc: --profile-data is shown by --report=FILE.html' "$dcc" --profile-d
 if ! command -v python3 >/dev/null; then
 	echo "page: what the data say is not checked, there is no python3"
 else
-	expect 0 '^$' python3 "$here/tests/page_data.py" ./*.json
+	expect 0 '^$' python3 "$root/tests/page_data.py" ./*.json
 fi
 
 echo "page: $checks checks, $failed failed"

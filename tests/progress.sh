@@ -5,10 +5,7 @@ set -u
 build=$(cd "$1" && pwd)
 . "$PWD/tests/expect.bash"
 dcc=$build/dcc
-if ! command -v script >/dev/null; then
-	echo "progress: skipped: no command script (of bsdutils), which makes terminals"
-	exit 77
-fi
+command -v script >/dev/null || skip "no command script (of bsdutils), which makes terminals"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp" || exit 1

@@ -7,11 +7,7 @@
 set -u
 . "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd)
-skip() {
-	echo "ray: skipped, $1"
-	exit 77
-}
-! grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt" || skip "the interpreter cannot load libraries with sanitizers"
+! has_sanitizers || skip "the interpreter cannot load libraries with sanitizers"
 tmp=$(mktemp -d)
 server=
 stop() {

@@ -374,13 +374,11 @@ static void run_seed(uint64_t seed, const char *path)
 int main(int argc, char **argv)
 {
 	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1, count = argc > 2 ? strtoull(argv[2], NULL, 10) : 60;
-	char path[] = "/tmp/dcc-recurrent-XXXXXX";
-	int fd = mkstemp(path);
-	if (fd < 0)
+	char path[] = "/tmp/dcc-recurrent-XXXXXX.onnx";
+	if (!make_model_file(path))
 		return 2;
-	close(fd);
 	for (uint64_t seed = first; seed < first + count; seed++)
 		run_seed(seed, path);
-	remove(path);
+	unlink(path);
 	return test_end("recurrent");
 }

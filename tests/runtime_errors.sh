@@ -4,12 +4,8 @@
 # threads, under the thread sanitizer where the compiler has it.
 # usage: runtime_errors.sh BUILD
 set -u
-. "$(dirname "$0")/expect.bash"
-build=$(cd "$1" && pwd)
-src=$PWD
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
 cat >pick.ir <<'END'
 dcc-ir 1 stage import
 model pick
@@ -411,17 +407,17 @@ for model in pick attend huge; do
 	check "dcc $model.ir" "$build/dcc" -march=avx2,avx512 -o $model.o $model.ir
 done
 check 'dcc --weights' "$build/dcc" -march=avx2,avx512 --weights=blend.bin -o blend.o blend.ir
-flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 -I. -I"$src/runtime")
-check 'bad.c compiles' cc "${flags[@]}" bad.c "$src"/runtime/*.c ./*.o -pthread -o bad
+flags=(-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -O1 -I. -I"$root/runtime")
+check 'bad.c compiles' cc "${flags[@]}" bad.c "$root"/runtime/*.c ./*.o -pthread -o bad
 check 'wrong calls are reported' ./bad
-check 'threads.c compiles' cc "${flags[@]}" threads.c "$src"/runtime/*.c pick.o attend.o -pthread -o threads
+check 'threads.c compiles' cc "${flags[@]}" threads.c "$root"/runtime/*.c pick.o attend.o -pthread -o threads
 check 'two models from four threads' ./threads
 tsan=(-g -fsanitize=thread)
-if cc "${flags[@]}" "${tsan[@]}" threads.c "$src"/runtime/*.c pick.o attend.o -pthread -o races 2>/dev/null; then
+if cc "${flags[@]}" "${tsan[@]}" threads.c "$root"/runtime/*.c pick.o attend.o -pthread -o races 2>/dev/null; then
 	check 'two models from four threads, without a race' env TSAN_OPTIONS=halt_on_error=1 ./races
 fi
 asan=(-g -fsanitize=address,undefined -fno-sanitize-recover=all)
-if cc "${flags[@]}" "${asan[@]}" bad.c "$src"/runtime/*.c ./*.o -pthread -o bad_asan 2>/dev/null; then
+if cc "${flags[@]}" "${asan[@]}" bad.c "$root"/runtime/*.c ./*.o -pthread -o bad_asan 2>/dev/null; then
 	check 'wrong calls with the address sanitizer' env ASAN_OPTIONS=detect_leaks=0 ./bad_asan
 fi
 

@@ -8,11 +8,7 @@ set -u
 . "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd)
 python=${PYTHON:-python3}
-skip() {
-	echo "search: skipped, $1"
-	exit 77
-}
-! grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt" || skip "the interpreter cannot load libraries with sanitizers"
+! has_sanitizers || skip "the interpreter cannot load libraries with sanitizers"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export PYTHONPATH=$PWD/python:$tmp/packages PYTHONDONTWRITEBYTECODE=1 DCC=$build/dcc

@@ -5,10 +5,7 @@
 set -u
 . "$(dirname "$0")/expect.bash"
 cd "$(dirname "$0")/.." || exit 1
-if ! command -v mkdocs >/dev/null; then
-	echo "site: skipped, no mkdocs"
-	exit 77
-fi
+command -v mkdocs >/dev/null || skip "no mkdocs"
 export PYTHONDONTWRITEBYTECODE=1
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

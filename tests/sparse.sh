@@ -3,12 +3,8 @@
 # Weights most of whose pieces are 0: the same bits as with --no-fuse=sparse for finite inputs, from a smaller object.
 # usage: sparse.sh BUILD
 set -u
-build=$(cd "$1" && pwd)
 . "$PWD/tests/expect.bash"
-dcc=$build/dcc run=$build/dcc-run
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+begin "$1"
 
 # 320 by 192 weights, one of five pieces of 16 not 0, then a gate.
 cat >m.ir <<'END'

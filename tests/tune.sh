@@ -4,13 +4,8 @@
 # Whether another schedule is faster is not looked at.
 # usage: tune.sh BUILD
 set -u
-build=$(cd "$1" && pwd) || exit 1
-root=$PWD
-. "$root/tests/expect.bash"
-dcc=$build/dcc run=$build/dcc-run
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-cd "$tmp" || exit 1
+. "$PWD/tests/expect.bash"
+begin "$1"
 
 cat >net.ir <<'END'
 dcc-ir 1 stage import

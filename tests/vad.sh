@@ -8,12 +8,8 @@ set -u
 build=$(cd "$1" && pwd)
 python=${PYTHON:-python3}
 voices=/usr/share/sounds/alsa
-skip() {
-	echo "vad: skipped, $1"
-	exit 77
-}
 [ -e $voices/Front_Center.wav ] || skip "there are no recordings (the package alsa-utils)"
-! grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt" || skip "the example is linked without sanitizers"
+! has_sanitizers || skip "the example is linked without sanitizers"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 . examples/packages.bash

@@ -217,10 +217,8 @@ static void run_case(const Case *k, const char *path)
 int main(void)
 {
 	char path[] = "/tmp/dcc-values-XXXXXX.onnx";
-	int fd = mkstemps(path, 5);
-	if (fd < 0)
+	if (!make_model_file(path))
 		return 2;
-	close(fd);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		run_case(&cases[i], path);
 	unlink(path);
