@@ -9,6 +9,7 @@
  * A side file holds the same weights, then their hash and the hash of the layout (8 bytes each, runtime.c's Footer).  Files are written beside their target and
  * renamed at the end.
  */
+#include "../ir/lex.h"
 #include "emit.h"
 
 #include <elf.h>
@@ -256,6 +257,22 @@ static int64_t count_code(uint8_t *obj)
 	return bytes;
 }
 
+/* Kernels that LLVM made part of their callers have no symbol, and so no number. */
+static struct Map *count_kernels(Module *m, uint8_t *obj)
+{
+	const char *names, *model = arena_printf(m->arena, "%s.", m->name);
+	uint64_t n;
+	const Elf64_Sym *sym = symbols(obj, &n, &names);
+	Map *code = arena_alloc(m->arena, sizeof *code);
+	code->arena = m->arena;
+	for (uint64_t i = 0; i < n; i++) {
+		const char *name = names + sym[i].st_name;
+		if (ELF64_ST_TYPE(sym[i].st_info) == STT_FUNC && !strncmp(name, model, strlen(model)))
+			add_name(code, arena_strdup(m->arena, name + strlen(model)), (void *)(intptr_t)sym[i].st_size);
+	}
+	return code;
+}
+
 /* ---- entry points ---------------------------------------------------------------------------------------------- */
 
 /* A file of our own gets the hash of the weights once they are written; nothing else can be gone back in, so there they
@@ -302,6 +319,7 @@ void emit_object(LModule *lm, const EmitOptions *opt, const char *path)
 	size_t size;
 	uint8_t *obj = generate_object(lm, opt, 0, &size);
 	lm->code_bytes = count_code(obj);
+	lm->code = count_kernels(lm->m, obj);
 	if (opt->weights_path)
 		write_with_side_file(lm, obj, size, path, opt->weights_path);
 	else

@@ -192,6 +192,7 @@ typedef struct LModule {
 	int capweight_off, nweight_off;
 	int64_t weight_bytes;
 	int64_t code_bytes; /* of the object that was made last; 0: none yet */
+	struct Map *code; /* bytes of its kernels, as numbers, by the names that emit.h's kernel_name() gives; NULL: none yet */
 } LModule;
 
 /* ---- building: loop.c, loop_expr.c, loop_stmt.c ---------------------------------------------------------------------- */

@@ -20,15 +20,20 @@ typedef struct Strings {
 	bool cut; /* a name lost its begin */
 } Strings;
 
+typedef struct Back { /* rows: what a loop's body yields, and the carried value that it becomes */
+	int from, to;
+} Back;
+
 typedef struct Page {
 	FILE *f;
 	const Report *r;
 	Module *m;
-	const LFunc *program; /* NULL: there is no loop IR yet */
 	Line *line;
 	Strings strings;
 	Map ids; /* of values: + 1 of the row that gives them */
 	int nrow; /* of the graph */
+	int nback, capback;
+	Back *back;
 	long begin; /* of a part that has a share */
 	bool cut; /* it was too large: some is left out */
 	char *room; /* for one text, TextShare + 1 bytes */

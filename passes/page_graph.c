@@ -114,6 +114,14 @@ static int put_scope(Page *p, const char *what, const Node *n, int scope)
 	return row;
 }
 
+/* What the body of a loop yields is the carried value of its next iteration. */
+static void note_back(Page *p, const Value *yielded, const Value *param)
+{
+	int from = as_number(find_ptr(&p->ids, drawn_value(yielded))), to = as_number(find_ptr(&p->ids, param));
+	if (from >= 0 && from != to)
+		PUSH(p->m->arena, p->back, p->nback, p->capback, ((Back){from, to}));
+}
+
 static void put_block(Page *p, const Block *b, int scope);
 
 static void put_body(Page *p, const Node *n, const Block *body, const char *what, int scope)
@@ -122,6 +130,8 @@ static void put_body(Page *p, const Node *n, const Block *body, const char *what
 	for (int i = 0; i < body->nparam; i++)
 		put_port(p, "carried", NULL, in, body->params[i], first_value(n, i));
 	put_block(p, body, in);
+	for (int i = 0; i < body->nparam; i++)
+		note_back(p, body->yields[loop_has_cond(n) + i], body->params[i]);
 }
 
 /* Constant expressions have no place in a picture: they are evaluated before anything runs. */
@@ -151,6 +161,10 @@ void put_graph(Page *p)
 		put_port(p, "output", main->results[i], -1, v, v);
 	}
 	end_part(p, "graph_cut");
+	begin_part(p, "back"); /* [from, to] */
+	for (int i = 0; i < p->nback && has_room(p, GraphShare); i++)
+		fprintf(p->f, "%s[%d,%d]", i ? "," : "", p->back[i].from, p->back[i].to);
+	end_part(p, "back_cut");
 }
 
 /* [name, operator, opset, [from], layers] */

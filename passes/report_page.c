@@ -1,10 +1,11 @@
 /* report_page.c - the report as one page of HTML: data as JSON, and the files of passes/page/ that draw it.
  *
- * The page shows one target: that of the profile, else the first.  Texts stand once, in the list "strings"; all else refers to
+ * The graph is of all targets; what each of them runs stands beside the others.  Texts stand once, in the list "strings"; all else refers to
  * them by number, -1 is none.  What could make the page too large for a browser has a limit, which the page tells.
  */
 #include "page.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,40 +220,102 @@ static void put_weights(Page *p)
 
 /* ---- what runs --------------------------------------------------------------------------------------------------- */
 
-/* [kernel, FLOP, bytes, [ONNX nodes]] */
-static void put_steps(Page *p)
+static const LStmt *step_at(const LStmt *s)
 {
+	while (s && s->kind != SStep)
+		s = s->next;
+	return s;
+}
+
+static bool same_work(Page *p, const LStmt *a, const LStmt *b)
+{
+	return same_text(formula(p->m, a->e), formula(p->m, b->e)) && same_text(formula(p->m, a->idx), formula(p->m, b->idx)) &&
+	       a->nloc == b->nloc && (!a->nloc || !memcmp(a->locs, b->locs, (size_t)a->nloc * sizeof *a->locs));
+}
+
+/* [kernel, FLOP, bytes, [ONNX nodes]], or [kernel] if the rest is that of the first program's step.  At most so many; how many they are. */
+static int put_steps(Page *p, const LFunc *program, int most)
+{
+	const LFunc *first = p->m->loops->programs[0];
+	const LStmt *twin = program == first ? NULL : step_at(first->body.first);
 	int n = 0;
 	begin_part(p, "steps");
-	for (const LStmt *s = p->program->body.first; s && has_room(p, StepShare); s = s->next) {
-		if (s->kind != SStep)
-			continue;
+	for (const LStmt *s = step_at(program->body.first); s && has_room(p, StepShare); s = step_at(s->next)) {
 		const LFunc *fn = step_kernel(s);
+		p->cut |= n == most;
+		if (p->cut)
+			break;
 		next_row(p, n++);
-		fprintf(p->f, "[%d,%d,%d,", name_number(p, fn ? fn->name : NULL), formula_number(p, formula(p->m, s->e)),
-		        formula_number(p, formula(p->m, s->idx)));
-		put_names(p, s->nloc, s->locs);
+		fprintf(p->f, "[%d", name_number(p, fn ? fn->name : NULL));
+		if (!twin || !same_work(p, s, twin)) {
+			fprintf(p->f, ",%d,%d,", formula_number(p, formula(p->m, s->e)), formula_number(p, formula(p->m, s->idx)));
+			put_names(p, s->nloc, s->locs);
+		}
 		putc(']', p->f);
+		twin = twin ? step_at(twin->next) : NULL;
 	}
 	end_part(p, "steps_cut");
+	return n;
 }
 
 /* [offset, bytes, [[what, first step, last step], ...]] */
-static void put_rooms(Page *p)
+static void put_rooms(Page *p, const LFunc *program)
 {
 	int n = 0;
 	begin_part(p, "slots");
-	for (int i = 0; i < p->r->nroom && has_room(p, SlotShare); i++) {
+	for (int i = 0; i < p->r->nroom && has_room(p, SlotShare / p->m->loops->nprog); i++) {
 		const Room *x = p->r->rooms[i];
-		if (!same_text(x->target, p->program->target))
+		if (!same_text(x->target, program->target))
 			continue;
 		next_row(p, n++);
 		fprintf(p->f, "[%d,%d,[", formula_number(p, dim_text(p->m, x->offset)), formula_number(p, dim_text(p->m, x->bytes)));
-		for (int k = 0; k < x->n && has_room(p, SlotShare); k++)
+		for (int k = 0; k < x->n && has_room(p, SlotShare / p->m->loops->nprog); k++)
 			fprintf(p->f, "%s[%d,%d,%d]", k ? "," : "", name_number(p, x->held[k].what), x->held[k].from, x->held[k].to);
 		fputs("]]", p->f);
 	}
 	end_part(p, "slots_cut");
+}
+
+static bool serves(const LFunc *kernel, const LFunc *program)
+{
+	return !kernel->target || !strcmp(kernel->target, program->target);
+}
+
+/* [kernel, bytes of its code] */
+static void put_code(Page *p, const LFunc *program)
+{
+	const LModule *lm = p->m->loops;
+	int n = 0;
+	begin_part(p, "code");
+	for (int i = 0; lm->code && i < lm->nfunc && has_room(p, StepShare); i++) {
+		const LFunc *fn = lm->funcs[i];
+		const char *emitted = fn->target ? fn->name : arena_printf(p->m->arena, "%s.%s", fn->name, program->target);
+		void **bytes = serves(fn, program) ? find_name(lm->code, emitted) : NULL;
+		if (!bytes)
+			continue;
+		fprintf(p->f, "%s[%d,%lld]", n++ ? "," : "", name_number(p, fn->name), (long long)(intptr_t)*bytes);
+	}
+	end_part(p, "code_cut");
+}
+
+/* What each target runs: its steps, their slots, the size of its code. */
+static void put_programs(Page *p)
+{
+	const LModule *lm = p->m->loops;
+	int most = INT_MAX; /* steps: those that the first program has here */
+	put_key(p, "programs");
+	putc('[', p->f);
+	for (int i = 0; lm && i < lm->nprog; i++) {
+		next_row(p, i);
+		fputs("{\"target\": ", p->f);
+		print_json(p->f, lm->programs[i]->target);
+		int n = put_steps(p, lm->programs[i], most);
+		most = i ? most : n;
+		put_rooms(p, lm->programs[i]);
+		put_code(p, lm->programs[i]);
+		putc('}', p->f);
+	}
+	putc(']', p->f);
 }
 
 static void put_profile(Page *p)
@@ -263,7 +326,9 @@ static void put_profile(Page *p)
 		fputs("null", p->f);
 		return;
 	}
-	fprintf(p->f, "{\"threads\": %.17g, \"runs\": %.17g, \"steps_ms\": %.9g, \"run_ms\": %.9g, \"gflop_per_s\": %.9g, \"gbyte_per_s\": %.9g",
+	fputs("{\"target\": ", p->f);
+	print_json(p->f, x->target);
+	fprintf(p->f, ", \"threads\": %.17g, \"runs\": %.17g, \"steps_ms\": %.9g, \"run_ms\": %.9g, \"gflop_per_s\": %.9g, \"gbyte_per_s\": %.9g",
 	        x->threads, x->runs, x->steps_ms, x->run_ms, x->gflop_per_s, x->gbyte_per_s);
 	put_key(p, "symbols");
 	putc('{', p->f);
@@ -330,30 +395,32 @@ static void put_ir(Page *p)
 	put_number(p, "ir_cut", true, c.cut);
 }
 
-/* Those of the target, until there is no more room for one. */
+/* Those of each target, and with the first those of all, until there is no more room for one. */
 static void put_kernels(Page *p)
 {
 	const LModule *lm = p->m->loops;
-	size_t room = TextShare;
 	int shown = 0, more = 0;
 	put_key(p, "kernels");
 	putc('[', p->f);
-	for (int i = 0; i < lm->nfunc; i++) {
-		Capped c;
-		const LFunc *fn = lm->funcs[i];
-		if (fn->target && strcmp(fn->target, p->program->target))
-			continue;
-		FILE *f = open_capped(p, &c, room);
-		print_lfunc(f, fn);
-		fclose(f);
-		more += c.cut;
-		if (c.cut)
-			continue;
-		room -= c.n;
-		next_row(p, shown++);
-		fprintf(p->f, "[%d,", name_number(p, fn->name));
-		print_json(p->f, capped_text(&c));
-		putc(']', p->f);
+	for (int t = 0; lm && t < lm->nprog; t++) {
+		size_t room = TextShare;
+		for (int i = 0; i < lm->nfunc; i++) {
+			Capped c;
+			const LFunc *fn = lm->funcs[i];
+			if (!serves(fn, lm->programs[t]) || (t && !fn->target))
+				continue;
+			FILE *f = open_capped(p, &c, room);
+			print_lfunc(f, fn);
+			fclose(f);
+			more += c.cut;
+			if (c.cut)
+				continue;
+			room -= c.n;
+			next_row(p, shown++);
+			fprintf(p->f, "[%d,", name_number(p, fn->name));
+			print_json(p->f, capped_text(&c));
+			putc(']', p->f);
+		}
 	}
 	putc(']', p->f);
 	put_number(p, "more_kernels", true, more);
@@ -384,14 +451,6 @@ static void put_head(Page *p)
 	put_text(p, "stage", p->m->stage);
 	put_key(p, "hash");
 	fprintf(p->f, "\"%016llx\"", (unsigned long long)p->m->model_hash);
-	put_key(p, "targets");
-	putc('[', p->f);
-	for (int i = 0; lm && i < lm->nprog; i++) {
-		fputs(i ? ", " : "", p->f);
-		print_json(p->f, lm->programs[i]->target);
-	}
-	putc(']', p->f);
-	put_text(p, "target", p->program ? p->program->target : NULL);
 	put_number(p, "assumed_gflop_per_s", true, AssumedFlops / 1e9);
 	put_number(p, "assumed_gbyte_per_s", true, AssumedBytes / 1e9);
 	put_number(p, "weight_bytes", true, lm ? (double)lm->weight_bytes : (double)p->m->const_bytes);
@@ -414,18 +473,9 @@ static void put_strings(Page *p)
 	putc(']', p->f);
 }
 
-static const LFunc *shown_program(const Report *r)
-{
-	const LModule *lm = r->m->loops;
-	for (int i = 0; lm && r->profile && i < lm->nprog; i++)
-		if (!strcmp(lm->programs[i]->target, r->profile->target))
-			return lm->programs[i];
-	return lm && lm->nprog ? lm->programs[0] : NULL;
-}
-
 static void put_data(FILE *f, const Report *r)
 {
-	Page p = {.f = f, .r = r, .m = r->m, .program = shown_program(r), .line = new_line(),
+	Page p = {.f = f, .r = r, .m = r->m, .line = new_line(),
 	          .strings.places.arena = r->m->arena, .ids.arena = r->m->arena};
 
 	put_head(&p);
@@ -436,11 +486,8 @@ static void put_data(FILE *f, const Report *r)
 	put_onnx(&p);
 	put_fusions(&p);
 	put_weights(&p);
-	if (p.program) {
-		put_steps(&p);
-		put_rooms(&p);
-		put_kernels(&p);
-	}
+	put_programs(&p);
+	put_kernels(&p);
 	put_profile(&p);
 	put_strings(&p);
 	fputs("}\n", f);

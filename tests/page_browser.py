@@ -12,6 +12,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from readable import tab_through, unreadable
+
 MODELS = {  # an ONNX node that has a kernel, one that has none of its own
     "transformer": ("/up/MatMul", "/Transpose"), "dynconv": (None, None), "conv": ("/block1/conv/Conv", "/head/Flatten"),
     "lstm": ("/lstm/LSTM", "/lstm/Squeeze"), "loop": ("/step/MatMul", None), "bert": ("/bert/encoder/layer.7/intermediate/dense/MatMul", "/bert/encoder/layer.3/attention/self/Transpose"),
@@ -148,7 +150,7 @@ def profile_is_shown(page):
     page.go("#kernels")
     page.wait("shown === 'kernels'", "no kernels")
     page.must(page.js("document.querySelectorAll('circle.dot').length") > 0, "no kernel in the roofline")
-    page.must(page.js("""(() => { const ms = [...document.querySelectorAll('#view tbody tr')].map((tr) => Number(tr.children[1].textContent));
+    page.must(page.js("""(() => { const ms = [...[...document.querySelectorAll('#view tbody')].at(-1).children].map((tr) => Number(tr.children[1].textContent));
         return ms.length === steps.length && ms.every((x, i) => !i || x <= ms[i - 1]); })()"""), "kernels are not in the order of their times")
     page.must(page.js("Math.abs(root.ms - profile.steps_ms) <= 0.01 * profile.steps_ms + 1e-9"), "times of levels do not add up")
     page.go("#memory")
@@ -183,6 +185,81 @@ def modules(driver, folder):
     page.go("#graph/onnx/3")
     page.wait("picked", "nothing is picked")
     page.must("blocks.1/up" in page.js("document.querySelector('#details').textContent"), "the module of a node is not told")
+    page.quiet()
+
+
+def next_iterations(driver, folder):
+    """In the picture of a loop an edge leads back to what it carries."""
+    page = Page(driver, folder, "loop")
+    page.driver.execute_script("levels.forEach((l) => opened.add(l)); layouts.clear(); show('graph');")
+    page.must(page.js("[...document.querySelectorAll('.edge.back')].map((e) => [e.edge.b.what, e.edge.rows[0].what].join(' ')).join()") == "carried tanh",
+              "no edge leads from what a loop yields to what it carries")
+    page.must(page.js("getComputedStyle(document.querySelector('.edge.back')).strokeDasharray") != "none", "it looks like the others")
+    page.go(f"#graph/row/{page.js('data.back[0][1]')}")
+    page.wait("picked", "nothing is picked")
+    page.must("the iteration before gives" in page.js("document.querySelector('#details').textContent"), "the details do not tell what comes from the iteration before")
+    page.quiet()
+
+
+def two_targets(driver, folder):
+    """The page shows either target; the profile is of the first."""
+    page = Page(driver, folder, "transformer")
+    kernels = "[...document.querySelectorAll('#details dd a')].map((a) => a.textContent).join(' ')"
+    node = page.js("onnx.findIndex((n) => text(n.name) === '/up/MatMul')")
+    page.go(f"#kernels/onnx/{node}")
+    page.wait("shown === 'kernels'", "no kernels")
+    page.must(page.js("[...document.querySelectorAll('#view table')][0].textContent.includes('avx2')"), "no table of the targets")
+    page.must(page.js("data.programs.every((p) => codeOf(p) > 1000) && codeOf(data.programs[0]) !== codeOf(data.programs[1])"), "no sizes of code")
+    page.must(".avx512" in page.js(kernels) and ".avx2" in page.js(kernels), f"the node's kernels are not told for both: {page.js(kernels)}")
+    page.must(page.js("root.ms") > 0, "no times")
+    choice = page.driver.find_element(By.ID, "target")
+    choice.send_keys(Keys.ARROW_DOWN)
+    page.wait("program.target === 'avx2'", "the choice does not turn to avx2")
+    page.must(page.js("shown === 'kernels' && picked === onnx[arguments[0]]", node), "what was chosen is lost")
+    page.must(page.js("steps.some((s) => text(s.kernel.name).endsWith('.avx2')) && !steps.some((s) => text(s.kernel.name).endsWith('.avx512'))"), "kernels of the other target")
+    page.must(page.js("root.ms === 0 && document.querySelectorAll('circle.dot').length === 0"), "times of the other target")
+    step = page.js("steps.findIndex((s) => s.kernel && text(s.kernel.name).endsWith('.avx2'))")
+    page.go(f"#kernels/step/{step}/avx2")
+    page.wait("document.querySelector('#details pre').textContent.includes('target avx2')", "no text of its kernel")
+    page.go(f"#memory/step/{step}/avx2")
+    page.wait("document.querySelectorAll('rect.held').length", "no memory")
+    choice.send_keys(Keys.ARROW_UP)
+    page.wait("program.target === 'avx512'", "the choice does not turn back")
+    page.must(page.js("picked.kind") == "onnx" and page.js("root.ms > 0"), "a step of one target stays chosen for the other, or times are lost")
+    page.driver.back()
+    page.wait("program.target === 'avx2'", "the browser's arrow does not turn back to avx2")
+    page.quiet()
+
+
+def for_everyone(driver, folder):
+    """Contrast, names and keyboard, in the light and in the dark."""
+    for name in "transformer", "loop":
+        page = Page(driver, folder, name)
+        least = 21
+        for dark in False, True:
+            page.driver.execute_script(f"setTheme({str(dark).lower()}); levels.forEach((l) => opened.add(l)); layouts.clear();")
+            for view in VIEWS:
+                page.go(f"#{view}/onnx/1")
+                page.wait(f"shown === '{view}'", f"no view {view}")
+                contrast, short = unreadable(driver)
+                least = min(least, contrast)
+                for what in short:
+                    page.must(False, f"{'dark' if dark else 'light'} {view}: {what}")
+        print(f"page_browser: {name}: the least contrast of a text is {least:.2f}")
+    page.go("#graph")
+    names, hidden = tab_through(driver, 20)
+    page.must(not hidden, f"the keyboard's focus is not seen on {hidden}")
+    for want in "query", "target", "theme", "Graph", "The graph: arrows move along edges, Enter opens and closes", "Larger":
+        page.must(want in names, f"the tabulator does not reach {want}: {names}")
+    page.driver.execute_script("document.querySelector('#tabs button').focus()")
+    driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    page.wait("shown === 'kernels' && document.activeElement.dataset.view === 'kernels'", "an arrow does not lead to the next tab")
+    page.go("#ir")
+    page.wait("shown === 'ir'", "no IR")
+    page.driver.execute_script("document.activeElement.blur()")
+    for line in page.js("[...rowOfLine.keys()].sort((a, b) => a - b)")[:2]:
+        page.driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_DOWN)
+        page.wait(f"picked && picked.line === {line} && document.querySelector('.lines .picked')", f"an arrow does not lead to line {line} of the IR")
     page.quiet()
 
 
@@ -261,6 +338,9 @@ def main():
     try:
         models(driver, folder, "--pictures" in sys.argv)
         modules(driver, folder)
+        next_iterations(driver, folder)
+        two_targets(driver, folder)
+        for_everyone(driver, folder)
         phone(driver, folder)
         evil_names(driver, folder)
         large(driver, folder)

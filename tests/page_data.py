@@ -29,30 +29,38 @@ def check(d, holds):
     for i, (onnx, op, opset, sources, layers) in enumerate(d["onnx"]):
         holds(name(onnx) and opset >= 0 and all(s != i for s in sources), f"ONNX node {i}")
         name(op), name(layers)
-    for kernel, flop, moved, nodes in d.get("steps", []):
-        holds(name(kernel), "a step without a kernel")
-        name(flop), name(moved), [name(n) for n in nodes]
-    for slot in d.get("slots", []):
-        ends = sorted((first, last) for _, first, last in slot[2])
-        holds(all(first <= last for first, last in ends) and all(a[1] < b[0] for a, b in zip(ends, ends[1:])), f"slot {slot}")
+    for source, to in d["back"]:
+        holds(d["graph"][to][0] == "carried" and len(d["graph"][source]) == 6 and source != to, f"from {source} back to {to}")
+    kernels = {name(k[0]) for k in d["kernels"]}
+    for program in d["programs"]:
+        for i, (kernel, *work) in enumerate(program["steps"]):
+            flop, moved, nodes = work or d["programs"][0]["steps"][i][1:]
+            holds(name(kernel), "a step without a kernel")
+            holds(d["more_kernels"] or name(kernel) in kernels, "a step's kernel has no text")
+            name(flop), name(moved), [name(n) for n in nodes]
+        for slot in program["slots"]:
+            ends = sorted((first, last) for _, first, last in slot[2])
+            holds(all(first <= last for first, last in ends) and all(a[1] < b[0] for a, b in zip(ends, ends[1:])), f"slot {slot}")
+        holds(all(name(kernel) and size > 0 for kernel, size in program["code"]), "a kernel without code")
+    code = sum(size for program in d["programs"] for _, size in program["code"])
+    holds((code > 0) == (d["code_bytes"] is not None) and code <= (d["code_bytes"] or 0), f"kernels have {code} bytes of the code's {d['code_bytes']}")
     holds([w[3] for w in d["weights"]] == sorted((w[3] for w in d["weights"]), reverse=True), "weights are not in order")
-    kernels = {name(k[0]) for k in d.get("kernels", [])}
-    holds(d.get("more_kernels") or all(name(s[0]) in kernels for s in d.get("steps", [])), "a step's kernel has no text")
     return name
 
 
 def say(d, name, holds, which):
-    steps = [[name(n) for n in step[3]] for step in d.get("steps", [])]
+    targets = [program["target"] for program in d["programs"]]
+    steps = [[name(n) for n in step[3]] for program in d["programs"][:1] for step in program["steps"]]
     fused = [(name(p), name(why), [name(n) for n in nodes]) for p, why, nodes in d["fusions"]]
     if which == "d":
-        holds(d["targets"] == ["avx2"] and d["target"] == "avx2" and d["weight_bytes"] > 0 and d["code_bytes"] > 0, "head")
+        holds(targets == ["avx2"] and d["weight_bytes"] > 0 and d["code_bytes"] > 0, "head")
         holds(any(nodes == ["/0/conv/Add_3"] for nodes in steps), f"the step of the dynamic convolution: {steps}")
         holds(("winconv", None, ["/0/conv/Add_3"]) in fused, f"its fusion: {fused}")
         holds("threads" in name(d["workspace"]) and len(d["onnx"]) > len(d["graph"]), "workspace, nodes")
         holds(re.search(r"^  %\S+: .* = winconv ", d["ir"], re.M) and d["profile"] is None, "IR text")
         holds({"batch", "seq"} <= {name(s[0]) for s in d["symbols"]}, "symbols")
     if which == "early":
-        holds("steps" not in d and d["target"] is None and d["stage"] == "idioms" and fused, "a page of an early stage")
+        holds(not targets and d["stage"] == "idioms" and fused, "a page of an early stage")
     if which == "p":
         p = d["profile"]
         holds(p["threads"] == 2 and p["symbols"] == {"N": 5} and p["steps"] == [[0.5, 1, 20, 176]] and p["gflop_per_s"] == 90, f"profile: {p}")
@@ -63,6 +71,19 @@ def say(d, name, holds, which):
         holds(any('a"b\\</script><!--&lt;\\x1b[2J\\u202e' in s for s in d["strings"]), "an evil name")
     if which == "nested":
         holds("loop" in {row[0] for row in d["graph"]}, "a loop's scope")
+        ref = {i: name(row[3]) for i, row in enumerate(d["graph"])}
+        holds([(ref[source], ref[to]) for source, to in d["back"]] == [("%1", "%c"), ("%2", "%a")], f"what goes on to the next iteration: {d['back']}")
+    if which == "swap":
+        ref = {i: name(row[3]) for i, row in enumerate(d["graph"])}
+        holds([(ref[source], ref[to]) for source, to in d["back"]] == [("%2", "%a"), ("%s", "%b")], f"what goes on to the next iteration: {d['back']}")
+    if which == "targets":
+        by = {program["target"]: program for program in d["programs"]}
+        holds(targets == ["avx512", "avx2"], f"targets: {targets}")
+        names = {target: {name(step[0]) for step in program["steps"]} for target, program in by.items()}
+        holds(any(n.endswith(".avx512") for n in names["avx512"]) and not any(n.endswith(".avx512") for n in names["avx2"]), f"kernels: {names}")
+        holds(any(n.endswith(".avx2") for n in names["avx2"]), f"kernels: {names}")
+        holds(all(any(name(k).endswith(f".{t}") for k, _ in by[t]["code"]) for t in by), "code of both targets")
+        holds(d["profile"]["target"] == "avx2", "the profile tells its target")
 
 
 def main(files):

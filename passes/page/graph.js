@@ -73,7 +73,7 @@ function edgesOf(level) {
 		ports.push(made);
 		return made;
 	};
-	const outer = []; // their edges
+	const outer = [], back = []; // their edges; those to the next iteration
 	eachRow(level, (row) => {
 		const to = childOf(level, row, known);
 		for (const id of row.from) {
@@ -85,6 +85,11 @@ function edgesOf(level) {
 			else if (from !== to)
 				edges.set(key, {a: from, b: to, rows: [rows[id]]});
 		}
+		for (const id of row.back) {
+			const from = childOf(level, rows[id], known);
+			if (from && from !== to)
+				back.push({a: from, b: to, rows: [rows[id]], back: true});
+		}
 		if (level !== root && row.to.some((id) => !childOf(level, rows[id], known)))
 			outer.push({a: to, b: port('out', row), rows: [row]});
 	});
@@ -95,20 +100,21 @@ function edgesOf(level) {
 		for (const b of users)
 			outer.push({a: shared || port('in', row), b, rows: [row]});
 	}
-	return {edges: [...edges.values(), ...outer], ports};
+	return {edges: [...edges.values(), ...outer, ...back], ports};
 }
 
 // dagre makes a node of every rank that an edge crosses: edges that cross many are left to a curve, once there are too many such nodes.
+// So are those that lead back.
 const MostCrossed = 300;
 
 function longEdges(items, edges) {
-	const order = new Map(items.map((item, i) => [item, i])), rank = new Map(items.map((item) => [item, 0])), long = new Set();
-	const forward = edges.filter((e) => order.get(e.a) < order.get(e.b)).sort((e, f) => order.get(e.a) - order.get(f.a));
+	const order = new Map(items.map((item, i) => [item, i])), rank = new Map(items.map((item) => [item, 0])), long = new Set(edges.filter((e) => e.back));
+	const ahead = edges.filter((e) => !e.back), forward = ahead.filter((e) => order.get(e.a) < order.get(e.b)).sort((e, f) => order.get(e.a) - order.get(f.a));
 	for (const e of forward)
 		rank.set(e.b, Math.max(rank.get(e.b), rank.get(e.a) + 1));
 	const span = (e) => Math.abs(rank.get(e.b) - rank.get(e.a));
 	let crossed = 0;
-	for (const e of [...edges].sort((e, f) => span(e) - span(f)))
+	for (const e of ahead.sort((e, f) => span(e) - span(f)))
 		if ((crossed += span(e)) > MostCrossed && span(e) > 1)
 			long.add(e);
 	return long;
@@ -169,10 +175,10 @@ function curveOf(layout, e) {
 }
 
 function drawEdge(e, layout, parent) {
-	const path = svg('path', {class: 'edge', d: e.points ? pathOf(e.points) : curveOf(layout, e), 'marker-end': 'url(#arrow)'}, parent);
+	const path = svg('path', {class: `edge${e.back ? ' back' : ''}`, d: e.points ? pathOf(e.points) : curveOf(layout, e), 'marker-end': 'url(#arrow)'}, parent);
 	path.edge = e;
 	const types = [...new Set(e.rows.map((row) => `${row.ref || text(row.name)}: ${row.type}`))];
-	svg('title', {}, path, types.slice(0, 8).join('\n') + (types.length > 8 ? `\n… ${types.length}` : ''));
+	svg('title', {}, path, (e.back ? 'to the next iteration\n' : '') + types.slice(0, 8).join('\n') + (types.length > 8 ? `\n… ${types.length}` : ''));
 }
 
 function drawPort(place, parent) {

@@ -90,7 +90,6 @@ function count(level) {
 		if (child.kind === 'level')
 			count(child);
 		level.count += child.kind === 'level' ? child.count : 1;
-		level.ms += child.ms;
 	}
 	if (level.what === 'group') {
 		const nodes = level.children.filter((child) => child.isNode);
@@ -99,6 +98,17 @@ function count(level) {
 	}
 }
 
+// Of the target that is shown.
+function timeLevels(level) {
+	level.ms = 0;
+	for (const child of level.children) {
+		if (child.kind === 'level')
+			timeLevels(child);
+		level.ms += child.ms;
+	}
+}
+
 tidy(root);
 split(root);
 count(root);
+timeLevels(root);

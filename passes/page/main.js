@@ -1,11 +1,11 @@
 'use strict';
-// What is chosen and shown, which the address keeps (#view/kind/number), so that links, the browser's arrows and bookmarks work.
+// What is chosen and shown, which the address keeps (#view/kind/number/target), so that links, the browser's arrows and bookmarks work.
 
 const views = {
 	graph: ['Graph', drawGraph], kernels: ['Kernels', drawKernels], memory: ['Memory', drawMemory], weights: ['Weights', drawWeights],
 	fusions: ['Fusions', drawFusions], onnx: ['ONNX nodes', drawOnnx], ir: ['IR', drawIr],
 };
-const lists = {row: rows, scope: rows, level: levels, onnx, step: steps, kernel: kernelList, weight: weights};
+const listOf = (kind) => ({row: rows, scope: rows, level: levels, onnx, step: steps, kernel: kernelList, weight: weights})[kind];
 const view = document.getElementById('view');
 let shown = '', picked = null;
 
@@ -31,8 +31,10 @@ function show(name) {
 	view.onscroll = null;
 	view.replaceChildren();
 	view.setAttribute('aria-label', views[name][0]);
-	for (const tab of document.querySelectorAll('#tabs button'))
+	for (const tab of document.querySelectorAll('#tabs button')) {
 		tab.setAttribute('aria-selected', tab.dataset.view === name);
+		tab.tabIndex = tab.dataset.view === name ? 0 : -1;
+	}
 	view.scrollTop = Math.max(0, scroll);
 	views[name][1](view);
 	if (name === 'ir')
@@ -42,13 +44,33 @@ function show(name) {
 		view.querySelector('tr.picked')?.scrollIntoView({block: 'center'});
 }
 
+// Another target: what is read off its program is made again.  true: it was not shown before.
+function turnTo(of) {
+	if (of === program)
+		return false;
+	takeProgram(of);
+	timeLevels(root);
+	layouts.clear(); // boxes tell times
+	entries = null;
+	drawFacts();
+	return true;
+}
+
+// Of a view of what is chosen; steps and kernels are those of one target: of another one it is their ONNX node.
+function viewAddress(name, of = program) {
+	const own = picked && of !== program && (picked.kind === 'step' ? picked : picked.kind === 'kernel' ? picked.steps[0] : null);
+	const item = own ? own.onnx[0] : picked;
+	return item ? addressOf(item, name, of) : `#${name}${of === firstProgram ? '' : `//${targetPart(of)}`}`;
+}
+
 function follow() {
-	const [name, kind, id] = location.hash.slice(1).split('/'), list = lists[kind];
+	const [name, kind, id, target] = location.hash.slice(1).split('/'), turned = turnTo(data.programs.find((p) => p.target === target) || firstProgram);
+	const list = listOf(kind);
 	picked = (list && list[Number(id)]) || null;
 	if (picked && picked.kind !== kind)
 		picked = null;
 	const tab = views[name] ? name : shown || 'graph', item = graphItem(picked), moved = tab === 'graph' && item && reveal(item);
-	if (tab !== shown || tab !== 'graph' || moved)
+	if (tab !== shown || tab !== 'graph' || moved || turned)
 		show(tab);
 	if (tab === 'graph') {
 		markPicked();
@@ -150,6 +172,30 @@ document.getElementById('search').addEventListener('submit', (event) => {
 
 // ---- keyboard
 
+// Of the tabs the tabulator reaches the one that is shown; arrows lead to the others.
+function tabKey(event) {
+	const step = {ArrowRight: 1, ArrowLeft: -1}[event.key], tabs = [...event.currentTarget.children];
+	if (!step)
+		return;
+	const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length];
+	next.focus();
+	next.click();
+	event.preventDefault();
+}
+
+// To the next line of the IR that has a node.
+function irKey(event) {
+	const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
+	if (!step)
+		return;
+	let line = (picked && picked.line >= 0 ? picked.line : step > 0 ? -1 : lines.length) + step;
+	while (line >= 0 && line < lines.length && !rowOfLine.has(line))
+		line += step;
+	if (rowOfLine.has(line))
+		location.hash = addressOf(rowOfLine.get(line), 'ir');
+	event.preventDefault();
+}
+
 // Along edges up and down, and to what stands beside it.
 function neighbour(item, key) {
 	const level = item.kind === 'level' ? item.parent : item.level, layout = level && layouts.get(level), place = layout && layout.at.get(item);
@@ -198,9 +244,11 @@ document.addEventListener('keydown', (event) => {
 	} else if (event.key === 't') {
 		setTheme(!document.documentElement.classList.contains('dark'));
 	} else if (names[Number(event.key) - 1]) {
-		location.hash = `#${names[Number(event.key) - 1]}${picked ? `/${picked.kind}/${picked.id}` : ''}`;
+		location.hash = viewAddress(names[Number(event.key) - 1]);
 	} else if (shown === 'graph' && !/^(A|BUTTON)$/.test(event.target.tagName)) {
 		graphKey(event);
+	} else if (shown === 'ir') {
+		irKey(event);
 	}
 });
 
@@ -214,15 +262,26 @@ function setTheme(dark) {
 function drawHead() {
 	document.title = `${data.model}: dcc report`;
 	document.getElementById('title').textContent = data.model;
-	const facts = [`dcc ${data.dcc}`, data.targets.length ? `targets ${data.targets.join(', ')}` : `stage ${data.stage}`, `weights ${inBytes(data.weight_bytes)}`,
-		data.code_bytes ? `code ${inBytes(data.code_bytes)}` : '', data.target ? `${steps.length} steps` : '', `${rows.length - rows.filter((r) => r.kind === 'scope').length} nodes from ${data.onnx.length} of ONNX`,
-		...symbols.filter((s) => s.given).map((s) => `${s.name} in ${s.least}..${s.most ?? ''}`), data.graph_cut ? 'too many nodes: only the first are drawn' : '', data.onnx_cut ? 'not all ONNX nodes are listed' : '', data.names_cut ? 'too many long names: some are cut' : ''];
-	document.getElementById('facts').textContent = facts.filter(Boolean).join(' · ');
+	const choice = document.getElementById('target');
+	for (const {target} of data.programs)
+		element('option', {value: target}, choice, target);
+	choice.parentElement.hidden = data.programs.length < 2;
+	choice.addEventListener('change', () => (location.hash = viewAddress(shown, data.programs.find((p) => p.target === choice.value))));
+	drawFacts();
 	const tabs = document.getElementById('tabs');
 	Object.entries(views).forEach(([name, [title]], i) => {
 		const button = element('button', {type: 'button', role: 'tab', 'data-view': name, title: `${title} (${i + 1})`, 'aria-controls': 'view'}, tabs, title);
-		button.addEventListener('click', () => (location.hash = `#${name}${picked ? `/${picked.kind}/${picked.id}` : ''}`));
+		button.addEventListener('click', () => (location.hash = viewAddress(name)));
 	});
+	tabs.addEventListener('keydown', tabKey);
+}
+
+function drawFacts() {
+	const facts = [`dcc ${data.dcc}`, program ? `target ${program.target}` : `stage ${data.stage}`, `weights ${inBytes(data.weight_bytes)}`,
+		data.code_bytes ? `code ${inBytes(data.code_bytes)}${data.programs.length > 1 ? ' for all targets' : ''}` : '', program ? `${steps.length} steps` : '', `${rows.length - rows.filter((r) => r.kind === 'scope').length} nodes from ${data.onnx.length} of ONNX`,
+		...symbols.filter((s) => s.given).map((s) => `${s.name} in ${s.least}..${s.most ?? ''}`), data.graph_cut ? 'too many nodes: only the first are drawn' : '', data.onnx_cut ? 'not all ONNX nodes are listed' : '', data.names_cut ? 'too many long names: some are cut' : ''];
+	document.getElementById('facts').textContent = facts.filter(Boolean).join(' · ');
+	document.getElementById('target').value = program ? program.target : '';
 }
 
 setTheme(matchMedia('(prefers-color-scheme: dark)').matches);

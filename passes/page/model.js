@@ -1,5 +1,6 @@
 'use strict';
 // The data of the page, with links both ways: ONNX nodes <-> rows of the graph <-> steps and their kernels <-> lines of the IR.
+// Steps, kernels and slots are those of the target that is shown.
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const text = (i) => (i < 0 ? '' : data.strings[i]);
@@ -94,7 +95,7 @@ const rows = data.graph.map((row, id) => {
 	return {
 		kind: isScope ? 'scope' : 'row', id, what: isNode ? data.operators[what][0] : what, cls: isNode ? data.operators[what][1] : isScope ? what : 'port',
 		isNode, name, onnx: isNode || isScope ? onnxNamed(name) : null, scope, ref: text(ref), type: isScope ? '' : text(row[4]),
-		from: isScope ? [] : [...new Set(row[5])], to: [], level: null, ms: 0, line: -1,
+		from: isScope ? [] : [...new Set(row[5])], to: [], back: [], next: [], level: null, ms: 0, line: -1,
 	};
 });
 for (const row of rows) {
@@ -103,24 +104,11 @@ for (const row of rows) {
 	if (row.onnx && row.isNode)
 		row.onnx.rows.push(row);
 }
+for (const [from, to] of data.back) { // what a loop's body yields, and what it is in the next iteration
+	rows[from].next.push(to);
+	rows[to].back.push(from);
+}
 
-const kernels = new Map(); // by name
-for (const [name, code] of data.kernels || [])
-	kernels.set(name, {kind: 'kernel', id: kernels.size, name, code, steps: []});
-
-const steps = (data.steps || []).map(([kernel, flop, bytes, names], id) => {
-	if (kernel >= 0 && !kernels.has(kernel))
-		kernels.set(kernel, {kind: 'kernel', id: kernels.size, name: kernel, code: '', steps: []});
-	const step = {kind: 'step', id, kernel: kernels.get(kernel), flop, bytes, onnx: names.map(onnxNamed), measured: null, held: []};
-	if (step.kernel)
-		step.kernel.steps.push(step);
-	step.onnx.forEach((node) => node.steps.push(step));
-	return step;
-});
-const kernelList = [...kernels.values()];
-
-const slots = (data.slots || []).map(([offset, bytes, held], id) =>
-	({id, offset, bytes, held: held.map(([what, first, last]) => ({slot: id, what: text(what), node: onnxOf.get(what), first, last}))}));
 const fusions = data.fusions.map(([pattern, why, names], id) => {
 	const fusion = {id, pattern: text(pattern), why: text(why), onnx: names.map(onnxNamed)};
 	fusion.onnx.forEach((node) => node.fusions.push(fusion));
@@ -152,10 +140,9 @@ const rowOfLine = new Map();
 
 // ---- sizes and times
 
-const profile = data.profile;
-const sizes = {threads: profile ? profile.threads : 1}; // values of the symbols, which people may change
+const sizes = {threads: data.profile ? data.profile.threads : 1}; // values of the symbols, which people may change
 for (const symbol of symbols)
-	sizes[symbol.name] = profile && symbol.name in profile.symbols ? profile.symbols[symbol.name]
+	sizes[symbol.name] = data.profile && symbol.name in data.profile.symbols ? data.profile.symbols[symbol.name]
 		: Math.min(Math.max(8, symbol.least), symbol.most ?? Infinity); // as dcc-run takes dims that nobody gives
 
 function valueOf(formula) {
@@ -171,15 +158,49 @@ function costOf(step) {
 	return {ms, calls, flop, bytes, estimate: estimateOf(flop, bytes)};
 }
 
-if (profile)
-	steps.forEach((step, i) => (step.measured = profile.steps[i] || null));
-for (const step of steps) { // a step counts for the first row of its first ONNX node that does arithmetic, or the first of all
-	const list = step.onnx.length ? step.onnx[0].rows : [];
-	const row = list.find((r) => r.cls !== 'move' && r.cls !== 'source') || list[0];
-	step.row = row || null;
-	if (row)
-		row.ms += costOf(step).ms || 0;
+// ---- what a target runs
+
+for (const p of data.programs) // steps that differ in nothing but their kernel hold nothing else
+	p.steps.forEach((step, id) => step.length === 1 && step.push(...data.programs[0].steps[id].slice(1)));
+const texts = new Map(data.kernels); // of kernels, by name
+const firstProgram = data.programs.find((p) => data.profile && p.target === data.profile.target) || data.programs[0] || null;
+let program = null, profile = null, steps = [], kernelList = [], slots = []; // null: the model stopped before there were any; nothing is measured
+
+function takeProgram(taken) {
+	program = taken;
+	profile = program && data.profile && data.profile.target === program.target ? data.profile : null;
+	onnx.forEach((node) => (node.steps = []));
+	rows.forEach((row) => (row.ms = 0));
+	const kernels = new Map(), code = new Map(program ? program.code : []);
+	steps = (program ? program.steps : []).map(([name, flop, bytes, names], id) => {
+		if (name >= 0 && !kernels.has(name))
+			kernels.set(name, {kind: 'kernel', id: kernels.size, name, code: texts.get(name) || '', bytes: code.get(name) ?? NaN, steps: []});
+		const step = {kind: 'step', id, kernel: kernels.get(name), flop, bytes, onnx: names.map(onnxNamed), measured: profile ? profile.steps[id] || null : null};
+		if (step.kernel)
+			step.kernel.steps.push(step);
+		step.onnx.forEach((node) => node.steps.push(step));
+		return step;
+	});
+	kernelList = [...kernels.values()];
+	slots = (program ? program.slots : []).map(([offset, bytes, held], id) =>
+		({id, offset, bytes, held: held.map(([what, first, last]) => ({slot: id, what: text(what), node: onnxOf.get(what), first, last}))}));
+	for (const step of steps) { // a step counts for the first row of its first ONNX node that does arithmetic, or the first of all
+		const list = step.onnx.length ? step.onnx[0].rows : [];
+		const row = list.find((r) => r.cls !== 'move' && r.cls !== 'source') || list[0];
+		step.row = row || null;
+		if (row)
+			row.ms += costOf(step).ms || 0;
+	}
 }
+
+// Bytes of the code of a target, NaN: none was made.
+const codeOf = (of) => (of.code.length ? of.code.reduce((sum, [, bytes]) => sum + bytes, 0) : NaN);
+
+// Steps that do the work of an ONNX node on other targets: [program, step's number, kernel's name].
+const elsewhere = (node) => data.programs.filter((p) => p !== program).flatMap((p) =>
+	p.steps.flatMap(([name, , , names], id) => (names.includes(node.name) ? [[p, id, name]] : [])));
+
+takeProgram(firstProgram);
 
 // What an ONNX node without steps of its own runs in: what it was fused to, else the first that follows and has some.
 const fusedTo = (node) => node.fusions.filter((f) => !f.why).flatMap((f) => f.onnx).find((other) => other.steps.length);

@@ -25,8 +25,10 @@ const labelOf = (item) => {
 	default: return item.isNode ? `${item.ref} ${item.what}` : text(item.name) || item.ref;
 	}
 };
-const addressOf = (item, tab) => `#${tab || tabOf[item.kind]}/${item.kind}/${item.id}`;
-const link = (parent, item, label, tab) => element('a', {class: 'name', href: addressOf(item, tab)}, parent, label ?? labelOf(item));
+// The target stands in the address where it is not the one that the page begins with.
+const targetPart = (of) => (of && of !== firstProgram ? `/${of.target}` : '');
+const addressOf = (item, tab, of = program) => `#${tab || tabOf[item.kind]}/${item.kind}/${item.id}${targetPart(of)}`;
+const link = (parent, item, label, tab, of) => element('a', {class: 'name', href: addressOf(item, tab, of)}, parent, label ?? labelOf(item));
 
 // The first of a list, one a line, and how many there are more.
 function put(list, parent, draw, most = 12) {
@@ -66,6 +68,11 @@ function stepLine(at, step) {
 	at.append(Number.isFinite(cost.ms) ? ` ${inMs(cost.ms)} ms` : Number.isFinite(cost.estimate) ? ` ≈ ${inMs(cost.estimate)} ms` : '');
 }
 
+function otherLine(at, [of, id, kernel]) {
+	at.append(`${of.target}: `);
+	link(at, {kind: 'step', id}, `step ${id} ${text(kernel)}`, undefined, of);
+}
+
 function fusionLine(at, fusion) {
 	element('strong', {}, at, fusion.why ? `not ${fusion.pattern}: ` : `${fusion.pattern}: `);
 	if (fusion.why)
@@ -86,7 +93,10 @@ function onnxFields(dl, node) {
 		links(dl, 'is part of', [runs]);
 	if (runs.steps.length)
 		put(runs.steps, field(dl, 'runs as', true), stepLine);
-	if (!runs.steps.length && data.target) {
+	const others = elsewhere(runs);
+	if (others.length)
+		put(others, field(dl, 'beside', true), otherLine);
+	if (!runs.steps.length && program) {
 		const heir = heirOf(node), how = node.rows.length ? 'is a view' : 'became a constant, a dim or part of a view';
 		const dd = field(dl, 'code', `${how}, no code of its own${heir ? '; what comes of it goes into ' : ''}`);
 		if (heir)
@@ -111,6 +121,8 @@ function rowDetails(dl, row) {
 		link(field(dl, 'text', true), row, `line ${row.line + 1} of the IR`, 'ir');
 	links(dl, 'operands', row.from.map((id) => rows[id]));
 	links(dl, 'used by', row.to.map((id) => rows[id]));
+	links(dl, 'the iteration before gives', row.back.map((id) => rows[id]));
+	links(dl, 'in the next iteration', row.next.map((id) => rows[id]));
 	if (row.onnx) {
 		link(field(dl, 'ONNX node', true), row.onnx);
 		onnxFields(dl, row.onnx);
@@ -149,6 +161,8 @@ function stepDetails(dl, step) {
 	links(dl, 'ONNX nodes', step.onnx);
 	links(dl, 'in the graph', [...new Set(step.onnx.flatMap((node) => node.rows))]);
 	costFields(dl, costOf(step));
+	if (step.onnx.length && elsewhere(step.onnx[0]).length)
+		put(elsewhere(step.onnx[0]), field(dl, 'beside', true), otherLine);
 	field(dl, 'FLOP =', text(step.flop));
 	field(dl, 'bytes =', text(step.bytes));
 	const held = slots.flatMap((slot) => slot.held.filter((h) => h.first <= step.id && step.id <= h.last));
@@ -178,6 +192,7 @@ function drawDetails() {
 			codeDetails(at, item.kernel);
 		break;
 	case 'kernel':
+		field(dl, 'code', Number.isFinite(item.bytes) ? inBytes(item.bytes) : '');
 		put(item.steps, field(dl, 'steps', true), stepLine);
 		codeDetails(at, item);
 		break;
@@ -225,18 +240,38 @@ const nodeLinks = (cell, list) => list.slice(0, 6).forEach((node, i) => {
 	link(cell, node);
 });
 
+// All targets beside each other; a click shows another one.
+function drawTargets(view) {
+	const kernelsOf = (of) => new Set(of.steps.map(([name]) => name));
+	const own = (of) => [...kernelsOf(of)].filter((name) => data.programs.every((p) => p === of || !kernelsOf(p).has(name))).length;
+	table(view, [
+		['target', '', (cell, of) => {
+			if (of === program)
+				element('strong', {}, cell, of.target);
+			else
+				element('a', {href: viewAddress('kernels', of)}, cell, of.target);
+		}],
+		['steps', 'number', (_, of) => String(of.steps.length)],
+		['kernels', 'number', (_, of) => String(kernelsOf(of).size)],
+		['of its own', 'number', (_, of) => String(own(of))],
+		['code', 'number', (_, of) => (Number.isFinite(codeOf(of)) ? inBytes(codeOf(of)) : '')],
+	], data.programs);
+}
+
 function drawKernels(view) {
-	if (!data.target) {
+	if (!program) {
 		note(view, `The model stopped at stage ${data.stage}: there are no kernels.`);
 		return;
 	}
-	const all = steps.map((step) => ({step, ...costOf(step)})), key = profile ? 'ms' : 'estimate', most = largest(all, (x) => x[key], 1e-12);
+	if (data.programs.length > 1)
+		drawTargets(view);
+	const all = steps.map((step) => ({step, ...costOf(step)})), key = profile ? 'ms' : 'estimate', most = largest(all, (x) => Math.max(x.ms || 0, x.estimate * x.calls || 0), 1e-12);
 	if (profile) {
-		note(view, `Target ${data.target}, ${profile.threads} thread${profile.threads > 1 ? 's' : ''}, medians of ${profile.runs} runs: a run ${inMs(profile.run_ms)} ms, its steps ${inMs(profile.steps_ms)} ms. `
+		note(view, `Target ${program.target}, ${profile.threads} thread${profile.threads > 1 ? 's' : ''}, medians of ${profile.runs} runs: a run ${inMs(profile.run_ms)} ms, its steps ${inMs(profile.steps_ms)} ms. `
 			+ `Estimates assume ${data.assumed_gflop_per_s} GFLOP/s and ${data.assumed_gbyte_per_s} GB/s.`);
 		drawRoofline(view, all);
 	} else {
-		note(view, `Target ${data.target}. Nothing is measured: dcc-run --profile=prof.json and dcc --profile-data=prof.json add times. Estimates assume `
+		note(view, `Target ${program.target}. Nothing is measured: dcc-run --profile=prof.json and dcc --profile-data=prof.json add times. Estimates assume `
 			+ `${data.assumed_gflop_per_s} GFLOP/s, ${data.assumed_gbyte_per_s} GB/s, one thread, and the sizes that are set in the view Memory.`);
 	}
 	all.sort((a, b) => (b[key] || 0) - (a[key] || 0));
@@ -252,10 +287,11 @@ function drawKernels(view) {
 		['step', 'number', (cell, x) => { link(cell, x.step, String(x.step.id)); }],
 		...(profile ? measured : [['', '', (cell, x) => { bar(cell, x.estimate, 'estimate'); }]]),
 		['estimate', 'number', (_, x) => inMs(x.estimate * x.calls)],
+		...(program.code.length ? [['code', 'number', (_, x) => (x.step.kernel && Number.isFinite(x.step.kernel.bytes) ? inBytes(x.step.kernel.bytes) : '')]] : []),
 		['kernel', '', (cell, x) => { x.step.kernel && link(cell, x.step.kernel); }],
 		['ONNX nodes', '', (cell, x) => nodeLinks(cell, x.step.onnx)],
 	], all);
-	if (data.steps_cut)
+	if (program.steps_cut)
 		note(view, 'There are more steps: they are left out.');
 }
 

@@ -83,7 +83,7 @@ function drawSlots(view) {
 		svg('path', {class: 'now', d: `M${X(picked.id + 0.5)} 10V${height - bottom}`}, picture);
 	svg('text', {x: (left + Width) / 2, y: height - 6, 'text-anchor': 'middle', class: 'faint'}, picture, `${last} steps`);
 	note(view, 'Each box is a value in its slot, from the step that makes it to the last that reads it; packed operands have the other colour.'
-		+ (all > list.length ? ` ${all - list.length} small ones are left out.` : '') + (data.slots_cut ? ' There are more of them.' : ''));
+		+ (all > list.length ? ` ${all - list.length} small ones are left out.` : '') + (program.slots_cut ? ' There are more of them.' : ''));
 }
 
 function drawCurve(view, symbol) {
@@ -107,7 +107,7 @@ function drawCurve(view, symbol) {
 }
 
 function drawMemory(view) {
-	if (!data.target) {
+	if (!program) {
 		note(view, `The model stopped at stage ${data.stage}: nothing is placed yet.`);
 		return;
 	}
