@@ -3,6 +3,7 @@
 usage: page_browser.py FOLDER [--pictures]      needs selenium, chromium, chromedriver
 """
 import os
+import shutil
 import sys
 import time
 
@@ -334,7 +335,7 @@ def main():
     for argument in "--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1280,900", "--force-device-scale-factor=1":
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     try:
         models(driver, folder, "--pictures" in sys.argv)
         modules(driver, folder)

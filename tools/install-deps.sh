@@ -16,6 +16,7 @@ test_needs=(
 	/usr/lib/python3/dist-packages/numpy:python3-numpy /usr/lib/python3/dist-packages/pytest:python3-pytest
 	/usr/lib/python3/dist-packages/onnx:python3-onnx /usr/share/libonnx-testdata:libonnx-testdata
 	mkdocs:mkdocs chromium:chromium chromedriver:chromium-driver /usr/lib/python3/dist-packages/selenium:python3-selenium
+	/usr/lib/python3/dist-packages/nbclient:python3-nbclient /usr/lib/python3/dist-packages/ipykernel:python3-ipykernel
 )
 # What a build with LLVM inside needs (DCC_BUNDLE), for archives and wheels.
 bundle_needs=(

@@ -240,8 +240,7 @@ class Model:
 
     def _repr_html_(self):
         """For notebooks: inputs, outputs, symbols, sizes."""
-        workspace = self._report["sizes"]["workspace"] if self._report else None
-        return show.model_html(self, self._model.weights_size, workspace)
+        return show.model_html(self, self._model.weights_size, self._report["sizes"] if self._report else None)
 
     def report(self):
         """What `dcc --report=FILE.json` says: what was fused, by ONNX node, what nearly was, sizes and memory."""

@@ -27,13 +27,14 @@ def row(*cells):
     return "<tr>" + "".join(f'<td style="text-align:left">{html.escape(shown(cell))}</td>' for cell in cells) + "</tr>"
 
 
-def model_html(model, weights_bytes, workspace):
-    """A table: inputs, outputs, symbols with their bounds, sizes.  workspace: a formula over the symbols, or None."""
+def model_html(model, weights_bytes, sizes):
+    """A table: inputs, outputs, symbols with their bounds, sizes.  sizes: those of the report, or None."""
     rows = [row(kind, p.name, str(p.dtype), f"[{', '.join(map(str, p.shape))}]")
             for kind, ports in (("input", model.inputs), ("output", model.outputs)) for p in ports]  # fmt: skip
     rows += [row("symbol", s.name, "", f"{s.lo} .. {s.hi}") for s in model.symbols]
     rows.append(row("size", "weights", "", bytes_text(weights_bytes)))
-    if workspace is not None:
-        rows.append(row("size", "workspace", "bytes", workspace))
+    if sizes is not None:
+        rows += [row("size", "code", "", bytes_text(sizes["code_bytes"]))] if sizes["code_bytes"] else []
+        rows.append(row("size", "workspace", "bytes", sizes["workspace"]))
     title = html.escape(f"dcc.Model {shown(model.name)}: {', '.join(model.targets)}")
     return f"<table><caption>{title}</caption>{''.join(rows)}</table>"

@@ -67,7 +67,7 @@ def test_notebook(model):
     cells = [re.findall("<td[^>]*>(.*?)</td>", row) for row in re.findall("<tr>.*?</tr>", shown["text/html"])]
     assert cells[:3] == [["input", "x", "float32", "[batch, seq, 48]"], ["output", "y", "float32", "[batch, seq, 48]"],
                          ["symbol", "batch", "", "0 .. 2147483647"]]  # fmt: skip
-    assert cells[-2] == ["size", "weights", "", "163 kB"] and cells[-1][3] == model.report()["sizes"]["workspace"]
+    assert cells[-3] == ["size", "weights", "", "163 kB"] and cells[-2][:2] == ["size", "code"] and cells[-1][3] == model.report()["sizes"]["workspace"]
 
 
 def test_names_shown(tmp_path):
