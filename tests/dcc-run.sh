@@ -96,6 +96,21 @@ expect 1 'holds no model' "$run" "$build/CMakeFiles/dcc-run.dir/tools/dcc-run.c.
 expect 1 'not a 64-bit ELF' "$run" "$tmp/bad.o" --random 1
 expect 1 'not a tensor' "$run" "$object" --inputs "$tmp/bad.pb"
 expect 1 '0 input tensors given, the model has 1 \(x\); --random 1 makes them up' "$run" "$object"
+cat >"$tmp/tenth.ir" <<'END'
+dcc-ir 1 stage import
+model tenth
+sym N in 0..99
+sym half in 0..49 = N/2
+const @i: i64[1] = [9]
+func @main(%x: f32[N]) -> (y: f32[1]) {
+  %0: f32[1] = gather %x, @i {axis=0}
+  return %0
+}
+END
+expect 1 'index 9 out of range .*; the inputs were made up for N = 8: -D chooses other sizes$' "$run" "$tmp/tenth.ir" --random 1
+expect 1 'index 9 out of range \(index in a tensor out of range\)$' "$run" "$tmp/tenth.ir" --random 1 -D N=9
+expect 0 '^y: f32' "$run" "$tmp/tenth.ir" --random 1 -D N=10
+expect 0 '^symbol  half in 0\.\.49 = N/2$' "$build/dcc" --inspect "$tmp/tenth.ir"
 targets=$("$build/dcc" -v | sed -n 's/ ([^)]*)//g; s/^targets: //p')
 expect 1 "there is no .sse9.; there are: $targets" "$run" "$object" --random 1 --isa=sse9
 expect 1 'machine code' "$run" "$tmp/m.o" --random 1 --oracle

@@ -200,12 +200,12 @@ static void read_options(Options *o, int argc, char **argv)
 
 /* ---- inputs ------------------------------------------------------------------------------------------------------ */
 
-static Tensor *read_inputs(Arena *arena, const Options *o, const Program *p)
+static Tensor *read_inputs(Arena *arena, const Options *o, Program *p)
 {
 	Tensor *in = arena_alloc(arena, (size_t)(p->ninputs + 1) * sizeof *in);
 	TensorList given = {0};
 	if (o->random) {
-		make_inputs(p, o->nbind, o->bind, o->seed, in);
+		make_inputs(arena, p, o->nbind, o->bind, o->seed, in);
 		return in;
 	}
 	if (o->dir)

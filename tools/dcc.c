@@ -22,9 +22,11 @@ static void print_port(FILE *f, Module *m, const char *kind, const char *name, c
 static void inspect(Module *m)
 {
 	printf("model   %s\n", m->name);
-	for (int i = 0; i < m->nsym; i++)
-		printf("symbol  %s in %lld..%lld\n", m->syms[i]->name, (long long)m->syms[i]->lo,
-		       (long long)m->syms[i]->hi);
+	for (int i = 0; i < m->nsym; i++) {
+		const Sym *s = m->syms[i];
+		printf("symbol  %s in %lld..%lld%s%s\n", s->name, (long long)s->lo, (long long)s->hi, s->kind == SymDerived ? " = " : "",
+		       s->kind == SymDerived ? dim_text(m, s->is) : "");
+	}
 	for (int i = 0; i < m->main->nparam; i++)
 		print_port(stdout, m, "input", m->main->params[i]->name, &m->main->params[i]->type);
 	for (int i = 0; i < m->main->body.nyield; i++)

@@ -194,25 +194,42 @@ static void check_names(const Program *p, int nbind, const DimBinding *bind)
 	}
 }
 
-static void choose_symbols(const Program *p, int nbind, const DimBinding *bind, int64_t *values)
+/* Number `told` of the sizes that nobody chose. */
+static void tell_size(Arena *arena, Program *p, int told, const char *name, int64_t value)
 {
+	enum { MostTold = 8 };
+	const char *before = told ? p->made_up : "", *comma = told ? ", " : "";
+	if (told < MostTold)
+		p->made_up = arena_printf(arena, "%s%s%s = %lld", before, comma, name, (long long)value);
+	else if (told == MostTold)
+		p->made_up = arena_printf(arena, "%s%s...", before, comma);
+}
+
+static void choose_symbols(Arena *arena, Program *p, int nbind, const DimBinding *bind, int64_t *values)
+{
+	int told = 0;
 	check_names(p, nbind, bind);
 	for (int i = 0; i < p->nsymbols; i++) {
 		const dcc_symbol *sym = &p->symbols[i];
+		bool chosen = sym->source != DCC_SYMBOL_INPUT && sym->source != DCC_SYMBOL_VALUE;
 		values[i] = clamp(DefaultDim, sym->lo, sym->hi);
 		for (int b = 0; b < nbind; b++)
-			if (!strcmp(bind[b].sym, sym->name))
+			if (!strcmp(bind[b].sym, sym->name)) {
 				values[i] = clamp(values[i], bind[b].lo, bind[b].hi);
+				chosen = true;
+			}
+		if (!chosen)
+			tell_size(arena, p, told++, sym->name, values[i]);
 	}
 }
 
-void make_inputs(const Program *p, int nbind, const DimBinding *bind, uint64_t seed, Tensor *out)
+void make_inputs(Arena *arena, Program *p, int nbind, const DimBinding *bind, uint64_t seed, Tensor *out)
 {
 	const Loc loc = {.file = p->path};
 	int64_t *values = calloc((size_t)p->nsymbols + 1, sizeof *values);
 	if (!values)
 		fatal_at(&loc, "no memory");
-	choose_symbols(p, nbind, bind, values);
+	choose_symbols(arena, p, nbind, bind, values);
 	for (int i = 0; i < p->ninputs; i++) {
 		const dcc_port *port = &p->inputs[i];
 		Tensor *t = &out[i];

@@ -10,8 +10,8 @@
 void match_tensors(Arena *, const Program *, const char *what, int n, const dcc_port *, int ngiven,
 		   const NamedTensor *given, Tensor *out);
 
-/* Made-up inputs.  Symbols have the values of the bindings; those without one are DefaultDim, within their bounds. */
+/* Made-up inputs.  Symbols have the values of the bindings; those without one are DefaultDim, within their bounds, and told by made_up. */
 enum { DefaultDim = 8 };
-void make_inputs(const Program *, int nbind, const DimBinding *, uint64_t seed, Tensor *out);
+void make_inputs(Arena *, Program *, int nbind, const DimBinding *, uint64_t seed, Tensor *out);
 
 #endif

@@ -329,7 +329,10 @@ static void unpack_outputs(Call *c)
 static _Noreturn void fail_call(const Call *c, int status)
 {
 	const Loc loc = {.file = c->p->path};
-	fatal_at(&loc, "%s (%s)", c->error.text, dcc_status_text(status));
+	const char *sizes = c->p->made_up;
+	if (!sizes)
+		fatal_at(&loc, "%s (%s)", c->error.text, dcc_status_text(status));
+	fatal_at(&loc, "%s (%s); the inputs were made up for %s: -D chooses other sizes", c->error.text, dcc_status_text(status), sizes);
 }
 
 static void alloc_outputs(Call *c, const int64_t *dims, dcc_tensor *out, const Loc *loc)

@@ -40,6 +40,7 @@ typedef struct Program {
 	/* the others */
 	Module *module;
 	double compile_s, load_s; /* seconds */
+	const char *made_up; /* "seq = 8, ...": sizes that nobody chose; NULL: there are none */
 } Program;
 
 /* Anything wrong with the file or the options is a fatal_at.  Lives as long as the process. */

@@ -67,14 +67,14 @@ static void need_bounds(const Program *p)
 	exit_if_errors();
 }
 
-static void make_up_inputs(Tuner *t, const Program *p)
+static void make_up_inputs(Tuner *t, Program *p)
 {
 	DimBinding *bind = arena_alloc(t->arena, ((size_t)p->nsymbols + 1) * sizeof *bind);
 	need_bounds(p);
 	for (int i = 0; i < p->nsymbols; i++)
 		bind[i] = (DimBinding){.sym = p->symbols[i].name, .lo = p->symbols[i].hi, .hi = p->symbols[i].hi};
 	t->in = arena_alloc(t->arena, ((size_t)p->ninputs + 1) * sizeof *t->in);
-	make_inputs(p, p->nsymbols, bind, 1, t->in);
+	make_inputs(t->arena, p, p->nsymbols, bind, 1, t->in);
 }
 
 /* All work in one place, so that none has better memory. */

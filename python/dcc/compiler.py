@@ -162,7 +162,7 @@ def inspect(model, *options, dims=None):
         if kind == "model":
             name = rest
         elif kind == "symbol":
-            symbol, lo, hi = re.fullmatch(r"(.*) in (-?\d+)\.\.(-?\d+)", rest).groups()
+            symbol, lo, hi = re.fullmatch(r"(.*) in (-?\d+)\.\.(-?\d+)(?: = .*)?", rest).groups()
             symbols.append(Symbol(symbol, int(lo), int(hi)))
         elif kind in ports:
             ports[kind].append(_parse_port(rest))
