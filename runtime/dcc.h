@@ -38,7 +38,7 @@
 extern "C" {
 #endif
 
-#define DCC_VERSION "0.1.0"
+#define DCC_VERSION "0.2.0"
 #define DCC_ABI 2
 #define DCC_ABI_OLDEST 2
 #define DCC_MAX_RANK 8

@@ -47,6 +47,17 @@ while IFS='|' read -r page line test why; do
 	must "tests/doc_commands.table: $page: no reason" test -n "$why"
 done <<<"$doc_table"
 
+# One version: that of dcc.h.
+version=$(sed -n 's/^#define DCC_VERSION "\(.*\)"/\1/p' runtime/dcc.h)
+must "CHANGELOG.md does not begin with version $version" test "$(grep -m 1 '^## ' CHANGELOG.md)" = "## $version"
+must "python/dcc/__init__.py has another version than $version" grep -qx "__version__ = \"$version\"" python/dcc/__init__.py
+must "docs/abi.md names another version than $version" grep -qF "version, $version |" docs/abi.md
+for file in dcc_$version-1_amd64.deb libdcc-dev_$version-1_amd64.deb dcc-$version-linux-x86_64.tar.gz dcc-$version-py3-none-; do
+	must "docs/install.md does not name $file" grep -qF "\`$file" docs/install.md
+done
+must "find_package() wants another version than ${version%.*}" \
+	test -z "$(grep -noE 'find_package\(dcc [0-9.]+' examples/*/CMakeLists.txt docs/first-steps.md | grep -vE "dcc ${version%.*}\$")"
+
 # ONNX's operators are in the page or said to be missing.
 all_operators='
 import sys, onnx.defs

@@ -8,5 +8,5 @@ from .compiler import check, compile, inspect
 from .errors import CompileError, Error
 from .model import Model, Port, Symbol, load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["CompileError", "Error", "Model", "Port", "Symbol", "check", "compile", "inspect", "load"]
