@@ -1,7 +1,7 @@
 """Everything static is in pyproject.toml.  What the wheel holds beside Python:
 
 DCC_BUILD not set  in a checkout: dcc with LLVM and a linker inside, which CMake builds (DCC_BUNDLE) into ../build/bundle; elsewhere nothing
-DCC_BUILD=FOLDER   the dcc of that build folder, which wants on the user's machine what it wants here, unless it is a bundle
+DCC_BUILD=FOLDER   the dcc of that build folder (one that is no absolute path lies in the checkout), which wants on the user's machine what it wants here, unless it is a bundle
 DCC_BUILD=         nothing: the wheel is pure and finds dcc in $DCC or PATH
 """
 
@@ -16,6 +16,10 @@ from setuptools.command.build_py import build_py
 
 SOURCE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.environ.get("DCC_BUILD")
+if BUILD:
+    BUILD = os.path.join(SOURCE, BUILD)  # pip runs this in the folder python
+    if not os.path.exists(os.path.join(BUILD, "cmake_install.cmake")):
+        raise SystemExit(f"DCC_BUILD: {BUILD} is no build folder of CMake")
 MAKE = BUILD is None and os.path.exists(os.path.join(SOURCE, "runtime", "dcc.h"))
 if MAKE:
     BUILD = os.path.join(SOURCE, "build", "bundle")

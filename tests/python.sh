@@ -21,16 +21,19 @@ cd python || exit 1
 DCC=$build/dcc PYTHONPATH=$PWD "$python" -m pytest -q -p no:cacheprovider tests || exit 1
 
 # Offline machines cannot fetch what a wheel is built with.
-cp -r pyproject.toml setup.py README.md dcc "$tmp"
+mkdir -p "$tmp/checkout/python"
+cp -r pyproject.toml setup.py README.md dcc "$tmp/checkout/python"
+ln -s "$build" "$tmp/checkout/build"
 "$python" -c 'from setuptools.command import bdist_wheel' 2>/dev/null || {
 	echo "python: no wheel, $python has no setuptools >= 70.1"
 	exit 0
 }
 build_wheel() {
-	"$python" -m pip wheel -q --no-deps --no-build-isolation -w "$tmp/wheels" "$tmp"
+	(cd "$tmp/checkout" && "$python" -m pip wheel -q --no-deps --no-build-isolation -w "$tmp/wheels" ./python)
 }
 unset DCC
-DCC_BUILD=$build build_wheel && build_wheel || exit 1
+DCC_BUILD=build build_wheel && build_wheel || exit 1
+DCC_BUILD=none build_wheel 2>&1 | grep -q 'DCC_BUILD: .*/checkout/none is no build folder of CMake' || { echo 'DCC_BUILD=none is not refused'; exit 1; }
 cd "$tmp/wheels" || exit 1
 pure=(dcc-*-py3-none-any.whl) platform=(dcc-*-py3-none-linux_*.whl)
 run='import dcc, sys; m = dcc.compile(sys.argv[1]); print(m([[[1.0] * 48]]).shape)'
