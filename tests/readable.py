@@ -27,7 +27,7 @@ function paper(e) { // behind a text
 	return rect ? parse(getComputedStyle(rect).fill) : behind(e.closest('svg'));
 }
 const seen = (e) => { const b = e.getBoundingClientRect(); return b.width > 0 && b.height > 0 && getComputedStyle(e).visibility === 'visible' && !e.closest('[aria-hidden=true], .visually-hidden'); };
-const said = [], say = (e, what) => said.push(`${e.tagName}.${e.getAttribute('class') || e.id} '${(e.textContent || '').trim().slice(0, 30)}': ${what}`);
+const said = [], say = (e, what) => said.push(`${e.tagName}.${e.getAttribute('class') || e.id} '${(e.textContent || "").trim().replace(/\s+/g, " ").slice(0, 30)}': ${what}`);
 let least = 21;
 for (const e of document.body.querySelectorAll('*')) {
 	if (/^(SCRIPT|STYLE|NOSCRIPT|TITLE|OPTION|title)$/.test(e.tagName) || !seen(e))
@@ -40,7 +40,7 @@ for (const e of document.body.querySelectorAll('*')) {
 			say(e, `contrast ${r.toFixed(2)}`);
 	}
 	if (/^(INPUT|SELECT|BUTTON)$/.test(e.tagName) && style.borderTopWidth !== '0px') {
-		const r = ratio(parse(style.borderTopColor), behind(e.parentElement));
+		const around = behind(e.parentElement), r = Math.max(ratio(parse(style.borderTopColor), around), ratio(behind(e), around));
 		if (r < 3)
 			say(e, `its frame has contrast ${r.toFixed(2)}`);
 	}

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # label: full
-# The pages as a site (mkdocs.yml): without a warning, nothing from elsewhere, every page with its tables and lists.
+# The pages as a site (mkdocs.yml): without a warning, nothing from elsewhere, every page with its tables and lists; in Debian's Chromium
+# readable and reachable by keyboard, on a phone too (site_browser.py).
 # usage: site.sh BUILD
 set -u
 . "$(dirname "$0")/expect.bash"
@@ -23,5 +24,15 @@ for page in README.md CHANGELOG.md ir/ir.md docs/*.md; do
 	check "$page: a table or list without an empty line before it" sh -c "! grep -nE '^(<p>)?(\| |\|---|- |[0-9]\. )' '$html'"
 	check "$page loads from elsewhere" sh -c "! grep -nE '<(script|img|link)[^>]*(src|href)=\"(https?:)?//' '$html'"
 done
+# Contrast, names, keyboard and a phone's width.
+for python in ${PYTHON:-python3 /usr/bin/python3}; do
+	"$python" -c 'import selenium' 2>/dev/null && break
+	python=
+done
+if [ -z "$python" ] || ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+	echo "site: not opened, there is no chromium, no chromedriver, or no python3 with selenium"
+else
+	expect 0 '^site_browser: all is well$' "$python" tests/site_browser.py "$site"
+fi
 echo "site: $checks checks, $failed failed"
 [ $failed = 0 ]
