@@ -46,8 +46,8 @@ done
 
 # ---- both targets in one page, times of the second one
 
-expect 0 'steps: ' "$build/dcc-run" "$here/examples/dynconv.onnx" --isa avx2 --random 1 --profile=avx2.json --seconds 0.01
-expect 0 '^$' "$dcc" -O0 --report=targets.html --profile-data=avx2.json -o m.o "$here/examples/dynconv.onnx"
+expect 0 'steps: ' "$build/dcc-run" "$root/examples/dynconv.onnx" --isa avx2 --random 1 --profile=avx2.json --seconds 0.01
+expect 0 '^$' "$dcc" -O0 --report=targets.html --profile-data=avx2.json -o m.o "$root/examples/dynconv.onnx"
 data targets.html >targets.json
 
 # ---- names: the ends of strings and of scripts, an escape sequence, a direction override, a tag, bytes that are no UTF-8, 10,000 characters
