@@ -6,8 +6,8 @@
 #include "../runtime/dcc.h"
 
 const Target targets[] = {
-	{"avx512", "x86-64-v4", "x86-64-v4", "-prefer-256-bit", DCC_CPU_AVX512 | DCC_CPU_AVX2, 14, 2, 1024},
-	{"avx2", "x86-64-v3", "x86-64-v3", "", DCC_CPU_AVX2, 6, 1, 128},
+	{"avx512", "x86-64-v4", "x86-64-v4", "-prefer-256-bit", DCC_CPU_AVX512 | DCC_CPU_AVX2, 14, 2, 1024, 1 << 20},
+	{"avx2", "x86-64-v3", "x86-64-v3", "", DCC_CPU_AVX2, 6, 1, 128, 1 << 19},
 };
 const int ntargets = sizeof targets / sizeof *targets;
 

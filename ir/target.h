@@ -16,6 +16,7 @@ typedef struct Target {
 	int mr; /* rows of the GEMM register tile: 6, 14 */
 	int nv; /* its 16-lane vectors a row: 1, 2 */
 	int kb; /* steps of k of a block: tile and panel slice stay in a cache whose loads hide behind the FMAs */
+	int64_t l2; /* bytes of the second cache that a worker can count on */
 } Target;
 extern const Target targets[]; /* best first; nothing else in dcc knows CPU names */
 extern const int ntargets;

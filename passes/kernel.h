@@ -255,8 +255,9 @@ PackedTile tile_of_row(Kernel *, LExpr *row, const Dim *rows, const Dim *columns
 LExpr *packed_place(LB *, const PackedTile *, LExpr *row, LExpr *col);
 enum { MaxSteps = 256 }; /* of a slice that is widened: it lies on the stack */
 void call_panel(Kernel *, const PanelTiles *); /* which is a kernel of its own, for all whose weights are of that type */
-/* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them. */
-void call_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen);
+/* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them.  The panel that
+ * is read next begins `skip` elements behind the end of this one. */
+void call_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip);
 /* 16 elements of w in f32, whatever they are stored as. */
 LExpr *load_weights(LB *, LBuf *w, LExpr *at);
 const Dim *tiles_of(Lower *, const Dim *rows); /* how many balanced tiles they make */

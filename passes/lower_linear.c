@@ -4,6 +4,8 @@
  * tiles of a block of rows inside, K in blocks, so that a panel slice stays in L1 while the tiles pass by.  After the last
  * block of K the epilogue runs over the rows while they are in L1.
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
+ * The body of a loop reads the same weights again and again: it goes through the panels there and back by turns, so that those that came last
+ * come first, while they lie in the second cache.
  *
  * Many rows by few weights (convolutions of large maps) are another loop: a tile of rows is packed, by the same kernel, and meets all
  * panels, which stay in the second cache; its results are written side by side.  Such a one may lie in another kernel, or contain what
@@ -69,6 +71,8 @@ typedef struct Gemm {
 	LExpr *row_at; /* where the only row lies, which nobody packed; else NULL */
 	LExpr *block_at; /* where the block's rows are packed; NULL: all rows are, from 0 on */
 	LExpr *columns; /* of the panel, that count; NULL: all */
+	LExpr *back; /* 1: units come in falling order, 0: in rising order; NULL: always so */
+	LExpr *skip; /* call_stream()'s */
 	const Sparse *sparse; /* NULL: w is panels */
 	bool packs; /* its results (packed.c) */
 } Gemm;
@@ -85,7 +89,7 @@ static bool emit_stream(Gemm *g, const Dim *rows, LExpr *wp, LExpr *acc_at)
 			continue;
 		lif(b, lop(b, LEq, g->rows, li(b, r), NULL));
 		LExpr *length = g->row_at ? g->depth : lmul(b, packed_length(b, g->depth), li(b, r));
-		call_stream(g->k, r, arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length), g->w, wp, g->acc, acc_at, g->depth);
+		call_stream(g->k, r, arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length), g->w, wp, g->acc, acc_at, g->depth, g->skip);
 		lend(b);
 	}
 	if (hi > WholeRows)
@@ -136,11 +140,15 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 	LExpr *panel = unit;
 	int64_t width;
 
-	*acc0 = li(b, 0);
+	*acc0 = g->skip = li(b, 0);
+	if (g->back)
+		g->skip = llet(b, lmul(b, lmul(b, g->back, li(b, -2 * panels)), lmul(b, g->depth, li(b, PanelWidth))));
 	if (panels > 1) {
 		LExpr *i = lfor(b, ForSerial, li(b, 0), li(b, panels), NULL);
 		panel = llet(b, ladd(b, lmul(b, unit, li(b, panels)), i));
 		*acc0 = llet(b, lmul(b, i, li(b, acc_rows * PanelWidth)));
+		if (g->back)
+			g->skip = llet(b, lop(b, LSelect, lop(b, LEq, i, li(b, panels - 1), NULL), g->skip, li(b, 0)));
 	}
 	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && width % PanelWidth == 0))
 		g->columns = columns_left(b, kparam(k, t->dims[t->rank - 1]), panel);
@@ -181,6 +189,37 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 	lend(b);
 }
 
+/* 0 and 1 by turns in the iterations of the loop around, where its weights stay the same and much of the second cache is too small for them;
+ * else NULL. */
+static LExpr *turn_of(Kernel *k, const Node *root)
+{
+	Module *m = k->l->m;
+	const Value *w = root->in[1];
+	const Block *b = root->block;
+	int64_t elements;
+
+	while (b && !(b->owner && b->owner->op == OpLoop))
+		b = block_around(b);
+	if (!b || !is_const(w) || !dim_is_const(type_numel(m, &w->type), &elements) || elements <= k->l->t->l2 / 2 / dtypes[w->type.dtype].bytes)
+		return NULL;
+	return kparam(k, dim_mod(m, dim_sym(m, attr_text(b->owner, Attr_counter)), dim_const(m, 2)));
+}
+
+/* Opens a loop over the tasks of each worker; where `back` is 1 the last one comes first. */
+static LExpr *open_tasks(Kernel *k, LExpr *tasks, LExpr *back)
+{
+	LB *b = &k->b;
+	LExpr *one = li(b, 1);
+
+	if (!back)
+		return lfor(b, ForParallel, li(b, 0), tasks, NULL);
+	LExpr *workers = kthreads(k), *worker = share_workers(k, workers);
+	LExpr *from = llet(b, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL));
+	LExpr *to = llet(b, lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, one)), workers, NULL));
+	LExpr *i = lfor(b, ForSerial, from, to, NULL), *mirrored = lsub(b, ladd(b, from, lsub(b, to, one)), i);
+	return llet(b, lop(b, LSelect, lop(b, LEq, back, one, NULL), mirrored, i));
+}
+
 /* For row blocks x units of panels in parallel.  Sizes are arguments, which cost nothing beside the tiles: linears that differ in them
  * alone are one kernel. */
 static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, const Dim *units)
@@ -192,12 +231,15 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	LExpr *nu = kparam(k, units), *nb = kparam(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
 
 	g->acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
-	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, nb, nu), NULL);
+	g->back = turn_of(k, e->root);
+	LExpr *p = open_tasks(k, lmul(b, nb, nu), g->back);
 	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
 	/* balanced too: at most block_tiles tiles each */
 	LExpr *t0 = llet(b, tile_begin(b, block, g->tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g->tiles, nb));
 	emit_unit(g, e, rows, t0, t1, llet(b, tile_begin(b, t0, g->rows, g->tiles)), unit, acc_rows);
 	lend(b);
+	if (g->back)
+		lend(b);
 }
 
 bool is_made_by_tiles(const Node *root, bool packed_elsewhere, bool repack)

@@ -20,10 +20,10 @@ LExpr *packed_length(LB *b, LExpr *k)
 	return lmul(b, lop(b, LFloorDiv, ladd(b, k, li(b, PackK - 1)), li(b, PackK), NULL), li(b, PackK));
 }
 
-/* Opens the two loops over the steps of k; *at is where a's first row has k, the others lie PackK apart. */
-static LExpr *open_steps(LB *b, LExpr *klen, int rows, LExpr **at)
+/* Opens the two loops over the steps of k, in blocks of PackK, which begin at *block; *at is where a's first row has k, the others lie PackK apart. */
+static LExpr *open_steps(LB *b, LExpr *klen, int rows, LExpr **at, LExpr **block)
 {
-	LExpr *k0 = lfor(b, ForSerial, li(b, 0), klen, li(b, PackK)), *first = llet(b, lmul(b, k0, li(b, rows)));
+	LExpr *k0 = *block = lfor(b, ForSerial, li(b, 0), klen, li(b, PackK)), *first = llet(b, lmul(b, k0, li(b, rows)));
 	LExpr *k = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, li(b, PackK), lsub(b, klen, k0), NULL)), NULL);
 	*at = llet(b, ladd(b, first, k));
 	return llet(b, ladd(b, k0, k));
@@ -69,7 +69,7 @@ static LFunc *tile_kernel(Lower *l, int rows, int nv)
 		lend(b);
 	}
 	lend(b);
-	LExpr *wv[4], *a_at, *k = open_steps(b, klen, rows, &a_at);
+	LExpr *wv[4], *a_at, *block, *k = open_steps(b, klen, rows, &a_at, &block);
 	for (int j = 0; j < nv; j++)
 		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
 	for (int j = 0; j < nv; j++)
@@ -95,7 +95,7 @@ LExpr *load_weights(LB *b, LBuf *w, LExpr *at)
 }
 
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k: the weights come once, as fast as memory gives them.
- * Parameters: a, w (of the given type), acc, klen. */
+ * Parameters: a, w (of the given type), acc, klen, skip: from the end of w to the panel that is prefetched behind it. */
 static LFunc *stream_kernel(Lower *l, DType weights, int rows)
 {
 	if (l->streams[weights][rows])
@@ -105,16 +105,18 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows)
 	enum { Vectors = PanelWidth / Lanes };
 	const int line = 64 / dtypes[weights].bytes; /* elements of a cache line */
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", weights, false), *acc = lparam_buf(b, "acc", F32, true);
-	LExpr *klen = lparam(b, "klen"), *wv[Vectors];
+	LExpr *klen = lparam(b, "klen"), *skip = lparam(b, "skip"), *wv[Vectors];
 	LTile *t = lnew_tile(b, "t", vec, rows, Vectors);
 
 	for (int i = 0; i < rows * Vectors; i++)
 		lset_tile(b, t, li(b, i / Vectors), li(b, i % Vectors), lconst(b, vec, 0));
-	LExpr *a_at, *k = open_steps(b, klen, rows, &a_at);
+	LExpr *a_at, *block, *k = open_steps(b, klen, rows, &a_at, &block), *width = li(b, PanelWidth), *ahead = li(b, Ahead * line);
+	LExpr *inside = llt(b, ladd(b, lmul(b, block, width), ahead), lmul(b, klen, width));
+	LExpr *far = llet(b, ladd(b, ahead, lop(b, LSelect, inside, li(b, 0), skip)));
 	for (int j = 0; j < Vectors; j++) {
-		LExpr *at = ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes));
+		LExpr *at = ladd(b, lmul(b, k, width), li(b, j * Lanes));
 		if (j * Lanes % line == 0)
-			lprefetch(b, w, ladd(b, at, li(b, Ahead * line)));
+			lprefetch(b, w, ladd(b, at, far));
 		wv[j] = load_weights(b, w, at);
 	}
 	for (int i = 0; i < rows; i++) {
@@ -137,12 +139,12 @@ static LArg part_of_panel(LB *b, LBuf *w, LExpr *at, LExpr *klen, int from)
 	return arg_buf(w, w->elem, ladd(b, at, skip), lsub(b, all, skip));
 }
 
-void call_stream(Kernel *k, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen)
+void call_stream(Kernel *k, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip)
 {
 	LB *b = &k->b;
-	lcall(b, stream_kernel(k->l, w->elem, rows), 4,
+	lcall(b, stream_kernel(k->l, w->elem, rows), 5,
 	      (LArg[]){a, part_of_panel(b, w, w_at, klen, 0),
-	               arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth)), arg_e(klen)});
+	               arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth)), arg_e(klen), arg_e(skip)});
 }
 
 /* Those of nv vectors each that make a whole panel, or `calls` of them. */

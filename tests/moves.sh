@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Operands that lie the wrong way round move by whole vectors: what kernels do, told by the text of their loop IR.
+# Operands that lie the wrong way round move by whole vectors, and weights that a loop reads again are read there and back: what kernels do,
+# told by the text of their loop IR.
 # usage: moves.sh BUILD
 set -u
 build=$(cd "$1" && pwd) || exit 1
@@ -66,6 +67,46 @@ END
 	count=$((count + 1))
 	[ "$packs" = $((${#other} ? 2 : 0)) ] || { echo "stored: $packs packs, '$other'"; failed=$((failed + 1)); }
 done
+# turns TARGET COUNT: that many calls say whether the iteration is an odd one
+turns() {
+	local n
+	n=$(grep -cE "call @linear[.0-9]*$1\(.*%it % 2" "$tmp/all.loops")
+	count=$((count + 1))
+	[ "$n" = "$2" ] || { echo "$n linears of $1 turn, expected $2"; failed=$((failed + 1)); }
+}
+
+# Weights beside the loop, and in it the same 1000 KB, 830, 410, 260, and such that are no constants.
+weights() { # NAME K N
+	echo "  %$1.0: i64[$(($2 * $3))] = iota"
+	echo "  %$1.1: f32[$(($2 * $3))] = cast %$1.0"
+	echo "  %$1: f32[$2, $3] = reshape %$1.1"
+}
+cat >"$tmp/all.ir" <<END
+dcc-ir 1 stage import
+model turns
+sym t in 0..
+sym it in 0..
+sym go in 0..
+func @main(%steps: f32[t], %x: f32[2, 500], %m: f32[250, 500]) -> (a: f32[2, 500], b: f32[2, 500]) {
+$(weights w 500 500)
+$(weights u 500 400)
+$(weights v 400 250)
+$(weights s 250 250)
+  %a: f32[2, 500] = matmul %x, %w
+  %b: f32[2, 500] = loop %x {counter="it", flag="go", trips=t} (%k: f32[2, 500]) {
+    %0: f32[2, 500] = matmul %k, %w
+    %1: f32[2, 400] = matmul %0, %u
+    %2: f32[2, 250] = matmul %1, %v
+    %3: f32[2, 250] = matmul %2, %s
+    %4: f32[2, 500] = matmul %3, %m
+    yield %4
+  }
+  return %a, %b
+}
+END
+"$build/dcc" --emit=loops -o "$tmp/all.loops" "$tmp/all.ir" || exit 1
+turns avx512 2
+turns avx2 3
 
 echo "moves: $count checks, $failed failed"
 [ $failed = 0 ]

@@ -257,6 +257,40 @@ static void make_linear_row(Family *f)
 	result(f, "%14", "f32[1, 17]");
 }
 
+/* In loops, by weights that the second cache is too small for: panels one by one, of half floats, and four at once. */
+static void make_linear_loops(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	symbol(f, "it", 0);
+	symbol(f, "go", 0);
+	param(f, "x: f32[t, b, 520]");
+	param(f, "h: f32[b, 520]");
+	param(f, "g: f32[b, 192]");
+	weights(f, "w", "520, 520", 520 * 520);
+	weights(f, "r", "192, 768", 192 * 768);
+	add_text(&f->consts, "const @small: f32[] = [0.05]\n");
+	line(f, "%%half: f16[520, 520] = cast %%w");
+	line(f, "%%y: f32[b, 520], %%z: f32[b, 192] = loop %%h, %%g {counter=\"it\", flag=\"go\", trips=t} (%%k: f32[b, 520], %%l: f32[b, 192]) {");
+	line(f, "%%v: f32[520, 520] = cast %%half");
+	line(f, "%%0: f32[b, 520] = matmul %%k, %%v");
+	line(f, "%%1: f32[b, 520] = mul %%0, @small");
+	line(f, "%%2: f32[b, 520] = view %%x {base=520*b*it, strides_dim=[520, 1]}");
+	line(f, "%%3: f32[b, 520] = add %%1, %%2");
+	line(f, "%%4: f32[b, 768] = matmul %%l, %%r");
+	line(f, "%%5: f32[b, 768] = mul %%4, @small");
+	for (int i = 0; i < 4; i++) {
+		line(f, "%%p%d: f32[b, 192] = slice %%5 {starts=[0, %d]}", i, i * 192);
+		line(f, "%%q%d: f32[b, 192] = sigmoid %%p%d", i, i);
+	}
+	line(f, "%%6: f32[b, 192] = mul %%q0, %%q1");
+	line(f, "%%7: f32[b, 192] = sub %%q2, %%q3");
+	line(f, "%%8: f32[b, 192] = add %%6, %%7");
+	line(f, "yield %%3, %%8\n}");
+	result(f, "%y", "f32[b, 520]");
+	result(f, "%z", "f32[b, 192]");
+}
+
 /* A text may hold panels that are computed, here also as results, and of a gate in both orders. */
 static void make_linear_panels(Family *f)
 {
@@ -1747,6 +1781,7 @@ static const struct {
 	{"linear_row", make_linear_row, {"t=1-3"}, {"t=2"}},
 	{"linear_windows", make_linear_windows, {"m=0-4,13-16,29"}, {"m=2", "m=15"}},
 	{"linear_panels", make_linear_panels, {"m=0-2,15 k=0,1,7 n=0-2,15-17,31-33,65"}, {"m=3 k=5 n=33"}},
+	{"linear_loops", make_linear_loops, {"b=1 t=0-3", "b=0,2,5 t=2"}, {NULL}},
 	{"linear_views", make_linear_views, {"b=0-3 t=0,1,5,14,15", "b=1 t=29"}, {"b=2 t=7", "b=1 t=1", "b=0 t=3"}},
 	{"matmul",
 	 make_matmul,
