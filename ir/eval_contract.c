@@ -289,6 +289,17 @@ static bool in_window(const Node *n, int64_t s, int64_t at)
 	return (left < 0 || s >= at - left) && (right < 0 || s <= at + right);
 }
 
+/* The logarithm of the sum of the exponentials of a row of scores. */
+static double log_sum(const double *scores, int64_t keys)
+{
+	double most = -INFINITY, sum = 0;
+	for (int64_t s = 0; s < keys; s++)
+		most = scores[s] > most || isnan(scores[s]) ? scores[s] : most;
+	for (int64_t s = 0; s < keys; s++)
+		sum += exp(scores[s] - most);
+	return isinf(most) ? most : most + log(sum);
+}
+
 /* Softmax of a row of scores.  A NaN, or no key at all, makes the whole row NaN, unless the attributes ask for zeros. */
 static void finish_scores(const Node *n, double *scores, int64_t keys)
 {
@@ -304,7 +315,7 @@ const char *eval_attention(EvalNode *e)
 {
 	const Tensor *q = e->in[0], *k = e->in[1], *v = e->in[2], *mask = operand(e, 3);
 	int64_t batch = q->dims[0], rows = q->dims[1], heads = q->dims[2], width = q->dims[3];
-	int64_t keys = k->dims[1], kv_heads = k->dims[2], out_width = v->dims[3];
+	int64_t keys = k->dims[1], kv_heads = k->dims[2], out_width = v->dims[3], lse = attr_int(e->n, Attr_lse) != 0;
 	double scale = attr_float(e->n, Attr_scale), softcap = attr_float(e->n, Attr_softcap);
 	bool openly = e->out->dtype == F64; /* as products, where 0 times NaN is NaN */
 	Tensor space = {.rank = 4, .dims = {batch, heads, rows, keys}};
@@ -316,7 +327,7 @@ const char *eval_attention(EvalNode *e)
 	const double *qs = as_reals(e, q), *ks = as_reals(e, k), *vs = as_reals(e, v);
 	const double *ms = mask ? as_reals(e, mask) : NULL;
 	MaskRow row = {.values = ms, .step = mask ? w.stride[0][3] : 0, .choice = mask && mask->dtype == Bool, .openly = openly};
-	double *scores = alloc_temp(e, keys, sizeof *scores), *y = alloc_temp(e, out_width, sizeof *y);
+	double *scores = alloc_temp(e, keys, sizeof *scores), *y = alloc_temp(e, out_width + lse, sizeof *y);
 	if (!qs || !ks || !vs || (mask && !ms) || !scores || !y)
 		return OUT_OF_MEMORY(e);
 	for (int64_t bth = 0; bth < batch * rows * heads; bth++) {
@@ -332,6 +343,7 @@ const char *eval_attention(EvalNode *e)
 			row.at = b * w.stride[0][0] + h * w.stride[0][1] + t * w.stride[0][2];
 		for (int64_t s = 0; s < keys; s++)
 			scores[s] = in_window(e->n, s, t + (keys - rows)) ? rounded(masked(&row, s, scores[s], attr_float(e->n, Attr_fill)), e->out->dtype) : -INFINITY;
+		double logarithm = log_sum(scores, keys);
 		finish_scores(e->n, scores, keys);
 		memset(y, 0, out_width * sizeof *y);
 		for (int64_t s = 0; s < keys; s++) { /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */
@@ -339,7 +351,9 @@ const char *eval_attention(EvalNode *e)
 			for (int64_t r = 0; r < out_width && (openly || seen || !(scores[s] < FLT_MIN)); r++)
 				y[r] += scores[s] * vs[((b * keys + s) * kv_heads + kv) * out_width + r];
 		}
-		store_reals(e->out, bth * out_width, y, out_width);
+		if (lse)
+			y[out_width] = logarithm;
+		store_reals(e->out, bth * (out_width + lse), y, out_width + lse);
 	}
 	return NULL;
 }

@@ -147,6 +147,18 @@ Value *attention_values(Module *m, const Node *n, Node *before, Value *p)
 	return transpose(&o, product(&o, p, transpose(&o, cast(&o, n->in[2], p->type.dtype), heads_second)), heads_second);
 }
 
+/* Of scores along the keys, [batch, queries, heads, 1]: the largest, if that is not finite, else with the logarithm of what is left. */
+static Value *log_sum(const Opening *o, Value *s)
+{
+	static const int64_t keys[] = {3};
+	Attr along[2] = {mk_ints(o->m, Attr_axes, 1, keys), mk_int(Attr_keepdims, 1)};
+	Value *most = node(o, OpReduceMax, 1, &s, 2, along, NULL), *rest = two(o, OpSub, s, most), *size = node(o, OpAbs, 1, &most, 0, NULL, NULL);
+	rest = node(o, OpExp, 1, &rest, 0, NULL, NULL);
+	rest = node(o, OpSum, 1, &rest, 2, along, NULL);
+	rest = node(o, OpLog, 1, &rest, 0, NULL, NULL);
+	return transpose(o, where(o, two(o, OpEq, size, real(o, s, INFINITY)), most, two(o, OpAdd, most, rest)), heads_second);
+}
+
 Value *attention_openly(Module *m, const Node *n, Node *before, DType precision, Value *steps[4])
 {
 	Opening o = start(m, n, before);
@@ -154,5 +166,10 @@ Value *attention_openly(Module *m, const Node *n, Node *before, DType precision,
 	steps[1] = cap_scores(&o, steps[0]);
 	steps[2] = mask_scores(&o, steps[1]);
 	steps[3] = cast(&o, probabilities(&o, cast(&o, steps[2], precision)), n->out[0]->type.dtype);
-	return attention_values(m, n, before, steps[3]);
+	Value *y = attention_values(m, n, before, steps[3]), *both[2] = {y};
+	if (!attr_int(n, Attr_lse))
+		return y;
+	both[1] = cast(&o, log_sum(&o, cast(&o, steps[2], precision)), y->type.dtype);
+	Attr axis = mk_int(Attr_axis, 3);
+	return node(&o, OpConcat, 2, both, 1, &axis, NULL);
 }

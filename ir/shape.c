@@ -271,6 +271,8 @@ const char *shape_attention(Module *m, const Node *n, Type *out)
 	if (find_attr(n, Attr_fill) && (!type_in(n, 3) || type_in(n, 3)->dtype != Bool))
 		FAIL("fill belongs to a bool mask");
 	Type t = {.dtype = q->dtype, .rank = 4, .dims = {q->dims[0], q->dims[1], q->dims[2], v->dims[3]}};
+	if (attr_int(n, Attr_lse))
+		t.dims[3] = dim_add(m, t.dims[3], dim_const(m, 1));
 	*out = t;
 	return NULL;
 }

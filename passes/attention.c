@@ -113,6 +113,13 @@ LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *inside)
 	return llet(b, lop(b, LSelect, inside, s, none));
 }
 
+void keep_largest(Att *a, LTile *run, LExpr *s)
+{
+	LB *b = &a->k->b;
+	LExpr *zero = li(b, 0);
+	lset_tile(b, run, zero, zero, lop(b, attr_int(a->n, Attr_lse) ? LMax : LPMax, s, lelem(b, run, zero, zero), NULL));
+}
+
 enum { HiddenBelow = 88 }; /* scores that are smaller by more than that have the exponential 0: vm_exp */
 
 LExpr *largest_score(Att *a, LTile *run)
@@ -159,6 +166,17 @@ LExpr *sum_of_row(Att *a, LTile *run, LExpr *i, LExpr *first, LExpr *end)
 LExpr *score_divisor(LB *b, LExpr *sum)
 {
 	return llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), sum, NULL));
+}
+
+void store_log_sum(Att *a, LExpr *out_at, LExpr *most, LExpr *sum)
+{
+	LB *b = &a->k->b;
+
+	if (!attr_int(a->n, Attr_lse))
+		return;
+	LExpr *first = llet(b, lop(b, LHMax, most, NULL, NULL)), *y = llet(b, ladd(b, first, vm_log(b, sum)));
+	LExpr *open = lop(b, LEq, lop(b, LAbs, first, NULL, NULL), lconst(b, first->type, INFINITY), NULL);
+	lstore(b, a->out.buf, ladd(b, out_at, kdim(a->k, a->V)), NULL, NULL, lop(b, LSelect, open, first, y));
 }
 
 bool hides_keys(const Att *a)

@@ -38,6 +38,8 @@ LExpr *mask_shows(LB *, LExpr *mask); /* of what is loaded of a mask: is the key
 LExpr *score_at(Att *, LExpr *panel, LExpr *i, LExpr *j); /* where the score vector of row i of the tile, keys panel*32 + j .., lies in scratch */
 /* The scores s of keys key .. key + 15 (`inside`: those that exist) and row `query`, masked.  -inf hides a key, whatever its score. */
 LExpr *masked_scores(Att *, LExpr *s, LExpr *query, LExpr *key, LExpr *inside);
+/* `run` is the largest of the scores so far, s among them.  A NaN need not show but in the logarithm of the sum. */
+void keep_largest(Att *, LTile *run, LExpr *s);
 /* What is subtracted from every score of the row.  Where all are -inf that would make NaN of them. */
 LExpr *largest_score(Att *, LTile *run);
 /* The sum of the exponentials of row i, keys first .. end - 1 (NULL: of the tile); if it is NaN, the probabilities are, which may have
@@ -45,6 +47,8 @@ LExpr *largest_score(Att *, LTile *run);
 LExpr *sum_of_row(Att *, LTile *run, LExpr *i, LExpr *first, LExpr *end);
 /* 1 at least, as the largest score counts 1, but 0 for a row of zeros, where the product with the values is 0; NaN stays. */
 LExpr *score_divisor(LB *, LExpr *sum);
+/* Behind the channels of the row that begins at out_at, where lse asks for it: log(sum) + most, or a `most` that is not finite. */
+void store_log_sum(Att *, LExpr *out_at, LExpr *most, LExpr *sum);
 /* The keys that lie in the window of `query`: from *first to *end - 1, where there are any. */
 void keys_of_row(Att *, LExpr *query, LExpr **first, LExpr **end);
 LExpr *plain_zero(Att *, LExpr *y); /* a sum of -0 depends on how many zeros it has */

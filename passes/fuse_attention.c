@@ -5,7 +5,10 @@
  * Whatever masks and biases lie between product and softmax, in any order, is brought to the form
  *   where(keep, scale * product + bias, fill)
  * from the softmax inwards, and becomes one mask operand; conditions that keep a window of keys around key i + keys - queries for query
- * i become the attributes left and right.  The result has the layout [batch, query, head, channel] that the next projection reads in order.
+ * i become the attributes left and right.  The result has the layout [batch, query, head, channel] that the next projection reads in order;
+ * or batch and heads are one axis, where the model wants rows in the order of the product.
+ *
+ * Where probabilities are made of the logarithms of their sums, and those are needed too, they are a column more of the result.
  */
 #include "idioms.h"
 #include <math.h>
@@ -21,6 +24,8 @@ typedef struct Heads { /* the parts of one attention */
 	Value *keep, *bias; /* broadcast to the scores; NULL: keep all, add nothing */
 	double scale, fill, softcap; /* softcap 0: none */
 	bool zero_nan;
+	Value *open, *log_sum; /* what the softmax is of; NULL, or the logarithm of its sums, made for others too (log_sum.c) */
+	int first; /* axis of the scores that the heads begin with: 1, or 0 if they take in the batch */
 	Window window;
 	bool closed; /* further inside only scales are left that fit the form */
 	const Loc *scores_loc, *softmax_loc;
@@ -151,7 +156,7 @@ static Value *strip_one(Module *m, Value *s, Heads *h)
 	Value *inner;
 	double x;
 
-	if (!n || !only_user(s))
+	if (!n || (s != h->open && !only_user(s)))
 		return s;
 	if ((!h->closed && (inner = strip_softcap(s, h)) != s) || (inner = strip_scale(s, &h->scale)) != s)
 		return inner;
@@ -350,12 +355,15 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	Value *p = strip_nan_guard(n->in[0], &h->zero_nan);
 	Node *softmax = p->def;
 	h->softmax_loc = softmax->loc;
-	if (attr_int(softmax, Attr_axis) != p->type.rank - 1)
+	h->log_sum = log_sum_of(p);
+	if (!h->log_sum && attr_int(softmax, Attr_axis) != p->type.rank - 1)
 		return "softmax is not over the last axis";
 	if (is_output(p) || (!h->zero_nan && only_user(p) != n))
 		return "the probabilities are used elsewhere too";
-	Value *s = softmax->in[0];
-	if (only_user(s) != softmax)
+	if (h->log_sum && !is_log_sum_ready(h->log_sum, p, n))
+		return "the logarithms of the sums are used in front of the product";
+	Value *s = h->open = (h->log_sum ? softmax->in[0]->def : softmax)->in[0];
+	if (!h->log_sum && only_user(s) != softmax)
 		return "the scores are used elsewhere too";
 	for (Value *outer = NULL; outer != s;) {
 		outer = s;
@@ -372,7 +380,7 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	h->q = strip_scale(qk->in[0], &h->scale);
 	h->k = strip_scale(qk->in[1], &h->scale);
 	if (h->q->type.rank != s->type.rank || h->k->type.rank != s->type.rank || h->v->type.rank != s->type.rank ||
-	    s->type.rank < 2 || s->type.rank > 5)
+	    s->type.rank < 2)
 		return "queries, keys and values differ in rank";
 	return NULL;
 }
@@ -398,23 +406,49 @@ static Value *as_heads(Module *m, Value *v, bool swap, const Dim *batch, const D
 	return build_view(m, &t, &type, before, before->loc);
 }
 
-/* All axes of v between the first and the last two. */
-static const Dim *middle(Module *m, const Type *t)
+/* All axes from `first` on but the last two. */
+static const Dim *middle(Module *m, const Type *t, int first)
 {
 	const Dim *n = dim_const(m, 1);
-	for (int d = 1; d < t->rank - 2; d++)
+	for (int d = first; d < t->rank - 2; d++)
 		n = dim_mul(m, n, t->dims[d]);
 	return n;
 }
 
-/* Batch and heads of the scores: first axis and middle ones; a single leading axis by the factors of its view; none as 1, 1. */
+/* Has the product several leading axes, is it only reshaped, as no projection of heads is, and do its operands lie so too? */
+static bool stays_in_order(Module *m, const Heads *h, const Value *y)
+{
+	Value *const in[] = {h->q, h->k, h->v};
+	const int lead = h->scores.rank - 2;
+	Factor f[MaxFactors];
+	View w;
+
+	for (int u = 0; u < y->nuse; u++)
+		if (!y->uses[u].node || y->uses[u].node->op != OpReshape)
+			return false;
+	for (int i = 0; i < 3; i++) {
+		view_of(m, in[i], &w);
+		for (int d = 0; d < lead; d++)
+			if (in[i]->type.dims[d] != h->scores.dims[d])
+				return false;
+		if (merge_factors(m, &w, 0, lead, f) > 1)
+			return false;
+	}
+	return lead > 1 && !dim_equals(h->scores.dims[lead], 1); /* one query lies in both orders */
+}
+
+/* Batch and heads of the scores: first axis and middle ones, or all and 1; a single leading axis by the factors of its view; none as 1, 1. */
 static void split_batch(Module *m, const Heads *h, const Dim **batch, const Dim **heads)
 {
 	View w;
 	int lead = h->scores.rank - 2;
 
 	*batch = lead ? h->scores.dims[0] : dim_const(m, 1);
-	*heads = middle(m, &h->scores);
+	*heads = middle(m, &h->scores, 1);
+	if (h->first == 0) {
+		*batch = middle(m, &h->scores, 0);
+		*heads = dim_const(m, 1);
+	}
 	if (lead == 1) {
 		Factor f[MaxFactors];
 		view_of(m, h->q, &w);
@@ -475,9 +509,10 @@ static void share_heads(Module *m, Node *attention)
 }
 
 /* The mask as [B or 1, H or 1, T or 1, S or 1]. */
-static Value *as_mask(Module *m, Value *mask, const Type *scores, const Dim *batch, const Dim *heads, Node *before)
+static Value *as_mask(Module *m, const Heads *h, Value *mask, const Dim *batch, const Dim *heads, Node *before)
 {
 	View w, s;
+	const Type *scores = &h->scores;
 	Type t = {.dtype = mask->type.dtype, .rank = scores->rank};
 	int lead = scores->rank - mask->type.rank;
 
@@ -490,11 +525,11 @@ static Value *as_mask(Module *m, Value *mask, const Type *scores, const Dim *bat
 		if (w.first[d - lead + 1] - w.first[d - lead] == 1 && dim_equals(w.f[w.first[d - lead]].stride, 0))
 			t.dims[d] = dim_const(m, 1);
 	View narrow = {.root = w.root, .base = w.base, .rank = t.rank};
-	bool some = !dim_equals(middle(m, &t), 1); /* then all middle axes are there, since they become one */
+	bool some = !dim_equals(middle(m, &t, h->first), 1); /* then all middle axes are there, since they become one */
 	int k = 0;
 	for (int d = 0; d < t.rank; d++) {
 		narrow.first[d] = k;
-		if (some && d > 0 && d < t.rank - 2 && dim_equals(t.dims[d], 1) && !dim_equals(scores->dims[d], 1)) {
+		if (some && d >= h->first && d < t.rank - 2 && dim_equals(t.dims[d], 1) && !dim_equals(scores->dims[d], 1)) {
 			t.dims[d] = scores->dims[d];
 			narrow.f[k++] = (Factor){t.dims[d], dim_const(m, 0)};
 		} else if (!dim_equals(t.dims[d], 1))
@@ -508,8 +543,8 @@ static Value *as_mask(Module *m, Value *mask, const Type *scores, const Dim *bat
 	four.dims[2] = t.dims[t.rank - 2];
 	four.dims[3] = t.dims[t.rank - 1];
 	if (t.rank >= 4) {
-		four.dims[0] = t.dims[0];
-		four.dims[1] = middle(m, &t);
+		four.dims[0] = h->first ? t.dims[0] : middle(m, &t, 0);
+		four.dims[1] = h->first ? middle(m, &t, 1) : four.dims[1];
 	} else if (t.rank == 3 && !dim_equals(t.dims[0], 1)) {
 		four.dims[0] = batch;
 		four.dims[1] = heads;
@@ -519,36 +554,22 @@ static Value *as_mask(Module *m, Value *mask, const Type *scores, const Dim *bat
 	return build_view(m, &s, &four, before, before->loc);
 }
 
-static bool build_attention(Module *m, Node *n, Heads *h)
+/* The attention a, [batch, query, head, channel], from channel `first` on as a value of that type, in front of n; NULL: no view says that. */
+static Value *channels_as(Module *m, Value *a, const Dim *first, const Type *out, Node *n)
 {
-	const Dim *batch, *heads;
-	const Type *out = &n->out[0]->type;
-
-	split_batch(m, h, &batch, &heads);
-	Value *q = broadcast_heads(m, h, h->q, false), *k = broadcast_heads(m, h, h->k, true), *v = broadcast_heads(m, h, h->v, true);
-	if (middle(m, &k->type) != middle(m, &v->type)) {
-		k = broadcast_heads(m, h, h->k, false);
-		v = broadcast_heads(m, h, h->v, false);
-	}
-	const Dim *kv_heads = h->scores.rank > 3 ? middle(m, &k->type) : heads;
-	Value *in[4] = {as_heads(m, q, false, batch, heads, n), as_heads(m, k, !h->k_rows, batch, kv_heads, n),
-	                as_heads(m, v, false, batch, kv_heads, n), NULL};
-	find_window(m, h);
-	Value *mask = mask_of(m, h);
-	if (mask)
-		in[3] = as_mask(m, mask, &h->scores, batch, heads, n);
-	if (!in[0] || !in[1] || !in[2] || (mask && !in[3]))
-		return false;
-	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan), mk_float(Attr_softcap, h->softcap),
-	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY), mk_int(Attr_left, h->window.left), mk_int(Attr_right, h->window.right)};
-	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 6, attrs, NULL);
-	share_heads(m, a->def);
 	View w, t, merged;
-	view_identity(m, a, &w);
+	Type part = a->type;
+
+	if (part.dims[3] != out->dims[out->rank - 1]) {
+		Attr starts = mk_dims(m, Attr_starts, 4, (const Dim *[]){dim_const(m, 0), dim_const(m, 0), dim_const(m, 0), first});
+		part.dims[3] = out->dims[out->rank - 1];
+		a = build(m, n->block, n, OpSlice, n->loc, 1, &a, 1, &starts, &part);
+	}
+	view_of(m, a, &w);
 	view_transpose(&w, (const int64_t[]){0, 2, 1, 3}, &t);
 	if (!view_reshape(m, &t, out, &merged)) { /* merges batch and head, which lie apart: regroup by hand */
-		if (out->rank == 4)
-			return false;
+		if (out->rank >= 4)
+			return NULL;
 		merged = t;
 		merged.rank = out->rank;
 		int skip = 4 - out->rank;
@@ -556,10 +577,43 @@ static bool build_attention(Module *m, Node *n, Heads *h)
 		for (int d = 1; d <= out->rank; d++)
 			merged.first[d] = t.first[d + skip];
 	}
-	Value *y = build_view(m, &merged, out, n, n->loc);
-	if (!y)
+	return build_view(m, &merged, out, n, n->loc);
+}
+
+static bool build_attention(Module *m, Node *n, Heads *h)
+{
+	const Dim *batch, *heads, *channels = h->v->type.dims[h->v->type.rank - 1];
+	const bool log_sum = h->log_sum && h->log_sum->nuse > 1;
+
+	h->first = !stays_in_order(m, h, n->out[0]);
+	split_batch(m, h, &batch, &heads);
+	bool shared = h->first > 0;
+	Value *q = broadcast_heads(m, h, h->q, false), *k = broadcast_heads(m, h, h->k, shared), *v = broadcast_heads(m, h, h->v, shared);
+	if (middle(m, &k->type, 1) != middle(m, &v->type, 1)) {
+		k = broadcast_heads(m, h, h->k, false);
+		v = broadcast_heads(m, h, h->v, false);
+	}
+	const Dim *kv_heads = h->scores.rank > 3 && shared ? middle(m, &k->type, 1) : heads;
+	Value *in[4] = {as_heads(m, q, false, batch, heads, n), as_heads(m, k, !h->k_rows, batch, kv_heads, n),
+	                as_heads(m, v, false, batch, kv_heads, n), NULL};
+	find_window(m, h);
+	Value *mask = mask_of(m, h);
+	if (mask)
+		in[3] = as_mask(m, h, mask, batch, heads, n);
+	if (!in[0] || !in[1] || !in[2] || (mask && !in[3]))
+		return false;
+	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan), mk_float(Attr_softcap, h->softcap),
+	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY), mk_int(Attr_left, h->window.left), mk_int(Attr_right, h->window.right),
+	                mk_int(Attr_lse, log_sum)};
+	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 7, attrs, NULL);
+	share_heads(m, a->def);
+	Value *y = channels_as(m, a, dim_const(m, 0), &n->out[0]->type, n);
+	Value *l = log_sum ? channels_as(m, a, channels, &h->log_sum->type, n) : NULL;
+	if (!y || (log_sum && !l))
 		return false;
 	replace_uses(m, n->out[0], y);
+	if (log_sum)
+		replace_uses(m, h->log_sum, l);
 	return true;
 }
 
@@ -573,7 +627,7 @@ bool fuse_attention(Module *m, Node *n)
 	if (n->op != OpMatMul)
 		return false;
 	Value *p = strip_nan_guard(n->in[0], &guard);
-	if (!p->def || p->def->op != OpSoftmax)
+	if (!p->def || (p->def->op != OpSoftmax && !log_sum_of(p)))
 		return false;
 	const char *why = find_parts(m, n, &h);
 	if (!why && n->out[0]->type.dtype != F32)

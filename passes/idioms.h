@@ -6,6 +6,10 @@
 
 bool fuse_winconv(Module *, Node *); /* n ends a window contraction: replaced by winconv */
 bool fuse_attention(Module *, Node *); /* n is the product of probabilities and values */
+/* log_sum.c: p is exp(s - l), where l is the logarithm of the sum of exp(s) along the last axis, and nothing else needs what lies between:
+ * returns l, which other nodes may read, NULL otherwise. */
+Value *log_sum_of(const Value *p);
+bool is_log_sum_ready(const Value *l, const Value *p, const Node *end); /* do only nodes behind `end` read l, p aside */
 bool see_blocks(Module *, Node *); /* n is an attention whose keys are blocks that a constant names */
 bool fuse_dft(Module *, Node *); /* n is a Fourier transform */
 bool fuse_glu(Module *, Node *); /* n multiplies two halves of one value */

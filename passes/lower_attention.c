@@ -29,7 +29,7 @@ static void emit_scores(Att *a)
 }
 
 /* Row by row: scores to exponentials, and their sums. */
-static void emit_softmax(Att *a)
+static void emit_softmax(Att *a, LExpr *batch, LExpr *head)
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
@@ -46,7 +46,7 @@ static void emit_softmax(Att *a)
 	LExpr *raw = llet(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL));
 	LExpr *s = masked_scores(a, raw, query, at, lane_mask(k, lsub(b, kdim(k, a->S), at)));
 	lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, s);
-	lset_tile(b, run, zero, zero, lop(b, LPMax, s, lelem(b, run, zero, zero), NULL));
+	keep_largest(a, run, s);
 	lend(b);
 	lend(b);
 	close_runs(a, &window);
@@ -66,7 +66,9 @@ static void emit_softmax(Att *a)
 	lend(b);
 	lend(b);
 	close_runs(a, &window);
-	lstore(b, a->sums, i, NULL, NULL, sum_of_row(a, run, i, NULL, NULL));
+	LExpr *sum = sum_of_row(a, run, i, NULL, NULL), *place[4] = {batch, query, head, NULL};
+	lstore(b, a->sums, i, NULL, NULL, sum);
+	store_log_sum(a, offset_of(k, &a->out, place), most, sum);
 	lend(b);
 }
 
@@ -225,7 +227,7 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 		lif(b, lop(b, LOr, first, is_again(&a), NULL));
 	}
 	emit_scores(&a);
-	emit_softmax(&a);
+	emit_softmax(&a, batch, head);
 	if (a.again) {
 		lend(b);
 		lend(b);

@@ -69,14 +69,14 @@ static void emit_row_scores(Att *a, const Access *keys, LExpr *query, LExpr *q_a
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
-	LExpr *ns = kdim(k, a->S), *zero = li(b, 0);
+	LExpr *ns = kdim(k, a->S);
 	bool by_number = dim_equals(keys->stride[3], 1) && !dim_equals(keys->stride[1], 1);
 
 	LExpr *key = lfor(b, ForSerial, a->first_key, a->seen, li(b, Lanes)), *inside = lane_mask(k, lsub(b, ns, key));
 	LExpr *s = by_number ? products_by_number(a, keys, q_at, k_at, key) : products_by_lanes(a, keys, q_at, k_at, key, inside);
 	s = masked_scores(a, s, query, key, inside);
 	lstore(b, a->scratch, ladd(b, a->scores, key), NULL, NULL, s);
-	lset_tile(b, run, zero, zero, lop(b, LPMax, s, lelem(b, run, zero, zero), NULL));
+	keep_largest(a, run, s);
 	lend(b);
 }
 
@@ -190,8 +190,9 @@ void attend_rows(Lower *l, Node *n, Value *home)
 	e = lop(b, LSelect, lane_mask(&k, lsub(b, ns, key)), e, lconst(b, F32x16, 0));
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
-	LExpr *sum = score_divisor(b, sum_of_row(&a, run, zero, a.first_key, a.seen));
-	emit_row_values(&a, &values, query, llet(b, offset_of(&k, &values, kv_at)), llet(b, offset_of(&k, &a.out, out_at)), sum);
+	LExpr *all = sum_of_row(&a, run, zero, a.first_key, a.seen), *sum = score_divisor(b, all), *row = llet(b, offset_of(&k, &a.out, out_at));
+	store_log_sum(&a, row, most, all);
+	emit_row_values(&a, &values, query, llet(b, offset_of(&k, &values, kv_at)), row, sum);
 	lend(b);
 	lend(b);
 	k.b.fn->loc = n->loc;

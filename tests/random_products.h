@@ -345,10 +345,12 @@ static Val step_attention(Gen *g)
 		mask = mt.dtype == Bool ? new_input(g, mt, FillMask, 0) : pick_typed(g, &mt);
 	}
 	double scale = 1 / sqrt((double)d), score = (double)d * q.bound * k.bound * scale + mask.bound;
-	Attr attrs[2] = {mk_float(Attr_scale, scale), mk_int(Attr_right, causal ? 0 : -1)};
+	bool lse = once(g, 4);
+	Attr attrs[3] = {mk_float(Attr_scale, scale), mk_int(Attr_right, causal ? 0 : -1), mk_int(Attr_lse, lse)};
 	double noise = (double)d * scale * (q.noise * k.bound + k.noise * q.bound) + mask.noise + ulp(g->type) * score * 4;
-	Value *o = emit(g, OpAttention, 4, (Value *[]){q.v, k.v, v.v, mask.v}, 2, attrs, NULL);
-	return rounded(g, o, v.bound, 2 * noise * v.bound + v.noise + 4 * ulp(g->type) * v.bound, false);
+	Value *o = emit(g, OpAttention, 4, (Value *[]){q.v, k.v, v.v, mask.v}, 3, attrs, NULL);
+	double bound = lse ? fmax(v.bound, score + 10) : v.bound; /* of up to e^10 keys */
+	return rounded(g, o, bound, 2 * noise * fmax(v.bound, 1) + v.noise + 4 * ulp(g->type) * bound, false);
 }
 
 #endif

@@ -655,6 +655,13 @@ static void make_attention(Family *f)
 	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, %m64 {right=1, zero_nan=1}");
 	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, %b64 {zero_masked=1}");
 	add_row(f, "f64[b, t, 4, 3]", "attention %q64, %k64, %v64, %b64 {fill=-2}");
+	add_row(f, "f64[b, t, 4, 4]", "attention %q64, %k64, %v64, %b64 {lse=1}");
+	add_row(f, "f64[b, t, 4, 4]", "attention %q64, %k64, %v64, %m64 {lse=1, scale=2, right=0, zero_nan=1}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, _ {lse=1, scale=30}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %km {lse=1}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %bm {lse=1, zero_masked=1}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %nan {lse=1, left=3, zero_nan=1}");
+	add_row(f, "f32[b, t, 4, 34]", "attention %qg, %kg, %vg, %sm {lse=1, right=0, softcap=2}");
 }
 
 /* Masks that hide whole panels from whole tiles, in one run or in several, from some queries or from all; values that are not
@@ -718,6 +725,9 @@ static void make_masks(Family *f)
 	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_inf, %third {right=0, zero_nan=1}");
 	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_inf, %bg {left=3, right=2}");
 	add_row(f, "f32[b, t, 3, 7]", "attention %q, %k, %v_nan, %third {left=40, right=33, fill=-3e38}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %far {lse=1}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %third {lse=1, fill=-90}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v_inf, %bg {lse=1, fill=-100000, zero_nan=1}");
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
