@@ -87,6 +87,20 @@ static bool is_identity(const int64_t *perm, int rank)
 	return true;
 }
 
+/* Does memory in the order of perm differ: are axes exchanged that have more than one element? */
+static bool moves_elements(const Type *t, const int64_t *perm)
+{
+	int64_t last = -1;
+	for (int d = 0; d < t->rank; d++) {
+		if (dim_equals(t->dims[d], 1))
+			continue;
+		if (perm[d] < last)
+			return true;
+		last = perm[d];
+	}
+	return false;
+}
+
 static bool computes_rows(const Value *v)
 {
 	const Node *n = v->def && v->def->op == OpPad ? v->def->in[0]->def : v->def;
@@ -155,7 +169,8 @@ static bool sink_node(Module *m, Node *n)
 			if (other[d] != perm[d])
 				return false;
 		some = true;
-		worth |= computes_rows(root);
+		/* what is only broadcast along another axis is no reason to compute the result in an order that nobody wants */
+		worth |= computes_rows(root) && (moves_elements(&v->type, perm) || !moves_elements(t, perm));
 	}
 	if (!some || !worth || is_identity(perm, t->rank))
 		return false;
