@@ -7,6 +7,7 @@
  *   panels of a matrix that is no constant           -> pad, reshape and transpose
  *   attention of other types than f32               -> products and a softmax (ir/open_attention.c)
  *   a dft without its waves                          -> one with them: constants where its length is one
+ *   a conv's padding, or an x whose last axis is not side by side -> a pad or a copy in front
  *   operands of custom that are strided views        -> copies; so are panels that are views
  *   outputs                                          -> results of nodes of their own, one each
  *   their dims that the data decides                 -> symbols where bounds of symbols in them give no bound: 9 - n
@@ -186,6 +187,34 @@ static bool copy_weights(Module *m, Node *n)
 	if (panels || taps || waves)
 		copy_operand(m, n, root, waves ? 2 : 1);
 	return panels || taps || waves;
+}
+
+/* Vectors of a convolution with channels first run along the last axis of x, padding included. */
+static bool expand_conv(Module *m, Node *n)
+{
+	Node *root = n->op == OpGroup ? n->body->first : n;
+	const Dim *pads[2 * MaxRank];
+	const int64_t *given;
+	bool any = false;
+	View w;
+	Factor f[MaxFactors];
+
+	if (root->op != OpConv || is_const(n->out[0]))
+		return false;
+	const int rank = root->in[0]->type.rank, np = attr_ints(root, Attr_pads, &given);
+	for (int d = 0; d < 2 * rank; d++) {
+		int axis = d % rank, at = axis - 2 + (d < rank ? 0 : rank - 2);
+		pads[d] = dim_const(m, axis < 2 || !np ? 0 : given[at]);
+		any |= !dim_equals(pads[d], 0);
+	}
+	plain_view(m, root->in[0], &w);
+	int count = merge_factors(m, &w, rank - 1, rank, f);
+	if (!any && (is_const(root->in[0]) || count == 0 || (count == 1 && dim_equals(f[0].stride, 1))))
+		return false;
+	Attr to_pad = mk_dims(m, Attr_pads_dim, 2 * rank, pads);
+	set_in(m, root, 0, build(m, n->block, n, OpPad, root->loc, 1, &root->in[0], 1, &to_pad, NULL));
+	set_attr(m, root, mk_ints(m, Attr_pads, 0, given));
+	return true;
 }
 
 /* Each yield is the result of a node of the block that computes it, so that it can be written in place; an output may be a reshape of one. */
@@ -393,7 +422,7 @@ bool pass_expand(Module *m)
 			changed |= copy_chained_move(m, n);
 		if (n->op == OpCustom)
 			changed |= copy_strided_operands(m, n);
-		changed |= copy_weights(m, n);
+		changed |= copy_weights(m, n) || expand_conv(m, n);
 	}
 	changed |= own_outputs(m);
 	changed |= name_flags(m);

@@ -6,6 +6,8 @@
  * Channels go last; the window of an output is then taps x channels, of which the innermost tap axis and the channels lie
  * side by side in memory, so one dimension needs no im2col at all.  The view is read while rows are packed.  What a
  * linear gets, convolution gets: packed weights, epilogues (pass_tidy moves the transpose behind them), threads.
+ * One to few outputs, whose linear would leave most lanes of its vectors empty, keeps its channels first: its vectors run along the last
+ * axis (lower_conv.c).  With a stride there, x is parted into the elements that each first tap meets, as channels of their own.
  * Of 3 by 3 taps, stride 1, Winograd's transforms need a half to a quarter of the products, where that outweighs them.
  */
 #include "idioms.h"
@@ -188,6 +190,91 @@ static bool fuse_winograd(Conv *c)
 	return true;
 }
 
+enum {
+	MostFew = 8, /* outputs: of more, a vector of 16 is well filled */
+	LeastTaps = 3, /* for each element of x, which may have to be copied to get its channels first */
+	Chains = 4, /* sums that a core needs side by side */
+	Long = 1 << 20 /* outputs along an axis: more are as good */
+};
+
+/* Do vectors along the last axis need far fewer operations than vectors of outputs?  By the layer's shape alone. */
+static bool has_few_outputs(const Conv *c)
+{
+	const Type *w = &c->n->in[1]->type, *y = &c->n->out[0]->type;
+	int64_t outputs, length = LargeMap, taps = 1, extent;
+
+	if (!dim_is_const(w->dims[0], &outputs) || outputs < 1 || outputs > MostFew)
+		return false;
+	for (int d = 0; d < c->sp; d++)
+		taps *= dim_is_const(w->dims[2 + d], &extent) && taps < LeastTaps ? extent : 1;
+	dim_is_const(y->dims[y->rank - 1], &length);
+	length = length < Long ? length : Long;
+	int64_t sums = (length + Lanes - 1) / Lanes * outputs;
+	return taps >= LeastTaps && 3 * (sums < Chains ? Chains : sums) <= 2 * length;
+}
+
+/* Axis d of t becomes two, of n / `by` and `by`. */
+static void split_axis(Module *m, Type *t, int d, int64_t by)
+{
+	for (int e = t->rank++; e > d; e--)
+		t->dims[e] = t->dims[e - 1];
+	t->dims[d] = dim_floordiv(m, t->dims[d], dim_const(m, by));
+	t->dims[d + 1] = dim_const(m, by);
+}
+
+/* Makes axis `from` part of the channels, of axis 1. */
+static Value *into_channels(Conv *c, Value *x, int from)
+{
+	Value *v = move_axis(c, x, from, 2);
+	Type t = v->type;
+	t.dims[1] = dim_mul(c->m, t.dims[1], t.dims[2]);
+	t.rank--;
+	for (int d = 2; d < t.rank; d++)
+		t.dims[d] = t.dims[d + 1];
+	return reshape(c, v, &t);
+}
+
+/* x[.., s*q + p] as x'[p, .., q], so that taps s*k + p of x are taps k of x'. */
+static bool part_strides(Conv *c)
+{
+	Module *m = c->m;
+	Node *n = c->n;
+	const Type *w = &n->in[1]->type, *y = &n->out[0]->type;
+	const int last = c->sp - 1;
+	const int64_t s = c->stride[last];
+	int64_t taps, strides[MaxRank], dilations[MaxRank];
+
+	if (s == 1 || c->dilation[last] != 1 || !dim_is_const(w->dims[2 + last], &taps) || taps % s)
+		return false;
+	const Dim *pads[2 * MaxRank];
+	for (int d = 0; d < 2 * w->rank; d++) {
+		int axis = d % w->rank - 2;
+		pads[d] = dim_const(m, axis < 0 ? 0 : d < w->rank ? c->before[axis] : c->after[axis]);
+	}
+	Attr to_pad = mk_dims(m, Attr_pads_dim, 2 * w->rank, pads);
+	Value *x = build(m, n->block, n, OpPad, n->loc, 1, &n->in[0], 1, &to_pad, NULL);
+	Type t = x->type, tw = *w;
+	const Dim *step[MaxRank];
+	step[t.rank - 1] = dim_const(m, 1);
+	for (int d = t.rank - 2; d >= 0; d--)
+		step[d] = dim_mul(m, step[d + 1], t.dims[d + 1]);
+	t.dims[t.rank - 1] = dim_mul_const(m, dim_add(m, y->dims[y->rank - 1], dim_const(m, taps / s - 1)), s); /* that windows reach */
+	split_axis(m, &t, t.rank - 1, s);
+	step[t.rank - 1] = dim_const(m, 1);
+	step[t.rank - 2] = dim_const(m, s);
+	Attr by = mk_dims(m, Attr_strides_dim, t.rank, step);
+	x = build(m, n->block, n, OpView, n->loc, 1, &x, 1, &by, &t);
+	split_axis(m, &tw, tw.rank - 1, s);
+	for (int d = 0; d <= last; d++) {
+		strides[d] = d < last ? c->stride[d] : 1;
+		dilations[d] = c->dilation[d];
+	}
+	Attr attrs[] = {mk_ints(m, Attr_strides, c->sp, strides), mk_ints(m, Attr_dilations, c->sp, dilations)};
+	Value *in[] = {into_channels(c, x, t.rank - 1), into_channels(c, reshape(c, n->in[1], &tw), tw.rank - 1), n->in[2]};
+	replace_uses(m, n->out[0], build(m, n->block, n, OpConv, n->loc, 3, in, 2, attrs, NULL));
+	return true;
+}
+
 bool fuse_conv(Module *m, Node *n)
 {
 	Conv c = {.m = m, .n = n, .sp = n->out[0]->type.rank - 2};
@@ -201,6 +288,10 @@ bool fuse_conv(Module *m, Node *n)
 	read_conv(&c);
 	if (fuse_winograd(&c))
 		return true;
+	if (has_few_outputs(&c)) {
+		report_match("conv of few outputs", n->loc);
+		return part_strides(&c);
+	}
 	Value *x = windows(&c, pad(&c, move_axis(&c, n->in[0], 1, c.sp + 1)));
 	Value *w = move_axis(&c, move_axis(&c, n->in[1], 0, c.sp + 1), 0, c.sp); /* taps.., channels, outputs */
 	Type matrix = {.dtype = F32, .rank = 2, .dims = {x->type.dims[c.sp + 1], n->in[1]->type.dims[0]}};

@@ -293,6 +293,7 @@ void blocks_of_products(Kernel *, LBuf *acc, LExpr *from, LExpr *to, int acc_row
 
 /* ---- panels.c ---------------------------------------------------------------------------------------------------------- */
 
+void transpose_lanes(LB *, LExpr *rows[Lanes]); /* rows[i] lane j becomes rows[j] lane i */
 /* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */
 void pack_panels(Kernel *, const Access *x, LBuf *panels);
 

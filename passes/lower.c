@@ -156,7 +156,7 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 		else if (root->op == OpPool)
 			lower_pool(l, root, home);
 		else
-			lower_conv(l, root, home);
+			lower_conv(l, root, epilogue, result, home);
 		return;
 	case ClsGemm:
 		if (root->op == OpMatMul)

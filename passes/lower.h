@@ -42,7 +42,7 @@ void lower_top_k(Lower *, Node *, Value *home);
 void lower_nms(Lower *, Node *, Value *home);
 void lower_dft(Lower *, Node *, Value *home);
 void lower_move(Lower *, Node *, Value *home); /* concat, pad, iota, dims and copies */
-void lower_conv(Lower *, Node *, Value *home);
+void lower_conv(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_group_conv(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_winograd(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_pool(Lower *, Node *, Value *home);

@@ -1,6 +1,8 @@
 /* lower_move.c - data movement that no view explains. */
 #include "lower.h"
 
+enum { LeastTurned = 4 }; /* elements side by side, for which turning blocks of 16 pays */
+
 /* ---- iota, dims ------------------------------------------------------------------------------------------------------------------ */
 
 static void lower_iota(Lower *l, Node *n, Value *home)
@@ -171,6 +173,97 @@ static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const D
 	lend(b);
 }
 
+/* The axis along which x lies side by side, if that is another one than y's, and nothing is added to it; else -1. */
+static int turned_axis(Module *m, const Node *n, const Access *x, const Dim *const *pads)
+{
+	const Type *t = &n->out[0]->type;
+	int64_t few;
+
+	if (x->dtype != F32 || attr_scalar(n, Attr_value).u || /* +0, as masked lanes load */ dim_equals(x->stride[x->rank - 1], 1))
+		return -1;
+	for (int d = 0; d < x->rank - 1; d++)
+		if (dim_equals(x->stride[d], 1) && pads[d] == dim_const(m, 0) && x->extent[d] == t->dims[d] && !(dim_is_const(t->dims[d], &few) && few < LeastTurned))
+			return d;
+	return -1;
+}
+
+typedef struct Turned {
+	const Access *x;
+	LBuf *y;
+	LExpr *from, *to; /* of the first column's element 0 in x, as if x went on before it; in y */
+	LExpr *columns, *first, *len, *all; /* of the block; x[first] is y's element 0; extents of x and y along the last axis */
+	LExpr *step, *apart; /* from one element of a column to the next in x; from one column to the next in y */
+} Turned;
+
+/* Elements o .. o + 15 of 16 columns; `whole`: all of them are of x. */
+static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
+{
+	LB *b = &k->b;
+	const LType bools = {Bool, Lanes};
+	LExpr *rows[Lanes], *at = llet(b, ladd(b, t->first, o)), *mask = whole ? NULL : lane_mask(k, t->columns);
+
+	for (int i = 0; i < Lanes; i++) {
+		LExpr *p = ladd(b, at, li(b, i)), *inside = NULL;
+		if (!whole) {
+			p = llet(b, p);
+			inside = lcast(b, LSplat, bools, lop(b, LAnd, lop(b, LLe, li(b, 0), p, NULL), llt(b, p, t->len), NULL));
+			inside = llet(b, lop(b, LAnd, inside, mask, NULL));
+		}
+		rows[i] = llet(b, lload(b, t->x->buf, Lanes, ladd(b, t->from, lmul(b, p, t->step)), NULL, inside));
+	}
+	transpose_lanes(b, rows);
+	mask = whole ? NULL : lane_mask(k, lsub(b, t->all, o));
+	for (int i = 0; i < Lanes; i++) {
+		if (!whole)
+			lif(b, llt(b, li(b, i), t->columns));
+		lstore(b, t->y, ladd(b, ladd(b, t->to, o), lmul(b, li(b, i), t->apart)), NULL, mask, rows[i]);
+		if (!whole)
+			lend(b);
+	}
+}
+
+/* x lies side by side along `side`: blocks of 16 by 16 are turned in registers. */
+static void pad_turned(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads, int side)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Type *type = &n->out[0]->type;
+	const int last = type->rank - 1;
+	const Dim *extent[MaxRank];
+	LExpr *at[MaxRank], *idx[MaxRank] = {0}, *in = llt(b, li(b, 0), kparam(k, x->extent[last])), *zero = li(b, 0), *lanes = li(b, Lanes);
+	Turned t = {.x = x, .y = y, .len = kparam(k, x->extent[last]), .all = kparam(k, type->dims[last]), .step = kparam(k, x->stride[last])};
+
+	for (int d = 0; d < last; d++)
+		extent[d] = d == side ? dim_ceildiv(m, type->dims[d], dim_const(m, Lanes)) : type->dims[d];
+	LExpr *task = lfor(b, ForParallel, zero, kdim(k, dims_product(m, extent, last)), NULL);
+	split_index(k, task, extent, last, at);
+	LExpr *row = zero;
+	for (int d = 0; d < last; d++) {
+		LExpr *i = d == side ? llet(b, lmul(b, at[d], lanes)) : at[d];
+		row = ladd(b, lmul(b, row, kparam(k, type->dims[d])), i);
+		idx[d] = pads[d] == dim_const(m, 0) ? i : llet(b, lsub(b, i, kparam(k, pads[d])));
+		if (d != side && !(pads[d] == dim_const(m, 0) && x->extent[d] == type->dims[d]))
+			in = lop(b, LAnd, in, lop(b, LAnd, lop(b, LLe, zero, idx[d], NULL), llt(b, idx[d], kparam(k, x->extent[d])), NULL), NULL);
+	}
+	t.to = llet(b, lmul(b, row, t.all));
+	t.apart = kparam(k, dims_product(m, type->dims + side + 1, last - side));
+	t.columns = llet(b, lop(b, LPMin, lsub(b, kparam(k, type->dims[side]), idx[side]), lanes, NULL));
+	t.from = llet(b, offset_of(k, x, idx));
+	t.first = lsub(b, zero, kparam(k, pads[last]));
+	t.first = llet(b, t.first);
+	t.len = llet(b, lop(b, LSelect, in, t.len, zero)); /* none of such a row is of x */
+	LExpr *o = lfor(b, ForSerial, zero, t.all, lanes), *p = llet(b, ladd(b, t.first, o));
+	LExpr *whole = lop(b, LAnd, lop(b, LLe, zero, p, NULL), lop(b, LLe, ladd(b, p, lanes), t.len, NULL), NULL);
+	whole = lop(b, LAnd, whole, lop(b, LAnd, lop(b, LLe, lanes, t.columns, NULL), lop(b, LLe, ladd(b, o, lanes), t.all, NULL), NULL), NULL);
+	lif(b, whole);
+	turn_block(k, &t, o, true);
+	lelse(b);
+	turn_block(k, &t, o, false);
+	lend(b);
+	lend(b);
+	lend(b);
+}
+
 static void lower_pad(Lower *l, Node *n, Value *home)
 {
 	Kernel k = open_kernel(l, "pad", false);
@@ -182,8 +275,11 @@ static void lower_pad(Lower *l, Node *n, Value *home)
 
 	for (int d = 0; d < x.rank; d++)
 		pads[d] = npad ? given[d] : dim_const(l->m, 0);
+	int side = attr_int(n, Attr_mode) || !x.rank ? -1 : turned_axis(l->m, n, &x, pads);
 	if (attr_int(n, Attr_mode) || !x.rank)
 		pad_elements(&k, n, &x, y, pads);
+	else if (side >= 0)
+		pad_turned(&k, n, &x, y, pads, side);
 	else
 		pad_rows(&k, n, &x, y, pads);
 	kcall(&k);

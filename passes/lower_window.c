@@ -1,4 +1,4 @@
-/* lower_window.c - window contractions: winconv along tokens and the plain convolution; pools.
+/* lower_window.c - window contractions: winconv along tokens; pools.
  *
  * winconv: y[b,t,c] = sum over k of w[..,h(c),k] * x[b,t+k-before,c].  A task is a block of tokens by a chunk of up to 64 channels
  * that share a head.  Its input rows are first copied to a slab [tokens + K - 1][chunk], with zeros outside the sequence: rows
@@ -198,69 +198,6 @@ void lower_token_window(Lower *l, Node *n, Value *home)
 	lend(b);
 	lend(b);
 	kflop(&k, dim_mul_const(m, type_numel(m, t), 2 * a.taps));
-	k.b.fn->loc = n->loc;
-	kcall(&k);
-}
-
-/* ---- convolution --------------------------------------------------------------------------------------------------------------- */
-
-/* y[n,m,o..] = bias[m] + sum over c, k.. of x[n, group(m) + c, o*stride + k*dilation - pad] * w[m,c,k..]: 16 outputs of the
- * last axis at a time, taps ascending.  Padding and the end of the axis are masks. */
-void lower_conv(Lower *l, Node *n, Value *home)
-{
-	Module *m = l->m;
-	Kernel k = open_kernel(l, "conv", false);
-	LB *b = &k.b;
-	Access x = kaccess(&k, n->in[0]), w = kaccess(&k, n->in[1]), bias = {0};
-	const Type *t = &n->out[0]->type;
-	int rank = t->rank, sp = rank - 2, last = sp - 1;
-	LBuf *y = kbuf(&k, home, true);
-	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0), *groups = li(b, attr_int(n, Attr_group));
-	LExpr *len = kdim(&k, t->dims[rank - 1]);
-	const LType vec = {t->dtype, Lanes};
-
-	if (n->in[2])
-		bias = kaccess(&k, n->in[2]);
-	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, dims_product(m, t->dims, rank - 1)), NULL);
-	split_index(&k, row, t->dims, rank - 1, idx);
-	LExpr *per_group = lop(b, LFloorDiv, kdim(&k, t->dims[1]), groups, NULL), *cin = kdim(&k, w.extent[1]);
-	LExpr *c0 = llet(b, lmul(b, lop(b, LFloorDiv, idx[1], per_group, NULL), cin));
-	LTile *acc = lnew_tile(b, "acc", vec, 1, 1);
-	LExpr *o = lfor(b, ForSerial, zero, len, li(b, Lanes));
-	LExpr *start = lconst(b, vec, 0);
-	if (n->in[2]) {
-		LExpr *bi[] = {idx[1]};
-		start = lcast(b, LSplat, vec, lload(b, bias.buf, 1, offset_of(&k, &bias, bi), NULL, NULL));
-	}
-	lset_tile(b, acc, zero, zero, start);
-	LExpr *c = lfor(b, ForSerial, zero, cin, NULL), *xi[MaxRank] = {idx[0], ladd(b, c0, c)}, *wi[MaxRank] = {idx[1], c};
-	int nloop = 2;
-	for (int d = 0; d < sp; d++) {
-		int64_t stride = attr_int_at(n, Attr_strides, d, 1), dilation = attr_int_at(n, Attr_dilations, d, 1), pad = attr_int_at(n, Attr_pads, d, 0);
-		wi[2 + d] = lfor(b, ForSerial, zero, kdim(&k, w.extent[2 + d]), NULL);
-		nloop++;
-		LExpr *from = d == last ? o : idx[2 + d];
-		xi[2 + d] = llet(b, lsub(b, ladd(b, lmul(b, from, li(b, stride)), lmul(b, wi[2 + d], li(b, dilation))), li(b, pad)));
-		if (d == last)
-			break;
-		lif(b, lop(b, LAnd, lop(b, LLe, zero, xi[2 + d], NULL), llt(b, xi[2 + d], kdim(&k, x.extent[2 + d])), NULL));
-		nloop++;
-	}
-	int64_t stride = attr_int_at(n, Attr_strides, last, 1);
-	const LType lanes = {I64, Lanes};
-	LExpr *pos = llet(b, ladd(b, lmul(b, lcast(b, LIota, lanes, NULL), lconst(b, lanes, stride)), lcast(b, LSplat, lanes, xi[2 + last])));
-	LExpr *inside = lop(b, LAnd, lop(b, LLe, lconst(b, lanes, 0), pos, NULL),
-	                    llt(b, pos, lcast(b, LSplat, lanes, kdim(&k, x.extent[2 + last]))), NULL);
-	const Dim *step = dim_mul_const(m, x.stride[2 + last], stride);
-	LExpr *v = lload(b, x.buf, Lanes, offset_of(&k, &x, xi), dim_equals(step, 1) ? NULL : kdim(&k, step), llet(b, inside));
-	LExpr *wv = lcast(b, LSplat, vec, lload(b, w.buf, 1, offset_of(&k, &w, wi), NULL, NULL));
-	lset_tile(b, acc, zero, zero, lfma(b, v, wv, lelem(b, acc, zero, zero)));
-	for (int i = 1; i < nloop; i++)
-		lend(b);
-	lstore(b, y, ladd(b, lmul(b, row, len), o), NULL, lane_mask(&k, lsub(b, len, o)), lelem(b, acc, zero, zero));
-	lend(b);
-	lend(b);
-	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), dims_product(m, w.extent + 1, sp + 1)), 2));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

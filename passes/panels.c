@@ -7,9 +7,8 @@
 
 #include <string.h>
 
-/* rows[i] lane j becomes rows[j] lane i.  Four times the same: the top bit of the row's number becomes the lowest of the lane's, and so the
- * other way round. */
-static void transpose_lanes(LB *b, LExpr *rows[Lanes])
+/* Four times the same: the top bit of the row's number becomes the lowest of the lane's, and so the other way round. */
+void transpose_lanes(LB *b, LExpr *rows[Lanes])
 {
 	for (int bit = 1; bit < Lanes; bit *= 2) {
 		LExpr *next[Lanes];

@@ -1044,6 +1044,13 @@ static void make_moves(Family *f)
 	add_row(f, "f32[a, c, 3]", "identity %cl");
 	add_row(f, "f32[a, c + 3, 3]", "pad %cl {pads_dim=[0, 1, 0, 0, 2, 0]}");
 	add_row(f, "f32[a + 1, c + 1, 5]", "pad %cl {pads_dim=[0, 0, 1, 1, 1, 1], value=3}");
+	param(f, "rows: f32[a, c, 20]"); /* turned in registers: whole and part blocks, beyond both ends */
+	param(f, "image: f32[2, a, c, 32]");
+	line(f, "%%columns: f32[a, 20, c] = transpose %%rows {perm=[0, 2, 1]}");
+	line(f, "%%planes: f32[2, 32, a, c] = transpose %%image {perm=[0, 3, 1, 2]}");
+	add_row(f, "f32[a, 20, c + 3]", "pad %columns {pads_dim=[0, 0, 1, 0, 0, 2]}");
+	add_row(f, "f32[a, 20, c + 20]", "pad %columns {pads_dim=[0, 0, 17, 0, 0, 3], value=1}");
+	add_row(f, "f32[2, 32, a + 3, c + 20]", "pad %planes {pads_dim=[0, 0, 2, 17, 0, 0, 1, 3]}");
 	add_row(f, "i64[c]", "iota {start=5, step=3}");
 	add_row(f, "i64[a]", "iota {start=c, step=a + c}");
 	add_row(f, "i32[c]", "iota {step=-1}");
@@ -1255,6 +1262,37 @@ static void make_conv(Family *f)
 	param(f, "w64: f64[8, 3, 5]");
 	param(f, "z64: f64[8]");
 	add_row(f, "f64[b, 8, t]", "conv %x64, %w64, %z64 {group=2, pads=[2, 2]}");
+}
+
+/* Lines of all lengths, of more than a task too; outputs that chunks part evenly, and a prime number of them; what follows. */
+static void make_conv_lines(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[b, 4, t]");
+	param(f, "w1: f32[1, 4, 3]");
+	param(f, "w8: f32[8, 4, 5]");
+	param(f, "w12: f32[12, 4, 1]");
+	param(f, "wg: f32[14, 2, 3]");
+	param(f, "z: f32[8]");
+	param(f, "y: f32[b, 8, t]");
+	param(f, "s: f32[8, 1]");
+	param(f, "l: f32[b, t, 20]");
+	param(f, "wl: f32[2, 20, 1]");
+	param(f, "i: f32[b, 3, 4, t]");
+	param(f, "k: f32[3, 3, 3, 3]");
+	add_row(f, "f32[b, 1, t]", "conv %x, %w1, _ {pads=[1, 1]}");
+	add_row(f, "f32[b, 12, t]", "conv %x, %w12, _");
+	add_row(f, "f32[b, 14, t]", "conv %x, %wg, _ {group=2, pads=[2, 2], dilations=[2]}");
+	add_row(f, "f32[b, 3, 4, t]", "conv %i, %k, _ {pads=[1, 1, 1, 1]}");
+	add_row(f, "f32[b, 3, 2, (t + 1)/2]", "conv %i, %k, _ {pads=[1, 1, 1, 1], strides=[2, 2]}");
+	line(f, "%%c: f32[b, 8, t] = conv %%x, %%w8, %%z {pads=[2, 2]}");
+	line(f, "%%d: f32[b, 8, t] = mul %%c, %%s");
+	line(f, "%%e: f32[b, 8, t] = add %%d, %%y");
+	add_row(f, "f32[b, 8, t]", "sigmoid %e");
+	line(f, "%%turned: f32[b, 20, t] = transpose %%l {perm=[0, 2, 1]}");
+	add_row(f, "f32[b, 2, t]", "conv %turned, %wl, _");
+	add_row(f, "f32[b, 2, t + 3]", "conv %turned, %wl, _ {pads=[1, 2]}");
 }
 
 /* Rows of outputs of all lengths: side by side, alone, at both edges, strides, dilations (some so wide that code must not grow with them), more
@@ -1835,6 +1873,7 @@ static const struct {
 	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0"}},
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
+	{"conv_lines", make_conv_lines, {"b=0,1 t=0-3,15-17,47-49,127-130", "b=2 t=1100"}, {"b=1 t=17", "b=2 t=96", "b=1 t=130"}},
 	{"feed", make_feed, {"b=0-2 t=0-9", "b=3 t=17"}, {"b=1 t=6", "b=2 t=1"}},
 	{"stored", make_stored, {"b=0-2 t=0-9", "b=1 t=13-16,28,29", "b=3 t=19"}, {"b=3 t=5"}},
 	{"feed_shared", make_feed_shared, {"b=0-2 t=0-3,9"}, {"b=2 t=5"}},
