@@ -6,7 +6,7 @@
  * Channels go last; the window of an output is then taps x channels, of which the innermost tap axis and the channels lie
  * side by side in memory, so one dimension needs no im2col at all.  The view is read while rows are packed.  What a
  * linear gets, convolution gets: packed weights, epilogues (pass_tidy moves the transpose behind them), threads.
- * One to few outputs, whose linear would leave most lanes of its vectors empty, keeps its channels first: its vectors run along the last
+ * One to few outputs (of a group, too), for which most lanes of vectors would be empty, keeps its channels first: its vectors run along the last
  * axis (lower_conv.c).  With a stride there, x is parted into the elements that each first tap meets, as channels of their own.
  * Of 3 by 3 taps, stride 1, Winograd's transforms need a half to a quarter of the products, where that outweighs them.
  */
@@ -105,6 +105,42 @@ static Value *windows(Conv *c, Value *x)
 	return reshape(c, v, &rows);
 }
 
+enum { LargeMap = 32 /* outputs along an axis whose extent is not known */ };
+
+enum {
+	MostFew = 8, /* outputs, of a group: of more, a vector of 16 is well filled */
+	LeastTaps = 3, /* for each element of x, which may have to be copied to get its channels first */
+	Chains = 4, /* sums that a core needs side by side */
+	Long = 1 << 20 /* outputs along an axis: more are as good */
+};
+
+/* Is there no stride along the last axis, or one that part_strides() takes away? */
+static bool has_no_gaps(const Conv *c)
+{
+	const int last = c->sp - 1;
+	int64_t taps;
+	return c->stride[last] == 1 || (attr_int(c->n, Attr_group) == 1 && c->dilation[last] == 1 && dim_is_const(c->n->in[1]->type.dims[2 + last], &taps) && taps % c->stride[last] == 0);
+}
+
+/* Do vectors along the last axis need far fewer operations than vectors of outputs?  By the layer's shape alone. */
+static bool has_few_outputs(const Conv *c)
+{
+	const Type *w = &c->n->in[1]->type, *y = &c->n->out[0]->type;
+	int64_t outputs, length = LargeMap, taps = 1, extent;
+
+	if (!dim_is_const(w->dims[0], &outputs))
+		return false;
+	outputs /= attr_int(c->n, Attr_group);
+	if (outputs < 1 || outputs > MostFew || !has_no_gaps(c))
+		return false;
+	for (int d = 0; d < c->sp; d++)
+		taps *= dim_is_const(w->dims[2 + d], &extent) && taps < LeastTaps ? extent : 1;
+	dim_is_const(y->dims[y->rank - 1], &length);
+	length = length < Long ? length : Long;
+	int64_t sums = (length + Lanes - 1) / Lanes * outputs;
+	return taps >= LeastTaps && 3 * (sums < Chains ? Chains : sums) <= 2 * length;
+}
+
 /* By groups: channels last, as the products before and behind have them; vectors run across the outputs. */
 static bool fuse_groups(Conv *c)
 {
@@ -116,6 +152,10 @@ static bool fuse_groups(Conv *c)
 
 	if (!dim_is_const(w->dims[0], &outs) || (depthwise ? outs < MinChannels : outs / group < MinOutputs) || !allow("group_conv"))
 		return false;
+	if (!depthwise && has_few_outputs(c)) {
+		report_match("conv of few outputs", n->loc);
+		return false;
+	}
 	Value *taps = move_axis(c, move_axis(c, n->in[1], 0, c->sp + 1), 0, c->sp); /* taps.., channels, outputs */
 	Value *in[] = {move_axis(c, n->in[0], 1, c->sp + 1), taps, n->in[2]};
 	Value *y = build(m, n->block, n, OpGroupConv, n->loc, n->nin, in, n->nattr, n->attrs, NULL);
@@ -126,8 +166,7 @@ static bool fuse_groups(Conv *c)
 
 enum {
 	LeastWinograd = 16, /* channels and outputs */
-	WeightRows = 8, /* what reading a weight takes, in products of it */
-	LargeMap = 32 /* outputs along an axis whose extent is not known */
+	WeightRows = 8 /* what reading a weight takes, in products of it */
 };
 
 /* Vector operations for each tile and 16 channels or outputs: both axes of the transform, loads and stores. */
@@ -190,29 +229,6 @@ static bool fuse_winograd(Conv *c)
 	return true;
 }
 
-enum {
-	MostFew = 8, /* outputs: of more, a vector of 16 is well filled */
-	LeastTaps = 3, /* for each element of x, which may have to be copied to get its channels first */
-	Chains = 4, /* sums that a core needs side by side */
-	Long = 1 << 20 /* outputs along an axis: more are as good */
-};
-
-/* Do vectors along the last axis need far fewer operations than vectors of outputs?  By the layer's shape alone. */
-static bool has_few_outputs(const Conv *c)
-{
-	const Type *w = &c->n->in[1]->type, *y = &c->n->out[0]->type;
-	int64_t outputs, length = LargeMap, taps = 1, extent;
-
-	if (!dim_is_const(w->dims[0], &outputs) || outputs < 1 || outputs > MostFew)
-		return false;
-	for (int d = 0; d < c->sp; d++)
-		taps *= dim_is_const(w->dims[2 + d], &extent) && taps < LeastTaps ? extent : 1;
-	dim_is_const(y->dims[y->rank - 1], &length);
-	length = length < Long ? length : Long;
-	int64_t sums = (length + Lanes - 1) / Lanes * outputs;
-	return taps >= LeastTaps && 3 * (sums < Chains ? Chains : sums) <= 2 * length;
-}
-
 /* Axis d of t becomes two, of n / `by` and `by`. */
 static void split_axis(Module *m, Type *t, int d, int64_t by)
 {
@@ -242,10 +258,11 @@ static bool part_strides(Conv *c)
 	const Type *w = &n->in[1]->type, *y = &n->out[0]->type;
 	const int last = c->sp - 1;
 	const int64_t s = c->stride[last];
-	int64_t taps, strides[MaxRank], dilations[MaxRank];
+	int64_t taps = 0, strides[MaxRank], dilations[MaxRank];
 
-	if (s == 1 || c->dilation[last] != 1 || !dim_is_const(w->dims[2 + last], &taps) || taps % s)
+	if (s == 1)
 		return false;
+	dim_is_const(w->dims[2 + last], &taps);
 	const Dim *pads[2 * MaxRank];
 	for (int d = 0; d < 2 * w->rank; d++) {
 		int axis = d % w->rank - 2;
@@ -281,11 +298,11 @@ bool fuse_conv(Module *m, Node *n)
 
 	if (n->op != OpConv || c.sp < 1 || !is_const(n->in[1]) || n->out[0]->type.dtype != F32)
 		return false;
+	read_conv(&c);
 	if (attr_int(n, Attr_group) != 1)
 		return fuse_groups(&c);
 	if (c.sp > (MaxRank - 2) / 2 || !allow("conv"))
 		return false;
-	read_conv(&c);
 	if (fuse_winograd(&c))
 		return true;
 	if (has_few_outputs(&c)) {
