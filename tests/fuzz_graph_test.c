@@ -17,6 +17,7 @@
 #include "../frontend/frontend.h"
 #include "../backend/backend.h"
 #include "../passes/passes.h"
+#include "../passes/tuning.h"
 #include "../runtime/dcc.h"
 #include "random_graph.h"
 #include "test.h"
@@ -32,6 +33,8 @@ enum { CodeEvery = 16, MaxOut = 16, CensusFrom = 120 };
 typedef struct Case {
 	uint64_t seed;
 	const char *path, *no_fuse;
+	bool exact_conv;
+	Tuning tuning; /* of schedules by number; the usual ones: 0 */
 	Module *m;
 	int nrun, nin, nout;
 	Tensor in[NRuns][MaxParams], want[NRuns][MaxOut], interp[NRuns][MaxOut];
@@ -133,8 +136,8 @@ static bool run_pass(Case *c, const char *pass)
 	jmp_buf here;
 	FILE *log = fmemopen(said, sizeof said, "w");
 	volatile bool ok = true;
-	PassOptions opt = {.only = pass, .no_fuse = c->no_fuse, .bisect_limit = -1, .ntarget = ntargets,
-	                   .target = all_targets};
+	PassOptions opt = {.only = pass, .no_fuse = c->no_fuse, .exact_conv = c->exact_conv, .tuning = &c->tuning, .bisect_limit = -1,
+	                   .ntarget = ntargets, .target = all_targets};
 	setvbuf(log, NULL, _IONBF, 0);
 	diag_stream = log;
 	diag_recover = &here;
@@ -398,7 +401,7 @@ static int size_of_seed(uint64_t seed)
 static void run_seed(uint64_t seed, const char *folder, dcc_exec *pool)
 {
 	static const char *const no_fuse[] = {NULL, NULL, NULL, NULL, "winconv", "attention", "linear", "epilogue,ewise",
-	                                      "norm,glu", "winconv,attention,glu,norm,linear,epilogue,ewise"};
+	                                      "norm,glu", "winconv,attention,glu,norm,linear,epilogue,ewise", "feed,group_conv,sparse"};
 	static Gen g;
 	char path[600], data[610];
 	random_graph(&g, seed, size_of_seed(seed));
@@ -416,6 +419,8 @@ static void run_seed(uint64_t seed, const char *folder, dcc_exec *pool)
 	write_module(path, g.m);
 	Case c = {.seed = seed, .path = path, .nrun = NRuns, .code = seed % CodeEvery == seed / CodeEvery % CodeEvery};
 	c.no_fuse = no_fuse[seed / 7 % (sizeof no_fuse / sizeof *no_fuse)];
+	c.exact_conv = seed / 11 % 4 == 3;
+	c.tuning = (Tuning){.arena = g.m->arena, .number = seed / 5 % 2 ? 0 : (int)(seed / 10 % 18)};
 	memcpy(c.exact, g.exact, sizeof g.exact);
 	for (int r = 0; r < NRuns; r++)
 		random_inputs(&g, r, c.in[r]);

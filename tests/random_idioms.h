@@ -54,9 +54,10 @@ static Val idiom_sigmoid(Gen *g)
 	return finish(g, v, 1, d.noise + 4 * ulp(g->type), false);
 }
 
+/* Its noise is that of x less the mean: twice as much behind the division by at least a half, and as much again in the divisor. */
 static Val idiom_norm(Gen *g)
 {
-	Val x = pick_own(g, 1, 3);
+	Val x = pick_calm(g, 1, 3);
 	int r = x.v->type.rank;
 	int64_t axis = once(g, 6) ? pick(g, r) : r - 1;
 	bool rms = once(g, 2);
@@ -68,17 +69,15 @@ static Val idiom_norm(Gen *g)
 		sq = finish(g, v, d.bound * d.bound, 2 * d.bound * d.noise + 8 * ulp(g->type) * d.bound * d.bound, false);
 	}
 	Val var = inner(g, reduce(g, OpMean, sq, 1, &axis, true));
-	double eps = 0.25;
+	double eps = 0.25, u = ulp(g->type), noise = x.noise + 4 * u * x.bound;
 	Val sum = add2(g, var, number(g, g->type, eps));
 	Value *root = emit(g, OpSqrt, 1, &sum.v, 0, NULL, NULL);
-	Val sd = finish(g, root, sqrt(sum.bound), sum.noise + 2 * ulp(g->type) * sum.bound, false), y;
-	if (once(g, 2)) {
-		Value *v = emit(g, OpDiv, 2, (Value *[]){d.v, sd.v}, 0, NULL, NULL);
-		y = finish(g, v, 2 * d.bound, 2 * d.noise + 4 * d.bound * sd.noise + 4 * ulp(g->type) * d.bound, false);
-	} else {
-		Value *v = emit(g, OpRecip, 1, &sd.v, 0, NULL, NULL);
-		y = binary(g, OpMul, d, finish(g, v, 2, 4 * sd.noise + 4 * ulp(g->type), false));
-	}
+	Val sd = finish(g, root, sqrt(sum.bound), noise + 4 * u * sqrt(sum.bound), false), over = sd, y;
+	const double most = fmin(2 * d.bound, sqrt((double)run_size(g, x.v->type.dims[axis])));
+	const bool divide = once(g, 2);
+	if (!divide)
+		over = finish(g, emit(g, OpRecip, 1, &sd.v, 0, NULL, NULL), 2, 4 * noise + 8 * u, false);
+	y = finish(g, emit(g, divide ? OpDiv : OpMul, 2, (Value *[]){d.v, over.v}, 0, NULL, NULL), most, 2 * noise + most * (2 * noise + 6 * u), false);
 	Type t = typed(g->type, 1, x.v->type.dims + r - 1);
 	y = once(g, 4) ? y : mul2(g, y, pick_typed(g, &t));
 	return rms || once(g, 2) ? y : add2(g, y, pick_typed(g, &t));
@@ -87,7 +86,13 @@ static Val idiom_norm(Gen *g)
 static Val idiom_glu(Gen *g)
 {
 	static const Op acts[] = {OpSigmoid, OpSigmoid, OpSilu, OpGelu, OpTanh, OpRelu};
-	Val x = pick_own(g, 1, 3);
+	Val x = pick_calm(g, 1, 3);
+	if (once(g, 3)) {
+		int64_t n = pick_width(g);
+		x = with_extent(g, x, x.v->type.rank - 1, 1);
+		Val value = inner(g, linear(g, x, n, once(g, 3)));
+		return mul2(g, value, inner(g, unary(g, acts[pick(g, 6)], linear(g, x, n, once(g, 3)))));
+	}
 	int r = x.v->type.rank, axis = once(g, 5) ? pick(g, r) : r - 1;
 	int64_t half = (int64_t[]){1, 4, 8, 15, 16, 24}[pick(g, 6)];
 	if (axis == r - 1)
@@ -102,7 +107,8 @@ static Val idiom_glu(Gen *g)
 
 static Val idiom_gates(Gen *g)
 {
-	return inner(g, gates(g, pick_own(g, 1, 3), pick_width(g), once(g, 3)));
+	Val x = pick_calm(g, 1, 3);
+	return inner(g, gates(g, with_extent(g, x, x.v->type.rank - 1, 1), pick_width(g), once(g, 3)));
 }
 
 /* [batch, tokens, heads * width] to [batch, heads, tokens, width] */
@@ -159,17 +165,43 @@ static Val mask_scores(Gen *g, Val s, const Dim *batch, const Dim *queries, cons
 	return finish(g, v, s.bound, s.noise, false);
 }
 
+/* A projection to heads, small enough for products of two of them; each of which `repeats` query heads share. */
+static Val to_heads(Gen *g, Val x, int64_t heads, int64_t width, int64_t repeats)
+{
+	Val y = linear(g, x, heads * width, false);
+	need(g, y.bound <= 4);
+	y = split_heads(g, inner(g, y), heads);
+	if (repeats == 1)
+		return y;
+	const Dim **d = y.v->type.dims, *shared[5] = {d[0], d[1], num(g, 1), d[2], d[3]}, *each[5] = {d[0], d[1], num(g, repeats), d[2], d[3]};
+	const Dim *all[4] = {d[0], num(g, heads * repeats), d[2], d[3]};
+	const Type t = typed(g->type, 5, each);
+	y = reshape(g, y, 5, shared);
+	return reshape(g, inner(g, moved(g, y, emit(g, OpExpand, 1, &y.v, 0, NULL, &t))), 4, all);
+}
+
+/* As some exporters guard rows without keys. */
+static Val without_nan(Gen *g, Val p)
+{
+	Value *is = emit(g, OpIsNaN, 1, &p.v, 0, NULL, NULL);
+	return moved(g, p, emit(g, OpWhere, 3, (Value *[]){is, number(g, g->type, 0).v, p.v}, 0, NULL, NULL));
+}
+
 static Val idiom_attention(Gen *g)
 {
-	Val x = pick_own(g, 3, 3), y = once(g, 2) ? x : pick_own(g, 3, 3);
-	need(g, y.v->type.dims[0] == x.v->type.dims[0]);
-	int64_t heads = (int64_t[]){1, 2, 3, 4}[pick(g, 4)], c = heads * (int64_t[]){1, 4, 8, 10}[pick(g, 4)];
-	const Dim **d = x.v->type.dims, *tk = y.v->type.dims[1];
+	Val x = pick_calm(g, 3, 3);
+	x = with_extent(g, x, 2, 1);
+	const Dim **d = x.v->type.dims, *tk = d[1];
+	Val y = x;
+	if (once(g, 2)) {
+		Type t = x.v->type;
+		tk = t.dims[1] = pick_dim(g);
+		y = new_input(g, t, FillAny, 0);
+	}
+	int64_t heads = 1 + pick(g, 4), width = (int64_t[]){1, 4, 8, 10}[pick(g, 4)], repeats = heads % 2 == 0 && once(g, 3) ? 2 : 1;
 	need(g, lowest(tk) > 0);
-	Val q = split_heads(g, inner(g, linear(g, x, c, false)), heads);
-	Val k = split_heads(g, inner(g, linear(g, y, c, false)), heads);
-	Val v = split_heads(g, inner(g, linear(g, y, c, false)), heads), s;
-	Val scale = number(g, g->type, 1 / sqrt((double)(c / heads)));
+	Val q = to_heads(g, x, heads, width, 1), k = to_heads(g, y, heads / repeats, width, repeats), v = to_heads(g, y, heads / repeats, width, repeats), s;
+	Val scale = number(g, g->type, 1 / sqrt((double)width));
 	bool early = once(g, 3);
 	q = early ? mul2(g, q, scale) : q;
 	s = once(g, 2) ? matmul(g, q, inner(g, swap_axes(g, k, 2, 3)), false, false) : matmul(g, q, k, false, true);
@@ -178,11 +210,14 @@ static Val idiom_attention(Gen *g)
 	for (int i = pick(g, 4); i > 0; i--)
 		s = inner(g, tk == d[1] && once(g, 4) ? causal_mask(g, tk, s, once(g, 2) ? -INFINITY : -FLT_MAX)
 		                                      : mask_scores(g, s, d[0], d[1], tk));
-	s = softmax(g, s, once(g, 20) ? 2 : 3);
+	Val p = softmax(g, s, once(g, 20) ? 2 : 3);
 	g->apart = false;
-	Val o = matmul(g, inner(g, s), v, false, false);
+	double terms = attr_int(p.v->def, Attr_axis) == 3 ? 1 : (double)run_size(g, tk); /* means, unless the softmax is along the queries */
+	p = inner(g, once(g, 6) ? without_nan(g, p) : p);
+	Value *sums = emit(g, OpMatMul, 2, (Value *[]){p.v, v.v}, 0, NULL, NULL);
+	Val o = rounded(g, sums, terms * v.bound, terms * (v.noise + (s.noise + 8 * ulp(g->type)) * v.bound), false);
 	o = swap_axes(g, inner(g, o), 1, 2);
-	return reshape(g, o, 3, (const Dim *[]){d[0], d[1], num(g, c)});
+	return reshape(g, o, 3, (const Dim *[]){d[0], d[1], num(g, heads * width)});
 }
 
 /* Dynamic convolution: slices of the padded input times slices of the weights. */
@@ -231,6 +266,56 @@ static Val idiom_places(Gen *g)
 		sum = t ? add2(g, sum, term) : term;
 	}
 	return reshape(g, sum, 4, d);
+}
+
+/* Linears and depthwise convolutions in turns, whose schedules may lie in one another (passes/feed.c): with something in between, other
+ * readers, and ends where nothing can be fed. */
+static Val idiom_feed(Gen *g)
+{
+	const Dim *dims[4] = {pick_dim(g), pick_dim(g), num(g, 1 + pick(g, 9)), num(g, pick_width(g))};
+	bool to_conv = once(g, 2);
+	g->type = F32;
+	Val x = new_input(g, typed(F32, 4, dims), FillAny, 0);
+	for (int stages = 2 + pick(g, 3); stages > 0; stages--, to_conv = !to_conv) {
+		const bool feeds = !once(g, 6);
+		int64_t c = fixed(x.v->type.dims[3]);
+		x = to_conv ? conv(g, x, true, c, once(g, 8) ? 2 * c : c, once(g, 2), feeds) : packed_linear(g, x, pick_width(g), feeds);
+		x = once(g, 2) ? inner(g, x) : inner(g, unary(g, (Op[]){OpRelu, OpSilu, OpTanh}[pick(g, 3)], x));
+		x = once(g, 4) ? add2(g, x, pick_typed(g, &x.v->type)) : x;
+	}
+	return x;
+}
+
+/* Convolutions of enough channels for Winograd's transforms, some of them cut. */
+static Val idiom_convs(Gen *g)
+{
+	const Dim *dims[4] = {num(g, 1 + once(g, 4)), num(g, 16 + pick(g, 3)), num(g, 3 + pick(g, 7)), once(g, 2) ? pick_dim(g) : num(g, 3 + pick(g, 7))};
+	g->type = F32;
+	Val x = new_input(g, typed(F32, 4, dims), FillAny, 0), first = x;
+	for (int stages = 1 + pick(g, 3); stages > 0; stages--) {
+		int64_t c = fixed(x.v->type.dims[1]), out = once(g, 2) ? c : 16 + pick(g, 3);
+		bool depthwise = once(g, 3);
+		x = inner(g, conv(g, x, false, depthwise ? c : 1, depthwise ? c : out, true, false));
+		x = once(g, 2) ? x : unary(g, (Op[]){OpRelu, OpSilu, OpTanh}[pick(g, 3)], x);
+		if (type_equal(&x.v->type, &first.v->type) && once(g, 2))
+			x = add2(g, x, first);
+	}
+	int64_t last = fixed(x.v->type.dims[3]);
+	return last < 2 || once(g, 2) ? x : slice_axis(g, x, 3, num(g, once(g, 2)), num(g, last - 1));
+}
+
+/* A linear of weights that are worth looking at for zeros. */
+static Val idiom_pruned(Gen *g)
+{
+	const int64_t k = 128 + pick(g, 3), n = 128 + 4 * pick(g, 3);
+	const Dim *dims[2] = {pick_dim(g), num(g, k)};
+	g->type = F32;
+	Val x = new_input(g, typed(F32, 2, dims), FillAny, 0), w = weight(g, F32, k, n), b = bias(g, F32, n);
+	prune(g, w);
+	Val y = met(g, x, w, b, (double)k, emit(g, OpLinear, 3, (Value *[]){x.v, w.v, b.v}, 0, NULL, NULL));
+	if (once(g, 2))
+		return combine_parts(g, inner(g, y), 2, n / 2, 0);
+	return once(g, 2) ? y : unary(g, OpTanh, inner(g, y));
 }
 
 /* Two linear layers with something in between and a residual. */

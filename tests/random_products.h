@@ -12,7 +12,20 @@
 static Val weight(Gen *g, DType t, int64_t k, int64_t n)
 {
 	const Dim *dims[2] = {num(g, k), num(g, n)};
-	return new_weight(g, typed(t, 2, dims), 1.5 / sqrt((double)k + 1));
+	return new_weight(g, typed(t, 2, dims), (once(g, 2) ? 0.3 : 1.2) / sqrt((double)k + 1));
+}
+
+static Val bias(Gen *g, DType t, int64_t n)
+{
+	const Dim *dims[1] = {num(g, n)};
+	return once(g, 2) ? new_weight(g, typed(t, 1, dims), 0.5) : (Val){0};
+}
+
+/* The sums v of k products of x with new weights w, which are independent of x, and a bias. */
+static Val met(Gen *g, Val x, Val w, Val b, double k, Value *v)
+{
+	const double sums = sum_of(k), bound = sums * x.bound * w.bound + b.bound;
+	return rounded(g, v, bound, sqrt(k) * (x.noise * w.bound + 0.5 * ulp(v->type.dtype) * bound), false);
 }
 
 static int64_t pick_width(Gen *g)
@@ -25,16 +38,11 @@ static Val linear(Gen *g, Val x, int64_t n, bool op)
 	int64_t k = fixed(x.v->type.dims[x.v->type.rank - 1]);
 	need(g, k > 0);
 	DType t = x.v->type.dtype;
-	Val w = weight(g, t, k, n), y;
-	const Dim *dims[1] = {num(g, n)};
-	Val b = once(g, 2) ? new_weight(g, typed(t, 1, dims), 1) : (Val){0};
-	if (!op) {
-		y = matmul(g, x, w, false, false);
-		return b.v ? binary(g, OpAdd, y, b) : y;
-	}
-	double bound = (double)k * x.bound * w.bound;
-	Value *v = emit(g, OpLinear, 3, (Value *[]){x.v, w.v, b.v}, 0, NULL, NULL);
-	return rounded(g, v, bound + 1, (double)k * x.noise * w.bound + ulp(t) * (double)k * bound, false);
+	Val w = weight(g, t, k, n), b = bias(g, t, n);
+	if (op)
+		return met(g, x, w, b, (double)k, emit(g, OpLinear, 3, (Value *[]){x.v, w.v, b.v}, 0, NULL, NULL));
+	Val y = met(g, x, w, (Val){0}, (double)k, emit(g, OpMatMul, 2, (Value *[]){x.v, w.v}, 0, NULL, NULL));
+	return b.v ? binary(g, OpAdd, y, b) : y;
 }
 
 /* Some of the equal parts of the last axis of `all`, in any order, and what becomes of them. */
@@ -91,40 +99,13 @@ static Val step_matmul(Gen *g)
 	return matmul(g, x, y, ta, tb);
 }
 
-static Val bias(Gen *g, DType t, int64_t n)
+/* What `op` makes of x, [.., parts * width] of the type t; where its columns are read as parts, in a group with what does that. */
+static Val in_parts(Gen *g, Op op, int nin, Value *const *in, int nattr, const Attr *attrs, const Type *t, int parts, int64_t width, double bound, double noise)
 {
-	const Dim *dims[1] = {num(g, n)};
-	return once(g, 2) ? new_weight(g, typed(t, 1, dims), 1) : (Val){0};
-}
-
-/* A matrix in panels, which is kept, or as sums of its blocks; and rows times them; where those are of parts, in a group with what reads
- * these, which only f32 has a schedule for. */
-static Val step_packed(Gen *g)
-{
-	const bool sums = g->op == OpStrassen || g->op == OpStrassenWeights;
-	need(g, !sums || g->type == F32);
-	Val x = pick_own(g, 1, 3);
-	int r = x.v->type.rank, parts = (g->op == OpPack || g->type == F32) && once(g, 2) ? 1 + pick(g, sums ? 2 : MaxParts) : 1;
-	x = with_extent(g, x, r - 1, sums ? StrassenDepth : 1);
-	int64_t k = fixed(x.v->type.dims[r - 1]), width = pick_width(g), n = parts * width;
-	const Dim *dims[3] = {num(g, k), num(g, n)}, *panels[3] = {panel_count(g->m, dims[1], parts), dims[0], num(g, PanelWidth)};
-	Type wt = typed(g->type, 2, dims), pt = typed(g->type, 3, panels), t = x.v->type;
-	Val w = sums ? new_weight(g, wt, 1.5 / sqrt((double)k)) : pick_typed(g, &wt), b = bias(g, g->type, n);
-	Attr attr = mk_int(Attr_parts, parts);
-	if (sums)
-		w = rounded(g, emit(g, OpStrassenWeights, 1, &w.v, 1, &attr, NULL), 2 * w.bound, ulp(F32) * 2 * w.bound, false);
-	else
-		w = moved(g, w, emit(g, OpPack, 1, &w.v, 1, &attr, &pt));
-	if (g->op == OpPack || g->op == OpStrassenWeights)
-		return w;
-	t.dims[r - 1] = dims[1];
-	double most = (double)k * x.bound * w.bound, noise = (double)k * (x.noise * w.bound + w.noise * x.bound);
 	Block *outer = g->block;
 	Node *group = parts > 1 ? new_node(g->m, outer, NULL, OpGroup, NULL, 0, NULL) : NULL;
 	g->block = group ? group->body : outer;
-	const double loss = sums ? 16 : 1; /* of rounding errors, against the direct sum */
-	Value *v = emit(g, sums ? OpStrassen : OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 1, &attr, &t);
-	Val y = rounded(g, v, most + 1, loss * (noise + ulp(g->type) * (double)k * most), false);
+	Val y = rounded(g, emit(g, op, nin, in, nattr, attrs, t), bound, noise, false);
 	if (!group)
 		return y;
 	y = combine_parts(g, once(g, 2) ? y : unary(g, OpTanh, y), parts, width, 0);
@@ -134,23 +115,72 @@ static Val step_packed(Gen *g)
 	return finish(g, group->out[0], y.bound, y.noise, y.exact);
 }
 
-/* What is left of weights of which most pieces of a row, or all, or none are 0; and rows times them. */
+/* A matrix in panels, which is kept, or as sums of its blocks; and rows times them; parts are something that only f32 has a schedule for. */
+static Val step_packed(Gen *g)
+{
+	const bool sums = g->op == OpStrassen || g->op == OpStrassenWeights;
+	g->type = sums ? F32 : g->type;
+	Val x = pick_own(g, 1, 3);
+	int r = x.v->type.rank, parts = (g->op == OpPack || g->type == F32) && once(g, 2) ? 1 + pick(g, sums ? 2 : MaxParts) : 1;
+	x = with_extent(g, x, r - 1, sums ? StrassenDepth : 1);
+	int64_t k = fixed(x.v->type.dims[r - 1]), width = pick_width(g), n = parts * width;
+	const Dim *dims[3] = {num(g, k), num(g, n)}, *panels[3] = {panel_count(g->m, dims[1], parts), dims[0], num(g, PanelWidth)};
+	Type wt = typed(g->type, 2, dims), pt = typed(g->type, 3, panels), t = x.v->type;
+	Val w = sums ? weight(g, F32, k, n) : pick_typed(g, &wt), b = bias(g, g->type, n);
+	Attr attr = mk_int(Attr_parts, parts);
+	if (sums)
+		w = rounded(g, emit(g, OpStrassenWeights, 1, &w.v, 1, &attr, NULL), 2 * w.bound, ulp(F32) * 2 * w.bound, false);
+	else
+		w = moved(g, w, emit(g, OpPack, 1, &w.v, 1, &attr, &pt));
+	if (g->op == OpPack || g->op == OpStrassenWeights)
+		return w;
+	t.dims[r - 1] = dims[1];
+	double most = (sums ? sum_of((double)k) : (double)k) * x.bound * w.bound, noise = sqrt((double)k) * (x.noise * w.bound + w.noise * x.bound + ulp(g->type) * most);
+	const double loss = sums ? 8 : 1; /* of rounding errors, against the direct sum */
+	return in_parts(g, sums ? OpStrassen : OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 1, &attr, &t, parts, width, most + 1, loss * noise);
+}
+
+static Val packed_linear(Gen *g, Val x, int64_t n, bool feeds)
+{
+	const int r = x.v->type.rank;
+	const int64_t k = fixed(x.v->type.dims[r - 1]);
+	need(g, k > 0);
+	const Dim *panels[3] = {panel_count(g->m, num(g, n), 1), num(g, k), num(g, PanelWidth)};
+	Val w = weight(g, F32, k, n), b = bias(g, F32, n);
+	const Type pt = typed(F32, 3, panels);
+	const Attr attr = mk_int(Attr_feeds, feeds);
+	Type t = x.v->type;
+	Value *p = emit(g, OpPack, 1, &w.v, 0, NULL, &pt);
+	t.dims[r - 1] = num(g, n);
+	return met(g, x, w, b, (double)k, emit(g, OpLinearPacked, 3, (Value *[]){x.v, p, b.v}, 1, &attr, &t));
+}
+
+/* Of most pieces of a row of w, or of all, or none, as chance has it, nothing is left but zeros. */
+static void prune(Gen *g, Val w)
+{
+	const int zeros = pick(g, 6);
+	const int64_t n = const_numel(&w.v->type);
+	float *data = (float *)w.v->konst->data;
+	for (int64_t i = 0; i < n; i += SparseWidth / 2)
+		for (int64_t j = i; zeros && !once(g, zeros) && j < n && j < i + SparseWidth / 2; j++)
+			data[j] *= 0;
+}
+
+/* What is left of weights, and rows times them. */
 static Val step_sparse(Gen *g)
 {
-	need(g, g->type == F32);
+	g->type = F32;
 	Val x = pick_own(g, 1, 3);
-	const int r = x.v->type.rank, zeros = pick(g, 4), apart = g->op != OpSparse && once(g, 2), parts = g->op == OpSparse ? 1 : 1 + pick(g, MaxParts);
+	const int r = x.v->type.rank, parts = once(g, 2) ? 1 + pick(g, MaxParts) : 1;
 	x = with_extent(g, x, r - 1, 1);
-	const int64_t k = fixed(x.v->type.dims[r - 1]), n = parts * pick_width(g);
-	const Dim *dims[2] = {num(g, k), num(g, n)};
+	const bool apart = g->op == OpSparse ? r == 1 && once(g, 2) : once(g, 2); /* for one row */
+	const int64_t k = fixed(x.v->type.dims[r - 1]), width = pick_width(g), n = parts * width;
+	const Dim *cols = num(g, n);
 	need(g, k > 0);
-	Val w = new_weight(g, typed(F32, 2, dims), 1.5 / sqrt((double)k)), b = bias(g, F32, n);
-	float *data = (float *)w.v->konst->data;
-	for (int64_t i = 0; i < k * n; i += SparseWidth / 2)
-		for (int64_t j = i; zeros && !once(g, zeros) && j < k * n && j < i + SparseWidth / 2; j++)
-			data[j] *= 0;
-	const Tensor t = {.dtype = F32, .rank = 2, .dims = {k, n}, .data = data};
-	const Dim *entries[2] = {num(g, sparse_entries(g->m->arena, &t, parts, apart)), num(g, SparseWidth)}, *length[1] = {sparse_index_length(g->m, dims[1], parts, apart, entries[0])};
+	Val w = weight(g, F32, k, n), b = bias(g, F32, n);
+	prune(g, w);
+	const Tensor t = {.dtype = F32, .rank = 2, .dims = {k, n}, .data = (void *)w.v->konst->data};
+	const Dim *entries[2] = {num(g, sparse_entries(g->m->arena, &t, parts, apart)), num(g, SparseWidth)}, *length[1] = {sparse_index_length(g->m, cols, parts, apart, entries[0])};
 	const Type values = typed(F32, 2, entries), places = typed(I32, 1, length);
 	const Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_apart, apart)};
 	if (g->op == OpSparseWeights)
@@ -160,60 +190,64 @@ static Val step_sparse(Gen *g)
 		return finish(g, index, (double)(k * n), 0, true);
 	Value *left = emit(g, OpSparseWeights, 1, &w.v, 2, attrs, &values);
 	Type y = x.v->type;
-	y.dims[r - 1] = dims[1];
-	double most = (double)k * x.bound * w.bound, noise = (double)k * x.noise * w.bound;
-	Value *v = emit(g, OpSparse, 4, (Value *[]){x.v, left, b.v, index}, 0, NULL, &y);
-	return rounded(g, v, most + 1, noise + ulp(F32) * (double)k * most, false);
+	y.dims[r - 1] = cols;
+	double most = sum_of((double)k) * x.bound * w.bound, noise = sqrt((double)k) * (x.noise * w.bound + ulp(F32) * most);
+	return in_parts(g, OpSparse, 4, (Value *[]){x.v, left, b.v, index}, 2, attrs, &y, parts, width, most + 1, noise);
 }
 
-/* Channels first, or with group_conv last: x [batch, in.., channels], w [taps.., channels / group, outputs]. */
-static Val step_conv(Gen *g)
+/* Channels first, or last as group_conv has them: x [batch, in.., channels], w [taps.., channels / group, outputs].  `same`: as many places
+ * as x has. */
+static Val conv(Gen *g, Val x, bool last, int64_t group, int64_t out, bool same, bool feeds)
 {
-	int spatial = 1 + once(g, 3);
-	bool last = g->op == OpGroupConv;
-	Val x = pick_own(g, 2 + spatial, 2 + spatial);
+	int spatial = x.v->type.rank - 2;
 	const Dim **in = x.v->type.dims + (last ? 1 : 2), *dims[4];
-	int64_t c = fixed(x.v->type.dims[last ? 1 + spatial : 1]), group = once(g, 2) ? 1 : c, ints[4][4], taps = 1;
-	need(g, c > 0);
-	if (c % 2 == 0 && once(g, 3))
-		group = c / 2;
-	int64_t out = group == c && once(g, 2) ? c : group * (1 + pick(g, 4));
+	int64_t c = fixed(x.v->type.dims[last ? 1 + spatial : 1]), ints[3][4], taps = 1;
 	dims[last ? spatial : 1] = num(g, c / group);
 	dims[last ? spatial + 1 : 0] = num(g, out);
 	for (int i = 0; i < spatial; i++) {
-		int64_t k = 1 + pick(g, 4), dil = once(g, 4) ? 2 : 1;
-		ints[0][i] = once(g, 4) ? 2 : 1;
+		int64_t k = same ? once(g, 12) ? 17 : 1 + 2 * (int64_t)pick(g, 3) : 1 + pick(g, 4), dil = once(g, 4) ? 2 : 1;
+		ints[0][i] = !same && once(g, 4) ? 2 : 1;
 		ints[1][i] = dil;
-		ints[2][i] = pick(g, 3);
-		ints[2][spatial + i] = pick(g, 3);
+		ints[2][i] = same ? k / 2 * dil : pick(g, 3);
+		ints[2][spatial + i] = same ? k / 2 * dil : pick(g, 3);
 		taps *= k;
 		dims[last ? i : 2 + i] = num(g, k);
 		need(g, lowest(in[i]) + ints[2][i] + ints[2][spatial + i] >= (k - 1) * dil + 1);
 	}
 	double k = (double)(taps * (c / group));
-	Val w = new_weight(g, typed(x.v->type.dtype, 2 + spatial, dims), 1.5 / sqrt(k)), b = bias(g, g->type, out);
-	Attr attrs[4] = {mk_ints(g->m, Attr_strides, spatial, ints[0]), mk_ints(g->m, Attr_dilations, spatial, ints[1]),
-	                 mk_ints(g->m, Attr_pads, 2 * spatial, ints[2]), mk_int(Attr_group, group)};
-	double bound = k * x.bound * w.bound;
-	Value *v = emit(g, last ? OpGroupConv : OpConv, 3, (Value *[]){x.v, w.v, b.v}, 4, attrs, NULL);
-	return rounded(g, v, bound + 1, k * x.noise * w.bound + ulp(g->type) * k * bound, false);
+	Val w = new_weight(g, typed(x.v->type.dtype, 2 + spatial, dims), (once(g, 2) ? 0.3 : 1.2) / sqrt(k)), b = bias(g, x.v->type.dtype, out);
+	Attr attrs[] = {mk_ints(g->m, Attr_strides, spatial, ints[0]), mk_ints(g->m, Attr_dilations, spatial, ints[1]),
+	                mk_ints(g->m, Attr_pads, 2 * spatial, ints[2]), mk_int(Attr_group, group), mk_int(Attr_feeds, feeds)};
+	return met(g, x, w, b, k, emit(g, last ? OpGroupConv : OpConv, 3, (Value *[]){x.v, w.v, b.v}, last ? 5 : 4, attrs, NULL));
+}
+
+static Val step_conv(Gen *g)
+{
+	int spatial = 1 + once(g, 3);
+	bool last = g->op == OpGroupConv;
+	Val x = pick_own(g, 2 + spatial, 2 + spatial);
+	x = with_extent(g, x, last ? 1 + spatial : 1, 1);
+	int64_t c = fixed(x.v->type.dims[last ? 1 + spatial : 1]), group = once(g, 2) ? 1 : c;
+	if (c % 2 == 0 && once(g, 3))
+		group = c / 2;
+	return conv(g, x, last, group, group == c && once(g, 2) ? c : group * (1 + pick(g, 4)), false, false);
 }
 
 /* The weights alone, or a convolution by them: channels last. */
 static Val step_winograd(Gen *g)
 {
-	enum { Growth = 2, Loss = 16 }; /* of the largest weight; of rounding errors, at most, against the direct sum */
+	enum { Growth = 2, Loss = 16 }; /* of the largest weight; units in the last place of the sums, at most */
 	int64_t tile = 2 + 2 * pick(g, 2), size = tile + WinogradTaps - 1, out = pick_width(g), pads[4];
 	Attr attr[2] = {mk_int(Attr_tile, tile)};
-	need(g, g->type == F32);
-	Val x = pick_own(g, 4, 4);
+	g->type = F32;
+	Val x = with_extent(g, pick_own(g, 4, 4), 3, 1);
 	const Type *in = &x.v->type;
 	int64_t c = fixed(in->dims[3]), taps = WinogradTaps * WinogradTaps;
 	need(g, c > 0);
 	const Dim *dims[4] = {num(g, WinogradTaps), num(g, WinogradTaps), num(g, c), num(g, out)};
 	const Dim *panels[3] = {panel_count(g->m, dims[3], 1), num(g, size * size * c), num(g, PanelWidth)};
-	double k = (double)(taps * c);
-	Val w = new_weight(g, typed(F32, 4, dims), 1.5 / sqrt(k)), b = bias(g, F32, out);
+	double k = (double)(taps * c), sums = sum_of(k);
+	Val w = new_weight(g, typed(F32, 4, dims), (once(g, 2) ? 0.3 : 1.2) / sqrt(k)), b = bias(g, F32, out);
 	Value *u = emit(g, OpWinogradWeights, 1, &w.v, 1, attr, NULL);
 	if (g->op == OpWinogradWeights)
 		return rounded(g, u, Growth * w.bound, ulp(F32) * Growth * w.bound, false);
@@ -227,9 +261,9 @@ static Val step_winograd(Gen *g)
 	}
 	t.dims[3] = dims[3];
 	attr[1] = mk_ints(g->m, Attr_pads, 4, pads);
-	double bound = k * x.bound * w.bound;
+	double bound = sums * x.bound * w.bound + b.bound;
 	Value *v = emit(g, OpWinograd, 3, (Value *[]){x.v, u, b.v}, 2, attr, &t);
-	return rounded(g, v, bound + 1, Loss * (k * x.noise * w.bound + ulp(F32) * k * bound), false);
+	return rounded(g, v, bound, sqrt(k) * x.noise * w.bound + Loss * ulp(F32) * bound, false);
 }
 
 /* Of x + i y (y.v NULL: of x), so many bins and parts. */
@@ -285,7 +319,7 @@ static Val step_winconv(Gen *g)
 	                 mk_ints(g->m, Attr_strides, spatial, strides), mk_ints(g->m, Attr_dilations, spatial, dilations)};
 	double terms = (double)k, b = terms * x.bound * w.bound;
 	Value *v = emit(g, OpWinConv, 2, (Value *[]){x.v, w.v}, plain ? 3 : 5, attrs, &y);
-	return rounded(g, v, b, terms * (x.noise * w.bound + w.noise * x.bound) + ulp(g->type) * terms * b, false);
+	return rounded(g, v, b, sqrt(terms) * (x.noise * w.bound + w.noise * x.bound + 0.5 * ulp(g->type) * b), false);
 }
 
 /* No window of a largest element is empty. */

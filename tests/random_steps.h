@@ -94,7 +94,7 @@ static Val softmax(Gen *g, Val x, int axis)
 	Attr a = mk_int(Attr_axis, axis);
 	need(g, lowest(x.v->type.dims[axis]) > 0);
 	double u = ulp(x.v->type.dtype);
-	return rounded(g, emit(g, OpSoftmax, 1, &x.v, 1, &a, NULL), 1, 2 * x.noise + u * (4 + x.bound), false);
+	return rounded(g, emit(g, OpSoftmax, 1, &x.v, 1, &a, NULL), 1, 0.5 * x.noise + u * (4 + x.bound), false);
 }
 
 static Val cumsum(Gen *g, Val x, int axis, bool exclusive, bool reverse, bool product)
@@ -113,8 +113,8 @@ static Val matmul(Gen *g, Val x, Val y, bool ta, bool tb)
 	int r = x.v->type.rank;
 	double k = (double)run_size(g, x.v->type.dims[r == 1 || !ta ? r - 1 : r - 2]);
 	Value *v = emit(g, OpMatMul, 2, (Value *[]){x.v, y.v}, 2, attrs, NULL);
-	double b = x.bound * y.bound;
-	return rounded(g, v, k * b, k * (x.noise * y.bound + y.noise * x.bound) + ulp(x.v->type.dtype) * k * b, false);
+	double b = k * x.bound * y.bound;
+	return rounded(g, v, b, sqrt(k) * (x.noise * y.bound + y.noise * x.bound + 0.5 * ulp(x.v->type.dtype) * b), false);
 }
 
 static Val moved(Gen *g, Val x, Value *v)
@@ -219,7 +219,7 @@ static Val with_extent(Gen *g, Val x, int axis, int64_t n)
 	int64_t extent = fixed(t.dims[axis]);
 	if (extent > 0 && extent % n == 0)
 		return x;
-	t.dims[axis] = num(g, n * (1 + pick(g, 8)));
+	t.dims[axis] = num(g, n * (1 + pick(g, n < 32 ? 8 : 2)));
 	sized(g, t);
 	return pick_typed(g, &t);
 }
@@ -278,7 +278,7 @@ static Val step_pow(Gen *g)
 {
 	if (!is_floating(g->type))
 		return step_binary(g);
-	double n = as_real(scalar_of_real(g->type, (double[]){2, 3, 0.5, -1, 0}[pick(g, 5)])), b;
+	double n = as_real(scalar_of_real(g->type, (double[]){2, 3, 0.5, -1, 0, 4, -2, 1.5, 2.5}[pick(g, 9)])), b;
 	Val x = pick_own(g, 0, 3), e = number(g, g->type, n);
 	x = n >= 2 && n == floor(n) ? x : away_from_zero(g, x, 0.5);
 	b = fmax(pow(x.bound, n), pow(0.5, n));

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MaxPool = 256, MaxMenu = 6, MaxRunNumel = 3000, NRuns = 2, MaxParams = 48, MaxSyms = 64, MaxResults = 14 };
+enum { MaxPool = 256, MaxMenu = 6, MaxRunNumel = 3000, MaxWeight = 1 << 15, NRuns = 2, MaxParams = 48, MaxSyms = 64, MaxResults = 14 };
 
 /* How the elements of an input are made. */
 typedef enum Fill {
@@ -201,13 +201,22 @@ static double as_real(Scalar s)
 
 /* ---- values ----------------------------------------------------------------------------------------------------- */
 
+/* What a sum of k products comes to, of weights between -1 and 1 that are independent of what they meet: six standard deviations. */
+static double sum_of(double k)
+{
+	return fmin(k, 3.5 * sqrt(k));
+}
+
 /* A value whose elements are those of operands, or computed exactly. */
 static Val finish(Gen *g, Value *v, double bound, double noise, bool exact)
 {
 	DType t = v->type.dtype;
 	double allowed = is_narrow(t) ? 1.25 * unit_of(t) : 66 * ulp(t);
 	bool saturates = !is_floating(t) || (is_tiny(t) && bound <= DBL_MAX);
-	sized(g, v->type);
+	if (is_const(v))
+		need(g, const_numel(&v->type) <= MaxWeight); /* computed once */
+	else
+		sized(g, v->type);
 	bound = bound <= greatest(t) ? bound : saturates ? greatest(t) : INFINITY;
 	exact = exact || !is_floating(t);
 	need(g, exact || bound < 200);
@@ -262,10 +271,11 @@ static Scalar special_scalar(uint64_t *state, DType t)
 	return u < 10 ? cast_scalar((Scalar){.dtype = F64, .f = specials[(int)u]}, t) : random_scalar(state, t, 4);
 }
 
+/* Independent elements to `bound`. */
 static Val new_weight(Gen *g, Type t, double bound)
 {
 	int64_t n = const_numel(&t), bytes = dtypes[t.dtype].bytes;
-	need(g, n <= MaxRunNumel);
+	need(g, n <= MaxWeight);
 	char *data = arena_alloc(g->m->arena, (size_t)(n * bytes) + 1);
 	for (int64_t i = 0; i < n; i++)
 		put_scalar(data + i * bytes, random_scalar(&g->state, t.dtype, bound));
@@ -289,7 +299,7 @@ static Val new_value(Gen *g, Type t)
 {
 	bool small = t.dtype == I64 || t.dtype == I32 ? !once(g, 4) : is_among(t.dtype, TypesInt) && once(g, 2);
 	if (all_const(&t) && once(g, g->wished ? 8 : 2))
-		return new_weight(g, t, 1.5);
+		return new_weight(g, sized(g, t), 1.5);
 	if (is_floating(t.dtype) && once(g, 12))
 		return new_input(g, t, FillSpecial, 0);
 	return new_input(g, t, small ? FillIndex : FillAny, (int64_t)fmin(5, greatest(t.dtype)));
@@ -339,6 +349,16 @@ static Val pick_typed(Gen *g, const Type *t)
 			return x;
 	}
 	return new_value(g, *t);
+}
+
+/* One whose products stay small and whose noise does not show: of the pool, or new. */
+static Val pick_calm(Gen *g, int least_rank, int most_rank)
+{
+	enum { Most = 3 };
+	Val x = pick_own(g, least_rank, most_rank);
+	if (x.bound <= Most && x.noise <= Most * ulp(g->type))
+		return x;
+	return new_input(g, x.v->type, FillAny, 0);
 }
 
 /* Of a type that broadcasts with t. */
