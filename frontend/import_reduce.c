@@ -319,8 +319,8 @@ static void cumulative_at_run_time(Call *c, const Axes *axes, bool product)
 			dims[k] = name_dim(c->m, dims[k]);
 	}
 	Value *three = emit_reshape(c, x, 3, dims);
-	Attr attrs[4] = {mk_int(Attr_axis, 1), mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0)),
-	                 mk_int(Attr_reverse, onnx_int(c, "reverse", 0)), mk_int(Attr_product, product)};
+	Attr attrs[4] = {mk_int(Attr_axis, 1), mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0) != 0),
+	                 mk_int(Attr_reverse, onnx_int(c, "reverse", 0) != 0), mk_int(Attr_product, product)};
 	c->out[0] = emit_reshape(c, emit(c, OpCumSum, 1, &three, 4, attrs, NULL), x->type.rank, x->type.dims);
 }
 
@@ -335,8 +335,8 @@ static void import_cumulative(Call *c, bool product)
 	if (need_ints(c, 1, "axis", &at, 1) != 1)
 		fatal_at(c->loc, "input 'axis' is not a scalar");
 	Attr attrs[4] = {mk_int(Attr_axis, norm_axis(c, at, c->in[0]->type.rank))};
-	attrs[1] = mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0));
-	attrs[2] = mk_int(Attr_reverse, onnx_int(c, "reverse", 0));
+	attrs[1] = mk_int(Attr_exclusive, onnx_int(c, "exclusive", 0) != 0);
+	attrs[2] = mk_int(Attr_reverse, onnx_int(c, "reverse", 0) != 0);
 	attrs[3] = mk_int(Attr_product, product);
 	c->out[0] = emit(c, OpCumSum, 1, c->in, 4, attrs, NULL);
 }

@@ -7,6 +7,7 @@ static bool is_default(const Attr *a)
 {
 	const AttrInfo *info = &attr_infos[a->id];
 	switch (info->kind) {
+	case AttrFlag:
 	case AttrInt:
 	case AttrOp:
 	case AttrWord: return a->i == (int64_t)info->number;
@@ -121,7 +122,7 @@ Attr mk_scalar(AttrId id, Scalar s)
 Attr mk_number(AttrId id, DType dtype, double x)
 {
 	switch (attr_infos[id].kind) {
-	case AttrInt: return mk_int(id, (int64_t)x);
+	case AttrFlag: case AttrInt: return mk_int(id, (int64_t)x);
 	case AttrFloat: return mk_float(id, x);
 	case AttrScalar: return mk_scalar(id, scalar_of_real(dtype, x));
 	default: bug("attribute %s is not a number", attr_infos[id].text);

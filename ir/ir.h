@@ -236,12 +236,12 @@ typedef enum AttrId {
 	NAttrs
 } AttrId;
 
-typedef enum AttrKind { AttrInt, AttrInts, AttrFloat, AttrScalar, AttrOp, AttrWord, AttrDim, AttrDims, AttrText } AttrKind;
+typedef enum AttrKind { AttrFlag, AttrInt, AttrInts, AttrFloat, AttrScalar, AttrOp, AttrWord, AttrDim, AttrDims, AttrText } AttrKind;
 
 typedef struct AttrInfo {
 	const char *text;
 	AttrKind kind;
-	double number; /* default of Int, Float and Scalar (infinite: the extreme of the type), the Op of kind Op */
+	double number; /* default of Flag, Int, Float and Scalar (infinite: the extreme of the type), the Op of kind Op */
 	const char *words; /* kind Word: "a|b|c"; kind Text: the default */
 	const char *help;
 } AttrInfo;
@@ -293,7 +293,7 @@ bool is_system_header(const char *file);
 
 typedef struct Attr {
 	AttrId id;
-	int64_t i; /* Int, Op, Word (index of the word) */
+	int64_t i; /* Flag, Int, Op, Word (index of the word) */
 	double f;
 	Scalar s; /* Scalar: of the type of operand 0 */
 	int n;
@@ -485,7 +485,7 @@ void module_each_dim(const Module *, DimVisit *, void *ctx);
 void set_attr(Module *, Node *, Attr); /* replaces; copies nothing */
 const Attr *find_attr(const Node *, AttrId); /* NULL: has its default */
 enum { ReduceNone, ReduceAdd, ReduceMul, ReduceLeast, ReduceMost }; /* words of the attribute `reduction` */
-int64_t attr_int(const Node *, AttrId); /* Int, Op, Word */
+int64_t attr_int(const Node *, AttrId); /* Flag, Int, Op, Word */
 double attr_float(const Node *, AttrId);
 Scalar attr_scalar(const Node *, AttrId);
 int attr_ints(const Node *, AttrId, const int64_t **); /* returns the count */
@@ -496,7 +496,7 @@ const char *attr_text(const Node *, AttrId);
 Attr mk_int(AttrId, int64_t);
 Attr mk_float(AttrId, double);
 Attr mk_scalar(AttrId, Scalar);
-Attr mk_number(AttrId, DType, double); /* of kind Int, Float or Scalar, the last of this type */
+Attr mk_number(AttrId, DType, double); /* of kind Flag, Int, Float or Scalar, the last of this type */
 Attr mk_ints(Module *, AttrId, int n, const int64_t *); /* these copy lists and text into the arena */
 Attr mk_dim(AttrId, const Dim *);
 Attr mk_dims(Module *, AttrId, int n, const Dim *const *);

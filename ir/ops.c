@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#define DEFAULT_Flag(x) .number = x
 #define DEFAULT_Int(x) .number = x
 #define DEFAULT_Float(x) .number = x
 #define DEFAULT_Scalar(x) .number = x

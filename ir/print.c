@@ -165,7 +165,7 @@ static void print_word(FILE *f, const char *words, int64_t i)
 void print_attr_value(FILE *f, Module *m, const Attr *a)
 {
 	switch (attr_infos[a->id].kind) {
-	case AttrInt: fprintf(f, "%lld", (long long)a->i); break;
+	case AttrFlag: case AttrInt: fprintf(f, "%lld", (long long)a->i); break;
 	case AttrOp: fputs(ops[a->i].text, f); break;
 	case AttrWord: print_word(f, attr_infos[a->id].words, a->i); break;
 	case AttrDim: fputs(dim_text(m, a->dim), f); break;
@@ -524,7 +524,7 @@ static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *tak
 static void print_default(FILE *f, const AttrInfo *a)
 {
 	switch (a->kind) {
-	case AttrInt: case AttrFloat: case AttrScalar: case AttrDim: fprintf(f, "%g", a->number); break;
+	case AttrFlag: case AttrInt: case AttrFloat: case AttrScalar: case AttrDim: fprintf(f, "%g", a->number); break;
 	case AttrOp: fputs(ops[(int)a->number].text, f); break;
 	case AttrWord: fprintf(f, "%.*s", (int)strcspn(a->words, "|"), a->words); break;
 	case AttrInts: case AttrDims: fputs("[]", f); break;

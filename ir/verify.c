@@ -189,6 +189,10 @@ static const char *check_attr(Verify *vf, const Node *n, const Attr *a)
 	if (!(ops[n->op].attrs >> a->id & 1))
 		FAIL("has no attribute %s", info->text);
 	switch (info->kind) {
+	case AttrFlag:
+		if (a->i != 0 && a->i != 1)
+			FAIL("attribute %s is %lld, neither 0 nor 1", info->text, (long long)a->i);
+		break;
 	case AttrWord:
 		if (a->i < 0 || a->i >= count_words(info->words))
 			FAIL("attribute %s: word %lld of %s", info->text, (long long)a->i, info->words);

@@ -380,6 +380,7 @@ static void break_extra_use(Module *m) { m->main->params[0]->uses[0].index = 1; 
 static void break_type(Module *m) { node_at(m, 2)->out[0]->type.dims[0] = dim_const(m, 3); }
 static void break_dtype(Module *m) { m->main->params[0]->type.dtype = I64; }
 static void break_attr(Module *m) { node_at(m, 0)->attrs[0].id = Attr_axis; }
+static void break_flag(Module *m) { node_at(m, 2)->op = OpCumSum, set_attr(m, node_at(m, 2), mk_int(Attr_reverse, 2)); }
 static void break_axis(Module *m) { set_attr(m, node_at(m, 2), mk_int(Attr_axis, 5)); }
 static void break_order(Module *m) { move_before(node_at(m, 2), &m->main->body, node_at(m, 0)); }
 static void break_scope(Module *m) { set_yield(m, &m->main->body, 0, node_at(m, 1)->body->first->out[0]); }
@@ -422,6 +423,7 @@ static void check_verifier(void)
 	check_broken(break_type, "softmax (line 7): the result is f32[2], its type says f32[3]");
 	check_broken(break_dtype, "clip (line 5): attribute lo is f32, operand 0 i64");
 	check_broken(break_attr, "clip (line 5): has no attribute axis");
+	check_broken(break_flag, "cumsum (line 7): attribute reverse is 2, neither 0 nor 1");
 	check_broken(break_axis, "axis 5 is out of range");
 	check_broken(break_order, "not defined before its use");
 	check_broken(break_scope, "return: value 0 is defined in a group that does not enclose its use");
