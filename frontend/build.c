@@ -219,7 +219,8 @@ Value *emit_expand(Call *c, Value *x, int rank, const Dim *const *dims)
 	if (!broadcast_types(c->m, &x->type, &want, &out, (Site){c->im->block, c->loc}))
 		fatal_at(c->loc, "cannot broadcast %s to %s", type_text(c->m, &x->type), type_text(c->m, &want));
 	out.dtype = x->type.dtype;
-	x = meet_symbols(c, x, x->type.rank, &out);
+	const Type part = x->type;
+	x = meet_units(c, x, &part, &out);
 	return same_dims(&x->type, out.rank, out.dims) ? x : emit(c, OpExpand, 1, &x, 0, NULL, &out);
 }
 

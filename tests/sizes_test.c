@@ -1,6 +1,6 @@
 /* sizes_test.c - symbolic dims of ONNX graphs at every small size: slices, broadcasts and shape arithmetic against plain loops.
  * A size that the operators do not allow must be refused, all others accepted. */
-#include "../ir/ir.h"
+#include "../passes/passes.h"
 #include "onnx_build.h"
 #include "test.h"
 
@@ -199,6 +199,34 @@ static void test_expand(void)
 	free_arena(a);
 }
 
+/* x to the length of z[:1], which is 1, or 0 where x may be 1 long or empty: the passes must know what to do with it, too. */
+static void test_expand_to_unit(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	const Target *const target = find_target("avx2");
+	add_input(b, "x", 1, "K");
+	add_input(b, "z", 1, "N");
+	add_ints(b, "zero", 1, (int64_t[]){0});
+	add_ints(b, "one", 1, (int64_t[]){1});
+	add_op(b, "Slice", "z,zero,one", "f");
+	add_op(b, "Shape", "f", "F");
+	add_op(b, "Expand", "x,F", "wide");
+	add_op(b, "Abs", "wide", "y");
+	add_output(b, "y");
+	Module *m = load(b, __LINE__);
+	if (m)
+		run_passes(m, &(PassOptions){.stop_after = "layout", .bisect_limit = -1, .ntarget = 1, .target = &target});
+	for (int64_t k = 0; m && k <= MaxExtent; k++)
+		for (int64_t n = 0; n <= 2; n++) {
+			float got[MaxValues], want[] = {0, 1, 2, 3, 4, 5, 6};
+			int64_t all = n > 0 ? k : k < 2 ? 0 : -1;
+			check_values(__LINE__, "expand to a unit", run(m, 2, (int64_t[]){k, n}, got), got, all, want);
+		}
+	free_module(m);
+	free_arena(a);
+}
+
 /* ---- names of dims ---------------------------------------------------------------------------------------------- */
 
 /* Texts that name nothing, and -1, are dims of their own; expressions and numbers are what they say. */
@@ -236,6 +264,7 @@ int main(void)
 	test_slices();
 	test_broadcasts();
 	test_expand();
+	test_expand_to_unit();
 	test_dim_names();
 	rmdir(dir);
 	return test_end("sizes");
