@@ -262,6 +262,19 @@ static bool is_nonnegative(const Dim *d)
 	return lo >= 0;
 }
 
+/* a * b, of upper bounds.  Where nothing is known of one, nor is of the product: it is as many elements as there may be, since formulas of such
+ * factors leave 64 bits. */
+static const Dim *product_most(Module *m, const Dim *a, const Dim *b)
+{
+	const int64_t all = (int64_t)1 << 47;
+	int64_t x = 0, y = 0, n;
+	const bool known_a = dim_is_const(a, &x), known_b = dim_is_const(b, &y);
+
+	if (x < DimMax && y < DimMax)
+		return dim_mul(m, a, b);
+	return dim_const(m, known_a && known_b && !__builtin_mul_overflow(x, y, &n) && n < all ? n : all);
+}
+
 static void *bound_binary(void *ctx, const char *op, void *left, void *right)
 {
 	Module *m = ctx;
@@ -275,7 +288,7 @@ static void *bound_binary(void *ctx, const char *op, void *left, void *right)
 		if (b->lo == b->hi && dim_is_const(b->lo, &k) && k < 0)
 			return new_bounds(m, dim_mul(m, b->lo, a->hi), dim_mul(m, b->lo, a->lo));
 		if (is_nonnegative(a->lo) && is_nonnegative(b->lo))
-			return new_bounds(m, dim_mul(m, a->lo, b->lo), dim_mul(m, a->hi, b->hi));
+			return new_bounds(m, dim_mul(m, a->lo, b->lo), product_most(m, a->hi, b->hi));
 		break;
 	case '/':
 		if (b->lo == b->hi && is_nonnegative(dim_sub(m, b->lo, dim_const(m, 1))))
@@ -336,7 +349,7 @@ const Dim *numel_most(Module *m, const Block *b, const Type *t)
 	if (n == most)
 		return n;
 	for (int d = 0; d < t->rank; d++)
-		product = dim_mul(m, product, size_most(m, b, t->dims[d]));
+		product = product_most(m, product, size_most(m, b, t->dims[d]));
 	return dim_min(m, most, product);
 }
 
@@ -356,7 +369,7 @@ const Sym *find_unbounded(Module *m, const Block *b, const Type *t, bool by_dims
 	bool open = false;
 	for (int d = 0; d < t->rank; d++) {
 		open |= is_measured_dim(t->dims[d]);
-		room = dim_mul(m, room, size_most(m, b, t->dims[d]));
+		room = product_most(m, room, size_most(m, b, t->dims[d]));
 	}
 	if (!open || is_bounded(m, by_dims ? room : numel_most(m, b, t)))
 		return NULL;

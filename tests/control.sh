@@ -227,6 +227,20 @@ func @main(%x: i64[T, 1]) -> (y: f32[n]) {
 }
 END
 [ "$(grep -c "nothing bounds" "$tmp/message")" = 1 ] || { failed=$((failed + 1)); cat "$tmp/message"; }
+# Nor is a product of such sizes, which no 64 bits hold, a reason to stop without the node.
+refused "y.*nothing bounds it but -D n" -D T=2 << 'END'
+dcc-ir 1 stage import
+model no_bounds
+sym T in 0..2147483647
+sym n in 0..
+func @main(%x: i64[T, 1]) -> (y: f32[n, n, n*T, n]) {
+  %sum: i64[] = sum %x {axes=[0, 1]}
+  %n: i64[] = measure %sum {sym="n"}
+  %s: f32[] = cast %n
+  %y: f32[n, n, n*T, n] = expand %s loc "y" Expand-17
+  return %y
+}
+END
 # A check that is made behind the tensor is no bound of it.
 refused "nothing bounds it but -D n" -D T=2 << 'END'
 dcc-ir 1 stage import
