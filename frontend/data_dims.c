@@ -211,6 +211,24 @@ static bool is_formula(const Node *n)
 	return has_known_rule(n->op) && ops[n->op].cls != ClsReduce;
 }
 
+/* The elements of an integer that is computed from constants, as 16 ** 0.5 is; false: they are no numbers for dims. */
+static bool evaluate_elements(Call *c, Value *v)
+{
+	Tensor t = {0};
+	const int64_t n = const_numel(&v->type);
+	int64_t x;
+	const Dim **known = arena_alloc(c->m->arena, ((size_t)n + 1) * sizeof *known);
+
+	bool fits = !eval_const(c->m, v, &t);
+	for (int64_t i = 0; fits && i < n; i++) {
+		fits = scalar_as_int(scalar_at(v->type.dtype, t.data, i), &x);
+		known[i] = fits ? dim_const(c->m, x) : NULL;
+	}
+	free_tensor(&t);
+	v->known = fits ? known : NULL;
+	return fits;
+}
+
 static bool measure_formula(Call *c, Value *v, int depth)
 {
 	int n;
@@ -223,7 +241,7 @@ static bool measure_formula(Call *c, Value *v, int depth)
 			measure_formula(c, v->def->in[i], depth + 1);
 		infer_known(c->m, v->def);
 	}
-	if (!v->known)
+	if (!v->known && !(is_const(v) && evaluate_elements(c, v)))
 		measure_each(c, v);
 	return true;
 }

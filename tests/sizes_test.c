@@ -227,6 +227,30 @@ static void test_expand_to_unit(void)
 	free_arena(a);
 }
 
+/* Sizes that floating arithmetic makes of constants are constants: no symbols that nothing bounds. */
+static void test_constant_sizes(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	const float sixteen = 16, half = 0.5;
+	add_input(b, "x", 1, "T,8");
+	add_tensor(b, "sixteen", 1, "", &sixteen, sizeof sixteen);
+	add_tensor(b, "half", 1, "1", &half, sizeof half);
+	add_ints(b, "rest", 1, (int64_t[]){-1});
+	add_op(b, "Pow", "sixteen,half", "root");
+	set_i(a, add_op(b, "Cast", "root", "four"), "to", 7);
+	set_i(a, add_op(b, "Concat", "rest,four", "shape"), "axis", 0);
+	add_op(b, "Reshape", "x,shape", "y");
+	add_output(b, "y");
+	Module *m = load(b, __LINE__);
+	if (m) {
+		CHECK_STR(type_text(m, &m->main->body.yields[0]->type), "f32[2*T, 4]");
+		CHECK_EQ(m->nsym, 1);
+	}
+	free_module(m);
+	free_arena(a);
+}
+
 /* ---- names of dims ---------------------------------------------------------------------------------------------- */
 
 /* Texts that name nothing, and -1, are dims of their own; expressions and numbers are what they say. */
@@ -265,6 +289,7 @@ int main(void)
 	test_broadcasts();
 	test_expand();
 	test_expand_to_unit();
+	test_constant_sizes();
 	test_dim_names();
 	rmdir(dir);
 	return test_end("sizes");
