@@ -131,13 +131,12 @@ bool view_expand(Module *m, const View *a, const Type *from, const Type *to, Vie
 			w.f[n++] = (Factor){to->dims[d], dim_const(m, 0)};
 			continue;
 		}
-		if (from->dims[d - lead] != to->dims[d])
-			return false; /* equal only at run time */
-		for (int i = a->first[d - lead]; i < a->first[d - lead + 1]; i++) {
-			if (n == MaxFactors)
-				return false;
-			w.f[n++] = a->f[i];
-		}
+		const int begin = a->first[d - lead], end = a->first[d - lead + 1];
+		const bool same = from->dims[d - lead] == to->dims[d]; /* or equal only when it runs, which is checked before */
+		if (n + end - begin > MaxFactors || (!same && end - begin != 1))
+			return false;
+		for (int i = begin; i < end; i++)
+			w.f[n++] = (Factor){same ? a->f[i].extent : to->dims[d], a->f[i].stride};
 	}
 	w.first[to->rank] = n;
 	*out = w;

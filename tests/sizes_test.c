@@ -21,6 +21,16 @@ static Module *load(Builder *b, int line)
 	return m;
 }
 
+/* As far as passes keep what can be evaluated. */
+static Module *compile(Builder *b, int line)
+{
+	const Target *const target = find_target("avx2");
+	Module *m = load(b, line);
+	if (m)
+		run_passes(m, &(PassOptions){.stop_after = "layout", .bisect_limit = -1, .ntarget = 1, .target = &target});
+	return m;
+}
+
 static Tensor vector(int64_t n, float *values)
 {
 	return (Tensor){.dtype = F32, .rank = 1, .dims = {n}, .data = values};
@@ -204,7 +214,6 @@ static void test_expand_to_unit(void)
 {
 	Arena *a = new_arena();
 	Builder *b = new_builder(a, 17);
-	const Target *const target = find_target("avx2");
 	add_input(b, "x", 1, "K");
 	add_input(b, "z", 1, "N");
 	add_ints(b, "zero", 1, (int64_t[]){0});
@@ -214,9 +223,7 @@ static void test_expand_to_unit(void)
 	add_op(b, "Expand", "x,F", "wide");
 	add_op(b, "Abs", "wide", "y");
 	add_output(b, "y");
-	Module *m = load(b, __LINE__);
-	if (m)
-		run_passes(m, &(PassOptions){.stop_after = "layout", .bisect_limit = -1, .ntarget = 1, .target = &target});
+	Module *m = compile(b, __LINE__);
 	for (int64_t k = 0; m && k <= MaxExtent; k++)
 		for (int64_t n = 0; n <= 2; n++) {
 			float got[MaxValues], want[] = {0, 1, 2, 3, 4, 5, 6};
