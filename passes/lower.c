@@ -170,13 +170,21 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 	}
 }
 
+/* Does the schedule that lower_root() takes read the knobs of its operator? */
+static bool has_choice(const Node *root)
+{
+	if (root->op == OpGroupConv)
+		return is_depthwise(root) && !feeder(root->in[0]);
+	return root->op != OpWinConv || is_token_window(root);
+}
+
 static void lower_kernels(Lower *l, Node *n)
 {
 	Value *v = n->out[0];
 	Node *root = n->op == OpGroup ? n->body->first : n;
 	const int from = l->nstep;
 
-	l->schedule = choose_schedule(l->m, l->t, root);
+	l->schedule = has_choice(root) ? choose_schedule(l->m, l->t, root) : usual_schedule(l->t);
 	for (int i = 0; i < n->nout && !stores_packed(l, n, root); i++)
 		place_result(l, n->out[i]);
 	if (n->op == OpGroup)

@@ -290,12 +290,34 @@ static void try_rows(void)
 	CHECK(row_taken("257..2147483647", &t) == -1);
 }
 
+/* Groups of several channels and windows of a plane have one schedule only. */
+static void try_without_choice(void)
+{
+	const Target *target = &targets[0];
+	Tuning t = {.arena = arena};
+	PassOptions o = {.bisect_limit = -1, .ntarget = 1, .target = &target, .tuning = &t};
+	Family f = {.name = "no_choice"};
+
+	param(&f, "x: f32[1, 5, 6, 16]");
+	param(&f, "p: f32[1, 5, 6, 2, 3, 3]");
+	weights(&f, "w", "3, 3, 4, 16", 3 * 3 * 4 * 16);
+	line(&f, "%%0: f32[1, 3, 4, 16] = group_conv %%x, %%w, _ {group=4}");
+	line(&f, "%%1: f32[1, 5, 6, 16] = winconv %%x, %%p {heads=2, pads_dim=[1, 1]}");
+	result(&f, "%0", "f32[1, 3, 4, 16]");
+	result(&f, "%1", "f32[1, 5, 6, 16]");
+	Module *m = parse_module("tune_test.ir", family_text(&f));
+	run_passes(m, &o);
+	CHECK(t.nchoice == 0);
+	free_module(m);
+}
+
 int main(void)
 {
 	arena = new_arena();
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		try_case(&cases[i]);
 	try_rows();
+	try_without_choice();
 	try_file();
 	return test_end("tune");
 }
