@@ -184,7 +184,7 @@ static void lower_kernels(Lower *l, Node *n)
 	Node *root = n->op == OpGroup ? n->body->first : n;
 	const int from = l->nstep;
 
-	l->schedule = has_choice(root) ? choose_schedule(l->m, l->t, root) : usual_schedule(l->t);
+	l->schedule = has_choice(root) ? choose_schedule(l->m, l->t, root) : usual_schedule(l->t, root->op);
 	for (int i = 0; i < n->nout && !stores_packed(l, n, root); i++)
 		place_result(l, n->out[i]);
 	if (n->op == OpGroup)
