@@ -181,7 +181,7 @@ int dim_compare(const Dim *a, const Dim *b)
 
 /* ---- products of atoms ------------------------------------------------------------------------------------------ */
 
-const Mono *multiply_mono(Module *m, const Mono *x, const Mono *y)
+static const Mono *multiply_mono(Module *m, const Mono *x, const Mono *y)
 {
 	const Atom *atoms[2 * MaxFactors];
 	int n = 0, i = 0, j = 0;

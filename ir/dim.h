@@ -65,7 +65,6 @@ const Dim *intern_dim(Module *, const Poly *);
 const Mono *intern_mono(Module *, int n, const Atom *const *);
 const Dim *dim_of_atom(Module *, const Atom *);
 const Atom *dim_as_atom(const Dim *); /* the atom that the dim is, or NULL */
-const Mono *multiply_mono(Module *, const Mono *, const Mono *);
 const Mono *divide_mono(Module *, const Mono *x, const Mono *y); /* x / y, or NULL where y does not divide x */
 const Mono *gcd_mono(Module *, const Mono *, const Mono *);
 void set_poly(Poly *, const Dim *);

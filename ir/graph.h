@@ -11,11 +11,9 @@ const char *unique_name(Module *, struct NameSet *, const char *name); /* a word
 
 /* ---- uses.c ------------------------------------------------------------------------------------------------------- */
 
-/* For lists without a capacity field, storage of the arena that holds the `count` items and has room for one more: of that size
- * exactly; or of the next power of two, the same as before while it has room, for a list that nothing else lengthens. */
+/* Storage of the arena that holds the `count` items and has room for one more. */
 void *copy_longer(Module *, const void *items, int count, size_t item_bytes);
-void *make_room(Module *, void *items, int count, size_t item_bytes);
-Value *append_value(Module *, Value ***list, int *count, Type); /* a new one, to such a list of powers of two */
+Value *append_value(Module *, Value ***list, int *count, Type); /* a new one */
 
 Use use_of(Node *, int i); /* by operand i */
 Use yield_of(Block *, int i);

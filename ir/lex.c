@@ -429,7 +429,7 @@ const Loc *take_loc(Lexer *lx, Loc at)
 
 /* ---- printing --------------------------------------------------------------------------------------------------- */
 
-bool is_ident(const char *s)
+static bool is_ident(const char *s)
 {
 	return *s && ident_length(s) == strlen(s) && strcmp(s, "_");
 }

@@ -73,7 +73,6 @@ Value *find_value(Lexer *, bool *hidden); /* as take_value: any value of the mod
 
 /* ---- what the printers share ------------------------------------------------------------------------------------ */
 
-bool is_ident(const char *);
 void print_quoted(FILE *, const char *);
 void print_name(FILE *, const char *); /* as an identifier if it is one */
 void print_scalar(FILE *, Scalar); /* as take_scalar reads it */

@@ -12,7 +12,6 @@ const char *fresh_name(LB *, const char *prefix); /* prefix and a number: none o
 
 /* ---- loop_expr.c -------------------------------------------------------------------------------------------------- */
 
-LExpr *new_expr(LB *, LOp, LType);
 LExpr *ref_var(LB *, LVar *);
 bool is_int_const(const LExpr *, int64_t *value);
 const char *fn_name(const LB *); /* of the function being built, for messages */

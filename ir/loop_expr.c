@@ -9,7 +9,7 @@ const LOpInfo lops[NLOps] = {
 #undef LOP
 };
 
-LExpr *new_expr(LB *b, LOp op, LType type)
+static LExpr *new_expr(LB *b, LOp op, LType type)
 {
 	LExpr *e = arena_alloc(b->arena, sizeof *e);
 	e->op = op;

@@ -386,7 +386,8 @@ DType saturating_type(DType t)
 	return dtypes[t].bits < 32 ? I32 : t;
 }
 
-int64_t real_to_int(double x, DType t)
+/* As cast: truncates, saturates at saturating_type(), keeps the low bits; NaN gives 0. */
+static int64_t real_to_int(double x, DType t)
 {
 	return wrap_int(t, scalar_of_real(saturating_type(t), x).i);
 }

@@ -155,6 +155,5 @@ bool scalar_as_int(Scalar, int64_t *); /* false where it has a fraction or does 
 bool scalar_as_real(Scalar, double *); /* false where a double cannot hold it */
 /* What a floating number becomes on its way to the integer type t, which then keeps the low bits: t, or i32 where t is narrower. */
 DType saturating_type(DType t);
-int64_t real_to_int(double, DType); /* as cast: truncates, saturates at saturating_type(), keeps the low bits; NaN gives 0 */
 
 #endif

@@ -16,7 +16,8 @@ void *copy_longer(Module *m, const void *items, int count, size_t item_bytes)
 	return longer;
 }
 
-void *make_room(Module *m, void *items, int count, size_t item_bytes)
+/* Where nothing else lengthens the list, it has room for the next power of two of its count. */
+static void *make_room(Module *m, void *items, int count, size_t item_bytes)
 {
 	if (count & (count - 1))
 		return items;

@@ -30,18 +30,6 @@ void view_identity(Module *m, Value *v, View *w)
 	view_in_storage(m, v, &v->type, w);
 }
 
-bool view_storage(Module *m, View *w)
-{
-	Type t;
-	View storage;
-
-	if (!state_append(w->root))
-		return true;
-	storage_type(m, w->root, &t);
-	view_in_storage(m, w->root, &t, &storage);
-	return compose_views(m, &storage, w, w);
-}
-
 void view_transpose(const View *a, const int64_t *perm, View *out)
 {
 	View w = *a;
@@ -261,7 +249,7 @@ static bool add_offset(Module *m, Flat *flat, const Dim *offset, const Dim **bas
 
 /* `over` counts flat elements of a value whose own view is a.  Along each factor of a the indices must be proved to stay inside
  * it, so that no step carries into the next factor. */
-bool compose_views(Module *m, const View *a, const View *over, View *out)
+static bool compose_views(Module *m, const View *a, const View *over, View *out)
 {
 	const Dim *q, *one = dim_const(m, 1);
 	View w = *over;
@@ -315,6 +303,18 @@ bool view_view(Module *m, const View *a, const Node *n, View *out)
 	}
 	over.first[type->rank] = k;
 	return compose_views(m, a, &over, out);
+}
+
+bool view_storage(Module *m, View *w)
+{
+	Type t;
+	View storage;
+
+	if (!state_append(w->root))
+		return true;
+	storage_type(m, w->root, &t);
+	view_in_storage(m, w->root, &t, &storage);
+	return compose_views(m, &storage, w, w);
 }
 
 bool view_is_dense(Module *m, const View *w)

@@ -30,7 +30,6 @@ void view_identity(Module *, Value *v, View *);
 /* w counts elements of root as a dense tensor; makes it count elements of root's memory (state has a capacity).  False if an axis
  * would have to step over the end of a row. */
 bool view_storage(Module *, View *w);
-bool compose_views(Module *, const View *a, const View *over, View *out); /* over: flat elements of the value that a views */
 void view_transpose(const View *, const int64_t *perm, View *out); /* axis i of out is axis perm[i] */
 /* Regroups to the dims of `type`; false if some axis would split a factor unevenly. */
 bool view_reshape(Module *, const View *, const Type *type, View *out);

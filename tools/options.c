@@ -298,7 +298,7 @@ static void print_wrapped(const char *text)
 	putchar('\n');
 }
 
-void print_help(const Command *c)
+static void print_help(const Command *c)
 {
 	fputs(c->usage, stdout);
 	for (int i = 0; i < c->noption; i++) {
@@ -318,7 +318,7 @@ void print_help(const Command *c)
 }
 
 /* Bash splits at '=', so that the word before it may be the option and the word itself "=". */
-void print_completion(const Command *c)
+static void print_completion(const Command *c)
 {
 	printf("# bash completion for %s: made by %s --completion\n_%.3s_complete_%zu() {\n", c->program, c->program, c->program,
 	       strlen(c->program));
@@ -341,7 +341,7 @@ void print_completion(const Command *c)
 	printf("' -- \"$cur\"))\n}\ncomplete -o default -F _%.3s_complete_%zu %s\n", c->program, strlen(c->program), c->program);
 }
 
-void print_version(const Command *c)
+static void print_version(const Command *c)
 {
 	unsigned major, minor, patch;
 	LLVMGetVersion(&major, &minor, &patch);

@@ -52,9 +52,6 @@ _Noreturn void wrong_word(const char *option, const char *word, void (*words)(FI
 int64_t parse_number(const char *option, const char *text, int64_t lo, int64_t hi);
 DimBinding parse_binding(const char *text); /* SYM=N or SYM=LO..HI */
 
-void print_help(const Command *);
-void print_completion(const Command *); /* for bash */
-void print_version(const Command *); /* with LLVM's, the ABI, the targets and the commit */
 _Noreturn void print_and_exit(const Command *, const char *option); /* --version, --completion, else the help */
 int flush_stdout(const Command *); /* exit status: what a full disk or a closed pipe swallowed is an error */
 
