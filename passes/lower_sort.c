@@ -4,7 +4,11 @@
  * comes before it takes its place.  That is log k steps for an element at most, and one comparison for most if k is small.  Then
  * the root goes to the end of the heap, which becomes smaller by one, until all are in order: n log k for a line of n.
  *
- * The order is total, since the place decides between equal elements; so the result does not depend on the course of the heap.
+ * A whole line of integers is sorted by its digits of 8 bits instead, the last first: places go from one half of the worker's scratch to
+ * the other and stay in order where digits are equal.  A digit that all elements share is left out, so a permutation of a line of
+ * 1000 takes two passes.
+ *
+ * The order is total, since the place decides between equal elements; so the result does not depend on the way to it.
  */
 #include "lower.h"
 
@@ -143,6 +147,90 @@ static void emit_line(Heap *h)
 	lend(b);
 }
 
+enum { DigitBits = 8, Digits = 1 << DigitBits, FewElements = 64 /* which a heap sorts before counts are set to 0 */ };
+
+/* Is a line sorted by digits? */
+static bool has_digits(const Node *n, int axis)
+{
+	const Type *x = &n->in[0]->type;
+	int64_t length;
+	return dtypes[x->dtype].cls != ClassFloat && n->out[0]->type.dims[axis] == x->dims[axis] && !(dim_is_const(x->dims[axis], &length) && length < FewElements);
+}
+
+typedef struct Digit { /* of elements: ((x >> shift) & 255) ^ flip */
+	LExpr *shift, *flip;
+} Digit;
+
+static LExpr *whole_element(Heap *h, LExpr *place)
+{
+	return llet(&h->k->b, lcast(&h->k->b, LConvert, IndexType, element(h, place)));
+}
+
+static LExpr *digit_of(Heap *h, const Digit *d, LExpr *place)
+{
+	LB *b = &h->k->b;
+	LExpr *bits = lop(b, LAnd, lop(b, LShr, whole_element(h, place), d->shift, NULL), li(b, Digits - 1), NULL);
+	return llet(b, lop(b, LXor, bits, d->flip, NULL));
+}
+
+/* The places at `from` of scratch, in the order of a digit to those at `to`. */
+static void sort_digit(Heap *h, const Digit *d, LBuf *scratch, LBuf *counts, LExpr *from, LExpr *to, LExpr *length)
+{
+	LB *b = &h->k->b;
+	LExpr *zero = li(b, 0), *one = li(b, 1);
+	LTile *before = new_counter(h->k, "before");
+
+	LExpr *i = lfor(b, ForSerial, zero, li(b, Digits), li(b, Lanes));
+	lstore(b, counts, i, NULL, NULL, lconst(b, (LType){I64, Lanes}, 0));
+	lend(b);
+	i = lfor(b, ForSerial, zero, length, NULL);
+	LExpr *digit = digit_of(h, d, i);
+	lstore(b, counts, digit, NULL, NULL, ladd(b, lload(b, counts, 1, digit, NULL, NULL), one));
+	lend(b);
+	set(h, before, zero);
+	i = lfor(b, ForSerial, zero, li(b, Digits), NULL);
+	LExpr *count = llet(b, lload(b, counts, 1, i, NULL, NULL)), *sum = get(h, before);
+	lstore(b, counts, i, NULL, NULL, sum);
+	set(h, before, ladd(b, sum, count));
+	lend(b);
+	i = lfor(b, ForSerial, zero, length, NULL);
+	LExpr *place = llet(b, lload(b, scratch, 1, ladd(b, from, i), NULL, NULL));
+	digit = digit_of(h, d, place);
+	LExpr *at = llet(b, lload(b, counts, 1, digit, NULL, NULL));
+	lstore(b, scratch, ladd(b, to, at), NULL, NULL, place);
+	lstore(b, counts, digit, NULL, NULL, ladd(b, at, one));
+	lend(b);
+}
+
+/* room: of two lines, in scratch. */
+static void emit_digits(Heap *h, LBuf *scratch, LBuf *counts, LExpr *room)
+{
+	LB *b = &h->k->b;
+	const DType x = h->x.dtype;
+	const int bits = 8 * dtypes[x].bytes;
+	LExpr *zero = li(b, 0), *length = kdim(h->k, h->x.extent[h->axis]), *first = whole_element(h, zero);
+	LTile *differ = new_counter(h->k, "differ"), *from = new_counter(h->k, "from");
+
+	set(h, differ, zero);
+	set(h, from, room);
+	LExpr *i = lfor(b, ForSerial, zero, length, NULL);
+	lstore(b, scratch, ladd(b, room, i), NULL, NULL, i);
+	set(h, differ, lop(b, LOr, get(h, differ), lop(b, LXor, whole_element(h, i), first, NULL), NULL));
+	lend(b);
+	LExpr *shift = lfor(b, ForSerial, zero, li(b, bits), li(b, DigitBits));
+	lif(b, lop(b, LNe, lop(b, LAnd, lop(b, LShr, get(h, differ), shift, NULL), li(b, Digits - 1), NULL), zero, NULL));
+	LExpr *sign = dtypes[x].cls == ClassSigned ? lop(b, LSelect, lop(b, LEq, shift, li(b, bits - DigitBits), NULL), li(b, Digits / 2), zero) : zero;
+	const Digit digit = {shift, llet(b, lop(b, LXor, sign, li(b, h->largest ? Digits - 1 : 0), NULL))};
+	LExpr *now = get(h, from), *to = llet(b, lsub(b, ladd(b, ladd(b, room, room), length), now));
+	sort_digit(h, &digit, scratch, counts, now, to, length);
+	set(h, from, to);
+	lend(b);
+	lend(b);
+	i = lfor(b, ForSerial, zero, length, NULL);
+	put_place(h, i, llet(b, lload(b, scratch, 1, ladd(b, get(h, from), i), NULL, NULL)));
+	lend(b);
+}
+
 void lower_top_k(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
@@ -157,15 +245,31 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 	h.size = kdim(&k, size);
 	for (int d = 0; d < h.x.rank; d++)
 		lines[d] = d == h.axis ? dim_min(m, size, dim_const(m, 1)) : h.x.extent[d]; /* nothing to do for an empty result */
-	h.hole = new_counter(&k, "hole");
-	h.next = new_counter(&k, "next");
-	h.depth = find_depth(&h);
-	LExpr *line = lfor(b, ForParallel, li(b, 0), kdim(&k, dims_product(m, lines, h.x.rank)), NULL);
+	LBuf *scratch = NULL, *counts = NULL;
+	LExpr *tasks = llet(b, kdim(&k, dims_product(m, lines, h.x.rank))), *room = NULL, *worker, *line;
+	if (has_digits(n, h.axis)) {
+		need_scratch(l, dim_mul_const(m, size, 2 * dtypes[I64].bytes / dtypes[F32].bytes));
+		scratch = kscratch_of(&k, I64);
+		counts = llocal(b, "counts", I64, Digits);
+		LExpr *mine = kworker(&k);
+		line = share_tasks(&k, tasks, kthreads(&k), &worker);
+		room = llet(b, lop(b, LFloorDiv, lmul(b, worker, mine), li(b, dtypes[I64].bytes / dtypes[F32].bytes), NULL));
+	} else {
+		h.hole = new_counter(&k, "hole");
+		h.next = new_counter(&k, "next");
+		h.depth = find_depth(&h);
+		line = lfor(b, ForParallel, li(b, 0), tasks, NULL);
+	}
 	split_index(&k, line, lines, h.x.rank, at);
 	at[h.axis] = NULL;
 	h.x_line = llet(b, offset_of(&k, &h.x, at));
 	h.y_line = llet(b, offset_of(&k, &h.y, at));
-	emit_line(&h);
+	if (scratch) {
+		emit_digits(&h, scratch, counts, room);
+		lend(b);
+	} else {
+		emit_line(&h);
+	}
 	lend(b);
 	kflop(&k, type_numel(m, &n->in[0]->type));
 	kcall(&k);

@@ -1161,6 +1161,12 @@ static void make_top_k(Family *f)
 	add_row(f, "i64[a, c]", "top_k %ut {axis=1}");
 	add_row(f, "i64[a/2, c]", "top_k %ut {axis=0}");
 	add_row(f, "i64[c]", "top_k %n");
+	add_text(&f->consts, "const @far: i64[] = [3074457345618258603]\n");
+	line(f, "%%wide: i64[a, c] = mul %%i3, @far"); /* all digits, both signs */
+	line(f, "%%half: i16[a, c] = cast %%i3");
+	add_row(f, "i64[a, c]", "top_k %wide {axis=1, largest=0}");
+	add_row(f, "i64[a, c]", "top_k %half {axis=0}");
+	add_row(f, "i64[a, c]", "top_k %ut {axis=1, largest=0}");
 }
 
 /* More boxes than a vector has lanes, some skipped, with NaN and infinities; thresholds at and around what boxes overlap. */
@@ -1870,7 +1876,7 @@ static const struct {
 	{"packed", make_packed, {"a=0-3,17 c=0-9,15-17,31-33,63-65", "a=1 c=127-129,1000"}, {"a=3 c=17", "a=1 c=1", "a=2 c=32", "a=0 c=5"}},
 	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2"}},
-	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0"}},
+	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=64,100,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0", "a=2 c=70"}},
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
 	{"conv", make_conv, {"b=0,1 t=5-8,16-18,33", "b=2 t=9"}, {"b=1 t=17", "b=2 t=5"}},
 	{"conv_lines", make_conv_lines, {"b=0,1 t=0-3,15-17,47-49,127-130", "b=2 t=1100"}, {"b=1 t=17", "b=2 t=96", "b=1 t=130"}},
