@@ -326,7 +326,7 @@ static void add_attribute(Emit *e, LLVMValueRef f, const char *key, const char *
 	LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, a);
 }
 
-static void add_flag(Emit *e, LLVMValueRef f, LLVMAttributeIndex at, const char *name)
+void add_flag(Emit *e, LLVMValueRef f, LLVMAttributeIndex at, const char *name)
 {
 	unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
 	LLVMAddAttributeAtIndex(f, at, LLVMCreateEnumAttribute(e->cx, kind, 0));
@@ -465,6 +465,7 @@ void emit_target(Emit *e, int target)
 {
 	e->target = e->opt->target[target];
 	e->sources[target] = find_program(e->lm, e->target);
+	e->divide = new_divide(e);
 	for (int i = 0; i < e->lm->nfunc; i++) {
 		e->lm->funcs[i]->scratch = NULL;
 		if (serves(e->lm->funcs[i], e->target))
@@ -474,6 +475,7 @@ void emit_target(Emit *e, int target)
 		if (serves(e->lm->funcs[i], e->target))
 			emit_kernel(e, e->lm->funcs[i]);
 	emit_steps(e, target);
+	e->divide = NULL;
 	e->target = NULL;
 }
 

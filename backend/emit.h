@@ -24,6 +24,7 @@ typedef struct Emit {
 
 	/* the current function */
 	const Target *target; /* NULL: runs on any x86-64 */
+	LLVMValueRef divide; /* of the target: i64 by i64, rounded down, 0 by 0; NULL outside of kernels and steps */
 	const LFunc *fn;
 	LLVMValueRef f, worker, workers, status;
 	LLVMValueRef spill; /* 8 bytes that masked-off lanes write; NULL until needed */
@@ -47,6 +48,7 @@ typedef struct Emit {
 void begin_emit(Emit *); /* types and globals, once cx and mod are set */
 LLVMValueRef emit_expr(Emit *, const LExpr *);
 void emit_store(Emit *, const LStmt *);
+LLVMValueRef new_divide(Emit *);
 LLVMValueRef emit_address(Emit *, const LBuf *, LLVMValueRef idx);
 LLVMValueRef emit_pick(Emit *, bool max, DType, LLVMValueRef a, LLVMValueRef b); /* a < b ? a : b, a > b ? a : b */
 LLVMValueRef tile_cell(Emit *, const LTile *, const LExpr *i, const LExpr *j);
@@ -78,6 +80,7 @@ void emit_programs(Emit *); /* what runs the steps, for every target */
 enum { PieceSize = 256 }; /* statements, symbols, dims */
 LLVMValueRef begin_function(Emit *, const char *name, LLVMTypeRef ret, int nparam, const LLVMTypeRef *, bool exported);
 void end_function(Emit *, LLVMValueRef result); /* NULL: void */
+void add_flag(Emit *, LLVMValueRef f, LLVMAttributeIndex at, const char *name); /* an attribute without a value, or of value 0 */
 void share_function(Emit *, LLVMValueRef); /* with other modules of the object; outside of it nobody sees its name */
 void emit_block(Emit *, const LBlock *);
 void emit_stmts(Emit *, const LStmt *from, const LStmt *to);

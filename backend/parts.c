@@ -93,6 +93,7 @@ static void declare_only(LLVMModuleRef mod, LLVMValueRef f)
 	const char *name = LLVMGetValueName2(f, &n);
 	LLVMValueRef d = LLVMAddFunction(mod, "", LLVMGlobalGetValueType(f));
 	LLVMSetVisibility(d, LLVMHiddenVisibility);
+	LLVMSetFunctionCallConv(d, LLVMGetFunctionCallConv(f));
 	copy_attributes(f, d, LLVMAttributeFunctionIndex);
 	for (unsigned i = 0; i <= LLVMCountParams(f); i++)
 		copy_attributes(f, d, i);
