@@ -10,6 +10,7 @@
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/ErrorHandling.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
@@ -38,6 +39,9 @@ static const Pipeline full = {
 /* For -O0, where LLVM's code generator takes a sixth of the time: what these leave away it need not look at, so they cost nothing.
  * Without them the code runs twice as long, with all of the above compiling takes half as long again for the same speed. */
 static const Pipeline quick = {"function(sroa)", "function(early-cse<memssa>,simplifycfg)"};
+
+/* The code generator would do so in every function, a sixth of its time: only loops of a few registers and many loads gain. */
+static const char strength_pipeline[] = "function(loop(loop-reduce))";
 
 /* Once it is known what nobody calls. */
 static const char last_pipeline[] = "globaldce";
@@ -69,10 +73,20 @@ static void llvm_gives_up(const char *reason)
 	longjmp(retreat->place, 1);
 }
 
+/* LLVM takes an option once in the life of a process. */
+static void leave_strength_to_us(void)
+{
+	static bool said;
+	if (!said)
+		LLVMParseCommandLineOptions(2, (const char *[]){"dcc", "-disable-lsr"}, "");
+	said = true;
+}
+
 static void begin_llvm(void)
 {
 	diag_abort_means("out of memory"); /* of an operator new in LLVM, which nobody catches */
 	LLVMInstallFatalErrorHandler(llvm_gives_up);
+	leave_strength_to_us();
 	LLVMInitializeX86TargetInfo();
 	LLVMInitializeX86Target();
 	LLVMInitializeX86TargetMC();
@@ -106,9 +120,32 @@ static void run_pipeline(LLVMModuleRef mod, LLVMTargetMachineRef machine, const 
 	LLVMDisposePassBuilderOptions(options);
 }
 
+/* On leaves, which are noinline.  The pass runs over a module, but passes over what is optnone. */
+static void reduce_strength(LLVMModuleRef mod, LLVMTargetMachineRef machine)
+{
+	static const char leaf[] = "noinline", not[] = "optnone";
+	const unsigned is_leaf = LLVMGetEnumAttributeKindForName(leaf, strlen(leaf)), skipped = LLVMGetEnumAttributeKindForName(not, strlen(not));
+	LLVMAttributeRef skip = LLVMCreateEnumAttribute(LLVMGetModuleContext(mod), skipped, 0);
+
+	for (LLVMValueRef f = LLVMGetFirstFunction(mod); f; f = LLVMGetNextFunction(f))
+		if (!LLVMGetEnumAttributeAtIndex(f, LLVMAttributeFunctionIndex, is_leaf))
+			LLVMAddAttributeAtIndex(f, LLVMAttributeFunctionIndex, skip);
+	run_pipeline(mod, machine, strength_pipeline);
+	for (LLVMValueRef f = LLVMGetFirstFunction(mod); f; f = LLVMGetNextFunction(f))
+		LLVMRemoveEnumAttributeAtIndex(f, LLVMAttributeFunctionIndex, skipped);
+}
+
 static const Pipeline *pipeline_of(const EmitOptions *opt)
 {
 	return opt->quick ? &quick : &full;
+}
+
+/* What is done to a part. */
+static void optimise(LLVMModuleRef mod, LLVMTargetMachineRef machine, const EmitOptions *opt)
+{
+	run_pipeline(mod, machine, pipeline_of(opt)->part);
+	if (!opt->quick)
+		reduce_strength(mod, machine);
 }
 
 static LLVMMemoryBufferRef emit_file(LLVMModuleRef mod, LLVMTargetMachineRef machine, LLVMCodeGenFileType type)
@@ -200,7 +237,7 @@ static void optimise_part(const Work *w, LLVMTargetMachineRef machine, Part *p)
 {
 	double begin = thread_seconds();
 	read_part(p);
-	run_pipeline(p->mod, machine, pipeline_of(w->e.opt)->part);
+	optimise(p->mod, machine, w->e.opt);
 	p->passes = thread_seconds() - begin;
 }
 
@@ -309,7 +346,7 @@ void *generate_text(LModule *lm, const EmitOptions *opt, TextKind kind, uint64_t
 	emit_modules(&w, weights_hash);
 	part_ends(-1);
 	part_begins("LLVM passes");
-	run_pipeline(w.e.mod, w.machines[0], pipeline_of(opt)->part);
+	optimise(w.e.mod, w.machines[0], opt);
 	run_pipeline(w.e.mod, w.machines[0], last_pipeline);
 	verify_llvm(w.e.mod, "after optimisation");
 	part_ends(-1);
