@@ -31,7 +31,7 @@ typedef struct Pipeline {
 /* No vectorizer and no unroller: the schedules have decided that.  IPSCCP passes on sizes that all callers of a kernel agree on; SROA
  * turns tiles into registers. */
 static const Pipeline full = {
-	"ipsccp,globaldce,function(sroa)",
+	"ipsccp,deadargelim,globaldce,function(sroa)",
 	"function(early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,"
 	"loop-mssa(licm),early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,adce)",
 };
