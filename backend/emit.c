@@ -114,6 +114,44 @@ static void emit_if(Emit *e, const LStmt *s)
 	place_label(e, end);
 }
 
+/* if VAR == constant, and nothing else. */
+static bool is_case(const LStmt *s, const LVar **var, int64_t *value)
+{
+	if (!s || s->kind != SIf || s->other.first || s->e->op != LEq || s->e->a[0]->op != LRef || s->e->a[1]->op != LConst)
+		return false;
+	*var = s->e->a[0]->var;
+	*value = s->e->a[1]->value.i;
+	return s->e->a[0]->type.elem == I64;
+}
+
+/* The last of the ifs from s to `end` that ask for ascending values of one variable; s, if there are no others.  One jump decides between
+ * them, where LLVM would test each. */
+static const LStmt *last_case(const LStmt *s, const LStmt *end)
+{
+	const LVar *var, *same;
+	int64_t value, next;
+	if (!is_case(s, &var, &value))
+		return s;
+	for (; s->next != end && is_case(s->next, &same, &next) && same == var && next > value; s = s->next)
+		value = next;
+	return s;
+}
+
+static void emit_cases(Emit *e, LLVMValueRef x, const LStmt *s, const LStmt *last)
+{
+	LLVMBasicBlockRef done = new_label(e, "done");
+	LLVMValueRef choice = LLVMBuildSwitch(e->b, x, done, 8);
+	for (const LStmt *end = last->next; s != end; s = s->next) {
+		LLVMBasicBlockRef one = new_label(e, "case");
+		LLVMAddCase(choice, const_i64_of(e, s->e->a[1]->value.i), one);
+		place_label(e, one);
+		debug_line(e, s);
+		emit_block(e, &s->body);
+		LLVMBuildBr(e->b, done);
+	}
+	place_label(e, done);
+}
+
 static void emit_local(Emit *e, LBuf *buf)
 {
 	int64_t bytes;
@@ -308,7 +346,14 @@ void emit_stmts(Emit *e, const LStmt *from, const LStmt *end)
 			fatal_at(e->fn ? e->fn->loc : NULL, "%s: more than %d statements after unrolling",
 			         function_name(e), MaxWork);
 		debug_line(e, s);
-		emit_stmt(e, s);
+		const LStmt *last = last_case(s, end);
+		LLVMValueRef x = last == s ? NULL : emit_expr(e, s->e->a[0]);
+		if (!x || LLVMIsConstant(x)) {
+			emit_stmt(e, s);
+			continue;
+		}
+		emit_cases(e, x, s, last);
+		s = last;
 	}
 }
 
