@@ -217,25 +217,43 @@ static void finish_place(GroupConv *d, LExpr *row, LExpr *sum)
 	emit_columns(&d->e, d->k, (ByPart){{sum}}, rows, to, d->out, d->mask);
 }
 
+/* The sums of `count` places, whose first window begins at `first`, for the vector of outputs at d->out. */
+static void sum_places(GroupConv *d, LExpr *first, int count, bool checked)
+{
+	LB *b = &d->k->b;
+	const LType vec = {d->x.dtype, Lanes};
+	LExpr *x = d->batch, *w = d->weights, *channel = d->channel;
+
+	LExpr *start = d->bias.buf ? load_outputs(d, &d->bias, kdim(d->k, d->bias.base)) : lconst(b, vec, 0);
+	for (int i = 0; i < count; i++)
+		lset_tile(b, d->acc, li(b, i), li(b, 0), start);
+	int loops = open_sums(d, &x, &w);
+	if (d->unrolled)
+		add_windows(d, count, checked, x, w, first);
+	else
+		add_long_window(d, x, w, first);
+	while (loops--)
+		lend(b);
+	d->channel = channel;
+	for (int i = 0; i < count && d->sums; i++)
+		lstore(b, d->sums, li(b, i * Lanes), NULL, NULL, lelem(b, d->acc, li(b, i), li(b, 0)));
+}
+
 /* The epilogue's code stands once for all places, so their sums go through memory, which is near. */
 static void finish_places(GroupConv *d, LExpr *o, int count, LExpr *end)
 {
 	LB *b = &d->k->b;
-	LExpr *all = li(b, count);
-	for (int i = 0; i < count; i++)
-		lstore(b, d->sums, li(b, i * Lanes), NULL, NULL, lelem(b, d->acc, li(b, i), li(b, 0)));
-	LExpr *i = lfor(b, ForSerial, li(b, 0), end ? lop(b, LPMin, all, lsub(b, end, o), NULL) : all, NULL);
+	LExpr *i = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, li(b, count), lsub(b, end, o), NULL)), NULL);
 	finish_place(d, ladd(b, d->row, ladd(b, o, i)), llet(b, lload(b, d->sums, Lanes, lmul(b, i, li(b, Lanes)), NULL, NULL)));
 	lend(b);
 }
 
-/* Places o .. o + count - 1 of the row, those below `end`, for the outputs from `from` to `to`. */
-static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *from, LExpr *to)
+/* Places o .. o + count - 1 of the row, those below `end`, for the outputs from `from` to `to`.  end NULL: all of them count, and their windows
+ * lie inside, as they do if `inside`; NULL: they may not. */
+static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *inside, LExpr *from, LExpr *to)
 {
 	LB *b = &d->k->b;
-	const LType vec = {d->x.dtype, Lanes};
-	LExpr *first = first_tap(d, d->last, o), *channel = d->channel;
-	LExpr *x = d->batch, *w = d->weights;
+	LExpr *first = first_tap(d, d->last, o);
 
 	for (int i = 0; i < count && d->n->op == OpWinConv; i++) {
 		LExpr *at = ladd(b, o, li(b, i));
@@ -244,17 +262,14 @@ static void emit_places(GroupConv *d, LExpr *o, int count, LExpr *end, LExpr *fr
 	}
 	d->out = lfor(b, ForSerial, from, to, li(b, Lanes));
 	d->mask = d->whole ? NULL : lane_mask(d->k, lsub(b, to, d->out));
-	LExpr *start = d->bias.buf ? load_outputs(d, &d->bias, kdim(d->k, d->bias.base)) : lconst(b, vec, 0);
-	for (int i = 0; i < count; i++)
-		lset_tile(b, d->acc, li(b, i), li(b, 0), start);
-	int loops = open_sums(d, &x, &w);
-	if (d->unrolled)
-		add_windows(d, count, end, x, w, first);
-	else
-		add_long_window(d, x, w, first);
-	while (loops--)
+	if (inside) {
+		lif(b, inside);
+		sum_places(d, first, count, false);
+		lelse(b);
+	}
+	sum_places(d, first, count, end);
+	if (inside)
 		lend(b);
-	d->channel = channel;
 	if (d->sums)
 		finish_places(d, o, count, end);
 	for (int i = 0; i < count && !d->sums; i++) {
@@ -282,26 +297,34 @@ static void inner_places(const GroupConv *d, LExpr *begin, LExpr *end, LExpr **l
 }
 
 /* Places begin .. end - 1 of the row, as many side by side as registers hold: inside without checks; in front, and behind, where they may
- * lie outside. */
+ * lie outside.  An epilogue's code stands once for all three. */
 static void emit_row(GroupConv *d, LExpr *begin, LExpr *end, LExpr *from, LExpr *to)
 {
 	LB *b = &d->k->b;
 	int side = d->k->l->t->mr / 2 < MaxPlaces ? d->k->l->t->mr / 2 : MaxPlaces;
-	LExpr *lo, *hi, *zero = li(b, 0);
+	LExpr *lo, *hi, *zero = li(b, 0), *inside = NULL;
 
 	if (!d->unrolled) {
-		emit_places(d, lfor(b, ForSerial, begin, end, NULL), 1, NULL, from, to);
+		emit_places(d, lfor(b, ForSerial, begin, end, NULL), 1, d->sums ? end : NULL, NULL, from, to);
 		lend(b);
 		return;
 	}
 	inner_places(d, begin, end, &lo, &hi);
 	LExpr *tiles = llet(b, lop(b, LFloorDiv, lsub(b, hi, lo), li(b, side), NULL));
 	LExpr *first = llet(b, lop(b, LSelect, llt(b, zero, tiles), lo, begin)), *last = llet(b, ladd(b, first, lmul(b, tiles, li(b, side))));
-	emit_places(d, lfor(b, ForSerial, first, last, li(b, side)), side, NULL, from, to);
-	lend(b);
-	LExpr *part = lfor(b, ForSerial, zero, li(b, 2), NULL), *behind = llet(b, lop(b, LEq, part, li(b, 1), NULL));
-	LExpr *o = lop(b, LSelect, behind, last, begin), *stop = llet(b, lop(b, LSelect, behind, end, first));
-	emit_places(d, lfor(b, ForSerial, o, stop, li(b, side)), side, stop, from, to);
+	if (!d->sums) {
+		emit_places(d, lfor(b, ForSerial, first, last, li(b, side)), side, NULL, NULL, from, to);
+		lend(b);
+	}
+	LExpr *part = lfor(b, ForSerial, zero, li(b, d->sums ? 3 : 2), NULL), *behind = llet(b, lop(b, LEq, part, li(b, 1), NULL));
+	LExpr *o = lop(b, LSelect, behind, last, begin), *stop = lop(b, LSelect, behind, end, first);
+	if (d->sums) {
+		inside = llet(b, lop(b, LEq, part, li(b, 2), NULL));
+		o = lop(b, LSelect, inside, first, o);
+		stop = lop(b, LSelect, inside, last, stop);
+	}
+	stop = llet(b, stop);
+	emit_places(d, lfor(b, ForSerial, o, stop, li(b, side)), side, stop, inside, from, to);
 	lend(b);
 	lend(b);
 }
