@@ -110,7 +110,7 @@ check 'nothing is left behind' [ ! -e none.ir ]
 mkdir tmp
 for how in TERM HUP KILL; do
 	TMPDIR=$PWD/tmp "$dcc" --reduce='sleep 0.05; exit 3' -o kill.ir deep.ir 2>/dev/null &
-	for ((i = 0; i < 100; i++)); do [ -z "$(ls tmp)" ] || break; sleep 0.02; done
+	for ((i = 0; i < 1000; i++)); do [ -z "$(ls tmp)" ] || break; sleep 0.02; done
 	kill -s $how $! && wait $! 2>/dev/null
 	for ((i = 0; i < 1000; i++)); do [ -n "$(ls tmp)" ] || break; sleep 0.02; done
 	check "after SIG$how the folder is gone" [ -z "$(ls tmp)" ]

@@ -1131,26 +1131,56 @@ static void end_guard(void)
 		;
 }
 
-/* A child removes the folder when this process is gone, however it went: its end closes the pipe. */
-static void guard_dir(const Reducer *r)
+/* The child: makes the folder, says its name or why there is none, and removes it when the other process is gone. */
+static _Noreturn void keep_guard(Reducer *r, char *dir, int life, int answer)
 {
 	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE};
-	int fds[2];
 	char byte;
-	if (pipe2(fds, O_CLOEXEC) || (guard.child = fork()) < 0)
+
+	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+		signal(ignored[i], SIG_IGN);
+	r->dir = mkdtemp(dir);
+	const int error = r->dir ? 0 : errno;
+	const bool said = write(answer, &error, sizeof error) == sizeof error && write(answer, dir, strlen(dir)) == (ssize_t)strlen(dir);
+	close(answer);
+	while (said && read(life, &byte, 1) < 0 && errno == EINTR)
+		;
+	if (r->dir)
+		remove_dir(r);
+	_exit(0);
+}
+
+static bool read_all(int fd, void *to, size_t n)
+{
+	for (ssize_t got; n > 0; to = (char *)to + got, n -= (size_t)got)
+		while ((got = read(fd, to, n)) <= 0)
+			if (got == 0 || errno != EINTR)
+				return false;
+	return true;
+}
+
+/* A child makes the folder that `dir` is the pattern of, and removes it when this process is gone, however it went: its end closes the pipe.  So
+ * there is no moment at which the folder has no guard. */
+static void make_dir(Reducer *r, char *dir)
+{
+	int life[2], answer[2], error;
+
+	if (pipe2(life, O_CLOEXEC) || pipe2(answer, O_CLOEXEC) || (guard.child = fork()) < 0)
 		fatal_at(NULL, "--reduce: %s", strerror(errno));
 	if (!guard.child) {
-		for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
-			signal(ignored[i], SIG_IGN);
-		close(fds[1]);
-		while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
-			;
-		remove_dir(r);
-		_exit(0);
+		close(life[1]);
+		keep_guard(r, dir, life[0], answer[1]);
 	}
-	close(fds[0]);
-	guard.fd = fds[1];
+	close(life[0]);
+	close(answer[1]);
+	guard.fd = life[1];
 	atexit(end_guard);
+	if (!read_all(answer[0], &error, sizeof error) || (!error && !read_all(answer[0], dir, strlen(dir))))
+		fatal_at(&(Loc){.file = dir}, "--reduce: the process that makes the folder has ended");
+	close(answer[0]);
+	if (error)
+		fatal_at(&(Loc){.file = dir}, "--reduce: %s", strerror(error));
+	r->dir = dir;
 }
 
 static void start(Reducer *r)
@@ -1158,10 +1188,9 @@ static void start(Reducer *r)
 	const char *tmp = getenv("TMPDIR");
 	char *dir = arena_printf(r->arena, "%s/dcc-reduce-XXXXXX", tmp && *tmp ? tmp : "/tmp");
 	r->null = fopen("/dev/null", "w");
-	if (!r->null || !mkdtemp(dir))
-		fatal_at(&(Loc){.file = dir}, "--reduce: %s", strerror(errno));
-	r->dir = dir;
-	guard_dir(r);
+	if (!r->null)
+		fatal_at(NULL, "--reduce: /dev/null: %s", strerror(errno));
+	make_dir(r, dir);
 	r->path = arena_printf(r->arena, "%s/candidate.ir", dir);
 	if (strchr(r->path, '\''))
 		fatal_at(&(Loc){.file = dir}, "--reduce: TMPDIR has a quote in its name");
