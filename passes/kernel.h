@@ -84,7 +84,7 @@ typedef struct Lower {
 	LExpr *scratch, *worker;
 	/* tile.c's kernels; NULL: not yet made */
 	LFunc *tiles[PanelWidth / Lanes][MaxTileRows + 1]; /* by vectors and rows */
-	LFunc *streams[NDTypes][MaxTileRows + 1], *panels[NDTypes][2]; /* by the weights' type and rows, or whether only some columns may count */
+	LFunc *streams[NDTypes][MaxTileRows + 1], *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type and rows, or whether only some columns may count */
 	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows; 0: columns apart */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;
@@ -234,6 +234,8 @@ typedef struct Turn {
  * columns: of the panel, that count (NULL: all); of 16 or fewer the other half is left as it is. */
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
                const Turn *, LExpr *columns);
+/* The same for all of `depth` at once, by f32 weights that nobody meets after it: a kernel of its own, one for all of a model. */
+void call_lone_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *depth, LExpr *columns);
 LExpr *columns_left(LB *, LExpr *columns, LExpr *panel); /* of that panel, where all have so many */
 /* Tiles t0 .. t1 - 1 of the `tiles` that `rows` rows make, by the panel of w at w_at: acc[row][32] = a[row][k] * w[k][32], k < depth.  The
  * first of their rows is packed at a_at, and its sums are at acc_at. */

@@ -311,7 +311,7 @@ static void emit_tile(Gemm *g, LExpr *count, LExpr *wp, LExpr *acc0)
 	LExpr *zero = li(b, 0), *one = li(b, 1);
 
 	if (g->w->elem == F32)
-		call_tile(g->k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, one, &(Turn){zero, one}, g->columns);
+		call_lone_tile(g->k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, g->columns);
 	else
 		call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = g->block_at, .w_at = wp, .acc_at = acc0, .rows = count,
 		                          .tiles = one, .t0 = zero, .t1 = one, .depth = g->depth, .columns = g->columns});

@@ -248,6 +248,30 @@ void call_panel(Kernel *k, const PanelTiles *p)
 	lcall(b, panel_kernel(k->l, p->w->elem, p->columns), p->columns ? 10 : 9, args);
 }
 
+/* The kernel of call_lone_tile().  Parameters: a, w, acc, depth, rows; narrow: columns. */
+static LFunc *lone_tile_kernel(Lower *l, bool narrow)
+{
+	LFunc **known = &l->lone_tiles[narrow];
+	if (*known)
+		return *known;
+	Kernel k = open_kernel(l, narrow ? "narrow_lone_tile" : "lone_tile", true);
+	LB *b = &k.b;
+	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
+	LExpr *depth = lparam(b, "depth"), *rows = lparam(b, "rows"), *columns = narrow ? lparam(b, "columns") : NULL;
+	LExpr *zero = li(b, 0), *one = li(b, 1);
+	call_tile(&k, rows, a, zero, w, zero, acc, zero, depth, one, &(Turn){zero, one}, columns);
+	return *known = finish_kernel(b);
+}
+
+void call_lone_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *depth, LExpr *columns)
+{
+	LB *b = &k->b;
+	LArg args[] = {arg_buf(a, F32, a_at, lmul(b, rows, packed_length(b, depth))),
+	               arg_buf(w, F32, w_at, lmul(b, depth, li(b, PanelWidth))), arg_buf(acc, F32, acc_at, lmul(b, rows, li(b, PanelWidth))),
+	               arg_e(depth), arg_e(rows), arg_e(columns ? columns : li(b, PanelWidth))};
+	lcall(b, lone_tile_kernel(k->l, columns), columns ? 6 : 5, args);
+}
+
 /* ---- packing rows --------------------------------------------------------------------------------------------------------------- */
 
 LExpr *tile_begin(LB *b, LExpr *i, LExpr *rows, LExpr *tiles)
