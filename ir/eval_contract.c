@@ -345,6 +345,11 @@ const char *eval_attention(EvalNode *e)
 			scores[s] = in_window(e->n, s, t + (keys - rows)) ? rounded(masked(&row, s, scores[s], attr_float(e->n, Attr_fill)), e->out->dtype) : -INFINITY;
 		double logarithm = log_sum(scores, keys);
 		finish_scores(e->n, scores, keys);
+		if (lse && isfinite(logarithm)) { /* probabilities are made of the logarithm as it is stored */
+			const double change = exp(logarithm - rounded(logarithm, e->out->dtype));
+			for (int64_t s = 0; s < keys; s++)
+				scores[s] *= change;
+		}
 		memset(y, 0, out_width * sizeof *y);
 		for (int64_t s = 0; s < keys; s++) { /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */
 			bool seen = in_window(e->n, s, t + (keys - rows)) && mask_shows(&row, s);

@@ -168,15 +168,17 @@ LExpr *score_divisor(LB *b, LExpr *sum)
 	return llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), sum, NULL));
 }
 
-void store_log_sum(Att *a, LExpr *out_at, LExpr *most, LExpr *sum)
+LExpr *store_log_sum(Att *a, LExpr *out_at, LExpr *most, LExpr *sum)
 {
 	LB *b = &a->k->b;
 
 	if (!attr_int(a->n, Attr_lse))
-		return;
+		return sum;
 	LExpr *first = llet(b, lop(b, LHMax, most, NULL, NULL)), *y = llet(b, ladd(b, first, vm_log(b, sum)));
 	LExpr *open = lop(b, LEq, lop(b, LAbs, first, NULL, NULL), lconst(b, first->type, INFINITY), NULL);
 	lstore(b, a->out.buf, ladd(b, out_at, kdim(a->k, a->V)), NULL, NULL, lop(b, LSelect, open, first, y));
+	LExpr *several = lop(b, LLt, lconst(b, sum->type, 1), sum, NULL);
+	return llet(b, lop(b, LSelect, several, vm_exp(b, llet(b, lsub(b, y, first))), sum));
 }
 
 bool hides_keys(const Att *a)

@@ -47,8 +47,9 @@ LExpr *largest_score(Att *, LTile *run);
 LExpr *sum_of_row(Att *, LTile *run, LExpr *i, LExpr *first, LExpr *end);
 /* 1 at least, as the largest score counts 1, but 0 for a row of zeros, where the product with the values is 0; NaN stays. */
 LExpr *score_divisor(LB *, LExpr *sum);
-/* Behind the channels of the row that begins at out_at, where lse asks for it: log(sum) + most, or a `most` that is not finite. */
-void store_log_sum(Att *, LExpr *out_at, LExpr *most, LExpr *sum);
+/* Behind the channels of the row that begins at out_at, where lse asks for it: l = log(sum) + most, or a `most` that is not finite.  Returns what
+ * the row is divided by: the sum, with lse exp(l - most), since probabilities are exp(s - l) then: beside a large `most` the logarithm is rounded away. */
+LExpr *store_log_sum(Att *, LExpr *out_at, LExpr *most, LExpr *sum);
 /* The keys that lie in the window of `query`: from *first to *end - 1, where there are any. */
 void keys_of_row(Att *, LExpr *query, LExpr **first, LExpr **end);
 LExpr *plain_zero(Att *, LExpr *y); /* a sum of -0 depends on how many zeros it has */

@@ -1,6 +1,6 @@
 /* log_sum.c - probabilities that a model makes of the logarithms of their sums: exp(s - l), l = log(sum(exp(s))) along the last axis.
  *
- * They are softmax(s), and l weighs what several attentions give (LSH attention in rounds).  What exporters write for l is safe from
+ * But for the rounding of l they are softmax(s), and l weighs what several attentions give (LSH attention in rounds).  What exporters write for l is safe from
  * overflow: log(sum(exp(s - c))) + c, where c is the largest s, or 0 if that is infinite.
  */
 #include "idioms.h"
@@ -62,6 +62,8 @@ Value *log_sum_of(const Value *p)
 	enum { Users = 3 /* of the scores: c and the sums of l, and p */ };
 	Node *exp = made_by(p, OpExp), *sub = exp && exp->in[0]->nuse == 1 ? made_by(exp->in[0], OpSub) : NULL;
 
+	if (p->type.dtype == F64)
+		return NULL; /* which is computed openly, without the rounding of l */
 	return sub && scores_of(sub->in[1]) == sub->in[0] && sub->in[0]->nuse == Users ? sub->in[1] : NULL;
 }
 

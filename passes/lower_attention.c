@@ -67,8 +67,7 @@ static void emit_softmax(Att *a, LExpr *batch, LExpr *head)
 	lend(b);
 	close_runs(a, &window);
 	LExpr *sum = sum_of_row(a, run, i, NULL, NULL), *place[4] = {batch, query, head, NULL};
-	lstore(b, a->sums, i, NULL, NULL, sum);
-	store_log_sum(a, offset_of(k, &a->out, place), most, sum);
+	lstore(b, a->sums, i, NULL, NULL, store_log_sum(a, offset_of(k, &a->out, place), most, sum));
 	lend(b);
 }
 

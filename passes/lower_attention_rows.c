@@ -190,8 +190,8 @@ void attend_rows(Lower *l, Node *n, Value *home)
 	e = lop(b, LSelect, lane_mask(&k, lsub(b, ns, key)), e, lconst(b, F32x16, 0));
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
-	LExpr *all = sum_of_row(&a, run, zero, a.first_key, a.seen), *sum = score_divisor(b, all), *row = llet(b, offset_of(&k, &a.out, out_at));
-	store_log_sum(&a, row, most, all);
+	LExpr *all = sum_of_row(&a, run, zero, a.first_key, a.seen), *row = llet(b, offset_of(&k, &a.out, out_at));
+	LExpr *sum = score_divisor(b, store_log_sum(&a, row, most, all));
 	emit_row_values(&a, &values, query, llet(b, offset_of(&k, &values, kv_at)), row, sum);
 	lend(b);
 	lend(b);

@@ -659,6 +659,8 @@ static void make_attention(Family *f)
 	add_row(f, "f64[b, t, 4, 4]", "attention %q64, %k64, %v64, %m64 {lse=1, scale=2, right=0, zero_nan=1}");
 	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, _ {lse=1, scale=30}");
 	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %km {lse=1}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %km {lse=1, fill=-1e9}");
+	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %bm {lse=1, fill=-40000, right=0}");
 	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %bm {lse=1, zero_masked=1}");
 	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v, %nan {lse=1, left=3, zero_nan=1}");
 	add_row(f, "f32[b, t, 4, 34]", "attention %qg, %kg, %vg, %sm {lse=1, right=0, softcap=2}");
