@@ -258,8 +258,8 @@ int dcc_prefault(const dcc_model *, const void *weights, uint64_t weights_size, 
 /* Moves the weights (as dcc_args has them) into huge pages, once and for all runs: addresses and bytes stay, other threads may run the model
  * meanwhile.  What reads its weights at the memory's rate, as decoders do, takes a quarter less time (measured, GPT-2).  It costs a copy of
  * the weights, which this process no longer shares with others; a mapping of a side file is unmapped as before.
- * *moved (it may be NULL): bytes in huge pages, whole ones of 2 MB each, if the kernel finds so many; 0 if the system has none (Linux:
- * /sys/kernel/mm/transparent_hugepage/enabled is "never"). */
+ * *moved (it may be NULL): bytes in huge pages, whole ones of 2 MB each, if the kernel finds so many; 0, and nothing changes, if the system
+ * gives none (Linux: /sys/kernel/mm/transparent_hugepage/enabled is "never", or prctl() has turned them off for the process). */
 int dcc_huge_pages(const dcc_model *, const void *weights, uint64_t weights_size, uint64_t *moved, dcc_error *);
 
 const char *dcc_status_text(int status);

@@ -7,15 +7,30 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* mremap */
 #endif
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "dcc.h"
 
 enum { HugePage = 2 << 20, Part = 16 * HugePage /* bytes that exist twice at a time */ };
 
-/* Moves a copy of `size` bytes, whole huge pages, over themselves.  False: the system has no huge pages, or no memory. */
+/* Does the system give huge pages to programs that ask for them?  madvise() does not tell. */
+static bool has_huge_pages(void)
+{
+	char modes[64] = "";
+	int file = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return false;
+	ssize_t n = read(file, modes, sizeof modes - 1);
+	close(file);
+	return n > 0 && !strstr(modes, "[never]") && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0;
+}
+
+/* Moves a copy of `size` bytes, whole huge pages, over themselves.  False: there is no memory for it. */
 static bool move_part(char *part, size_t size, int protection)
 {
 	char *space = mmap(NULL, size + HugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -27,6 +42,11 @@ static bool move_part(char *part, size_t size, int protection)
 	if (moved) {
 		memcpy(copy, part, size);
 		moved = !mprotect(copy, size, protection) && mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, part) == part;
+		/* when that fails, the place may be empty already */
+		if (!moved && mmap(part, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == part) {
+			memcpy(part, copy, size);
+			mprotect(part, size, protection);
+		}
 	}
 	if (before)
 		munmap(space, before);
@@ -46,7 +66,7 @@ int dcc_huge_pages(const dcc_model *model, const void *weights, uint64_t weights
 	char *begin = (char *)(weights ? weights : model->weights);
 	const int protection = weights ? PROT_READ | PROT_WRITE : PROT_READ;
 	const uint64_t skip = -(uintptr_t)begin % HugePage;
-	uint64_t left = model->weights_size > skip ? (model->weights_size - skip) / HugePage * HugePage : 0;
+	uint64_t left = model->weights_size > skip && has_huge_pages() ? (model->weights_size - skip) / HugePage * HugePage : 0;
 	for (char *part = begin + skip; left;) {
 		const size_t size = left < Part ? left : Part;
 		if (!move_part(part, size, protection))

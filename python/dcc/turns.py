@@ -180,9 +180,10 @@ class Peer:
         self.name, self.medians, self.least = name, [], float("inf")
         package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        tunables = ":".join(filter(None, [os.environ.get("GLIBC_TUNABLES"), HUGE_PAGES]))
         self.process = subprocess.Popen(["taskset", "-c", cpus, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True, errors="replace",
-                                        env={**os.environ, "PYTHONPATH": path, "GLIBC_TUNABLES": HUGE_PAGES})
+                                        env={**os.environ, "PYTHONPATH": path, "GLIBC_TUNABLES": tunables})
         self.failure = self.process.stdout.readline().strip()
         if self.failure == "ready":
             self.failure = None
