@@ -1,7 +1,7 @@
 /* lower_linear.c - linear: packed constant weights, and an epilogue.
  *
  * y[M, N] = x[M, K] w.  Step one packs x into tiles, unless who computes x has stored it so (packed.c).  Step two takes panels as the outer loop, split over the workers, and runs all
- * tiles of a block of rows inside, K in blocks, so that a panel slice stays in L1 while the tiles pass by.  After the last
+ * tiles of a block of rows inside, K in blocks, so that a panel slice stays in a cache while the tiles pass by (target.h).  After the last
  * block of K the epilogue runs over the rows while they are in L1.
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
  * The body of a loop reads the same weights again and again: it goes through the panels there and back by turns, so that those that came last
