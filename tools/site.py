@@ -29,3 +29,8 @@ def on_files(files, config):
     paths = linked(root, ["README.md", "CHANGELOG.md", *(os.path.relpath(file.abs_src_path, root) for file in own)])
     theirs = [file for file in files if file not in own]  # of the theme
     return Files([*theirs, *(File(path, root, config["site_dir"], config["use_directory_urls"]) for path in paths)])
+
+
+def on_post_page(output, **_):
+    """The theme of mkdocs 1.4 names the way home by an attribute that links do not have."""
+    return output.replace('class="icon icon-home" alt=', 'class="icon icon-home" aria-label=')
