@@ -310,13 +310,15 @@ static void emit_barrier(Emit *e)
 	place_label(e, met);
 }
 
-/* program(frame, worker, workers, first, last), as dcc_target says. */
-static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const Tables *t, LLVMValueRef next)
+/* program(frame, worker, workers, first, last), as dcc_target says.  `last` counts the steps of the longest target's program, this one has
+ * `steps`. */
+static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const Tables *t, LLVMValueRef next, int steps)
 {
 	LLVMTypeRef types[] = {e->ptr, e->i64, e->i64, e->i64, e->i64};
 	LLVMValueRef f = begin_function(e, name, e->void_type, 5, types, false);
 	debug_function(e, fn->line, fn->name, f);
-	LLVMValueRef first = LLVMGetParam(f, 3), last = LLVMGetParam(f, 4);
+	LLVMValueRef first = LLVMGetParam(f, 3), last = LLVMGetParam(f, 4), end = const_i64_of(e, steps);
+	last = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, last, end, ""), last, end, "last");
 	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), loop = new_label(e, "loop"), jumps = new_label(e, "jumps");
 	LLVMBasicBlockRef latch = new_label(e, "latch"), done = new_label(e, "done");
 	e->frame = LLVMGetParam(f, 0);
@@ -363,7 +365,7 @@ void emit_program(Emit *e, int target)
 	const Rows *r = e->rows[target];
 	const Tables tables = emit_tables(e, r, name);
 	LLVMValueRef next = r->jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
-	e->programs[target] = emit_main(e, fn, name, &tables, next);
+	e->programs[target] = emit_main(e, fn, name, &tables, next, r->n);
 	e->nexts[target] = next ? next : LLVMConstNull(e->ptr);
 	free_arena(r->arena);
 }

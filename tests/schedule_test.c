@@ -1465,7 +1465,7 @@ static void make_feed_shared(Family *f)
 	for (int last = 0; last < 2; last++) {
 		const char *other = "%%o%d: f32[b, t, 6, 16] = linear_packed %%x%d, %%p, _", *const dims = "f32[b, t, 6, 16]";
 		char value[16];
-		line(f, "%%x%d: %s = softmax %%i {axis=%d}", last, dims, 2 + last);
+		line(f, "%%x%d: %s = %s", last, dims, last ? "norm %i, _, _ {axis=3, eps=1e-05}" : "softmax %i {axis=2}");
 		if (!last)
 			line(f, other, last, last);
 		line(f, "%%l%d: %s = linear_packed %%x%d, %%p, _ {feeds=1}", last, dims, last);

@@ -62,6 +62,17 @@ expect 0 "with hash $hash" head -n 12 b.h
 expect 1 '' grep -q 'tune-file' a.h
 check 'a file without lines changes more than its hash' test "$(cmp -l a.o b.o | wc -l)" -le 20
 check 'the size differs' test "$(stat -c %s a.o)" = "$(stat -c %s b.o)"
+# Of targets with different numbers of steps each runs its own.
+for one in avx2 avx512; do
+	file "$one $line\n"
+	expect 0 '' "$dcc" -o c.o --tune-file=f.txt net.ir
+	for isa in avx2 avx512; do
+		"$build/dcc-run" a.o --isa $isa --random 1 -D n=8 --save plain.$isa >out 2>&1 || { grep -q 'lacks' out && continue; }
+		expect 0 '' "$build/dcc-run" c.o --isa $isa --random 1 -D n=8 --save $one.$isa
+		expect 0 '' cmp plain.$isa/output_0.pb $one.$isa/output_0.pb
+		expect 0 steps "$build/dcc-run" c.o --isa $isa --random 1 -D n=8 --profile --seconds 0.01
+	done
+done
 file "avx2 $line\navx512 $line\navx2 winconv f32 rows=8 depth=3 columns=2 : tokens=512 : 20 10\n"
 expect 0 '' "$dcc" -MD -o c.o --tune-file=f.txt --report=r.txt net.ir
 expect 0 ' f\.txt$' cat c.d
