@@ -183,7 +183,7 @@ int64_t onnx_int(const Call *c, const char *name, int64_t dflt)
 double onnx_float(const Call *c, const char *name, double dflt)
 {
 	const OnnxAttr *a = typed_attr(c, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
-	return a ? a->f : dflt;
+	return a ? a->f : (float)dflt; /* as the standard types it */
 }
 
 const char *onnx_text(const Call *c, const char *name)
