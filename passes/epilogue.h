@@ -13,7 +13,7 @@ typedef struct Epilogue {
 	Node *root, *first; /* first node behind the root, or NULL */
 	Value *result, *home;
 	Value *added; /* to each row before that; NULL: nothing */
-	LBuf *made; /* where its only result goes, which has no home (feed.h); NULL: to where they live */
+	LBuf *made; /* where its only result goes, which has no home (feed.h) or is stored packed (packed.c); NULL: to where they live */
 	int parts;
 	Access out; /* the results' common strides; the buffers: */
 	int nresult;

@@ -37,6 +37,8 @@ typedef struct Feed { /* a root and what surrounds it */
 Feed feed_of(Node *group_or_node, LBuf *made);
 /* Are many rows packed tile by tile, by the kernel that multiplies?  repack: not as sizes say. */
 bool is_made_by_tiles(const Node *linear, bool packed_elsewhere, bool repack);
+/* Or before, by another kernel, so that all tiles meet one panel after the other?  Of the linear that is lowered now. */
+bool is_made_by_panels(Lower *, Node *linear);
 TileLinear *open_tile_linear(Kernel *, const Feed *, Scratch *);
 /* Rows from .. to, at most mr, of which row 0 would lie at `base` of the result's buffer (NULL: 0). */
 void make_linear_rows(TileLinear *, LExpr *from, LExpr *to, LExpr *base);

@@ -245,16 +245,6 @@ typedef struct PanelTiles {
 	LExpr *rows, *tiles, *t0, *t1, *depth;
 	LExpr *columns; /* as call_tile()'s */
 } PanelTiles;
-/* ---- packed.c: results that are stored as packed rows ---- */
-bool stores_packed(Lower *, const Node *group_or_node, Node *root); /* decides it, before the result is placed */
-LBuf *packed_result(Kernel *, Value *home); /* where its rows go; NULL: it has a place of its own */
-bool is_made_by_panels(Lower *, Node *linear); /* each tile meets one panel after the other, whose rows are packed before */
-typedef struct PackedTile {
-	LExpr *from, *at, *block; /* its first row; elements: where it lies, and from one block of 32 columns to the next */
-} PackedTile;
-PackedTile packed_tile(LB *, LExpr *from, LExpr *to, LExpr *columns); /* of rows from .. to, as many columns each */
-PackedTile tile_of_row(Kernel *, LExpr *row, const Dim *rows, const Dim *columns);
-LExpr *packed_place(LB *, const PackedTile *, LExpr *row, LExpr *col);
 enum { MaxSteps = 256 }; /* of a slice that is widened: it lies on the stack */
 void call_panel(Kernel *, const PanelTiles *); /* which is a kernel of its own, for all whose weights are of that type */
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them.  The panel that
@@ -272,6 +262,18 @@ void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, 
 void pack_rows_here(Kernel *, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at);
 /* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
+
+/* ---- packed.c: results that are stored as packed rows ------------------------------------------------------------------ */
+
+/* Will the kernel of that group or node, with this root, store its result so?  Decided before the result is placed, and kept in its home. */
+bool choose_packed(Lower *, const Node *group_or_node, Node *root);
+LBuf *packed_result(Kernel *, Value *home); /* where its rows go; NULL: it has a place of its own */
+typedef struct PackedTile {
+	LExpr *from, *at, *block; /* its first row; elements: where it lies, and from one block of PackK columns to the next */
+} PackedTile;
+PackedTile packed_tile(LB *, LExpr *from, LExpr *to, LExpr *columns); /* of rows from .. to, as many columns each */
+PackedTile tile_of_row(Kernel *, LExpr *row, const Dim *rows, const Dim *columns);
+LExpr *packed_place(LB *, const PackedTile *, LExpr *row, LExpr *col);
 
 /* ---- lower_sparse.c ------------------------------------------------------------------------------------------------------ */
 

@@ -185,8 +185,9 @@ static void lower_kernels(Lower *l, Node *n)
 	const int from = l->nstep;
 
 	l->schedule = has_choice(root) ? choose_schedule(l->m, l->t, root) : usual_schedule(l->t, root->op);
-	for (int i = 0; i < n->nout && !stores_packed(l, n, root); i++)
-		place_result(l, n->out[i]);
+	if (!choose_packed(l, n, root))
+		for (int i = 0; i < n->nout; i++)
+			place_result(l, n->out[i]);
 	if (n->op == OpGroup)
 		lower_root(l, root, root->next, n->body->yields[0], v);
 	else

@@ -1,8 +1,8 @@
 /* lower_linear.c - linear: packed constant weights, and an epilogue.
  *
- * y[M, N] = x[M, K] w.  Step one packs x into tiles, unless who computes x has stored it so (packed.c).  Step two takes panels as the outer loop, split over the workers, and runs all
- * tiles of a block of rows inside, K in blocks, so that a panel slice stays in a cache while the tiles pass by (target.h).  After the last
- * block of K the epilogue runs over the rows while they are in L1.
+ * y[M, N] = x[M, K] w.  Step one packs x into tiles, unless who computes x has stored it so (packed.c).  Step two takes panels as the outer
+ * loop, split over the workers, and runs all tiles of a block of rows inside, K in blocks, so that a panel slice stays in a cache while the
+ * tiles pass by (target.h).  After the last block of K the epilogue runs over the rows while they are in L1.
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
  * The body of a loop reads the same weights again and again: it goes through the panels there and back by turns, so that those that came last
  * come first, while they lie in the second cache.
@@ -74,7 +74,6 @@ typedef struct Gemm {
 	LExpr *back; /* 1: units come in falling order, 0: in rising order; NULL: always so */
 	LExpr *skip; /* call_stream()'s */
 	const Sparse *sparse; /* NULL: w is panels */
-	bool packs; /* its results (packed.c) */
 } Gemm;
 
 /* One panel, at wp, by a few rows; opens the case that there are more, which the caller closes.  False: there never are. */
@@ -177,7 +176,7 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 	}
 	if (several)
 		lend(b);
-	if (!g->packs) {
+	if (!e->made) {
 		emit_epilogue(e, g->k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit, NULL, NULL);
 		return;
 	}
@@ -254,6 +253,14 @@ bool is_made_by_tiles(const Node *root, bool packed_elsewhere, bool repack)
 	for (int d = 0; d < x->rank - attr_int(root, Attr_inner) && rows < ManyRows; d++)
 		rows *= dim_is_const(x->dims[d], &extent) ? extent < ManyRows ? extent : ManyRows : d ? SomeRows : 1;
 	return (rows >= ManyRows) != repack;
+}
+
+bool is_made_by_panels(Lower *l, Node *linear)
+{
+	Packed *p = packed_rows(l, linear);
+	if (feeder(linear->in[0]))
+		return false;
+	return p->slot || linear->op == OpSparse || lie_packed(linear, p) || !is_made_by_tiles(linear, p->users > 1, l->schedule.repack);
 }
 
 struct TileLinear {
@@ -381,9 +388,8 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 
 	Kernel k = open_kernel(l, sparse ? "sparse_linear" : "linear", true);
 	k.general = true;
-	LBuf *made = packed_result(&k, home);
-	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2], .made = made};
-	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kparam(&k, tiles), .depth = kparam(&k, depth), .packs = made != NULL};
+	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2], .made = packed_result(&k, home)};
+	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kparam(&k, tiles), .depth = kparam(&k, depth)};
 	if (in_place) {
 		Access x = kaccess(&k, root->in[0]);
 		g.row_at = dim_equals(x.base, 0) ? li(&k.b, 0) : kparam(&k, x.base);

@@ -15,9 +15,8 @@ typedef struct Rows {
 	bool reduced[MaxRank];
 	int last; /* the reduced axis that runs over lanes */
 	LExpr *x_row, *y_row;
-	bool packs; /* y is stored as packed rows, of which this is one: */
-	PackedTile tile;
-	LExpr *row;
+	PackedTile tile; /* of the row, where y is stored as packed rows; else no `from` */
+	LExpr *row; /* its number then */
 	LTile *acc;
 	LExpr *idx[MaxRank]; /* of the reduced axes, inside each() */
 	LExpr *a, *b; /* statistics of the row: largest or mean; sum or 1/deviation */
@@ -39,7 +38,7 @@ static void lane_body(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 	LB *b = &k->b;
 
 	r->idx[r->last] = i;
-	LExpr *y = r->packs ? packed_place(b, &r->tile, r->row, i) : ladd(b, c->y, lmul(b, i, kdim(k, r->y.stride[r->last])));
+	LExpr *y = r->tile.from ? packed_place(b, &r->tile, r->row, i) : ladd(b, c->y, lmul(b, i, kdim(k, r->y.stride[r->last])));
 	c->body(r, ladd(b, c->x, lmul(b, i, kdim(k, r->x.stride[r->last]))), y, mask);
 }
 
@@ -448,7 +447,6 @@ static void find_output(Rows *r, Value *home)
 	const Dim *stride = dim_const(m, 1);
 
 	LBuf *packed = packed_result(r->k, home);
-	r->packs = packed != NULL;
 	r->y = (Access){.buf = packed ? packed : kbuf(r->k, home, true), .rank = r->x.rank, .base = dim_const(m, 0), .dtype = t->dtype};
 	for (int d = r->x.rank - 1, e = t->rank - 1; d >= 0; d--) {
 		r->y.stride[d] = dim_const(m, 0);
@@ -525,7 +523,7 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	split_rows(&r, at, columns, idx);
 	r.x_row = llet(b, offset_of(&k, &r.x, idx));
 	r.y_row = llet(b, offset_of(&k, &r.y, idx));
-	if (r.packs) {
+	if (home_of(home)->stored_packed) {
 		r.row = at;
 		r.tile = tile_of_row(&k, at, rows, r.x.extent[r.last]);
 	}

@@ -10,14 +10,6 @@ static bool is_panel_linear(const Node *n)
 	return n->op == OpLinearPacked || n->op == OpSparse;
 }
 
-bool is_made_by_panels(Lower *l, Node *linear)
-{
-	Packed *p = packed_rows(l, linear);
-	if (feeder(linear->in[0]))
-		return false;
-	return p->slot || linear->op == OpSparse || lie_packed(linear, p) || !is_made_by_tiles(linear, p->users > 1, l->schedule.repack);
-}
-
 static const Dim *rows_of(Module *m, const Type *t)
 {
 	return dims_product(m, t->dims, t->rank - 1);
@@ -45,7 +37,7 @@ static bool all_read_packed(const Value *v, const Packed *p)
 	return true;
 }
 
-bool stores_packed(Lower *l, const Node *n, Node *root)
+bool choose_packed(Lower *l, const Node *n, Node *root)
 {
 	Value *v = n->out[0];
 	Home *h = home_of(v);
@@ -53,7 +45,8 @@ bool stores_packed(Lower *l, const Node *n, Node *root)
 
 	if (n->nout != 1 || v->type.dtype != F32 || !p || p->next || p->form != PackedRows || p->block != n->block || h->buf)
 		return false;
-	return h->stored_packed = all_read_packed(v, p) && can_store_packed(l, root, v);
+	h->stored_packed = all_read_packed(v, p) && can_store_packed(l, root, v);
+	return h->stored_packed;
 }
 
 LBuf *packed_result(Kernel *k, Value *home)
