@@ -44,3 +44,18 @@ skip() {
 has_sanitizers() {
 	grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"
 }
+
+# find_python MODULES: sets python to PYTHON, or the first of python3 and /usr/bin/python3, that imports all of MODULES ("numpy, onnx"); fails
+# if none does.
+find_python() {
+	for python in ${PYTHON:-python3 /usr/bin/python3}; do
+		"$python" -c "import $1" 2>/dev/null && return
+	done
+	python=
+	return 1
+}
+
+# For tests that load the compiler's shared objects into an interpreter.
+skip_sanitizers() {
+	! has_sanitizers || skip "the interpreter cannot load libraries with sanitizers"
+}

@@ -7,18 +7,8 @@ set -u
 here=$PWD
 build=$(cd "$1" && pwd)
 . "$here/tests/expect.bash"
-for python in ${PYTHON:-python3 /usr/bin/python3}; do
-	"$python" -c 'import ipykernel, nbclient, numpy' 2>/dev/null && break
-	python=
-done
-if [ -z "$python" ]; then
-	echo "notebook: skipped, no python3 has nbclient, ipykernel and numpy"
-	exit 77
-fi
-if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
-	echo "notebook: skipped, the interpreter cannot load libraries with sanitizers"
-	exit 77
-fi
+find_python 'ipykernel, nbclient, numpy' || skip "no python3 has nbclient, ipykernel and numpy"
+skip_sanitizers
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export PYTHONPATH=$here/python PYTHONDONTWRITEBYTECODE=1 DCC=$build/dcc

@@ -13,14 +13,8 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 keep=${2:+$(mkdir -p "$2" && cd "$2" && pwd)}
 
-for python in ${PYTHON:-python3 /usr/bin/python3}; do
-	"$python" -c 'import selenium, onnx' 2>/dev/null && break
-	python=
-done
-if [ -z "$python" ] || ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
-	echo "page_browser: skipped, there is no chromium, no chromedriver, or no python3 with selenium and onnx"
-	exit 77
-fi
+find_python 'selenium, onnx' && command -v chromium >/dev/null && command -v chromedriver >/dev/null ||
+	skip "there is no chromium, no chromedriver, or no python3 with selenium and onnx"
 cd "${keep:-$tmp}" || exit 1
 
 "$python" "$here/tests/page_models.py" . || exit 1

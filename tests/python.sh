@@ -1,19 +1,13 @@
 #!/usr/bin/env bash
 # label: full
 # The Python package: its tests, and that a wheel with the compiler inside works where nothing else is found.
-# PYTHON names an interpreter with numpy and pytest (and onnx, for the tests of dcc.backend); default: python3.
+# PYTHON names an interpreter with numpy and pytest (and onnx, for the tests of dcc.backend); default: the first of python3, /usr/bin/python3 that has them.
 # usage: python.sh BUILD
 set -u
+. "$(dirname "$0")/expect.bash"
 build=$(cd "$1" && pwd)
-python=${PYTHON:-python3}
-if ! "$python" -c 'import numpy, pytest' 2>/dev/null; then
-	echo "python: skipped, $python has no numpy and pytest"
-	exit 77
-fi
-if grep -qE '^DCC_(SANITIZE|TSAN):BOOL=ON' "$build/CMakeCache.txt"; then
-	echo "python: skipped, the interpreter cannot load libraries with sanitizers"
-	exit 77
-fi
+find_python 'numpy, pytest' || skip "no python3 has numpy and pytest"
+skip_sanitizers
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 export PYTHONDONTWRITEBYTECODE=1

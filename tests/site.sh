@@ -25,14 +25,10 @@ for page in README.md CHANGELOG.md ir/ir.md docs/*.md; do
 	check "$page loads from elsewhere" sh -c "! grep -nE '<(script|img|link)[^>]*(src|href)=\"(https?:)?//' '$html'"
 done
 # Contrast, names, keyboard and a phone's width.
-for python in ${PYTHON:-python3 /usr/bin/python3}; do
-	"$python" -c 'import selenium' 2>/dev/null && break
-	python=
-done
-if [ -z "$python" ] || ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
-	echo "site: not opened, there is no chromium, no chromedriver, or no python3 with selenium"
-else
+if find_python selenium && command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
 	expect 0 '^site_browser: all is well$' "$python" tests/site_browser.py "$site"
+else
+	echo "site: not opened, there is no chromium, no chromedriver, or no python3 with selenium"
 fi
 echo "site: $checks checks, $failed failed"
 [ $failed = 0 ]
