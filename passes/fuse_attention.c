@@ -24,7 +24,7 @@ typedef struct Heads { /* the parts of one attention */
 	Value *keep, *bias; /* broadcast to the scores; NULL: keep all, add nothing */
 	double scale, fill, softcap; /* softcap 0: none */
 	bool zero_nan;
-	Value *open, *log_sum; /* what the softmax is of; NULL, or the logarithm of its sums, made for others too (log_sum.c) */
+	Value *open, *log_sum; /* what the softmax is of; NULL, or the logarithm of its sums, which probabilities are made of (log_sum.c) */
 	int first; /* axis of the scores that the heads begin with: 1, or 0 if they take in the batch */
 	Window window;
 	bool closed; /* further inside only scales are left that fit the form */
@@ -583,7 +583,6 @@ static Value *channels_as(Module *m, Value *a, const Dim *first, const Type *out
 static bool build_attention(Module *m, Node *n, Heads *h)
 {
 	const Dim *batch, *heads, *channels = h->v->type.dims[h->v->type.rank - 1];
-	const bool log_sum = h->log_sum && h->log_sum->nuse > 1;
 
 	h->first = !stays_in_order(m, h, n->out[0]);
 	split_batch(m, h, &batch, &heads);
@@ -604,15 +603,15 @@ static bool build_attention(Module *m, Node *n, Heads *h)
 		return false;
 	Attr attrs[] = {mk_float(Attr_scale, h->scale), mk_int(Attr_zero_nan, h->zero_nan), mk_float(Attr_softcap, h->softcap),
 	                mk_float(Attr_fill, h->keep && !h->bias ? h->fill : -INFINITY), mk_int(Attr_left, h->window.left), mk_int(Attr_right, h->window.right),
-	                mk_int(Attr_lse, log_sum)};
+	                mk_int(Attr_lse, h->log_sum != NULL)};
 	Value *a = build(m, n->block, n, OpAttention, n->loc, 4, in, 7, attrs, NULL);
 	share_heads(m, a->def);
 	Value *y = channels_as(m, a, dim_const(m, 0), &n->out[0]->type, n);
-	Value *l = log_sum ? channels_as(m, a, channels, &h->log_sum->type, n) : NULL;
-	if (!y || (log_sum && !l))
+	Value *l = h->log_sum ? channels_as(m, a, channels, &h->log_sum->type, n) : NULL;
+	if (!y || (h->log_sum && !l))
 		return false;
 	replace_uses(m, n->out[0], y);
-	if (log_sum)
+	if (h->log_sum)
 		replace_uses(m, h->log_sum, l);
 	return true;
 }
