@@ -132,7 +132,7 @@ static Attr parse_attr_value(Lexer *lx, const Node *n, AttrId id)
 {
 	const AttrInfo *info = &attr_infos[id];
 	switch (info->kind) {
-	case AttrFlag: return mk_int(id, take_int(lx, "a flag", 0, 1));
+	case AttrFlag: return mk_int(id, take_int(lx, arena_printf(lx->m->arena, "%s, a flag,", info->text), 0, 1));
 	case AttrInt: return mk_int(id, take_int(lx, "an integer", INT64_MIN, INT64_MAX));
 	case AttrFloat: return mk_float(id, take_scalar(lx, F64, "a number").f);
 	case AttrScalar: return mk_scalar(id, take_scalar(lx, scalar_type(lx, n), "a number of the operand's type"));

@@ -524,7 +524,7 @@ static void print_op(FILE *f, const OpInfo *op, const char *cls, const char *tak
 static void print_default(FILE *f, const AttrInfo *a)
 {
 	switch (a->kind) {
-	case AttrFlag: case AttrInt: case AttrFloat: case AttrScalar: case AttrDim: fprintf(f, "%g", a->number); break;
+	case AttrFlag: case AttrInt: case AttrFloat: case AttrScalar: case AttrDim: fprintf(f, "%.10g", a->number); break;
 	case AttrOp: fputs(ops[(int)a->number].text, f); break;
 	case AttrWord: fprintf(f, "%.*s", (int)strcspn(a->words, "|"), a->words); break;
 	case AttrInts: case AttrDims: fputs("[]", f); break;
@@ -534,7 +534,10 @@ static void print_default(FILE *f, const AttrInfo *a)
 
 void print_ops(FILE *f)
 {
-	static const char *const kinds[] = {"integer", "integers", "number", "element", "operator", "word", "dim", "dims", "text"};
+	static const char *const kinds[] = {
+		[AttrFlag] = "flag", [AttrInt] = "integer", [AttrInts] = "integers", [AttrFloat] = "number", [AttrScalar] = "element",
+		[AttrOp] = "operator", [AttrDim] = "dim", [AttrDims] = "dims", [AttrText] = "text",
+	};
 	fputs("Operators: name(operands), class, element types, how the result type follows; the value of one element\n", f);
 #define OP(name, text, in, cls, takes, code, shape, attrs, flags, meaning)                                             \
 	print_op(f, &ops[Op##name], #cls, #takes, #shape, #flags, #meaning);

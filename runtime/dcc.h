@@ -9,8 +9,12 @@
  *     int NAME(const NAME_dims *, inputs..., outputs..., workspace, size, exec, error);   the same, typed; behind the outputs
  *                                                          out_dims (as in dcc_args), if the data decides dims of one
  *     int NAME_prefault(workspace, size, error);           before the first run: dcc_prefault of this model
- *     int64_t NAME_x_count(const NAME_dims *); size_t NAME_x_bytes(const NAME_dims *);    of each input and output x
+ *     int NAME_huge_pages(error);                          dcc_huge_pages of this model
+ *     int64_t NAME_x_count(const NAME_dims *); size_t NAME_x_bytes(const NAME_dims *);    of each input and output x, but of outputs
+ *                                                          that are state, which have NAME_x_offset: elements from the input's begin
  * and where x is state (below) NAME_x_capacity, and NAME_step: NAME without the outputs that are state.
+ * With dcc --weights NAME, NAME_step and NAME_prefault take `weights, weights_size` in front of the workspace, NAME_huge_pages in front of
+ * the error.
  * Link with libdcc (static, no dependency beyond libc; pthreads only if dcc_pool_new is called).
  *
  * Memory: the caller owns everything.  Nothing is allocated, locked, printed or written outside outputs, workspace and error
@@ -258,8 +262,8 @@ int dcc_prefault(const dcc_model *, const void *weights, uint64_t weights_size, 
 /* Moves the weights (as dcc_args has them) into huge pages, once and for all runs: addresses and bytes stay, other threads may run the model
  * meanwhile.  What reads its weights at the memory's rate, as decoders do, takes a quarter less time (measured, GPT-2).  It costs a copy of
  * the weights, which this process no longer shares with others; a mapping of a side file is unmapped as before.
- * *moved (it may be NULL): bytes in huge pages, whole ones of 2 MB each, if the kernel finds so many; 0, and nothing changes, if the system
- * gives none (Linux: /sys/kernel/mm/transparent_hugepage/enabled is "never", or prctl() has turned them off for the process). */
+ * *moved (it may be NULL): bytes in huge pages, whole ones of 2 MB each, if the kernel finds so many; 0, and nothing changes, if the
+ * weights fill none, or the system gives none (Linux: /sys/kernel/mm/transparent_hugepage/enabled is "never", or prctl() has turned them off for the process). */
 int dcc_huge_pages(const dcc_model *, const void *weights, uint64_t weights_size, uint64_t *moved, dcc_error *);
 
 const char *dcc_status_text(int status);

@@ -169,6 +169,14 @@ printf '%s\n' "<stdin>:7:19: error: there is no operator 'exq' (dcc --list-ops s
 	'                  ^' >want
 same 'a caret' got want
 
+# ---- --list-ops: each kind of attribute by its name
+
+"$dcc" --list-ops >ops
+for line in 'keepdims: flag, default 0' 'axis: integer, default 0' 'starts: dims' 'eps: number' 'most: dim, default 2147483647' 'sym: text'; do
+	expect 0 "^$line" cat ops
+done
+expect 1 '' grep -q '(null)' ops
+
 # ---- --time-passes: the parts add up
 
 "$dcc" --time-passes -o t.o m.ir 2>times

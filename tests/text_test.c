@@ -335,7 +335,7 @@ static void test_errors(void)
 		{FUNC("  %1: f32[n, 4] = neg %x {axis=1}\n"), "t.ir:5:27: error: neg has no attribute 'axis'"},
 		{FUNC("  %1: f32[n, 4] = softmax %x {axis=1, axis=1}\n"),
 		 "t.ir:5:39: error: attribute 'axis' is given twice"},
-		{FUNC("  %1: f32[n] = sum %x {axes=[1], keepdims=2}\n"), "t.ir:5:43: error: a flag lies outside 0..1"},
+		{FUNC("  %1: f32[n] = sum %x {axes=[1], keepdims=2}\n"), "t.ir:5:43: error: keepdims, a flag, lies outside 0..1"},
 		{FUNC("  %1: f32[n, 2] = glu %x {axis=1, gate=third}\n"),
 		 "t.ir:5:40: error: expected one of second|first, got 'third'"},
 		{FUNC("  %1: f32[n, 4] = neg %x\n  %1: f32[n, 4] = neg %x\n"),

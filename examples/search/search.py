@@ -55,7 +55,7 @@ class Encoder:
 def compiled(folder, threads=1):
     import dcc
 
-    model = dcc.load(f"{folder}/encoder.so")
+    model = dcc.load(f"{folder}/encoder.so", huge_pages=False)  # workers share the file's pages (docs/scaling.md)
     return lambda *inputs: model(*inputs, threads=threads)
 
 

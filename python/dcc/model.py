@@ -187,8 +187,9 @@ class Model:
     """What dcc.compile() and dcc.load() return.
 
     Calls take arrays in the model's order, by keyword, or as one mapping (for names that are no Python identifiers).
-    They return an array if there is one output, else a dict.  Any number of Python threads may call at once.  With
-    --state, outputs that are state are views; passing them on to the next call appends without a copy.
+    They return an array if there is one output, else a dict; threads=N gives them N threads.  `inputs`, `outputs`, `symbols` and
+    `targets` describe the model.  Any number of Python threads may call at once.  With --state, outputs that are state are views;
+    passing them on to the next call appends without a copy.
     """
 
     def __init__(self, path, name=None, weights=None, report=None, print_ir=None, huge_pages=True):
@@ -210,6 +211,8 @@ class Model:
         self.symbols = tuple(_symbol(model.symbols[i]) for i in range(model.nsymbols))
         self.targets = tuple(model.targets[i].name.decode() for i in range(model.ntargets))
         self._weights = self._map_weights(weights)
+        if self._weights is None and model.weights_size and not model.weights:
+            raise Error(f"{path}: the weights are in a side file: weights=FILE names it", 7)  # DCC_ERROR_WEIGHTS
         if huge_pages and self._library.huge_pages and (self._weights is not None or model.weights not in _moved):
             self._library.huge_pages(model, *self._weights_place(), None, None)  # the first run tells of wrong weights
             _moved.add(model.weights)
