@@ -50,7 +50,7 @@ function(bundle_programs)
 
   # Whose code is inside, and under which terms.
   string(REGEX MATCH "^[0-9]+" gcc "${CMAKE_CXX_COMPILER_VERSION}")
-  foreach(package llvm-19-dev libprotobuf-c-dev zlib1g-dev libzstd-dev libtinfo-dev libstdc++-${gcc}-dev libc6-dev)
+  foreach(package llvm-19-dev libprotobuf-c-dev zlib1g-dev libzstd-dev libncurses-dev libstdc++-${gcc}-dev libc6-dev)
     set(copyright /usr/share/doc/${package}/copyright)
     if(NOT EXISTS ${copyright})
       message(FATAL_ERROR "${copyright} is missing: a bundle carries the licences of what is inside")

@@ -21,7 +21,7 @@ test_needs=(
 # What a build with LLVM inside needs (DCC_BUNDLE), for archives and wheels.
 bundle_needs=(
 	c++:g++ /usr/lib/llvm-19/lib/liblldELF.a:liblld-19-dev /usr/lib/x86_64-linux-gnu/libz.a:zlib1g-dev
-	/usr/lib/x86_64-linux-gnu/libzstd.a:libzstd-dev /usr/lib/x86_64-linux-gnu/libtinfo.a:libtinfo-dev
+	/usr/lib/x86_64-linux-gnu/libzstd.a:libzstd-dev /usr/lib/x86_64-linux-gnu/libtinfo.a:libncurses-dev
 )
 test_needs+=("${bundle_needs[@]}" dpkg-shlibdeps:dpkg-dev lintian:lintian)
 # The emulator for CPUs without AVX-512, see tests/emulated.sh.
