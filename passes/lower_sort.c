@@ -4,9 +4,9 @@
  * comes before it takes its place.  That is log k steps for an element at most, and one comparison for most if k is small.  Then
  * the root goes to the end of the heap, which becomes smaller by one, until all are in order: n log k for a line of n.
  *
- * A whole line of integers is sorted by its digits of 8 bits instead, the last first: places go from one half of the worker's scratch to
- * the other and stay in order where digits are equal.  A digit that all elements share is left out, so a permutation of a line of
- * 1000 takes two passes.
+ * A whole line of integers, unless it is short, is sorted by its digits of 8 bits instead, the last first: places go from one half of
+ * the worker's scratch to the other and stay in order where digits are equal.  A digit that all elements share is left out, so a
+ * permutation of a line of 1000 takes two passes.
  *
  * The order is total, since the place decides between equal elements; so the result does not depend on the way to it.
  */
@@ -149,12 +149,11 @@ static void emit_line(Heap *h)
 
 enum { DigitBits = 8, Digits = 1 << DigitBits, FewElements = 64 /* which a heap sorts before counts are set to 0 */ };
 
-/* Is a line sorted by digits? */
-static bool has_digits(const Node *n, int axis)
+/* Is a line of that length sorted by digits? */
+static bool has_digits(const Node *n, int axis, int64_t length)
 {
 	const Type *x = &n->in[0]->type;
-	int64_t length;
-	return dtypes[x->dtype].cls != ClassFloat && n->out[0]->type.dims[axis] == x->dims[axis] && !(dim_is_const(x->dims[axis], &length) && length < FewElements);
+	return dtypes[x->dtype].cls != ClassFloat && n->out[0]->type.dims[axis] == x->dims[axis] && length >= FewElements;
 }
 
 typedef struct Digit { /* of elements: ((x >> shift) & 255) ^ flip */
@@ -245,9 +244,17 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 	h.size = kdim(&k, size);
 	for (int d = 0; d < h.x.rank; d++)
 		lines[d] = d == h.axis ? dim_min(m, size, dim_const(m, 1)) : h.x.extent[d]; /* nothing to do for an empty result */
+	int64_t shortest, longest;
+	dim_range(n->in[0]->type.dims[h.axis], &shortest, &longest);
+	const bool some_digits = has_digits(n, h.axis, longest), all_digits = has_digits(n, h.axis, shortest);
 	LBuf *scratch = NULL, *counts = NULL;
 	LExpr *tasks = llet(b, kdim(&k, dims_product(m, lines, h.x.rank))), *room = NULL, *worker, *line;
-	if (has_digits(n, h.axis)) {
+	if (!all_digits) {
+		h.hole = new_counter(&k, "hole");
+		h.next = new_counter(&k, "next");
+		h.depth = find_depth(&h);
+	}
+	if (some_digits) {
 		need_scratch(l, dim_mul_const(m, size, 2 * dtypes[I64].bytes / dtypes[F32].bytes));
 		scratch = kscratch_of(&k, I64);
 		counts = llocal(b, "counts", I64, Digits);
@@ -255,22 +262,26 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 		line = share_tasks(&k, tasks, kthreads(&k), &worker);
 		room = llet(b, lop(b, LFloorDiv, lmul(b, worker, mine), li(b, dtypes[I64].bytes / dtypes[F32].bytes), NULL));
 	} else {
-		h.hole = new_counter(&k, "hole");
-		h.next = new_counter(&k, "next");
-		h.depth = find_depth(&h);
 		line = lfor(b, ForParallel, li(b, 0), tasks, NULL);
 	}
 	split_index(&k, line, lines, h.x.rank, at);
 	at[h.axis] = NULL;
 	h.x_line = llet(b, offset_of(&k, &h.x, at));
 	h.y_line = llet(b, offset_of(&k, &h.y, at));
-	if (scratch) {
-		emit_digits(&h, scratch, counts, room);
-		lend(b);
-	} else {
+	const bool both = some_digits && !all_digits;
+	if (both)
+		lif(b, llt(b, h.size, li(b, FewElements)));
+	if (!all_digits)
 		emit_line(&h);
-	}
+	if (both)
+		lelse(b);
+	if (some_digits)
+		emit_digits(&h, scratch, counts, room);
+	if (both)
+		lend(b);
 	lend(b);
+	if (some_digits)
+		lend(b); /* of the workers */
 	kflop(&k, type_numel(m, &n->in[0]->type));
 	kcall(&k);
 }
