@@ -429,16 +429,6 @@ void share_function(Emit *e, LLVMValueRef f)
 		make_hidden(f);
 }
 
-static bool serves(const LFunc *fn, const Target *t)
-{
-	return !fn->target || !strcmp(fn->target, t->name);
-}
-
-const char *kernel_name(Emit *e, const LFunc *fn, const Target *t)
-{
-	return fn->target ? fn->name : arena_printf(e->m->arena, "%s.%s", fn->name, t->name);
-}
-
 /* An application's function gets the kernel's buffers: LLVM must not assume that they stay inside. */
 static bool has_extern(const LBlock *block)
 {
@@ -458,7 +448,7 @@ static void declare_kernel(Emit *e, LFunc *fn)
 	types[n++] = e->i64;
 	types[n++] = e->ptr;
 	bool outside = has_extern(&fn->body);
-	const char *name = arena_printf(e->m->arena, "%s.%s", e->m->name, kernel_name(e, fn, e->target));
+	const char *name = arena_printf(e->m->arena, "%s.%s", e->m->name, emitted_name(e->m->arena, fn, e->target->name));
 	LLVMValueRef f = new_function(e, name, e->void_type, n, types, false);
 	if (fn->leaf_noinline)
 		add_flag(e, f, LLVMAttributeFunctionIndex, "noinline");
@@ -479,7 +469,7 @@ static void emit_kernel(Emit *e, LFunc *fn)
 	e->fn = fn;
 	open_function(e, f);
 	no_debug(e);
-	debug_function(e, fn->line, kernel_name(e, fn, e->target), f);
+	debug_function(e, fn->line, emitted_name(e->m->arena, fn, e->target->name), f);
 	for (unsigned i = 0; i < n; i++) {
 		LLVMValueRef p = LLVMGetParam(f, i);
 		if (fn->params[i].buf)
@@ -513,11 +503,11 @@ void emit_target(Emit *e, int target)
 	e->divide = new_divide(e);
 	for (int i = 0; i < e->lm->nfunc; i++) {
 		e->lm->funcs[i]->scratch = NULL;
-		if (serves(e->lm->funcs[i], e->target))
+		if (serves(e->lm->funcs[i], e->target->name))
 			declare_kernel(e, e->lm->funcs[i]);
 	}
 	for (int i = 0; i < e->lm->nfunc; i++)
-		if (serves(e->lm->funcs[i], e->target))
+		if (serves(e->lm->funcs[i], e->target->name))
 			emit_kernel(e, e->lm->funcs[i]);
 	emit_steps(e, target);
 	e->divide = NULL;

@@ -85,7 +85,6 @@ void share_function(Emit *, LLVMValueRef); /* with other modules of the object; 
 void emit_block(Emit *, const LBlock *);
 void emit_stmts(Emit *, const LStmt *from, const LStmt *to);
 LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
-const char *kernel_name(Emit *, const LFunc *, const Target *); /* of its symbol, behind the model's name and a dot */
 
 /* program.c */
 void emit_steps(Emit *, int target); /* shared */

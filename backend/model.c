@@ -185,7 +185,7 @@ static LLVMValueRef steps_of_target(Emit *e, int t, Costs *costs)
 			continue;
 		const LFunc *fn = step_kernel(s);
 		LLVMValueRef nodes = node_names(e, s, &nnodes);
-		items[n++] = step_row(e, fn ? kernel_name(e, fn, e->opt->target[t]) : "", nodes, nnodes, cost_number(e, costs, s));
+		items[n++] = step_row(e, fn ? emitted_name(e->m->arena, fn, e->opt->target[t]->name) : "", nodes, nnodes, cost_number(e, costs, s));
 	}
 	while (n < e->nstep)
 		items[n++] = step_row(e, NULL, LLVMConstNull(e->ptr), 0, 0);

@@ -290,6 +290,8 @@ void print_lfunc(FILE *, const LFunc *);
 void number_lines(LModule *);
 void print_listing(FILE *, LModule *);
 const LFunc *step_kernel(const LStmt *step); /* the first that it calls; NULL: none */
+bool serves(const LFunc *kernel, const char *target); /* is it part of that target's code? */
+const char *emitted_name(Arena *, const LFunc *kernel, const char *target); /* of its code, behind the model's name and a dot */
 typedef struct Lexer Lexer; /* parse.c's; the loop parser takes over after the module's head */
 LModule *parse_loops(Module *, Lexer *);
 const char *verify_loops(LModule *); /* NULL, or what is wrong and where */

@@ -246,6 +246,16 @@ void lstep_cost(LB *b, LExpr *flop, LExpr *bytes, int nloc, const Loc *const *lo
 	s->locs = locs;
 }
 
+bool serves(const LFunc *kernel, const char *target)
+{
+	return !kernel->target || !strcmp(kernel->target, target);
+}
+
+const char *emitted_name(Arena *a, const LFunc *kernel, const char *target)
+{
+	return kernel->target ? kernel->name : arena_printf(a, "%s.%s", kernel->name, target);
+}
+
 const LFunc *step_kernel(const LStmt *step)
 {
 	for (const LStmt *s = step->body.first; s; s = s->next)

@@ -276,11 +276,6 @@ static void put_rooms(Page *p, const LFunc *program)
 	end_part(p, "slots_cut");
 }
 
-static bool serves(const LFunc *kernel, const LFunc *program)
-{
-	return !kernel->target || !strcmp(kernel->target, program->target);
-}
-
 /* [kernel, bytes of its code] */
 static void put_code(Page *p, const LFunc *program)
 {
@@ -289,8 +284,7 @@ static void put_code(Page *p, const LFunc *program)
 	begin_part(p, "code");
 	for (int i = 0; lm->code && i < lm->nfunc && has_room(p, StepShare); i++) {
 		const LFunc *fn = lm->funcs[i];
-		const char *emitted = fn->target ? fn->name : arena_printf(p->m->arena, "%s.%s", fn->name, program->target);
-		void **bytes = serves(fn, program) ? find_name(lm->code, emitted) : NULL;
+		void **bytes = serves(fn, program->target) ? find_name(lm->code, emitted_name(p->m->arena, fn, program->target)) : NULL;
 		if (!bytes)
 			continue;
 		fprintf(p->f, "%s[%d,%lld]", n++ ? "," : "", name_number(p, fn->name), (long long)(intptr_t)*bytes);
@@ -407,7 +401,7 @@ static void put_kernels(Page *p)
 		for (int i = 0; i < lm->nfunc; i++) {
 			Capped c;
 			const LFunc *fn = lm->funcs[i];
-			if (!serves(fn, lm->programs[t]) || (t && !fn->target))
+			if (!serves(fn, lm->programs[t]->target) || (t && !fn->target))
 				continue;
 			FILE *f = open_capped(p, &c, room);
 			print_lfunc(f, fn);
