@@ -261,7 +261,8 @@ int dcc_check_weights(const dcc_model *, const void *weights, uint64_t size, dcc
 int dcc_prefault(const dcc_model *, const void *weights, uint64_t weights_size, void *workspace, uint64_t workspace_size, dcc_error *);
 /* Moves the weights (as dcc_args has them) into huge pages, once and for all runs: addresses and bytes stay, other threads may run the model
  * meanwhile.  What reads its weights at the memory's rate, as decoders do, takes a quarter less time (measured, GPT-2).  It costs a copy of
- * the weights, which this process no longer shares with others; a mapping of a side file is unmapped as before.
+ * the weights, which this process no longer shares with others; what a mapping of a side file becomes is private memory that may be
+ * written, and is unmapped as before.
  * *moved (it may be NULL): bytes in huge pages, whole ones of 2 MB each, if the kernel finds so many; 0, and nothing changes, if the
  * weights fill none, or the system gives none (Linux: /sys/kernel/mm/transparent_hugepage/enabled is "never", or prctl() has turned them off for the process). */
 int dcc_huge_pages(const dcc_model *, const void *weights, uint64_t weights_size, uint64_t *moved, dcc_error *);

@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "dcc.h"
+#include "weights.h"
 
 enum { HugePage = 2 << 20, Part = 16 * HugePage /* bytes that exist twice at a time */ };
 
@@ -58,13 +58,13 @@ static bool move_part(char *part, size_t size, int protection)
 
 int dcc_huge_pages(const dcc_model *model, const void *weights, uint64_t weights_size, uint64_t *moved, dcc_error *err)
 {
-	int status = dcc_prefault(model, weights, weights_size, NULL, 0, err); /* checks what it is given */
+	const int protection = weights ? PROT_READ | PROT_WRITE : PROT_READ;
+	int32_t status = dcc_open_weights(model, &weights, weights_size, err);
 	if (status)
 		return status;
 	if (moved)
 		*moved = 0;
-	char *begin = (char *)(weights ? weights : model->weights);
-	const int protection = weights ? PROT_READ | PROT_WRITE : PROT_READ;
+	char *begin = (char *)weights;
 	const uint64_t skip = -(uintptr_t)begin % HugePage;
 	uint64_t left = model->weights_size > skip && has_huge_pages() ? (model->weights_size - skip) / HugePage * HugePage : 0;
 	for (char *part = begin + skip; left;) {

@@ -5,7 +5,7 @@
  * first failure is reported.  Nothing that a run does allocates, locks, calls the system or writes anything but the caller's
  * error, outputs and workspace.
  *
- * One file, so that all but the calls of dcc.h is static: an application gets no other names of ours.
+ * All but the calls of dcc.h and what pages.c shares (weights.h) is static: an application gets no other names of ours.
  */
 #include <cpuid.h>
 #include <stdbool.h>
@@ -15,6 +15,7 @@
 #include "dcc.h"
 #include "escape.h"
 #include "hash.h"
+#include "weights.h"
 
 enum { CacheLine = 64 }; /* bytes */
 
@@ -637,8 +638,7 @@ static int32_t choose_weights(const dcc_model *model, const void **weights, uint
 	return own ? check_own_weights(model, own, size, err) : 0;
 }
 
-/* For calls outside of a run. */
-static int32_t open_weights(const dcc_model *model, const void **weights, uint64_t size, dcc_error *err)
+int32_t dcc_open_weights(const dcc_model *model, const void **weights, uint64_t size, dcc_error *err)
 {
 	start_error(err, DCC_OK);
 	if (!model)
@@ -650,7 +650,7 @@ static int32_t open_weights(const dcc_model *model, const void **weights, uint64
 int dcc_check_weights(const dcc_model *model, const void *weights, uint64_t size, dcc_error *err)
 {
 	bool side = weights != NULL;
-	int32_t code = open_weights(model, &weights, size, err);
+	int32_t code = dcc_open_weights(model, &weights, size, err);
 	if (code || !model->weights_size)
 		return code;
 	uint64_t expected = side && model->layout_hash ? read_word(weights, size - sizeof(Footer)) : model->weights_hash;
@@ -669,7 +669,7 @@ static void read_lines(const volatile char *bytes, uint64_t size)
 int dcc_prefault(const dcc_model *model, const void *weights, uint64_t weights_size, void *workspace, uint64_t workspace_size,
 		 dcc_error *err)
 {
-	int32_t code = open_weights(model, &weights, weights_size, err);
+	int32_t code = dcc_open_weights(model, &weights, weights_size, err);
 	if (code || (code = check_place(workspace, workspace_size, err)))
 		return code;
 	read_lines(weights, model->weights_size);

@@ -214,8 +214,9 @@ class Model:
         if self._weights is None and model.weights_size and not model.weights:
             raise Error(f"{path}: the weights are in a side file: weights=FILE names it", 7)  # DCC_ERROR_WEIGHTS
         if huge_pages and self._library.huge_pages and (self._weights is not None or model.weights not in _moved):
-            self._library.huge_pages(model, *self._weights_place(), None, None)  # the first run tells of wrong weights
-            _moved.add(model.weights)
+            status = self._library.huge_pages(model, *self._weights_place(), None, None)  # the first run tells of wrong weights
+            if self._weights is None and not status:
+                _moved.add(model.weights)
         self._states = StateBuffers()
         self._workspaces = []
         self._pools = {}
