@@ -34,12 +34,17 @@ const Dim *const *known_dims(Call *c, Value *v, int *n)
 	return known;
 }
 
-static bool may_be_symbols(const Value *v)
+static bool is_short(const Value *v, int most)
 {
 	int64_t n = 1, extent;
 	for (int d = 0; d < v->type.rank; d++)
-		n = dim_is_const(v->type.dims[d], &extent) && extent <= MaxKnown ? n * extent : MaxKnown + 1;
-	return !v->def && !v->konst && !v->block && !v->known && n <= MaxKnown && may_be_dims(v->type.dtype);
+		n = dim_is_const(v->type.dims[d], &extent) && extent <= most ? n * extent : most + 1;
+	return n <= most;
+}
+
+static bool may_be_symbols(const Value *v)
+{
+	return !v->def && !v->konst && !v->block && !v->known && is_short(v, MaxKnown) && may_be_dims(v->type.dtype);
 }
 
 void ask_values(Call *c, const Value *v)
@@ -158,14 +163,6 @@ static bool is_integer(const Value *v)
 {
 	DClass cls = dtypes[v->type.dtype].cls;
 	return cls == ClassSigned || cls == ClassUnsigned;
-}
-
-static bool is_short(const Value *v, int most)
-{
-	int64_t n = 1, extent;
-	for (int d = 0; d < v->type.rank; d++)
-		n = dim_is_const(v->type.dims[d], &extent) && extent <= most ? n * extent : most + 1;
-	return n <= most;
 }
 
 /* Each element of v, right behind v, so that it is known wherever v is. */

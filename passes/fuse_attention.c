@@ -361,7 +361,7 @@ static const char *find_parts(Module *m, Node *n, Heads *h)
 	if (is_output(p) || (!h->zero_nan && only_user(p) != n))
 		return "the probabilities are used elsewhere too";
 	if (h->log_sum && !is_log_sum_ready(h->log_sum, p, n))
-		return "the logarithms of the sums are used in front of the product";
+		return "the logarithms of the sums are used in front of the product, or far from it";
 	Value *s = h->open = (h->log_sum ? softmax->in[0]->def : softmax)->in[0];
 	if (!h->log_sum && only_user(s) != softmax)
 		return "the scores are used elsewhere too";

@@ -1,7 +1,7 @@
 /* log_sum.c - probabilities that a model makes of the logarithms of their sums: exp(s - l), l = log(sum(exp(s))) along the last axis.
  *
- * But for the rounding of l they are softmax(s), and l weighs what several attentions give (LSH attention in rounds).  What exporters write for l is safe from
- * overflow: log(sum(exp(s - c))) + c, where c is the largest s, or 0 if that is infinite.
+ * But for the rounding of l they are softmax(s), and l weighs what several attentions give (LSH attention in rounds).  What exporters
+ * write for l is safe from overflow: log(sum(exp(s - c))) + c, where c is the largest s, or 0 if that is infinite.
  */
 #include "idioms.h"
 #include <math.h>
@@ -69,7 +69,7 @@ Value *log_sum_of(const Value *p)
 
 bool is_log_sum_ready(const Value *l, const Value *p, const Node *end)
 {
-	enum { Farthest = 1000 /* nodes between them */ };
+	enum { Farthest = 1000 /* nodes between them: a walk through them for each attention stays short */ };
 	const Node *sub = p->def->in[0]->def;
 	int left = Farthest;
 

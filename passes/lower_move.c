@@ -249,8 +249,7 @@ static void pad_turned(Kernel *k, const Node *n, const Access *x, LBuf *y, const
 	t.apart = kparam(k, dims_product(m, type->dims + side + 1, last - side));
 	t.columns = llet(b, lop(b, LPMin, lsub(b, kparam(k, type->dims[side]), idx[side]), lanes, NULL));
 	t.from = llet(b, offset_of(k, x, idx));
-	t.first = lsub(b, zero, kparam(k, pads[last]));
-	t.first = llet(b, t.first);
+	t.first = llet(b, lsub(b, zero, kparam(k, pads[last])));
 	t.len = llet(b, lop(b, LSelect, in, t.len, zero)); /* none of such a row is of x */
 	LExpr *o = lfor(b, ForSerial, zero, t.all, lanes), *p = llet(b, ladd(b, t.first, o));
 	LExpr *whole = lop(b, LAnd, lop(b, LLe, zero, p, NULL), lop(b, LLe, ladd(b, p, lanes), t.len, NULL), NULL);

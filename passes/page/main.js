@@ -279,7 +279,7 @@ function drawHead() {
 function drawFacts() {
 	const facts = [`dcc ${data.dcc}`, program ? `target ${program.target}` : `stage ${data.stage}`, `weights ${inBytes(data.weight_bytes)}`,
 		data.code_bytes ? `code ${inBytes(data.code_bytes)}${data.programs.length > 1 ? ' for all targets' : ''}` : '', program ? `${steps.length} steps` : '', `${rows.length - rows.filter((r) => r.kind === 'scope').length} nodes from ${data.onnx.length} of ONNX`,
-		...symbols.filter((s) => s.given).map((s) => `${s.name} in ${s.least}..${s.most ?? ''}`), data.graph_cut ? 'too many nodes: only the first are drawn' : '', data.onnx_cut ? 'not all ONNX nodes are listed' : '', data.names_cut ? 'too many long names: some are cut' : ''];
+		...symbols.filter((s) => s.given).map((s) => `${s.name} in ${s.least}..${s.most ?? ''}`), data.graph_cut ? 'too many nodes: only the first are drawn' : '', data.back_cut ? 'not all edges to the next iteration are drawn' : '', data.onnx_cut ? 'not all ONNX nodes are listed' : '', data.names_cut ? 'too many long names: some are cut' : ''];
 	document.getElementById('facts').textContent = facts.filter(Boolean).join(' · ');
 	document.getElementById('target').value = program ? program.target : '';
 }

@@ -293,6 +293,8 @@ function drawKernels(view) {
 	], all);
 	if (program.steps_cut)
 		note(view, 'There are more steps: they are left out.');
+	if (program.code_cut)
+		note(view, 'There are more kernels: the bytes of their code are left out.');
 }
 
 function drawWeights(view) {
