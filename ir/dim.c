@@ -341,6 +341,14 @@ const Dim *dim_mul_const(Module *m, const Dim *a, int64_t factor)
 	return add_multiple(m, dim_const(m, 0), a, factor);
 }
 
+const Dim *dims_product(Module *m, const Dim *const *extent, int n)
+{
+	const Dim *p = dim_const(m, 1);
+	for (int d = 0; d < n; d++)
+		p = dim_mul(m, p, extent[d]);
+	return p;
+}
+
 const Dim *dim_mul(Module *m, const Dim *a, const Dim *b)
 {
 	Poly p;

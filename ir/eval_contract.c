@@ -311,18 +311,26 @@ static void finish_scores(const Node *n, double *scores, int64_t keys)
 		memset(scores, 0, keys * sizeof *scores);
 }
 
+/* Of all batches and keys side by side: the one that is key s of batch b of queries. */
+static int64_t key_row(const Chunks *c, int64_t b, int64_t s, int64_t part)
+{
+	return (b / c->n * c->of + (b % c->n + c->shift[s / part]) % c->of) * part + s % part;
+}
+
 const char *eval_attention(EvalNode *e)
 {
 	const Tensor *q = e->in[0], *k = e->in[1], *v = e->in[2], *mask = operand(e, 3);
 	int64_t batch = q->dims[0], rows = q->dims[1], heads = q->dims[2], width = q->dims[3];
-	int64_t keys = k->dims[1], kv_heads = k->dims[2], out_width = v->dims[3], lse = attr_int(e->n, Attr_lse) != 0;
+	const Chunks c = attention_chunks(e->n);
+	int64_t part = k->dims[1], keys = part * c.parts, kv_heads = k->dims[2], out_width = v->dims[3], lse = attr_int(e->n, Attr_lse) != 0;
 	double scale = attr_float(e->n, Attr_scale), softcap = attr_float(e->n, Attr_softcap);
 	bool openly = e->out->dtype == F64; /* as products, where 0 times NaN is NaN */
 	Tensor space = {.rank = 4, .dims = {batch, heads, rows, keys}};
 	Walk w;
 	walk_over(&w, &space);
-	TRY(need_agree(e, (!mask || walk_add(&w, mask)) && k->dims[0] == batch && v->dims[0] == batch
-	                      && v->dims[1] == keys && v->dims[2] == kv_heads && k->dims[3] == width
+	TRY(need_agree(e, (!mask || walk_add(&w, mask)) && batch % c.n == 0 && k->dims[0] % c.of == 0
+	                      && batch / c.n == k->dims[0] / c.of && v->dims[0] == k->dims[0]
+	                      && v->dims[1] == part && v->dims[2] == kv_heads && k->dims[3] == width
 	                      && (heads == 0 || (kv_heads > 0 && heads % kv_heads == 0))));
 	const double *qs = as_reals(e, q), *ks = as_reals(e, k), *vs = as_reals(e, v);
 	const double *ms = mask ? as_reals(e, mask) : NULL;
@@ -333,7 +341,7 @@ const char *eval_attention(EvalNode *e)
 	for (int64_t bth = 0; bth < batch * rows * heads; bth++) {
 		int64_t h = bth % heads, t = bth / heads % rows, b = bth / heads / rows, kv = h / (heads / kv_heads);
 		for (int64_t s = 0; s < keys; s++) {
-			const double *key = ks + ((b * keys + s) * kv_heads + kv) * width;
+			const double *key = ks + (key_row(&c, b, s, part) * kv_heads + kv) * width;
 			double dot = 0;
 			for (int64_t r = 0; r < width; r++)
 				dot += qs[bth * width + r] * key[r];
@@ -354,7 +362,7 @@ const char *eval_attention(EvalNode *e)
 		for (int64_t s = 0; s < keys; s++) { /* 0 times a value that is not seen is 0, whatever it is; a row of NaN is NaN */
 			bool seen = in_window(e->n, s, t + (keys - rows)) && mask_shows(&row, s);
 			for (int64_t r = 0; r < out_width && (openly || seen || !(scores[s] < FLT_MIN)); r++)
-				y[r] += scores[s] * vs[((b * keys + s) * kv_heads + kv) * out_width + r];
+				y[r] += scores[s] * vs[(key_row(&c, b, s, part) * kv_heads + kv) * out_width + r];
 		}
 		if (lse)
 			y[out_width] = logarithm;

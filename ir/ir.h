@@ -191,6 +191,7 @@ const Dim *dim_mod(Module *, const Dim *, const Dim *); /* sign of the divisor, 
 const Dim *dim_min(Module *, const Dim *, const Dim *);
 const Dim *dim_max(Module *, const Dim *, const Dim *);
 const Dim *dim_mul_const(Module *, const Dim *, int64_t);
+const Dim *dims_product(Module *, const Dim *const *extent, int n);
 bool dim_is_const(const Dim *, int64_t *value); /* value may be NULL */
 bool dim_equals(const Dim *, int64_t value); /* is the constant `value` */
 void dim_range(const Dim *, int64_t *lo, int64_t *hi); /* conservative; saturates at INT64_MIN/MAX */
@@ -506,6 +507,13 @@ void attr_each_dim(const Attr *, void (*visit)(void *ctx, const Dim *), void *ct
 
 /* ---- open_attention.c, dead.c -------------------------------------------------------------------------------------- */
 
+enum { MaxShifts = 8 };
+typedef struct Chunks { /* of an attention: batch c of each n of queries sees `parts` batches of keys, (c + shift[i]) % of of each `of` */
+	int64_t n, of, shift[MaxShifts];
+	int parts;
+} Chunks;
+Chunks attention_chunks(const Node *);
+const Dim *attention_keys(Module *, const Node *); /* that a query has: of all parts */
 /* The attention n as nodes of the same block in front of `before` (NULL: at its end), which do not use it. */
 Value *attention_scores(Module *, const Node *n, Node *before); /* [batch, heads, queries, keys], times the scale */
 Value *attention_values(Module *, const Node *n, Node *before, Value *probabilities); /* [batch, queries, heads, width] */

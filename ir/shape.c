@@ -232,14 +232,63 @@ const char *shape_group_conv(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
-static const char *check_mask(Module *m, const Node *n, const Type *q, const Type *k)
+Chunks attention_chunks(const Node *n)
+{
+	const int64_t *chunks;
+	Chunks c = {.n = 1, .of = 1, .parts = 1, .shift = {0}};
+	const int64_t *shifts;
+
+	if (attr_ints(n, Attr_chunks, &chunks) == 2) {
+		c.n = chunks[0];
+		c.of = chunks[1];
+	}
+	int parts = attr_ints(n, Attr_shifts, &shifts);
+	for (int i = 0; i < parts && i < MaxShifts; i++)
+		c.shift[i] = shifts[i];
+	c.parts = parts ? parts : 1;
+	return c;
+}
+
+const Dim *attention_keys(Module *m, const Node *n)
+{
+	return dim_mul_const(m, n->in[1]->type.dims[1], attention_chunks(n).parts);
+}
+
+static const char *check_chunks(Module *m, const Node *n, const Dim *queries, const Dim *keys)
+{
+	const int64_t *list;
+	const int nlist = attr_ints(n, Attr_chunks, &list);
+	const Chunks c = attention_chunks(n);
+
+	if (!find_attr(n, Attr_chunks) && !find_attr(n, Attr_shifts))
+		return need_equal(m, n, queries, keys, "batch dims of q and k");
+	if (type_in(n, 0)->dtype != F32)
+		FAIL("chunks and shifts are only supported in f32");
+	if (nlist && nlist != 2)
+		FAIL("chunks has %d entries, expected 2", nlist);
+	if (c.n < 1 || c.of < 1 || c.n > INT32_MAX || c.of > INT32_MAX)
+		FAIL("chunks is out of range: %lld, %lld", (long long)c.n, (long long)c.of);
+	if (c.parts > MaxShifts)
+		FAIL("shifts has %d entries, at most %d are supported", c.parts, MaxShifts);
+	for (int i = 0; i < c.parts; i++)
+		if (c.shift[i] < 0 || c.shift[i] >= c.of)
+			FAIL("shift %lld is not below %lld", (long long)c.shift[i], (long long)c.of);
+	int64_t part;
+	if (c.parts > 1 && !(dim_is_const(type_in(n, 1)->dims[1], &part) && part % PanelWidth == 0))
+		FAIL("%s keys are no whole panels of %d, as shifts take", dim_text(m, type_in(n, 1)->dims[1]), PanelWidth);
+	TRY(need_multiple(m, n, queries, dim_const(m, c.n), "batches of q over chunks"));
+	TRY(need_multiple(m, n, keys, dim_const(m, c.of), "batches of k over chunks"));
+	return need_equal(m, n, dim_mul_const(m, queries, c.of), dim_mul_const(m, keys, c.n), "batch dims of q and k, times chunks");
+}
+
+static const char *check_mask(Module *m, const Node *n, const Type *q)
 {
 	const Type *mask = type_in(n, 3);
 	if (!mask)
 		return NULL;
 	if (mask->dtype != q->dtype && mask->dtype != Bool)
 		FAIL("the mask has type %s, expected %s or bool", dtypes[mask->dtype].text, dtypes[q->dtype].text);
-	Type scores = {.dtype = q->dtype, .rank = 4, .dims = {q->dims[0], q->dims[2], q->dims[1], k->dims[1]}};
+	Type scores = {.dtype = q->dtype, .rank = 4, .dims = {q->dims[0], q->dims[2], q->dims[1], attention_keys(m, n)}};
 	return need_broadcastable(m, n, mask, &scores, "mask");
 }
 
@@ -253,14 +302,14 @@ const char *shape_attention(Module *m, const Node *n, Type *out)
 	TRY(need_rank(m, q, 4, "q"));
 	TRY(need_rank(m, k, 4, "k"));
 	TRY(need_rank(m, v, 4, "v"));
-	TRY(need_equal(m, n, q->dims[0], k->dims[0], "batch dims of q and k"));
+	TRY(check_chunks(m, n, q->dims[0], k->dims[0]));
 	TRY(need_equal(m, n, k->dims[0], v->dims[0], "batch dims of k and v"));
 	TRY(need_equal(m, n, k->dims[1], v->dims[1], "tokens of k and v"));
 	TRY(need_equal(m, n, k->dims[2], v->dims[2], "heads of k and v"));
 	TRY(need_equal(m, n, q->dims[3], k->dims[3], "widths of q and k"));
 	if (q->dims[2] != k->dims[2])
 		TRY(need_multiple(m, n, q->dims[2], k->dims[2], "query heads over key heads"));
-	TRY(check_mask(m, n, q, k));
+	TRY(check_mask(m, n, q));
 	if (attr_float(n, Attr_softcap) < 0)
 		FAIL("softcap is negative: %g", attr_float(n, Attr_softcap));
 	for (int side = 0; side < 2; side++) {

@@ -24,8 +24,8 @@ void open_attention(Att *a, Kernel *k, Node *n, Value *home)
 	Module *m = k->l->m;
 	const Dim *stride = dim_const(m, 1);
 
-	*a = (Att){.k = k, .n = n, .T = n->in[0]->type.dims[1], .S = n->in[1]->type.dims[1], .R = n->in[0]->type.dims[3],
-	           .V = n->in[2]->type.dims[3], .left = attr_int(n, Attr_left), .right = attr_int(n, Attr_right), .zero_masked = attr_int(n, Attr_zero_masked),
+	*a = (Att){.k = k, .n = n, .T = n->in[0]->type.dims[1], .S = attention_keys(m, n), .R = n->in[0]->type.dims[3],
+	           .V = n->in[2]->type.dims[3], .chunks = attention_chunks(n), .part = n->in[1]->type.dims[1], .left = attr_int(n, Attr_left), .right = attr_int(n, Attr_right), .zero_masked = attr_int(n, Attr_zero_masked),
 	           .zero_nan = attr_int(n, Attr_zero_nan), .fill = -INFINITY};
 	a->panels = dim_ceildiv(m, a->S, dim_const(m, PanelWidth));
 	a->vpanels = dim_ceildiv(m, a->V, dim_const(m, PanelWidth));
@@ -57,9 +57,29 @@ void find_head(Att *a, LExpr *bh, LExpr **batch, LExpr **head)
 
 	*batch = llet(b, lop(b, LFloorDiv, bh, heads, NULL));
 	*head = llet(b, lsub(b, bh, lmul(b, *batch, heads)));
-	LExpr *kv_head = lop(b, LFloorDiv, *head, group, NULL);
+	LExpr *kv_head = lop(b, LFloorDiv, *head, group, NULL), *first = *batch, *chunk = li(b, 0);
+	const Chunks *c = &a->chunks;
 	a->kv_head = llet(b, kv_head);
-	a->kv = llet(b, ladd(b, lmul(b, *batch, kv_heads), a->kv_head));
+	if (c->n != 1 || c->of != 1) {
+		LExpr *n = li(b, c->n), *number = llet(b, lop(b, LFloorDiv, *batch, n, NULL));
+		chunk = llet(b, lsub(b, *batch, lmul(b, number, n)));
+		first = lmul(b, number, li(b, c->of));
+	}
+	for (int i = 0; i < c->parts; i++) {
+		LExpr *at = ladd(b, chunk, li(b, c->shift[i]));
+		if (c->shift[i])
+			at = lop(b, LMod, at, li(b, c->of), NULL);
+		a->kv[i] = llet(b, ladd(b, lmul(b, ladd(b, first, at), kv_heads), a->kv_head));
+	}
+}
+
+LExpr *by_part(Att *a, LExpr *key, LExpr *const *of)
+{
+	LB *b = &a->k->b;
+	LExpr *e = of[a->chunks.parts - 1];
+	for (int i = a->chunks.parts - 2; i >= 0; i--)
+		e = lop(b, LSelect, llt(b, key, lmul(b, kdim(a->k, a->part), li(b, i + 1))), of[i], e);
+	return a->chunks.parts > 1 ? llet(b, e) : e;
 }
 
 LExpr *mask_shows(LB *b, LExpr *mask)
@@ -168,17 +188,13 @@ LExpr *score_divisor(LB *b, LExpr *sum)
 	return llet(b, lop(b, LPMax, lconst(b, (LType){F32, 1}, 1), sum, NULL));
 }
 
-LExpr *store_log_sum(Att *a, LExpr *out_at, LExpr *most, LExpr *sum)
+LExpr *log_sum(LB *b, LExpr *most, LExpr *sum, LExpr **divisor)
 {
-	LB *b = &a->k->b;
-
-	if (!attr_int(a->n, Attr_lse))
-		return sum;
-	LExpr *first = llet(b, lop(b, LHMax, most, NULL, NULL)), *y = llet(b, ladd(b, first, vm_log(b, sum)));
-	LExpr *open = lop(b, LEq, lop(b, LAbs, first, NULL, NULL), lconst(b, first->type, INFINITY), NULL);
-	lstore(b, a->out.buf, ladd(b, out_at, kdim(a->k, a->V)), NULL, NULL, lop(b, LSelect, open, first, y));
-	LExpr *several = lop(b, LLt, lconst(b, sum->type, 1), sum, NULL);
-	return llet(b, lop(b, LSelect, several, vm_exp(b, llet(b, lsub(b, y, first))), sum));
+	LExpr *y = llet(b, ladd(b, most, vm_log(b, sum)));
+	LExpr *open = llet(b, lop(b, LEq, lop(b, LAbs, most, NULL, NULL), lconst(b, most->type, INFINITY), NULL));
+	LExpr *several = llet(b, lop(b, LLt, lconst(b, sum->type, 1), sum, NULL));
+	*divisor = llet(b, lop(b, LSelect, several, vm_exp(b, llet(b, lsub(b, y, most))), sum));
+	return llet(b, lop(b, LSelect, open, most, y));
 }
 
 bool hides_keys(const Att *a)
@@ -206,7 +222,7 @@ LExpr *load_value(Att *a, const Column *c, LExpr *key)
 	LB *b = &k->b;
 
 	if (!c->x)
-		return lload(b, a->values, Lanes, ladd(b, c->from, lmul(b, key, li(b, PanelWidth))), NULL, NULL);
+		return lload(b, a->values, Lanes, ladd(b, ladd(b, by_part(a, key, a->value_at), c->from), lmul(b, key, li(b, PanelWidth))), NULL, NULL);
 	return load_lanes(k, c->x, ladd(b, c->from, lmul(b, key, kdim(k, c->x->stride[1]))), c->x->stride[3], c->mask);
 }
 

@@ -11,7 +11,7 @@ typedef struct Att {
 	bool masked, bool_mask, zero_masked, zero_nan;
 	double fill; /* the score of what a mask of bools hides */
 	int64_t left, right; /* the window; -1: no bound */
-	LBuf *keys, *values, *scratch, *acc, *sums;
+	LBuf *keys, *values, *scratch, *acc, *sums, *mosts; /* sums and mosts: of the rows of a tile, in a vector */
 	const Dim *T, *S, *R, *V, *panels, *vpanels;
 	LExpr *seen, *first_panel, *seen_panels; /* a tile looks at keys before `seen`, which are panels first_panel .. seen_panels - 1 */
 	LBuf *runs; /* NULL, or it looks at those that the list at `runs_at` names too: open_runs() */
@@ -19,7 +19,10 @@ typedef struct Att {
 	LBuf *again; /* one cell, 1: the tile looks at all keys, whatever the list says; NULL: it never does */
 	LExpr *first_key; /* a row looks at keys first_key .. seen - 1 */
 	LExpr *count, *from, *to, *qs, *scores; /* of the tile; the last two are offsets into scratch */
-	LExpr *mask_base, *kv, *kv_head; /* kv: number of the (batch, kv head) pair */
+	Chunks chunks;
+	const Dim *part; /* keys of a batch: a query sees chunks.parts such, one behind the other */
+	LExpr *mask_base, *kv_head, *kv[MaxShifts]; /* kv: of each part, the number of the (batch, kv head) pair */
+	LExpr *value_at[MaxShifts]; /* where the panel of values in work has the row of key 0, as far as each part is concerned */
 } Att;
 
 static const LType F32x16 = {F32, Lanes};
@@ -31,6 +34,7 @@ void attend_rows(Lower *, Node *, Value *home); /* few queries */
 /* Shapes, operands, masks. */
 void open_attention(Att *, Kernel *, Node *, Value *home);
 Access head_matrix(const Access *, int row_axis, int col_axis); /* [batch, head, rows, columns] */
+LExpr *by_part(Att *, LExpr *key, LExpr *const *of); /* that of the part which has the key */
 Access mask_access(Kernel *, Node *); /* [batch or 1, head or 1, query or 1, key or 1] */
 void find_head(Att *, LExpr *bh, LExpr **batch, LExpr **head); /* of a (batch, query head) pair's number; sets a->kv */
 bool hides_keys(const Att *); /* from some queries */
@@ -47,15 +51,15 @@ LExpr *largest_score(Att *, LTile *run);
 LExpr *sum_of_row(Att *, LTile *run, LExpr *i, LExpr *first, LExpr *end);
 /* 1 at least, as the largest score counts 1, but 0 for a row of zeros, where the product with the values is 0; NaN stays. */
 LExpr *score_divisor(LB *, LExpr *sum);
-/* Behind the channels of the row that begins at out_at, where lse asks for it: l = log(sum) + most, or a `most` that is not finite.  Returns what
- * the row is divided by: the sum, with lse exp(l - most), since probabilities are exp(s - l) then: beside a large `most` the logarithm is rounded away. */
-LExpr *store_log_sum(Att *, LExpr *out_at, LExpr *most, LExpr *sum);
+/* What lse asks for, of a row or a vector of them: l = log(sum) + most, or a `most` that is not finite.  *divisor becomes what rows are divided
+ * by in place of the sum: exp(l - most), since probabilities are exp(s - l) then: beside a large `most` the logarithm is rounded away. */
+LExpr *log_sum(LB *, LExpr *most, LExpr *sum, LExpr **divisor);
 /* The keys that lie in the window of `query`: from *first to *end - 1, where there are any. */
 void keys_of_row(Att *, LExpr *query, LExpr **first, LExpr **end);
 LExpr *plain_zero(Att *, LExpr *y); /* a sum of -0 depends on how many zeros it has */
 
 typedef struct Column { /* 16 channels of the values, and the probabilities of row i */
-	const Access *x; /* NULL: panels of values at `from` */
+	const Access *x; /* NULL: from column `from` on of the panel in work */
 	LExpr *from, *mask, *i;
 } Column;
 

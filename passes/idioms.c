@@ -9,7 +9,7 @@ bool pass_idioms(Module *m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= fuse_dft(m, n) || fuse_glu(m, n) || fuse_winconv(m, n) || fuse_attention(m, n);
 	FOR_ALL_NODES(n, m)
-		changed |= see_blocks(m, n);
+		changed |= see_blocks(m, n) || see_chunks(m, n);
 	FOR_ALL_NODES(n, m) /* glu and winconv look at whole convolutions */
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= fuse_conv(m, n);

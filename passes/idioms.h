@@ -11,6 +11,7 @@ bool fuse_attention(Module *, Node *); /* n is the product of probabilities and 
 Value *log_sum_of(const Value *p);
 bool is_log_sum_ready(const Value *l, const Value *p, const Node *end); /* do only nodes behind `end` read l, p aside */
 bool see_blocks(Module *, Node *); /* n is an attention whose keys are blocks that a constant names */
+bool see_chunks(Module *, Node *); /* n is an attention of chunks to chunks beside them */
 bool fuse_dft(Module *, Node *); /* n is a Fourier transform */
 bool fuse_glu(Module *, Node *); /* n multiplies two halves of one value */
 bool fuse_conv(Module *, Node *); /* n is a convolution that linear can do */

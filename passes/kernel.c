@@ -272,14 +272,6 @@ static const Dim *viewed_bytes(Module *m, const View *w, DType dtype)
 	return n;
 }
 
-const Dim *dims_product(Module *m, const Dim *const *extent, int n)
-{
-	const Dim *p = dim_const(m, 1);
-	for (int d = 0; d < n; d++)
-		p = dim_mul(m, p, extent[d]);
-	return p;
-}
-
 Access kaccess(Kernel *k, Value *v)
 {
 	View w;

@@ -189,7 +189,6 @@ LExpr *kthreads(Kernel *);
 Access kaccess(Kernel *, Value *);
 /* A value of that type that lies in its home in row-major order, to be read and written there. */
 Access written_access(Kernel *, const Type *, Value *home);
-const Dim *dims_product(Module *, const Dim *const *extent, int n);
 LExpr *kbase(Kernel *, const Access *); /* in a general kernel an argument also if it is 0 */
 /* Element offset of index idx[0..rank) (NULL counts as 0). */
 LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);

@@ -14,7 +14,14 @@ static const Dim *list_length(Module *m, const Dim *panels)
 	return dim_add(m, dim_mul_const(m, dim_ceildiv(m, panels, dim_const(m, 2)), 2), dim_const(m, 1));
 }
 
-/* Is a key of the panel that begins with `key` seen by one of the queries from .. to - 1?  A one-lane Bool. */
+/* Is a lane not 0? */
+static LExpr *is_any(LB *b, LTile *any)
+{
+	LExpr *most = llet(b, lop(b, LHMax, lelem(b, any, li(b, 0), li(b, 0)), NULL, NULL));
+	return lop(b, LNe, most, lconst(b, most->type, 0), NULL);
+}
+
+/* Is a key of the panel that begins with `key` seen by one of the queries from .. to - 1?  A one-lane Bool.  Mostly the first query tells. */
 static LExpr *sees_panel(Kernel *k, const Access *mask, LExpr *base, LExpr *from, LExpr *to, LExpr *key)
 {
 	LB *b = &k->b;
@@ -23,7 +30,10 @@ static LExpr *sees_panel(Kernel *k, const Access *mask, LExpr *base, LExpr *from
 	LExpr *zero = li(b, 0), *none = lconst(b, lanes, 0);
 
 	lset_tile(b, any, zero, zero, none);
-	LExpr *i = lfor(b, ForSerial, from, to, NULL), *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
+	LExpr *others = lop(b, LNe, lfor(b, ForSerial, zero, li(b, 2), NULL), zero, NULL), *second = llet(b, ladd(b, from, li(b, 1)));
+	lif(b, lop(b, LNot, llet(b, is_any(b, any)), NULL, NULL));
+	LExpr *begin = llet(b, lop(b, LSelect, others, second, from)), *end = llet(b, lop(b, LSelect, others, to, second));
+	LExpr *i = lfor(b, ForSerial, begin, end, NULL), *j = lfor(b, ForSerial, zero, li(b, PanelWidth), li(b, Lanes));
 	LExpr *at = llet(b, ladd(b, key, j)), *inside = lane_mask(k, lsub(b, kdim(k, mask->extent[3]), at));
 	LExpr *place = ladd(b, base, ladd(b, lmul(b, i, kdim(k, mask->stride[2])), lmul(b, at, kdim(k, mask->stride[3]))));
 	LExpr *seen = mask_shows(b, llet(b, load_lanes(k, mask, place, mask->stride[3], inside)));
@@ -31,8 +41,9 @@ static LExpr *sees_panel(Kernel *k, const Access *mask, LExpr *base, LExpr *from
 	lset_tile(b, any, zero, zero, lop(b, LSelect, llet(b, seen), lconst(b, lanes, 1), lelem(b, any, zero, zero)));
 	lend(b);
 	lend(b);
-	LExpr *some = llet(b, lop(b, LHMax, lelem(b, any, zero, zero), NULL, NULL));
-	return llet(b, lop(b, LNe, some, lconst(b, some->type, 0), NULL));
+	lend(b);
+	lend(b);
+	return llet(b, is_any(b, any));
 }
 
 /* The lists of all tiles of queries, for each batch and head that the mask has. */

@@ -18,34 +18,82 @@
 static void emit_scores(Att *a)
 {
 	LB *b = &a->k->b;
-	LExpr *nr = kdim(a->k, a->R), *np = kdim(a->k, a->panels), *size = lmul(b, nr, li(b, PanelWidth));
+	LExpr *nr = kdim(a->k, a->R), *size = lmul(b, nr, li(b, PanelWidth)), *first[MaxShifts];
+	Module *m = a->k->l->m;
+	LExpr *np = kdim(a->k, dim_ceildiv(m, a->part, dim_const(m, PanelWidth)));
+
+	for (int i = 0; i < a->chunks.parts; i++)
+		first[i] = lmul(b, i ? lsub(b, a->kv[i], li(b, i)) : a->kv[i], np);
 	Att window = open_runs(a);
 	LExpr *p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL);
+	LExpr *from = by_part(a, a->chunks.parts > 1 ? llet(b, lmul(b, p, li(b, PanelWidth))) : NULL, first);
 
-	call_tile(a->k, a->count, a->scratch, a->qs, a->keys, llet(b, lmul(b, ladd(b, lmul(b, a->kv, np), p), size)), a->scratch,
+	call_tile(a->k, a->count, a->scratch, a->qs, a->keys, llet(b, lmul(b, ladd(b, from, p), size)), a->scratch,
 	          llet(b, score_at(a, p, li(b, 0), li(b, 0))), nr, li(b, 1), NULL, NULL);
 	lend(b);
 	close_runs(a, &window);
 }
 
-/* Row by row: scores to exponentials, and their sums. */
+/* Behind the channels of each row of the tile: the logarithms of all sums are one vector. */
+static void store_log_sums(Att *a, LExpr *batch, LExpr *head)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *zero = li(b, 0), *rows = lane_mask(k, a->count), *divisor;
+	LExpr *most = llet(b, lload(b, a->mosts, Lanes, zero, NULL, rows)), *sum = llet(b, lload(b, a->sums, Lanes, zero, NULL, rows));
+
+	lstore(b, a->mosts, zero, NULL, rows, log_sum(b, most, sum, &divisor));
+	lstore(b, a->sums, zero, NULL, rows, divisor);
+	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL), *place[4] = {batch, ladd(b, a->from, i), head, NULL};
+	lstore(b, a->out.buf, ladd(b, llet(b, offset_of(k, &a->out, place)), kdim(k, a->V)), NULL, NULL, lload(b, a->mosts, 1, i, NULL, NULL));
+	lend(b);
+}
+
+/* The scores behind the last key, which count nothing: exp(-inf) is 0. */
+static void clear_rest(Att *a)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *keys = kdim(k, a->S);
+	int64_t n;
+
+	if (dim_is_const(a->S, &n) && n % PanelWidth == 0)
+		return;
+	LExpr *end = llet(b, lmul(b, a->seen_panels, width)), *last = llet(b, lsub(b, a->seen_panels, li(b, 1)));
+	lif(b, llt(b, keys, end));
+	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL), *j = lfor(b, ForSerial, zero, width, li(b, Lanes));
+	LExpr *at = llet(b, score_at(a, last, i, j)), *inside = lane_mask(k, lsub(b, lsub(b, keys, lmul(b, last, width)), j));
+	lstore(b, a->scratch, at, NULL, NULL, lop(b, LSelect, inside, lload(b, a->scratch, Lanes, at, NULL, NULL), lconst(b, F32x16, -INFINITY)));
+	lend(b);
+	lend(b);
+	lend(b);
+}
+
+/* Row by row: scores to exponentials, and their sums.  What lies behind the last key is -inf: of a row that has a number as its largest score it
+ * adds 0 to the sum, and else the keys make that NaN. */
 static void emit_softmax(Att *a, LExpr *batch, LExpr *head)
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
 	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
 	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *lanes = li(b, Lanes), *p, *j;
+	const bool changed = hides_keys(a) || attr_float(a->n, Attr_softcap) != 0;
 	Att window;
+
+	if (!changed)
+		clear_rest(a);
 
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
 	LExpr *query = llet(b, ladd(b, a->from, i));
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, -INFINITY));
 	window = open_runs(a);
-	p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL), j = lfor(b, ForSerial, zero, width, lanes);
+	p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL), j = lfor(b, changed ? ForSerial : ForUnroll, zero, width, lanes);
 	LExpr *at = llet(b, ladd(b, lmul(b, p, width), j));
-	LExpr *raw = llet(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL));
-	LExpr *s = masked_scores(a, raw, query, at, lane_mask(k, lsub(b, kdim(k, a->S), at)));
-	lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, s);
+	LExpr *s = llet(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL));
+	if (changed) {
+		s = masked_scores(a, s, query, at, lane_mask(k, lsub(b, kdim(k, a->S), at)));
+		lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, s);
+	}
 	keep_largest(a, run, s);
 	lend(b);
 	lend(b);
@@ -57,22 +105,23 @@ static void emit_softmax(Att *a, LExpr *batch, LExpr *head)
 		start = lop(b, LSelect, lcast(b, LSplat, (LType){Bool, Lanes}, llt(b, zero, kdim(k, a->S))), llet(b, lsub(b, most, most)), start);
 	lset_tile(b, run, zero, zero, start);
 	window = open_runs(a);
-	p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL), j = lfor(b, ForSerial, zero, width, lanes);
+	p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL), j = lfor(b, ForUnroll, zero, width, lanes);
 	LExpr *e = llet(b, vm_exp(b, llet(b, lsub(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL), most))));
-	LExpr *key = ladd(b, lmul(b, p, width), j);
 	lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, e);
-	LExpr *inside = lane_mask(k, lsub(b, kdim(k, a->S), key)); /* a row of NaN must not count the filled-up keys */
-	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), lop(b, LSelect, inside, e, lconst(b, F32x16, 0))));
+	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
 	lend(b);
 	close_runs(a, &window);
-	LExpr *sum = sum_of_row(a, run, i, NULL, NULL), *place[4] = {batch, query, head, NULL};
-	lstore(b, a->sums, i, NULL, NULL, store_log_sum(a, offset_of(k, &a->out, place), most, sum));
+	lstore(b, a->sums, i, NULL, NULL, sum_of_row(a, run, i, NULL, NULL));
+	if (a->mosts)
+		lstore(b, a->mosts, i, NULL, NULL, lop(b, LHMax, most, NULL, NULL));
 	lend(b);
+	if (a->mosts)
+		store_log_sums(a, batch, head);
 }
 
-/* Row i of the panel of values at `w` again, if it is spoilt. */
-static void repair_row(Att *a, LExpr *i, LExpr *w, LExpr *columns)
+/* Row i of the panel of values in work again, if it is spoilt. */
+static void repair_row(Att *a, LExpr *i, LExpr *columns)
 {
 	LB *b = &a->k->b;
 	LExpr *zero = li(b, 0), *first, *end, *width = li(b, PanelWidth);
@@ -88,7 +137,7 @@ static void repair_row(Att *a, LExpr *i, LExpr *w, LExpr *columns)
 		first = llet(b, lop(b, LPMax, first, lmul(b, a->first_panel, width), NULL));
 		end = llet(b, lop(b, LPMin, end, a->seen, NULL));
 	}
-	add_seen_keys(a, &(Column){NULL, llet(b, ladd(b, w, j)), NULL, i}, sum, query, first, end);
+	add_seen_keys(a, &(Column){NULL, j, NULL, i}, sum, query, first, end);
 	close_runs(a, &window);
 	lstore(b, a->acc, at, NULL, NULL, lelem(b, sum, zero, zero));
 	lend(b);
@@ -100,11 +149,15 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	Kernel *k = a->k;
 	LB *b = &k->b;
 	Lower *l = k->l;
-	LExpr *ns = kdim(k, a->S), *nv = kdim(k, a->V), *nvp = kdim(k, a->vpanels), *step = li(b, l->schedule.steps), *zero = li(b, 0);
+	LExpr *ns = kdim(k, a->part), *nv = kdim(k, a->V), *nvp = kdim(k, a->vpanels), *step = li(b, l->schedule.steps), *zero = li(b, 0);
 	LExpr *width = li(b, PanelWidth), *size = lmul(b, ns, width);
 
 	LExpr *p = lfor(b, ForSerial, zero, nvp, NULL);
-	LExpr *wp = llet(b, lmul(b, ladd(b, lmul(b, a->kv, nvp), p), size)), *columns = columns_left(b, nv, p), *end = NULL;
+	LExpr *columns = columns_left(b, nv, p), *begin, *end, *part = NULL;
+	for (int i = 0; i < a->chunks.parts; i++) {
+		LExpr *panel = ladd(b, lmul(b, a->kv[i], nvp), p);
+		a->value_at[i] = llet(b, lmul(b, i ? lsub(b, panel, li(b, i)) : panel, size));
+	}
 	int64_t channels;
 	bool whole = dim_is_const(a->V, &channels) && channels % PanelWidth == 0;
 	if (a->runs) { /* perhaps there is none */
@@ -113,18 +166,25 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 		lend(b);
 	}
 	Att window = open_runs(a);
-	end = a->runs ? a->seen : lop(b, LPMax, a->seen, li(b, 1), NULL);
-	LExpr *start = llet(b, lmul(b, a->first_panel, width));
-	LExpr *k0 = lfor(b, ForSerial, start, end, step);
-	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, a->seen, k0), NULL));
+	LExpr *start = begin = llet(b, lmul(b, a->first_panel, width)), *seen = a->seen;
+	if (a->chunks.parts > 1) { /* blocks of keys that are in one part */
+		part = lfor(b, ForSerial, zero, li(b, a->chunks.parts), NULL);
+		begin = llet(b, lop(b, LPMax, start, lmul(b, part, ns), NULL));
+		seen = llet(b, lop(b, LPMin, seen, lmul(b, ladd(b, part, li(b, 1)), ns), NULL));
+	}
+	end = a->runs || part ? seen : lop(b, LPMax, seen, li(b, 1), NULL);
+	LExpr *k0 = lfor(b, ForSerial, begin, end, step);
+	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, seen, k0), NULL));
 	LExpr *first = a->runs ? zero : llet(b, lop(b, LPMax, lsub(b, ladd(b, start, li(b, 1)), k0), zero, NULL));
 	call_tile(k, a->count, a->scratch, llet(b, ladd(b, a->scores, lmul(b, k0, a->count))), a->values,
-	          llet(b, ladd(b, wp, lmul(b, k0, width))), a->acc, zero, klen, first, NULL, whole ? NULL : columns);
+	          llet(b, ladd(b, by_part(a, k0, a->value_at), lmul(b, k0, width))), a->acc, zero, klen, first, NULL, whole ? NULL : columns);
 	lend(b);
+	if (part)
+		lend(b);
 	close_runs(a, &window);
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
 	if (hides_keys(a))
-		repair_row(a, i, wp, columns);
+		repair_row(a, i, columns);
 	LExpr *sum = score_divisor(b, lload(b, a->sums, 1, i, NULL, NULL));
 	LExpr *at[4] = {batch, ladd(b, a->from, i), head, NULL};
 	LExpr *row = llet(b, offset_of(k, &a->out, at));
@@ -199,7 +259,8 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 	LExpr *mine = kworker(&k), *workers = kthreads(&k), *nt = kdim(&k, tiles), *rows = kdim(&k, a.T), *w, *batch, *head;
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, qt->dims[0], qt->dims[2])), nt));
 	a.acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
-	a.sums = llocal(b, "sums", F32, l->t->mr);
+	a.sums = llocal(b, "sums", F32, Lanes);
+	a.mosts = attr_int(n, Attr_lse) ? llocal(b, "mosts", F32, Lanes) : NULL;
 	if (runs)
 		a.runs = kslot_of(&k, runs, I64, false);
 	if (runs && isfinite(a.fill))
@@ -243,7 +304,7 @@ void lower_attention(Lower *l, Node *n, Value *home)
 	enum { FewQueries = 4 };
 	int64_t queries;
 
-	if (dim_is_const(n->in[0]->type.dims[1], &queries) && queries <= FewQueries)
+	if (dim_is_const(n->in[0]->type.dims[1], &queries) && queries <= FewQueries && !find_attr(n, Attr_chunks) && !find_attr(n, Attr_shifts))
 		attend_rows(l, n, home);
 	else
 		attend_tiles(l, n, home);

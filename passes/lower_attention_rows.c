@@ -191,7 +191,9 @@ void attend_rows(Lower *l, Node *n, Value *home)
 	lset_tile(b, run, zero, zero, ladd(b, lelem(b, run, zero, zero), e));
 	lend(b);
 	LExpr *all = sum_of_row(&a, run, zero, a.first_key, a.seen), *row = llet(b, offset_of(&k, &a.out, out_at));
-	LExpr *sum = score_divisor(b, store_log_sum(&a, row, most, all));
+	if (attr_int(n, Attr_lse))
+		lstore(b, a.out.buf, ladd(b, row, kdim(&k, a.V)), NULL, NULL, log_sum(b, llet(b, lop(b, LHMax, most, NULL, NULL)), all, &all));
+	LExpr *sum = score_divisor(b, all);
 	emit_row_values(&a, &values, query, llet(b, offset_of(&k, &values, kv_at)), row, sum);
 	lend(b);
 	lend(b);

@@ -735,6 +735,31 @@ static void make_masks(Family *f)
 	add_row(f, "f32[b, t, 3, 8]", "attention %q, %k, %v_inf, %bg {lse=1, fill=-100000, zero_nan=1}");
 }
 
+/* Batches that see several batches of keys, with masks, windows and values that are not finite. */
+static void make_chunks(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "q: f32[3*b, t, 2, 5]");
+	param(f, "k: f32[4*b, 32, 1, 5]");
+	param(f, "v: f32[4*b, 32, 1, 33]");
+	param(f, "one: f32[3*b, 64, 2, 5]");
+	param(f, "mask: bool[3*b, 1, t, 64]");
+	param(f, "bias: f32[t, 96]");
+	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k, %v, _ {chunks=[3, 4], shifts=[3, 0]}");
+	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k, %v, %mask {chunks=[3, 4], shifts=[0, 1], fill=-3}");
+	add_row(f, "f32[3*b, t, 2, 34]", "attention %q, %k, %v, %mask {chunks=[3, 4], shifts=[2, 1], lse=1}");
+	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k, %v, %bias {chunks=[3, 4], shifts=[0, 1, 2], left=40, right=70}");
+	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k, %v, _ {chunks=[3, 4], shifts=[1]}");
+	line(f, "%%v_nan: f32[4*b, 32, 1, 33] = sqrt %%v");
+	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k, %v_nan, %mask {chunks=[3, 4], shifts=[2, 2], zero_masked=1}");
+	line(f, "%%relu: f32[4*b, 32, 1, 33] = relu %%v");
+	line(f, "%%v_inf: f32[4*b, 32, 1, 33] = recip %%relu");
+	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k, %v_inf, _ {chunks=[3, 4], shifts=[3, 1, 0], right=40, left=3}");
+	line(f, "%%few: f32[3*b, 1, 2, 5] = slice %%one {starts=[0, 3, 0, 0]}"); /* queries that other attentions look at one by one */
+	add_row(f, "f32[3*b, 1, 2, 33]", "attention %few, %k, %v, _ {chunks=[3, 4], shifts=[3, 0]}");
+}
+
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
 static void make_rows(Family *f)
@@ -1865,6 +1890,7 @@ static const struct {
 	 make_masks,
 	 {"b=1 s=100 t=0-5,14-16,29,100", "b=2 t=5 s=0-3,15-17,31-33,63-65,257", "b=0 t=3 s=3", "b=2 t=60 s=65"},
 	 {"b=2 t=50 s=50", "b=1 t=1 s=70"}},
+	{"chunks", make_chunks, {"b=0-2 t=0,1,5,17,64"}, {"b=1 t=15"}},
 	{"rows",
 	 make_rows,
 	 {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"},
