@@ -28,6 +28,7 @@ const OnnxGraph *body_of(Call *, const char *attr); /* checked */
 Value *stack_tensors(Call *, int n, Value *const *, int axis); /* along a new axis */
 
 Value *log_softmax(Call *, Value *, int axis);
+Value *exceeds(Call *, Value *x, double t); /* x > t, also where t is no number of an integer type */
 /* Where along the axis the greatest (ReduceMax) or least element stands, the first of equal ones or the last: i64. */
 Value *place_of(Call *, Op extreme, Value *, int axis, bool last, bool keepdims);
 Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */

@@ -241,3 +241,39 @@ void import_mean(Call *c)
 	fold_inputs(c, OpAdd);
 	c->out[0] = emit2(c, OpDiv, c->out[0], emit_const(c, c->in[0]->type.dtype, c->nin));
 }
+
+Value *exceeds(Call *c, Value *x, double t)
+{
+	const DType dtype = x->type.dtype;
+	if (dtypes[dtype].cls == ClassFloat)
+		return emit2(c, OpLt, emit_const(c, dtype, t), x);
+	const double least = dtypes[dtype].cls == ClassSigned ? -ldexp(1, dtypes[dtype].bits - 1) : 0;
+	return floor(t) < least ? emit2(c, OpLe, emit_const(c, dtype, least), x) : emit2(c, OpLt, emit_const(c, dtype, floor(t)), x);
+}
+
+/* x < t */
+static Value *falls_below(Call *c, Value *x, double t)
+{
+	const DType dtype = x->type.dtype;
+	if (dtypes[dtype].cls == ClassFloat)
+		return emit2(c, OpLt, x, emit_const(c, dtype, t));
+	const double end = ldexp(1, dtypes[dtype].bits - (dtypes[dtype].cls == ClassSigned));
+	return ceil(t) >= end ? emit2(c, OpLe, x, emit_const(c, dtype, end)) : emit2(c, OpLt, x, emit_const(c, dtype, ceil(t)));
+}
+
+/* Bias and threshold are floats, whatever the type: sums of integers and a fraction are truncated. */
+void import_shrink(Call *c)
+{
+	const double bias = onnx_float(c, "bias", 0), threshold = onnx_float(c, "lambd", 0.5);
+	Value *x = c->in[0];
+	const DType dtype = x->type.dtype;
+	const bool inexact = dtypes[dtype].cls != ClassFloat && !(bias == floor(bias) && fabs(bias) < ldexp(1, dtypes[dtype].bits - 1));
+
+	if (inexact && dtypes[dtype].bytes == 8)
+		refuse_at(c->loc, "a bias of %g is not supported for %s", bias, dtypes[dtype].text);
+	Value *terms = inexact ? emit_cast(c, x, F64) : x, *shift = emit_const(c, terms->type.dtype, fabs(bias));
+	Value *up = emit_cast(c, emit2(c, bias < 0 ? OpSub : OpAdd, terms, shift), dtype);
+	Value *down = emit_cast(c, emit2(c, bias < 0 ? OpAdd : OpSub, terms, shift), dtype);
+	Value *kept = emit3(c, OpWhere, exceeds(c, x, threshold), down, emit_const(c, dtype, 0));
+	c->out[0] = emit3(c, OpWhere, falls_below(c, x, -threshold), up, kept);
+}

@@ -226,6 +226,11 @@ void import_normalizer(Call *c)
 	c->out[0] = emit_cast(c, emit2(c, OpDiv, x, by), F32);
 }
 
+void import_binarizer(Call *c)
+{
+	c->out[0] = emit_cast(c, exceeds(c, c->in[0], onnx_float(c, "threshold", 0)), c->in[0]->type.dtype);
+}
+
 void import_imputer(Call *c)
 {
 	Value *x = c->in[0], *missing, *list;

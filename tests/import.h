@@ -64,7 +64,8 @@ static UNUSED char *result_text(Module *m, int i)
 
 static UNUSED double element(const Tensor *t, int i)
 {
-	return t->dtype == F32 ? ((float *)t->data)[i] : (double)((int64_t *)t->data)[i];
+	const Scalar s = scalar_at(t->dtype, t->data, i);
+	return is_among(t->dtype, TypesFlt) ? s.f : (double)s.i;
 }
 
 static UNUSED bool begin_imports(void)

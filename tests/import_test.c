@@ -17,11 +17,11 @@ typedef struct Reals {
 	const char *dims;
 } Reals;
 
-/* One node on a float input x (and an integer input i) with constant operands, evaluated. */
+/* One node with constant operands on an input x of floats, i of integers, h of half floats or u of u8, evaluated. */
 typedef struct Case {
 	const char *op; /* or domain.op */
 	int opset;
-	const char *in, *dims; /* of x, or of i if that is the first input */
+	const char *in, *dims; /* of the first input */
 	List x;
 	const char *attr; /* "name=1,2" integers, "name~0.5" a float, "name:text" a word; separated by ";" */
 	List ints[3]; /* operands a, b, d */
@@ -78,6 +78,8 @@ static const Case cases[] = {
 	{"Gemm", 13, "x,x,x", "2,2", {4, {1, 2, 3, 4}}, "transB=1;alpha~0.5;beta~2", {{0}}, {4, {4.5, 9.5, 11.5, 20.5}}},
 	{"com.microsoft.FusedMatMul", 17, "x,x", "2,2", {4, {1, 2, 3, 4}}, "transA=1;alpha~0.5", {{0}}, {4, {5, 7, 7, 10}}},
 	{"ai.onnx.ml.Binarizer", 17, "x", "3", {3, {-1, 0.5, 2}}, "threshold~0.5", {{0}}, {3, {0, 0, 1}}},
+	{"ai.onnx.ml.Binarizer", 17, "i", "3", {3, {-1, 0, 1}}, "threshold~-0.5", {{0}}, {3, {0, 1, 1}}},
+	{"ai.onnx.ml.Binarizer", 17, "i", "2", {2, {INT64_MIN, 1}}, "threshold~-1e30", {{0}}, {2, {1, 1}}},
 	{"ai.onnx.ml.Scaler", 17, "x", "2,2", {4, {1, 2, 3, 5}}, "offset~1,2;scale~0.5,0.5", {{0}}, {4, {0, 0, 1, 1.5}}},
 	{"ai.onnx.ml.Scaler", 17, "x", "2", {2, {1, 2}}, "scale~3,-1", {{0}}, {2, {3, -2}}},
 	{"ai.onnx.ml.Normalizer", 17, "x", "2,2", {4, {1, -4, 0, 0}}, "", {{0}}, {4, {1, -4, 0, 0}}},
@@ -132,6 +134,10 @@ static const Case cases[] = {
 	{"Softplus", 13, "x", "5", {5, {-30, -17, 0, 100, NAN}}, "", {{0}},
          {5, {9.3576230e-14, 4.1399376e-8, 0.69314718, 100, NAN}}},
 	{"Mish", 18, "x", "4", {4, {-20, 1, 1e30, NAN}}, "", {{0}}, {4, {-4.1223072e-8, 0.86509839, 1e30, NAN}}},
+	{"Shrink", 9, "u", "4", {4, {0, 1, 2, 255}}, "lambd~1;bias~1", {{0}}, {4, {0, 0, 1, 254}}},
+	{"Shrink", 9, "u", "3", {3, {0, 5, 255}}, "lambd~-300;bias~2.5", {{0}}, {3, {2, 7, 1}}},
+	{"Shrink", 9, "i", "4", {4, {-2, -1, 1, 0x1p53}}, "lambd~0.5;bias~1", {{0}}, {4, {-1, 0, 0, 0x1p53 - 1}}},
+	{"Shrink", 9, "x", "4", {4, {-2, -1, 1, 2}}, "lambd~1.5;bias~-0.5", {{0}}, {4, {-2.5, 0, 0, 2.5}}},
 	{"Sin", 13, "x", "3", {3, {1e10, 3e38, INFINITY}}, "", {{0}}, {3, {-0.48750603, 0.87490489, NAN}}},
 	{"RMSNormalization", 23, "x,x", "2", {2, {3, 4}}, "epsilon~0", {{0}}, {2, {2.5455844, 4.5254834}}},
 	{"Reshape", 14, "x,a", "0,2", {0}, "allowzero=1", {{2, {5, 0}}}, {0}},
@@ -279,11 +285,11 @@ static const RealCase real_cases[] = {
          {{2, {0.6, 1}, "1,1,2"}, {2, {0.8, 0}, "1,1,2"}}},
 };
 
-static bool is_near(double x, double want)
+static bool is_near(double x, double want, double tolerance)
 {
 	if (!isfinite(want) || want == 0)
 		return isnan(want) ? isnan(x) : x == want;
-	return fabs(x - want) <= 2e-6 * fabs(want);
+	return fabs(x - want) <= tolerance * fabs(want);
 }
 
 static void test_case(const Case *k, const Reals *operands)
@@ -291,10 +297,9 @@ static void test_case(const Case *k, const Reals *operands)
 	static const char *const names[] = {"a", "b", "d"};
 	Arena *arena = new_arena();
 	Builder *b = new_builder(arena, k->opset);
-	bool integer = *k->in == 'i';
-	float reals[MaxList];
-	int64_t ints[MaxList];
-	add_input(b, integer ? "i" : "x", integer ? 7 : 1, k->dims);
+	const DType dtype = *k->in == 'i' ? I64 : *k->in == 'h' ? F16 : *k->in == 'u' ? U8 : F32;
+	int64_t data[MaxList];
+	add_input(b, arena_printf(arena, "%c", *k->in), dtypes[dtype].onnx, k->dims);
 	for (int i = 0; i < 3 && k->ints[i].n; i++) {
 		int64_t v[MaxList];
 		for (int j = 0; j < k->ints[i].n; j++)
@@ -315,10 +320,10 @@ static void test_case(const Case *k, const Reals *operands)
 	put_attrs(arena, node, k->attr);
 	add_output(b, "y");
 	Module *m = must_load(b, NULL, __LINE__);
-	Tensor in = {.dtype = integer ? I64 : F32, .data = integer ? (void *)ints : reals}, out = {0};
+	Tensor in = {.dtype = dtype, .data = data}, out = {0};
 	for (int i = 0; i < k->x.n; i++) {
-		reals[i] = (float)k->x.v[i];
-		ints[i] = (int64_t)k->x.v[i];
+		const double x = k->x.v[i];
+		put_scalar((char *)data + i * dtypes[dtype].bytes, dtype == I64 ? scalar_of_int(I64, (int64_t)x) : scalar_of_real(dtype, x));
 	}
 	char **dims;
 	in.rank = split_text(arena, k->dims, &dims);
@@ -327,7 +332,7 @@ static void test_case(const Case *k, const Reals *operands)
 	const char *wrong = m ? eval_module(m, &in, &out) : "does not load";
 	bool right = !wrong && tensor_numel(&out) == k->want.n;
 	for (int i = 0; right && i < k->want.n; i++) {
-		right = is_near(element(&out, i), k->want.v[i]);
+		right = is_near(element(&out, i), k->want.v[i], out.dtype == F16 ? 0x1p-10 : 2e-6);
 	}
 	CHECK(right);
 	if (!right)
