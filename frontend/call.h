@@ -93,6 +93,7 @@ typedef struct OnnxOp {
 	const char *text; /* expr.c */
 	void (*func)(Call *);
 	bool lists; /* inputs and outputs may be lists */
+	bool wide; /* of several steps, none of which rounds to a float that is only stored */
 	const char *domain; /* "": the standard's */
 } OnnxOp;
 enum { AnyNumber = 1 << 20, FirstOpset = 1, LastOpset = 28 };

@@ -9,6 +9,7 @@
  * hints that exporters get wrong, so they are not read.
  */
 #include "import.h"
+#include "build.h"
 #include "check.h"
 #include "custom.h"
 #include "cut.h"
@@ -19,9 +20,10 @@
 
 enum { MaxCalls = 32, MinInlined = 1 << 16 /* that any file may have */ };
 
-#define TEXT(t) (t), NULL, false
-#define FUNC(f) NULL, (f), false
-#define LISTS(f) NULL, (f), true
+#define TEXT(t) (t), NULL, false, false
+#define FUNC(f) NULL, (f), false, false
+#define WIDE(f) NULL, (f), false, true
+#define LISTS(f) NULL, (f), true, false
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how)                                               \
 	{#name, since, until, min_in, max_in, max_out, attrs, how, .domain = ""},
 #define ORT_OP(name, min_in, max_in, max_out, attrs, how)                                                              \
@@ -38,6 +40,7 @@ static const int nonnx_ops = sizeof onnx_ops / sizeof *onnx_ops - 1;
 #undef ONNX_OP
 #undef TEXT
 #undef FUNC
+#undef WIDE
 #undef LISTS
 
 void print_onnx_ops(FILE *out)
@@ -189,6 +192,30 @@ static bool is_absent_parameter(const Scope *s, const char *name)
 	return false;
 }
 
+/* Does a row's text say more than one operator? */
+static bool has_steps(const char *text)
+{
+	return strchr(strchr(text, '(') + 1, '(') != NULL;
+}
+
+static void import_row(Call *c)
+{
+	const OnnxOp *row = c->row;
+	const bool wide = row->wide || (row->text && has_steps(row->text));
+	const DType first = c->nin && c->in[0] ? c->in[0]->type.dtype : F32;
+
+	for (int i = 0; wide && i < c->nin; i++)
+		if (c->in[i] && is_narrow(c->in[i]->type.dtype))
+			c->in[i] = emit_cast(c, c->in[i], F32);
+	if (row->text)
+		c->out[0] = expand_text(c, row->text);
+	else
+		row->func(c);
+	for (int i = 0; wide && is_narrow(first) && i < c->nout; i++)
+		if (c->out[i] && c->out[i]->type.dtype == F32)
+			c->out[i] = emit_cast(c, c->out[i], first);
+}
+
 static void import_node(Import *im, Scope *s, const OnnxNode *node)
 {
 	Loc where = {.file = im->m->path, .node = arena_strdup(im->m->arena, node_name(node))};
@@ -232,10 +259,7 @@ static void import_node(Import *im, Scope *s, const OnnxNode *node)
 		import_call(kept, f);
 	} else {
 		check_arguments(&c);
-		if (row->text)
-			c.out[0] = expand_text(&c, row->text);
-		else
-			row->func(&c);
+		import_row(&c);
 	}
 	for (int i = 0; i < c.nout; i++) {
 		Item out = {c.out[i], c.out_lists[i]};

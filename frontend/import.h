@@ -37,12 +37,14 @@ void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero p
 /* The functions of onnx_ops.def; those of one subject are in one import_*.c. */
 #define TEXT(t)
 #define FUNC(f) void f(Call *);
+#define WIDE(f) FUNC(f)
 #define LISTS(f) FUNC(f)
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) how
 #include "onnx_ops.def"
 #undef ONNX_OP
 #undef TEXT
 #undef FUNC
+#undef WIDE
 #undef LISTS
 
 #endif

@@ -497,6 +497,7 @@ static void test_row_texts(void)
 	} rows[] = {
 #define TEXT(t) t
 #define FUNC(f) NULL
+#define WIDE(f) NULL
 #define LISTS(f) NULL
 #define ONNX_OP(name, since, until, min_in, max_in, max_out, attrs, how) {#name, since, until, min_in, how},
 #define ORT_OP(name, min_in, max_in, max_out, attrs, how) /* of another domain */
@@ -506,6 +507,7 @@ static void test_row_texts(void)
 #undef ONNX_OP
 #undef TEXT
 #undef FUNC
+#undef WIDE
 #undef LISTS
 	};
 	Arena *a = new_arena();
