@@ -16,6 +16,10 @@
 
 #include "weights.h"
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* glibc 2.27 */
+#endif
+
 enum { HugePage = 2 << 20, Part = 16 * HugePage /* bytes that exist twice at a time */ };
 
 /* Does the system give huge pages to programs that ask for them?  madvise() does not tell. */
@@ -30,6 +34,18 @@ static bool has_huge_pages(void)
 	return n > 0 && !strstr(modes, "[never]") && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0;
 }
 
+/* A failed mremap() may have emptied the place that it was to fill.  Where it has not, others may be reading the weights just now. */
+static void fill_if_empty(char *part, const char *copy, size_t size, int protection)
+{
+	char *place = mmap(part, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if (place == part) {
+		memcpy(part, copy, size);
+		mprotect(part, size, protection);
+	} else if (place != MAP_FAILED) { /* a kernel that does not know the flag */
+		munmap(place, size);
+	}
+}
+
 /* Moves a copy of `size` bytes, whole huge pages, over themselves.  False: there is no memory for it. */
 static bool move_part(char *part, size_t size, int protection)
 {
@@ -42,11 +58,8 @@ static bool move_part(char *part, size_t size, int protection)
 	if (moved) {
 		memcpy(copy, part, size);
 		moved = !mprotect(copy, size, protection) && mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, part) == part;
-		/* when that fails, the place may be empty already */
-		if (!moved && mmap(part, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == part) {
-			memcpy(part, copy, size);
-			mprotect(part, size, protection);
-		}
+		if (!moved)
+			fill_if_empty(part, copy, size, protection);
 	}
 	if (before)
 		munmap(space, before);

@@ -3,10 +3,15 @@
  * x: f32[seq, 4], keep: bool[seq], pick: i64[n]  ->  y: f32[seq, 4] = 2 * x, rows in reverse.  Step 0 writes 2 * x to
  * the workspace and checks pick, step 1 reads rows that another worker wrote: wrong without a barrier between the two.
  */
+#include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -405,6 +410,43 @@ static void test_huge_pages(void)
 	free(copy);
 }
 
+static bool mremap_fails;
+
+/* Of the C library, for the library under test. */
+void *mremap(void *from, size_t size, size_t new_size, int flags, ...)
+{
+	va_list rest;
+	va_start(rest, flags);
+	void *to = va_arg(rest, void *);
+	va_end(rest);
+	errno = ENOMEM;
+	return mremap_fails ? MAP_FAILED : (void *)syscall(SYS_mremap, from, size, new_size, flags, to);
+}
+
+/* Where the system cannot move the copy, as a process with too many mappings, nothing takes the place of the weights, which others read:
+ * not for a moment, so what is written to them still arrives in the file. */
+static void test_huge_pages_fail(void)
+{
+	enum { Page = 2 << 20, Bytes = 3 * Page };
+	const int file = memfd_create("weights", 0);
+	uint64_t moved = 1;
+	uint8_t *bytes = ftruncate(file, Bytes) ? MAP_FAILED : mmap(NULL, Bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0), seen[Bytes / Page];
+
+	reset_call(8, 1);
+	call.model.weights_size = Bytes;
+	CHECK(bytes != MAP_FAILED);
+	mremap_fails = true;
+	CHECK_EQ(dcc_huge_pages(&call.model, bytes, Bytes, &moved, &call.error), DCC_OK);
+	mremap_fails = false;
+	CHECK_EQ(moved, 0);
+	for (int i = 0; i < Bytes / Page; i++) {
+		bytes[i * Page + 5] = 7;
+		CHECK(pread(file, &seen[i], 1, i * Page + 5) == 1 && seen[i] == 7);
+	}
+	munmap(bytes, Bytes);
+	close(file);
+}
+
 /* Embedded weights may be run from a copy. */
 static void test_copied_weights(void)
 {
@@ -669,6 +711,7 @@ int main(void)
 	test_swap();
 	test_prefault();
 	test_huge_pages();
+	test_huge_pages_fail();
 	test_copied_weights();
 	test_targets();
 	test_index();
