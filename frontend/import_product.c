@@ -9,11 +9,11 @@
 
 /* torch's TorchScript exporter drops as_strided().copy_() and leaves the zeros that were to be written to: a stack of
  * matrices that multiply the activations from the left.  A single matrix, or zeros on the right, are weights that start
- * there, as LoRA's do. */
-static void refuse_lost_write(Call *c, const Value *v)
+ * there, as LoRA's do; zeros that constant weights multiply are activations that do, as queries of DETR's decoders. */
+static void refuse_lost_write(Call *c, const Value *v, const Value *right)
 {
 	double fill;
-	if (v->type.rank > 2 && constant_fill(v, &fill) && fill == 0)
+	if (v->type.rank > 2 && !is_const(right) && constant_fill(v, &fill) && fill == 0)
 		fatal_at(c->loc, "a constant operand of the product is all zeros: the exporter has dropped an in-place "
 		                 "write to it, so the model computes something else than its source");
 }
@@ -24,7 +24,7 @@ void import_matmul(Call *c)
 	Value *a = c->in[0], *b = c->in[1];
 	bool row = a->type.rank == 1, column = b->type.rank == 1;
 	const Dim *one = dim_const(c->m, 1), *dims[MaxRank];
-	refuse_lost_write(c, a);
+	refuse_lost_write(c, a, b);
 	if (row)
 		a = emit_reshape(c, a, 2, (const Dim *[]){one, a->type.dims[0]});
 	if (column)

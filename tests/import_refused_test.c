@@ -145,6 +145,12 @@ static void test_lost_write(void)
 	add_op(b, "MatMul", "x,lora_B", "y");
 	add_output(b, "y");
 	free_module(must_load(b, NULL, __LINE__));
+	b = new_builder(a, 17); /* queries that start at zero */
+	add_tensor(b, "queries", 1, "3,4,4", zeros, sizeof zeros);
+	add_floats(b, "w", "4,5", 20);
+	add_op(b, "MatMul", "queries,w", "y");
+	add_output(b, "y");
+	free_module(must_load(b, NULL, __LINE__));
 	free_arena(a);
 }
 
