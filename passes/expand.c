@@ -138,6 +138,16 @@ static bool expand_pack(Module *m, Node *n)
 	return true;
 }
 
+/* A copy of v for `at`; in front of all loops around it that v comes from outside of, which read one copy in all iterations. */
+static Value *copy_before(Module *m, Node *at, Value *v, const Loc *loc)
+{
+	const Block *home = v->def ? v->def->block : v->block;
+
+	while (at->block != home && at->block->owner && at->block->owner->op == OpLoop)
+		at = at->block->owner;
+	return build(m, at->block, at, OpIdentity, loc, 1, &v, 0, NULL, NULL);
+}
+
 /* A movement over a movement that did not compose reads a copy of it. */
 static bool copy_chained_move(Module *m, Node *n)
 {
@@ -149,7 +159,7 @@ static bool copy_chained_move(Module *m, Node *n)
 	view_of(m, w.root, &inner);
 	if (inner.root == w.root)
 		return false;
-	Value *copy = build(m, n->block, n, OpIdentity, n->loc, 1, &w.root, 0, NULL, NULL);
+	Value *copy = copy_before(m, n, w.root, n->loc);
 	for (int i = 0; i < n->nin; i++)
 		if (n->in[i] == w.root)
 			set_in(m, n, i, copy);
@@ -159,7 +169,7 @@ static bool copy_chained_move(Module *m, Node *n)
 /* `at`: the node, or the group around it. */
 static void copy_operand(Module *m, Node *at, Node *n, int i)
 {
-	set_in(m, n, i, build(m, at->block, at, OpIdentity, n->loc, 1, &n->in[i], 0, NULL, NULL));
+	set_in(m, n, i, copy_before(m, at, n->in[i], n->loc));
 }
 
 /* A function of the application reads dense tensors. */
