@@ -222,6 +222,15 @@ static bool extend_reach(Module *m, Flat *flat, int i, const Dim *q, const Dim *
 	return lo >= 0 || hi <= 0;
 }
 
+/* The outermost factor along which the offset is a step that stays inside; as a loop's counter times what one iteration passes. */
+static int offset_factor(Module *m, const Flat *flat, const Dim *offset, const Dim **q)
+{
+	for (int i = 0; i < flat->n; i++)
+		if (dim_poly_div(m, offset, flat->size[i], q) && is_below(m, *q, flat->f[i].extent))
+			return i;
+	return flat_factor(m, flat, offset, q);
+}
+
 /* The offset as steps of the factors: a number of as many as each takes whole, any other of one of them. */
 static bool add_offset(Module *m, Flat *flat, const Dim *offset, const Dim **base)
 {
@@ -229,7 +238,7 @@ static bool add_offset(Module *m, Flat *flat, const Dim *offset, const Dim **bas
 	int64_t left, size;
 
 	if (!dim_is_const(offset, &left) || left < 0) {
-		int i = flat_factor(m, flat, offset, &q);
+		int i = offset_factor(m, flat, offset, &q);
 		if (i < 0)
 			return false;
 		flat->least[i] = flat->reach[i] = q;
