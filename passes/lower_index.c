@@ -55,6 +55,35 @@ static void copy_tail(Kernel *k, const Access *x, int from, LExpr *at, LBuf *y, 
 		lend(b);
 }
 
+enum { Run = 64 }; /* short rows that one worker gathers at a time */
+
+/* Opens loops over the first `lead` axes of t, at[] their indices, and returns the number of the row of `tail` elements there.  The last
+ * of the axes goes in runs where rows are short: a division for each axis then serves a run, not an element or two.  `times`: 0 for no rows. */
+static LExpr *for_rows(Kernel *k, const Type *t, int lead, const Dim *tail, const Dim *times, LExpr **at, int *loops)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	int64_t length;
+	const Dim *outer[MaxRank] = {0};
+
+	*loops = lead && dim_is_const(tail, &length) && length < Lanes ? 2 : 1;
+	if (*loops == 1) {
+		LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, dim_mul(m, dims_product(m, t->dims, lead), times)), NULL);
+		split_index(k, row, t->dims, lead, at);
+		return row;
+	}
+	const Dim *last = t->dims[lead - 1], *runs = dim_ceildiv(m, last, dim_const(m, Run));
+	memcpy(outer, t->dims, (size_t)lead * sizeof *outer);
+	outer[lead - 1] = runs;
+	LExpr *run = lfor(b, ForParallel, li(b, 0), kdim(k, dim_mul(m, dims_product(m, outer, lead), times)), NULL);
+	split_index(k, run, outer, lead, at);
+	LExpr *from = llet(b, lmul(b, at[lead - 1], li(b, Run)));
+	LExpr *line = llet(b, lmul(b, lop(b, LFloorDiv, run, kdim(k, runs), NULL), kdim(k, last)));
+	LExpr *j = lfor(b, ForSerial, from, lop(b, LPMin, ladd(b, from, li(b, Run)), kdim(k, last), NULL), NULL);
+	at[lead - 1] = j;
+	return llet(b, ladd(b, line, j));
+}
+
 /* out[pre.., i.., post..] = x[pre.., idx[i..], post..] */
 static void lower_take(Lower *l, Node *n, Value *home)
 {
@@ -68,14 +97,14 @@ static void lower_take(Lower *l, Node *n, Value *home)
 	LExpr *at[MaxRank] = {0}, *xi[MaxRank] = {0};
 	const Dim *tail = dims_product(m, t->dims + lead, t->rank - lead);
 
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, dims_product(m, t->dims, lead)), NULL);
-	split_index(&k, row, t->dims, lead, at);
+	int loops;
+	LExpr *row = for_rows(&k, t, lead, tail, dim_const(m, 1), at, &loops);
 	for (int d = 0; d < axis; d++)
 		xi[d] = at[d];
 	xi[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at + axis), kdim(&k, x.extent[axis]));
 	copy_tail(&k, &x, axis + 1, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
-	lend(b);
-	lend(b);
+	for (int i = 0; i <= loops; i++)
+		lend(b);
 	kreads(&k, x.buf, type_numel(m, t));
 	kcall(&k);
 }
@@ -95,12 +124,12 @@ static void lower_take_elements(Lower *l, Node *n, Value *home)
 	for (; lead > axis + 1 && dim_equals(idx.stride[lead - 1], 0); lead--)
 		x.extent[lead - 1] = t->dims[lead - 1]; /* of which x may have more */
 	const Dim *tail = dims_product(m, t->dims + lead, t->rank - lead), *any = dim_min(m, tail, dim_const(m, 1));
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, dim_mul(m, dims_product(m, t->dims, lead), any)), NULL);
-	split_index(&k, row, t->dims, lead, at);
+	int loops;
+	LExpr *row = for_rows(&k, t, lead, tail, any, at, &loops);
 	at[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[axis]));
 	copy_tail(&k, &x, lead, llet(b, offset_of(&k, &x, at)), y, llet(b, lmul(b, row, kdim(&k, tail))));
-	lend(b);
-	lend(b);
+	for (int i = 0; i <= loops; i++)
+		lend(b);
 	kreads(&k, x.buf, type_numel(m, t));
 	kcall(&k);
 }
@@ -123,8 +152,8 @@ static void lower_take_nd(Lower *l, Node *n, Value *home)
 		return;
 	}
 	const Dim *tail = dims_product(m, t->dims + lead, t->rank - lead);
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, dims_product(m, t->dims, lead)), NULL);
-	split_index(&k, row, t->dims, lead, at);
+	int loops;
+	LExpr *row = for_rows(&k, t, lead, tail, dim_const(m, 1), at, &loops);
 	for (int d = 0; d < batch; d++)
 		xi[d] = at[d];
 	for (int64_t d = 0; d < depth; d++) {
@@ -132,7 +161,7 @@ static void lower_take_nd(Lower *l, Node *n, Value *home)
 		xi[batch + d] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[batch + d]));
 	}
 	copy_tail(&k, &x, batch + depth, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
-	for (int64_t d = 0; d <= depth; d++)
+	for (int64_t d = 0; d < depth + loops; d++)
 		lend(b);
 	kreads(&k, x.buf, type_numel(m, t));
 	kcall(&k);
