@@ -61,8 +61,28 @@ typedef struct Skim {
 	bool sparse;
 } Skim;
 
+/* What stands under the name of a model by mistake, and how it begins. */
+static const struct {
+	size_t at;
+	const char *begins, *what;
+} strangers[] = {
+	{0, "version https://git-lfs", "a Git LFS pointer: 'git lfs pull' fetches what it stands for"},
+	{0, "PK\x03\x04", "a zip archive: torch.save writes such files, torch.onnx.export models"},
+	{0, "\x1f\x8b", "compressed by gzip"},
+	{0, "\x89HDF", "an HDF5 file, as Keras writes"},
+	{0, "<!DOCTYPE", "a page of the web"},
+	{0, "<html", "a page of the web"},
+	{4, "TFL3", "a model of TensorFlow Lite"},
+	{4, "ORTM", "in the ORT format of onnxruntime: compile the .onnx that it was made of"},
+};
+
 static _Noreturn void malformed(const Skim *s, size_t at)
 {
+	for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
+		size_t n = strlen(strangers[i].begins), from = strangers[i].at;
+		if (from + n <= s->size && !memcmp(s->bytes + from, strangers[i].begins, n))
+			fatal_at(s->loc, "not an ONNX file, but %s", strangers[i].what);
+	}
 	fatal_at(s->loc, "not a valid ONNX file: malformed protobuf at byte %zu", at);
 }
 

@@ -99,6 +99,19 @@ head -c 2 ok.onnx >cut.onnx
 fails 'cut.onnx: error: not a valid ONNX file: the model has no graph' cut.onnx
 head -c 60 ok.onnx >cut.onnx
 fails 'cut.onnx: error: not a valid ONNX file: malformed protobuf at byte 6' cut.onnx
+# stranger WHAT BEGINNING: a file of another kind under the name of a model
+stranger() {
+	printf "$2" >cut.onnx
+	fails "cut.onnx: error: not an ONNX file, but $1" cut.onnx
+}
+stranger "a Git LFS pointer: 'git lfs pull' fetches what it stands for" 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n'
+stranger 'a zip archive: torch.save writes such files, torch.onnx.export models' 'PK\x03\x04\0\0\x08\x08'
+stranger 'compressed by gzip' '\x1f\x8b\x08\0'
+stranger 'an HDF5 file, as Keras writes' '\x89HDF\r\n\x1a\n\0\0\0\0'
+stranger 'a page of the web' '<!DOCTYPE html>\n<title>404</title>\n'
+stranger 'a page of the web' '<html>\n<title>404</title>\n'
+stranger 'a model of TensorFlow Lite' '\x1c\0\0\0TFL3\x14\0'
+stranger 'in the ORT format of onnxruntime: compile the .onnx that it was made of' '\x1c\0\0\0ORTM\x14\0'
 fails 'none.onnx: error: No such file or directory' none.onnx
 fails '.: error: Is a directory' .
 fails '/dev/null: error: not a regular file' /dev/null
