@@ -116,6 +116,7 @@ expect 1 "there is no .sse9.; there are: $targets" "$run" "$object" --random 1 -
 expect 1 'machine code' "$run" "$tmp/m.o" --random 1 --oracle
 expect 1 'exclude each other' "$run" $model --oracle --interp
 expect 1 'inputs come from one of' "$run" "$object" --random 1 --check "$tmp/model"
+expect 1 'symbol of this name; there are: batch, seq$' "$run" "$object" --random 1 -D length=4
 expect 1 'a number from 1 to' "$run" "$object" --random 1 --threads 0
 expect 1 '-D wants SYM=N' "$run" "$object" --random 1 -D seq
 expect 1 'cannot be read' "$run" "$object" --check "$tmp/nowhere"

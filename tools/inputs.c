@@ -181,37 +181,52 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
 	return v < lo ? lo : v > hi ? hi : v;
 }
 
-/* In source files the importer has looked at -D; a compiled model has just its symbols. */
-static void check_names(const Program *p, int nbind, const DimBinding *bind)
+enum { MaxTold = 8 }; /* symbols in a message */
+
+static bool may_choose(const dcc_symbol *sym)
+{
+	return sym->source == DCC_SYMBOL_INPUT || sym->source == DCC_SYMBOL_VALUE;
+}
+
+static _Noreturn void refuse_name(Arena *arena, const Program *p, const char *name)
 {
 	const Loc loc = {.file = p->path};
+	const char *have = "";
+	for (int i = 0, n = 0; i < p->nsymbols && n < MaxTold; i++)
+		if (may_choose(&p->symbols[i]))
+			have = arena_printf(arena, "%s%s%s", have, n++ ? ", " : "; there are: ", p->symbols[i].name);
+	fatal_at(&loc, "-D %s: the model has no symbol of this name%s", name, have);
+}
+
+/* In source files the importer has looked at -D; a compiled model has just its symbols. */
+static void check_names(Arena *arena, const Program *p, int nbind, const DimBinding *bind)
+{
 	for (int b = 0; b < nbind && p->compiled; b++) {
 		int i = 0;
 		while (i < p->nsymbols && strcmp(bind[b].sym, p->symbols[i].name))
 			i++;
 		if (i == p->nsymbols)
-			fatal_at(&loc, "-D %s: the model has no symbol of this name", bind[b].sym);
+			refuse_name(arena, p, bind[b].sym);
 	}
 }
 
 /* Number `told` of the sizes that nobody chose. */
 static void tell_size(Arena *arena, Program *p, int told, const char *name, int64_t value)
 {
-	enum { MostTold = 8 };
 	const char *before = told ? p->made_up : "", *comma = told ? ", " : "";
-	if (told < MostTold)
+	if (told < MaxTold)
 		p->made_up = arena_printf(arena, "%s%s%s = %lld", before, comma, name, (long long)value);
-	else if (told == MostTold)
+	else if (told == MaxTold)
 		p->made_up = arena_printf(arena, "%s%s...", before, comma);
 }
 
 static void choose_symbols(Arena *arena, Program *p, int nbind, const DimBinding *bind, int64_t *values)
 {
 	int told = 0;
-	check_names(p, nbind, bind);
+	check_names(arena, p, nbind, bind);
 	for (int i = 0; i < p->nsymbols; i++) {
 		const dcc_symbol *sym = &p->symbols[i];
-		bool chosen = sym->source != DCC_SYMBOL_INPUT && sym->source != DCC_SYMBOL_VALUE;
+		bool chosen = !may_choose(sym);
 		values[i] = clamp(DefaultDim, sym->lo, sym->hi);
 		for (int b = 0; b < nbind; b++)
 			if (!strcmp(bind[b].sym, sym->name)) {
