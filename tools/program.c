@@ -330,7 +330,8 @@ static _Noreturn void fail_call(const Call *c, int status)
 {
 	const Loc loc = {.file = c->p->path};
 	const char *sizes = c->p->made_up;
-	if (!sizes)
+	bool of_sizes = status == DCC_ERROR_SHAPE || status == DCC_ERROR_RANGE || status == DCC_ERROR_INDEX;
+	if (!sizes || !of_sizes)
 		fatal_at(&loc, "%s (%s)", c->error.text, dcc_status_text(status));
 	fatal_at(&loc, "%s (%s); the inputs were made up for %s: -D chooses other sizes", c->error.text, dcc_status_text(status), sizes);
 }
