@@ -142,6 +142,7 @@ class Library:
 
 # ---- names of the models in a shared object ------------------------------------------------------------------------
 
+ET_REL = 1
 SHT_DYNSYM = 11
 STT_OBJECT = 1
 
@@ -171,7 +172,10 @@ def model_names(path):
     """Names of the models that a shared object exports: NAME of each NAME_model."""
     try:
         with open(path, "rb") as file:
-            names = list(_data_symbols(file.read()))
+            data = file.read()
+        names = list(_data_symbols(data))
+        if _unpack("H", data, 0x10) == (ET_REL,):
+            raise Error(f"{path} is an object, not a shared object: dcc -shared makes one, and so does dcc.compile")
     except OSError as error:
         raise Error(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, IndexError, struct.error):

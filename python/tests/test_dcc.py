@@ -459,6 +459,9 @@ def test_load_wrong_files(tmp_path):
         dcc.load(text)
     with pytest.raises(dcc.Error, match="cannot be read"):
         dcc.load(tmp_path / "none.so")
+    subprocess.run([sys.executable, "-m", "dcc", "-O0", "-march=native", "-o", tmp_path / "m.o", MODEL], check=True)
+    with pytest.raises(dcc.Error, match="is an object, not a shared object: dcc -shared"):
+        dcc.load(tmp_path / "m.o")
     with pytest.raises(dcc.Error, match="holds 0 models"):
         dcc.load(next(pathlib.Path(np.__file__).parent.rglob("*.so")))
 
