@@ -27,9 +27,21 @@ if MAKE:
 BUNDLE_PLATFORM = "manylinux_2_17_x86_64"
 
 
+def missing_packages():
+    """Names of Debian packages that such a build wants and this machine lacks."""
+    script = '. tools/install-deps.sh && missing_packages "${needs[@]}" "${bundle_needs[@]}"'
+    return subprocess.run(["bash", "-c", script], cwd=SOURCE, capture_output=True, text=True).stdout.split()
+
+
 def make_bundle():
-    subprocess.run(["cmake", "-S", SOURCE, "-B", BUILD, "-DDCC_BUNDLE=ON"], check=True)
-    subprocess.run(["cmake", "--build", BUILD, "--parallel", str(os.cpu_count())], check=True)
+    try:
+        subprocess.run(["cmake", "-S", SOURCE, "-B", BUILD, "-DDCC_BUNDLE=ON"], check=True)
+        subprocess.run(["cmake", "--build", BUILD, "--parallel", str(os.cpu_count())], check=True)
+    except (OSError, subprocess.CalledProcessError):
+        missing = missing_packages()
+        raise SystemExit("dcc with LLVM inside cannot be built here"
+                         + (f", there is no {' '.join(missing)} (names of Debian packages)" if missing else "; the lines above say why")
+                         + "; DCC_BUILD=FOLDER takes the dcc of a build, DCC_BUILD= none") from None
 
 
 def is_bundle():

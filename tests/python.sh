@@ -28,6 +28,15 @@ build_wheel() {
 unset DCC
 DCC_BUILD=build build_wheel && build_wheel || exit 1
 DCC_BUILD=none build_wheel 2>&1 | grep -q 'DCC_BUILD: .*/checkout/none is no build folder of CMake' || { echo 'DCC_BUILD=none is not refused'; exit 1; }
+# A checkout in which dcc with LLVM inside cannot be built.
+mkdir "$tmp/checkout/runtime" "$tmp/checkout/tools"
+: >"$tmp/checkout/runtime/dcc.h"
+echo 'missing_packages() { echo liblld-19-dev; }' >"$tmp/checkout/tools/install-deps.sh"
+rm "$tmp/checkout/build"
+build_wheel 2>&1 | grep -q 'cannot be built here, there is no liblld-19-dev (names of Debian packages); DCC_BUILD=FOLDER takes' || {
+	echo 'the wheel does not say what it lacks'
+	exit 1
+}
 cd "$tmp/wheels" || exit 1
 pure=(dcc-*-py3-none-any.whl) platform=(dcc-*-py3-none-linux_*.whl)
 run='import dcc, sys; m = dcc.compile(sys.argv[1]); print(m([[[1.0] * 48]]).shape)'
