@@ -23,7 +23,7 @@ install_missing "${test_needs[@]}" || echo "going on without; the tests that nee
 log=build/test.log
 : >"$log"
 for tier in "${tiers[@]}"; do
-	ctest --test-dir build --output-on-failure -j2 -L "^($tier)\$" | tee -a "$log"
+	ctest --test-dir build --output-on-failure -j "$(nproc)" -L "^($tier)\$" | tee -a "$log"
 	# Why: what the tests themselves printed.
 	sed -nE '/^[a-z_-]+: .*(skipped|no .*beside|no package|no emulator)/p' build/Testing/Temporary/LastTest.log >>"$log.skips"
 done

@@ -1,4 +1,4 @@
-/* bounds_test.c - label: full.  What a small file can cost: long chains, wide fans and long lists of every kind of thing in an
+/* bounds_test.c - label: full, seconds: 26.  What a small file can cost: long chains, wide fans and long lists of every kind of thing in an
  * ONNX file are imported and go through the passes within linear time and memory and a small stack, or are refused.
  * Each case runs in a process of its own, whose limits end it. */
 #include <math.h>

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# label: full
+# label: full, seconds: 31
 # The commands of README.md and docs/, as they stand there: indented, behind "$ ", and "> " where one goes on.  Each ends with 0 and
 # prints the lines below it, if there are any; a line "..." stands for any others.  doc_commands.table has the blocks that are left out.
 # Each page begins in a folder of its own that looks like a checkout, with what prepare() puts there.  The pictures of docs/how.md show

@@ -1,6 +1,5 @@
 /* emit_test.c - machine code of every statement and expression against the interpreter (machine.h); then what surrounds
- * kernels in an object: the model, its weights, its header.
- */
+ * kernels in an object: the model, its weights, its header.  seconds: 6 */
 #include "machine.h"
 
 #include <elf.h>

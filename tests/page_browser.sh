@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# label: full
+# label: full, seconds: 50
 # dcc --report=FILE.html in Debian's Chromium: a small transformer, bert-base, dynamic convolutions, a convolution net, an LSTM, a Loop, times of dcc-run,
 # evil names, 10,000 and 100,000 nodes, DenseNet's edges (page_browser.py); and that pages stay small and are written in seconds.
 # PYTHON names an interpreter with selenium and onnx; default: the first of python3, /usr/bin/python3 that has them.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# label: full
+# label: full, seconds: 24
 # The Python package: its tests, and that a wheel with the compiler inside works where nothing else is found.
 # PYTHON names an interpreter with numpy and pytest (and onnx, for the tests of dcc.backend); default: the first of python3, /usr/bin/python3 that has them.
 # usage: python.sh BUILD

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# label: full
+# label: full, seconds: 14
 # Whatever dcc prints it reads back: stopping after any pass and going on from the text gives the same object and
 # header, to the byte.  And two compilations give the same bytes.  (After each pass for one target: half the time.)
 # usage: roundtrip.sh BUILD [MODEL.onnx...]

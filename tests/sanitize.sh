@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# label: full
+# label: full, seconds: 440
 # Every unit test and fuzzer in a build with the address and undefined behaviour sanitizers.
 # usage: sanitize.sh BUILD
 set -eu

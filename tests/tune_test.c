@@ -1,5 +1,5 @@
 /* tune_test.c - schedules that a tuning file may choose give the bits of the usual one, on every target; and which rows of a file a node
- * takes.  label: full
+ * takes.  label: full, seconds: 18
  *
  * Targets that the CPU lacks are interpreted, so sizes are small, but several blocks, tiles and chunks of every schedule.
  */
