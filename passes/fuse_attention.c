@@ -25,7 +25,8 @@ typedef struct Heads { /* the parts of one attention */
 	double scale, fill, softcap; /* softcap 0: none */
 	bool zero_nan;
 	Value *open, *log_sum; /* what the softmax is of; NULL, or the logarithm of its sums, which probabilities are made of (log_sum.c) */
-	int first; /* axis of the scores that the heads begin with: 1, or 0 if they take in the batch */
+	int first; /* axis of the scores that the heads begin with; what is in front of it is the batch */
+	bool in_order; /* all leading axes are the batch */
 	Window window;
 	bool closed; /* further inside only scales are left that fit the form */
 	const Loc *scores_loc, *softmax_loc;
@@ -406,13 +407,16 @@ static Value *as_heads(Module *m, Value *v, bool swap, const Dim *batch, const D
 	return build_view(m, &t, &type, before, before->loc);
 }
 
-/* All axes from `first` on but the last two. */
-static const Dim *middle(Module *m, const Type *t, int first)
+/* Leading axes from .. to - 1 of scores or an operand, as one. */
+static const Dim *leading(Module *m, const Type *t, int from, int to)
 {
-	const Dim *n = dim_const(m, 1);
-	for (int d = first; d < t->rank - 2; d++)
-		n = dim_mul(m, n, t->dims[d]);
-	return n;
+	const int end = to < t->rank - 2 ? to : t->rank - 2;
+	return from < end ? dims_product(m, t->dims + from, end - from) : dim_const(m, 1);
+}
+
+static const Dim *heads_of(Module *m, const Heads *h, const Type *t)
+{
+	return leading(m, t, h->first, t->rank - 2);
 }
 
 /* Has the product several leading axes, is it only reshaped, as no projection of heads is, and do its operands lie so too? */
@@ -437,18 +441,28 @@ static bool stays_in_order(Module *m, const Heads *h, const Value *y)
 	return lead > 1 && !dim_equals(h->scores.dims[lead], 1); /* one query lies in both orders */
 }
 
-/* Batch and heads of the scores: first axis and middle ones, or all and 1; a single leading axis by the factors of its view; none as 1, 1. */
+/* Are keys and values chunks that were put one behind the other, each for a batch of queries (chunk_attention.c)? */
+static bool has_chunks(Module *m, const Heads *h)
+{
+	Value *const in[] = {h->k, h->v};
+	View w;
+
+	for (int i = 0; i < 2; i++) {
+		view_of(m, in[i], &w);
+		if (!w.root->def || w.root->def->op != OpConcat)
+			return false;
+	}
+	return h->scores.rank > 4;
+}
+
+/* Batch and heads of the scores; a single leading axis by the factors of its view; none as 1, 1. */
 static void split_batch(Module *m, const Heads *h, const Dim **batch, const Dim **heads)
 {
 	View w;
 	int lead = h->scores.rank - 2;
 
-	*batch = lead ? h->scores.dims[0] : dim_const(m, 1);
-	*heads = middle(m, &h->scores, 1);
-	if (h->first == 0) {
-		*batch = middle(m, &h->scores, 0);
-		*heads = dim_const(m, 1);
-	}
+	*batch = leading(m, &h->scores, 0, h->first);
+	*heads = heads_of(m, h, &h->scores);
 	if (lead == 1) {
 		Factor f[MaxFactors];
 		view_of(m, h->q, &w);
@@ -459,7 +473,7 @@ static void split_batch(Module *m, const Heads *h, const Dim **batch, const Dim 
 	}
 }
 
-/* v with its leading axes broadcast to those of the scores; of the middle ones, for keys and values (`shared`), only so many that
+/* v with its leading axes broadcast to those of the scores; of the heads', for keys and values (`shared`), only so many that
  * those which are left out come last: they serve all heads of a group. */
 static Value *broadcast_heads(Module *m, const Heads *h, Value *v, bool shared)
 {
@@ -467,7 +481,7 @@ static Value *broadcast_heads(Module *m, const Heads *h, Value *v, bool shared)
 	bool own = shared;
 
 	for (int d = t.rank - 3; d >= 0; d--) {
-		own &= d > 0 && dim_equals(v->type.dims[d], 1);
+		own &= d >= h->first && dim_equals(v->type.dims[d], 1);
 		if (!own)
 			t.dims[d] = h->scores.dims[d];
 	}
@@ -525,11 +539,12 @@ static Value *as_mask(Module *m, const Heads *h, Value *mask, const Dim *batch, 
 		if (w.first[d - lead + 1] - w.first[d - lead] == 1 && dim_equals(w.f[w.first[d - lead]].stride, 0))
 			t.dims[d] = dim_const(m, 1);
 	View narrow = {.root = w.root, .base = w.base, .rank = t.rank};
-	bool some = !dim_equals(middle(m, &t, h->first), 1); /* then all middle axes are there, since they become one */
+	/* of the batch, and of the heads: then all its axes are there, since they become one */
+	const bool some[] = {!dim_equals(leading(m, &t, 0, h->first), 1), !dim_equals(heads_of(m, h, &t), 1)};
 	int k = 0;
 	for (int d = 0; d < t.rank; d++) {
 		narrow.first[d] = k;
-		if (some && d >= h->first && d < t.rank - 2 && dim_equals(t.dims[d], 1) && !dim_equals(scores->dims[d], 1)) {
+		if (d < t.rank - 2 && some[d >= h->first] && dim_equals(t.dims[d], 1) && !dim_equals(scores->dims[d], 1)) {
 			t.dims[d] = scores->dims[d];
 			narrow.f[k++] = (Factor){t.dims[d], dim_const(m, 0)};
 		} else if (!dim_equals(t.dims[d], 1))
@@ -543,8 +558,8 @@ static Value *as_mask(Module *m, const Heads *h, Value *mask, const Dim *batch, 
 	four.dims[2] = t.dims[t.rank - 2];
 	four.dims[3] = t.dims[t.rank - 1];
 	if (t.rank >= 4) {
-		four.dims[0] = h->first ? t.dims[0] : middle(m, &t, 0);
-		four.dims[1] = h->first ? middle(m, &t, 1) : four.dims[1];
+		four.dims[0] = leading(m, &t, 0, h->first);
+		four.dims[1] = heads_of(m, h, &t);
 	} else if (t.rank == 3 && !dim_equals(t.dims[0], 1)) {
 		four.dims[0] = batch;
 		four.dims[1] = heads;
@@ -584,15 +599,14 @@ static bool build_attention(Module *m, Node *n, Heads *h)
 {
 	const Dim *batch, *heads, *channels = h->v->type.dims[h->v->type.rank - 1];
 
-	h->first = !stays_in_order(m, h, n->out[0]);
 	split_batch(m, h, &batch, &heads);
-	bool shared = h->first > 0;
+	bool shared = !h->in_order;
 	Value *q = broadcast_heads(m, h, h->q, false), *k = broadcast_heads(m, h, h->k, shared), *v = broadcast_heads(m, h, h->v, shared);
-	if (middle(m, &k->type, 1) != middle(m, &v->type, 1)) {
+	if (heads_of(m, h, &k->type) != heads_of(m, h, &v->type)) {
 		k = broadcast_heads(m, h, h->k, false);
 		v = broadcast_heads(m, h, h->v, false);
 	}
-	const Dim *kv_heads = h->scores.rank > 3 && shared ? middle(m, &k->type, 1) : heads;
+	const Dim *kv_heads = h->scores.rank > 3 && shared ? heads_of(m, h, &k->type) : heads;
 	Value *in[4] = {as_heads(m, q, false, batch, heads, n), as_heads(m, k, !h->k_rows, batch, kv_heads, n),
 	                as_heads(m, v, false, batch, kv_heads, n), NULL};
 	find_window(m, h);
@@ -637,6 +651,9 @@ bool fuse_attention(Module *m, Node *n)
 	}
 	if (!allow("attention"))
 		return false;
+	const int lead = h.scores.rank - 2;
+	h.in_order = stays_in_order(m, &h, n->out[0]);
+	h.first = h.in_order ? lead : has_chunks(m, &h) ? lead - 1 : 1;
 	if (!build_attention(m, n, &h)) {
 		report_miss("attention", n->loc, "an operand is no view of whole heads");
 		return false;
