@@ -38,6 +38,7 @@ typedef struct Emit {
 	LFunc *sources[8]; /* the programs, per opt->target */
 	struct Rows *rows[8]; /* their steps */
 	LLVMValueRef programs[8], nexts[8];
+	LLVMValueRef formulas; /* what emit_formulas() gave; NULL until needed */
 	LLVMValueRef report; /* dcc_report */
 	/* debug.c; NULL without -g */
 	LLVMDIBuilderRef debug;
@@ -90,6 +91,23 @@ LLVMValueRef emit_string(Emit *, const char *); /* NULL gives a null pointer */
 void emit_steps(Emit *, int target); /* shared */
 void emit_program(Emit *, int target);
 LLVMValueRef program_buffer(Emit *, const char *name); /* its address, read from the frame */
+
+/* formula.c: formulas over symbols and lets, as rows of a table. */
+typedef struct Formulas Formulas;
+typedef struct FormulaCode {
+	int at, n, nnumber; /* its rows */
+	const int64_t *numbers; /* constants that it reads */
+} FormulaCode;
+Formulas *new_formulas(Emit *, Arena *);
+/* n > 0 of them, to the places from formula_numbers() on; their number for formula_code(). */
+int want_formulas(Formulas *, int n, const LExpr *const *);
+/* Once all are wanted; gives the code that computes lets, where place 0 is 1: those of the program, in their order, and what codes share. */
+FormulaCode make_formulas(Formulas *, int nlet, const LExpr *const *lets);
+FormulaCode formula_code(const Formulas *, int wanted);
+int formula_numbers(const Formulas *); /* the place where those of a step begin: behind a 1 and the lets */
+const void *formula_rows(const Formulas *, size_t *bytes); /* of all codes: 8 bytes each, aligned to 8 */
+int formula_places(const Formulas *); /* that a code takes at most, that of lets included */
+LLVMValueRef emit_formulas(Emit *); /* (places, rows, their number, numbers, frame): computes them; runs on any x86-64 */
 
 /* debug.c: all of these do nothing without -g */
 void begin_debug(Emit *);

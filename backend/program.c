@@ -2,7 +2,8 @@
  *
  * Most steps of a model differ in numbers alone: which part of the workspace they read, which weights.  A row of the table names
  * the function of the step's form and the place of its numbers, so LLVM sees each form once, however long the program is.
- * Numbers that are the same in all steps of a form are constants of its function.
+ * Numbers that are the same in all steps of a form are constants of its function; those that depend on symbols are computed before it is
+ * called (formula.c).
  */
 #include "emit.h"
 
@@ -19,7 +20,7 @@ typedef struct Form { /* the steps of one */
 
 typedef struct Row { /* a step */
 	Form *form;
-	const int64_t *numbers;
+	const LExpr *const *numbers;
 } Row;
 
 typedef struct Rows {
@@ -30,6 +31,7 @@ typedef struct Rows {
 	Row *items;
 	int nvar; /* symbols and lets of the program */
 	bool jumps; /* are there any */
+	bool formulas; /* are numbers formulas */
 } Rows;
 
 /* ---- what a program sees -------------------------------------------------------------------------------------------- */
@@ -104,15 +106,15 @@ static bool has_form(const void *item, const void *key)
 }
 
 /* The form of a step among those known; with line information each step has its own, named after its node. */
-static Form *find_form(Emit *e, Rows *r, const LStmt *s, int64_t **numbers)
+static Form *find_form(Emit *e, Rows *r, const LStmt *s, const LExpr ***numbers)
 {
 	Arena *own = new_inner_arena(r->arena);
-	const StepForm step = step_form(own, s, r->nvar);
+	const StepForm step = step_form(own, s, r->nvar, r->formulas);
 	const uint64_t hash = table_hash(step.form.bytes, step.form.size, 0);
 	Form *form = e->debug ? NULL : table_find(&r->known, hash, has_form, &step.form);
 	*numbers = arena_alloc(r->arena, (size_t)step.n * sizeof **numbers + 1);
 	for (int i = 0; i < step.n; i++)
-		(*numbers)[i] = step.numbers[i].value;
+		(*numbers)[i] = step.numbers[i].e;
 	if (form) {
 		free_arena(own);
 		return form;
@@ -127,21 +129,45 @@ static Form *find_form(Emit *e, Rows *r, const LStmt *s, int64_t **numbers)
 
 static void add_row(Emit *e, Rows *r, const LStmt *s)
 {
-	int64_t *numbers;
+	const LExpr **numbers;
 	Form *form = find_form(e, r, s, &numbers);
 	for (int i = 0; i < form->step.n; i++)
-		form->varies[i] |= numbers[i] != form->step.numbers[i].value;
+		form->varies[i] |= numbers[i]->op != LConst || numbers[i]->value.i != form->step.numbers[i].e->value.i;
 	PUSH(r->arena, r->items, r->n, r->cap, ((Row){form, numbers}));
+}
+
+/* Lets behind the symbols; how many there are of both. */
+static int number_lets(Emit *e, const LFunc *fn)
+{
+	int n = e->lm->nsym;
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		if (s->kind == SLet)
+			s->var->number = n++;
+	return n;
+}
+
+static bool reads_cell(const LExpr *x)
+{
+	if (!x || x->op == LRef)
+		return x && x->var->number < 0;
+	return reads_cell(x->a[0]) || reads_cell(x->a[1]) || reads_cell(x->a[2]);
+}
+
+/* Lets that the data gives would have to be computed again and again. */
+static bool has_given_let(const LFunc *fn)
+{
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		if (s->kind == SLet && reads_cell(s->e))
+			return true;
+	return false;
 }
 
 static Rows *rows_of(Emit *e, const LFunc *fn)
 {
 	Arena *arena = new_inner_arena(e->m->arena);
 	Rows *r = arena_alloc(arena, sizeof *r);
-	*r = (Rows){.arena = arena, .nvar = e->lm->nsym};
-	for (const LStmt *s = fn->body.first; s; s = s->next)
-		if (s->kind == SLet)
-			s->var->number = r->nvar++;
+	*r = (Rows){.arena = arena, .formulas = has_formulas(fn) && !has_given_let(fn)};
+	r->nvar = number_lets(e, fn);
 	for (const LStmt *s = fn->body.first; s; s = s->next)
 		if (s->kind == SStep)
 			add_row(e, r, s);
@@ -175,10 +201,11 @@ static void emit_form(Emit *e, const LFunc *fn, const Form *form)
 	open_frame(e, fn);
 	e->worker = LLVMGetParam(f, 1);
 	e->workers = LLVMGetParam(f, 2);
-	emit_lets(e, fn, form->source);
+	if (form->step.code)
+		emit_lets(e, fn, form->source);
 	for (int i = 0; i < form->step.n; i++)
 		bind_var(form->step.numbers[i].var, form->varies[i] ? load_field(e, LLVMGetParam(f, 3), 8 * at++, e->i64)
-		                                                    : const_i64_of(e, form->step.numbers[i].value));
+		                                                    : const_i64_of(e, form->step.numbers[i].e->value.i));
 	emit_block(e, &form->step.body);
 	end_function(e, NULL);
 }
@@ -216,30 +243,117 @@ static LLVMValueRef table_of_forms(Emit *e, const char *name, const Rows *r)
 
 typedef struct Tables {
 	LLVMValueRef forms; /* pointers to their functions */
-	LLVMValueRef rows; /* per step two i32: its form, and where its numbers begin */
+	LLVMValueRef rows; /* StepRow */
 	LLVMValueRef numbers; /* i64 */
+	LLVMValueRef formulas; /* their rows; NULL: there are none */
+	int places; /* that they take */
+	FormulaCode lets;
+	int64_t let_numbers; /* where those of `lets` begin */
+	int first; /* place of a step's numbers */
 } Tables;
 
-static Tables emit_tables(Emit *e, const Rows *r, const char *name)
+typedef struct StepRow {
+	int32_t form, numbers; /* where its numbers begin */
+	int32_t formulas, n; /* rows that compute the varying numbers out of those, if any */
+} StepRow;
+
+typedef struct Numbers {
+	Arena *arena;
+	int n, cap;
+	int64_t *items;
+} Numbers;
+
+static void add_numbers(Numbers *to, int n, const int64_t *items)
 {
-	size_t most = 0, n = 0;
-	for (int i = 0; i < r->n; i++)
-		most += (size_t)r->items[i].form->step.n;
-	int32_t *rows = arena_alloc(r->arena, ((size_t)r->n + 1) * 2 * sizeof *rows);
-	int64_t *numbers = arena_alloc(r->arena, (most + 1) * sizeof *numbers);
-	for (int i = 0; i < r->n; i++) {
-		const Form *form = r->items[i].form;
-		rows[2 * i] = form->index;
-		rows[2 * i + 1] = (int32_t)n;
-		for (int k = 0; k < form->step.n; k++)
-			if (form->varies[k])
-				numbers[n++] = r->items[i].numbers[k];
+	for (int i = 0; i < n; i++)
+		PUSH(to->arena, to->items, to->n, to->cap, items[i]);
+}
+
+/* The numbers of a step that its form reads; true: they are constants. */
+static bool varying_numbers(const Row *row, const LExpr **wanted, int *n)
+{
+	bool constant = true;
+	*n = 0;
+	for (int k = 0; k < row->form->step.n; k++)
+		if (row->form->varies[k]) {
+			constant &= row->numbers[k]->op == LConst;
+			wanted[(*n)++] = row->numbers[k];
+		}
+	return constant;
+}
+
+/* Numbers that are formulas are added when all of those are known; until then `formulas` says which they are. */
+static StepRow step_row(Formulas *f, Numbers *to, const Row *row, const LExpr **wanted)
+{
+	StepRow r = {.form = row->form->index, .numbers = to->n};
+	int n;
+	if (!varying_numbers(row, wanted, &n)) {
+		r.n = -1;
+		r.formulas = want_formulas(f, n, wanted);
+		return r;
 	}
-	if (n > INT32_MAX)
-		bug("a program with %zu numbers", n);
-	return (Tables){table_of_forms(e, arena_printf(r->arena, "%s.forms", name), r),
-	                table_of_bytes(e, arena_printf(r->arena, "%s.rows", name), rows, (size_t)r->n * 2 * sizeof *rows),
-	                table_of_bytes(e, arena_printf(r->arena, "%s.numbers", name), numbers, n * sizeof *numbers)};
+	for (int k = 0; k < n; k++)
+		add_numbers(to, 1, &wanted[k]->value.i);
+	return r;
+}
+
+static FormulaCode code_of_lets(const Rows *r, const LFunc *fn, Formulas *f)
+{
+	const LExpr **lets = NULL;
+	int n = 0, cap = 0;
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		if (s->kind == SLet)
+			PUSH(r->arena, lets, n, cap, s->e);
+	return make_formulas(f, n, lets);
+}
+
+/* As add_numbers; where they begin. */
+static int32_t add_code_numbers(Numbers *to, const FormulaCode *code)
+{
+	const int at = to->n;
+	add_numbers(to, code->nnumber, code->numbers);
+	return at;
+}
+
+static void add_formulas(Tables *t, const Rows *r, const LFunc *fn, Formulas *f, StepRow *rows, Numbers *numbers)
+{
+	t->lets = code_of_lets(r, fn, f);
+	t->let_numbers = add_code_numbers(numbers, &t->lets);
+	for (int i = 0; i < r->n; i++) {
+		if (!rows[i].n)
+			continue;
+		const FormulaCode code = formula_code(f, rows[i].formulas);
+		rows[i] = (StepRow){rows[i].form, add_code_numbers(numbers, &code), code.at, code.n};
+	}
+	t->first = formula_numbers(f);
+	t->places = formula_places(f);
+}
+
+static Tables emit_tables(Emit *e, const Rows *r, const LFunc *fn, const char *name)
+{
+	Tables t = {.forms = table_of_forms(e, arena_printf(r->arena, "%s.forms", name), r)};
+	StepRow *rows = arena_alloc(r->arena, ((size_t)r->n + 1) * sizeof *rows);
+	Formulas *f = new_formulas(e, r->arena);
+	Numbers numbers = {.arena = r->arena};
+	bool any = false;
+	size_t bytes;
+	int most = 0;
+	for (int i = 0; i < r->nform; i++)
+		if (r->forms[i]->step.n > most)
+			most = r->forms[i]->step.n;
+	const LExpr **wanted = arena_alloc(r->arena, ((size_t)most + 1) * sizeof *wanted);
+	for (int i = 0; i < r->n; i++) {
+		rows[i] = step_row(f, &numbers, &r->items[i], wanted);
+		any |= rows[i].n != 0;
+	}
+	if (any) {
+		add_formulas(&t, r, fn, f, rows, &numbers);
+		const void *code = formula_rows(f, &bytes);
+		t.formulas = table_of_bytes(e, arena_printf(r->arena, "%s.formulas", name), code, bytes);
+	}
+	t.rows = table_of_bytes(e, arena_printf(r->arena, "%s.rows", name), rows, (size_t)r->n * sizeof *rows);
+	t.numbers = table_of_bytes(e, arena_printf(r->arena, "%s.numbers", name), numbers.items, (size_t)numbers.n * sizeof *numbers.items);
+	return t;
 }
 
 /* ---- running steps --------------------------------------------------------------------------------------------------- */
@@ -310,6 +424,55 @@ static void emit_barrier(Emit *e)
 	place_label(e, met);
 }
 
+static LLVMValueRef row_field(Emit *e, LLVMValueRef row, uint64_t offset)
+{
+	return LLVMBuildZExt(e->b, load_field(e, row, offset, e->i32), e->i64, "");
+}
+
+static void call_formulas(Emit *e, LLVMValueRef places, LLVMValueRef rows, LLVMValueRef n, LLVMValueRef numbers)
+{
+	LLVMValueRef args[] = {places, rows, n, numbers, e->frame};
+	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->formulas), e->formulas, args, 5, "");
+}
+
+/* Of a worker, on its stack: 1, lets, the numbers of a step, and what they are made of. */
+static LLVMValueRef open_places(Emit *e, const Tables *t)
+{
+	LLVMValueRef places = LLVMBuildAlloca(e->allocas, LLVMArrayType2(e->i64, (uint64_t)t->places), "places");
+	LLVMBuildStore(e->b, const_i64_of(e, 1), places);
+	if (t->lets.n)
+		call_formulas(e, places, item_of(e, t->formulas, e->i64, const_i64_of(e, t->lets.at)), const_i64_of(e, t->lets.n),
+		              item_of(e, t->numbers, e->i64, const_i64_of(e, t->let_numbers)));
+	return places;
+}
+
+/* Where the numbers of a step are: in the table, or computed. */
+static LLVMValueRef emit_numbers(Emit *e, const Tables *t, LLVMValueRef places, LLVMValueRef row, LLVMValueRef numbers)
+{
+	LLVMValueRef n = row_field(e, row, offsetof(StepRow, n)), rows = item_of(e, t->formulas, e->i64, row_field(e, row, offsetof(StepRow, formulas)));
+	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), some = new_label(e, "formulas"), known = new_label(e, "known");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, n, const_i64_of(e, 0), ""), known, some);
+	place_label(e, some);
+	call_formulas(e, places, rows, n, numbers);
+	LLVMValueRef computed = item_of(e, places, e->i64, const_i64_of(e, t->first));
+	LLVMBuildBr(e->b, known);
+	place_label(e, known);
+	LLVMValueRef either = LLVMBuildPhi(e->b, e->ptr, "numbers");
+	LLVMAddIncoming(either, (LLVMValueRef[]){numbers, computed}, (LLVMBasicBlockRef[]){from, some}, 2);
+	return either;
+}
+
+/* The function that computes formulas, for all targets. */
+static void need_formulas(Emit *e)
+{
+	const Target *t = e->target;
+	if (e->formulas)
+		return;
+	e->target = NULL;
+	e->formulas = emit_formulas(e);
+	e->target = t;
+}
+
 /* program(frame, worker, workers, first, last), as dcc_target says.  `last` counts the steps of the longest target's program, this one has
  * `steps`. */
 static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const Tables *t, LLVMValueRef next, int steps)
@@ -319,17 +482,20 @@ static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const 
 	debug_function(e, fn->line, fn->name, f);
 	LLVMValueRef first = LLVMGetParam(f, 3), last = LLVMGetParam(f, 4), end = const_i64_of(e, steps);
 	last = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, last, end, ""), last, end, "last");
-	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), loop = new_label(e, "loop"), jumps = new_label(e, "jumps");
-	LLVMBasicBlockRef latch = new_label(e, "latch"), done = new_label(e, "done");
 	e->frame = LLVMGetParam(f, 0);
 	e->worker = LLVMGetParam(f, 1);
 	e->workers = LLVMGetParam(f, 2);
+	LLVMValueRef places = t->formulas ? open_places(e, t) : NULL;
+	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), loop = new_label(e, "loop"), jumps = new_label(e, "jumps");
+	LLVMBasicBlockRef latch = new_label(e, "latch"), done = new_label(e, "done");
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, first, last, ""), loop, done);
 	place_label(e, loop);
-	LLVMValueRef step = LLVMBuildPhi(e->b, e->i64, "step"), row = item_of(e, t->rows, e->i64, step);
-	LLVMValueRef form = LLVMBuildZExt(e->b, load_field(e, row, 0, e->i32), e->i64, "");
-	LLVMValueRef numbers = LLVMBuildZExt(e->b, load_field(e, row, 4, e->i32), e->i64, "");
-	LLVMValueRef args[] = {e->frame, e->worker, e->workers, item_of(e, t->numbers, e->i64, numbers)};
+	LLVMValueRef step = LLVMBuildPhi(e->b, e->i64, "step"), row = item_of(e, t->rows, LLVMArrayType2(e->i8, sizeof(StepRow)), step);
+	LLVMValueRef form = row_field(e, row, offsetof(StepRow, form)), numbers = row_field(e, row, offsetof(StepRow, numbers));
+	numbers = item_of(e, t->numbers, e->i64, numbers);
+	if (t->formulas)
+		numbers = emit_numbers(e, t, places, row, numbers);
+	LLVMValueRef args[] = {e->frame, e->worker, e->workers, numbers};
 	LLVMBuildCall2(e->b, form_type(e), load_field(e, item_of(e, t->forms, e->ptr, form), 0, e->ptr), args, 4, "");
 	emit_barrier(e);
 	LLVMValueRef following = LLVMBuildNSWAdd(e->b, step, const_i64_of(e, 1), "");
@@ -363,7 +529,11 @@ void emit_program(Emit *e, int target)
 	const char *name = arena_printf(e->m->arena, "%s.main.%s", e->m->name, e->target->name);
 	const LFunc *fn = e->sources[target];
 	const Rows *r = e->rows[target];
-	const Tables tables = emit_tables(e, r, name);
+	bind_program(e, fn); /* formulas go by numbers, too */
+	number_lets(e, fn);
+	const Tables tables = emit_tables(e, r, fn, name);
+	if (tables.formulas)
+		need_formulas(e);
 	LLVMValueRef next = r->jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
 	e->programs[target] = emit_main(e, fn, name, &tables, next, r->n);
 	e->nexts[target] = next ? next : LLVMConstNull(e->ptr);

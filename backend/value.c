@@ -219,7 +219,7 @@ static LLVMValueRef divide_signed(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMT
 LLVMValueRef new_divide(Emit *e)
 {
 	static const char *const flags[] = {"memory", "speculatable", "willreturn"};
-	const char *name = arena_printf(e->m->arena, "%s.divide.%s", e->m->name, e->target->name);
+	const char *name = arena_printf(e->m->arena, "%s.divide.%s", e->m->name, e->target ? e->target->name : "any");
 	LLVMValueRef f = begin_function(e, name, e->i64, 2, (LLVMTypeRef[]){e->i64, e->i64}, false), a = LLVMGetParam(f, 0), b = LLVMGetParam(f, 1);
 	LLVMBasicBlockRef small = new_label(e, "small"), any = new_label(e, "any");
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)

@@ -267,20 +267,23 @@ typedef struct LForm {
 bool same_form(const LForm *, const LForm *);
 LForm kernel_form(Arena *, const LFunc *); /* in the arena */
 
-/* A step of a program with the numbers in its calls' arguments set apart, divisors excepted: steps of equal form compute the same of
- * other numbers. */
+/* A step of a program with the numbers in its calls' arguments set apart, constants and formulas over symbols and lets: steps of equal
+ * form compute the same of other numbers. */
 typedef struct StepNumber {
 	LVar *var; /* stands in the body for it */
-	int64_t value;
+	const LExpr *e; /* the step's own */
 } StepNumber;
 typedef struct StepForm {
 	LForm form;
 	LBlock body; /* for the emitter: slices have no lengths */
 	int n, cap;
 	StepNumber *numbers; /* in the order of the form */
+	bool formulas; /* are any of the numbers more than constants */
+	bool code; /* does the body compute with symbols or lets */
 } StepForm;
+bool has_formulas(const LFunc *program); /* are all its lets formulas */
 /* Buffers and variables from outside of the step are known by their `number`, from 0 to below nvar, or negative. */
-StepForm step_form(Arena *, const LStmt *step, int nvar);
+StepForm step_form(Arena *, const LStmt *step, int nvar, bool formulas);
 
 /* ---- text, verification, interpretation ------------------------------------------------------------------------------ */
 

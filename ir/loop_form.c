@@ -177,23 +177,46 @@ LForm kernel_form(Arena *arena, const LFunc *fn)
 
 /* ---- steps -------------------------------------------------------------------------------------------------------- */
 
+/* Of integers that a program knows before its steps run: symbols and lets. */
+static bool is_formula(const LExpr *x)
+{
+	if (!same_ltype(x->type, IndexType))
+		return false;
+	switch (x->op) {
+	case LConst: case LRef: return true;
+	case LAdd: case LSub: case LMul: case LMin: case LMax: case LPMin: case LPMax: case LFloorDiv: case LMod:
+		return is_formula(x->a[0]) && is_formula(x->a[1]);
+	default: return false;
+	}
+}
+
+bool has_formulas(const LFunc *program)
+{
+	for (const LStmt *s = program->body.first; s; s = s->next)
+		if (s->kind == SLet && !is_formula(s->e))
+			return false;
+	return true;
+}
+
 static LExpr *number_apart(Arena *arena, StepForm *f, const LExpr *x)
 {
 	LVar *v = arena_alloc(arena, sizeof *v);
 	*v = (LVar){.name = "number", .type = IndexType};
-	PUSH(arena, f->numbers, f->n, f->cap, ((StepNumber){v, x->value.i}));
+	PUSH(arena, f->numbers, f->n, f->cap, ((StepNumber){v, x}));
 	LExpr *ref = arena_alloc(arena, sizeof *ref);
 	*ref = (LExpr){.op = LRef, .type = IndexType, .var = v};
 	return ref;
 }
 
-/* Divisors stay: a division by a variable is slow. */
+/* What is no formula is left to code.  Divisors stay there: a division by a variable is slow. */
 static LExpr *apart(Arena *arena, StepForm *f, LExpr *x)
 {
 	if (!x || !same_ltype(x->type, IndexType))
 		return x;
+	if (x->op == LConst || (f->formulas && is_formula(x)))
+		return number_apart(arena, f, x);
+	f->code = true;
 	switch (x->op) {
-	case LConst: return number_apart(arena, f, x);
 	case LAdd: case LSub: case LMul: case LMin: case LMax: case LPMin: case LPMax: case LFloorDiv: case LMod: break;
 	default: return x;
 	}
@@ -219,9 +242,18 @@ static LStmt *call_apart(Arena *arena, StepForm *f, const LStmt *s)
 	return copy;
 }
 
-StepForm step_form(Arena *arena, const LStmt *step, int nvar)
+static bool is_all_calls(const LStmt *step)
 {
-	StepForm f = {0};
+	for (const LStmt *s = step->body.first; s; s = s->next)
+		if (s->kind != SCall)
+			return false;
+	return true;
+}
+
+StepForm step_form(Arena *arena, const LStmt *step, int nvar, bool formulas)
+{
+	const bool calls = is_all_calls(step);
+	StepForm f = {.formulas = formulas && calls, .code = !calls};
 	for (const LStmt *s = step->body.first; s; s = s->next) {
 		LStmt *copy = s->kind == SCall ? call_apart(arena, &f, s) : arena_alloc(arena, sizeof *copy);
 		if (s->kind != SCall)

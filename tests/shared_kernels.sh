@@ -58,5 +58,21 @@ BEGIN {
 check "the second model compiles" "$build/dcc" --emit=loops -o "$tmp/loops.ir" "$tmp/m.ir"
 count lone_tile 1
 count narrow_lone_tile 1
+
+# Four layers whose sizes are symbols, each half as long as the one before: their offsets and extents are numbers to one step of each kernel.
+awk 'BEGIN {
+	print "dcc-ir 1 stage simplify\nmodel net\nsym H in 0..4096\nsym W in 0..4096"
+	print "func @main(%x0: f32[1, 8, H, W]) -> (y: f32[1, 8, (H + 15)/16, (W + 15)/16]) {"
+	for (i = 1; i <= 4; i++) {
+		n = 2 ^ i
+		printf "  %%i%d: i64[576] = iota {start=%d}\n  %%j%d: f32[576] = cast %%i%d\n  %%m%d: f32[576] = sin %%j%d\n  %%w%d: f32[8, 8, 3, 3] = reshape %%m%d\n", i, i, i, i, i, i, i, i
+		printf "  %%c%d: f32[1, 8, (H + %d)/%d, (W + %d)/%d] = conv %%x%d, %%w%d, _ {pads=[1, 1, 1, 1], strides=[2, 2]}\n", i, n - 1, n, n - 1, n, i - 1, i
+		printf "  %%x%d: f32[1, 8, (H + %d)/%d, (W + %d)/%d] = relu %%c%d\n", i, n - 1, n, n - 1, n, i
+	}
+	print "  return %x4\n}"
+}' >"$tmp/m.ir"
+check "the model with symbols compiles" "$build/dcc" -march=avx2 -o "$tmp/m.o" "$tmp/m.ir"
+steps=$(nm "$tmp/m.o" | grep -c 'net\.step\.')
+check "$steps functions of steps instead of 4" [ "$steps" = 4 ]
 echo "shared_kernels: $checks checks, $failed failed"
 [ $failed = 0 ]
