@@ -214,7 +214,7 @@ static void open_results(Space *s, Node *first, Value *home)
 	}
 }
 
-/* Do strides and extents that are arguments cost nothing?  Few elements, or short rows, have theirs in the code. */
+/* Do strides and extents that are arguments cost nothing?  Few elements, or short rows, have theirs in the code.  Symbols may be large. */
 static bool is_large(const Space *s)
 {
 	int64_t n = 1, extent;
@@ -222,7 +222,8 @@ static bool is_large(const Space *s)
 	if (s->rank && dim_is_const(s->extent[s->rank - 1], &extent) && extent < Lanes)
 		return false;
 	for (int d = 0; d < s->rank && n < Large; d++)
-		n = dim_is_const(s->extent[d], &extent) && __builtin_mul_overflow(n, extent, &n) ? Large : n;
+		if (!dim_is_const(s->extent[d], &extent) || __builtin_mul_overflow(n, extent, &n))
+			n = Large;
 	return n >= Large;
 }
 

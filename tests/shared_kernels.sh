@@ -74,5 +74,19 @@ awk 'BEGIN {
 check "the model with symbols compiles" "$build/dcc" -march=avx2 -o "$tmp/m.o" "$tmp/m.ir"
 steps=$(nm "$tmp/m.o" | grep -c 'net\.step\.')
 check "$steps functions of steps instead of 4" [ "$steps" = 4 ]
+
+# Rows whose number is a symbol, of four widths.
+cat >"$tmp/m.ir" <<'IR'
+dcc-ir 1 stage simplify
+model net
+sym H in 0..4096
+func @main(%a: f32[H, 24], %b: f32[H, 40], %c: f32[H, H, 32], %d: f32[H, H, 48]) -> (x: f32[H, 64], y: f32[H, H, 80]) {
+  %0: f32[H, 64] = concat %a, %b {axis=1}
+  %1: f32[H, H, 80] = concat %c, %d {axis=2}
+  return %0, %1
+}
+IR
+check "the model of rows compiles" "$build/dcc" -march=avx2 --emit=loops -o "$tmp/loops.ir" "$tmp/m.ir"
+count concat 2
 echo "shared_kernels: $checks checks, $failed failed"
 [ $failed = 0 ]
