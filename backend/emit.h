@@ -38,7 +38,7 @@ typedef struct Emit {
 	LFunc *sources[8]; /* the programs, per opt->target */
 	struct Rows *rows[8]; /* their steps */
 	LLVMValueRef programs[8], nexts[8];
-	LLVMValueRef formulas; /* what emit_formulas() gave; NULL until needed */
+	LLVMValueRef formulas[2]; /* what computes them, as integers and as doubles; NULL until needed */
 	LLVMValueRef report; /* dcc_report */
 	/* debug.c; NULL without -g */
 	LLVMDIBuilderRef debug;
@@ -95,19 +95,32 @@ LLVMValueRef program_buffer(Emit *, const char *name); /* its address, read from
 /* formula.c: formulas over symbols and lets, as rows of a table. */
 typedef struct Formulas Formulas;
 typedef struct FormulaCode {
-	int at, n, nnumber; /* its rows */
-	const int64_t *numbers; /* constants that it reads */
+	int at, n; /* its rows */
+	int numbers; /* where those that it reads begin */
 } FormulaCode;
+typedef struct FormulaTable { /* in the object */
+	LLVMValueRef rows, numbers; /* rows: NULL: there are none */
+	FormulaCode lets;
+	int places, first; /* that a code takes at most; that of its first result */
+} FormulaTable;
+typedef struct FormulaPlaces { /* on the stack: 1, lets, results, and what they are made of */
+	const FormulaTable *table;
+	bool real; /* doubles */
+	LLVMValueRef at, syms, cells;
+} FormulaPlaces;
 Formulas *new_formulas(Emit *, Arena *);
-/* n > 0 of them, to the places from formula_numbers() on; their number for formula_code(). */
-int want_formulas(Formulas *, int n, const LExpr *const *);
-/* Once all are wanted; gives the code that computes lets, where place 0 is 1: those of the program, in their order, and what codes share. */
-FormulaCode make_formulas(Formulas *, int nlet, const LExpr *const *lets);
+int add_formula_number(Formulas *, int64_t); /* to the table of numbers: where it stands */
+int want_formulas(Formulas *, int n, const LExpr *const *); /* n > 0 of them: the code's number for formula_code() */
+/* Once all are wanted.  The program's lets, in their order. */
+void make_formulas(Formulas *, int nlet, const LExpr *const *lets);
 FormulaCode formula_code(const Formulas *, int wanted);
-int formula_numbers(const Formulas *); /* the place where those of a step begin: behind a 1 and the lets */
-const void *formula_rows(const Formulas *, size_t *bytes); /* of all codes: 8 bytes each, aligned to 8 */
-int formula_places(const Formulas *); /* that a code takes at most, that of lets included */
-LLVMValueRef emit_formulas(Emit *); /* (places, rows, their number, numbers, frame): computes them; runs on any x86-64 */
+FormulaTable emit_formula_table(Emit *, const Formulas *, const char *name);
+void need_formulas(Emit *, bool real); /* before a function that calls the next ones */
+FormulaPlaces open_formulas(Emit *, const FormulaTable *, bool real, LLVMValueRef syms, LLVMValueRef cells);
+/* real: whether a value leaves the range of an i64. */
+LLVMValueRef call_formulas(Emit *, const FormulaPlaces *, LLVMValueRef rows, LLVMValueRef n, LLVMValueRef numbers);
+LLVMValueRef call_formula_code(Emit *, const FormulaPlaces *, const FormulaCode *);
+LLVMValueRef formula_place(Emit *, const FormulaPlaces *, int i); /* address of result i */
 
 /* debug.c: all of these do nothing without -g */
 void begin_debug(Emit *);
@@ -139,6 +152,7 @@ uint64_t hash_layout(LModule *);
 /* model.c: descriptor and exported functions.  Names of the globals that object.c looks for in the object. */
 void emit_model(Emit *, uint64_t weights_hash);
 LLVMValueRef global_const(Emit *, const char *name, LLVMValueRef init, LLVMLinkage); /* aligned to 8 bytes */
+LLVMValueRef table_of_bytes(Emit *, const char *name, const void *, size_t); /* the same */
 enum { WeightsPlaceholder = 64 }; /* bytes */
 
 #endif

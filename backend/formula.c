@@ -59,6 +59,11 @@ typedef struct Wanted {
 	FormulaCode code;
 } Wanted;
 
+typedef struct Numbers {
+	int n, cap;
+	int64_t *items;
+} Numbers;
+
 struct Formulas {
 	Emit *e;
 	Arena *arena;
@@ -70,14 +75,15 @@ struct Formulas {
 	int n, cap;
 	FormulaRow *rows; /* of all codes */
 	Table codes;
+	Numbers numbers; /* of all codes, and of who adds to them */
+	FormulaCode let_code;
 	int most; /* places */
 	/* of the code being made */
 	Arena *own;
 	int code;
 	bool making_lets;
-	int nmade, capmade, nnumber, capnumber;
+	int nmade, capmade, first; /* its first number */
 	Made *made;
-	int64_t *numbers;
 };
 
 Formulas *new_formulas(Emit *e, Arena *arena)
@@ -278,13 +284,18 @@ static void share_values(Formulas *f)
 
 /* ---- rows ---------------------------------------------------------------------------------------------------------------- */
 
+int add_formula_number(Formulas *f, int64_t v)
+{
+	PUSH(f->arena, f->numbers.items, f->numbers.n, f->numbers.cap, v);
+	return f->numbers.n - 1;
+}
+
 static int number_at(Formulas *f, int64_t v)
 {
-	for (int i = 0; i < f->nnumber; i++)
-		if (f->numbers[i] == v)
-			return i;
-	PUSH(f->own, f->numbers, f->nnumber, f->capnumber, v);
-	return f->nnumber - 1;
+	for (int i = f->first; i < f->numbers.n; i++)
+		if (f->numbers.items[i] == v)
+			return i - f->first;
+	return add_formula_number(f, v) - f->first;
 }
 
 static int make_row(Formulas *f, int op, int a, int b)
@@ -427,7 +438,8 @@ static FormulaCode make_code(Formulas *f, int to, int n, const int *wanted)
 	int *from = arena_alloc(f->arena, ((size_t)n + 1) * sizeof *from);
 	f->own = new_inner_arena(f->arena);
 	f->code++;
-	f->nmade = f->capmade = f->nnumber = f->capnumber = 0;
+	f->nmade = f->capmade = 0;
+	f->first = f->numbers.n;
 	for (int i = 0; i < n; i++)
 		from[i] = source_of(f, wanted[i]);
 	for (int i = 0; i < n; i++) {
@@ -436,17 +448,13 @@ static FormulaCode make_code(Formulas *f, int to, int n, const int *wanted)
 		f->made[row].to = to + i;
 	}
 	const FormulaRow *rows = place_rows(f, to + n);
-	FormulaCode code = {.at = add_code(f, rows, f->nmade), .n = f->nmade, .nnumber = f->nnumber};
-	code.numbers = arena_alloc(f->arena, (size_t)f->nnumber * sizeof *f->numbers + 1);
-	if (f->nnumber)
-		memcpy((int64_t *)code.numbers, f->numbers, (size_t)f->nnumber * sizeof *f->numbers);
+	const FormulaCode code = {.at = add_code(f, rows, f->nmade), .n = f->nmade, .numbers = f->first};
 	free_arena(f->own);
 	return code;
 }
 
-FormulaCode make_formulas(Formulas *f, int nlet, const LExpr *const *lets)
+void make_formulas(Formulas *f, int nlet, const LExpr *const *lets)
 {
-	FormulaCode code = {0};
 	for (int i = 0; i < nlet; i++) { /* equal ones, and what others are made of, have places of their own */
 		const int value = value_of(f, lets[i]);
 		PUSH(f->arena, f->lets, f->nlet, f->caplet, value);
@@ -454,32 +462,15 @@ FormulaCode make_formulas(Formulas *f, int nlet, const LExpr *const *lets)
 	share_values(f);
 	f->making_lets = true;
 	if (f->nlet)
-		code = make_code(f, 1, f->nlet, f->lets);
+		f->let_code = make_code(f, 1, f->nlet, f->lets);
 	f->making_lets = false;
 	for (int i = 0; i < f->nwanted; i++)
 		f->wanted[i].code = make_code(f, f->nlet + 1, f->wanted[i].n, f->wanted[i].values);
-	return code;
 }
 
 FormulaCode formula_code(const Formulas *f, int wanted)
 {
 	return f->wanted[wanted].code;
-}
-
-int formula_numbers(const Formulas *f)
-{
-	return f->nlet + 1;
-}
-
-const void *formula_rows(const Formulas *f, size_t *bytes)
-{
-	*bytes = (size_t)f->n * sizeof *f->rows;
-	return f->rows;
-}
-
-int formula_places(const Formulas *f)
-{
-	return f->most;
 }
 
 /* ---- the function ------------------------------------------------------------------------------------------------------ */
@@ -501,7 +492,7 @@ static LLVMValueRef load_item(Emit *e, LLVMValueRef array, LLVMValueRef i)
 }
 
 /* As in all other code. */
-static LLVMValueRef emit_row_op(Emit *e, RowOp op, LLVMValueRef a, LLVMValueRef b)
+static LLVMValueRef emit_index_op(Emit *e, RowOp op, LLVMValueRef a, LLVMValueRef b)
 {
 	static const LOp ops[NRowOps] = {[RowMul] = LMul, [RowDiv] = LFloorDiv, [RowMod] = LMod, [RowMin] = LMin, [RowMax] = LMax};
 	LVar vars[2] = {{.type = IndexType}, {.type = IndexType}};
@@ -512,59 +503,168 @@ static LLVMValueRef emit_row_op(Emit *e, RowOp op, LLVMValueRef a, LLVMValueRef 
 	return emit_expr(e, &x);
 }
 
+/* Divisions unrounded. */
+static LLVMValueRef emit_real_op(Emit *e, RowOp op, LLVMValueRef a, LLVMValueRef b)
+{
+	switch (op) {
+	case RowMul: return LLVMBuildFMul(e->b, a, b, "");
+	case RowDiv: return LLVMBuildFDiv(e->b, a, b, "");
+	case RowMod: return b; /* which it does not reach */
+	default: return emit_pick(e, op == RowMax, F64, a, b);
+	}
+}
+
 static LLVMValueRef is_set(Emit *e, LLVMValueRef op, int flag)
 {
 	LLVMValueRef v = LLVMBuildAnd(e->b, op, const_i64_of(e, flag), "");
 	return LLVMBuildICmp(e->b, LLVMIntNE, v, const_i64_of(e, 0), "");
 }
 
-/* formulas(v, rows, n, numbers, frame): n > 0 rows.  One for all targets.  Most rows are linear: that branch is foreseen. */
-LLVMValueRef emit_formulas(Emit *e)
+/* The function's state while it is emitted, and its integers as it computes. */
+typedef struct Machine {
+	Emit *e;
+	bool real;
+	LLVMTypeRef type;
+	LLVMValueRef v, numbers, op, a, b;
+} Machine;
+
+static LLVMValueRef as_value(const Machine *m, LLVMValueRef integer)
 {
-	LLVMTypeRef types[] = {e->ptr, e->ptr, e->i64, e->ptr, e->ptr};
-	e->divide = new_divide(e);
-	LLVMValueRef f = begin_function(e, arena_printf(e->m->arena, "%s.formulas", e->m->name), e->void_type, 5, types, false);
-	LLVMValueRef v = LLVMGetParam(f, 0), numbers = LLVMGetParam(f, 3), frame = LLVMGetParam(f, 4), values[NRowOps];
-	LLVMValueRef syms = load_field(e, frame, offsetof(dcc_frame, syms), e->ptr);
-	LLVMValueRef cells = load_field(e, frame, offsetof(dcc_frame, workspace), e->ptr), zero = const_i64_of(e, 0);
+	return m->real ? LLVMBuildSIToFP(m->e->b, integer, m->type, "") : integer;
+}
+
+static LLVMValueRef load_value(const Machine *m, LLVMValueRef i)
+{
+	return LLVMBuildLoad2(m->e->b, m->type, item_at(m->e, m->v, i), "");
+}
+
+static LLVMValueRef emit_linear(const Machine *m, LLVMValueRef before)
+{
+	LLVMBuilderRef b = m->e->b;
+	LLVMValueRef x = load_value(m, m->a), by = as_value(m, load_item(m->e, m->numbers, m->b));
+	LLVMValueRef more = LLVMBuildSelect(b, is_set(m->e, m->op, AddBefore), before, LLVMConstNull(m->type), "");
+	return m->real ? LLVMBuildFAdd(b, LLVMBuildFMul(b, x, by, ""), more, "") : LLVMBuildAdd(b, LLVMBuildMul(b, x, by, ""), more, "");
+}
+
+static LLVMValueRef emit_binary(const Machine *m, RowOp op)
+{
+	LLVMValueRef flag = is_set(m->e, m->op, FromNumbers), left = load_value(m, m->a);
+	LLVMValueRef right = load_item(m->e, LLVMBuildSelect(m->e->b, flag, m->numbers, m->v, ""), m->b);
+	if (!m->real)
+		return emit_index_op(m->e, op, left, right);
+	right = LLVMBuildSelect(m->e->b, flag, as_value(m, right), LLVMBuildBitCast(m->e->b, right, m->type, ""), "");
+	return emit_real_op(m->e, op, left, right);
+}
+
+/* May it leave the range of an i64?  Constants stay where they are. */
+static LLVMValueRef is_huge(const Machine *m, LLVMValueRef value)
+{
+	LLVMBuilderRef b = m->e->b;
+	LLVMValueRef size = call_intrinsic(m->e, "llvm.fabs", 1, (LLVMTypeRef[]){m->type}, 1, &value);
+	LLVMValueRef out = LLVMBuildFCmp(b, LLVMRealUGE, size, LLVMConstReal(m->type, 0x1p62), "");
+	LLVMValueRef made = LLVMBuildICmp(b, LLVMIntNE, LLVMBuildOr(b, m->op, m->a, ""), const_i64_of(m->e, 0), "");
+	return LLVMBuildAnd(b, out, made, "");
+}
+
+/* formulas(v, rows, n, numbers, syms, cells): n > 0 rows.  One for all targets.  Most rows are linear: that branch is foreseen.
+ * real: computes doubles, and returns whether one of them leaves the range. */
+static LLVMValueRef emit_formulas(Emit *e, bool real)
+{
+	LLVMTypeRef types[] = {e->ptr, e->ptr, e->i64, e->ptr, e->ptr, e->ptr};
+	if (!real)
+		e->divide = new_divide(e);
+	const char *name = arena_printf(e->m->arena, "%s.formulas%s", e->m->name, real ? ".real" : "");
+	LLVMValueRef f = begin_function(e, name, real ? e->i1 : e->void_type, 6, types, false), values[NRowOps];
+	Machine m = {.e = e, .real = real, .type = real ? LLVMDoubleTypeInContext(e->cx) : e->i64, .v = LLVMGetParam(f, 0), .numbers = LLVMGetParam(f, 3)};
 	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), loop = new_label(e, "loop"), made = new_label(e, "made"), done = new_label(e, "done");
 	LLVMBasicBlockRef blocks[NRowOps], never = new_label(e, "never"), other = new_label(e, "other");
+	LLVMValueRef none = LLVMConstNull(m.type), huge = LLVMConstNull(e->i1);
 
 	LLVMBuildBr(e->b, loop);
 	place_label(e, loop);
-	LLVMValueRef i = LLVMBuildPhi(e->b, e->i64, "i"), before = LLVMBuildPhi(e->b, e->i64, "before");
-	LLVMValueRef row = load_item(e, LLVMGetParam(f, 1), i), op = field_of_row(e, row, offsetof(FormulaRow, op));
-	LLVMValueRef a = field_of_row(e, row, offsetof(FormulaRow, a)), b = field_of_row(e, row, offsetof(FormulaRow, b));
-	LLVMValueRef kind = LLVMBuildAnd(e->b, op, const_i64_of(e, RowOps), "");
+	LLVMValueRef i = LLVMBuildPhi(e->b, e->i64, "i"), before = LLVMBuildPhi(e->b, m.type, "before"), wraps = LLVMBuildPhi(e->b, e->i1, "wraps");
+	LLVMValueRef row = load_item(e, LLVMGetParam(f, 1), i);
+	m.op = field_of_row(e, row, offsetof(FormulaRow, op));
+	m.a = field_of_row(e, row, offsetof(FormulaRow, a));
+	m.b = field_of_row(e, row, offsetof(FormulaRow, b));
+	LLVMValueRef kind = LLVMBuildAnd(e->b, m.op, const_i64_of(e, RowOps), "");
 	blocks[RowLinear] = new_label(e, "linear");
-	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, kind, zero, ""), blocks[RowLinear], other);
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, kind, const_i64_of(e, RowLinear), ""), blocks[RowLinear], other);
 	place_label(e, blocks[RowLinear]);
-	LLVMValueRef product = LLVMBuildMul(e->b, load_item(e, v, a), load_item(e, numbers, b), "");
-	values[RowLinear] = LLVMBuildAdd(e->b, product, LLVMBuildSelect(e->b, is_set(e, op, AddBefore), before, zero, ""), "");
+	values[RowLinear] = emit_linear(&m, before);
 	LLVMBuildBr(e->b, made);
 	place_label(e, other);
-	LLVMValueRef right = LLVMBuildSelect(e->b, is_set(e, op, FromNumbers), numbers, v, "");
 	LLVMValueRef choice = LLVMBuildSwitch(e->b, kind, never, NRowOps);
 	for (int k = RowSym; k < NRowOps; k++) {
 		blocks[k] = new_label(e, "op");
 		LLVMAddCase(choice, const_i64_of(e, k), blocks[k]);
 		place_label(e, blocks[k]);
-		LLVMValueRef left = load_item(e, k == RowSym ? syms : k == RowCell ? cells : v, a);
-		values[k] = k < RowMul ? left : emit_row_op(e, (RowOp)k, left, load_item(e, right, b));
+		values[k] = k < RowMul ? as_value(&m, load_item(e, LLVMGetParam(f, k == RowSym ? 4 : 5), m.a)) : emit_binary(&m, (RowOp)k);
 		blocks[k] = LLVMGetInsertBlock(e->b);
 		LLVMBuildBr(e->b, made);
 	}
 	place_label(e, never);
 	LLVMBuildUnreachable(e->b);
 	place_label(e, made);
-	LLVMValueRef value = LLVMBuildPhi(e->b, e->i64, "value"), next = LLVMBuildNSWAdd(e->b, i, const_i64_of(e, 1), "");
+	LLVMValueRef value = LLVMBuildPhi(e->b, m.type, "value"), next = LLVMBuildNSWAdd(e->b, i, const_i64_of(e, 1), "");
 	LLVMAddIncoming(value, values, blocks, NRowOps);
-	LLVMBuildStore(e->b, value, item_at(e, v, field_of_row(e, row, offsetof(FormulaRow, to))));
+	LLVMBuildStore(e->b, value, item_at(e, m.v, field_of_row(e, row, offsetof(FormulaRow, to))));
+	if (real)
+		huge = LLVMBuildOr(e->b, wraps, is_huge(&m, value), "");
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, next, LLVMGetParam(f, 2), ""), loop, done);
-	LLVMAddIncoming(i, (LLVMValueRef[]){zero, next}, (LLVMBasicBlockRef[]){from, made}, 2);
-	LLVMAddIncoming(before, (LLVMValueRef[]){zero, value}, (LLVMBasicBlockRef[]){from, made}, 2);
+	LLVMAddIncoming(i, (LLVMValueRef[]){const_i64_of(e, 0), next}, (LLVMBasicBlockRef[]){from, made}, 2);
+	LLVMAddIncoming(before, (LLVMValueRef[]){none, value}, (LLVMBasicBlockRef[]){from, made}, 2);
+	LLVMAddIncoming(wraps, (LLVMValueRef[]){LLVMConstNull(e->i1), huge}, (LLVMBasicBlockRef[]){from, made}, 2);
 	place_label(e, done);
-	end_function(e, NULL);
+	end_function(e, real ? huge : NULL);
 	e->divide = NULL;
 	return f;
+}
+
+/* ---- tables and calls ---------------------------------------------------------------------------------------------------- */
+
+void need_formulas(Emit *e, bool real)
+{
+	const Target *t = e->target;
+	if (e->formulas[real])
+		return;
+	e->target = NULL;
+	e->formulas[real] = emit_formulas(e, real);
+	e->target = t;
+}
+
+FormulaTable emit_formula_table(Emit *e, const Formulas *f, const char *name)
+{
+	FormulaTable t = {.places = f->most, .first = f->nlet + 1, .lets = f->let_code};
+	t.numbers = table_of_bytes(e, arena_printf(f->arena, "%s.numbers", name), f->numbers.items, (size_t)f->numbers.n * sizeof *f->numbers.items);
+	if (f->n)
+		t.rows = table_of_bytes(e, arena_printf(f->arena, "%s.formulas", name), f->rows, (size_t)f->n * sizeof *f->rows);
+	return t;
+}
+
+LLVMValueRef call_formulas(Emit *e, const FormulaPlaces *p, LLVMValueRef rows, LLVMValueRef n, LLVMValueRef numbers)
+{
+	LLVMValueRef args[] = {p->at, item_at(e, p->table->rows, rows), n, numbers, p->syms, p->cells}, f = e->formulas[p->real];
+	return LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, 6, "");
+}
+
+LLVMValueRef call_formula_code(Emit *e, const FormulaPlaces *p, const FormulaCode *c)
+{
+	LLVMValueRef numbers = item_at(e, p->table->numbers, const_i64_of(e, c->numbers));
+	return call_formulas(e, p, const_i64_of(e, c->at), const_i64_of(e, c->n), numbers);
+}
+
+FormulaPlaces open_formulas(Emit *e, const FormulaTable *t, bool real, LLVMValueRef syms, LLVMValueRef cells)
+{
+	LLVMTypeRef array = LLVMArrayType2(e->i64, (uint64_t)t->places), type = LLVMDoubleTypeInContext(e->cx);
+	const FormulaPlaces p = {t, real, LLVMBuildAlloca(e->allocas, array, "places"), syms, cells};
+	LLVMBuildStore(e->b, real ? LLVMConstReal(type, 1) : const_i64_of(e, 1), p.at);
+	if (t->lets.n)
+		call_formula_code(e, &p, &t->lets);
+	return p;
+}
+
+LLVMValueRef formula_place(Emit *e, const FormulaPlaces *p, int i)
+{
+	return item_at(e, p->at, const_i64_of(e, p->table->first + i));
 }

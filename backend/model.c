@@ -37,6 +37,11 @@ LLVMValueRef global_const(Emit *e, const char *name, LLVMValueRef init, LLVMLink
 	return g;
 }
 
+LLVMValueRef table_of_bytes(Emit *e, const char *name, const void *bytes, size_t n)
+{
+	return global_const(e, name, LLVMConstStringInContext2(e->cx, bytes, n, true), LLVMInternalLinkage);
+}
+
 /* A private table; empty: a null pointer. */
 static LLVMValueRef table_of(Emit *e, const char *name, int n, LLVMValueRef *items)
 {
@@ -342,87 +347,94 @@ static LLVMValueRef emit_output_dims(Emit *e)
 	                                  .size = PieceSize / MaxRank, .emit = output_dims_of_some});
 }
 
-/* The value of a size as a double, divisions unrounded; *wraps where a part of it may leave the range of an i64. */
-static LLVMValueRef emit_real(Emit *e, const LExpr *x, LLVMValueRef *wraps)
-{
-	LLVMTypeRef real = LLVMDoubleTypeInContext(e->cx);
-	LLVMValueRef a[2] = {NULL}, v;
+static const LExpr zero = {.op = LConst, .type = {I64, 1}};
 
-	if (x->op == LConst || x->op == LRef)
-		return LLVMBuildSIToFP(e->b, emit_expr(e, x), real, "");
-	for (int i = 0; i < lops[x->op].nargs && i < 2; i++)
-		a[i] = emit_real(e, x->a[i], wraps);
-	switch (x->op) {
-	case LAdd: v = LLVMBuildFAdd(e->b, a[0], a[1], ""); break;
-	case LSub: v = LLVMBuildFSub(e->b, a[0], a[1], ""); break;
-	case LMul: v = LLVMBuildFMul(e->b, a[0], a[1], ""); break;
-	case LFloorDiv: v = LLVMBuildFDiv(e->b, a[0], a[1], ""); break;
-	case LMod: v = a[1]; break; /* which it does not reach */
-	case LMin: case LPMin: v = emit_pick(e, false, F64, a[0], a[1]); break;
-	case LMax: case LPMax: v = emit_pick(e, true, F64, a[0], a[1]); break;
-	default: bug("a size by the operation %s", lops[x->op].text);
-	}
-	LLVMValueRef size = call_intrinsic(e, "llvm.fabs", 1, &real, 1, &v);
-	LLVMValueRef out = LLVMBuildFCmp(e->b, LLVMRealUGE, size, LLVMConstReal(real, 0x1p62), "");
-	*wraps = LLVMBuildOr(e->b, *wraps, out, "");
-	return v;
+static LExpr *times(Emit *e, const LExpr *a, const LExpr *b)
+{
+	LExpr *x = arena_alloc(e->m->arena, sizeof *x);
+	*x = (LExpr){.op = LMul, .type = IndexType, .a = {(LExpr *)a, (LExpr *)b}}; /* which nothing changes */
+	return x;
 }
 
-static LLVMValueRef output_wraps(Emit *e, int i)
+static const LExpr *output_bytes(Emit *e, int i)
 {
-	LLVMTypeRef real = LLVMDoubleTypeInContext(e->cx);
-	LLVMValueRef wraps = LLVMConstInt(e->i1, 0, false);
-	LLVMValueRef size = LLVMConstReal(real, dtypes[e->m->main->body.yields[i]->type.dtype].bytes);
-
+	LExpr *x = arena_alloc(e->m->arena, sizeof *x);
+	*x = (LExpr){.op = LConst, .type = IndexType, .value.i = dtypes[e->m->main->body.yields[i]->type.dtype].bytes};
 	for (int d = 0; d < MaxRank && e->lm->outdims[i * MaxRank + d]; d++)
-		size = LLVMBuildFMul(e->b, size, emit_real(e, e->lm->outdims[i * MaxRank + d], &wraps), "");
-	return LLVMBuildOr(e->b, wraps, LLVMBuildFCmp(e->b, LLVMRealUGE, size, LLVMConstReal(real, 0x1p62), ""), "");
+		x = times(e, x, e->lm->outdims[i * MaxRank + d]);
+	return x;
 }
 
 /* Every value lies in an input, an output or a slot of the workspace: where their sizes fit an i64, so do its parts' offsets. */
 static LLVMValueRef emit_workspace(Emit *e)
 {
-	const LExpr *size = e->lm->workspace;
-
-	LLVMTypeRef types[] = {e->ptr};
+	const LExpr **sizes = arena_alloc(e->m->arena, ((size_t)e->lm->nout + 1) * sizeof *sizes);
 	const char *name = arena_printf(e->m->arena, "%s.workspace", e->m->name);
-	LLVMValueRef f = begin_function(e, name, e->i64, 1, types, false);
-	bind_syms_from(e, param(e, 0));
-	LLVMValueRef wraps = LLVMConstInt(e->i1, 0, false);
-	if (size)
-		emit_real(e, size, &wraps);
+	Formulas *f = new_formulas(e, e->m->arena);
+
+	bind_syms_from(e, NULL);
+	sizes[0] = e->lm->workspace ? e->lm->workspace : &zero;
 	for (int i = 0; i < e->lm->nout; i++)
-		wraps = LLVMBuildOr(e->b, wraps, output_wraps(e, i), "");
-	LLVMValueRef bytes = size ? emit_expr(e, size) : const_i64_of(e, 0);
-	end_function(e, LLVMBuildSelect(e->b, wraps, const_i64_of(e, -1), bytes, ""));
-	return f;
+		sizes[i + 1] = output_bytes(e, i);
+	want_formulas(f, e->lm->nout + 1, sizes);
+	make_formulas(f, 0, NULL);
+	const FormulaCode code = formula_code(f, 0); /* the only one, so there are no lets that could leave the range */
+	const FormulaTable t = emit_formula_table(e, f, name);
+	need_formulas(e, false);
+	need_formulas(e, true);
+	LLVMValueRef fn = begin_function(e, name, e->i64, 1, (LLVMTypeRef[]){e->ptr}, false), none = LLVMConstNull(e->ptr);
+	const FormulaPlaces real = open_formulas(e, &t, true, param(e, 0), none), whole = open_formulas(e, &t, false, param(e, 0), none);
+	LLVMValueRef wraps = call_formula_code(e, &real, &code);
+	call_formula_code(e, &whole, &code);
+	LLVMValueRef size = LLVMBuildLoad2(e->b, e->i64, formula_place(e, &whole, 0), "");
+	end_function(e, LLVMBuildSelect(e->b, wraps, const_i64_of(e, -1), size, ""));
+	return fn;
 }
 
-static void store_cost(Emit *e, LLVMValueRef to, const LExpr *x)
+static void store_cost(Emit *e, LLVMValueRef to, const FormulaPlaces *p, int i)
 {
-	LLVMValueRef v = x ? emit_expr(e, x) : const_i64_of(e, 0);
+	LLVMValueRef v = LLVMBuildLoad2(e->b, e->i64, formula_place(e, p, i), "");
 	store_field(e, to, 0, LLVMBuildSIToFP(e->b, v, LLVMDoubleTypeInContext(e->cx), ""));
+}
+
+static LLVMValueRef cost_field(Emit *e, LLVMValueRef row, uint64_t offset)
+{
+	return LLVMBuildZExt(e->b, load_field(e, row, offset, e->i32), e->i64, "");
 }
 
 static LLVMValueRef emit_step_cost(Emit *e, const Costs *costs)
 {
 	LLVMTypeRef types[] = {e->ptr, e->i32, e->ptr, e->ptr};
 	const char *name = arena_printf(e->m->arena, "%s.step_cost", e->m->name);
-	LLVMValueRef f = begin_function(e, name, e->void_type, 4, types, false);
-	LLVMBasicBlockRef done = new_label(e, "done");
-	bind_syms_from(e, param(e, 0));
-	LLVMValueRef jump = LLVMBuildSwitch(e->b, param(e, 1), done, (unsigned)costs->n);
+	FormulaCode *rows = arena_alloc(e->m->arena, ((size_t)costs->n + 1) * sizeof *rows);
+	Formulas *f = new_formulas(e, e->m->arena);
+
+	bind_syms_from(e, NULL);
 	for (int i = 0; i < costs->n; i++) {
-		LLVMBasicBlockRef at = new_label(e, "cost");
-		LLVMAddCase(jump, const_i32_of(e, i), at);
-		place_label(e, at);
-		store_cost(e, param(e, 2), costs->steps[i]->e);
-		store_cost(e, param(e, 3), costs->steps[i]->idx);
-		LLVMBuildBr(e->b, done);
+		const LExpr *flop = costs->steps[i]->e, *bytes = costs->steps[i]->idx;
+		want_formulas(f, 2, (const LExpr *[]){flop ? flop : &zero, bytes ? bytes : &zero});
 	}
-	place_label(e, done);
+	make_formulas(f, 0, NULL);
+	for (int i = 0; i < costs->n; i++)
+		rows[i] = formula_code(f, i);
+	const FormulaTable t = emit_formula_table(e, f, name);
+	LLVMValueRef table = table_of_bytes(e, arena_printf(e->m->arena, "%s.rows", name), rows, (size_t)costs->n * sizeof *rows);
+	LLVMValueRef fn = begin_function(e, name, e->void_type, 4, types, false), n = const_i32_of(e, costs->n);
+	if (t.rows) {
+		LLVMBasicBlockRef some = new_label(e, "some"), done = new_label(e, "done");
+		LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntULT, param(e, 1), n, ""), some, done);
+		place_label(e, some);
+		const FormulaPlaces p = open_formulas(e, &t, false, param(e, 0), LLVMConstNull(e->ptr));
+		LLVMValueRef at = LLVMBuildZExt(e->b, param(e, 1), e->i64, ""), row = LLVMBuildGEP2(e->b, LLVMArrayType2(e->i8, sizeof *rows), table, &at, 1, "");
+		LLVMValueRef first = cost_field(e, row, offsetof(FormulaCode, numbers)), numbers = LLVMBuildGEP2(e->b, e->i64, t.numbers, &first, 1, "");
+		call_formulas(e, &p, cost_field(e, row, offsetof(FormulaCode, at)), cost_field(e, row, offsetof(FormulaCode, n)), numbers);
+		store_cost(e, param(e, 2), &p, 0);
+		store_cost(e, param(e, 3), &p, 1);
+		LLVMBuildBr(e->b, done);
+		place_label(e, done);
+	}
 	end_function(e, NULL);
-	return f;
+	return fn;
 }
 
 static LLVMValueRef is_between(Emit *e, LLVMValueRef v, int64_t lo, int64_t hi)

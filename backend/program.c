@@ -212,11 +212,6 @@ static void emit_form(Emit *e, const LFunc *fn, const Form *form)
 
 /* ---- tables --------------------------------------------------------------------------------------------------------- */
 
-static LLVMValueRef table_of_bytes(Emit *e, const char *name, const void *bytes, size_t n)
-{
-	return global_const(e, name, LLVMConstStringInContext2(e->cx, bytes, n, true), LLVMInternalLinkage);
-}
-
 static LLVMTypeRef form_type(Emit *e)
 {
 	return LLVMFunctionType(e->void_type, (LLVMTypeRef[]){e->ptr, e->i64, e->i64, e->ptr}, 4, false);
@@ -244,30 +239,13 @@ static LLVMValueRef table_of_forms(Emit *e, const char *name, const Rows *r)
 typedef struct Tables {
 	LLVMValueRef forms; /* pointers to their functions */
 	LLVMValueRef rows; /* StepRow */
-	LLVMValueRef numbers; /* i64 */
-	LLVMValueRef formulas; /* their rows; NULL: there are none */
-	int places; /* that they take */
-	FormulaCode lets;
-	int64_t let_numbers; /* where those of `lets` begin */
-	int first; /* place of a step's numbers */
+	FormulaTable formulas;
 } Tables;
 
 typedef struct StepRow {
 	int32_t form, numbers; /* where its numbers begin */
 	int32_t formulas, n; /* rows that compute the varying numbers out of those, if any */
 } StepRow;
-
-typedef struct Numbers {
-	Arena *arena;
-	int n, cap;
-	int64_t *items;
-} Numbers;
-
-static void add_numbers(Numbers *to, int n, const int64_t *items)
-{
-	for (int i = 0; i < n; i++)
-		PUSH(to->arena, to->items, to->n, to->cap, items[i]);
-}
 
 /* The numbers of a step that its form reads; true: they are constants. */
 static bool varying_numbers(const Row *row, const LExpr **wanted, int *n)
@@ -282,78 +260,63 @@ static bool varying_numbers(const Row *row, const LExpr **wanted, int *n)
 	return constant;
 }
 
-/* Numbers that are formulas are added when all of those are known; until then `formulas` says which they are. */
-static StepRow step_row(Formulas *f, Numbers *to, const Row *row, const LExpr **wanted)
+/* Until all formulas are known `formulas` says which they are, and n is -1. */
+static StepRow step_row(Formulas *f, const Row *row, const LExpr **wanted)
 {
-	StepRow r = {.form = row->form->index, .numbers = to->n};
+	StepRow r = {.form = row->form->index};
 	int n;
 	if (!varying_numbers(row, wanted, &n)) {
 		r.n = -1;
 		r.formulas = want_formulas(f, n, wanted);
 		return r;
 	}
-	for (int k = 0; k < n; k++)
-		add_numbers(to, 1, &wanted[k]->value.i);
+	for (int k = 0; k < n; k++) {
+		const int at = add_formula_number(f, wanted[k]->value.i);
+		if (k == 0)
+			r.numbers = at;
+	}
 	return r;
 }
 
-static FormulaCode code_of_lets(const Rows *r, const LFunc *fn, Formulas *f)
+static void make_all_formulas(const Rows *r, const LFunc *fn, Formulas *f)
 {
 	const LExpr **lets = NULL;
 	int n = 0, cap = 0;
 	for (const LStmt *s = fn->body.first; s; s = s->next)
 		if (s->kind == SLet)
 			PUSH(r->arena, lets, n, cap, s->e);
-	return make_formulas(f, n, lets);
+	make_formulas(f, n, lets);
 }
 
-/* As add_numbers; where they begin. */
-static int32_t add_code_numbers(Numbers *to, const FormulaCode *code)
+static const LExpr **room_for_numbers(const Rows *r)
 {
-	const int at = to->n;
-	add_numbers(to, code->nnumber, code->numbers);
-	return at;
-}
-
-static void add_formulas(Tables *t, const Rows *r, const LFunc *fn, Formulas *f, StepRow *rows, Numbers *numbers)
-{
-	t->lets = code_of_lets(r, fn, f);
-	t->let_numbers = add_code_numbers(numbers, &t->lets);
-	for (int i = 0; i < r->n; i++) {
-		if (!rows[i].n)
-			continue;
-		const FormulaCode code = formula_code(f, rows[i].formulas);
-		rows[i] = (StepRow){rows[i].form, add_code_numbers(numbers, &code), code.at, code.n};
-	}
-	t->first = formula_numbers(f);
-	t->places = formula_places(f);
-}
-
-static Tables emit_tables(Emit *e, const Rows *r, const LFunc *fn, const char *name)
-{
-	Tables t = {.forms = table_of_forms(e, arena_printf(r->arena, "%s.forms", name), r)};
-	StepRow *rows = arena_alloc(r->arena, ((size_t)r->n + 1) * sizeof *rows);
-	Formulas *f = new_formulas(e, r->arena);
-	Numbers numbers = {.arena = r->arena};
-	bool any = false;
-	size_t bytes;
 	int most = 0;
 	for (int i = 0; i < r->nform; i++)
 		if (r->forms[i]->step.n > most)
 			most = r->forms[i]->step.n;
-	const LExpr **wanted = arena_alloc(r->arena, ((size_t)most + 1) * sizeof *wanted);
+	return arena_alloc(r->arena, ((size_t)most + 1) * sizeof(LExpr *));
+}
+
+static Tables emit_tables(Emit *e, const Rows *r, const LFunc *fn, const char *name)
+{
+	StepRow *rows = arena_alloc(r->arena, ((size_t)r->n + 1) * sizeof *rows);
+	Formulas *f = new_formulas(e, r->arena);
+	const LExpr **wanted = room_for_numbers(r);
+	bool any = false;
 	for (int i = 0; i < r->n; i++) {
-		rows[i] = step_row(f, &numbers, &r->items[i], wanted);
+		rows[i] = step_row(f, &r->items[i], wanted);
 		any |= rows[i].n != 0;
 	}
-	if (any) {
-		add_formulas(&t, r, fn, f, rows, &numbers);
-		const void *code = formula_rows(f, &bytes);
-		t.formulas = table_of_bytes(e, arena_printf(r->arena, "%s.formulas", name), code, bytes);
-	}
-	t.rows = table_of_bytes(e, arena_printf(r->arena, "%s.rows", name), rows, (size_t)r->n * sizeof *rows);
-	t.numbers = table_of_bytes(e, arena_printf(r->arena, "%s.numbers", name), numbers.items, (size_t)numbers.n * sizeof *numbers.items);
-	return t;
+	if (any)
+		make_all_formulas(r, fn, f);
+	for (int i = 0; i < r->n; i++)
+		if (rows[i].n) {
+			const FormulaCode code = formula_code(f, rows[i].formulas);
+			rows[i] = (StepRow){rows[i].form, code.numbers, code.at, code.n};
+		}
+	return (Tables){table_of_forms(e, arena_printf(r->arena, "%s.forms", name), r),
+	                table_of_bytes(e, arena_printf(r->arena, "%s.rows", name), rows, (size_t)r->n * sizeof *rows),
+	                emit_formula_table(e, f, name)};
 }
 
 /* ---- running steps --------------------------------------------------------------------------------------------------- */
@@ -429,48 +392,26 @@ static LLVMValueRef row_field(Emit *e, LLVMValueRef row, uint64_t offset)
 	return LLVMBuildZExt(e->b, load_field(e, row, offset, e->i32), e->i64, "");
 }
 
-static void call_formulas(Emit *e, LLVMValueRef places, LLVMValueRef rows, LLVMValueRef n, LLVMValueRef numbers)
+static FormulaPlaces open_places(Emit *e, const FormulaTable *t)
 {
-	LLVMValueRef args[] = {places, rows, n, numbers, e->frame};
-	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(e->formulas), e->formulas, args, 5, "");
-}
-
-/* Of a worker, on its stack: 1, lets, the numbers of a step, and what they are made of. */
-static LLVMValueRef open_places(Emit *e, const Tables *t)
-{
-	LLVMValueRef places = LLVMBuildAlloca(e->allocas, LLVMArrayType2(e->i64, (uint64_t)t->places), "places");
-	LLVMBuildStore(e->b, const_i64_of(e, 1), places);
-	if (t->lets.n)
-		call_formulas(e, places, item_of(e, t->formulas, e->i64, const_i64_of(e, t->lets.at)), const_i64_of(e, t->lets.n),
-		              item_of(e, t->numbers, e->i64, const_i64_of(e, t->let_numbers)));
-	return places;
+	return open_formulas(e, t, false, load_field(e, e->frame, offsetof(dcc_frame, syms), e->ptr),
+	                     load_field(e, e->frame, offsetof(dcc_frame, workspace), e->ptr));
 }
 
 /* Where the numbers of a step are: in the table, or computed. */
-static LLVMValueRef emit_numbers(Emit *e, const Tables *t, LLVMValueRef places, LLVMValueRef row, LLVMValueRef numbers)
+static LLVMValueRef emit_numbers(Emit *e, const FormulaPlaces *p, LLVMValueRef row, LLVMValueRef numbers)
 {
-	LLVMValueRef n = row_field(e, row, offsetof(StepRow, n)), rows = item_of(e, t->formulas, e->i64, row_field(e, row, offsetof(StepRow, formulas)));
+	LLVMValueRef n = row_field(e, row, offsetof(StepRow, n)), rows = row_field(e, row, offsetof(StepRow, formulas));
 	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), some = new_label(e, "formulas"), known = new_label(e, "known");
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, n, const_i64_of(e, 0), ""), known, some);
 	place_label(e, some);
-	call_formulas(e, places, rows, n, numbers);
-	LLVMValueRef computed = item_of(e, places, e->i64, const_i64_of(e, t->first));
+	call_formulas(e, p, rows, n, numbers);
+	LLVMValueRef computed = formula_place(e, p, 0);
 	LLVMBuildBr(e->b, known);
 	place_label(e, known);
 	LLVMValueRef either = LLVMBuildPhi(e->b, e->ptr, "numbers");
 	LLVMAddIncoming(either, (LLVMValueRef[]){numbers, computed}, (LLVMBasicBlockRef[]){from, some}, 2);
 	return either;
-}
-
-/* The function that computes formulas, for all targets. */
-static void need_formulas(Emit *e)
-{
-	const Target *t = e->target;
-	if (e->formulas)
-		return;
-	e->target = NULL;
-	e->formulas = emit_formulas(e);
-	e->target = t;
 }
 
 /* program(frame, worker, workers, first, last), as dcc_target says.  `last` counts the steps of the longest target's program, this one has
@@ -485,16 +426,18 @@ static LLVMValueRef emit_main(Emit *e, const LFunc *fn, const char *name, const 
 	e->frame = LLVMGetParam(f, 0);
 	e->worker = LLVMGetParam(f, 1);
 	e->workers = LLVMGetParam(f, 2);
-	LLVMValueRef places = t->formulas ? open_places(e, t) : NULL;
+	FormulaPlaces places = {0};
+	if (t->formulas.rows)
+		places = open_places(e, &t->formulas);
 	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), loop = new_label(e, "loop"), jumps = new_label(e, "jumps");
 	LLVMBasicBlockRef latch = new_label(e, "latch"), done = new_label(e, "done");
 	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, first, last, ""), loop, done);
 	place_label(e, loop);
 	LLVMValueRef step = LLVMBuildPhi(e->b, e->i64, "step"), row = item_of(e, t->rows, LLVMArrayType2(e->i8, sizeof(StepRow)), step);
 	LLVMValueRef form = row_field(e, row, offsetof(StepRow, form)), numbers = row_field(e, row, offsetof(StepRow, numbers));
-	numbers = item_of(e, t->numbers, e->i64, numbers);
-	if (t->formulas)
-		numbers = emit_numbers(e, t, places, row, numbers);
+	numbers = item_of(e, t->formulas.numbers, e->i64, numbers);
+	if (t->formulas.rows)
+		numbers = emit_numbers(e, &places, row, numbers);
 	LLVMValueRef args[] = {e->frame, e->worker, e->workers, numbers};
 	LLVMBuildCall2(e->b, form_type(e), load_field(e, item_of(e, t->forms, e->ptr, form), 0, e->ptr), args, 4, "");
 	emit_barrier(e);
@@ -532,8 +475,8 @@ void emit_program(Emit *e, int target)
 	bind_program(e, fn); /* formulas go by numbers, too */
 	number_lets(e, fn);
 	const Tables tables = emit_tables(e, r, fn, name);
-	if (tables.formulas)
-		need_formulas(e);
+	if (tables.formulas.rows)
+		need_formulas(e, false);
 	LLVMValueRef next = r->jumps ? emit_next(e, fn, arena_printf(e->m->arena, "%s.next", name)) : NULL;
 	e->programs[target] = emit_main(e, fn, name, &tables, next, r->n);
 	e->nexts[target] = next ? next : LLVMConstNull(e->ptr);

@@ -74,6 +74,9 @@ awk 'BEGIN {
 check "the model with symbols compiles" "$build/dcc" -march=avx2 -o "$tmp/m.o" "$tmp/m.ir"
 steps=$(nm "$tmp/m.o" | grep -c 'net\.step\.')
 check "$steps functions of steps instead of 4" [ "$steps" = 4 ]
+code=0
+for size in $(nm -S "$tmp/m.o" | awk '/net\.(step_cost|workspace)$/ { print $2 }'); do code=$((code + 0x$size)); done
+check "$code bytes of code for workspace and costs instead of 512 at most" [ "$code" -gt 0 -a "$code" -le 512 ]
 
 # Rows whose number is a symbol, of four widths.
 cat >"$tmp/m.ir" <<'IR'
