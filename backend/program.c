@@ -31,7 +31,8 @@ typedef struct Rows {
 	Row *items;
 	int nvar; /* symbols and lets of the program */
 	bool jumps; /* are there any */
-	bool formulas; /* are numbers formulas */
+	bool formulas; /* are numbers formulas, outside of loops */
+	int *loops; /* by the number of a step: how many begin with it, less how many have ended before it */
 } Rows;
 
 /* ---- what a program sees -------------------------------------------------------------------------------------------- */
@@ -106,10 +107,10 @@ static bool has_form(const void *item, const void *key)
 }
 
 /* The form of a step among those known; with line information each step has its own, named after its node. */
-static Form *find_form(Emit *e, Rows *r, const LStmt *s, const LExpr ***numbers)
+static Form *find_form(Emit *e, Rows *r, const LStmt *s, bool formulas, const LExpr ***numbers)
 {
 	Arena *own = new_inner_arena(r->arena);
-	const StepForm step = step_form(own, s, r->nvar, r->formulas);
+	const StepForm step = step_form(own, s, r->nvar, formulas);
 	const uint64_t hash = table_hash(step.form.bytes, step.form.size, 0);
 	Form *form = e->debug ? NULL : table_find(&r->known, hash, has_form, &step.form);
 	*numbers = arena_alloc(r->arena, (size_t)step.n * sizeof **numbers + 1);
@@ -127,10 +128,10 @@ static Form *find_form(Emit *e, Rows *r, const LStmt *s, const LExpr ***numbers)
 	return form;
 }
 
-static void add_row(Emit *e, Rows *r, const LStmt *s)
+static void add_row(Emit *e, Rows *r, const LStmt *s, bool formulas)
 {
 	const LExpr **numbers;
-	Form *form = find_form(e, r, s, &numbers);
+	Form *form = find_form(e, r, s, formulas, &numbers);
 	for (int i = 0; i < form->step.n; i++)
 		form->varies[i] |= numbers[i]->op != LConst || numbers[i]->value.i != form->step.numbers[i].e->value.i;
 	PUSH(r->arena, r->items, r->n, r->cap, ((Row){form, numbers}));
@@ -162,17 +163,36 @@ static bool has_given_let(const LFunc *fn)
 	return false;
 }
 
+/* Steps from the target of a jump back to it are a loop's.  They run often and compute little: code is faster there than a table. */
+static void find_loops(Rows *r, const LFunc *fn)
+{
+	int n = 0, at = 0;
+	for (const LStmt *s = fn->body.first; s; s = s->next)
+		n += s->kind == SStep;
+	r->loops = arena_alloc(r->arena, ((size_t)n + 1) * sizeof *r->loops);
+	for (const LStmt *s = fn->body.first; s; s = s->next) {
+		at += s->kind == SStep;
+		if (s->kind == SJump && s->code < at) {
+			r->loops[s->code]++;
+			r->loops[at]--;
+		}
+		r->jumps |= s->kind == SJump;
+	}
+}
+
 static Rows *rows_of(Emit *e, const LFunc *fn)
 {
 	Arena *arena = new_inner_arena(e->m->arena);
 	Rows *r = arena_alloc(arena, sizeof *r);
 	*r = (Rows){.arena = arena, .formulas = has_formulas(fn) && !has_given_let(fn)};
 	r->nvar = number_lets(e, fn);
+	find_loops(r, fn);
+	int inside = 0;
 	for (const LStmt *s = fn->body.first; s; s = s->next)
-		if (s->kind == SStep)
-			add_row(e, r, s);
-		else
-			r->jumps |= s->kind == SJump;
+		if (s->kind == SStep) {
+			inside += r->loops[r->n];
+			add_row(e, r, s, r->formulas && !inside);
+		}
 	return r;
 }
 
