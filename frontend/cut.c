@@ -232,12 +232,16 @@ static void cut_outputs(Cut *c, OnnxGraph *out)
 	const char **names;
 	int n = split_list(c->a, c->im->opt->outputs, &names), cap = 0, count = 0;
 	OnnxValueInfo **infos = NULL;
+	Names seen = {.arena = c->a};
 	for (int i = 0; i < n; i++) {
 		OnnxValueInfo *v = arena_alloc(c->a, sizeof *v);
 		onnx__value_info_proto__init(v);
 		v->name = (char *)names[i];
 		if (!is_value(c, names[i]))
 			error_at(&c->loc, "--outputs: the graph has no value '%s'", names[i]);
+		else if (get_name(&seen, names[i]))
+			error_at(&c->loc, "--outputs: '%s' is listed twice", names[i]);
+		put_name(&seen, names[i], v);
 		PUSH(c->a, infos, count, cap, v);
 	}
 	if (n) {

@@ -342,8 +342,11 @@ static void add_output(Import *im, Outputs *o, const char *name, Value *v, const
 {
 	Block *body = &im->m->main->body;
 	int n = body->nyield;
-	if (get_name(&o->seen, name))
-		fatal_at(loc, "output '%s' is listed twice", name);
+	const char *listed = name;
+	for (int k = 2; get_name(&o->seen, name); k++)
+		name = arena_printf(im->m->arena, "%s_%d", listed, k);
+	if (name != listed && !im->demand)
+		warn_at(loc, "output '%s' is listed again, it is called '%s'", listed, name);
 	put_name(&o->seen, name, v);
 	if (!im->demand) /* the first round */
 		check_output(im, declared, v, loc);

@@ -71,6 +71,29 @@ static void test_shape_as_data(void)
 	free_arena(a);
 }
 
+/* Exporters list a value that a model returns twice so; ports have names of their own. */
+static void test_repeated_outputs(void)
+{
+	Arena *a = new_arena();
+	Builder *b = new_builder(a, 17);
+	add_input(b, "x", 1, "B,4");
+	add_op(b, "Relu", "x", "y");
+	add_op(b, "Neg", "y", "y_2");
+	for (int i = 0; i < 2; i++)
+		add_output(b, "y");
+	add_output(b, "y_2");
+	Module *m = must_load(b, NULL, __LINE__);
+	if (m && m->main->body.nyield == 3) {
+		CHECK_STR(m->main->results[0], "y");
+		CHECK_STR(m->main->results[1], "y_2");
+		CHECK_STR(m->main->results[2], "y_2_2");
+	} else {
+		CHECK(false);
+	}
+	free_module(m);
+	free_arena(a);
+}
+
 static void test_bindings(void)
 {
 	Arena *a = new_arena();
@@ -647,6 +670,7 @@ int main(void)
 	test_glu();
 	test_shapes_vanish();
 	test_shape_as_data();
+	test_repeated_outputs();
 	test_bindings();
 	test_value_bindings();
 	test_text();
