@@ -229,6 +229,27 @@ static bool fill_ewise(Module *m, Node *n, const Box *to, const Dim **out)
 	return true;
 }
 
+/* The whole part of the root of a number so small that no float rounds it to the next: int(n ** 0.5) is the side of a square of n patches. */
+static const Dim *known_root(Module *m, const Value *v)
+{
+	const Node *n = v->def;
+	Box box;
+	double power;
+	int64_t square, root = 0;
+	if (!n || (n->op != OpSqrt && n->op != OpPow) || (v->type.dtype != F32 && v->type.dtype != F64))
+		return NULL;
+	const Const *c = n->op == OpPow ? n->in[1]->konst : NULL;
+	if (n->op == OpPow && (!c || !c->data || const_numel(&c->type) != 1
+	                       || !scalar_as_real(scalar_at(c->type.dtype, c->data, 0), &power) || power != 0.5))
+		return NULL;
+	const Dim **x = known_of(m, n->in[0], &box);
+	if (!x || box.numel != 1 || !dim_is_const(*x, &square) || square < 0 || square > 1 << 20)
+		return NULL;
+	while ((root + 1) * (root + 1) <= square)
+		root++;
+	return dim_const(m, root);
+}
+
 /* Whole numbers stay.  A quotient of two that a float holds exactly is rounded to one across no integer, so it is known here
  * though not in between. */
 static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
@@ -241,6 +262,8 @@ static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
 		memcpy(out, x, to->numel * sizeof *out);
 		return true;
 	}
+	if (n->op == OpFloor && to->numel == 1 && (*out = known_root(m, n->in[0])))
+		return true;
 	if (!div || div->op != OpDiv || !(x = known_of(m, div->in[0], &box)) || !(y = known_of(m, div->in[1], &box)))
 		return false;
 	dim_range(*y, &least, &most);
@@ -253,6 +276,9 @@ static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
 /* To bool is "is not zero". */
 static bool fill_cast(Module *m, Node *n, const Box *to, const Dim **out)
 {
+	const DType dtype = n->out[0]->type.dtype;
+	if (to->numel == 1 && dtype != Bool && dtypes[dtype].cls != ClassFloat && (*out = known_root(m, n->in[0])))
+		return true;
 	if (!fill_ewise(m, n, to, out))
 		return false;
 	for (int64_t i = 0; i < to->numel && n->out[0]->type.dtype == Bool; i++) {

@@ -71,6 +71,36 @@ static void test_shape_as_data(void)
 	free_arena(a);
 }
 
+/* int(n ** 0.5), as models of square images say their sides, beside a batch that is a symbol. */
+static void test_side_of_square(void)
+{
+	for (int patches = 195; patches <= 197; patches++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 1, arena_printf(a, "B,%d,8", patches));
+		add_input(b, "y", 1, "N,4");
+		add_ints(b, "one", 1, (int64_t[]){1});
+		add_ints(b, "four", 1, (int64_t[]){4});
+		float half = 0.5f;
+		add_tensor(b, "half", 1, "", &half, sizeof half);
+		add_op(b, "Shape", "x", "s");
+		add_op(b, "Gather", "s,one", "n");
+		set_i(a, add_op(b, "Cast", "n", "f"), "to", 1);
+		add_op(b, "Pow", "f,half", "p");
+		set_i(a, add_op(b, "Cast", "p", "side"), "to", 7);
+		set_i(a, add_op(b, "Concat", "side,four", "shape"), "axis", 0);
+		add_op(b, "Reshape", "y,shape", "z");
+		add_op(b, "Relu", "x", "r");
+		add_output(b, "z");
+		add_output(b, "r");
+		Module *m = must_load(b, NULL, __LINE__);
+		if (m)
+			CHECK_STR(result_text(m, 0), patches < 196 ? "f32[13, 4]" : "f32[14, 4]");
+		free_module(m);
+		free_arena(a);
+	}
+}
+
 /* Exporters list a value that a model returns twice so; ports have names of their own. */
 static void test_repeated_outputs(void)
 {
@@ -670,6 +700,7 @@ int main(void)
 	test_glu();
 	test_shapes_vanish();
 	test_shape_as_data();
+	test_side_of_square();
 	test_repeated_outputs();
 	test_bindings();
 	test_value_bindings();
