@@ -64,20 +64,33 @@ static LExpr *inside_index(LB *b, LExpr *i, LExpr *n, int mode)
 	return lop(b, LPMin, r, lsub(b, period, r), NULL);
 }
 
-/* Element by element: edge and reflect. */
-static void pad_elements(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads)
+/* Edge and reflect, row by row along the last axis: what lies in x by vectors, what was added by elements. */
+static void pad_from_inside(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads)
 {
 	LB *b = &k->b;
 	const Type *t = &n->out[0]->type;
-	LExpr *idx[MaxRank] = {0};
+	const int last = t->rank - 1, mode = (int)attr_int(n, Attr_mode);
+	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0);
 
-	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(k, type_numel(k->l->m, t)), NULL);
-	split_index(k, at, t->dims, t->rank, idx);
-	for (int d = 0; d < t->rank; d++) {
-		LExpr *i = llet(b, lsub(b, idx[d], kdim(k, pads[d])));
-		idx[d] = llet(b, inside_index(b, i, kdim(k, x->extent[d]), (int)attr_int(n, Attr_mode)));
+	LExpr *row = lfor(b, ForParallel, zero, kdim(k, dims_product(k->l->m, t->dims, last)), NULL);
+	split_index(k, row, t->dims, last, idx);
+	for (int d = 0; d < last; d++)
+		if (!dim_equals(pads[d], 0) || x->extent[d] != t->dims[d])
+			idx[d] = llet(b, inside_index(b, llet(b, lsub(b, idx[d], kdim(k, pads[d]))), kdim(k, x->extent[d]), mode));
+	LExpr *from = llet(b, offset_of(k, x, idx)), *len = kdim(k, x->extent[last]), *all = kdim(k, t->dims[last]);
+	LExpr *to = llet(b, lmul(b, row, all)), *before = kdim(k, pads[last]), *stride = kdim(k, x->stride[last]);
+	LExpr *lo = llet(b, lop(b, LPMin, lop(b, LPMax, before, zero, NULL), all, NULL));
+	LExpr *hi = llet(b, lop(b, LPMin, lop(b, LPMax, ladd(b, before, len), lo, NULL), all, NULL));
+	LExpr *j = lfor(b, ForSerial, lo, hi, li(b, Lanes)), *mask = lane_mask(k, lsub(b, hi, j));
+	LExpr *v = load_lanes(k, x, ladd(b, from, lmul(b, lsub(b, j, before), stride)), x->stride[last], mask);
+	lstore(b, y, ladd(b, to, j), NULL, mask, v);
+	lend(b);
+	for (int behind = 0; behind < 2; behind++) {
+		LExpr *i = lfor(b, ForSerial, behind ? hi : zero, behind ? all : lo, NULL);
+		LExpr *at = llet(b, inside_index(b, llet(b, lsub(b, i, before)), len, mode));
+		lstore(b, y, ladd(b, to, i), NULL, NULL, lload(b, x->buf, 1, ladd(b, from, lmul(b, at, stride)), NULL, NULL));
+		lend(b);
 	}
-	lstore(b, y, at, NULL, NULL, lload(b, x->buf, 1, offset_of(k, x, idx), NULL, NULL));
 	lend(b);
 }
 
@@ -276,7 +289,7 @@ static void lower_pad(Lower *l, Node *n, Value *home)
 		pads[d] = npad ? given[d] : dim_const(l->m, 0);
 	int side = attr_int(n, Attr_mode) || !x.rank ? -1 : turned_axis(l->m, n, &x, pads);
 	if (attr_int(n, Attr_mode) || !x.rank)
-		pad_elements(&k, n, &x, y, pads);
+		pad_from_inside(&k, n, &x, y, pads);
 	else if (side >= 0)
 		pad_turned(&k, n, &x, y, pads, side);
 	else

@@ -26,7 +26,7 @@ model moves
 sym t in 0..
 sym k in 0..
 const @two: i64[] = [2]
-func @main(%x: f32[t, 512], %y: f32[t, k], %i: i64[t, 1], %j: i64[t, 64]) -> (a: f32[t, t], b: f32[t, t], c: f32[t, 512], d: f32[t, 64], e: f32[512, 512], f: f32[t, k]) {
+func @main(%x: f32[t, 512], %y: f32[t, k], %i: i64[t, 1], %j: i64[t, 64]) -> (a: f32[t, t], b: f32[t, t], c: f32[t, 512], d: f32[t, 64], e: f32[512, 512], f: f32[t, k], g: f32[t + 4, 512]) {
   %0: f32[512, t] = transpose %x {perm=[1, 0]}
   %a: f32[t, t] = matmul %x, %0
   %1: f32[k, t] = transpose %y {perm=[1, 0]}
@@ -38,7 +38,8 @@ func @main(%x: f32[t, 512], %y: f32[t, k], %i: i64[t, 1], %j: i64[t, 64]) -> (a:
   %l: i64[k] = iota
   %3: i64[k] = idiv %l, @two
   %f: f32[t, k] = gather %y, %3 {axis=1}
-  return %a, %b, %c, %d, %e, %f
+  %g: f32[t + 4, 512] = pad %x {pads_dim=[2, 0, 2, 0], mode=reflect}
+  return %a, %b, %c, %d, %e, %f, %g
 }
 END
 "$build/dcc" --emit=loops -o "$tmp/all.loops" "$tmp/all.ir" || exit 1
@@ -50,6 +51,7 @@ must gather_elements 1 '= %b0\[.* \+: 16'
 must gather_elements.2 0 '\+: 16'
 must gather_elements.2 1 '^    for ' # a division for a line of them, not for each
 must gather 1 '^    for .*pmin\('
+must pad 1 '= %b0\[.* \+: 16' # rows by vectors: an index for a row, not for each element
 
 # What only linears read is stored as they read it; what others read too is packed by a kernel of its own, once.
 for other in '' ', z: f32[n, 96]'; do

@@ -1128,6 +1128,13 @@ static void make_reflect(Family *f)
 	param(f, "x: f32[a, 4]");
 	add_row(f, "f32[a + 4, 4]", "pad %x {pads_dim=[2, 0, 2, 0], mode=reflect}");
 	add_row(f, "f32[a, 10]", "pad %x {pads_dim=[0, 3, 0, 3], mode=reflect}");
+	param(f, "z: f32[2, a, a]");
+	add_row(f, "f32[2, a + 3, a + 2]", "pad %z {pads_dim=[0, 2, 0, 0, 1, 2], mode=reflect}");
+	add_row(f, "f32[5, a, a + 3]", "pad %z {pads_dim=[1, 0, 2, 2, 0, 1], mode=edge}");
+	line(f, "%%zt: f32[a, a, 2] = transpose %%z {perm=[2, 1, 0]}");
+	add_row(f, "f32[a + 2, a + 1, 2]", "pad %zt {pads_dim=[2, 1, 0, 0, 0, 0], mode=reflect}");
+	line(f, "%%zr: f32[a, 2, a] = transpose %%z {perm=[2, 0, 1]}");
+	add_row(f, "f32[a, 2, a + 3]", "pad %zr {pads_dim=[0, 0, 2, 0, 0, 1], mode=reflect}");
 }
 
 static void make_gathers(Family *f)
@@ -1905,7 +1912,7 @@ static const struct {
 	{"many_dims", make_many_dims, {"a=0-2 c=0-3,17"}, {"a=2 c=3"}},
 	{"moves", make_moves, {"a=1,2,5,17 c=1-3,15-17,33"}, {"a=3 c=17", "a=1 c=16"}},
 	{"packed", make_packed, {"a=0-3,17 c=0-9,15-17,31-33,63-65", "a=1 c=127-129,1000"}, {"a=3 c=17", "a=1 c=1", "a=2 c=32", "a=0 c=5"}},
-	{"reflect", make_reflect, {"a=3-6,17"}, {"a=5"}},
+	{"reflect", make_reflect, {"a=3-6,15-17,33"}, {"a=5"}},
 	{"gathers", make_gathers, {"a=0-3,17 c=0-3,15-17,33", "a=63-65,130 c=0-3"}, {"a=3 c=17", "a=1 c=1", "a=0 c=2", "a=65 c=2"}},
 	{"top_k", make_top_k, {"a=0-5,17 c=0-9,15-17,33", "a=1,2 c=63,64,300"}, {"a=3 c=17", "a=1 c=1", "a=2 c=0", "a=2 c=70"}},
 	{"nms", make_nms, {"b=0-2 n=0-3,15-17,33,100"}, {"b=2 n=17", "b=1 n=0"}},
