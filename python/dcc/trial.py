@@ -6,6 +6,7 @@ go on in C.  What dcc does not support it lists by node, with what can be done.
 
 import argparse
 import collections
+import itertools
 import mmap
 import os
 import re
@@ -380,7 +381,11 @@ def open_onnxruntime(path, inputs):
     def run():
         outputs = {}
         for port, value in zip(session.get_outputs(), session.run(None, feeds)):
-            name = spelled(port.name)
+            name = listed = spelled(port.name)
+            for i in itertools.count(2):  # a value that is listed twice: as dcc calls it
+                if name not in outputs:
+                    break
+                name = f"{listed}_{i}"
             outputs.update({f"{name}.{i}": v for i, v in enumerate(value)} if isinstance(value, list) else {name: value})
         return {name: np.asarray(value) for name, value in outputs.items() if value is not None}
 

@@ -359,6 +359,16 @@ def test_ranks_of_ones(run, tmp_path):
     assert status == 0 and "right" in lines, out
 
 
+def test_output_listed_twice(run, tmp_path):
+    has_onnxruntime()
+    path = save(tmp_path / "m.onnx", [node("Relu", "x", "y")], {"x": (F, ["b", 4])}, {"y": (F, ["b", 4])})
+    model = onnx.load(path)
+    model.graph.output.append(model.graph.output[0])
+    onnx.save(model, path)
+    status, lines, out = run(path)
+    assert status == 0 and "is called 'y_2'" in lines["warning"] and "right" in lines, out
+
+
 def test_sequences(run, tmp_path):
     x = onnx.helper.make_value_info("x", onnx.helper.make_sequence_type_proto(onnx.helper.make_tensor_type_proto(F, [2, 3])))
     y = onnx.helper.make_tensor_value_info("y", F, None)
