@@ -123,6 +123,7 @@ typedef struct Recurrence {
 	Activation acts[2 * MaxActs];
 	Value *x; /* [steps, batch, input] */
 	Value *runs; /* [steps, batch, 1] is the step below the sequence's length; NULL: always */
+	Value *const *scales; /* of the weights of inputs and state, one a direction each: factors that those lack; NULL, or one is NULL: none */
 } Recurrence;
 
 struct Direction {
@@ -133,6 +134,7 @@ struct Direction {
 	Value *weights; /* [hidden, gates * hidden], of the state */
 	Value *bias; /* what is added to their product: [gates * hidden] or NULL */
 	Value *peepholes; /* [3 * hidden] or NULL */
+	Value *scale; /* a factor that `weights` lack, or NULL */
 };
 
 static const Dim *times_hidden(const Recurrence *r, int n)
@@ -156,8 +158,8 @@ static Value *activate(const Direction *d, int which, Value *v)
 	return apply_activation(c, &d->acts[which], v);
 }
 
-/* v as the cell's products see it. */
-static Value *rounded(const Recurrence *r, Value *v)
+/* v as the cell's products see it, by weights that lack the factor `scale`. */
+static Value *rounded(const Recurrence *r, Value *v, Value *scale)
 {
 	Call *c = r->c;
 	Value *q[3];
@@ -165,13 +167,13 @@ static Value *rounded(const Recurrence *r, Value *v)
 		return v;
 	dynamic_quantize(c, v, q);
 	Value *centred = emit2(c, OpSub, emit_cast(c, q[0], v->type.dtype), emit_cast(c, q[2], v->type.dtype));
-	return emit2(c, OpMul, centred, q[1]);
+	return emit2(c, OpMul, centred, scale ? emit2(c, OpMul, q[1], scale) : q[1]);
 }
 
 /* h times the weights of gates i .. i + n - 1. */
 static Value *recur(const Direction *d, Value *h, int i, int n)
 {
-	Value *y = emit2(d->r->c, OpMatMul, rounded(d->r, h), gates(d->r, d->weights, i, n));
+	Value *y = emit2(d->r->c, OpMatMul, rounded(d->r, h, d->scale), gates(d->r, d->weights, i, n));
 	return d->bias ? emit2(d->r->c, OpAdd, y, gates(d->r, d->bias, i, n)) : y;
 }
 
@@ -335,6 +337,11 @@ static Value *input_bias(const Recurrence *r, Direction *d, int at)
 	return r->late_reset ? of_w : emit2(r->c, OpAdd, of_w, of_r);
 }
 
+static Value *scale_of(const Recurrence *r, int i, int at)
+{
+	return r->scales && r->scales[i] ? pick(r->c, r->scales[i], 0, num(r->c, at)) : NULL;
+}
+
 static Direction read_direction(const Recurrence *r, int at)
 {
 	Call *c = r->c;
@@ -343,7 +350,8 @@ static Direction read_direction(const Recurrence *r, int at)
 	Value *w = emit_swap(c, share(r, at, InW, 3, width, r->x->type.dims[2])), *b = input_bias(r, &d, at);
 	d.weights = emit_swap(c, share(r, at, InR, 3, width, r->hidden));
 	d.peepholes = share(r, at, InP, 2, times_hidden(r, 3), NULL);
-	d.x = emit2(c, OpMatMul, rounded(r, r->x), w);
+	d.scale = scale_of(r, 1, at);
+	d.x = emit2(c, OpMatMul, rounded(r, r->x, scale_of(r, 0, at)), w);
 	if (b)
 		d.x = emit2(c, OpAdd, d.x, b);
 	return d;
@@ -410,9 +418,9 @@ static Value *sequence(const Recurrence *r, Value *y, bool reverse)
 	return r->batch_first ? emit_transpose(c, y, swap_two) : y;
 }
 
-static void import_recurrent(Call *c, const Cell *cell)
+static void import_recurrent(Call *c, const Cell *cell, Value *const *scales)
 {
-	Recurrence r = {.c = c, .cell = cell, .batch_first = onnx_int(c, "layout", 0), .coupled = onnx_int(c, "input_forget", 0),
+	Recurrence r = {.c = c, .cell = cell, .scales = scales, .batch_first = onnx_int(c, "layout", 0), .coupled = onnx_int(c, "input_forget", 0),
 	                .late_reset = onnx_int(c, "linear_before_reset", 0)};
 	Value *results[MaxCarried + 1][2];
 	read_shapes(&r);
@@ -435,17 +443,17 @@ static void import_recurrent(Call *c, const Cell *cell)
 
 void import_rnn(Call *c)
 {
-	import_recurrent(c, &rnn);
+	import_recurrent(c, &rnn, NULL);
 }
 
 void import_gru(Call *c)
 {
-	import_recurrent(c, &gru);
+	import_recurrent(c, &gru, NULL);
 }
 
 void import_lstm(Call *c)
 {
-	import_recurrent(c, &lstm);
+	import_recurrent(c, &lstm, NULL);
 }
 
 /* A scale or zero point of each direction, or of each of its columns, as it broadcasts to [directions, rows, columns]. */
@@ -460,8 +468,9 @@ static Value *of_columns(Call *c, int i, const Type *w)
 	return emit_reshape(c, v, 3, dims);
 }
 
-/* Weights [directions, rows, columns] of 8 bits as LSTM takes them: (w - zero) * scale, [directions, columns, rows]. */
-static Value *real_weights(Call *c, int i, int scale)
+/* Weights [directions, rows, columns] of 8 bits as LSTM takes them, [directions, columns, rows]: (w - zero) * scale.  A scale of all columns is left
+ * out and becomes *factor: panels hold integers as they are stored. */
+static Value *real_weights(Call *c, int i, int scale, Value **factor)
 {
 	Value *w = c->in[i];
 	if (w->type.rank != 3 || dtypes[w->type.dtype].bytes != 1 || c->in[scale + 1]->type.dtype != w->type.dtype)
@@ -469,8 +478,9 @@ static Value *real_weights(Call *c, int i, int scale)
 		         type_text(c->m, &c->in[scale + 1]->type));
 	DType real = c->in[scale]->type.dtype;
 	Value *zero = emit_cast(c, of_columns(c, scale + 1, &w->type), real);
-	Value *v = emit2(c, OpMul, emit2(c, OpSub, emit_cast(c, w, real), zero), of_columns(c, scale, &w->type));
-	return emit_swap(c, v);
+	Value *v = emit2(c, OpSub, emit_cast(c, w, real), zero), *by = of_columns(c, scale, &w->type);
+	*factor = c->in[scale]->type.rank == 1 ? c->in[scale] : NULL;
+	return emit_swap(c, *factor ? v : emit2(c, OpMul, v, by));
 }
 
 void import_dynamic_lstm(Call *c)
@@ -480,11 +490,11 @@ void import_dynamic_lstm(Call *c)
 	for (int i = InWScale; i <= Last; i++)
 		if (!operand(c, i))
 			fatal_at(c->loc, "input %d, a scale or zero point, is missing", i);
-	Value *in[InWScale];
+	Value *in[InWScale], *scales[2];
 	memcpy(in, c->in, sizeof in);
-	in[InW] = real_weights(c, InW, InWScale);
-	in[InR] = real_weights(c, InR, InRScale);
+	in[InW] = real_weights(c, InW, InWScale, &scales[0]);
+	in[InR] = real_weights(c, InR, InRScale, &scales[1]);
 	real.in = in;
 	real.nin = InWScale;
-	import_recurrent(&real, &quantised_lstm);
+	import_recurrent(&real, &quantised_lstm, scales);
 }

@@ -40,6 +40,12 @@ static inline bool is_among(DType t, int types)
 	return types >> dtypes[t].cls & 1;
 }
 
+/* May weights be stored in that type, where products of f32 read them? */
+static inline bool is_weight_type(DType t)
+{
+	return t == F16 || t == BF16 || t == I8 || t == U8;
+}
+
 /* A floating type that is only stored: arithmetic is f32's. */
 static inline bool is_narrow(DType t)
 {

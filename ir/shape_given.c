@@ -209,6 +209,10 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 {
 	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
 	TRY(given_like_operand(m, n, out));
+	if (dtypes[x->dtype].cls != ClassFloat || (b && b->dtype != x->dtype))
+		FAIL("x and b have the types %s and %s, expected one floating type", dtypes[x->dtype].text, dtypes[(b ? b : x)->dtype].text);
+	if (!is_weight_type(w->dtype) && w->dtype != x->dtype)
+		FAIL("w has type %s, expected that of x, f16, bf16, i8 or u8", dtypes[w->dtype].text);
 	TRY(need_rank(m, w, 3, "w"));
 	int64_t inner = attr_int(n, Attr_inner), outer = x->rank - inner;
 	if (inner < 1 || outer < 0 || out->rank != outer + 1)

@@ -290,7 +290,7 @@ static Value *unmerged(Module *m, Value *x, int *inner)
 	return from;
 }
 
-/* A constant of f16 or bf16 that is widened, with the movements on top of that: moved as it is stored, since panels may be of its type.
+/* A constant of a shorter type that is widened, with the movements on top of that: moved as it is stored, since panels may be of its type.
  * Else w itself. */
 static Value *stored_weights(Module *m, Node *before, Value *w)
 {
@@ -301,7 +301,7 @@ static Value *stored_weights(Module *m, Node *before, Value *w)
 	for (; n && ops[n->op].cls == ClsMove && n->nin == 1 && n->op != OpPad && count < MaxMoves; n = n->in[0]->def)
 		moves[count++] = n;
 	Value *stored = n && n->op == OpCast ? n->in[0] : NULL;
-	if (!stored || !is_const(stored) || (stored->type.dtype != F16 && stored->type.dtype != BF16))
+	if (!stored || !is_const(stored) || !is_weight_type(stored->type.dtype))
 		return w;
 	while (count--) {
 		Type t = moves[count]->out[0]->type;
