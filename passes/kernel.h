@@ -84,7 +84,7 @@ typedef struct Lower {
 	LExpr *scratch, *worker;
 	/* tile.c's kernels; NULL: not yet made */
 	LFunc *tiles[PanelWidth / Lanes][MaxTileRows + 1]; /* by vectors and rows */
-	LFunc *streams[NDTypes][MaxTileRows + 1], *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type and rows, or whether only some columns may count */
+	LFunc *streams[NDTypes][2][MaxTileRows + 1], *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type, panels less one and rows, or whether only some columns may count */
 	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows; 0: columns apart */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;
@@ -247,8 +247,11 @@ typedef struct PanelTiles {
 enum { MaxSteps = 256 }; /* of a slice that is widened: it lies on the stack */
 void call_panel(Kernel *, const PanelTiles *); /* which is a kernel of its own, for all whose weights are of that type */
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k, rows <= WholeRows: the weights come once, as fast as memory gives them.  The panel that
- * is read next begins `skip` elements behind the end of this one. */
-void call_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip);
+ * is read next begins `skip` elements behind the end of this one.
+ * panels: 2 for two that lie one behind the other, whose sums are acc_apart elements apart: each step of k waits for the one before, and weights
+ * in a near cache come faster than one panel's sums take them. */
+void call_stream(Kernel *, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen, LExpr *skip);
+int stream_panels(const Lower *, int rows); /* how many have their sums in registers, 2 at most */
 /* 16 elements of w in f32, whatever they are stored as. */
 LExpr *load_weights(LB *, LBuf *w, LExpr *at);
 const Dim *tiles_of(Lower *, const Dim *rows); /* how many balanced tiles they make */

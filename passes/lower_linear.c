@@ -76,24 +76,36 @@ typedef struct Gemm {
 	const Sparse *sparse; /* NULL: w is panels */
 } Gemm;
 
-/* One panel, at wp, by a few rows; opens the case that there are more, which the caller closes.  False: there never are. */
-static bool emit_stream(Gemm *g, const Dim *rows, LExpr *wp, LExpr *acc_at)
+/* As many rows as can meet so many panels at once. */
+static int stream_rows(const Lower *l, int panels)
+{
+	int rows = WholeRows;
+	while (rows > 0 && stream_panels(l, rows) < panels)
+		rows--;
+	return rows;
+}
+
+/* `panels` panels from wp on by a few rows, so many as `least` at least and as can meet so many at once; opens the case that there are more, which
+ * the caller closes.  False: there never are. */
+static bool emit_stream(Gemm *g, const Dim *rows, int least, int panels, LExpr *wp, LExpr *acc_at, int acc_apart)
 {
 	LB *b = &g->k->b;
+	const int most = stream_rows(g->k->l, panels);
 	int64_t lo, hi;
 
 	dim_range(rows, &lo, &hi);
-	for (int r = 1; r <= WholeRows; r++) {
+	for (int r = least; r <= most; r++) {
 		if (r < lo || r > hi)
 			continue;
 		lif(b, lop(b, LEq, g->rows, li(b, r), NULL));
 		LExpr *length = g->row_at ? g->depth : lmul(b, packed_length(b, g->depth), li(b, r));
-		call_stream(g->k, r, arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length), g->w, wp, g->acc, acc_at, g->depth, g->skip);
+		call_stream(g->k, r, panels, arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length), g->w, wp, g->acc, acc_at, acc_apart,
+		            g->depth, g->skip);
 		lend(b);
 	}
-	if (hi > WholeRows)
-		lif(b, llt(b, li(b, WholeRows), g->rows));
-	return hi > WholeRows;
+	if (hi > most)
+		lif(b, llt(b, li(b, most), g->rows));
+	return hi > most;
 }
 
 /* One panel, at wp, by tiles t0 .. t1 - 1, of which the first begins at row0. */
@@ -161,21 +173,36 @@ static LExpr *panel_at(const Gemm *g, LExpr *panel)
 	return llet(b, lmul(b, panel, lmul(b, g->depth, li(b, PanelWidth))));
 }
 
+/* Both panels of a unit at once, by so few rows that their sums stay in registers; what follows emit_stream() holds here too. */
+static bool emit_two_panels(Gemm *g, const Dim *rows, LExpr *unit, int acc_rows)
+{
+	LB *b = &g->k->b;
+	LExpr *panel = lmul(b, g->depth, li(b, PanelWidth)); /* the next unit's first panel lies one behind the end of the first, and so on */
+	g->skip = g->back ? llet(b, lmul(b, lsub(b, li(b, 1), lmul(b, g->back, li(b, 4))), panel)) : panel;
+	return emit_stream(g, rows, 1, 2, panel_at(g, lmul(b, unit, li(b, 2))), li(b, 0), acc_rows * PanelWidth);
+}
+
 /* Row tiles t0 .. t1 - 1, of which the first begins at row0, by a unit of panels: K blocks, tiles, epilogue. */
 static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, int acc_rows)
 {
 	LB *b = &g->k->b;
 	LExpr *panel, *acc0, *wp;
-	bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
+	const int panels = unit_panels(e->parts);
+	const bool pairs = panels == 2 && !g->sparse;
 
-	if (g->sparse)
-		emit_sparse(g, t0, t1, row0, panel, acc0);
-	else if (emit_stream(g, rows, wp = panel_at(g, panel), acc0)) {
-		emit_tiles(g, t0, t1, row0, wp, acc0);
-		lend(b);
+	if (!pairs || emit_two_panels(g, rows, unit, acc_rows)) {
+		bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
+		if (g->sparse)
+			emit_sparse(g, t0, t1, row0, panel, acc0);
+		else if (emit_stream(g, rows, pairs ? stream_rows(g->k->l, panels) + 1 : 1, 1, wp = panel_at(g, panel), acc0, 0)) {
+			emit_tiles(g, t0, t1, row0, wp, acc0);
+			lend(b);
+		}
+		if (several)
+			lend(b);
+		if (pairs)
+			lend(b);
 	}
-	if (several)
-		lend(b);
 	if (!e->made) {
 		emit_epilogue(e, g->k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit, NULL, NULL);
 		return;

@@ -95,40 +95,54 @@ LExpr *load_weights(LB *b, LBuf *w, LExpr *at)
 }
 
 /* acc[rows][32] = a[row][k] * w[k][32] for all of k: the weights come once, as fast as memory gives them.
- * Parameters: a, w (of the given type), acc, klen, skip: from the end of w to the panel that is prefetched behind it. */
-static LFunc *stream_kernel(Lower *l, DType weights, int rows)
+ * Parameters: a, w (of the given type), acc, klen, skip: from the end of w to the panel that is prefetched behind it; of two panels,
+ * how far the second one's sums lie behind the first one's. */
+static LFunc *stream_kernel(Lower *l, DType weights, int rows, int panels)
 {
-	if (l->streams[weights][rows])
-		return l->streams[weights][rows];
-	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, "stream%d", rows), l->t->name), *b = &kb;
+	LFunc **known = &l->streams[weights][panels - 1][rows];
+	if (*known)
+		return *known;
+	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, panels > 1 ? "streams%d" : "stream%d", rows), l->t->name), *b = &kb;
 	const LType vec = {F32, Lanes};
-	enum { Vectors = PanelWidth / Lanes };
+	enum { OfPanel = PanelWidth / Lanes, MostVectors = 2 * OfPanel };
+	const int vectors = panels * OfPanel;
 	const int line = 64 / dtypes[weights].bytes; /* elements of a cache line */
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", weights, false), *acc = lparam_buf(b, "acc", F32, true);
-	LExpr *klen = lparam(b, "klen"), *skip = lparam(b, "skip"), *wv[Vectors];
-	LTile *t = lnew_tile(b, "t", vec, rows, Vectors);
+	LExpr *klen = lparam(b, "klen"), *skip = lparam(b, "skip"), *apart = panels > 1 ? lparam(b, "apart") : NULL, *wv[MostVectors];
+	LTile *t = lnew_tile(b, "t", vec, rows, vectors);
 
-	for (int i = 0; i < rows * Vectors; i++)
-		lset_tile(b, t, li(b, i / Vectors), li(b, i % Vectors), lconst(b, vec, 0));
+	for (int i = 0; i < rows * vectors; i++)
+		lset_tile(b, t, li(b, i / vectors), li(b, i % vectors), lconst(b, vec, 0));
 	LExpr *a_at, *block, *k = open_steps(b, klen, rows, &a_at, &block), *width = li(b, PanelWidth), *ahead = li(b, Ahead * line);
 	LExpr *inside = llt(b, ladd(b, lmul(b, block, width), ahead), lmul(b, klen, width));
 	LExpr *far = llet(b, ladd(b, ahead, lop(b, LSelect, inside, li(b, 0), skip)));
-	for (int j = 0; j < Vectors; j++) {
-		LExpr *at = ladd(b, lmul(b, k, width), li(b, j * Lanes));
+	LExpr *second = panels > 1 ? llet(b, lmul(b, klen, width)) : NULL;
+	for (int j = 0; j < vectors; j++) {
+		LExpr *at = ladd(b, lmul(b, k, width), li(b, j % OfPanel * Lanes));
+		if (j >= OfPanel)
+			at = llet(b, ladd(b, at, second));
 		if (j * Lanes % line == 0)
 			lprefetch(b, w, ladd(b, at, far));
 		wv[j] = load_weights(b, w, at);
 	}
 	for (int i = 0; i < rows; i++) {
 		LExpr *x = load_left(b, a, a_at, i);
-		for (int j = 0; j < Vectors; j++)
+		for (int j = 0; j < vectors; j++)
 			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
 	}
 	close_steps(b);
-	for (int i = 0; i < rows * Vectors; i++)
-		lstore(b, acc, li(b, i * Lanes), NULL, NULL, lelem(b, t, li(b, i / Vectors), li(b, i % Vectors)));
+	for (int i = 0; i < rows; i++)
+		for (int j = 0; j < vectors; j++) {
+			LExpr *at = li(b, i * PanelWidth + j % OfPanel * Lanes);
+			lstore(b, acc, j < OfPanel ? at : ladd(b, apart, at), NULL, NULL, lelem(b, t, li(b, i), li(b, j)));
+		}
 	kb.fn->leaf_noinline = true;
-	return l->streams[weights][rows] = finish_kernel(b);
+	return *known = finish_kernel(b);
+}
+
+int stream_panels(const Lower *l, int rows)
+{
+	return rows * 2 * (PanelWidth / Lanes) <= l->t->mr * l->t->nv ? 2 : 1;
 }
 
 /* w + at is a panel, or behind the end of an empty w, which has no second half. */
@@ -139,12 +153,12 @@ static LArg part_of_panel(LB *b, LBuf *w, LExpr *at, LExpr *klen, int from)
 	return arg_buf(w, w->elem, ladd(b, at, skip), lsub(b, all, skip));
 }
 
-void call_stream(Kernel *k, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip)
+void call_stream(Kernel *k, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen, LExpr *skip)
 {
 	LB *b = &k->b;
-	lcall(b, stream_kernel(k->l, w->elem, rows), 5,
-	      (LArg[]){a, part_of_panel(b, w, w_at, klen, 0),
-	               arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth)), arg_e(klen), arg_e(skip)});
+	lcall(b, stream_kernel(k->l, w->elem, rows, panels), panels > 1 ? 6 : 5,
+	      (LArg[]){a, arg_buf(w, w->elem, w_at, lmul(b, klen, li(b, panels * PanelWidth))),
+	               arg_buf(acc, F32, acc_at, li(b, (panels - 1) * acc_apart + rows * PanelWidth)), arg_e(klen), arg_e(skip), arg_e(li(b, acc_apart))});
 }
 
 /* Those of nv vectors each that make a whole panel, or `calls` of them. */
