@@ -171,15 +171,17 @@ static void make_linear(Family *f)
 }
 
 /* Operands that are no plain matrix: a time-first view, three axes, one row, columns of a wider tensor. */
-/* Weights that are stored as half floats, and moved as such. */
+/* Weights that are stored as half floats or bytes, and moved as such. */
 static void make_linear_half(Family *f)
 {
 	static const struct {
 		const char *type;
 		int k, n;
 		bool transposed;
-	} rows[] = {{"f16", 5, 17, false}, {"f16", 257, 33, true}, {"bf16", 33, 65, false}, {"f16", 513, 16, false}, {"f8e5m2", 7, 5, true}};
+	} rows[] = {{"f16", 5, 17, false}, {"f16", 257, 33, true}, {"bf16", 33, 65, false}, {"f16", 513, 16, false}, {"f8e5m2", 7, 5, true},
+	          {"i8", 257, 33, true}, {"u8", 300, 17, false}};
 	symbol(f, "m", 0);
+	add_text(&f->consts, "const @most: f32[] = [120]\n");
 	for (int i = 0; i < (int)(sizeof rows / sizeof *rows); i++) {
 		int k = rows[i].k, n = rows[i].n;
 		bool turned = rows[i].transposed;
@@ -190,7 +192,12 @@ static void make_linear_half(Family *f)
 		weights(f, name, dims, k * n);
 		param(f, "x%d: f32[m, %d]", i, k);
 		param(f, "r%d: %s", i, type);
-		line(f, "%%h%d: %s[%s] = cast %%w%d", i, rows[i].type, dims, i);
+		const bool whole = strchr("iu", rows[i].type[0]);
+		if (whole) {
+			line(f, "%%b%d: f32[%s] = mul %%w%d, @most", i, dims, i);
+			line(f, "%%c%d: f32[%s] = %s %%b%d", i, dims, rows[i].type[0] == 'u' ? "abs" : "identity", i);
+		}
+		line(f, "%%h%d: %s[%s] = cast %%%c%d", i, rows[i].type, dims, whole ? 'c' : 'w', i);
 		line(f, "%%g%d: f32[%s] = cast %%h%d", i, dims, i);
 		if (turned)
 			line(f, "%%t%d: f32[%d, %d] = transpose %%g%d {perm=[1, 0]}", i, k, n, i);
