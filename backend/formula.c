@@ -169,9 +169,10 @@ typedef struct Sum {
 
 static void add_term(Formulas *f, Sum *s, int value, uint64_t by)
 {
+	int64_t all;
 	for (int i = 0; i < s->n; i++)
-		if (s->terms[i].value == value) {
-			s->terms[i].by = (int64_t)((uint64_t)s->terms[i].by + by);
+		if (s->terms[i].value == value && !__builtin_add_overflow(s->terms[i].by, (int64_t)by, &all)) {
+			s->terms[i].by = all;
 			return;
 		}
 	PUSH(f->arena, s->terms, s->n, s->cap, ((Term){value, (int64_t)by}));
@@ -184,8 +185,9 @@ static int multiply(Formulas *f, const LExpr *x, int product, uint64_t *by)
 {
 	if (x->op == LMul)
 		return multiply(f, x->a[1], multiply(f, x->a[0], product, by), by);
-	if (x->op == LConst) {
-		*by *= x->value.u;
+	int64_t all;
+	if (x->op == LConst && !__builtin_mul_overflow((int64_t)*by, x->value.i, &all)) { /* else the product in doubles is to see it */
+		*by = (uint64_t)all;
 		return product;
 	}
 	const int factor = value_of(f, x);
@@ -200,8 +202,11 @@ static void add_terms(Formulas *f, Sum *s, const LExpr *x, uint64_t by)
 		return;
 	}
 	const int product = multiply(f, x, -1, &by);
-	if (product < 0)
-		s->number += by;
+	int64_t all;
+	if (product < 0 && __builtin_add_overflow((int64_t)s->number, (int64_t)by, &all))
+		add_term(f, s, add_number(f, (int64_t)by), 1);
+	else if (product < 0)
+		s->number = (uint64_t)all;
 	else
 		add_term(f, s, product, by);
 }
@@ -365,7 +370,7 @@ static bool reads_b(const Made *m)
 static uint16_t in_row(int v)
 {
 	if (v > UINT16_MAX)
-		refuse_at(NULL, "the sizes of a step take more than %d numbers", UINT16_MAX);
+		refuse_at(NULL, "the sizes of the model, or of a step, take more than %d numbers", UINT16_MAX);
 	return (uint16_t)v;
 }
 

@@ -79,7 +79,8 @@ def machine(build):
     profile = subprocess.run([f"{build}/dcc-run", f"{here}/gemm.ir", "-D", "M=16", "--random", "1", "--profile"], capture_output=True, text=True).stdout
     roof = re.search(r"([\d.]+) GFLOP/s by FMA.*?([\d.]+) GB/s", profile)
     commit = subprocess.run(["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return {"date": datetime.date.today().isoformat(), "commit": commit, "cpu": re.search(r"model name\s*: (.*)", cpuinfo)[1],
+    name, family, model = (re.search(rf"{key}\s*: (.*)", cpuinfo)[1] for key in ("model name", "cpu family", "model"))
+    return {"date": datetime.date.today().isoformat(), "commit": commit, "cpu": f"{name} (family {family}, model {model})",
             "avx512": "avx512f" in cpuinfo, "gflops": float(roof[1]) if roof else None, "gbs": float(roof[2]) if roof else None}
 
 

@@ -195,7 +195,8 @@ static bool is_absent_parameter(const Scope *s, const char *name)
 /* Does a row's text say more than one operator? */
 static bool has_steps(const char *text)
 {
-	return strchr(strchr(text, '(') + 1, '(') != NULL;
+	const char *first = strchr(text, '(');
+	return first && strchr(first + 1, '(');
 }
 
 static void import_row(Call *c)
@@ -333,7 +334,7 @@ static void check_output(Import *im, const OnnxValueInfo *declared, const Value 
 }
 
 typedef struct Outputs {
-	Names seen;
+	Names seen, declared;
 	int cap;
 	const char **names;
 } Outputs;
@@ -343,7 +344,7 @@ static void add_output(Import *im, Outputs *o, const char *name, Value *v, const
 	Block *body = &im->m->main->body;
 	int n = body->nyield;
 	const char *listed = name;
-	for (int k = 2; get_name(&o->seen, name); k++)
+	for (int k = 2; get_name(&o->seen, name) || (name != listed && get_name(&o->declared, name)); k++)
 		name = arena_printf(im->m->arena, "%s_%d", listed, k);
 	if (name != listed && !im->demand)
 		warn_at(loc, "output '%s' is listed again, it is called '%s'", listed, name);
@@ -359,7 +360,10 @@ static void add_output(Import *im, Outputs *o, const char *name, Value *v, const
 /* A sequence is an output for each element; an empty one, or an optional without an element, is none. */
 static void import_outputs(Import *im, Scope *s, const OnnxGraph *g, const Loc *loc)
 {
-	Outputs o = {.seen.arena = im->scratch};
+	Outputs o = {.seen.arena = im->scratch, .declared.arena = im->scratch};
+	for (size_t i = 0; i < g->n_output; i++)
+		if (g->output[i]->name && !get_name(&o.declared, g->output[i]->name))
+			put_name(&o.declared, g->output[i]->name, g->output[i]);
 	for (size_t i = 0; i < g->n_output; i++) {
 		const char *name = arena_strdup(im->m->arena, g->output[i]->name ? g->output[i]->name : "");
 		Item item = need_item(im, s, name, loc);

@@ -469,7 +469,7 @@ static Value *of_columns(Call *c, int i, const Type *w)
 }
 
 /* Weights [directions, rows, columns] of 8 bits as LSTM takes them, [directions, columns, rows]: (w - zero) * scale.  A scale of all columns is left
- * out and becomes *factor: panels hold integers as they are stored. */
+ * out and becomes *factor: without a zero point panels hold integers as they are stored. */
 static Value *real_weights(Call *c, int i, int scale, Value **factor)
 {
 	Value *w = c->in[i];

@@ -505,15 +505,19 @@ Attr mk_text(Module *, AttrId, const char *);
 bool same_attr(const Attr *, const Attr *);
 void attr_each_dim(const Attr *, void (*visit)(void *ctx, const Dim *), void *ctx);
 
-/* ---- open_attention.c, dead.c -------------------------------------------------------------------------------------- */
+/* ---- shape.c: attention to chunks ------------------------------------------------------------------------------------- */
 
 enum { MaxShifts = 8 };
 typedef struct Chunks { /* of an attention: batch c of each n of queries sees `parts` batches of keys, (c + shift[i]) % of of each `of` */
 	int64_t n, of, shift[MaxShifts];
 	int parts;
 } Chunks;
+bool sees_chunks(const Node *); /* has it attributes that say so */
 Chunks attention_chunks(const Node *);
 const Dim *attention_keys(Module *, const Node *); /* that a query has: of all parts */
+
+/* ---- open_attention.c, dead.c -------------------------------------------------------------------------------------- */
+
 /* The attention n as nodes of the same block in front of `before` (NULL: at its end), which do not use it. */
 Value *attention_scores(Module *, const Node *n, Node *before); /* [batch, heads, queries, keys], times the scale */
 Value *attention_values(Module *, const Node *n, Node *before, Value *probabilities); /* [batch, queries, heads, width] */

@@ -277,7 +277,7 @@ static bool fill_rounded(Module *m, Node *n, const Box *to, const Dim **out)
 static bool fill_cast(Module *m, Node *n, const Box *to, const Dim **out)
 {
 	const DType dtype = n->out[0]->type.dtype;
-	if (to->numel == 1 && dtype != Bool && dtypes[dtype].cls != ClassFloat && (*out = known_root(m, n->in[0])))
+	if (to->numel == 1 && dtypes[dtype].bytes > 1 && dtypes[dtype].cls != ClassFloat && (*out = known_root(m, n->in[0])))
 		return true;
 	if (!fill_ewise(m, n, to, out))
 		return false;

@@ -17,6 +17,8 @@ typedef struct Opening {
 
 static Opening start(Module *m, const Node *n, Node *before)
 {
+	if (sees_chunks(n))
+		bug("an attention to chunks of a type that has no schedule");
 	return (Opening){m, n, before, n->in[0]->type.dims, n->in[1]->type.dims};
 }
 

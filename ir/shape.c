@@ -249,6 +249,11 @@ Chunks attention_chunks(const Node *n)
 	return c;
 }
 
+bool sees_chunks(const Node *n)
+{
+	return find_attr(n, Attr_chunks) || find_attr(n, Attr_shifts);
+}
+
 const Dim *attention_keys(Module *m, const Node *n)
 {
 	return dim_mul_const(m, n->in[1]->type.dims[1], attention_chunks(n).parts);
@@ -260,7 +265,7 @@ static const char *check_chunks(Module *m, const Node *n, const Dim *queries, co
 	const int nlist = attr_ints(n, Attr_chunks, &list);
 	const Chunks c = attention_chunks(n);
 
-	if (!find_attr(n, Attr_chunks) && !find_attr(n, Attr_shifts))
+	if (!sees_chunks(n))
 		return need_equal(m, n, queries, keys, "batch dims of q and k");
 	if (type_in(n, 0)->dtype != F32)
 		FAIL("chunks and shifts are only supported in f32");
@@ -274,7 +279,7 @@ static const char *check_chunks(Module *m, const Node *n, const Dim *queries, co
 		if (c.shift[i] < 0 || c.shift[i] >= c.of)
 			FAIL("shift %lld is not below %lld", (long long)c.shift[i], (long long)c.of);
 	int64_t part;
-	if (c.parts > 1 && !(dim_is_const(type_in(n, 1)->dims[1], &part) && part % PanelWidth == 0))
+	if (c.parts > 1 && !(dim_is_const(type_in(n, 1)->dims[1], &part) && part > 0 && part % PanelWidth == 0))
 		FAIL("%s keys are no whole panels of %d, as shifts take", dim_text(m, type_in(n, 1)->dims[1]), PanelWidth);
 	TRY(need_multiple(m, n, queries, dim_const(m, c.n), "batches of q over chunks"));
 	TRY(need_multiple(m, n, keys, dim_const(m, c.of), "batches of k over chunks"));

@@ -25,7 +25,8 @@ void open_attention(Att *a, Kernel *k, Node *n, Value *home)
 	const Dim *stride = dim_const(m, 1);
 
 	*a = (Att){.k = k, .n = n, .T = n->in[0]->type.dims[1], .S = attention_keys(m, n), .R = n->in[0]->type.dims[3],
-	           .V = n->in[2]->type.dims[3], .chunks = attention_chunks(n), .part = n->in[1]->type.dims[1], .left = attr_int(n, Attr_left), .right = attr_int(n, Attr_right), .zero_masked = attr_int(n, Attr_zero_masked),
+	           .V = n->in[2]->type.dims[3], .chunks = attention_chunks(n), .part = n->in[1]->type.dims[1],
+	           .left = attr_int(n, Attr_left), .right = attr_int(n, Attr_right), .zero_masked = attr_int(n, Attr_zero_masked),
 	           .zero_nan = attr_int(n, Attr_zero_nan), .fill = -INFINITY};
 	a->panels = dim_ceildiv(m, a->S, dim_const(m, PanelWidth));
 	a->vpanels = dim_ceildiv(m, a->V, dim_const(m, PanelWidth));
@@ -67,7 +68,7 @@ void find_head(Att *a, LExpr *bh, LExpr **batch, LExpr **head)
 	}
 	for (int i = 0; i < c->parts; i++) {
 		LExpr *at = ladd(b, chunk, li(b, c->shift[i]));
-		if (c->shift[i])
+		if (c->shift[i] || c->n > c->of)
 			at = lop(b, LMod, at, li(b, c->of), NULL);
 		a->kv[i] = llet(b, ladd(b, lmul(b, ladd(b, first, at), kv_heads), a->kv_head));
 	}

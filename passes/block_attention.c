@@ -163,7 +163,7 @@ bool see_blocks(Module *m, Node *n)
 	Blocks k, v;
 	int64_t heads;
 
-	if (n->op != OpAttention || n->in[3] || attr_int(n, Attr_left) >= 0 || attr_int(n, Attr_right) >= 0)
+	if (n->op != OpAttention || sees_chunks(n) || n->in[3] || attr_int(n, Attr_left) >= 0 || attr_int(n, Attr_right) >= 0)
 		return false;
 	if (!find_blocks(m, n->in[1], &k) || !find_blocks(m, n->in[2], &v) || k.index != v.index || k.axis != v.axis || k.blocks != v.blocks || k.size != v.size)
 		return false;

@@ -115,7 +115,9 @@ static bool find_shifts(Module *m, KeyChunks *c)
 		most = !p->rolled && p->shift > most ? p->shift : most;
 	}
 	c->part[0].base = base;
-	return !__builtin_add_overflow(c->n, most, &c->of) && c->of <= INT32_MAX && !(rolled && most);
+	if (__builtin_add_overflow(c->n, most, &c->of) || c->of > c->n * c->nparts || c->of > INT32_MAX)
+		return false; /* copies are smaller than all that lies between the parts */
+	return !(rolled && most);
 }
 
 /* The chunks as batches: the view of a part with all of them. */
@@ -173,7 +175,7 @@ bool see_chunks(Module *m, Node *n)
 {
 	KeyChunks k, v;
 
-	if (n->op != OpAttention || n->in[0]->type.dtype != F32 || find_attr(n, Attr_chunks) || find_attr(n, Attr_shifts) || !allow("attention"))
+	if (n->op != OpAttention || n->in[0]->type.dtype != F32 || sees_chunks(n) || !allow("attention"))
 		return false;
 	if (!find_chunks(m, n->in[1], &k, n) || !find_chunks(m, n->in[2], &v, n) || k.n != v.n || k.of != v.of || k.nparts != v.nparts)
 		return false;

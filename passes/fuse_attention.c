@@ -441,16 +441,21 @@ static bool stays_in_order(Module *m, const Heads *h, const Value *y)
 	return lead > 1 && !dim_equals(h->scores.dims[lead], 1); /* one query lies in both orders */
 }
 
-/* Are keys and values chunks that were put one behind the other, each for a batch of queries (chunk_attention.c)? */
-static bool has_chunks(Module *m, const Heads *h)
+/* Are keys and values perhaps chunks that were put one behind the other, each for a batch of queries (chunk_attention.c)?  Parts of a cache differ
+ * in length. */
+static bool joins_chunks(Module *m, const Heads *h)
 {
 	Value *const in[] = {h->k, h->v};
 	View w;
 
 	for (int i = 0; i < 2; i++) {
 		view_of(m, in[i], &w);
-		if (!w.root->def || w.root->def->op != OpConcat)
+		const Node *concat = w.root->def;
+		if (!concat || concat->op != OpConcat)
 			return false;
+		for (int p = 1; p < concat->nin; p++)
+			if (!type_equal(&concat->in[p]->type, &concat->in[0]->type))
+				return false;
 	}
 	return h->scores.rank > 4;
 }
@@ -630,6 +635,13 @@ static bool build_attention(Module *m, Node *n, Heads *h)
 	return true;
 }
 
+/* With all leading axes but the first as heads. */
+static bool build_otherwise(Module *m, Node *n, Heads *h)
+{
+	h->first = 1;
+	return build_attention(m, n, h);
+}
+
 bool fuse_attention(Module *m, Node *n)
 {
 	Heads h = {.at = n, .window = {-1, -1}};
@@ -653,8 +665,11 @@ bool fuse_attention(Module *m, Node *n)
 		return false;
 	const int lead = h.scores.rank - 2;
 	h.in_order = stays_in_order(m, &h, n->out[0]);
-	h.first = h.in_order ? lead : has_chunks(m, &h) ? lead - 1 : 1;
-	if (!build_attention(m, n, &h)) {
+	h.first = h.in_order ? lead : 1;
+	const bool chunks = !h.in_order && joins_chunks(m, &h);
+	if (chunks)
+		h.first = lead - 1;
+	if (!build_attention(m, n, &h) && !(chunks && build_otherwise(m, n, &h))) {
 		report_miss("attention", n->loc, "an operand is no view of whole heads");
 		return false;
 	}

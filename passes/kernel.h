@@ -84,7 +84,8 @@ typedef struct Lower {
 	LExpr *scratch, *worker;
 	/* tile.c's kernels; NULL: not yet made */
 	LFunc *tiles[PanelWidth / Lanes][MaxTileRows + 1]; /* by vectors and rows */
-	LFunc *streams[NDTypes][2][MaxTileRows + 1], *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type, panels less one and rows, or whether only some columns may count */
+	LFunc *streams[NDTypes][2][MaxTileRows + 1]; /* by the weights' type, panels less one, and rows */
+	LFunc *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type, and whether only some columns may count */
 	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows; 0: columns apart */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;

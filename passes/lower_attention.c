@@ -304,7 +304,7 @@ void lower_attention(Lower *l, Node *n, Value *home)
 	enum { FewQueries = 4 };
 	int64_t queries;
 
-	if (dim_is_const(n->in[0]->type.dims[1], &queries) && queries <= FewQueries && !find_attr(n, Attr_chunks) && !find_attr(n, Attr_shifts))
+	if (dim_is_const(n->in[0]->type.dims[1], &queries) && queries <= FewQueries && !sees_chunks(n))
 		attend_rows(l, n, home);
 	else
 		attend_tiles(l, n, home);

@@ -288,7 +288,9 @@ static void lower_pad(Lower *l, Node *n, Value *home)
 	for (int d = 0; d < x.rank; d++)
 		pads[d] = npad ? given[d] : dim_const(l->m, 0);
 	int side = attr_int(n, Attr_mode) || !x.rank ? -1 : turned_axis(l->m, n, &x, pads);
-	if (attr_int(n, Attr_mode) || !x.rank)
+	if (!x.rank)
+		lstore(&k.b, y, li(&k.b, 0), NULL, NULL, lload(&k.b, x.buf, 1, offset_of(&k, &x, NULL), NULL, NULL));
+	else if (attr_int(n, Attr_mode))
 		pad_from_inside(&k, n, &x, y, pads);
 	else if (side >= 0)
 		pad_turned(&k, n, &x, y, pads, side);

@@ -121,7 +121,7 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows, int panels)
 		LExpr *at = ladd(b, lmul(b, k, width), li(b, j % OfPanel * Lanes));
 		if (j >= OfPanel)
 			at = llet(b, ladd(b, at, second));
-		if (j * Lanes % line == 0)
+		if (j % OfPanel * Lanes % line == 0)
 			lprefetch(b, w, ladd(b, at, far));
 		wv[j] = load_weights(b, w, at);
 	}

@@ -7,7 +7,7 @@ typedef struct Sizes {
 	const Dim *rows, *depth, *columns;
 } Sizes;
 
-/* Rows: all but the last axis of the result.  Depth: what a sum runs over, of attention the keys. */
+/* Rows: all but the last axis of the result.  Depth: what a sum runs over, of attention the keys of a batch. */
 static Sizes sizes_of(Module *m, const Node *n)
 {
 	const Type *y = &n->out[0]->type, *x = &n->in[0]->type, *w = &n->in[1]->type;

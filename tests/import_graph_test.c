@@ -111,12 +111,12 @@ static void test_repeated_outputs(void)
 	add_op(b, "Neg", "y", "y_2");
 	for (int i = 0; i < 2; i++)
 		add_output(b, "y");
-	add_output(b, "y_2");
+	add_output(b, "y_2"); /* whose name stays its own */
 	Module *m = must_load(b, NULL, __LINE__);
 	if (m && m->main->body.nyield == 3) {
 		CHECK_STR(m->main->results[0], "y");
-		CHECK_STR(m->main->results[1], "y_2");
-		CHECK_STR(m->main->results[2], "y_2_2");
+		CHECK_STR(m->main->results[1], "y_3");
+		CHECK_STR(m->main->results[2], "y_2");
 	} else {
 		CHECK(false);
 	}

@@ -763,6 +763,9 @@ static void make_chunks(Family *f)
 	line(f, "%%relu: f32[4*b, 32, 1, 33] = relu %%v");
 	line(f, "%%v_inf: f32[4*b, 32, 1, 33] = recip %%relu");
 	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k, %v_inf, _ {chunks=[3, 4], shifts=[3, 1, 0], right=40, left=3}");
+	line(f, "%%k2: f32[2*b, 32, 1, 5] = slice %%k {starts=[0, 0, 0, 0]}"); /* more queries than keys */
+	line(f, "%%v2: f32[2*b, 32, 1, 33] = slice %%v {starts=[0, 0, 0, 0]}");
+	add_row(f, "f32[3*b, t, 2, 33]", "attention %q, %k2, %v2, _ {chunks=[3, 2]}");
 	line(f, "%%few: f32[3*b, 1, 2, 5] = slice %%one {starts=[0, 3, 0, 0]}"); /* queries that other attentions look at one by one */
 	add_row(f, "f32[3*b, 1, 2, 33]", "attention %few, %k, %v, _ {chunks=[3, 4], shifts=[3, 0]}");
 }

@@ -379,11 +379,11 @@ def open_onnxruntime(path, inputs):
     feeds = turns.onnxruntime_feeds(session, list(inputs.arrays.items()))
 
     def run():
-        outputs = {}
+        outputs, declared = {}, {spelled(port.name) for port in session.get_outputs()}
         for port, value in zip(session.get_outputs(), session.run(None, feeds)):
             name = listed = spelled(port.name)
             for i in itertools.count(2):  # a value that is listed twice: as dcc calls it
-                if name not in outputs:
+                if name not in outputs and (name == listed or name not in declared):
                     break
                 name = f"{listed}_{i}"
             outputs.update({f"{name}.{i}": v for i, v in enumerate(value)} if isinstance(value, list) else {name: value})
