@@ -34,6 +34,7 @@ import tempfile
 import time
 import warnings
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnx.backend.test.loader as loader
@@ -49,6 +50,12 @@ EXCEPTIONS = {name: "the text's length_resized is the extent, 2 or 3; the refere
               for name in ("test_resize_downsample_scales_linear_align_corners", "test_resize_downsample_scales_cubic_align_corners")}
 EXCEPTIONS.update((f"test_bernoulli{form}{how}", "the numbers are random: the text leaves the generator open")
                   for form in ("", "_double", "_seed") for how in ("", "_expanded"))
+with np.errstate(invalid="ignore"):
+    if np.float32(100).astype(ml_dtypes.int4) == 0:
+        EXCEPTIONS.update((f"test_cast{like}_FLOAT{half}_to_{sign}INT{bits}{how}",
+                           "numbers beyond the type: the text leaves them open, and ml_dtypes, which made the outputs, gives 0 since 0.7, the nearest before")
+                          for like, hows in (("", ("",)), ("like", ("", "_expanded"))) for how in hows
+                          for half in ("", "16") for sign in ("", "U") for bits in (2, 4))
 
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
 TEXT = {"StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch", "TfIdfVectorizer"}
