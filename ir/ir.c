@@ -228,6 +228,29 @@ void erase_node(Node *n)
 	n->dead = true;
 }
 
+static void clear_block(const Block *block)
+{
+	for (int i = 0; i < block->nparam; i++)
+		block->params[i]->scratch = NULL;
+	for (const Node *n = block->first; n; n = n->next) {
+		for (int i = 0; i < n->nout; i++)
+			n->out[i]->scratch = NULL;
+		if (n->body)
+			clear_block(n->body);
+		if (n->other)
+			clear_block(n->other);
+	}
+}
+
+void clear_scratch(Module *m)
+{
+	for (int i = 0; i < m->main->nparam; i++)
+		m->main->params[i]->scratch = NULL;
+	for (int i = 0; i < m->nconst; i++)
+		m->consts[i]->value->scratch = NULL;
+	clear_block(&m->main->body);
+}
+
 /* ---- symbols that nodes give ------------------------------------------------------------------------------------- */
 
 /* What the node says of the symbol's values; NULL: nothing. */

@@ -451,6 +451,7 @@ void give_sym(Module *, Node *, Sym *, SymKind);
 void define_sym(Module *, Node *, AttrId, SymKind); /* the symbol that the attribute names */
 void move_before(Node *, Block *, Node *before);
 void erase_node(Node *); /* its results must have no uses */
+void clear_scratch(Module *); /* of all values, whatever other passes left there */
 void drop_carried(Node *loop, int i); /* a carried value of which neither the parameter nor the result is used */
 bool has_body(Op); /* group, if, loop */
 Node *group_of(const Node *); /* the group that it is a member of, or NULL */

@@ -147,7 +147,6 @@ Packed *packed_heads(Lower *, Node *attention, PackedForm); /* its keys or value
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
 void need_scratch(Lower *, const Dim *f32_elements); /* per worker */
-void clear_homes(Module *); /* no value has a home yet, whatever other passes left in the scratch fields */
 Home *home_of(Value *); /* NULL: none yet */
 Home *new_home(Lower *, Value *); /* or the one that it has */
 Home *find_home(Lower *, Value *); /* inputs, constants and constant expressions find theirs when first used */

@@ -231,7 +231,7 @@ static Lower lower_target(Module *m, LModule *lm, const Target *t, const Lower *
 		l.placed = before->requests;
 	}
 	l.ready = arena_alloc(m->arena, (size_t)m->nsym + 1);
-	clear_homes(m);
+	clear_scratch(m); /* no value has a home yet */
 	open_program(&l);
 	for (Node *n = m->main->body.first; n; n = n->next)
 		if (n->op == OpConcat && attr_int(n, Attr_state)) { /* in the buffer of its first operand */

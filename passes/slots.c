@@ -375,26 +375,3 @@ Packed *packed_heads(Lower *l, Node *attention, PackedForm form)
 	Value *x = attention->in[form == KeyPanels ? 1 : 2];
 	return find_packed(l, form, attention, x, 3, x->type.dims[1], x->type.dims[2]);
 }
-
-static void clear_block(Block *block)
-{
-	for (int i = 0; i < block->nparam; i++)
-		block->params[i]->scratch = NULL;
-	for (Node *n = block->first; n; n = n->next) {
-		for (int i = 0; i < n->nout; i++)
-			n->out[i]->scratch = NULL;
-		if (n->body)
-			clear_block(n->body);
-		if (n->other)
-			clear_block(n->other);
-	}
-}
-
-void clear_homes(Module *m)
-{
-	for (int i = 0; i < m->main->nparam; i++)
-		m->main->params[i]->scratch = NULL;
-	for (int i = 0; i < m->nconst; i++)
-		m->consts[i]->value->scratch = NULL;
-	clear_block(&m->main->body);
-}

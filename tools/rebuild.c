@@ -668,29 +668,6 @@ static bool syms_are_bound(Module *m)
 
 /* ---- rebuilding: all of it -------------------------------------------------------------------------------------- */
 
-static void clear_block(const Block *b)
-{
-	for (int i = 0; i < b->nparam; i++)
-		b->params[i]->scratch = NULL;
-	for (const Node *n = b->first; n; n = n->next) {
-		for (int i = 0; i < n->nout; i++)
-			n->out[i]->scratch = NULL;
-		if (n->body)
-			clear_block(n->body);
-		if (n->other)
-			clear_block(n->other);
-	}
-}
-
-static void clear_scratch(Module *m)
-{
-	for (int i = 0; i < m->main->nparam; i++)
-		m->main->params[i]->scratch = NULL;
-	for (int i = 0; i < m->nconst; i++)
-		m->consts[i]->value->scratch = NULL;
-	clear_block(&m->main->body);
-}
-
 static void count_block(Reducer *r, Block *b)
 {
 	b->end = r->ncheck;
