@@ -635,13 +635,6 @@ static bool build_attention(Module *m, Node *n, Heads *h)
 	return true;
 }
 
-/* With all leading axes but the first as heads. */
-static bool build_otherwise(Module *m, Node *n, Heads *h)
-{
-	h->first = 1;
-	return build_attention(m, n, h);
-}
-
 bool fuse_attention(Module *m, Node *n)
 {
 	Heads h = {.at = n, .window = {-1, -1}};
@@ -665,11 +658,14 @@ bool fuse_attention(Module *m, Node *n)
 		return false;
 	const int lead = h.scores.rank - 2;
 	h.in_order = stays_in_order(m, &h, n->out[0]);
-	h.first = h.in_order ? lead : 1;
 	const bool chunks = !h.in_order && joins_chunks(m, &h);
-	if (chunks)
-		h.first = lead - 1;
-	if (!build_attention(m, n, &h) && !(chunks && build_otherwise(m, n, &h))) {
+	h.first = h.in_order ? lead : chunks ? lead - 1 : 1;
+	bool built = build_attention(m, n, &h);
+	if (!built && chunks) {
+		h.first = 1;
+		built = build_attention(m, n, &h);
+	}
+	if (!built) {
 		report_miss("attention", n->loc, "an operand is no view of whole heads");
 		return false;
 	}

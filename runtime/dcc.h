@@ -264,7 +264,8 @@ int dcc_prefault(const dcc_model *, const void *weights, uint64_t weights_size, 
  * the weights, which this process no longer shares with others; what a mapping of a side file becomes is private memory that may be
  * written, and is unmapped as before.
  * *moved (it may be NULL): bytes in huge pages, whole ones of 2 MB each, if the kernel finds so many; 0, and nothing changes, if the
- * weights fill none, or the system gives none (Linux: /sys/kernel/mm/transparent_hugepage/enabled is "never", or prctl() has turned them off for the process). */
+ * weights fill none, or the system gives none (Linux: /sys/kernel/mm/transparent_hugepage/enabled is "never", or prctl() has turned
+ * them off for the process). */
 int dcc_huge_pages(const dcc_model *, const void *weights, uint64_t weights_size, uint64_t *moved, dcc_error *);
 
 const char *dcc_status_text(int status);
