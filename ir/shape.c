@@ -277,10 +277,10 @@ static const char *check_chunks(Module *m, const Node *n, const Dim *queries, co
 		FAIL("shifts has %d entries, at most %d are supported", c.parts, MaxShifts);
 	for (int i = 0; i < c.parts; i++)
 		if (c.shift[i] < 0 || c.shift[i] >= c.of)
-			FAIL("shift %lld is not below %lld", (long long)c.shift[i], (long long)c.of);
+			FAIL("shift %lld is not in 0..%lld", (long long)c.shift[i], (long long)c.of - 1);
 	int64_t part;
 	if (c.parts > 1 && !(dim_is_const(type_in(n, 1)->dims[1], &part) && part > 0 && part % PanelWidth == 0))
-		FAIL("%s keys are no whole panels of %d, as shifts take", dim_text(m, type_in(n, 1)->dims[1]), PanelWidth);
+		FAIL("%s keys are no whole panels of %d, as several shifts take", dim_text(m, type_in(n, 1)->dims[1]), PanelWidth);
 	TRY(need_multiple(m, n, queries, dim_const(m, c.n), "batches of q over chunks"));
 	TRY(need_multiple(m, n, keys, dim_const(m, c.of), "batches of k over chunks"));
 	return need_equal(m, n, dim_mul_const(m, queries, c.of), dim_mul_const(m, keys, c.n), "batch dims of q and k, times chunks");
