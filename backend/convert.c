@@ -6,6 +6,8 @@
  */
 #include "emit.h"
 
+#include <math.h>
+
 static bool is_float(DType t)
 {
 	return dtypes[t].cls == ClassFloat;
@@ -216,11 +218,40 @@ LLVMValueRef emit_bitcast(Emit *e, LLVMValueRef v, LType to)
 	return is_packed(to.elem) ? wrap(e, r, to) : r;
 }
 
+static LLVMValueRef float_like(LLVMValueRef v, double x)
+{
+	LLVMValueRef all[Lanes];
+	for (int i = 0; i < Lanes; i++)
+		all[i] = LLVMConstReal(LLVMGetElementType(LLVMTypeOf(v)), x);
+	return LLVMConstVector(all, Lanes);
+}
+
+/* As the intrinsics fptosi.sat and fptoui.sat, which LLVM makes of one lane after the other. */
+static LLVMValueRef saturate_lanes(Emit *e, LLVMValueRef a, DType to)
+{
+	const int bits = dtypes[to].bits;
+	const bool sign = is_signed(to);
+	LLVMTypeRef type = value_type(e, (LType){to, Lanes});
+	LLVMValueRef none = LLVMConstNull(type);
+	LLVMValueRef below = LLVMBuildFCmp(e->b, LLVMRealOLT, a, float_like(a, sign ? ldexp(-1, bits - 1) : 0), "");
+	LLVMValueRef above = LLVMBuildFCmp(e->b, LLVMRealOGE, a, float_like(a, ldexp(1, bits - sign)), "");
+	LLVMValueRef number = LLVMBuildFCmp(e->b, LLVMRealORD, a, a, "");
+	LLVMValueRef inside = LLVMBuildAnd(e->b, number, LLVMBuildNot(e->b, LLVMBuildOr(e->b, below, above, ""), ""), "");
+	LLVMValueRef v = LLVMBuildSelect(e->b, inside, a, LLVMConstNull(LLVMTypeOf(a)), "");
+	v = sign ? LLVMBuildFPToSI(e->b, v, type, "") : LLVMBuildFPToUI(e->b, v, type, "");
+	v = LLVMBuildSelect(e->b, above, int_like(none, highest_scalar(to).i, Lanes), v, "");
+	return LLVMBuildSelect(e->b, below, int_like(none, lowest_scalar(to).i, Lanes), v, "");
+}
+
 static LLVMValueRef float_to_int(Emit *e, LLVMValueRef a, LType to)
 {
 	DType via = saturating_type(to.elem);
 	LLVMTypeRef types[] = {value_type(e, (LType){via, to.lanes}), LLVMTypeOf(a)};
-	LLVMValueRef r = call_intrinsic(e, is_signed(via) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", 2, types, 1, &a);
+	LLVMValueRef r;
+	if (to.lanes == Lanes)
+		r = saturate_lanes(e, a, via);
+	else
+		r = call_intrinsic(e, is_signed(via) ? "llvm.fptosi.sat" : "llvm.fptoui.sat", 2, types, 1, &a);
 	return via == to.elem ? r : LLVMBuildTrunc(e->b, r, value_type(e, to), "");
 }
 
