@@ -550,6 +550,81 @@ static LLVMValueRef emit_tensor_element(Emit *e, const LExpr *x)
 	return LLVMBuildIntCast2(e->b, v, e->i64, dtypes[dtype].cls == ClassSigned, "");
 }
 
+/* ---- products of short integers in lanes of i32 ------------------------------------------------------------------ */
+
+static bool is_vector(LLVMValueRef v)
+{
+	return LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
+}
+
+static LLVMValueRef lanes_of(Emit *e, LLVMValueRef like, int64_t number)
+{
+	LLVMValueRef c = LLVMConstInt(e->i32, (uint64_t)number, true);
+	return is_vector(like) ? splat(e, c) : c;
+}
+
+/* `bits` bits of each lane from bit `from` on, with their sign. */
+static LLVMValueRef signed_part(Emit *e, LLVMValueRef v, int from, int bits)
+{
+	LLVMValueRef up = LLVMBuildShl(e->b, v, lanes_of(e, v, 32 - from - bits), "");
+	return LLVMBuildAShr(e->b, up, lanes_of(e, v, 32 - bits), "");
+}
+
+/* Eight or sixteen lanes of x and y: sums of products of halves. */
+static LLVMValueRef madd(Emit *e, LLVMValueRef x, LLVMValueRef y, int lanes)
+{
+	LLVMTypeRef halves = LLVMVectorType(LLVMInt16TypeInContext(e->cx), (unsigned)lanes * 2);
+	LLVMValueRef a[2] = {LLVMBuildBitCast(e->b, x, halves, ""), LLVMBuildBitCast(e->b, y, halves, "")};
+	return call_intrinsic(e, lanes == Lanes ? "llvm.x86.avx512.pmaddw.d.512" : "llvm.x86.avx2.pmadd.wd", 0, NULL, 2, a);
+}
+
+static LLVMValueRef some_lanes(Emit *e, LLVMValueRef x, LLVMValueRef y, int first, int n)
+{
+	LLVMValueRef at[Lanes];
+	for (int i = 0; i < n; i++)
+		at[i] = LLVMConstInt(e->i32, (uint64_t)(first + i), false);
+	return LLVMBuildShuffleVector(e->b, x, y, LLVMConstVector(at, (unsigned)n), "");
+}
+
+/* The sum of x's halves times bytes `odd` and odd + 2 of y. */
+static LLVMValueRef dot_halves(Emit *e, LLVMValueRef x, LLVMValueRef y, int odd)
+{
+	if (!e->target || !is_vector(x)) {
+		LLVMValueRef p[2];
+		for (int i = 0; i < 2; i++)
+			p[i] = LLVMBuildMul(e->b, signed_part(e, x, 16 * i, 16), signed_part(e, y, 16 * i + 8 * odd, 8), "");
+		return LLVMBuildAdd(e->b, p[0], p[1], "");
+	}
+	LLVMTypeRef halves = LLVMVectorType(LLVMInt16TypeInContext(e->cx), 2 * Lanes), type = LLVMTypeOf(y);
+	LLVMValueRef eights[2 * Lanes], by;
+	for (int i = 0; i < 2 * Lanes; i++)
+		eights[i] = LLVMConstInt(LLVMInt16TypeInContext(e->cx), 8, false);
+	by = LLVMConstVector(eights, 2 * Lanes);
+	y = LLVMBuildBitCast(e->b, y, halves, "");
+	y = LLVMBuildAShr(e->b, odd ? y : LLVMBuildShl(e->b, y, by, ""), by, "");
+	y = LLVMBuildBitCast(e->b, y, type, "");
+	if (e->target->need & DCC_CPU_AVX512)
+		return madd(e, x, y, Lanes);
+	LLVMValueRef part[2];
+	for (int i = 0; i < 2; i++)
+		part[i] = madd(e, some_lanes(e, x, x, i * Lanes / 2, Lanes / 2), some_lanes(e, y, y, i * Lanes / 2, Lanes / 2), Lanes / 2);
+	return some_lanes(e, part[0], part[1], 0, Lanes);
+}
+
+static LLVMValueRef emit_dot(Emit *e, LOp op, LLVMValueRef *a)
+{
+	if (op == LDot4 && is_vector(a[0]) && e->target && e->target->need & DCC_CPU_VNNI)
+		return call_intrinsic(e, "llvm.x86.avx512.vpdpbusd.512", 0, NULL, 3, (LLVMValueRef[]){a[2], a[0], a[1]});
+	if (op != LDot4)
+		return LLVMBuildAdd(e->b, dot_halves(e, a[0], a[1], op == LDotOdd), a[2], "");
+	LLVMValueRef sum = a[2], low = lanes_of(e, a[0], 0xff00ff);
+	for (int odd = 0; odd < 2; odd++) {
+		LLVMValueRef x = odd ? LLVMBuildLShr(e->b, a[0], lanes_of(e, a[0], 8), "") : a[0];
+		sum = LLVMBuildAdd(e->b, dot_halves(e, LLVMBuildAnd(e->b, x, low, ""), a[1], odd), sum, "");
+	}
+	return sum;
+}
+
 /* ---- expressions ----------------------------------------------------------------------------------------------- */
 
 void bind_syms_from(Emit *e, LLVMValueRef syms)
@@ -620,6 +695,7 @@ static LLVMValueRef emit_int_op(Emit *e, const LExpr *x, LLVMValueRef *a)
 	case LXor: return LLVMBuildXor(e->b, a[0], a[1], "");
 	case LNot: return LLVMBuildNot(e->b, a[0], "");
 	case LShl: case LShr: return emit_shift(e, x, a[0], a[1]);
+	case LDot4: case LDotEven: case LDotOdd: return emit_dot(e, x->op, a);
 	default: bug("%s: integer operation %d", function_name(e), x->op);
 	}
 }

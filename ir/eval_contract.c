@@ -3,6 +3,7 @@
  * As plain loops; sums are in double, or int64_t for integers.  Operands become arrays of those first, so that the loops do
  * not depend on the element type.  Dims that must agree are checked here again: a wrong type is a message, never a wild access.
  */
+#include "bytes.h"
 #include "eval.h"
 
 #include <float.h>
@@ -368,6 +369,29 @@ const char *eval_attention(EvalNode *e)
 			y[out_width] = logarithm;
 		store_reals(e->out, bth * (out_width + lse), y, out_width + lse);
 	}
+	return NULL;
+}
+
+/* As linear of integers, on the panels that eval_pack_bytes makes. */
+const char *eval_linear_bytes(EvalNode *e)
+{
+	const Tensor *x = e->in[0], *w = e->in[1];
+	const int outer = x->rank - (int)attr_int(e->n, Attr_inner);
+	const int64_t rows = count_dims(x, 0, outer), depth = count_dims(x, outer, x->rank), cols = e->out->dims[e->out->rank - 1], groups = byte_groups(depth);
+	const uint8_t *from = x->data;
+	const int8_t *ws = w->data;
+	int32_t *y = e->out->data;
+	TRY(need_agree(e, w->dims[1] == groups && w->dims[2] == PanelWidth && w->dims[0] == (cols + PanelWidth - 1) / PanelWidth));
+	for (int64_t r = 0; r < rows; r++, from += depth)
+		for (int64_t n = 0; n < cols; n++) {
+			int64_t sum = 0;
+			for (int64_t g = 0; g < groups; g++)
+				for (int i = 0; i < BytesOfGroup; i++) {
+					int64_t k = byte_step(depth, g, i), at = (n / PanelWidth * groups + g) * PanelWidth + n % PanelWidth;
+					sum += k < 0 ? 0 : from[k] * ws[at * BytesOfGroup + i];
+				}
+			*y++ = (int32_t)sum;
+		}
 	return NULL;
 }
 

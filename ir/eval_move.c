@@ -3,6 +3,7 @@
  * Elements are copied as bytes, whatever their type.  Dims and strides may be expressions of symbols, which the run evaluates
  * (need_dim); everything that they or the data could break is checked before it is used as an address.
  */
+#include "bytes.h"
 #include "eval.h"
 
 #include <string.h>
@@ -303,6 +304,24 @@ const char *eval_pack(EvalNode *e)
 				int64_t part = (p % panels * PanelWidth + at) / chunk;
 				pack_columns(e, y, k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
 			}
+	return NULL;
+}
+
+/* An i32 of little-endian bytes is four of them in memory. */
+const char *eval_pack_bytes(EvalNode *e)
+{
+	const Tensor *w = e->in[0];
+	const int64_t depth = w->dims[0], cols = w->dims[1], groups = byte_groups(depth);
+	const int8_t *from = w->data;
+	int8_t *y = e->out->data;
+	TRY(need_agree(e, e->out->dims[0] == (cols + PanelWidth - 1) / PanelWidth && e->out->dims[1] == groups && e->out->dims[2] == PanelWidth));
+	for (int64_t p = 0; p < e->out->dims[0]; p++)
+		for (int64_t g = 0; g < groups; g++)
+			for (int64_t n = p * PanelWidth; n < (p + 1) * PanelWidth; n++)
+				for (int i = 0; i < BytesOfGroup; i++) {
+					int64_t k = byte_step(depth, g, i);
+					*y++ = n < cols && k >= 0 ? from[k * cols + n] : 0;
+				}
 	return NULL;
 }
 

@@ -18,7 +18,30 @@
 #define Y(field) (y->field[l])
 #define WRAPPED(op) (int64_t)((uint64_t)X(i) op (uint64_t)Y(i))
 
-static void int_op(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y)
+static int64_t half(int64_t v, int i)
+{
+	return (int16_t)(v >> 16 * i);
+}
+
+static int64_t byte(int64_t v, int i)
+{
+	return (int8_t)(v >> 8 * i);
+}
+
+static int64_t dot_halves(int64_t x, int64_t y, int first)
+{
+	return half(x, 0) * byte(y, first) + half(x, 1) * byte(y, first + 2);
+}
+
+static int64_t dot_bytes(int64_t x, int64_t y)
+{
+	int64_t sum = 0;
+	for (int i = 0; i < 4; i++)
+		sum += (byte(x, i) & 255) * byte(y, i);
+	return sum;
+}
+
+static void int_op(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y, const Val *z)
 {
 	switch (op) {
 	case LAdd: EACH(i, WRAPPED(+));
@@ -36,6 +59,9 @@ static void int_op(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y
 	case LNot: EACH(i, elem == Bool ? !X(i) : ~X(i));
 	case LShl: EACH(i, shift_left(elem, X(i), Y(i)));
 	case LShr: EACH(i, shift_right(elem, X(i), Y(i)));
+	case LDot4: EACH(i, dot_bytes(X(i), Y(i)) + z->i[l]);
+	case LDotEven: EACH(i, dot_halves(X(i), Y(i), 0) + z->i[l]);
+	case LDotOdd: EACH(i, dot_halves(X(i), Y(i), 1) + z->i[l]);
 	default: bug("integer operation %d", (int)op);
 	}
 	if (elem != I64 && elem != Bool)
@@ -105,7 +131,7 @@ void combine_lanes(LOp op, DType elem, int n, Val *r, const Val *x, const Val *y
 		if (!f64_compare(op, n, r, x, y))
 			f64_op(op, n, r, x, y, z);
 	} else if (!int_compare(op, elem, n, r, x, y)) {
-		int_op(op, elem, n, r, x, y);
+		int_op(op, elem, n, r, x, y, z);
 	}
 }
 
@@ -161,7 +187,7 @@ void reduce_lanes(LOp op, DType elem, Val *r, const Val *x)
 			f64_op(each, n, &t, &t, &high, NULL);
 		} else {
 			memcpy(high.i, t.i + n, (size_t)n * sizeof *t.i);
-			int_op(each, elem, n, &t, &t, &high);
+			int_op(each, elem, n, &t, &t, &high, &high);
 		}
 	}
 	r->i[0] = t.i[0];

@@ -140,7 +140,8 @@ LExpr *splat_expr(LB *b, LExpr *e)
 
 bool loop_takes(LOp op, DType t)
 {
-	return is_among(t, lops[op].args) && (op == LSelect || !is_stored(t));
+	bool dot = op == LDot4 || op == LDotEven || op == LDotOdd;
+	return is_among(t, lops[op].args) && (op == LSelect || !is_stored(t)) && (!dot || t == I32);
 }
 
 /* Brings all arguments to the same number of lanes and checks their types. */

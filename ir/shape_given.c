@@ -1,4 +1,5 @@
 /* shape_given.c - operators whose result type is stated: does it fit? */
+#include "bytes.h"
 #include "shape.h"
 #include "sparse.h"
 #include "strassen.h"
@@ -204,6 +205,21 @@ const char *shape_given_winograd(Module *m, const Node *n, Type *out)
 	return need_panels(m, n, out->dims[3], w->dims[0]);
 }
 
+/* The last `inner` axes of x, of *depth elements, are; the others are those of the result but its last. */
+static const char *contracted(Module *m, const Node *n, const Type *out, const Dim **depth)
+{
+	const Type *x = type_in(n, 0);
+	int64_t inner = attr_int(n, Attr_inner), outer = x->rank - inner;
+	if (inner < 1 || outer < 0 || out->rank != outer + 1)
+		FAIL("x has rank %d, of which %lld axes are contracted, the result %d", x->rank, (long long)inner, out->rank);
+	for (int d = 0; d < outer; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
+	*depth = dim_const(m, 1);
+	for (int d = outer; d < x->rank; d++)
+		*depth = dim_mul(m, *depth, x->dims[d]);
+	return NULL;
+}
+
 /* The columns of the result say how much of the last panels is real. */
 const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 {
@@ -214,14 +230,8 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 	if (!is_weight_type(w->dtype) && w->dtype != x->dtype)
 		FAIL("w has type %s, expected that of x, f16, bf16, i8 or u8", dtypes[w->dtype].text);
 	TRY(need_rank(m, w, 3, "w"));
-	int64_t inner = attr_int(n, Attr_inner), outer = x->rank - inner;
-	if (inner < 1 || outer < 0 || out->rank != outer + 1)
-		FAIL("x has rank %d, of which %lld axes are contracted, the result %d", x->rank, (long long)inner, out->rank);
-	for (int d = 0; d < outer; d++)
-		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
-	const Dim *depth = dim_const(m, 1);
-	for (int d = outer; d < x->rank; d++)
-		depth = dim_mul(m, depth, x->dims[d]);
+	const Dim *depth;
+	TRY(contracted(m, n, out, &depth));
 	TRY(need_equal(m, n, depth, w->dims[1], "inner dimensions"));
 	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
 	TRY(need_panels(m, n, out->dims[out->rank - 1], w->dims[0]));
@@ -230,6 +240,37 @@ const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
 		TRY(need_equal(m, n, out->dims[out->rank - 1], b->dims[0], "columns and length of b"));
 	}
 	return NULL;
+}
+
+/* w [k, n], constant */
+const char *shape_pack_bytes(Module *m, const Node *n, Type *out)
+{
+	const Type *w = type_in(n, 0);
+	TRY(need_rank(m, w, 2, "w"));
+	if (w->dtype != I8)
+		FAIL("w has type %s, expected i8", dtypes[w->dtype].text);
+	if (!is_const(n->in[0]))
+		FAIL("w is no constant");
+	*out = (Type){.dtype = I32, .rank = 3};
+	out->dims[0] = panel_count(m, w->dims[1], 1);
+	out->dims[1] = dim_ceildiv(m, w->dims[0], dim_const(m, BytesOfGroup));
+	out->dims[2] = dim_const(m, PanelWidth);
+	return NULL;
+}
+
+/* x [rows.., k], w [panels, groups, PanelWidth]; the columns of the result say how much of the last panel is real */
+const char *shape_given_linear_bytes(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1);
+	TRY(need_rank(m, w, 3, "w"));
+	if (x->dtype != U8 || w->dtype != I32 || out->dtype != I32)
+		FAIL("x, w and the result have the types %s, %s and %s, expected u8, i32 and i32", dtypes[x->dtype].text, dtypes[w->dtype].text,
+		     dtypes[out->dtype].text);
+	const Dim *depth;
+	TRY(contracted(m, n, out, &depth));
+	TRY(need_equal(m, n, dim_ceildiv(m, depth, dim_const(m, BytesOfGroup)), w->dims[1], "groups of four of the inner dimension"));
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	return need_equal(m, n, panel_count(m, out->dims[out->rank - 1], 1), w->dims[0], "panels");
 }
 
 /* Of x and w: the rows of w's panels and how many there are. */

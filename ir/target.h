@@ -2,6 +2,7 @@
 #ifndef DCC_TARGET_H
 #define DCC_TARGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -15,6 +16,9 @@ typedef struct Target {
 	uint64_t need; /* DCC_CPU_ bits */
 	int mr; /* rows of the GEMM register tile: 6, 14 */
 	int nv; /* its 16-lane vectors a row: 1, 2 */
+	bool for_bytes; /* the same as the row behind it but for products of bytes: models without those do not need it */
+	int byte_rows; /* rows of that of products of bytes (ir/bytes.h) */
+	int byte_words; /* i32 that hold four bytes of such a row: 1, or 2 of two halves where no instruction takes bytes */
 	int kb; /* steps of k of a block: tile and panel slice stay in a cache whose loads hide behind the FMAs */
 	int64_t l2; /* bytes of the second cache that a worker can count on */
 } Target;

@@ -16,6 +16,7 @@
 #include "lower.h"
 
 #include <math.h>
+#include <string.h>
 
 /* The nodes of the group stand for themselves. */
 static void dissolve(Module *m, Node *group)
@@ -83,6 +84,61 @@ static bool expand_glus(Module *m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_glu(m, n);
 	return changed;
+}
+
+static bool is_byte(const Value *v)
+{
+	return v->type.dtype == U8;
+}
+
+static bool is_byte_weight(const Value *v)
+{
+	return is_const(v) && v->type.dtype == I8;
+}
+
+/* A linear in i32 of what was u8 and i8: its four multiplications are one. */
+static bool expand_byte_linear(Module *m, Node *n)
+{
+	if (n->op != OpLinear || n->out[0]->type.dtype != I32)
+		return false;
+	Value *x = before_cast(m, n, n->in[0], is_byte), *w = before_cast(m, n, n->in[1], is_byte_weight);
+	if (!x || !w || !allow("bytes"))
+		return false;
+	int inner;
+	x = unmerged(m, x, &inner);
+	w = build(m, n->block, n, OpPackBytes, n->loc, 1, &w, 0, NULL, NULL);
+	Attr attr = mk_int(Attr_inner, inner);
+	Value *in[] = {x, w}, *y = build(m, n->block, n, OpLinearBytes, n->loc, 2, in, 1, &attr, &n->out[0]->type);
+	if (n->in[2])
+		y = build(m, n->block, n, OpAdd, n->loc, 2, (Value *[]){y, n->in[2]}, 0, NULL, NULL);
+	report_match("bytes", n->loc);
+	replace_uses(m, n->out[0], y);
+	return true;
+}
+
+/* May there be such a one in the module's code, or is there one for that target in its loops? */
+static bool multiplies_bytes(Module *m, const Target *t)
+{
+	for (int i = 0; m->loops && i < m->loops->nprog; i++)
+		if (!strcmp(m->loops->programs[i]->target, t->name))
+			return true;
+	for (Node *n = m->loops ? NULL : first_node(m); n; n = next_node(n))
+		if (n->op == OpLinearBytes || ((n->op == OpLinear || n->op == OpMatMul) && n->out[0]->type.dtype == I32))
+			return true;
+	return false;
+}
+
+int useful_targets(Module *m, const Target **list, int n)
+{
+	int left = 0;
+	for (int i = 0; i < n; i++) {
+		const Target *t = list[i];
+		if (t->for_bytes && !multiplies_bytes(m, t))
+			t++;
+		if (left == 0 || list[left - 1] != t)
+			list[left++] = t;
+	}
+	return left;
 }
 
 /* linear without constant weights, or not of f32, cannot be packed ahead of time. */
@@ -423,7 +479,7 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || add_waves(m, n);
+			changed |= expand_byte_linear(m, n) || expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || add_waves(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);
 	while (expand_glus(m));

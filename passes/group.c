@@ -270,9 +270,7 @@ bool pass_group(Module *m)
 
 /* ---- layout ------------------------------------------------------------------------------------------------------------------- */
 
-/* x or, where x is a reshape that merges axes which do not lie side by side, what it reshapes: packing reads either, but the
- * reshape would be a copy.  *inner: its axes that make up the last one of x. */
-static Value *unmerged(Module *m, Value *x, int *inner)
+Value *unmerged(Module *m, Value *x, int *inner)
 {
 	const Type *t = &x->type;
 	View w;
@@ -290,25 +288,28 @@ static Value *unmerged(Module *m, Value *x, int *inner)
 	return from;
 }
 
-/* A constant of a shorter type that is widened, with the movements on top of that: moved as it is stored, since panels may be of its type.
- * Else w itself. */
-static Value *stored_weights(Module *m, Node *before, Value *w)
+Value *before_cast(Module *m, Node *before, Value *v, bool (*takes)(const Value *))
 {
 	enum { MaxMoves = 8 };
-	Node *moves[MaxMoves], *n = w->def;
+	Node *moves[MaxMoves], *n = v->def;
 	int count = 0;
 
 	for (; n && ops[n->op].cls == ClsMove && n->nin == 1 && n->op != OpPad && count < MaxMoves; n = n->in[0]->def)
 		moves[count++] = n;
 	Value *stored = n && n->op == OpCast ? n->in[0] : NULL;
-	if (!stored || !is_const(stored) || !is_weight_type(stored->type.dtype))
-		return w;
+	if (!stored || !takes(stored))
+		return NULL;
 	while (count--) {
 		Type t = moves[count]->out[0]->type;
 		t.dtype = stored->type.dtype;
 		stored = build(m, before->block, before, moves[count]->op, before->loc, 1, &stored, moves[count]->nattr, moves[count]->attrs, &t);
 	}
 	return stored;
+}
+
+static bool is_stored_weight(const Value *v)
+{
+	return is_const(v) && is_weight_type(v->type.dtype);
 }
 
 static int group_parts(Module *m, const Node *group)
@@ -366,7 +367,7 @@ static bool pack_linear(Module *m, Node *n)
 	Value *x = unmerged(m, n->in[0], &inner);
 	Node *group = group_of(n), *outer = group ? group : n;
 	int parts = group ? group_parts(m, group) : 1;
-	Value *stored = stored_weights(m, outer, n->in[1]);
+	Value *narrow = before_cast(m, outer, n->in[1], is_stored_weight), *stored = narrow ? narrow : n->in[1]; /* panels may be of its type */
 	Type t = stored->type, panels = {.dtype = t.dtype, .rank = 3};
 	Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_inner, inner)};
 

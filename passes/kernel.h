@@ -38,6 +38,7 @@ typedef struct Slot { /* a place in the workspace */
 typedef enum PackedForm {
 	PackedRows, /* the left operand of linears (queries, keys, values read the same rows), in tiles */
 	PackedSums, /* the same of strassen: sums of blocks of it */
+	PackedBytes, /* of linears of bytes: in groups */
 	KeyRuns, /* the mask of attentions: the runs of keys that a tile of queries sees */
 	KeyPanels, ValuePanels, /* of attentions, by heads */
 } PackedForm;
@@ -83,7 +84,7 @@ typedef struct Lower {
 	LStmt *scratch_let, *worker_let; /* f32 elements: begin of the workers' scratch, size of one worker's */
 	LExpr *scratch, *worker;
 	/* tile.c's kernels; NULL: not yet made */
-	LFunc *tiles[PanelWidth / Lanes][MaxTileRows + 1]; /* by vectors and rows */
+	LFunc *tiles[2][PanelWidth / Lanes][MaxTileRows + 1]; /* by is_bytes(weights), vectors and rows */
 	LFunc *streams[NDTypes][2][MaxTileRows + 1]; /* by the weights' type, panels less one, and rows */
 	LFunc *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type, and whether only some columns may count */
 	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows; 0: columns apart */
@@ -220,6 +221,12 @@ LExpr *emit_scalar(Kernel *, const Node *, LExpr *const *in);
 /* A left operand is packed by tiles of up to mr rows: [K/32][rows][32], filled up along K with what nobody reads.  So rows are copied
  * as they lie, scores of attention are packed where they were computed, and a step of k reads a cache line of each row 16 times. */
 enum { PackK = PanelWidth };
+static inline bool is_bytes(DType weights) /* each four of a group */
+{
+	return weights == I32;
+}
+int tile_rows(const Target *, DType weights); /* of the register tile */
+int step_words(const Target *, DType weights); /* of a packed row, for a step of k */
 const Dim *packed_depth(Module *, const Dim *k); /* filled up */
 LExpr *packed_length(LB *, LExpr *k); /* the same */
 enum { WholeRows = 3 }; /* so few that all sums of a panel stay in registers, also with 16 of 8 lanes */
@@ -258,12 +265,20 @@ const Dim *tiles_of(Lower *, const Dim *rows); /* how many balanced tiles they m
 LExpr *tile_begin(LB *, LExpr *i, LExpr *rows, LExpr *tiles); /* first row of tile i */
 /* Element offset of row `row` of x, whose leading axes are rows. */
 LExpr *row_offset(Kernel *, const Access *x, int row_axes, LExpr *row);
+/* Makes neighbours of axes from .. to - 1 one axis where memory allows; returns how many axes are left of them. */
+int merge_axes(Module *, Access *, int from, int to);
+LExpr *move_dim(Kernel *, const Dim *); /* for kernels that move rows: an argument unless it is 0 or 1 */
 /* Packs x into tiles, each at packed[first row * packed_depth]; k: the last `inner` axes. */
 void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, const Dim *tiles, Slot *packed);
 /* The same of one tile, where the kernel that reads it now is: rows from .. to, to buf[at..]. */
 void pack_rows_here(Kernel *, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at);
 /* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
+
+/* ---- lower_bytes.c ------------------------------------------------------------------------------------------------------- */
+
+/* Packs rows of x, whose last `inner` axes are k, of u8 into groups of bytes, in tiles of the target's byte_rows. */
+void pack_bytes(Lower *, Value *x, int inner, const Dim *rows, const Dim *tiles, Slot *packed);
 
 /* ---- packed.c: results that are stored as packed rows ------------------------------------------------------------------ */
 

@@ -21,6 +21,11 @@ bool epilogue_takes(Module *, Node *const *members, int n, bool all);
 int epilogue_parts(Module *, Node *const *members, int n); /* of the columns, that it reads each by itself */
 bool ewise_takes(Node *const *members, int n); /* in any order */
 bool is_lowered_whole(Module *, const Node *group);
+/* x or, where x is a reshape that merges axes which do not lie side by side, what it reshapes: packing reads either, but the
+ * reshape would be a copy.  *inner: its axes that make up the last one of x. */
+Value *unmerged(Module *, Value *x, int *inner);
+/* v as it was before a cast, if `takes` says yes to that; the movements that v makes of the cast are made of it in front of the node.  Else NULL. */
+Value *before_cast(Module *, Node *before, Value *v, bool (*takes)(const Value *));
 
 /* ---- the schedules ------------------------------------------------------------------------------------------------------ */
 
@@ -30,6 +35,7 @@ void lower_copy(Lower *, Value *from, Value *to); /* to: the home; from: any vie
 /* Writes `from` into the part of `to`, a tensor of these dims, that begins at `start` of the axis. */
 void lower_part(Lower *, const char *name, Value *from, Value *to, const Dim *const *dims, int axis, const Dim *start);
 void lower_linear(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
+void lower_linear_bytes(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_strassen(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_matmul(Lower *, Node *, Value *home);
 bool is_token_window(const Node *); /* a winconv along one axis, step by step */

@@ -112,7 +112,8 @@ static bool emit_stream(Gemm *g, const Dim *rows, int least, int panels, LExpr *
 static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LExpr *acc0)
 {
 	LB *b = &g->k->b;
-	LExpr *at = g->block_at ? g->block_at : lmul(b, row0, packed_length(b, g->depth));
+	LExpr *words = lmul(b, g->depth, li(b, step_words(g->k->l->t, g->w->elem)));
+	LExpr *at = g->block_at ? g->block_at : lmul(b, row0, packed_length(b, words));
 	call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = at, .w_at = wp, .acc_at = acc0, .rows = g->rows,
 	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .columns = g->columns});
 }
@@ -194,6 +195,8 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 		bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
 		if (g->sparse)
 			emit_sparse(g, t0, t1, row0, panel, acc0);
+		else if (is_bytes(g->w->elem))
+			emit_tiles(g, t0, t1, row0, panel_at(g, panel), acc0);
 		else if (emit_stream(g, rows, pairs ? stream_rows(g->k->l, panels) + 1 : 1, 1, wp = panel_at(g, panel), acc0, 0)) {
 			emit_tiles(g, t0, t1, row0, wp, acc0);
 			lend(b);
@@ -253,10 +256,10 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	Kernel *k = g->k;
 	LB *b = &k->b;
 	Module *m = k->l->m;
-	const int mr = k->l->t->mr, panels = unit_panels(e->parts), block_tiles = k->l->schedule.rows / mr / panels, acc_rows = block_tiles * mr;
+	const int mr = tile_rows(k->l->t, g->w->elem), panels = unit_panels(e->parts), block_tiles = k->l->schedule.rows / mr / panels, acc_rows = block_tiles * mr;
 	LExpr *nu = kparam(k, units), *nb = kparam(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
 
-	g->acc = llocal(b, "acc", F32, (int64_t)panels * acc_rows * PanelWidth);
+	g->acc = llocal(b, "acc", is_bytes(g->w->elem) ? I32 : F32, (int64_t)panels * acc_rows * PanelWidth);
 	g->back = turn_of(k, e->root);
 	LExpr *p = open_tasks(k, lmul(b, nb, nu), g->back);
 	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
@@ -304,7 +307,7 @@ static void count_flop(Kernel *k, const Node *root, Node *epilogue, const Dim *p
 	const Dim *outputs = type_numel(k->l->m, &root->out[0]->type);
 
 	kflop(k, dim_mul_const(k->l->m, products, 2));
-	if (root->in[2])
+	if (root->nin > 2 && root->in[2])
 		kflop(k, outputs);
 	kflop_nodes(k, epilogue, NULL);
 }
@@ -439,6 +442,32 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	open_epilogue(&e, &k);
 	emit_gemm(&g, &e, rows, tiles, dim_floordiv(m, panels, dim_const(m, unit_panels(parts))));
 	count_flop(&k, root, epilogue, products);
+	k.b.fn->loc = root->loc;
+	kcall(&k);
+}
+
+/* ---- bytes ---------------------------------------------------------------------------------------------------------------------- */
+
+void lower_linear_bytes(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
+{
+	Module *m = l->m;
+	const Type *xt = &root->in[0]->type, *wt = &root->in[1]->type, *yt = &root->out[0]->type;
+	const int inner = (int)attr_int(root, Attr_inner);
+	const Dim *rows = dims_product(m, xt->dims, xt->rank - inner), *groups = wt->dims[1], *words = dim_mul_const(m, groups, l->t->byte_words);
+	const Dim *tiles = dim_ceildiv(m, rows, dim_const(m, l->t->byte_rows));
+	Packed *packed = packed_rows(l, root);
+	if (!packed->slot)
+		pack_bytes(l, root->in[0], inner, rows, tiles, packed_slot(l, packed, dim_mul(m, rows, packed_depth(m, words))));
+
+	Kernel k = open_kernel(l, "byte_linear", true);
+	k.general = true;
+	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home};
+	Gemm g = {.k = &k, .rows = kdim(&k, rows), .tiles = kparam(&k, tiles), .depth = kparam(&k, groups)};
+	g.packed = kslot_of(&k, packed->slot, I32, false);
+	g.w = kbuf(&k, root->in[1], false);
+	open_epilogue(&e, &k);
+	emit_gemm(&g, &e, rows, tiles, wt->dims[0]);
+	count_flop(&k, root, epilogue, dim_mul(m, type_numel(m, yt), dims_product(m, xt->dims + xt->rank - inner, inner)));
 	k.b.fn->loc = root->loc;
 	kcall(&k);
 }

@@ -40,6 +40,8 @@ typedef struct PassOptions {
 	const Target *const *target;
 } PassOptions;
 
+/* Leaves out of n targets, best first, those that are of no more use for the module than the plainer ones; returns how many are left. */
+int useful_targets(Module *, const Target **, int n);
 /* Runs the passes after m->stage up to the end of the table, or as the options say. */
 void run_passes(Module *, const PassOptions *);
 bool find_pass(const char *name); /* is it in the table ("import" counts) */

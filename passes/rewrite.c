@@ -408,7 +408,7 @@ static bool number_of_terms(const Match *b)
 static bool const_matrix(const Match *b)
 {
 	Value *x = b->values['x' - 'a'], *w = b->values['w' - 'a'];
-	return x->type.dtype == F32 && x->type.rank >= 1 && w->type.rank == 2 && is_const(w) && !is_const(x);
+	return (x->type.dtype == F32 || x->type.dtype == I32) && x->type.rank >= 1 && w->type.rank == 2 && is_const(w) && !is_const(x);
 }
 
 static bool const_vector(const Match *b)

@@ -354,8 +354,8 @@ static Packed *find_packed(Lower *l, PackedForm form, const Node *user, Value *x
 Packed *packed_rows(Lower *l, Node *linear)
 {
 	Value *x = linear->in[0];
-	const bool sums = linear->op == OpStrassen;
-	return find_packed(l, sums ? PackedSums : PackedRows, linear, x, x->type.rank - (sums ? 1 : (int)attr_int(linear, Attr_inner)), NULL, NULL);
+	const PackedForm form = linear->op == OpStrassen ? PackedSums : linear->op == OpLinearBytes ? PackedBytes : PackedRows;
+	return find_packed(l, form, linear, x, x->type.rank - (form == PackedSums ? 1 : (int)attr_int(linear, Attr_inner)), NULL, NULL);
 }
 
 Packed *key_runs(Lower *l, Node *attention)

@@ -3,6 +3,8 @@
  * The left operand is packed into tiles of up to mr rows, [K/32][rows][32]; tiles are balanced (128 rows = 8 x 13 + 2 x 12 of 14).
  * The right one lies in panels [N/32][K][32], read strictly in order.  Every output is one FMA chain, k ascending, whatever the
  * blocking: partial sums lie in [rows][32] and are reloaded.
+ *
+ * Products of bytes (ir/bytes.h) are the same on i32, four bytes a step, which a target's packed rows hold in one word or two.
  */
 #include "kernel.h"
 
@@ -20,11 +22,35 @@ LExpr *packed_length(LB *b, LExpr *k)
 	return lmul(b, lop(b, LFloorDiv, ladd(b, k, li(b, PackK - 1)), li(b, PackK), NULL), li(b, PackK));
 }
 
-/* Opens the two loops over the steps of k, in blocks of PackK, which begin at *block; *at is where a's first row has k, the others lie PackK apart. */
-static LExpr *open_steps(LB *b, LExpr *klen, int rows, LExpr **at, LExpr **block)
+int tile_rows(const Target *t, DType weights)
 {
-	LExpr *k0 = *block = lfor(b, ForSerial, li(b, 0), klen, li(b, PackK)), *first = llet(b, lmul(b, k0, li(b, rows)));
-	LExpr *k = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, li(b, PackK), lsub(b, klen, k0), NULL)), NULL);
+	return is_bytes(weights) ? t->byte_rows : t->mr;
+}
+
+int step_words(const Target *t, DType weights)
+{
+	return is_bytes(weights) ? t->byte_words : 1;
+}
+
+/* What products with those weights read of the left operand, and sum up in. */
+static DType sum_type(DType weights)
+{
+	return is_bytes(weights) ? I32 : F32;
+}
+
+/* Of a packed row for so many steps. */
+static LExpr *row_words(const Lower *l, LB *b, DType weights, LExpr *steps)
+{
+	return packed_length(b, lmul(b, steps, li(b, step_words(l->t, weights))));
+}
+
+/* Opens the two loops over the steps of k, in blocks of PackK words of a row, which begin at *block; *at is where a's first row has k, the
+ * others lie PackK apart. */
+static LExpr *open_steps(LB *b, LExpr *klen, int rows, int words, LExpr **at, LExpr **block)
+{
+	LExpr *width = li(b, PackK / words), *k0 = *block = lfor(b, ForSerial, li(b, 0), klen, width);
+	LExpr *first = llet(b, lmul(b, k0, li(b, rows * words)));
+	LExpr *k = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, width, lsub(b, klen, k0), NULL)), NULL);
 	*at = llet(b, ladd(b, first, k));
 	return llet(b, ladd(b, k0, k));
 }
@@ -38,21 +64,32 @@ static void close_steps(LB *b)
 /* a's row i at the step of k, in all lanes. */
 static LExpr *load_left(LB *b, LBuf *a, LExpr *at, int i)
 {
-	return llet(b, lcast(b, LSplat, (LType){F32, Lanes}, lload(b, a, 1, ladd(b, at, li(b, i * PackK)), NULL, NULL)));
+	return llet(b, lcast(b, LSplat, (LType){a->elem, Lanes}, lload(b, a, 1, ladd(b, at, li(b, i * PackK)), NULL, NULL)));
+}
+
+/* Row i of the tile meets a step's nv vectors: word `word` of `words` that a has of it. */
+static void add_products(LB *b, LTile *t, int i, int nv, LExpr *x, LExpr *const *wv, int word, int words)
+{
+	const LOp op = x->type.elem == F32 ? LFma : words == 1 ? LDot4 : word ? LDotOdd : LDotEven;
+
+	for (int j = 0; j < nv; j++)
+		lset_tile(b, t, li(b, i), li(b, j), lop(b, op, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
 }
 
 /* The register-tile kernel of `rows` rows and nv vectors: acc[rows][nv] (+)= a[row][k] * w[k][nv], k < klen; rows of acc and w are 32 wide.
- * Every step prefetches w[next + k * pace].
+ * Every step prefetches w[next + k * pace].  All are f32; or i32, for steps of four bytes.
  * Parameters: a, w, acc, klen, first (1: acc starts at 0), next, pace. */
-static LFunc *tile_kernel(Lower *l, int rows, int nv)
+static LFunc *tile_kernel(Lower *l, DType type, int rows, int nv)
 {
-	LFunc **known = &l->tiles[nv - 1][rows];
+	const bool bytes = is_bytes(type);
+	LFunc **known = &l->tiles[bytes][nv - 1][rows];
 	if (*known)
 		return *known;
-	const char *name = arena_printf(l->m->arena, nv < l->t->nv ? "narrow_tile%d" : "tile%d", rows);
+	const char *name = arena_printf(l->m->arena, "%s%stile%d", nv < l->t->nv ? "narrow_" : "", bytes ? "byte_" : "", rows);
 	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
-	const LType vec = {F32, Lanes};
-	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
+	const LType vec = {type, Lanes};
+	const int words = step_words(l->t, type);
+	LBuf *a = lparam_buf(b, "a", type, false), *w = lparam_buf(b, "w", type, false), *acc = lparam_buf(b, "acc", type, true);
 	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first"), *next = lparam(b, "next"), *pace = lparam(b, "pace");
 	LTile *t = lnew_tile(b, "t", vec, rows, nv);
 
@@ -69,16 +106,14 @@ static LFunc *tile_kernel(Lower *l, int rows, int nv)
 		lend(b);
 	}
 	lend(b);
-	LExpr *wv[4], *a_at, *block, *k = open_steps(b, klen, rows, &a_at, &block);
+	LExpr *wv[4], *a_at, *block, *k = open_steps(b, klen, rows, words, &a_at, &block);
 	for (int j = 0; j < nv; j++)
 		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
 	for (int j = 0; j < nv; j++)
 		lprefetch(b, w, ladd(b, ladd(b, next, lmul(b, k, pace)), li(b, j * Lanes)));
-	for (int i = 0; i < rows; i++) {
-		LExpr *x = load_left(b, a, a_at, i);
-		for (int j = 0; j < nv; j++)
-			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
-	}
+	for (int word = 0; word < words; word++)
+		for (int i = 0; i < rows; i++)
+			add_products(b, t, i, nv, load_left(b, a, ladd(b, a_at, li(b, word * PackK / words)), i), wv, word, words);
 	close_steps(b);
 	LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
 	LExpr *j = lfor(b, ForUnroll, li(b, 0), li(b, nv), NULL);
@@ -113,7 +148,7 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows, int panels)
 
 	for (int i = 0; i < rows * vectors; i++)
 		lset_tile(b, t, li(b, i / vectors), li(b, i % vectors), lconst(b, vec, 0));
-	LExpr *a_at, *block, *k = open_steps(b, klen, rows, &a_at, &block), *width = li(b, PanelWidth), *ahead = li(b, Ahead * line);
+	LExpr *a_at, *block, *k = open_steps(b, klen, rows, 1, &a_at, &block), *width = li(b, PanelWidth), *ahead = li(b, Ahead * line);
 	LExpr *inside = llt(b, ladd(b, lmul(b, block, width), ahead), lmul(b, klen, width));
 	LExpr *far = llet(b, ladd(b, ahead, lop(b, LSelect, inside, li(b, 0), skip)));
 	LExpr *second = panels > 1 ? llet(b, lmul(b, klen, width)) : NULL;
@@ -125,11 +160,8 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows, int panels)
 			lprefetch(b, w, ladd(b, at, far));
 		wv[j] = load_weights(b, w, at);
 	}
-	for (int i = 0; i < rows; i++) {
-		LExpr *x = load_left(b, a, a_at, i);
-		for (int j = 0; j < vectors; j++)
-			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
-	}
+	for (int i = 0; i < rows; i++)
+		add_products(b, t, i, vectors, load_left(b, a, a_at, i), wv, 0, 1);
 	close_steps(b);
 	for (int i = 0; i < rows; i++)
 		for (int j = 0; j < vectors; j++) {
@@ -174,11 +206,11 @@ static void call_tiles(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LE
 	for (int call = 0; call < calls; call++) {
 		LExpr *number = turn ? ladd(b, lmul(b, turn->number, li(b, calls)), li(b, call)) : NULL, *shift = li(b, call * width);
 		LExpr *next = turn ? llet(b, lsub(b, ladd(b, all, lop(b, LFloorDiv, lmul(b, all, number), of, NULL)), shift)) : li(b, 0);
-		for (int r = 1; r <= l->t->mr; r++) {
+		for (int r = 1; r <= tile_rows(l->t, w->elem); r++) {
 			lif(b, lop(b, LEq, rows, li(b, r), NULL));
-			lcall(b, tile_kernel(l, r, nv), 7,
-			      (LArg[]){arg_buf(a, F32, a_at, lmul(b, packed_length(b, klen), li(b, r))), part_of_panel(b, w, w_at, klen, call * width),
-			               arg_buf(acc, F32, ladd(b, acc_at, shift), li(b, r * PanelWidth - call * width)), arg_e(klen),
+			lcall(b, tile_kernel(l, w->elem, r, nv), 7,
+			      (LArg[]){arg_buf(a, a->elem, a_at, lmul(b, row_words(l, b, w->elem, klen), li(b, r))), part_of_panel(b, w, w_at, klen, call * width),
+			               arg_buf(acc, acc->elem, ladd(b, acc_at, shift), li(b, r * PanelWidth - call * width)), arg_e(klen),
 			               arg_e(first), arg_e(next), arg_e(pace)});
 			lend(b);
 		}
@@ -210,7 +242,7 @@ LExpr *columns_left(LB *b, LExpr *columns, LExpr *panel)
 static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
 {
 	LB *b = &k->b;
-	if (w->elem == F32)
+	if (w->elem == sum_type(w->elem))
 		return w;
 	LBuf *slice = llocal(b, "slice", F32, (int64_t)MaxSteps * PanelWidth);
 	LExpr *at = lfor(b, ForSerial, li(b, 0), lmul(b, klen, li(b, PanelWidth)), li(b, Lanes));
@@ -227,9 +259,10 @@ static LFunc *panel_kernel(Lower *l, DType weights, bool narrow)
 	LFunc **known = &l->panels[weights][narrow];
 	if (*known)
 		return *known;
-	Kernel k = open_kernel(l, narrow ? "narrow_panel" : "panel", true);
+	Kernel k = open_kernel(l, arena_printf(l->m->arena, "%s%spanel", narrow ? "narrow_" : "", is_bytes(weights) ? "byte_" : ""), true);
 	LB *b = &k.b;
-	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", weights, false), *acc = lparam_buf(b, "acc", F32, true);
+	const DType sums = sum_type(weights);
+	LBuf *a = lparam_buf(b, "a", sums, false), *w = lparam_buf(b, "w", weights, false), *acc = lparam_buf(b, "acc", sums, true);
 	LExpr *depth = lparam(b, "depth"), *step = lparam(b, "steps"), *rows = lparam(b, "rows"), *tiles = lparam(b, "tiles"), *t0 = lparam(b, "t0"), *t1 = lparam(b, "t1");
 	LExpr *columns = narrow ? lparam(b, "columns") : NULL, *row0 = llet(b, tile_begin(b, t0, rows, tiles));
 
@@ -241,7 +274,8 @@ static LFunc *panel_kernel(Lower *l, DType weights, bool narrow)
 	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, rows, tiles)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), rows, tiles));
 	LExpr *count = llet(b, lsub(b, to, from)), *before = llet(b, lsub(b, from, row0));
-	LExpr *a_at = llet(b, ladd(b, lmul(b, before, packed_length(b, depth)), lmul(b, k0, count)));
+	LExpr *words = li(b, step_words(l->t, weights));
+	LExpr *a_at = llet(b, ladd(b, lmul(b, before, row_words(l, b, weights, depth)), lmul(b, lmul(b, k0, words), count)));
 	Turn turn = {lsub(b, t, t0), llet(b, lsub(b, t1, t0))};
 	call_tile(&k, count, a, a_at, slice, w_at, acc, llet(b, lmul(b, before, li(b, PanelWidth))), klen, first, slice == w ? &turn : NULL, columns);
 	lend(b);
@@ -252,11 +286,12 @@ static LFunc *panel_kernel(Lower *l, DType weights, bool narrow)
 void call_panel(Kernel *k, const PanelTiles *p)
 {
 	LB *b = &k->b;
-	const int steps = p->w->elem != F32 && k->l->schedule.steps > MaxSteps ? MaxSteps : k->l->schedule.steps;
+	const bool widened = p->w->elem != sum_type(p->w->elem);
+	const int steps = widened && k->l->schedule.steps > MaxSteps ? MaxSteps : k->l->schedule.steps;
 	LExpr *rows = lsub(b, tile_begin(b, p->t1, p->rows, p->tiles), tile_begin(b, p->t0, p->rows, p->tiles));
-	LArg args[] = {arg_buf(p->a, F32, p->a_at, lmul(b, rows, packed_length(b, p->depth))),
+	LArg args[] = {arg_buf(p->a, p->a->elem, p->a_at, lmul(b, rows, row_words(k->l, b, p->w->elem, p->depth))),
 	               arg_buf(p->w, p->w->elem, p->w_at, lmul(b, p->depth, li(b, PanelWidth))),
-	               arg_buf(p->acc, F32, p->acc_at, lmul(b, rows, li(b, PanelWidth))),
+	               arg_buf(p->acc, p->acc->elem, p->acc_at, lmul(b, rows, li(b, PanelWidth))),
 	               arg_e(p->depth), arg_e(li(b, steps)), arg_e(p->rows), arg_e(p->tiles), arg_e(p->t0), arg_e(p->t1),
 	               arg_e(p->columns ? p->columns : li(b, PanelWidth))};
 	lcall(b, panel_kernel(k->l, p->w->elem, p->columns), p->columns ? 10 : 9, args);
@@ -294,13 +329,12 @@ LExpr *tile_begin(LB *b, LExpr *i, LExpr *rows, LExpr *tiles)
 }
 
 /* Kernels that move rows are as fast with an extent or stride as an argument, and one serves all widths; but contiguous is another code. */
-static LExpr *move_dim(Kernel *k, const Dim *d)
+LExpr *move_dim(Kernel *k, const Dim *d)
 {
 	return dim_equals(d, 0) || dim_equals(d, 1) ? kdim(k, d) : kparam(k, d);
 }
 
-/* Makes neighbours of axes from .. to - 1 one axis where memory allows; returns how many axes are left of them. */
-static int merge_axes(Module *m, Access *a, int from, int to)
+int merge_axes(Module *m, Access *a, int from, int to)
 {
 	for (int d = to - 1; d > from; d--)
 		if (dim_equals(a->extent[d - 1], 1) || a->stride[d - 1] == dim_mul(m, a->stride[d], a->extent[d])) {

@@ -16,6 +16,7 @@ static Sizes sizes_of(Module *m, const Node *n)
 	switch (n->op) {
 	case OpLinearPacked: depth = w->dims[1]; break;
 	case OpStrassen: depth = x->dims[x->rank - 1]; break;
+	case OpLinearBytes: depth = dims_product(m, x->dims + x->rank - attr_int(n, Attr_inner), (int)attr_int(n, Attr_inner)); break;
 	case OpMatMul: depth = x->dims[x->rank > 1 && attr_int(n, Attr_trans_a) ? x->rank - 2 : x->rank - 1]; break;
 	case OpAttention: depth = w->dims[1]; break;
 	case OpWinograd: depth = x->dims[x->rank - 1]; break;

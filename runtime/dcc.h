@@ -277,6 +277,7 @@ size_t dcc_bytes(int dtype, int64_t elements); /* of a tensor; SIZE_MAX: of unkn
 /* What this CPU and operating system offer, found once when the program starts. */
 #define DCC_CPU_AVX2 1u   /* x86-64-v3: AVX2, FMA, BMI2, F16C ..., and YMM state enabled */
 #define DCC_CPU_AVX512 2u /* x86-64-v4: F, CD, BW, DQ, VL, and ZMM state enabled */
+#define DCC_CPU_VNNI 4u   /* AVX-512 VNNI, of a CPU that has all of AVX512 too */
 uint64_t dcc_cpu_features(void);
 
 /* A small pool: n - 1 threads (n is 1 to 1024) that sleep between runs and spin for a moment within one.  NULL: no memory, no threads

@@ -30,7 +30,7 @@ static uint64_t enabled_state(void) /* XCR0: what the operating system saves */
 	return (uint64_t)hi << 32 | lo;
 }
 
-/* The x86-64-v3 and -v4 levels of the psABI; a level counts only whole. */
+/* The x86-64-v3 and -v4 levels of the psABI, and what builds on the latter; a level counts only whole. */
 static uint64_t find_features(void)
 {
 	const unsigned v3_1c = bit_SSE3 | bit_SSSE3 | bit_FMA | bit_CMPXCHG16B | bit_SSE4_1 | bit_SSE4_2 | bit_MOVBE |
@@ -38,16 +38,16 @@ static uint64_t find_features(void)
 	const unsigned v3_7b = bit_BMI | bit_AVX2 | bit_BMI2, v3_81c = bit_LAHF_LM | bit_LZCNT;
 	const unsigned v4_7b = bit_AVX512F | bit_AVX512DQ | bit_AVX512CD | bit_AVX512BW | bit_AVX512VL;
 	const uint64_t ymm = 0x6, zmm = 0xe6;
-	unsigned a, b, c, d, leaf7, leaf81;
+	unsigned a, b, c, d, leaf7, c7, leaf81;
 	if (!__get_cpuid(1, &a, &b, &c, &d) || (c & v3_1c) != v3_1c)
 		return 0;
-	if (!__get_cpuid_count(7, 0, &a, &leaf7, &c, &d) || !__get_cpuid(0x80000001, &a, &b, &leaf81, &d))
+	if (!__get_cpuid_count(7, 0, &a, &leaf7, &c7, &d) || !__get_cpuid(0x80000001, &a, &b, &leaf81, &d))
 		return 0;
 	uint64_t state = enabled_state();
 	if ((leaf7 & v3_7b) != v3_7b || (leaf81 & v3_81c) != v3_81c || (state & ymm) != ymm)
 		return 0;
-	bool v4 = (leaf7 & v4_7b) == v4_7b && (state & zmm) == zmm;
-	return v4 ? DCC_CPU_AVX2 | DCC_CPU_AVX512 : DCC_CPU_AVX2;
+	bool v4 = (leaf7 & v4_7b) == v4_7b && (state & zmm) == zmm, vnni = v4 && c7 & bit_AVX512VNNI;
+	return DCC_CPU_AVX2 | (v4 ? DCC_CPU_AVX512 : 0) | (vnni ? DCC_CPU_VNNI : 0);
 }
 
 /* Once, before main and before constructors without a priority: CPUID costs microseconds in a virtual machine. */

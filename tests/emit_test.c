@@ -61,18 +61,19 @@ static void op_cases(void)
 	static const struct {
 		LOp op;
 		int nargs;
-		const char *on; /* f: floats, i: integers, b: bool */
+		const char *on; /* f: floats, i: integers, b: bool, 4: i32 */
 	} table[] = {
 		{LAdd, 2, "fi"}, {LSub, 2, "fi"}, {LMul, 2, "fi"}, {LDiv, 2, "f"}, {LFloorDiv, 2, "i"}, {LMod, 2, "i"},
 		{LFma, 3, "f"}, {LMin, 2, "fi"}, {LMax, 2, "fi"}, {LPMin, 2, "fi"}, {LPMax, 2, "fi"}, {LNeg, 1, "fi"},
 		{LAbs, 1, "fi"}, {LSqrt, 1, "f"}, {LFloor, 1, "f"}, {LCeil, 1, "f"}, {LRound, 1, "f"}, {LEq, 2, "fi"},
 		{LNe, 2, "fi"}, {LLt, 2, "fi"}, {LLe, 2, "fi"}, {LAnd, 2, "ib"}, {LOr, 2, "ib"}, {LXor, 2, "ib"},
 		{LNot, 1, "ib"}, {LShl, 2, "i"}, {LShr, 2, "i"}, {LZipLo, 2, "fi"}, {LZipHi, 2, "fi"},
+		{LDot4, 3, "4"}, {LDotEven, 3, "4"}, {LDotOdd, 3, "4"},
 	};
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
 		for (int t = 0; t < NDTypes; t++) {
 			char cls = dtypes[t].cls == ClassFloat ? 'f' : t == Bool ? 'b' : 'i';
-			if (!strchr(table[i].on, cls) || is_stored(t))
+			if (!(strchr(table[i].on, cls) || (t == I32 && strchr(table[i].on, '4'))) || is_stored(t))
 				continue;
 			op_case(table[i].op, table[i].nargs, (DType)t, Lanes);
 			if (!takes_wide(table[i].op))

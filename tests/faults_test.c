@@ -368,8 +368,8 @@ static void check_run(Family *f, const char *run)
 	check_evaluator(&r);
 	for (int i = 0; i < f->model->ntargets; i++)
 		run_code(&r, f->model, i, 1);
-	for (int i = 0; i < ntargets && !refused; i++)
-		run_interpreter(&r, targets[i].name, 2);
+	for (int i = 0; i < f->ntarget && !refused; i++)
+		run_interpreter(&r, f->targets[i]->name, 2);
 	for (int i = 0; i < r.nin; i++)
 		free(r.in[i].data);
 	for (int i = 0; i < r.nout; i++) {

@@ -42,6 +42,7 @@ static const Maker makers[] = {
 	{OpSum, step_reduce, 2}, {OpMean, step_reduce, 1}, {OpReduceMax, step_reduce, 1}, {OpReduceMin, step_reduce, 1},
 	{OpCumSum, step_cumsum, 4}, {OpSoftmax, step_softmax, 4}, {OpNorm, step_norm, 2}, {OpRmsNorm, step_norm, 2},
 	{OpLinear, step_linear, 4}, {OpMatMul, step_matmul, 4}, {OpLinearPacked, step_packed, 1}, {OpPack, step_packed, 1},
+	{OpLinearBytes, step_bytes, 2}, {OpPackBytes, step_bytes, 1},
 	{OpStrassen, step_packed, 2}, {OpStrassenWeights, step_packed, 1},
 	{OpSparse, step_sparse, 2}, {OpSparseWeights, step_sparse, 1}, {OpSparseIndex, step_sparse, 1},
 	{OpConv, step_conv, 4}, {OpGroupConv, step_conv, 2}, {OpWinConv, step_winconv, 4}, {OpWinograd, step_winograd, 3}, {OpWinogradWeights, step_winograd, 1}, {OpPool, step_pool, 2},

@@ -140,6 +140,29 @@ static Val step_packed(Gen *g)
 	return in_parts(g, sums ? OpStrassen : OpLinearPacked, 3, (Value *[]){x.v, w.v, b.v}, 1, &attr, &t, parts, width, most + 1, loss * noise);
 }
 
+/* Bytes, and rows of them times a constant matrix of others, or that matrix packed. */
+static Val step_bytes(Gen *g)
+{
+	g->type = U8;
+	Val x = pick_own(g, 1, 3);
+	const int rank = x.v->type.rank, inner = rank > 1 && once(g, 3) ? 2 : 1;
+	Type t = of_dtype(x.v->type, I32);
+	int64_t k = 1, n = pick_width(g);
+	for (int d = rank - inner; d < rank; d++) {
+		x = with_extent(g, x, d, 1);
+		k *= fixed(x.v->type.dims[d]);
+	}
+	const Dim *dims[2] = {num(g, k), num(g, n)};
+	Val w = new_weight(g, typed(I8, 2, dims), 0);
+	Value *p = emit(g, OpPackBytes, 1, &w.v, 0, NULL, NULL);
+	if (g->op == OpPackBytes)
+		return finish(g, p, greatest(I32), 0, true);
+	Attr attr = mk_int(Attr_inner, inner);
+	t.rank = rank - inner + 1;
+	t.dims[rank - inner] = dims[1];
+	return finish(g, emit(g, OpLinearBytes, 2, (Value *[]){x.v, p}, 1, &attr, &t), greatest(I32), 0, true);
+}
+
 static Val packed_linear(Gen *g, Val x, int64_t n, bool feeds)
 {
 	const int r = x.v->type.rank;

@@ -56,6 +56,8 @@ typedef struct Family {
 	const char *fixed; /* "m=13 k=5": constants instead of symbols; NULL: symbols */
 	int nresult, nline;
 	Module *oracle, *lowered;
+	int ntarget;
+	const Target *targets[MaxTargets];
 	const dcc_model *model, *quick; /* quick: -O0; NULL: not compiled */
 	LLVMOrcLLJITRef jit, quick_jit;
 	void *weights;
@@ -217,14 +219,15 @@ static inline const dcc_model *compile_code(const Family *f, const EmitOptions *
 /* f->lowered becomes loop IR and code. */
 static inline void compile_modules(Family *f)
 {
-	const Target *all[MaxTargets], *usable[MaxTargets];
+	const Target *usable[MaxTargets];
 	EmitOptions emit = {.target = usable};
-	for (int i = 0; i < ntargets; i++) {
-		all[i] = &targets[i];
-		if (has_target(all[i]))
-			usable[emit.ntarget++] = all[i];
-	}
-	PassOptions passes = {.bisect_limit = -1, .ntarget = ntargets, .target = all};
+	for (int i = 0; i < ntargets; i++)
+		f->targets[i] = &targets[i];
+	f->ntarget = useful_targets(f->lowered, f->targets, ntargets);
+	for (int i = 0; i < f->ntarget; i++)
+		if (has_target(f->targets[i]))
+			usable[emit.ntarget++] = f->targets[i];
+	PassOptions passes = {.bisect_limit = -1, .ntarget = f->ntarget, .target = f->targets};
 
 	run_passes(f->lowered, &passes);
 	f->model = compile_code(f, &emit, &f->jit);
@@ -593,8 +596,8 @@ static inline void run_binding_for(Family *f, const char *binding, const int64_t
 			run_code(&r, f->quick, i, 3);
 	}
 	if (is_small(&r) && !status)
-		for (int i = 0; i < ntargets; i++)
-			run_interpreter(&r, targets[i].name, i ? 1 : 3);
+		for (int i = 0; i < f->ntarget; i++)
+			run_interpreter(&r, f->targets[i]->name, i ? 1 : 3);
 	for (int i = 0; i < r.nin; i++)
 		free(r.in[i].data);
 	for (int i = 0; i < r.nout; i++) {

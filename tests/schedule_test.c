@@ -1654,6 +1654,58 @@ static void make_strassen(Family *f)
 	result(f, value, "f32[a, m, 35]");
 }
 
+/* ---- products of bytes ---------------------------------------------------------------------------------------------- */
+
+static int add_byte_linear(Family *f, const char *x, int inner, const char *rows, int depth, int columns)
+{
+	int id = f->nline++;
+	char name[16], dims[40], type[64], value[16];
+
+	snprintf(name, sizeof name, "w%d", id);
+	snprintf(dims, sizeof dims, "%d, %d", depth, columns);
+	weights(f, name, dims, depth * columns);
+	line(f, "%%s%d: f32[%s] = mul %%w%d, @wide", id, dims, id);
+	line(f, "%%c%d: i8[%s] = cast %%s%d", id, dims, id);
+	line(f, "%%p%d: i32[%d, %d, 32] = pack_bytes %%c%d", id, (columns + 31) / 32, (depth + 3) / 4, id);
+	snprintf(type, sizeof type, "i32[%s, %d]", rows, columns);
+	line(f, "%%y%d: %s = linear_bytes %%%s, %%p%d {inner=%d}", id, type, x, id, inner);
+	snprintf(value, sizeof value, "%%y%d", id);
+	result(f, value, type);
+	return id;
+}
+
+/* Parts of blocks and of groups, rows apart, columns apart, rows of several axes; an epilogue that makes bytes, and the same rows again. */
+static void make_bytes(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "m", 0);
+	param(f, "x: u8[a, m, 150]");
+	param(f, "one: u8[m, 1]");
+	param(f, "long: u8[m, 4200]");
+	param(f, "t: u8[70, m]");
+	param(f, "image: u8[a, m, 5, 23]");
+	param(f, "scale: f32[65]");
+	param(f, "zero: i32[65]");
+	add_text(&f->consts, "const @wide: f32[] = [127]\n");
+	line(f, "%%cut: u8[a, m, 64] = slice %%x {starts=[0, 0, 19]}");
+	line(f, "%%turned: u8[m, 70] = transpose %%t {perm=[1, 0]}");
+	line(f, "%%window: u8[a, m, 3, 19] = slice %%image {starts=[0, 0, 1, 2]}");
+	add_byte_linear(f, "x", 1, "a, m", 150, 5);
+	add_byte_linear(f, "cut", 1, "a, m", 64, 64);
+	add_byte_linear(f, "one", 1, "m", 1, 33);
+	add_byte_linear(f, "turned", 1, "m", 70, 32);
+	add_byte_linear(f, "long", 1, "m", 4200, 40);
+	add_byte_linear(f, "image", 2, "a, m", 115, 16);
+	add_byte_linear(f, "window", 2, "a, m", 57, 20);
+	int id = add_byte_linear(f, "x", 1, "a, m", 150, 65);
+	line(f, "%%e0: i32[a, m, 65] = sub %%y%d, %%zero", id);
+	line(f, "%%e1: f32[a, m, 65] = cast %%e0");
+	line(f, "%%e2: f32[a, m, 65] = mul %%e1, %%scale");
+	line(f, "%%e3: f32[a, m, 65] = clip %%e2 {hi=255, lo=0}");
+	line(f, "%%e4: u8[a, m, 65] = cast %%e3");
+	result(f, "%e4", "u8[a, m, 65]");
+}
+
 /* ---- sparse weights ------------------------------------------------------------------------------------------------ */
 
 /* Of five runs of elements, in the order of rows, `live` are not 0, nor -0. */
@@ -1935,6 +1987,7 @@ static const struct {
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
+	{"bytes", make_bytes, {"a=1 m=0-9,11-15,27-30", "a=0,2 m=0,3,15", "a=1 m=257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"sparse", make_sparse, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=257,600", "a=30 m=41"}, {"a=1 m=1", "a=3 m=6", "a=0 m=4"}},
 	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-5,8,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
 	{"dft",

@@ -75,6 +75,16 @@ static bool is_silent(const Options *o)
 	       !o->pass.print_changed && o->pass.bisect_limit < 0;
 }
 
+/* Of targets that nobody named, those that are of use for the model. */
+static void settle_targets(Options *o, Module *m)
+{
+	bool named = false;
+	for (int i = 0; i < ntargets; i++)
+		named |= o->named[i];
+	if (!named)
+		o->pass.ntarget = useful_targets(m, o->target, o->pass.ntarget);
+}
+
 static void run_all_passes(Options *o, Module *m)
 {
 	const Profile *profile = o->profile_data ? read_profile(o->arena, o->profile_data) : NULL;
@@ -153,8 +163,6 @@ int main(int argc, char **argv)
 	diag_catch_signals();
 	if (o.mode != Inspect)
 		check_outputs(&o);
-	if (o.verbose)
-		say(&o);
 	if (o.mode == Inspect && inspect_binary(o.input))
 		return flush_stdout(&dcc_command);
 	if (o.time_passes)
@@ -165,6 +173,9 @@ int main(int argc, char **argv)
 	Module *m = load_model(o.input, &o.load);
 	part_ends(-1);
 	const Loc whole = {.file = o.input};
+	settle_targets(&o, m);
+	if (o.verbose)
+		say(&o);
 	diag_place = o.mode < Check ? &whole : NULL;
 	if (o.mode >= Check)
 		look(&o, m);

@@ -23,7 +23,7 @@ typedef struct Options {
 	LoadOptions load;
 	PassOptions pass;
 	int jobs; /* 0: as many as there are CPUs */
-	bool wanted[8]; /* targets */
+	bool wanted[8], named[8]; /* targets; named: by other words than "native" */
 	const Target *target[8];
 	bool debug, depend, verbose, time_passes, quick;
 	const char *depend_file, *report, *profile_data, *reduce, *tune, *tune_file;

@@ -174,6 +174,7 @@ static void choose_targets(void *options, const char *option, const char *list)
 		if (!t)
 			wrong_word(option, name, target_words);
 		o->wanted[t - targets] = true;
+		o->named[t - targets] |= !native;
 	}
 	if (!*list)
 		wrong_word(option, list, target_words);

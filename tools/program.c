@@ -180,6 +180,8 @@ static void load_source(Arena *arena, Program *p, const ProgramOptions *opt, con
 	                    .nshape = opt->nshape, .shape = opt->shape};
 	p->compile_s = now_s();
 	Module *m = load_model(p->path, &load);
+	if (!opt->isa)
+		useful_targets(m, &target, 1);
 	if (opt->how == HowCode) {
 		compile_program(arena, p, m, target, opt, loc);
 		return;
