@@ -33,6 +33,10 @@ Value *exceeds(Call *, Value *x, double t); /* x > t, also where t is no number 
 Value *place_of(Call *, Op extreme, Value *, int axis, bool last, bool keepdims);
 Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */
 void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero point */
+Value *emit_product(Call *, Value *a, Value *b); /* matmul; of integers, and scaled, where DequantizeLinear made both of bytes */
+Value *ordered_bytes(Call *, Value *); /* the bytes that it was dequantised of, by one positive scale; NULL: it was not */
+Value *dequantise_like(Call *, Value *, Value *q); /* q, as ordered_bytes() was */
+bool import_quantised_conv(Call *); /* Conv, likewise; false: its operands are no such ones */
 
 /* The functions of onnx_ops.def; those of one subject are in one import_*.c. */
 #define TEXT(t)

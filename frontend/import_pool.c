@@ -140,7 +140,8 @@ void import_max_pool(Call *c)
 {
 	Pool p;
 	read_pool(c, &p);
-	c->out[0] = pool(c, &p, JoinMax, c->in[0]);
+	Value *q = ordered_bytes(c, c->in[0]);
+	c->out[0] = q ? dequantise_like(c, c->in[0], pool(c, &p, JoinMax, q)) : pool(c, &p, JoinMax, c->in[0]);
 	if (c->nout > 1 && c->wanted[1])
 		c->out[1] = place_in_tensor(c, emit_pool(c, &p, JoinWhere, c->in[0], p.w.pads), &c->in[0]->type,
 		                            onnx_int(c, "storage_order", 0));

@@ -29,7 +29,7 @@ void import_matmul(Call *c)
 		a = emit_reshape(c, a, 2, (const Dim *[]){one, a->type.dims[0]});
 	if (column)
 		b = emit_reshape(c, b, 2, (const Dim *[]){b->type.dims[0], one});
-	Value *v = emit2(c, OpMatMul, a, b);
+	Value *v = emit_product(c, a, b);
 	int rank = 0, r = v->type.rank;
 	for (int i = 0; i < r; i++)
 		if (!(row && i == r - 2) && !(column && i == r - 1))
@@ -52,7 +52,7 @@ void import_gemm(Call *c)
 		a = emit_swap(c, a);
 	if (onnx_int(c, "transB", 0))
 		b = emit_swap(c, b);
-	Value *v = scaled(c, emit2(c, OpMatMul, a, b), onnx_float(c, "alpha", 1));
+	Value *v = scaled(c, emit_product(c, a, b), onnx_float(c, "alpha", 1));
 	if (c->nin > 2 && c->in[2]) {
 		if (c->in[2]->type.rank > 2)
 			fatal_at(c->loc, "input 2 has rank %d, expected at most 2", c->in[2]->type.rank);

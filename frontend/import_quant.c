@@ -1,11 +1,13 @@
 /* import_quant.c - quantisation: a real value is (element - zero point) * scale.
  *
+ * A product of bytes by a constant matrix is one in i32, which becomes linear_bytes (ir/bytes.h).  Others:
  * Products of centred 8-bit integers are summed in f32 where no partial sum can reach 2^24, so that every one is exact: long sums are cut
  * into parts that are joined in i32.  What cannot be cut is summed in i32 from the start.  A narrow floating type has not all integers
  * of 16 bits, so what they meet is computed in its wide_type().
  */
 #include "build.h"
 #include "import.h"
+#include "window.h"
 
 #include <string.h>
 
@@ -202,12 +204,52 @@ static Value *sum_up(Call *c, Value *sum, Value *part)
 
 enum { MaxSlices = 64 };
 
+/* x as elements of the other type of a byte, 128 more or less each, and its zero point in i32, which moves with them; NULL: it is 0. */
+static Value *shifted(Call *c, Value *x, DType to, Value **zero)
+{
+	const int64_t by = x->type.dtype == to ? 0 : to == U8 ? 128 : -128;
+	double z = 0;
+	if (*zero && constant_fill(*zero, &z) && z + (double)by == 0)
+		*zero = NULL;
+	else if (*zero)
+		*zero = emit_cast(c, *zero, I32);
+	else if (by)
+		*zero = emit_const(c, I32, 0);
+	if (!by)
+		return x;
+	Value *shift = emit_const(c, I32, (double)by);
+	if (*zero)
+		*zero = emit2(c, OpAdd, *zero, shift);
+	return emit_cast(c, emit2(c, OpAdd, emit_cast(c, x, I32), shift), to);
+}
+
+/* The same by a constant matrix, as the product of u8 by i8 and what zero points add to it:
+ * sum of (a - p) (b - q) = sum of a b - p * sum of b - q * sum of a + k p q. */
+static Value *matmul_of_bytes(Call *c, Value *a, Value *zero_a, Value *b, Value *zero_b)
+{
+	const int64_t last = a->type.rank - 1, first = 0;
+	int64_t depth;
+	if (!dim_is_const(b->type.dims[0], &depth))
+		bug("a constant matrix of unknown size");
+	Value *in[2] = {emit_cast(c, shifted(c, a, U8, &zero_a), I32), emit_cast(c, shifted(c, b, I8, &zero_b), I32)};
+	Value *sum = import_as(c, import_matmul, 2, in);
+	if (zero_b) {
+		Value *of_rows = emit_reduce(c, OpSum, in[0], 1, &last, true), *k = emit_cast(c, emit_const(c, I64, (double)depth), I32);
+		if (zero_a)
+			of_rows = emit2(c, OpSub, of_rows, emit2(c, OpMul, k, zero_a));
+		sum = emit2(c, OpSub, sum, emit2(c, OpMul, of_rows, zero_b));
+	}
+	return zero_a ? emit2(c, OpSub, sum, emit2(c, OpMul, emit_reduce(c, OpSum, in[1], 1, &first, false), zero_a)) : sum;
+}
+
 /* (a - zero_a) * (b - zero_b) as a matrix product in i32. */
 static Value *integer_matmul(Call *c, Value *a, Value *zero_a, Value *b, Value *zero_b)
 {
 	int64_t terms = exact_terms(c, a, zero_a, b, zero_b), n;
 	zero_a = of_lines(c, zero_a, &a->type, 2);
 	zero_b = of_lines(c, zero_b, &b->type, 1);
+	if (is_const(b) && b->type.rank == 2 && a->type.rank >= 2)
+		return matmul_of_bytes(c, a, zero_a, b, zero_b);
 	if (!a->type.rank || !b->type.rank)
 		fatal_at(c->loc, "an operand is a scalar");
 	bool cut = dim_is_const(a->type.dims[a->type.rank - 1], &n) && n > 0 && n <= terms * MaxSlices;
@@ -278,6 +320,81 @@ static int64_t exact_channels(const Type *w, int64_t terms)
 	return taps && dim_is_const(w->dims[1], NULL) ? terms / taps : 0;
 }
 
+/* x, channels last, with pads around it that stand for 0. */
+static Value *pad_with_zero_point(Call *c, const Window *w, Value *x, Value *zero)
+{
+	const Dim *pads[2 * MaxRank], *dims[MaxRank];
+	const int rank = w->spatial + 2;
+	bool any = false;
+	double z = 0;
+	for (int d = 0; d < 2 * rank; d++) {
+		int axis = d % rank - 1;
+		bool spatial = axis >= 0 && axis < w->spatial;
+		pads[d] = spatial ? w->pads[axis + (d < rank ? 0 : w->spatial)] : num(c, 0);
+		any |= !dim_equals(pads[d], 0);
+	}
+	if (!any)
+		return x;
+	const bool known = !zero || constant_fill(zero, &z);
+	Attr attrs[2] = {mk_dims(c->m, Attr_pads_dim, 2 * rank, pads), mk_scalar(Attr_value, scalar_of_int(U8, (int64_t)z))};
+	x = emit(c, OpPad, 1, &x, 2, attrs, NULL);
+	if (known)
+		return x;
+	for (int d = 0; d < rank; d++)
+		dims[d] = d > 0 && d < rank - 1 ? dim_sub(c->m, x->type.dims[d], dim_add(c->m, pads[d], pads[rank + d])) : num(c, 1);
+	Value *inside = emit_expand(c, emit_const(c, Bool, 1), rank, dims);
+	attrs[1] = mk_scalar(Attr_value, scalar_of_int(Bool, 0));
+	inside = emit(c, OpPad, 1, &inside, 2, attrs, NULL);
+	return emit(c, OpWhere, 3, (Value *[]){inside, x, emit_cast(c, zero, U8)}, 0, NULL, NULL);
+}
+
+/* Of x [batch, in.., channels] with its pads: [batch, out.., taps and channels]. */
+static Value *window_rows(Call *c, const Window *w, Value *x, const Dim *const *out)
+{
+	Module *m = c->m;
+	const int sp = w->spatial;
+	const Dim *strides[MaxRank], *channels = x->type.dims[sp + 1], *step = channels;
+	Type t = {.dtype = x->type.dtype, .rank = 2 * sp + 2};
+	t.dims[0] = x->type.dims[0];
+	t.dims[2 * sp + 1] = channels;
+	strides[2 * sp + 1] = num(c, 1);
+	for (int d = sp - 1; d >= 0; d--) {
+		t.dims[1 + d] = out[d];
+		t.dims[1 + sp + d] = w->taps[d];
+		strides[1 + d] = dim_mul_const(m, step, w->strides[d]);
+		strides[1 + sp + d] = dim_mul_const(m, step, w->dilations[d]);
+		step = dim_mul(m, step, x->type.dims[1 + d]);
+	}
+	strides[0] = step;
+	Attr attr = mk_dims(m, Attr_strides_dim, t.rank, strides);
+	Value *v = emit(c, OpView, 1, &x, 1, &attr, &t);
+	t.dims[sp + 1] = dim_mul(m, product(m, w->taps, sp), channels);
+	return emit_reshape(c, v, sp + 2, t.dims);
+}
+
+/* Operands: x, constant weights of one group, and their zero points (NULL: 0).  A product of rows of bytes with a constant matrix. */
+static void import_byte_conv(Call *c)
+{
+	Window w;
+	Value *x = c->in[0], *weight = read_kernel(c, &w), *zero_x = c->in[2], *zero_w = c->in[3];
+	const int sp = w.spatial;
+	const Dim *out[MaxRank], *matrix[2] = {dim_mul(c->m, weight->type.dims[1], product(c->m, w.taps, sp)), weight->type.dims[0]};
+	int last[MaxRank] = {0}, taps[MaxRank], back[MaxRank] = {0, sp + 1};
+	read_pads(c, &w);
+	require_equal(c, weight->type.dims[1], x->type.dims[1], "channels");
+	for (int i = 0; i < sp; i++) {
+		out[i] = count_windows(c, &w, i, x->type.dims[i + 2]);
+		require_at_least(c, out[i], 0);
+		last[1 + i] = taps[i] = i + 2;
+		back[i + 2] = i + 1;
+	}
+	last[sp + 1] = taps[sp] = 1;
+	taps[sp + 1] = 0;
+	x = emit_transpose(c, shifted(c, x, U8, &zero_x), last);
+	Value *rows = window_rows(c, &w, pad_with_zero_point(c, &w, x, zero_x), out);
+	c->out[0] = emit_transpose(c, matmul_of_bytes(c, rows, zero_x, emit_reshape(c, emit_transpose(c, weight, taps), 2, matrix), zero_w), back);
+}
+
 /* The convolution of x - zero_x with w - zero_w in i32: a part for as many channels as f32 sums exactly. */
 static Value *integer_conv(Call *c, Value *x, Value *zero_x, Value *w, Value *zero_w)
 {
@@ -287,9 +404,12 @@ static Value *integer_conv(Call *c, Value *x, Value *zero_x, Value *w, Value *ze
 		fatal_at(c->loc, "operands of ranks %d and %d, group %lld", rank, w->type.rank, (long long)group);
 	int64_t step = exact_channels(&w->type, terms);
 	DType via = step ? F32 : I32;
+	zero_x = zero_x ? emit_reshape(c, zero_x, 0, NULL) : NULL;
+	if (is_const(w) && group == 1 && 2 * rank - 2 <= MaxRank)
+		return import_as(c, import_byte_conv, 4, (Value *[]){x, w, zero_x, zero_w && is_single(zero_w) ? emit_reshape(c, zero_w, 0, NULL) : zero_w});
 	if (zero_w)
 		zero_w = is_single(zero_w) ? emit_reshape(c, zero_w, 0, NULL) : along(c, zero_w, rank, 0);
-	Value *in[2] = {centred(c, x, zero_x ? emit_reshape(c, zero_x, 0, NULL) : NULL, via), centred(c, w, zero_w, via)}, *sum = NULL;
+	Value *in[2] = {centred(c, x, zero_x, via), centred(c, w, zero_w, via)}, *sum = NULL;
 	if (!dim_is_const(w->type.dims[1], &inner) || !step)
 		return import_as(c, import_conv, 2, in);
 	require_equal(c, x->type.dims[1], num(c, inner * group), "channels");
@@ -320,4 +440,97 @@ void import_qlinear_conv(Call *c)
 	if (bias)
 		sum = emit2(c, OpAdd, sum, along(c, bias, rank - 1, 0));
 	c->out[0] = requantize(c, sum, emit_reshape(c, c->in[1], 0, NULL), of_channels(c, c->in[4], rank), c->in[6], c->in[7]);
+}
+
+/* ---- products of what was dequantised --------------------------------------------------------------------------------- */
+
+/* v = (q - zero) * scale, in f32, of bytes q. */
+typedef struct Dequantised {
+	Value *q, *zero, *scale; /* zero: NULL: 0; both of one element, or of one for each index of `axis` of q */
+} Dequantised;
+
+/* v as a value of rank 0 or, where only that axis has elements, 1; NULL: neither. */
+static Value *line_of(Call *c, Value *v, int rank, int axis)
+{
+	const Dim *n = NULL;
+	for (int d = 0; d < v->type.rank; d++)
+		if (!dim_equals(v->type.dims[d], 1)) {
+			if (n || d - v->type.rank + rank != axis)
+				return NULL;
+			n = v->type.dims[d];
+		}
+	return emit_reshape(c, v, n != NULL, &n);
+}
+
+static bool read_dequantised(Call *c, Value *v, int axis, Dequantised *d)
+{
+	const Node *n = v->def;
+	const int rank = v->type.rank;
+	*d = (Dequantised){0};
+	if (!n || n->op != OpMul || v->type.dtype != F32)
+		return false;
+	Value *scale = n->in[1], *zero = NULL;
+	n = n->in[0]->def;
+	if (n && n->op == OpSub) {
+		zero = n->in[1];
+		if (zero->def && zero->def->op == OpCast)
+			zero = zero->def->in[0];
+		n = n->in[0]->def;
+	}
+	if (!n || n->op != OpCast || dtypes[n->in[0]->type.dtype].bytes != 1 || !is_among(n->in[0]->type.dtype, TypesInt) || n->in[0]->type.rank != rank)
+		return false;
+	d->q = n->in[0];
+	d->scale = line_of(c, scale, rank, axis);
+	d->zero = zero ? line_of(c, zero, rank, axis) : NULL;
+	return d->scale && (d->zero || !zero);
+}
+
+/* The order of v's elements is that of its bytes: what chooses among them may do so before it is dequantised. */
+Value *ordered_bytes(Call *c, Value *v)
+{
+	Dequantised d;
+	double scale;
+	return read_dequantised(c, v, -1, &d) && constant_fill(d.scale, &scale) && scale > 0 ? d.q : NULL;
+}
+
+Value *dequantise_like(Call *c, Value *v, Value *q)
+{
+	Dequantised d;
+	if (!read_dequantised(c, v, -1, &d))
+		bug("a value that is not dequantised");
+	return emit2(c, OpMul, centred(c, q, d.zero ? emit_cast(c, d.zero, q->type.dtype) : NULL, F32), d.scale);
+}
+
+/* The operands of a product with constant weights, whose scale and zero point may be those of each column, which axis `axis` is; those of x
+ * are of one element. */
+static bool read_quantised(Call *c, Value *x, Value *w, int axis, Dequantised *a, Dequantised *b)
+{
+	return read_dequantised(c, x, -1, a) && read_dequantised(c, w, axis, b) && is_const(b->q);
+}
+
+/* a b; sums of products of bytes, dequantised, are exact, and scaled by both scales at last. */
+Value *emit_product(Call *c, Value *a, Value *b)
+{
+	const Node *n = b->def;
+	const bool swapped = n && n->op == OpTranspose && b->type.rank == 2;
+	Dequantised x, w;
+	if (b->type.rank != 2 || a->type.rank < 2 || !read_quantised(c, a, swapped ? n->in[0] : b, swapped ? 0 : 1, &x, &w))
+		return emit2(c, OpMatMul, a, b);
+	Value *sum = matmul_of_bytes(c, x.q, x.zero, swapped ? emit_swap(c, w.q) : w.q, w.zero);
+	return emit2(c, OpMul, emit_cast(c, sum, F32), emit2(c, OpMul, x.scale, w.scale));
+}
+
+bool import_quantised_conv(Call *c)
+{
+	Value *bias = input(c, 2), *w_scale;
+	const int rank = c->in[0]->type.rank;
+	Dequantised x, w;
+	if (rank < 3 || 2 * rank - 2 > MaxRank || c->in[1]->type.rank != rank || onnx_int(c, "group", 1) != 1 || (bias && bias->type.rank != 1) ||
+	    !read_quantised(c, c->in[0], c->in[1], 0, &x, &w))
+		return false;
+	Value *sum = import_as(c, import_byte_conv, 4, (Value *[]){x.q, w.q, x.zero, w.zero});
+	w_scale = w.scale->type.rank ? along(c, w.scale, rank - 1, 0) : w.scale;
+	Value *y = emit2(c, OpMul, emit_cast(c, sum, F32), emit2(c, OpMul, x.scale, w_scale));
+	c->out[0] = bias ? emit2(c, OpAdd, y, along(c, bias, rank - 1, 0)) : y;
+	return true;
 }

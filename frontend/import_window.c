@@ -193,6 +193,8 @@ static const Dim *read_group(Call *c)
 void import_conv(Call *c)
 {
 	Window w;
+	if (import_quantised_conv(c))
+		return;
 	Value *weight = read_kernel(c, &w);
 	read_pads(c, &w);
 	c->out[0] = emit_conv(c, &w, c->in[0], weight, c->nin > 2 ? c->in[2] : NULL, read_group(c));

@@ -14,7 +14,8 @@ typedef struct Operand {
 } Operand;
 
 typedef struct Case {
-	const char *op, *attr; /* one attribute, name=value; or "" */
+	const char *op; /* "dequantised ...": of the first three operands as DequantizeLinear makes them, and of three more */
+	const char *attr; /* one attribute, name=value; or "" */
 	Operand in[MaxOperands]; /* elem 0 ends the list */
 	int nwant;
 	double want[MaxElems];
@@ -61,6 +62,12 @@ static const Case cases[] = {
 	{"QLinearMatMul", "", {{U, "1,2", 2, {130, 128}}, {F, "", 1, {0.5}}, {U, "", 1, {128}}, {S, "2,2", 4, {1, 3, 9, 9}},
 	 {F, "2", 2, {0.25, 0.5}}, {S, "2", 2, {0, 0}}, {F, "", 1, {0.5}}, {U, "", 1, {10}}}, 2, {10, 13}},
 	{"ConvInteger", "", {{U, "1,1,3", 3, {1, 2, 3}}, {S, "1,1,2", 2, {1, -1}}, {U, "", 1, {1}}}, 2, {-1, -1}},
+	{"ConvInteger", "", {{S, "1,1,3", 3, {1, 2, 3}}, {U, "1,1,2", 2, {129, 127}}, {S, "", 1, {1}}, {U, "", 1, {126}}}, 2, {1, 5}},
+	{"MatMulInteger", "", {{U, "1,600", 1, {255}}, {S, "600,1", 1, {-128}}, {U, "", 1, {0}}, {S, "1", 1, {127}}}, 1, {-39015000}},
+	{"dequantised MatMul", "", {{U, "1,600", 1, {255}}, {F, "", 1, {1}}, {U, "", 1, {0}}, {S, "600,1", 1, {127}}, {F, "1", 1, {0.5}}, {S, "1", 1, {0}}}, 1, {9715500}},
+	{"dequantised Gemm", "transB=1", {{S, "1,2", 2, {3, -4}}, {F, "", 1, {0.5}}, {S, "", 1, {1}}, {U, "1,2", 2, {130, 120}}, {F, "", 1, {2}}, {U, "", 1, {128}}}, 1, {44}},
+	{"dequantised Conv", "", {{U, "1,1,3", 3, {1, 2, 3}}, {F, "", 1, {2}}, {U, "", 1, {1}}, {S, "2,1,2", 4, {1, -1, 0, 4}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 4, {-0.5, -0.5, 2, 4}},
+	{"dequantised Conv", "group=2", {{U, "1,2,1", 2, {1, 2}}, {F, "", 1, {2}}, {U, "", 1, {1}}, {S, "2,1,1", 2, {1, -1}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 2, {0, -0.5}},
 	{"ConvInteger", "group=2", {{U, "1,1200,1", 1, {255}}, {S, "2,600,1", 1, {127}}}, 2, {19431000, 19431000}},
 	{"com.microsoft.DynamicQuantizeMatMul", "", {{F, "1,300", 1, {255}}, {S, "300,1", 1, {127}}, {F, "", 1, {1}}}, 1, {9715500}},
 	/* hidden 2, gates i, o, f, c: i closed, f open, c stays 20, tanh(20) = 1; o is sigmoid(0), but 1 where a zero point is not subtracted */
@@ -90,6 +97,14 @@ static int put(Arena *a, const Operand *o, void **data)
 	return (int)packed_bytes(types[o->elem], n);
 }
 
+static bool multiplies_integers(Module *m)
+{
+	for (Node *n = first_node(m); n; n = next_node(n))
+		if (n->op == OpMatMul && n->out[0]->type.dtype == I32)
+			return true;
+	return false;
+}
+
 static void check(const Case *k, const char *path)
 {
 	Arena *a = new_arena();
@@ -105,8 +120,12 @@ static void check(const Case *k, const char *path)
 		add_tensor(b, arena_printf(a, "c%d", i), k->in[i].elem, k->in[i].dims, data, (size_t)bytes);
 		names = arena_printf(a, "%s%sc%d", names, i ? "," : "", i);
 	}
-	const char *dot = strrchr(k->op, '.');
-	Onnx__NodeProto *node = add_op(b, dot ? dot + 1 : k->op, names, "y");
+	const char *dot = strrchr(k->op, '.'), *bytes = strchr(k->op, ' ');
+	if (bytes) {
+		add_op(b, "DequantizeLinear", "c0,c1,c2", "x");
+		add_op(b, "DequantizeLinear", "c3,c4,c5", "w");
+	}
+	Onnx__NodeProto *node = add_op(b, bytes ? bytes + 1 : dot ? dot + 1 : k->op, bytes ? "x,w" : names, "y");
 	if (dot)
 		node->domain = arena_printf(a, "%.*s", (int)(dot - k->op), k->op);
 	const char *value = strchr(k->attr, '=');
@@ -117,6 +136,7 @@ static void check(const Case *k, const char *path)
 	Module *m = try_load_model(path, NULL, &said);
 	Tensor out = {0};
 	const char *wrong = !m ? said : verify_module(m);
+	CHECK(!m || !bytes || multiplies_integers(m) == !strstr(k->attr, "group"));
 	wrong = wrong ? wrong : eval_module(m, NULL, &out);
 	CHECK(!wrong && tensor_numel(&out) == k->nwant);
 	if (wrong)
