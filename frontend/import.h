@@ -33,6 +33,8 @@ Value *exceeds(Call *, Value *x, double t); /* x > t, also where t is no number 
 Value *place_of(Call *, Op extreme, Value *, int axis, bool last, bool keepdims);
 Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */
 void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero point */
+Value *dequantise(Call *, Value *q, Value *scale, Value *zero, int axis); /* zero: NULL: 0; both of one element or, if axis is not -1, of one for each of its indices */
+Value *quantise(Call *, Value *x, Value *scale, Value *zero, DType to); /* the same of one element */
 Value *emit_product(Call *, Value *a, Value *b); /* matmul; of integers, and scaled, where DequantizeLinear made both of bytes */
 Value *ordered_bytes(Call *, Value *); /* the bytes that it was dequantised of, by one positive scale; NULL: it was not */
 Value *dequantise_like(Call *, Value *, Value *q); /* q, as ordered_bytes() was */

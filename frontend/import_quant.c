@@ -128,6 +128,33 @@ static Value *centred(Call *c, Value *x, Value *zero, DType to)
 	return zero ? emit2(c, OpSub, x, emit_cast(c, zero, to)) : x;
 }
 
+/* One for all elements, or one for each index of the axis (-1: not that). */
+static Value *of_axis(Call *c, Value *v, const Type *x, int axis)
+{
+	if (!v || is_single(v))
+		return v ? first_element(c, v) : NULL;
+	if (v->type.rank != 1 || axis < 0 || axis >= x->rank)
+		fatal_at(c->loc, "a scale or zero point %s for %s", type_text(c->m, &v->type), type_text(c->m, x));
+	require_equal(c, v->type.dims[0], x->dims[axis], "extent of the scale");
+	return along(c, v, x->rank, axis);
+}
+
+Value *dequantise(Call *c, Value *q, Value *scale, Value *zero, int axis)
+{
+	need_scale(c, scale);
+	Value *v = centred(c, q, of_axis(c, zero, &q->type, axis), wide_type(scale->type.dtype));
+	return emit2(c, OpMul, v, emit_cast(c, of_axis(c, scale, &q->type, axis), v->type.dtype));
+}
+
+Value *quantise(Call *c, Value *x, Value *scale, Value *zero, DType to)
+{
+	need_scale(c, scale);
+	if (zero && zero->type.dtype != to)
+		fatal_at(c->loc, "a zero point of type %s for elements of type %s", dtypes[zero->type.dtype].text, dtypes[to].text);
+	Value *step = emit_cast(c, first_element(c, scale), x->type.dtype);
+	return saturate(c, emit2(c, OpDiv, x, step), zero ? first_element(c, zero) : NULL, to);
+}
+
 void import_dequantize_linear(Call *c)
 {
 	Value *x = c->in[0], *scale = c->in[1];
