@@ -9,6 +9,7 @@
 #include "import.h"
 #include "window.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- scales and zero points ------------------------------------------------------------------------------------- */
@@ -489,6 +490,15 @@ static Value *line_of(Call *c, Value *v, int rank, int axis)
 	return emit_reshape(c, v, n != NULL, &n);
 }
 
+/* A graph may subtract anything from bytes. */
+static bool is_zero_point(const Value *zero, DType t)
+{
+	double z;
+	if (!is_among(zero->type.dtype, TypesFlt))
+		return zero->type.dtype == t;
+	return is_among(t, TypesInt) && constant_fill(zero, &z) && z == floor(z) && z >= (double)lowest_scalar(t).i && z <= (double)highest_scalar(t).i;
+}
+
 static bool read_dequantised(Call *c, Value *v, int axis, Dequantised *d)
 {
 	const Node *n = v->def;
@@ -503,6 +513,8 @@ static bool read_dequantised(Call *c, Value *v, int axis, Dequantised *d)
 		if (zero->def && zero->def->op == OpCast)
 			zero = zero->def->in[0];
 		n = n->in[0]->def;
+		if (n && n->op == OpCast && !is_zero_point(zero, n->in[0]->type.dtype))
+			return false;
 	}
 	if (!n || n->op != OpCast || dtypes[n->in[0]->type.dtype].bytes != 1 || !is_among(n->in[0]->type.dtype, TypesInt) || n->in[0]->type.rank != rank)
 		return false;

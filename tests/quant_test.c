@@ -14,7 +14,8 @@ typedef struct Operand {
 } Operand;
 
 typedef struct Case {
-	const char *op; /* "dequantised ...": of the first three operands as DequantizeLinear makes them, and of three more */
+	const char *op; /* "dequantised ...": of the first three operands as DequantizeLinear makes them, or as a cast, a subtraction
+	                 * and a product where the zero point is a float, and of three more */
 	const char *attr; /* one attribute, name=value; or "" */
 	Operand in[MaxOperands]; /* elem 0 ends the list */
 	int nwant;
@@ -67,6 +68,7 @@ static const Case cases[] = {
 	{"dequantised MatMul", "", {{U, "1,600", 1, {255}}, {F, "", 1, {1}}, {U, "", 1, {0}}, {S, "600,1", 1, {127}}, {F, "1", 1, {0.5}}, {S, "1", 1, {0}}}, 1, {9715500}},
 	{"dequantised Gemm", "transB=1", {{S, "1,2", 2, {3, -4}}, {F, "", 1, {0.5}}, {S, "", 1, {1}}, {U, "1,2", 2, {130, 120}}, {F, "", 1, {2}}, {U, "", 1, {128}}}, 1, {44}},
 	{"dequantised Conv", "", {{U, "1,1,3", 3, {1, 2, 3}}, {F, "", 1, {2}}, {U, "", 1, {1}}, {S, "2,1,2", 4, {1, -1, 0, 4}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 4, {-0.5, -0.5, 2, 4}},
+	{"dequantised Conv", "", {{U, "1,1,2", 2, {1, 3}}, {F, "", 1, {2}}, {F, "", 1, {1.5}}, {S, "1,1,1", 1, {4}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 2, {-1, 3}},
 	{"dequantised Conv", "group=2", {{U, "1,2,1", 2, {1, 2}}, {F, "", 1, {2}}, {U, "", 1, {1}}, {S, "2,1,1", 2, {1, -1}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 2, {0, -0.5}},
 	{"ConvInteger", "group=2", {{U, "1,1200,1", 1, {255}}, {S, "2,600,1", 1, {127}}}, 2, {19431000, 19431000}},
 	{"com.microsoft.DynamicQuantizeMatMul", "", {{F, "1,300", 1, {255}}, {S, "300,1", 1, {127}}, {F, "", 1, {1}}}, 1, {9715500}},
@@ -137,10 +139,16 @@ static void check(const Case *k, const char *path)
 		names = arena_printf(a, "%s%sc%d", names, i ? "," : "", i);
 	}
 	const char *dot = strrchr(k->op, '.'), *bytes = strchr(k->op, ' ');
-	if (bytes) {
+	const bool centred = bytes && k->in[2].elem == F;
+	if (centred) {
+		set_i(a, add_op(b, "Cast", "c0", "real"), "to", F);
+		add_op(b, "Sub", "real,c2", "around");
+		add_op(b, "Mul", "around,c1", "x");
+	} else if (bytes) {
 		add_op(b, "DequantizeLinear", "c0,c1,c2", "x");
-		add_op(b, "DequantizeLinear", "c3,c4,c5", "w");
 	}
+	if (bytes)
+		add_op(b, "DequantizeLinear", "c3,c4,c5", "w");
 	Onnx__NodeProto *node = add_op(b, bytes ? bytes + 1 : dot ? dot + 1 : k->op, bytes ? "x,w" : names, "y");
 	if (dot)
 		node->domain = arena_printf(a, "%.*s", (int)(dot - k->op), k->op);
@@ -152,7 +160,7 @@ static void check(const Case *k, const char *path)
 	Module *m = try_load_model(path, NULL, &said);
 	Tensor out = {0};
 	const char *wrong = !m ? said : verify_module(m);
-	CHECK(!m || !bytes || multiplies_integers(m) == !strstr(k->attr, "group"));
+	CHECK(!m || !bytes || multiplies_integers(m) == (!strstr(k->attr, "group") && !centred));
 	wrong = wrong ? wrong : eval_module(m, NULL, &out);
 	CHECK(!wrong && tensor_numel(&out) == k->nwant);
 	if (wrong)
