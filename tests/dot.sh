@@ -4,6 +4,7 @@
 # usage: dot.sh BUILD
 set -u
 . "$PWD/tests/expect.bash"
+. "$PWD/tests/shown_models.bash"
 begin "$1"
 cd "$root/tests/pictures" || exit 1
 
@@ -79,9 +80,18 @@ else
 		expect 0 '^$' dot -Tsvg -o $file.svg $file.dot
 		expect 0 '</svg>' cat $file.svg
 	done
-	shown='a&quot;b\];&lt;/script&gt;&amp;lt;\l\x1b[2J\u202e\x0a' # as people see it
-	expect 0 . grep -F "title=\"n$shown (op$shown" evil.import.svg
-	expect 0 . grep -F ">y$shown</text>" evil.import.svg
+	if shown_models; then
+		for model in "${shown[@]}"; do
+			expect 0 '^$' "$dcc" --emit=dot $model.onnx
+			expect 0 '^$' dot -Tsvg -o $model.svg $model.dot
+			nodes=$(grep -cE '^ *"[^"]*" \[' $model.dot)
+			check "$model: no node" [ "$nodes" -gt 0 ]
+			expect 0 "^$nodes\$" grep -c '<g id="node' $model.svg
+		done
+	fi
+	as_seen='a&quot;b\];&lt;/script&gt;&amp;lt;\l\x1b[2J\u202e\x0a' # as people see it
+	expect 0 . grep -F "title=\"n$as_seen (op$as_seen" evil.import.svg
+	expect 0 . grep -F ">y$as_seen</text>" evil.import.svg
 	expect 0 '^11$' grep -c '<g id="edge\|<g id="node' long.import.svg # no name takes another one's place
 fi
 

@@ -8,6 +8,7 @@
 set -u
 . "$PWD/tests/expect.bash"
 . "$PWD/tests/named.bash"
+. "$PWD/tests/shown_models.bash"
 begin "$1"
 python=${PYTHON:-python3}
 cd "$root/tests/pictures" || exit 1
@@ -27,6 +28,14 @@ expect 0 '^$' "$dcc" --emit=model-explorer -o dynconv.graph.json "$root/examples
 expect 0 'GFLOP/s' "$run" "$root/examples/dynconv.onnx" --random 1 --profile --seconds 0.01 --node-data dynconv
 expect 1 'dcc-run: --node-data is written by --profile' "$run" layer.ir --random 1 --node-data layer
 expect 1 'no/such.ms.json: error: cannot be written: No such file' "$run" layer.ir --random 1 --profile --seconds 0 --node-data no/such
+
+mkdir shown && cd shown || exit 1
+if shown_models; then
+	for model in "${shown[@]}"; do
+		expect 0 '^$' "$dcc" --emit=model-explorer -o ../shown-$model.graph.json $model.onnx
+	done
+fi
+cd .. || exit 1
 
 # ---- names: the ends of strings and of scripts, an escape sequence, a direction override, a tag, bytes that are no UTF-8, slashes
 
