@@ -27,6 +27,8 @@ done
 for model in bert layers; do
 	expect 0 '^$' "$dcc" --check --report=$model.html $model.onnx
 done
+expect 0 '^$' "$dcc" --emit=ir -o bert.ir bert.onnx
+expect 0 '^72$' grep -c ' = linear_packed ' bert.ir # as of a trained one; zeros would be sparse
 expect 1 'loop.prof.json: error: is a profile of another model' "$dcc" --report=x.html --profile-data=loop.prof.json -o m.o conv.onnx
 expect 1 'transformer.prof.json: error: is a profile of the model compiled with other options' \
 	"$dcc" --report=x.html --profile-data=transformer.prof.json --no-fuse=epilogue -o m.o transformer.onnx

@@ -1,6 +1,6 @@
 """Writes a small convolution net, an LSTM and a Loop as conv.onnx, lstm.onnx and loop.onnx; bert-base as bert.onnx, with layers in the names of
-its nodes, as exporters write it, and weights of zeros in bert.bin, a file with a hole; and weights.onnx, whose weights are 8 GB in a file
-weights.bin that whoever needs it makes.
+its nodes, as exporters write it, and weights in bert.bin, 94 MB of random numbers that they share, each from another place on; and weights.onnx,
+whose weights are 8 GB in a file weights.bin that whoever needs it makes.
 
 usage: page_models.py FOLDER      needs onnx, numpy
 """
@@ -84,24 +84,25 @@ def loop(path):
     write(path, nodes, [value("x", "batch", 12), value("trips", elem=T.INT64)], [value("y", "batch", 12)], [tensor("w", 12, 12)])
 
 
-class Zeros:
-    """Tensors in a file that holds nothing else."""
+class External:
+    """Tensors in a file that holds nothing else: one behind the other; or with a step, in bytes, from the start of one to that of the next."""
 
-    def __init__(self, file):
-        self.file, self.bytes, self.tensors = file, 0, []
+    def __init__(self, file, step=None):
+        self.file, self.step, self.next, self.bytes, self.tensors = file, step, 0, 0, []
 
     def add(self, name, *dims):
         size = 4 * math.prod(dims)
         tensor = TensorProto(name=name, data_type=T.FLOAT, dims=dims, data_location=T.EXTERNAL)
-        for key, text in ("location", self.file), ("offset", str(self.bytes)), ("length", str(size)):
+        for key, text in ("location", self.file), ("offset", str(self.next)), ("length", str(size)):
             tensor.external_data.add(key=key, value=text)
-        self.bytes += size
+        self.bytes = max(self.bytes, self.next + size)
+        self.next += self.step or size
         self.tensors.append(tensor)
         return name
 
 
 def bert(path, layers=12, width=768, heads=12):
-    zeros, nodes = Zeros("bert.bin"), []
+    data, nodes = External("bert.bin", 4096 * 3), []
     shapes = [numpy_helper.from_array(np.array(dims, np.int64), name)
               for name, dims in (("split", [0, 0, heads, width // heads]), ("join", [0, 0, width]), ("axes", [1, 2]))]
     numbers = [numpy_helper.from_array(np.array(x, np.float32), f"c{x}") for x in (8, 1, 0.5, 2 ** 0.5, -10000)]
@@ -114,12 +115,12 @@ def bert(path, layers=12, width=768, heads=12):
         return name + "_output"
 
     def linear(at, x, n, k):
-        return node(at, "Add", zeros.add(f"{at}.bias", n), node(at, "MatMul", x, zeros.add(f"{at}.weight", k, n)))
+        return node(at, "Add", data.add(f"{at}.bias", n), node(at, "MatMul", x, data.add(f"{at}.weight", k, n)))
 
     def norm(at, x):
-        return node(at, "LayerNormalization", x, zeros.add(f"{at}.weight", width), zeros.add(f"{at}.bias", width), axis=-1, epsilon=1e-12)
+        return node(at, "LayerNormalization", x, data.add(f"{at}.weight", width), data.add(f"{at}.bias", width), axis=-1, epsilon=1e-12)
 
-    x = node("embeddings/word_embeddings", "Gather", zeros.add("words", 30522, width), "ids")
+    x = node("embeddings/word_embeddings", "Gather", data.add("words", 30522, width), "ids")
     x = norm("embeddings/LayerNorm", x)
     mask = node("mask", "Cast", node("mask", "Unsqueeze", "mask", "axes"), to=T.FLOAT)
     mask = node("mask", "Mul", node("mask", "Sub", "c1", mask), "c-10000")
@@ -136,17 +137,17 @@ def bert(path, layers=12, width=768, heads=12):
         x = norm(f"{at}/output/LayerNorm", node(f"{at}/output", "Add", linear(f"{at}/output/dense", y, width, 4 * width), x))
     nodes.append(helper.make_node("Identity", [x], ["y"], name="/bert/Identity"))
     write(path, nodes, [value("ids", "batch", "seq", elem=T.INT64), value("mask", "batch", "seq", elem=T.INT64)],
-          [value("y", "batch", "seq", width)], zeros.tensors + shapes + numbers, 17)
+          [value("y", "batch", "seq", width)], data.tensors + shapes + numbers, 17)
     with open(f"{sys.argv[1]}/bert.bin", "wb") as file:
-        file.truncate(zeros.bytes)
+        (np.random.default_rng(2).standard_normal(data.bytes // 4, np.float32) / 32).tofile(file)
 
 
 def weights(path):
-    zeros = Zeros("weights.bin")
+    data = External("weights.bin")
     for i in range(2):
-        zeros.add(f"w{i}", 1 << 15, 1 << 15)
+        data.add(f"w{i}", 1 << 15, 1 << 15)
     nodes = [helper.make_node("MatMul", ["x", "w0"], ["h"], name="/a/MatMul"), helper.make_node("MatMul", ["h", "w1"], ["y"], name="/b/MatMul")]
-    write(path, nodes, [value("x", "batch", 1 << 15)], [value("y", "batch", 1 << 15)], zeros.tensors)
+    write(path, nodes, [value("x", "batch", 1 << 15)], [value("y", "batch", 1 << 15)], data.tensors)
 
 
 for make in conv, lstm, loop, layers, bert, weights:
