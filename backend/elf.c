@@ -273,7 +273,8 @@ static void print_symbol(const Reader *r, Place p)
 	read_bytes(r, p, &sym, sizeof sym);
 	fputs("symbol  ", r->f);
 	print_string(r, field(r, p, offsetof(dcc_symbol, name)));
-	fprintf(r->f, " in %lld..%lld\n", (long long)sym.lo, (long long)sym.hi);
+	fprintf(r->f, " in %lld..%lld%s\n", (long long)sym.lo, (long long)sym.hi,
+	        sym.source == DCC_SYMBOL_DERIVED ? ": follows from others" : sym.source == DCC_SYMBOL_DATA ? ": the run gives it" : "");
 }
 
 static void print_targets(const Reader *r, Place table, int n)

@@ -111,6 +111,14 @@ expect 1 'index 9 out of range .*; the inputs were made up for N = 8: -D chooses
 expect 1 'index 9 out of range \(index in a tensor out of range\)$' "$run" "$tmp/tenth.ir" --random 1 -D N=9
 expect 0 '^y: f32' "$run" "$tmp/tenth.ir" --random 1 -D N=10
 expect 0 '^symbol  half in 0\.\.49 = N/2$' "$build/dcc" --inspect "$tmp/tenth.ir"
+expect 0 '^$' "$build/dcc" -o "$tmp/tenth.o" "$tmp/tenth.ir"
+expect 0 '^symbol  half in 0\.\.49: follows from others$' "$build/dcc" --inspect "$tmp/tenth.o"
+expect 1 'tenth.o: error: -D half: it follows from others; there are: N$' "$run" "$tmp/tenth.o" --random 1 -D half=3
+expect 0 '^symbol  i in .*: counts iterations of the node in line 12, at most T - 1$' "$build/dcc" --inspect tests/control/nested.ir
+expect 0 '^symbol  n in .*: the node in line 16 gives it, at most 6$' "$build/dcc" --inspect tests/control/nested.ir
+expect 0 '^$' "$build/dcc" -o "$tmp/nested.o" tests/control/nested.ir
+expect 0 '^symbol  n in .*: the run gives it$' "$build/dcc" --inspect "$tmp/nested.o"
+expect 1 'nested.o: error: -D n: the run itself gives it; there are: T$' "$run" "$tmp/nested.o" --random 1 -D n=2
 targets=$("$build/dcc" -v | sed -n 's/ ([^)]*)//g; s/^targets: //p')
 expect 1 "there is no .sse9.; there are: $targets" "$run" "$object" --random 1 --isa=sse9
 expect 1 'machine code' "$run" "$tmp/m.o" --random 1 --oracle

@@ -19,14 +19,30 @@ static void print_port(FILE *f, Module *m, const char *kind, const char *name, c
 	fprintf(f, "%-7s %s: %s\n", kind, safe_name(m->arena, name), type_text(m, t));
 }
 
+static const char *node_text(Module *m, const Loc *loc)
+{
+	return loc->node ? arena_printf(m->arena, "node '%s'", safe_name(m->arena, loc->node)) : arena_printf(m->arena, "the node in line %d", loc->line);
+}
+
+/* Where no input has it, it says whence it comes. */
+static void print_symbol(Module *m, const Sym *s)
+{
+	printf("symbol  %s in %lld..%lld", s->name, (long long)s->lo, (long long)s->hi);
+	if (s->kind == SymDerived)
+		printf(" = %s", dim_text(m, s->is));
+	if (s->def)
+		printf(s->kind == SymLoop ? ": counts iterations of %s" : ": %s gives it", node_text(m, s->def->loc));
+	int64_t most;
+	if (s->def && s->most && !(dim_is_const(s->most, &most) && most >= s->hi - 1))
+		printf(", at most %s", dim_text(m, s->most));
+	putchar('\n');
+}
+
 static void inspect(Module *m)
 {
 	printf("model   %s\n", m->name);
-	for (int i = 0; i < m->nsym; i++) {
-		const Sym *s = m->syms[i];
-		printf("symbol  %s in %lld..%lld%s%s\n", s->name, (long long)s->lo, (long long)s->hi, s->kind == SymDerived ? " = " : "",
-		       s->kind == SymDerived ? dim_text(m, s->is) : "");
-	}
+	for (int i = 0; i < m->nsym; i++)
+		print_symbol(m, m->syms[i]);
 	for (int i = 0; i < m->main->nparam; i++)
 		print_port(stdout, m, "input", m->main->params[i]->name, &m->main->params[i]->type);
 	for (int i = 0; i < m->main->body.nyield; i++)

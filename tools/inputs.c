@@ -188,17 +188,17 @@ static bool may_choose(const dcc_symbol *sym)
 	return sym->source == DCC_SYMBOL_INPUT || sym->source == DCC_SYMBOL_VALUE;
 }
 
-static _Noreturn void refuse_name(Arena *arena, const Program *p, const char *name)
+static _Noreturn void refuse_name(Arena *arena, const Program *p, const char *name, const char *why)
 {
 	const Loc loc = {.file = p->path};
 	const char *have = "";
 	for (int i = 0, n = 0; i < p->nsymbols && n < MaxTold; i++)
 		if (may_choose(&p->symbols[i]))
 			have = arena_printf(arena, "%s%s%s", have, n++ ? ", " : "; there are: ", p->symbols[i].name);
-	fatal_at(&loc, "-D %s: the model has no symbol of this name%s", name, have);
+	fatal_at(&loc, "-D %s: %s%s", name, why, have);
 }
 
-/* In source files the importer has looked at -D; a compiled model has just its symbols. */
+/* In source files the importer has looked at -D; a compiled model has just its symbols, of which these names may be chosen. */
 static void check_names(Arena *arena, const Program *p, int nbind, const DimBinding *bind)
 {
 	for (int b = 0; b < nbind && p->compiled; b++) {
@@ -206,7 +206,11 @@ static void check_names(Arena *arena, const Program *p, int nbind, const DimBind
 		while (i < p->nsymbols && strcmp(bind[b].sym, p->symbols[i].name))
 			i++;
 		if (i == p->nsymbols)
-			refuse_name(arena, p, bind[b].sym);
+			refuse_name(arena, p, bind[b].sym, "the model has no symbol of this name");
+		if (p->symbols[i].source == DCC_SYMBOL_DERIVED)
+			refuse_name(arena, p, bind[b].sym, "it follows from others");
+		if (p->symbols[i].source == DCC_SYMBOL_DATA)
+			refuse_name(arena, p, bind[b].sym, "the run itself gives it");
 	}
 }
 
