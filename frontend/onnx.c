@@ -76,6 +76,16 @@ static const struct {
 	{4, "ORTM", "in the ORT format of onnxruntime: compile the .onnx that it was made of"},
 };
 
+/* A model begins with the tag of its first field, which is a control character of no text. */
+static bool is_text(const Skim *s)
+{
+	size_t n = s->size < 512 ? s->size : 512;
+	for (size_t i = 0; i < n; i++)
+		if ((s->bytes[i] < ' ' && !memchr("\t\n\f\r", s->bytes[i], 4)) || s->bytes[i] == 0x7f)
+			return false;
+	return true;
+}
+
 static _Noreturn void malformed(const Skim *s, size_t at)
 {
 	for (size_t i = 0; i < sizeof strangers / sizeof *strangers; i++) {
@@ -83,6 +93,8 @@ static _Noreturn void malformed(const Skim *s, size_t at)
 		if (from + n <= s->size && !memcmp(s->bytes + from, strangers[i].begins, n))
 			fatal_at(s->loc, "not an ONNX file, but %s", strangers[i].what);
 	}
+	if (is_text(s))
+		fatal_at(s->loc, "not an ONNX file, but text: ONNX is a binary format");
 	fatal_at(s->loc, "not a valid ONNX file: malformed protobuf at byte %zu", at);
 }
 

@@ -110,6 +110,7 @@ stranger 'compressed by gzip' '\x1f\x8b\x08\0'
 stranger 'an HDF5 file, as Keras writes' '\x89HDF\r\n\x1a\n\0\0\0\0'
 stranger 'a page of the web' '<!DOCTYPE html>\n<title>404</title>\n'
 stranger 'a page of the web' '<html>\n<title>404</title>\n'
+stranger 'text: ONNX is a binary format' 'import torch\nprint("\xc3\xa9")\n'
 stranger 'a model of TensorFlow Lite' '\x1c\0\0\0TFL3\x14\0'
 stranger 'in the ORT format of onnxruntime: compile the .onnx that it was made of' '\x1c\0\0\0ORTM\x14\0'
 fails 'none.onnx: error: No such file or directory' none.onnx
