@@ -83,6 +83,12 @@ def install(folder, package, version, path):
         raise SystemExit(f"{package} {version} cannot be installed, or has no {path}")
 
 
+def problems(lines):
+    """The first of a list, and how many follow."""
+    texts = [line[2:] for line in lines]
+    return texts[0] + (f", and {len(texts) - 1} more" if len(texts) > 1 else "")
+
+
 def findings(text):
     """What dcc try said, as a record: verdict, why, times, seconds to compile."""
     sections, label = {}, None
@@ -93,7 +99,7 @@ def findings(text):
     for verdict in ("right", "WRONG", "unproven", "refused"):
         if verdict in sections:
             lines = sections[verdict]
-            found.update(verdict=verdict, why=lines[0] if verdict != "refused" else " ".join(line[2:] for line in lines[1:]))
+            found.update(verdict=verdict, why=lines[0] if verdict != "refused" else problems(lines[1:]))
     times = " ".join(sections.get("1 thread", []))
     found["times"] = {name: float(ms) for name, ms in re.findall(r"(dcc|onnxruntime) ([\d.]+) ms", times)}
     found["noisy"] = "noisy" in times

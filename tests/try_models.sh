@@ -24,6 +24,10 @@ check 'a record of each' [ "$(wc -l <"$tmp/tried.jsonl")" = 3 ]
 "$python" bench/try_models.py --page "$tmp/tried.jsonl" >"$tmp/page"
 expect 0 '^[|] silero-vad 6.2.3 [|] `silero_vad -Dinput_d1=576` [|] right: ' cat "$tmp/page"
 expect 0 '^2 right, 1 refused, 0 else; dcc is first in [0-2] of 2[.]$' cat "$tmp/page"
+expect 0 '^a, and 2 more$' "$python" -c 'import sys
+sys.path.insert(0, "bench")
+from try_models import findings
+print(findings("refused    3 problems in m.onnx:\n           - a\n           - b\n           - c\nto do      d\n")["why"])'
 # A program that ends is no answer.
 expect 1 'failed: .*nowhere/dcc cannot be started' env DCC=/nowhere/dcc "$python" bench/try_models.py "$tmp" --seconds 0 --only silero_vad_half
 echo "try_models: $checks checks, $failed failed"
