@@ -6,8 +6,9 @@
 enum {
 	LeastSparse = 1 << 14, MostSparse = 1 << 27, /* elements: the zeros of smaller weights, and of larger ones, are not counted */
 	Samples = 4096,
+	FewSamples = 32, /* of larger weights: each may bring the megabytes around it from the disk, which nobody reads */
 	Scatter = 0x3779b1, /* between samples: odd, with no regard for rows */
-	SampledZeros = Samples / 4, /* below, nobody counts */
+	ZerosPerCent = 25, /* of the samples; below, nobody counts */
 	LivePerCent = 65, /* of the pieces of 16 columns; with more, one row by weights in a cache would take longer */
 	/* Columns apart, for one row: */
 	LeastApart = 1 << 20, /* elements: less comes as fast from the second cache */
@@ -32,12 +33,13 @@ static bool may_be_sparse(const Value *w)
 {
 	const Const *source = largest_source(w);
 	const uint64_t numel = source && source->data ? (uint64_t)const_numel(&source->type) : 0;
-	int zeros = 0;
+	const uint64_t samples = const_numel(&w->type) > MostSparse ? FewSamples : Samples;
+	uint64_t zeros = 0;
 	double x;
 
-	for (uint64_t i = 0; i < Samples && numel; i++)
+	for (uint64_t i = 0; i < samples && numel; i++)
 		zeros += scalar_as_real(scalar_at(source->type.dtype, source->data, (int64_t)(i * Scatter % numel)), &x) && x == 0;
-	return !source || zeros >= SampledZeros;
+	return !source || 100 * zeros >= ZerosPerCent * samples;
 }
 
 static bool is_one_row(const Type *x)
