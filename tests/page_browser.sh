@@ -84,7 +84,7 @@ sed '1,/^<script type="application\/json"/d; /^<\/script>/,$d' huge.html >huge.j
 expect 0 '^$' "$python" "$here/tests/page_data.py" huge.json
 
 truncate -s 8G weights.bin
-check '8 GB of weights take too long' bash -c "ulimit -t 2; '$dcc' --check --report=weights.html weights.onnx"
+check '8 GB of weights take too long' bash -c "ulimit -t 5; '$dcc' --check --report=weights.html weights.onnx"
 check '8 GB of weights: the page is too large' [ "$(wc -c <weights.html)" -lt 1000000 ]
 rm -f weights.bin
 
