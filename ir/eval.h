@@ -51,6 +51,8 @@ const Tensor *operand(const EvalNode *, int i); /* NULL: not there */
 int64_t count_dims(const Tensor *, int first, int end); /* the product of dims[first .. end) */
 const char *need_agree(EvalNode *, bool agree); /* NULL, or that the dims of the operands disagree */
 
+const char *resolve_index(EvalNode *, int64_t *i, int64_t extent); /* negative ones count from the end; one out of range is a message */
+
 enum { MaxStreams = 4 };
 
 /* Rows along the last axis of an index space; stream k is at off[k] and steps by stride[k][rank - 1] within the row. */
@@ -74,7 +76,7 @@ typedef const char *EvalFn(EvalNode *);
 /* eval_reduce.c */
 EvalFn eval_reduce, eval_cumsum, eval_softmax, eval_norm;
 /* eval_contract.c */
-EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_linear_bytes, eval_strassen, eval_strassen_weights;
+EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_linear_bytes, eval_experts, eval_experts_packed, eval_strassen, eval_strassen_weights;
 /* eval_window.c */
 EvalFn eval_winconv, eval_pool;
 /* sparse.c */

@@ -395,26 +395,84 @@ const char *eval_linear_bytes(EvalNode *e)
 	return NULL;
 }
 
+/* ---- packed panels, and matrices that an operand chooses among ------------------------------------------------- */
+
+typedef struct Panels { /* of a matrix of `cols` columns */
+	int64_t depth, cols, count;
+	int parts;
+} Panels;
+
+/* The matrix that the panels from number `first` on hold. */
+static void unpack_panels(const Panels *p, const double *panels, int64_t first, double *w)
+{
+	const int chunk = part_width(p->parts), of_unit = unit_panels(p->parts);
+	const int64_t width = p->cols / p->parts;
+	for (int64_t n = 0; n < p->cols; n++) {
+		int64_t part = n / width, c = n % width, at = part * chunk + c % chunk; /* of the unit's columns */
+		int64_t panel = first + c / chunk * of_unit + at / PanelWidth;
+		for (int64_t k = 0; k < p->depth; k++)
+			w[k * p->cols + n] = panels[(panel * p->depth + k) * PanelWidth + at % PanelWidth];
+	}
+}
+
+static bool panels_agree(const Panels *p)
+{
+	const int chunk = part_width(p->parts);
+	return p->cols % p->parts == 0 && p->count == (p->cols / p->parts + chunk - 1) / chunk * unit_panels(p->parts);
+}
+
 /* As linear, on the panels that eval_pack makes. */
 const char *eval_linear_packed(EvalNode *e)
 {
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
-	const int parts = (int)attr_int(e->n, Attr_parts), chunk = part_width(parts), panels = unit_panels(parts);
 	int outer = x->rank - (int)attr_int(e->n, Attr_inner);
 	Product p = {.rows = count_dims(x, 0, outer), .depth = w->dims[1], .cols = e->out->dims[e->out->rank - 1]};
-	int64_t width = p.cols / parts;
+	const Panels panels = {p.depth, p.cols, w->dims[0], (int)attr_int(e->n, Attr_parts)};
 	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelWidth
-	                      && w->dims[0] == (width + chunk - 1) / chunk * panels && p.cols % parts == 0));
+	                      && panels_agree(&panels)));
 	const double *xs = as_reals(e, x), *ps = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *ws = alloc_temp(e, p.depth * p.cols, sizeof(double)), *row = alloc_temp(e, p.cols, sizeof(double));
 	if (!xs || !ps || !ws || !row || (b && !bs))
 		return OUT_OF_MEMORY(e);
-	for (int64_t n = 0; n < p.cols; n++) {
-		int64_t part = n / width, c = n % width, at = part * chunk + c % chunk; /* of the unit's columns */
-		int64_t panel = c / chunk * panels + at / PanelWidth;
-		for (int64_t k = 0; k < p.depth; k++)
-			ws[k * p.cols + n] = ps[(panel * p.depth + k) * PanelWidth + at % PanelWidth];
-	}
+	unpack_panels(&panels, ps, 0, ws);
 	multiply_reals(e->out, xs, ws, bs, row, p);
 	return NULL;
+}
+
+/* panels: of each matrix; NULL: w holds the matrices themselves. */
+static const char *multiply_by_chosen(EvalNode *e, int64_t depth, const Panels *panels)
+{
+	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2), *which = e->in[3];
+	const int64_t cols = e->out->dims[e->out->rank - 1], batches = tensor_numel(which);
+	Product p = {.rows = count_dims(x, which->rank, x->rank - 1), .depth = depth, .cols = cols};
+	TRY(need_agree(e, x->dims[x->rank - 1] == depth && count_dims(x, 0, which->rank) == batches
+	                      && (!b || (b->dims[0] == w->dims[0] && b->dims[1] == cols))));
+	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
+	const int64_t *numbers = as_ints(e, which);
+	double *row = alloc_temp(e, cols, sizeof *row), *one = panels ? alloc_temp(e, depth * cols, sizeof *one) : NULL;
+	if (!xs || !ws || !numbers || !row || (panels && !one) || (b && !bs))
+		return OUT_OF_MEMORY(e);
+	for (int64_t i = 0; i < batches; i++, p.a += p.rows * depth, p.y += p.rows * cols) {
+		int64_t number = numbers[i];
+		TRY(resolve_index(e, &number, w->dims[0]));
+		if (panels)
+			unpack_panels(panels, ws, number * panels->count, one);
+		multiply_reals(e->out, xs, panels ? one : ws + number * depth * cols, bs ? bs + number * cols : NULL, row, p);
+	}
+	return NULL;
+}
+
+const char *eval_experts(EvalNode *e)
+{
+	const Tensor *w = e->in[1];
+	TRY(need_agree(e, w->dims[2] == e->out->dims[e->out->rank - 1]));
+	return multiply_by_chosen(e, w->dims[1], NULL);
+}
+
+const char *eval_experts_packed(EvalNode *e)
+{
+	const Tensor *w = e->in[1];
+	const Panels panels = {w->dims[2], e->out->dims[e->out->rank - 1], w->dims[1], (int)attr_int(e->n, Attr_parts)};
+	TRY(need_agree(e, w->dims[3] == PanelWidth && panels_agree(&panels)));
+	return multiply_by_chosen(e, panels.depth, &panels);
 }

@@ -286,23 +286,24 @@ static void pack_columns(const EvalNode *e, char *y, int64_t k, int64_t first, i
 	int bytes = dtypes[w->dtype].bytes;
 	int64_t count = end - first < n ? end - first : n;
 	if (count > 0)
-		memcpy(y, (const char *)w->data + (k * w->dims[1] + first) * bytes, count * bytes);
+		memcpy(y, (const char *)w->data + (k * w->dims[w->rank - 1] + first) * bytes, count * bytes);
 }
 
 const char *eval_pack(EvalNode *e)
 {
 	const Tensor *w = e->in[0];
 	const int parts = (int)attr_int(e->n, Attr_parts), chunk = part_width(parts), panels = unit_panels(parts);
-	int64_t depth = w->dims[0], cols = w->dims[1] / parts;
+	const int64_t *from = w->dims + w->rank - 2, *to = e->out->dims + e->out->rank - 3; /* of a matrix, and of its panels */
+	int64_t depth = from[0], cols = from[1] / parts, matrices = count_dims(w, 0, w->rank - 2);
 	int bytes = dtypes[w->dtype].bytes;
 	char *y = e->out->data;
-	TRY(need_agree(e, e->out->dims[0] == (cols + chunk - 1) / chunk * panels && e->out->dims[1] == depth
-	                      && e->out->dims[2] == PanelWidth && w->dims[1] % parts == 0));
-	for (int64_t p = 0; p < e->out->dims[0]; p++)
+	TRY(need_agree(e, to[0] == (cols + chunk - 1) / chunk * panels && to[1] == depth && to[2] == PanelWidth && from[1] % parts == 0
+	                      && count_dims(e->out, 0, e->out->rank - 3) == matrices));
+	for (int64_t i = 0; i < matrices * to[0]; i++)
 		for (int64_t k = 0; k < depth; k++)
 			for (int at = 0; at < PanelWidth; at += chunk, y += chunk * bytes) {
-				int64_t part = (p % panels * PanelWidth + at) / chunk;
-				pack_columns(e, y, k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
+				int64_t p = i % to[0], part = (p % panels * PanelWidth + at) / chunk;
+				pack_columns(e, y, i / to[0] * depth + k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
 			}
 	return NULL;
 }
@@ -327,8 +328,7 @@ const char *eval_pack_bytes(EvalNode *e)
 
 /* ---- data-dependent addresses ----------------------------------------------------------------------------------- */
 
-/* Negative indices count from the end. */
-static const char *resolve_index(EvalNode *e, int64_t *i, int64_t extent)
+const char *resolve_index(EvalNode *e, int64_t *i, int64_t extent)
 {
 	if (*i < -extent || *i >= extent)
 		return eval_fail(e, "index %lld is out of range for an extent of %lld", (long long)*i,

@@ -160,6 +160,38 @@ const char *shape_linear(Module *m, const Node *n, Type *out)
 	return NULL;
 }
 
+const char *need_which(Module *m, const Node *n)
+{
+	const Type *x = type_in(n, 0), *which = type_in(n, 3);
+	TRY(need_index(m, n, 3));
+	if (x->rank < 1 || which->rank >= x->rank)
+		FAIL("x has rank %d, which %d", x->rank, which->rank);
+	for (int d = 0; d < which->rank; d++)
+		TRY(need_equal(m, n, which->dims[d], x->dims[d], "dims of which and leading ones of x"));
+	return NULL;
+}
+
+const char *shape_experts(Module *m, const Node *n, Type *out)
+{
+	TRY(need_operands(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	TRY(need_operand(m, n, 1, 0));
+	TRY(need_which(m, n));
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	TRY(need_rank(m, w, 3, "w"));
+	TRY(need_equal(m, n, x->dims[x->rank - 1], w->dims[1], "inner dimensions"));
+	Type t = *x;
+	t.dims[t.rank - 1] = w->dims[2];
+	if (b) {
+		TRY(need_operand(m, n, 2, 0));
+		TRY(need_rank(m, b, 2, "b"));
+		TRY(need_equal(m, n, w->dims[0], b->dims[0], "matrices of w and rows of b"));
+		TRY(need_equal(m, n, w->dims[2], b->dims[1], "columns of w and of b"));
+	}
+	*out = t;
+	return NULL;
+}
+
 const char *shape_glu(Module *m, const Node *n, Type *out)
 {
 	int axis = 0;

@@ -26,6 +26,7 @@ const char *need_operands(Module *, const Node *); /* no more than the operator 
 const char *need_rank(Module *, const Type *, int rank, const char *what);
 const char *need_axis(Module *, const Node *, const Type *, int *axis); /* its attribute, within the rank */
 const char *need_index(Module *, const Node *, int i); /* an operand of integers */
+const char *need_which(Module *, const Node *); /* operand 3: a number for each index of the leading axes of operand 0, but its last */
 const char *append_dims(Module *, Type *out, const Type *from, int first, int end);
 const char *broadcast_or_say(Module *, const Node *, const Type *a, const Type *b, Type *out);
 

@@ -145,15 +145,19 @@ static int sane_parts(const Node *n)
 	return parts < 1 || parts > MaxParts ? 1 : (int)parts;
 }
 
+/* One matrix, or several along a first axis. */
 const char *shape_given_pack(Module *m, const Node *n, Type *out)
 {
 	const Type *w = type_in(n, 0);
+	const int several = w->rank == 3;
 	TRY(given_like_operand(m, n, out));
-	TRY(need_rank(m, w, 2, "w"));
-	TRY(need_rank(m, out, 3, "the result"));
-	TRY(need_panels(m, n, w->dims[1], out->dims[0]));
-	TRY(need_equal(m, n, w->dims[0], out->dims[1], "rows of w and of the panels"));
-	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[2], "panel widths");
+	TRY(need_rank(m, w, 2 + several, "w"));
+	TRY(need_rank(m, out, 3 + several, "the result"));
+	if (several)
+		TRY(need_equal(m, n, w->dims[0], out->dims[0], "matrices"));
+	TRY(need_panels(m, n, w->dims[several + 1], out->dims[several]));
+	TRY(need_equal(m, n, w->dims[several], out->dims[several + 1], "rows of w and of the panels"));
+	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[several + 2], "panel widths");
 }
 
 /* Rows of the weights for each channel. */
@@ -220,15 +224,23 @@ static const char *contracted(Module *m, const Node *n, const Type *out, const D
 	return NULL;
 }
 
-/* The columns of the result say how much of the last panels is real. */
-const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
+/* Of x, b, and panels. */
+static const char *need_weight_types(Module *m, const Node *n)
 {
 	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
-	TRY(given_like_operand(m, n, out));
 	if (dtypes[x->dtype].cls != ClassFloat || (b && b->dtype != x->dtype))
 		FAIL("x and b have the types %s and %s, expected one floating type", dtypes[x->dtype].text, dtypes[(b ? b : x)->dtype].text);
 	if (!is_weight_type(w->dtype) && w->dtype != x->dtype)
 		FAIL("w has type %s, expected that of x, f16, bf16, i8 or u8", dtypes[w->dtype].text);
+	return NULL;
+}
+
+/* The columns of the result say how much of the last panels is real. */
+const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
+{
+	const Type *w = type_in(n, 1), *b = type_in(n, 2);
+	TRY(given_like_operand(m, n, out));
+	TRY(need_weight_types(m, n));
 	TRY(need_rank(m, w, 3, "w"));
 	const Dim *depth;
 	TRY(contracted(m, n, out, &depth));
@@ -271,6 +283,33 @@ const char *shape_given_linear_bytes(Module *m, const Node *n, Type *out)
 	TRY(need_equal(m, n, dim_ceildiv(m, depth, dim_const(m, BytesOfGroup)), w->dims[1], "groups of four of the inner dimension"));
 	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
 	return need_equal(m, n, panel_count(m, out->dims[out->rank - 1], 1), w->dims[0], "panels");
+}
+
+/* x [which.., rows.., k], w [matrices, panels, k, PanelWidth], b [matrices, n] */
+const char *shape_given_experts_packed(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	TRY(need_operands(m, n));
+	TRY(need_operand(m, n, 0, -1));
+	if (!w)
+		FAIL("operand w is missing");
+	TRY(need_weight_types(m, n));
+	TRY(need_which(m, n));
+	TRY(need_rank(m, w, 4, "w"));
+	if (x->dtype != out->dtype || out->rank != x->rank)
+		FAIL("x is %s, the result %s", type_text(m, x), type_text(m, out));
+	const Dim *cols = out->dims[out->rank - 1];
+	for (int d = 0; d + 1 < x->rank; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "rows"));
+	TRY(need_equal(m, n, x->dims[x->rank - 1], w->dims[2], "inner dimensions"));
+	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[3], "panel widths"));
+	TRY(need_panels(m, n, cols, w->dims[1]));
+	if (b) {
+		TRY(need_rank(m, b, 2, "b"));
+		TRY(need_equal(m, n, w->dims[0], b->dims[0], "matrices of w and rows of b"));
+		TRY(need_equal(m, n, cols, b->dims[1], "columns of the result and of b"));
+	}
+	return NULL;
 }
 
 /* Of x and w: the rows of w's panels and how many there are. */

@@ -37,7 +37,8 @@ static bool reads_alike(Module *m, Node *const *members, int n, const Node *x)
 bool has_epilogue(const Node *n)
 {
 	Op op = n->op;
-	return op == OpLinear || op == OpLinearPacked || op == OpSparse || op == OpStrassen || op == OpLinearBytes || op == OpConv || op == OpGroupConv || op == OpWinograd ||
+	return op == OpLinear || op == OpLinearPacked || op == OpExperts || op == OpExpertsPacked || op == OpSparse || op == OpStrassen ||
+	       op == OpLinearBytes || op == OpConv || op == OpGroupConv || op == OpWinograd ||
 	       (op == OpWinConv && !is_token_window(n));
 }
 
@@ -63,7 +64,7 @@ bool epilogue_takes(Module *m, Node *const *members, int n, bool all)
 			return false;
 	if (ops[root->op].cls == ClsWindow)
 		return parts == 1;
-	return root->op == OpLinear || attr_int(root, Attr_parts) == parts;
+	return root->op == OpLinear || root->op == OpExperts || attr_int(root, Attr_parts) == parts;
 }
 
 /* ---- their code --------------------------------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
  *
  *   groups that no schedule takes                    -> their nodes
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
+ *   experts of matrices that are no constant, or of other types -> gather and matmul
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
  *   a reduction along no axes                        -> its operand
  *   panels of a matrix that is no constant           -> pad, reshape and transpose
@@ -61,7 +62,7 @@ static bool joins_linear(const Node *glu)
 	int64_t width;
 	const Type *t = &glu->in[0]->type;
 
-	return n && n->op == OpLinear && only_user(glu->in[0]) == glu && attr_int(glu, Attr_axis) == t->rank - 1 &&
+	return n && (n->op == OpLinear || n->op == OpExperts) && only_user(glu->in[0]) == glu && attr_int(glu, Attr_axis) == t->rank - 1 &&
 	       dim_is_const(t->dims[t->rank - 1], &width) && allow("epilogue");
 }
 
@@ -173,24 +174,68 @@ static Value *reshape_before(Module *m, Node *at, Value *v, int rank, const Dim 
 	return build(m, at->block, at, OpReshape, at->loc, 1, &v, 0, NULL, &t);
 }
 
+/* What the numbers of experts take of operand i, as [numbers.., rows, columns]. */
+static Value *take_chosen(Module *m, Node *n, int i, const Dim *rows)
+{
+	const Attr axis = mk_int(Attr_axis, 0);
+	Value *in[] = {n->in[i], n->in[3]}, *v = build(m, n->block, n, OpGather, n->loc, 2, in, 1, &axis, NULL);
+	const Type *t = &v->type;
+	const Dim *dims[MaxRank];
+	const int batch = n->in[3]->type.rank;
+	if (t->rank == batch + 2)
+		return v;
+	for (int d = 0; d < batch; d++)
+		dims[d] = t->dims[d];
+	dims[batch] = rows;
+	dims[batch + 1] = t->dims[batch];
+	return reshape_before(m, n, v, batch + 2, dims);
+}
+
+static bool expand_experts(Module *m, Node *n)
+{
+	if (n->op != OpExperts || (is_const(n->in[1]) && n->out[0]->type.dtype == F32))
+		return false;
+	const Type *x = &n->in[0]->type, *y = &n->out[0]->type;
+	const int batch = n->in[3]->type.rank;
+	const Dim *dims[MaxRank];
+	if (batch + 2 > MaxRank)
+		refuse_at(n->loc, "not supported: experts by %d axes of numbers, at most %d", batch, MaxRank - 2);
+	for (int d = 0; d < batch; d++)
+		dims[d] = x->dims[d];
+	dims[batch] = dims_product(m, x->dims + batch, x->rank - 1 - batch);
+	dims[batch + 1] = x->dims[x->rank - 1];
+	Value *in[] = {reshape_before(m, n, n->in[0], batch + 2, dims), take_chosen(m, n, 1, NULL)};
+	Value *v = build(m, n->block, n, OpMatMul, n->loc, 2, in, 0, NULL, NULL);
+	if (n->in[2]) {
+		Value *sum[] = {v, take_chosen(m, n, 2, dim_const(m, 1))};
+		v = build(m, n->block, n, OpAdd, n->loc, 2, sum, 0, NULL, NULL);
+	}
+	replace_uses(m, n->out[0], reshape_before(m, n, v, y->rank, y->dims));
+	return true;
+}
+
 /* [k, n] is [k, parts, n / parts]; padded to whole panels that is [k, parts, units, width], and with the parts that share a panel
- * apart [k, panels, shared, units, width]; in panels [units, panels, k, shared, width]. */
+ * apart [k, panels, shared, units, width]; in panels [units, panels, k, shared, width].  Several matrices: the same behind their axis. */
 static bool expand_pack(Module *m, Node *n)
 {
 	if (n->op != OpPack || is_const(n->out[0]))
 		return false;
 	const int parts = (int)attr_int(n, Attr_parts), panels = unit_panels(parts);
-	const Type *to = &n->out[0]->type;
+	const Type *from = &n->in[0]->type, *to = &n->out[0]->type;
+	const int several = from->rank - 2;
 	const Dim *zero = dim_const(m, 0), *split = dim_const(m, parts), *width = dim_const(m, part_width(parts)), *unit = dim_const(m, panels);
-	const Dim *rows = to->dims[1], *cols = dim_floordiv(m, n->in[0]->type.dims[1], split), *units = dim_floordiv(m, to->dims[0], unit);
-	const Dim *excess = dim_sub(m, dim_mul(m, units, width), cols);
-	Value *v = reshape_before(m, n, n->in[0], 3, (const Dim *[]){rows, split, cols});
-	Attr pads = mk_dims(m, Attr_pads_dim, 6, (const Dim *[]){zero, zero, zero, zero, zero, excess});
-	Attr perm = mk_ints(m, Attr_perm, 5, (int64_t[]){3, 1, 0, 2, 4});
+	const Dim *rows = from->dims[several], *cols = dim_floordiv(m, from->dims[several + 1], split), *units = dim_floordiv(m, to->dims[several], unit);
+	const Dim *excess = dim_sub(m, dim_mul(m, units, width), cols), *first = from->dims[0], *pad[8];
+	Value *v = reshape_before(m, n, n->in[0], 3 + several, (const Dim *[]){first, rows, split, cols} + 1 - several);
+	for (int i = 0; i < 2 * (3 + several); i++)
+		pad[i] = i == 2 * (3 + several) - 1 ? excess : zero;
+	Attr pads = mk_dims(m, Attr_pads_dim, 2 * (3 + several), pad);
+	const int64_t perm[2][6] = {{3, 1, 0, 2, 4}, {0, 4, 2, 1, 3, 5}};
+	Attr order = mk_ints(m, Attr_perm, 5 + several, perm[several]);
 	v = build(m, n->block, n, OpPad, n->loc, 1, &v, 1, &pads, NULL);
-	v = reshape_before(m, n, v, 5, (const Dim *[]){rows, unit, dim_const(m, parts / panels), units, width});
-	v = build(m, n->block, n, OpTranspose, n->loc, 1, &v, 1, &perm, NULL);
-	replace_uses(m, n->out[0], reshape_before(m, n, v, 3, to->dims));
+	v = reshape_before(m, n, v, 5 + several, (const Dim *[]){first, rows, unit, dim_const(m, parts / panels), units, width} + 1 - several);
+	v = build(m, n->block, n, OpTranspose, n->loc, 1, &v, 1, &order, NULL);
+	replace_uses(m, n->out[0], reshape_before(m, n, v, 3 + several, to->dims));
 	return true;
 }
 
@@ -246,7 +291,7 @@ static bool copy_strided_operands(Module *m, Node *n)
 static bool copy_weights(Module *m, Node *n)
 {
 	Node *root = n->op == OpGroup ? n->body->first : n;
-	bool panels = (root->op == OpLinearPacked || root->op == OpStrassen || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
+	bool panels = (root->op == OpLinearPacked || root->op == OpExpertsPacked || root->op == OpStrassen || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
 	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
 	bool waves = root->op == OpDft && root->in[2] && root_of(m, root->in[2]) != root->in[2];
 
@@ -413,7 +458,7 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x, unbounded);
-	if ((n->op == OpLinearPacked || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
+	if ((n->op == OpLinearPacked || n->op == OpExpertsPacked || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
 	    !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with parts=%d needs what reads the parts behind it, in one group", ops[n->op].text,
 		         (int)attr_int(n, Attr_parts));
@@ -479,7 +524,8 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_byte_linear(m, n) || expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || add_waves(m, n);
+			changed |= expand_byte_linear(m, n) || expand_linear(m, n) || expand_experts(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
+			           expand_pack(m, n) || add_waves(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);
 	while (expand_glus(m));

@@ -9,7 +9,7 @@
  * What a body yields is stored in any case, and each kernel less is one less in every iteration: such values leave a group
  * beside its last one, and elementwise values that are only yielded share a kernel.
  *
- * layout: the constant weight of a linear becomes `pack`ed panels, or what is left of it where many of its elements are 0 (ir/sparse.h);
+ * layout: the constant weight of a linear or of experts becomes `pack`ed panels, or what is left of it where many of its elements are 0 (ir/sparse.h);
  * where the epilogue reads parts of the columns, those that belong together lie in one panel, or in a few side by side.  Then it is settled
  * which kernels lie in others (feed.c).
  */
@@ -386,15 +386,30 @@ static bool pack_linear(Module *m, Node *n)
 	return true;
 }
 
+static bool pack_experts(Module *m, Node *n)
+{
+	Node *group = group_of(n), *outer = group ? group : n;
+	const Attr parts = mk_int(Attr_parts, group ? group_parts(m, group) : 1);
+	Value *narrow = before_cast(m, outer, n->in[1], is_stored_weight), *w = narrow ? narrow : n->in[1];
+	const Type *t = &w->type;
+	const Type panels = {.dtype = t->dtype, .rank = 4, .dims = {t->dims[0], panel_count(m, t->dims[2], (int)parts.i), t->dims[1], dim_const(m, PanelWidth)}};
+
+	Value *in[] = {n->in[0], build(m, outer->block, outer, OpPack, n->loc, 1, &w, 1, &parts, &panels), n->in[2], n->in[3]};
+	replace_uses(m, n->out[0], build(m, n->block, n, OpExpertsPacked, n->loc, 4, in, 1, &parts, &n->out[0]->type));
+	erase_node(n);
+	return true;
+}
+
 bool pass_layout(Module *m)
 {
 	bool changed = false;
 
 	FOR_ALL_NODES(n, m) {
-		if (n->op == OpLinear)
-			changed |= pack_linear(m, n);
-		if (n->op == OpGroup && n->body->first->op == OpLinear)
-			changed |= pack_linear(m, n->body->first);
+		Node *root = n->op == OpGroup ? n->body->first : n;
+		if (root->op == OpLinear)
+			changed |= pack_linear(m, root);
+		else if (root->op == OpExperts)
+			changed |= pack_experts(m, root);
 	}
 	changed |= merge_constants(m); /* layers that share weights share their panels */
 	changed |= remove_dead(m);

@@ -73,7 +73,7 @@ static bool operands_from_outside(const Hoist *h, const Node *n, int from)
 static bool cannot_fail(const Node *n)
 {
 	OpClass cls = ops[n->op].cls;
-	return n->op != OpIDiv && n->op != OpIMod &&
+	return n->op != OpIDiv && n->op != OpIMod && n->op != OpExperts && n->op != OpExpertsPacked &&
 	       (cls == ClsEwise || cls == ClsReduce || cls == ClsGemm || cls == ClsWindow || cls == ClsAttention || cls == ClsMove);
 }
 

@@ -330,10 +330,11 @@ LExpr *offset_of(Kernel *k, const Access *a, LExpr *const *idx)
 	return at;
 }
 
-void fail_index(Kernel *k, const Node *n, LExpr *index)
+void fail_index(Kernel *k, const Node *n, int operand, LExpr *index)
 {
 	Module *m = k->l->m;
-	const char *name = message_name(m, n->in[1]->name ? n->in[1]->name : "indices");
+	const Value *v = n->in[operand];
+	const char *name = message_name(m, v->name ? v->name : "indices");
 	lfail(&k->b, 0, lmessage(k->l->lm, arena_printf(m->arena, "%s: tensor '%s': index {} out of range",
 	                                             message_place(m, n->loc, ops[n->op].text), name)), index);
 }

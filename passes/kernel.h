@@ -39,6 +39,7 @@ typedef enum PackedForm {
 	PackedRows, /* the left operand of linears (queries, keys, values read the same rows), in tiles */
 	PackedSums, /* the same of strassen: sums of blocks of it */
 	PackedBytes, /* of linears of bytes: in groups */
+	RowOrder, /* the numbers of experts: the order of rows by them (lower_experts.c) */
 	KeyRuns, /* the mask of attentions: the runs of keys that a tile of queries sees */
 	KeyPanels, ValuePanels, /* of attentions, by heads */
 } PackedForm;
@@ -46,7 +47,7 @@ typedef struct Packed {
 	PackedForm form;
 	const Block *block; /* where it is packed: another may run without this one */
 	const Dim *base;
-	const Dim *split[2]; /* extents that the factors do not tell: KeyRuns: queries; of panels: keys, heads; else NULL */
+	const Dim *split[2]; /* extents that the factors do not tell: KeyRuns: queries; RowOrder: matrices, rows of a number; of panels: keys, heads; else NULL */
 	int nrow, nfactor;
 	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
 	Slot *slot; /* NULL: not yet packed */
@@ -144,6 +145,7 @@ Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered 
 Packed *packed_rows(Lower *, Node *linear);
 bool lie_packed(const Node *linear, const Packed *); /* one row, side by side: nobody packs it */
 Packed *key_runs(Lower *, Node *attention); /* of its mask; NULL: none that would tell anything */
+Packed *row_order(Lower *, Node *experts);
 Packed *packed_heads(Lower *, Node *attention, PackedForm); /* its keys or values */
 Slot *packed_slot(Lower *, Packed *, const Dim *f32_elements); /* until the last of them is lowered */
 void release_slots(Lower *); /* of which the node lowered is the last user */
@@ -193,7 +195,7 @@ Access written_access(Kernel *, const Type *, Value *home);
 LExpr *kbase(Kernel *, const Access *); /* in a general kernel an argument also if it is 0 */
 /* Element offset of index idx[0..rank) (NULL counts as 0). */
 LExpr *offset_of(Kernel *, const Access *, LExpr *const *idx);
-void fail_index(Kernel *, const Node *, LExpr *index); /* of operand 1: it is out of range */
+void fail_index(Kernel *, const Node *, int operand, LExpr *index); /* of that operand: it is out of range */
 /* Splits the flat number `at` into an index of each of the first n axes. */
 void split_index(Kernel *, LExpr *at, const Dim *const *extent, int n, LExpr **idx);
 /* Taps *lo .. *hi - 1 of an axis meet one of its `extent` elements where windows begin anywhere from `from` to `to`. */

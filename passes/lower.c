@@ -52,6 +52,8 @@ static void use_operands(Lower *l, Node *n, int at)
 			runs->last = at;
 		packed_heads(l, n, KeyPanels)->last = packed_heads(l, n, ValuePanels)->last = at;
 	}
+	if (n->op == OpExpertsPacked)
+		row_order(l, n)->last = at;
 	if (n->nin && n->in[0] && feeder(n->in[0]))
 		use_operands(l, feeder(n->in[0]), at);
 	if (n->op == OpGroup)
@@ -163,6 +165,8 @@ static void lower_root(Lower *l, Node *root, Node *epilogue, Value *result, Valu
 			lower_matmul(l, root, home);
 		else if (root->op == OpLinearBytes)
 			lower_linear_bytes(l, root, epilogue, result, home);
+		else if (root->op == OpExpertsPacked)
+			lower_experts(l, root, epilogue, result, home);
 		else if (root->op == OpStrassen)
 			lower_strassen(l, root, epilogue, result, home);
 		else

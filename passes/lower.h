@@ -37,6 +37,7 @@ void lower_part(Lower *, const char *name, Value *from, Value *to, const Dim *co
 void lower_linear(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_linear_bytes(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_strassen(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
+void lower_experts(Lower *, Node *root, Node *epilogue, Value *result, Value *home);
 void lower_matmul(Lower *, Node *, Value *home);
 bool is_token_window(const Node *); /* a winconv along one axis, step by step */
 void lower_token_window(Lower *, Node *, Value *home);

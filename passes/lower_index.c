@@ -18,7 +18,7 @@ static LExpr *checked_index(Kernel *k, Node *n, const Access *idx, LExpr *offset
 	LExpr *bad = lop(b, LOr, llt(b, i, zero), lop(b, LLe, extent, i, NULL), NULL);
 
 	lif(b, bad);
-	fail_index(k, n, raw);
+	fail_index(k, n, 1, raw);
 	lelse(b);
 	return i;
 }

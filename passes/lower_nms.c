@@ -115,7 +115,7 @@ static void emit_line(Nms *s, LExpr *first_box, LExpr *from, LExpr *to)
 	to = llet(b, ladd(b, to, i));
 	lstore(b, s->y.buf, to, NULL, NULL, lconst(b, (LType){Bool, 1}, 0));
 	lif(b, lop(b, LLe, kdim(k, s->boxes.extent[1]), number, NULL));
-	fail_index(k, s->n, number);
+	fail_index(k, s->n, 1, number);
 	lelse(b);
 	emit_box(s, number, first_box, to);
 	lend(b);

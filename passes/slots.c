@@ -358,6 +358,14 @@ Packed *packed_rows(Lower *l, Node *linear)
 	return find_packed(l, form, linear, x, x->type.rank - (form == PackedSums ? 1 : (int)attr_int(linear, Attr_inner)), NULL, NULL);
 }
 
+Packed *row_order(Lower *l, Node *experts)
+{
+	Value *which = experts->in[3];
+	const Type *x = &experts->in[0]->type;
+	const int batch = which->type.rank;
+	return find_packed(l, RowOrder, experts, which, batch, experts->in[1]->type.dims[0], dims_product(l->m, x->dims + batch, x->rank - 1 - batch));
+}
+
 Packed *key_runs(Lower *l, Node *attention)
 {
 	Value *mask = attention->in[3];

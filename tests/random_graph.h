@@ -12,6 +12,7 @@
 #define DCC_RANDOM_GRAPH_H
 
 #include "random_control.h"
+#include "random_experts.h"
 #include "random_idioms.h"
 #include "random_moves.h"
 
@@ -45,6 +46,7 @@ static const Maker makers[] = {
 	{OpLinearBytes, step_bytes, 2}, {OpPackBytes, step_bytes, 1},
 	{OpStrassen, step_packed, 2}, {OpStrassenWeights, step_packed, 1},
 	{OpSparse, step_sparse, 2}, {OpSparseWeights, step_sparse, 1}, {OpSparseIndex, step_sparse, 1},
+	{OpExperts, step_experts, 2}, {OpExpertsPacked, step_experts, 1},
 	{OpConv, step_conv, 4}, {OpGroupConv, step_conv, 2}, {OpWinConv, step_winconv, 4}, {OpWinograd, step_winograd, 3}, {OpWinogradWeights, step_winograd, 1}, {OpPool, step_pool, 2},
 	{OpDft, step_dft, 3},
 	{OpGlu, step_glu, 4}, {OpAttention, step_attention, 4},
@@ -59,7 +61,7 @@ enum { NMakers = sizeof makers / sizeof *makers };
 
 static Step *const idioms[] = {step_linear, step_conv, idiom_gelu, idiom_norm, idiom_glu, idiom_gates, idiom_attention, idiom_attention,
                                idiom_attention, idiom_taps, idiom_places, idiom_block, idiom_there_and_back, idiom_fourier, step_loop, step_loop,
-                               idiom_sigmoid, idiom_feed, idiom_feed, idiom_convs, idiom_pruned};
+                               idiom_sigmoid, idiom_feed, idiom_feed, idiom_convs, idiom_pruned, idiom_experts};
 enum { NIdioms = sizeof idioms / sizeof *idioms };
 
 static Step *pick_idiom(Gen *g)

@@ -1242,12 +1242,13 @@ static void make_nms(Family *f)
 /* Indices outside of the tensor: an error, and nothing is read for them. */
 static void check_bad_indices(void)
 {
-	static const char *const types[] = {"f32[a, 3]", "f32[a, 3]", "f32[a]", "f32[7, 3]", "f32[7, 3]", "bool[1, 1, a]"};
+	static const char *const types[] = {"f32[a, 3]", "f32[a, 3]", "f32[a]", "f32[7, 3]", "f32[7, 3]", "bool[1, 1, a]", "f32[a, 2]"};
 	static const char *const nodes[] = {"gather %x, %i99", "gather_elements %x, %i99", "gather_nd %x, %i99",
-	                                    "scatter_elements %x, %i99, %u", "scatter_nd %x, %i99, %u", "nms %boxes, %i99, %i99m, %t"};
-	static const char *const indices[] = {"a", "a, 3", "a, 2", "a, 3", "a, 1", "1, 1, a"};
+	                                    "scatter_elements %x, %i99, %u", "scatter_nd %x, %i99, %u", "nms %boxes, %i99, %i99m, %t",
+	                                    "experts %u, %w, _, %i99"};
+	static const char *const indices[] = {"a", "a, 3", "a, 2", "a, 3", "a, 1", "1, 1, a", "a"};
 
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 7; i++) {
 		Family f = {.name = "bad_indices"};
 		symbol(&f, "a", 0);
 		param(&f, "x: f32[7, 3]");
@@ -1255,6 +1256,7 @@ static void check_bad_indices(void)
 		param(&f, "u: f32[a, 3]");
 		param(&f, "boxes: f32[1, 9, 4]");
 		param(&f, "i99m: i64[]");
+		weights(&f, "w", "7, 3, 2", 42);
 		param(&f, "t: f32[]");
 		add_row(&f, types[i], nodes[i]);
 		compile_family(&f);
@@ -1706,6 +1708,93 @@ static void make_bytes(Family *f)
 	result(f, "%e4", "u8[a, m, 65]");
 }
 
+/* ---- experts ------------------------------------------------------------------------------------------------------- */
+
+enum { Experts = 5 };
+
+/* rows: the dims of x but its last; a result, unless there are parts, which stay in an open group. */
+static int add_experts(Family *f, const char *x, const char *rows, int depth, int columns, int parts, const char *bias, const char *which, const char *stored)
+{
+	int chunk = parts % 2 ? 32 : 16, panels = (columns / parts + chunk - 1) / chunk * (parts * chunk / 32), id = f->nline++;
+	char name[16], dims[40], type[64], value[16];
+
+	snprintf(name, sizeof name, "x%d", id);
+	snprintf(dims, sizeof dims, "%d, %d, %d", Experts, depth, columns);
+	weights(f, name, dims, Experts * depth * columns);
+	line(f, "%%w%d: %s[%s] = cast %%x%d", id, stored, dims, id);
+	line(f, "%%p%d: %s[%d, %d, %d, 32] = pack %%w%d {parts=%d}", id, stored, Experts, panels, depth, id, parts);
+	snprintf(type, sizeof type, "f32[%s, %d]", rows, columns);
+	if (parts > 1)
+		line(f, "%%g%d: f32[%s, %d] = group {", id, rows, columns / parts);
+	line(f, "%%y%d: %s = experts_packed %%%s, %%p%d, %s, %%%s {parts=%d}", id, type, x, id, bias, which, parts);
+	snprintf(value, sizeof value, "%%y%d", id);
+	if (parts == 1)
+		result(f, value, type);
+	return id;
+}
+
+/* A number for each row, for several, for all; of fewer rows than matrices, and of so many that a matrix has several blocks; parts of panels
+ * and of units of them; an epilogue, a bias, gates; rows apart, columns apart, all rows one; numbers that are read with steps, and are constant;
+ * shorter weights; matrices and panels that are computed, and other types. */
+static void make_experts(Family *f)
+{
+	char value[16];
+	symbol(f, "a", 0);
+	symbol(f, "m", 0);
+	param(f, "x: f32[a, 70]");
+	param(f, "grid: f32[a, m, 40]");
+	param(f, "t: f32[33, a]");
+	param(f, "one: f32[1, 32]");
+	param(f, "i5: i64[a]");
+	param(f, "i5t: i32[m, a]");
+	param(f, "i5s: i64[]");
+	param(f, "b65: f32[5, 65]");
+	param(f, "b70: f32[70, 5]");
+	param(f, "res: f32[a, 65]");
+	param(f, "r: f32[a, 1]");
+	line(f, "%%turned: f32[a, 33] = transpose %%t {perm=[1, 0]}");
+	line(f, "%%same: f32[a, 32] = expand %%one");
+	line(f, "%%c70: f32[5, 70] = transpose %%b70 {perm=[1, 0]}");
+	line(f, "%%places: i32[a, m] = transpose %%i5t {perm=[1, 0]}");
+	add_text(&f->consts, "const @fixed: i64[5] = [3, 0, -1, 3, 1]\n");
+	param(f, "few: f32[5, m, 7]");
+	add_experts(f, "x", "a", 70, 5, 1, "_", "i5", "f32");
+	add_experts(f, "turned", "a", 33, 64, 1, "_", "i5", "f32");
+	add_experts(f, "same", "a", 32, 33, 1, "_", "i5", "f16");
+	add_experts(f, "grid", "a, m", 40, 48, 1, "_", "i5", "f32");
+	add_experts(f, "grid", "a, m", 40, 40, 1, "_", "places", "f32");
+	add_experts(f, "grid", "a, m", 40, 20, 1, "_", "i5s", "bf16");
+	int id = add_experts(f, "x", "a", 70, 65, 1, "%b65", "i5", "f32");
+	line(f, "%%e0: f32[a, 65] = mul %%y%d, %%r\n%%e1: f32[a, 65] = add %%e0, %%res", id);
+	result(f, "%e1", "f32[a, 65]");
+	id = add_experts(f, "x", "a", 70, 70, 2, "%c70", "i5", "f32");
+	line(f, "%%u%d: f32[a, 35] = glu %%y%d {axis=1, act=sigmoid}\nyield %%u%d\n}", id, id, id);
+	snprintf(value, sizeof value, "%%g%d", id);
+	result(f, value, "f32[a, 35]");
+	id = add_experts(f, "turned", "a", 33, 51, 3, "_", "i5", "f32");
+	for (int i = 0; i < 3; i++)
+		line(f, "%%s%d: f32[a, 17] = view %%y%d {base=%d, strides_dim=[51, 1]}", i, id, 17 * i);
+	line(f, "%%s3: f32[a, 17] = tanh %%s1\n%%s4: f32[a, 17] = mul %%s3, %%s0\n%%s5: f32[a, 17] = sub %%s4, %%s2\nyield %%s5\n}");
+	snprintf(value, sizeof value, "%%g%d", id);
+	result(f, value, "f32[a, 17]");
+	weights(f, "wf", "5, 7, 12", 5 * 7 * 12);
+	add_row(f, "f32[5, m, 12]", "experts %few, %wf, _, @fixed");
+	param(f, "v: f32[5, 7, 36]");
+	param(f, "vb: f32[5, 36]");
+	add_row(f, "f32[5, m, 36]", "experts %few, %v, %vb, @fixed");
+	line(f, "%%pv: f32[5, 3, 7, 32] = pack %%v {parts=3}\n%%gv: f32[5, m, 12] = group {");
+	line(f, "%%yv: f32[5, m, 36] = experts_packed %%few, %%pv, %%vb, @fixed {parts=3}");
+	for (int i = 0; i < 3; i++)
+		line(f, "%%v%d: f32[5, m, 12] = view %%yv {base=%d, strides_dim=[36*m, 36, 1]}", i, 12 * i);
+	line(f, "%%v3: f32[5, m, 12] = relu %%v0\n%%v4: f32[5, m, 12] = add %%v3, %%v1\n%%v5: f32[5, m, 12] = mul %%v4, %%v2\nyield %%v5\n}");
+	result(f, "%pv", "f32[5, 3, 7, 32]");
+	result(f, "%gv", "f32[5, m, 12]");
+	param(f, "z: f64[a, 7]");
+	param(f, "vz: f64[5, 7, 9]");
+	param(f, "bz: f64[5, 9]");
+	add_row(f, "f64[a, 9]", "experts %z, %vz, %bz, %i5");
+}
+
 /* ---- sparse weights ------------------------------------------------------------------------------------------------ */
 
 /* Of five runs of elements, in the order of rows, `live` are not 0, nor -0. */
@@ -1989,6 +2078,7 @@ static const struct {
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"bytes", make_bytes, {"a=1 m=0-9,11-15,27-30", "a=0,2 m=0,3,15", "a=1 m=257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"sparse", make_sparse, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=257,600", "a=30 m=41"}, {"a=1 m=1", "a=3 m=6", "a=0 m=4"}},
+	{"experts", make_experts, {"a=0-5,9,17,57 m=0,1,3", "a=3 m=5,100,400", "a=1500 m=1"}, {"a=7 m=2", "a=1 m=1", "a=40 m=3", "a=0 m=4"}},
 	{"winograd", make_winograd, {"b=1 h=1-5,9 t=1-5,8,13", "b=0,2 h=0,3 t=0,5", "b=3 h=7 t=30"}, {"b=1 h=7 t=7", "b=2 h=5 t=14", "b=1 h=0 t=4"}},
 	{"dft",
 	 make_dft,
