@@ -1,4 +1,5 @@
-/* lower_matmul.c - products of two activations: f32 by register tiles, any other element type where the operands lie. */
+/* lower_matmul.c - products of two activations: f32 by register tiles, any other element type where the operands lie; so is one row or
+ * column that meets a matrix of its own, which would be packed for a single use. */
 #include "lower.h"
 
 static Access transposed(const Access *a, bool swap)
@@ -90,6 +91,182 @@ static void lower_plain_matmul(Lower *l, Node *n, Value *home)
 	kcall(&k);
 }
 
+/* ---- a row by a matrix of its own -------------------------------------------------------------------------------------------------- */
+
+enum {
+	WideVectors = 4, /* sums of as many columns at once */
+	StepsAhead = 16, BytesAhead = 4096 /* of what is prefetched: what lies apart, memory does not bring by itself in time */
+};
+
+typedef struct RowMatrix {
+	Kernel *k;
+	Access x, w; /* x: batch.., 1, steps; w: batch.., steps, columns */
+	LExpr *x_at, *w_at, *y_at, *steps, *columns;
+	LBuf *y;
+	LTile *sums;
+} RowMatrix;
+
+static LExpr *step_of_row(const RowMatrix *r, LExpr *step)
+{
+	LB *b = &r->k->b;
+	LExpr *x = lload(b, r->x.buf, 1, ladd(b, r->x_at, lmul(b, step, kdim(r->k, r->x.stride[r->x.rank - 1]))), NULL, NULL);
+	return llet(b, lcast(b, LSplat, (LType){F32, Lanes}, x));
+}
+
+static void add_step(const RowMatrix *r, int vector, LExpr *x, LExpr *w)
+{
+	LB *b = &r->k->b;
+	LExpr *i = li(b, vector), *zero = li(b, 0);
+	lset_tile(b, r->sums, i, zero, lfma(b, x, w, lelem(b, r->sums, i, zero)));
+}
+
+/* Steps from .. to of `vectors` vectors of columns from `col` on; mask: of the columns of the only one, NULL: all. */
+static void add_steps(const RowMatrix *r, LExpr *from, LExpr *to, LExpr *col, int vectors, LExpr *mask)
+{
+	Kernel *k = r->k;
+	LB *b = &k->b;
+	const Dim *apart = r->w.stride[r->w.rank - 1];
+	LExpr *step = lfor(b, ForSerial, from, to, NULL), *x = step_of_row(r, step);
+	LExpr *stride = kdim(k, r->w.stride[r->w.rank - 2]), *row = llet(b, ladd(b, r->w_at, lmul(b, step, stride)));
+
+	for (int v = 0; v < vectors; v++) {
+		LExpr *at = ladd(b, row, lmul(b, ladd(b, col, li(b, v * Lanes)), kdim(k, apart)));
+		if (vectors > 1)
+			lprefetch(b, r->w.buf, ladd(b, at, lmul(b, stride, li(b, StepsAhead))));
+		add_step(r, v, x, load_lanes(k, &r->w, at, apart, mask));
+	}
+	lend(b);
+}
+
+/* The same of one vector of columns whose steps lie side by side, as far as there are whole vectors of steps; returns how far. */
+static LExpr *add_turned_steps(const RowMatrix *r, LExpr *col)
+{
+	Kernel *k = r->k;
+	LB *b = &k->b;
+	LExpr *whole = llet(b, lsub(b, r->steps, lop(b, LMod, r->steps, li(b, Lanes), NULL))), *rows[Lanes];
+	LExpr *apart = kdim(k, r->w.stride[r->w.rank - 1]), *first = llet(b, ladd(b, r->w_at, lmul(b, col, apart)));
+	LExpr *ahead = llet(b, lop(b, LPMax, lmul(b, apart, li(b, Lanes)), li(b, BytesAhead / 4), NULL));
+
+	LExpr *step = lfor(b, ForSerial, li(b, 0), whole, li(b, Lanes));
+	for (int i = 0; i < Lanes; i++) {
+		LExpr *inside = lcast(b, LSplat, (LType){Bool, Lanes}, llt(b, ladd(b, col, li(b, i)), r->columns));
+		LExpr *at = llet(b, ladd(b, first, ladd(b, step, lmul(b, li(b, i), apart))));
+		lprefetch(b, r->w.buf, ladd(b, at, ahead));
+		rows[i] = llet(b, lload(b, r->w.buf, Lanes, at, NULL, inside));
+	}
+	transpose_lanes(b, rows);
+	for (int i = 0; i < Lanes; i++)
+		add_step(r, 0, step_of_row(r, ladd(b, step, li(b, i))), rows[i]);
+	lend(b);
+	return whole;
+}
+
+static void clear_sums(const RowMatrix *r, int vectors)
+{
+	LB *b = &r->k->b;
+	for (int v = 0; v < vectors; v++)
+		lset_tile(b, r->sums, li(b, v), li(b, 0), lconst(b, (LType){F32, Lanes}, 0));
+}
+
+static void store_sums(const RowMatrix *r, LExpr *col, int vectors, LExpr *mask)
+{
+	LB *b = &r->k->b;
+	for (int v = 0; v < vectors; v++)
+		lstore(b, r->y, ladd(b, r->y_at, ladd(b, col, li(b, v * Lanes))), NULL, mask, lelem(b, r->sums, li(b, v), li(b, 0)));
+}
+
+/* Columns col .. end - 1, at most WideVectors vectors of them. */
+static void emit_columns_of_row(const RowMatrix *r, LExpr *col, LExpr *end)
+{
+	Kernel *k = r->k;
+	LB *b = &k->b;
+	const Dim *const *stride = r->w.stride + r->w.rank - 2;
+	const bool turned = dim_equals(stride[0], 1) && !dim_equals(stride[1], 1);
+	LExpr *zero = li(b, 0), *lanes = li(b, Lanes);
+
+	if (!turned) {
+		lif(b, lop(b, LEq, lsub(b, end, col), li(b, WideVectors * Lanes), NULL));
+		clear_sums(r, WideVectors);
+		add_steps(r, zero, r->steps, col, WideVectors, NULL);
+		store_sums(r, col, WideVectors, NULL);
+		lelse(b);
+	}
+	LExpr *j = lfor(b, ForSerial, col, end, lanes), *mask = lane_mask(k, lsub(b, end, j));
+	clear_sums(r, 1);
+	add_steps(r, turned ? add_turned_steps(r, j) : zero, r->steps, j, 1, mask);
+	store_sums(r, j, 1, mask);
+	lend(b);
+	if (!turned)
+		lend(b);
+}
+
+/* x: the row, w: the matrix, both with the batch axes of t, the result's type, in front. */
+static void lower_row(Lower *l, Node *n, Value *home, bool column)
+{
+	Module *m = l->m;
+	Kernel k = open_kernel(l, "matmul_row", true);
+	LB *b = &k.b;
+	const Type *t = &n->out[0]->type;
+	Access x = kaccess(&k, n->in[0]), w = kaccess(&k, n->in[1]);
+	const int batch = t->rank - (x.rank > 1) - (w.rank > 1), rank = batch + 2;
+	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0), *wide = li(b, WideVectors * Lanes);
+
+	x = as_matrix(m, &x, false);
+	x = transposed(&x, attr_int(n, Attr_trans_a));
+	w = as_matrix(m, &w, true);
+	w = transposed(&w, attr_int(n, Attr_trans_b));
+	if (column) {
+		Access matrix = transposed(&x, true);
+		x = transposed(&w, true);
+		w = matrix;
+	}
+	RowMatrix r = {.k = &k, .x = broadcast_access(m, &x, rank), .w = broadcast_access(m, &w, rank), .y = kbuf(&k, home, true)};
+	for (int d = 0; d < batch; d++) {
+		if (dim_equals(r.x.extent[d], 1))
+			r.x.stride[d] = dim_const(m, 0);
+		if (dim_equals(r.w.extent[d], 1))
+			r.w.stride[d] = dim_const(m, 0);
+	}
+	const Dim *width = r.w.extent[rank - 1], *batches = dims_product(m, t->dims, batch);
+	r.steps = kdim(&k, r.w.extent[rank - 2]);
+	r.columns = kdim(&k, width);
+	r.sums = lnew_tile(b, "sums", (LType){F32, Lanes}, WideVectors, 1);
+	LExpr *parts = kdim(&k, dim_ceildiv(m, width, dim_const(m, WideVectors * Lanes)));
+	LExpr *task = lfor(b, ForParallel, zero, kdim(&k, dim_mul(m, batches, dim_ceildiv(m, width, dim_const(m, WideVectors * Lanes)))), NULL);
+	LExpr *at = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *col = llet(b, lmul(b, lsub(b, task, lmul(b, at, parts)), wide));
+	split_index(&k, at, t->dims, batch, idx);
+	r.x_at = llet(b, offset_of(&k, &r.x, idx));
+	r.w_at = llet(b, offset_of(&k, &r.w, idx));
+	r.y_at = llet(b, lmul(b, at, r.columns));
+	emit_columns_of_row(&r, col, llet(b, lop(b, LPMin, ladd(b, col, wide), r.columns, NULL)));
+	lend(b);
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), r.w.extent[rank - 2]), 2));
+	k.b.fn->loc = n->loc;
+	kcall(&k);
+}
+
+/* Has each row of x a matrix of its own, operand i? */
+static bool has_own_matrices(const Node *n, int i)
+{
+	const Type *y = &n->out[0]->type, *w = &n->in[i]->type;
+	const int batch = y->rank - (n->in[0]->type.rank > 1) - (n->in[1]->type.rank > 1);
+
+	if (w->rank != batch + 2)
+		return false;
+	for (int d = 0; d < batch; d++)
+		if (w->dims[d] != y->dims[d])
+			return false;
+	return true;
+}
+
+/* Is operand i one row (0) or one column (1)? */
+static bool is_vector(const Node *n, int i)
+{
+	const Type *t = &n->in[i]->type;
+	const bool swap = attr_int(n, i ? Attr_trans_b : Attr_trans_a);
+	return t->rank == 1 || dim_equals(t->dims[t->rank - 1 - (i == swap)], 1);
+}
+
 /* out[batch, M, N]: the right operand is packed into panels by a first kernel, the left tile by tile inside the second. */
 void lower_matmul(Lower *l, Node *n, Value *home)
 {
@@ -98,6 +275,11 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 		lower_plain_matmul(l, n, home);
 		return;
 	}
+	for (int i = 0; i < 2; i++)
+		if (is_vector(n, i) && has_own_matrices(n, !i)) {
+			lower_row(l, n, home, i);
+			return;
+		}
 	Kernel pk = open_kernel(l, "panels", false);
 	Access b0 = kaccess(&pk, n->in[1]);
 	b0 = as_matrix(m, &b0, true);

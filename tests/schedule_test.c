@@ -436,6 +436,33 @@ static void make_matmul(Family *f)
 	result(f, "%11", "f32[b, 2, m, n]");
 }
 
+/* One row or column by matrices of its own, which nobody packs: columns side by side, steps side by side, neither; the row with steps, shared. */
+static void make_row_matmul(Family *f)
+{
+	symbol(f, "b", 0);
+	symbol(f, "k", 0);
+	symbol(f, "n", 0);
+	param(f, "x: f32[b, 1, k]");
+	param(f, "xt: f32[b, k, 1]");
+	param(f, "x4: f32[b, 1, 1, k]");
+	param(f, "one: f32[1, 1, k]");
+	param(f, "y: f32[b, k, n]");
+	param(f, "yt: f32[b, n, k]");
+	param(f, "y4: f32[b, 2, k, n]");
+	param(f, "wide: f32[b, n, 3, k]");
+	line(f, "%%apart: f32[b, k, n] = view %%wide {base=k, strides_dim=[3*n*k, 1, 3*k]}");
+	line(f, "%%far: f32[n, k, b] = transpose %%y {perm=[2, 1, 0]}");
+	param(f, "r: f32[n, 1, k]");
+	add_row(f, "f32[b, 1, n]", "matmul %x, %y");
+	add_row(f, "f32[b, 1, n]", "matmul %xt, %yt {trans_a=1, trans_b=1}");
+	add_row(f, "f32[b, 1, n]", "matmul %one, %y");
+	add_row(f, "f32[b, n, 1]", "matmul %yt, %xt");
+	add_row(f, "f32[b, n, 1]", "matmul %y, %x {trans_a=1, trans_b=1}");
+	add_row(f, "f32[b, 2, 1, n]", "matmul %x4, %y4");
+	add_row(f, "f32[b, 1, n]", "matmul %x, %apart");
+	add_row(f, "f32[n, 1, b]", "matmul %r, %far");
+}
+
 /* Products of other types than f32. */
 static void make_plain_matmul(Family *f)
 {
@@ -2030,6 +2057,10 @@ static const struct {
 	 {"b=1 k=5 n=7 m=0-29", "b=2 m=5 k=9 n=0-2,15-17,31-33,63-65", "b=1 m=3 n=17 k=0-3,15-17,255-257,513",
 	  "b=0-3 m=3 k=4 n=5", "b=2 m=13-15,28 n=33 k=17"},
 	 {"b=2 m=15 k=32 n=33", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=4"}},
+	{"row_matmul",
+	 make_row_matmul,
+	 {"b=0-3 k=0-3,15-17,33 n=1,17", "b=2 k=5,20 n=0-3,15-17,31-33,63-65,130", "b=7 k=300 n=70"},
+	 {"b=2 k=17 n=70", "b=1 k=32 n=1", "b=2 k=0 n=5"}},
 	{"plain_matmul",
 	 make_plain_matmul,
 	 {"b=0-3 k=0,1,5 n=0,1,15-17,33 m=0,1,4"},
