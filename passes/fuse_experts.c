@@ -3,14 +3,15 @@
  *   matmul(gather(w, idx), x) with x [.., k, 1],  matmul(x, gather(w, idx)) with x [.., m, k],  transposed, cast, or viewed in between
  *
  * become `experts`, which finds the matrices where they lie and copies none; a bias that the same index takes out of a constant joins.
+ * So do products by constant matrices of which each batch has its own: they are numbered.
  */
 #include "idioms.h"
 
 typedef struct Chosen { /* an operand of a product: matrices of a constant */
-	Node *gather;
+	Node *gather; /* NULL: all of them, in order */
 	Value *w; /* [matrices, k, n] or, `turned`, [matrices, n, k]; of the type that it is stored in */
 	bool turned;
-	View at; /* which of them each batch takes: a view of the gather's indices */
+	View at; /* which of them each batch takes: a view of the gather's indices, or of their numbers */
 } Chosen;
 
 static Node *made_by(const Value *v, Op op)
@@ -121,6 +122,17 @@ static Value *weights_of(Module *m, Node *at, const Chosen *c)
 	return t.dtype == w->type.dtype ? w : build(m, at->block, at, OpCast, at->loc, 1, &w, 0, NULL, &t);
 }
 
+/* Does all that follows look at v with fewer axes? */
+static bool is_squeezed(const Value *v)
+{
+	for (int i = 0; i < v->nuse; i++) {
+		const Node *n = v->uses[i].node;
+		if (!n || ops[n->op].cls != ClsMove || n->out[0]->type.rank >= v->type.rank)
+			return false;
+	}
+	return true;
+}
+
 /* The product n of x and what c chooses; left: c stands on the left, and x is a column. */
 static void multiply_chosen(Module *m, Node *n, const Chosen *c, bool left)
 {
@@ -145,7 +157,7 @@ static void multiply_chosen(Module *m, Node *n, const Chosen *c, bool left)
 	rows.dims[batch] = out->dims[batch + left];
 	rows.dims[batch + 1] = x->type.dims[x->type.rank - 1];
 	x = expanded(m, n, x, &rows);
-	if (dim_equals(rows.dims[batch], 1)) {
+	if (dim_equals(rows.dims[batch], 1) && (left || is_squeezed(n->out[0]))) {
 		rows.dims[batch] = rows.dims[batch + 1];
 		rows.rank--;
 		x = reshaped(m, n, x, &rows);
@@ -153,8 +165,15 @@ static void multiply_chosen(Module *m, Node *n, const Chosen *c, bool left)
 	Value *in[] = {x, weights_of(m, n, c), NULL, numbers};
 	Value *y = build(m, n->block, n, OpExperts, n->loc, 4, in, 0, NULL, NULL);
 	report_match("experts", n->loc);
-	report_also(c->gather->loc);
+	if (c->gather)
+		report_also(c->gather->loc);
 	replace_uses(m, n->out[0], type_equal(&y->type, out) ? y : reshaped(m, n, y, out));
+}
+
+/* Is the axis before the last one summed over? */
+static bool sums_rows(const Node *matmul, bool left)
+{
+	return attr_int(matmul, left ? Attr_trans_a : Attr_trans_b) == left;
 }
 
 static bool fuse_product(Module *m, Node *n)
@@ -165,8 +184,7 @@ static bool fuse_product(Module *m, Node *n)
 	for (int left = 0; left < 2; left++) {
 		Chosen c;
 		Value *operand = n->in[!left];
-		const int rank = operand->type.rank, first = attr_int(n, left ? Attr_trans_a : Attr_trans_b) == left;
-		if (!is_chosen(m, operand, rank - 2 + !first, &c))
+		if (!is_chosen(m, operand, operand->type.rank - 1 - sums_rows(n, left), &c))
 			continue;
 		const char *why = NULL;
 		if (!meets_only_products(c.gather->out[0]))
@@ -233,4 +251,50 @@ static bool fuse_bias(Module *m, Node *n)
 bool fuse_experts(Module *m, Node *n)
 {
 	return n->op == OpMatMul ? fuse_product(m, n) : n->op == OpAdd && fuse_bias(m, n);
+}
+
+/* All rows by the one constant matrix, which has axes of extent 1 in front. */
+static void multiply_by_one(Module *m, Node *n)
+{
+	Value *x = attr_int(n, Attr_trans_a) ? turned(m, n, n->in[0]) : n->in[0], *w = attr_int(n, Attr_trans_b) ? turned(m, n, n->in[1]) : n->in[1];
+	const Type matrix = {.dtype = F32, .rank = 2, .dims = {w->type.dims[w->type.rank - 2], w->type.dims[w->type.rank - 1]}};
+	Value *in[] = {x, reshaped(m, n, w, &matrix), NULL}, *y = build(m, n->block, n, OpLinear, n->loc, 3, in, 0, NULL, NULL);
+	report_match("linear", n->loc);
+	replace_uses(m, n->out[0], type_equal(&y->type, &n->out[0]->type) ? y : reshaped(m, n, y, &n->out[0]->type));
+}
+
+bool fuse_matrices(Module *m, Node *n)
+{
+	const Type *out = &n->out[0]->type;
+	if (n->op != OpMatMul || out->dtype != F32)
+		return false;
+	for (int left = 0; left < 2; left++) {
+		Value *w = n->in[!left];
+		const int batch = w->type.rank - 2;
+		const Dim *count = batch > 0 ? dims_product(m, w->type.dims, batch) : NULL;
+		const bool one = count && dim_equals(count, 1);
+		if (!count || !is_const(w) || is_const(n->in[left]) || n->in[left]->type.rank < 2 || const_numel(&w->type) == 0 ||
+		    (left && (one || !dim_equals(out->dims[out->rank - 1], 1))))
+			continue;
+		if (one) {
+			if (!allow("linear"))
+				return false;
+			multiply_by_one(m, n);
+			return true;
+		}
+		const Type matrices = {.dtype = F32, .rank = 3, .dims = {count, w->type.dims[batch], w->type.dims[batch + 1]}};
+		Type numbers = {.dtype = I64, .rank = 1, .dims = {count}};
+		Chosen c = {.turned = !sums_rows(n, left)};
+		if (!fits_panels(&matrices, c.turned) || !allow("experts"))
+			return false;
+		c.w = reshaped(m, n, w, &matrices);
+		Value *all = build(m, n->block, n, OpIota, n->loc, 0, NULL, 0, NULL, &numbers);
+		numbers.rank = batch;
+		for (int d = 0; d < batch; d++)
+			numbers.dims[d] = w->type.dims[d];
+		view_identity(m, reshaped(m, n, all, &numbers), &c.at);
+		multiply_chosen(m, n, &c, left);
+		return !n->out[0]->nuse;
+	}
+	return false;
 }

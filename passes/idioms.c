@@ -13,9 +13,9 @@ bool pass_idioms(Module *m)
 			changed |= fuse_dft(m, n) || fuse_glu(m, n) || fuse_winconv(m, n) || fuse_attention(m, n);
 	FOR_ALL_NODES(n, m)
 		changed |= see_blocks(m, n) || see_chunks(m, n);
-	FOR_ALL_NODES(n, m) /* glu and winconv look at whole convolutions */
+	FOR_ALL_NODES(n, m) /* glu, winconv and attention look at whole convolutions and products */
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= fuse_conv(m, n);
+			changed |= fuse_conv(m, n) || fuse_matrices(m, n);
 	changed |= remove_dead(m);
 	return changed;
 }

@@ -16,5 +16,6 @@ bool fuse_dft(Module *, Node *); /* n is a Fourier transform */
 bool fuse_glu(Module *, Node *); /* n multiplies two halves of one value */
 bool fuse_conv(Module *, Node *); /* n is a convolution that linear can do */
 bool fuse_experts(Module *, Node *); /* n multiplies by matrices that an index takes out of a constant, or adds their bias */
+bool fuse_matrices(Module *, Node *); /* n multiplies each batch by a constant matrix of its own */
 
 #endif
