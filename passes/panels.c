@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+/* Between a load and its prefetch: lines that lie apart, memory does not bring by itself in time. */
+enum { StepsAhead = 16, BytesAhead = 4096 /* or the next panel's columns, if these are farther */ };
+
 /* Four times the same: the top bit of the row's number becomes the lowest of the lane's, and so the other way round. */
 void transpose_lanes(LB *b, LExpr *rows[Lanes])
 {
@@ -35,9 +38,12 @@ static void pack_columns(Kernel *k, const Panel *p, LExpr *k0)
 
 	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes)), *col = llet(b, ladd(b, p->first, j));
 	LExpr *at = llet(b, ladd(b, ladd(b, p->from, k0), lmul(b, col, stride)));
+	LExpr *ahead = llet(b, lop(b, LPMax, lmul(b, stride, li(b, PanelWidth)), li(b, BytesAhead / 4), NULL));
 	for (int i = 0; i < Lanes; i++) {
 		LExpr *inside = lcast(b, LSplat, bools, llt(b, ladd(b, col, li(b, i)), p->columns));
-		rows[i] = llet(b, lload(b, p->x->buf, Lanes, ladd(b, at, lmul(b, li(b, i), stride)), NULL, inside));
+		LExpr *row = llet(b, ladd(b, at, lmul(b, li(b, i), stride)));
+		lprefetch(b, p->x->buf, ladd(b, row, ahead));
+		rows[i] = llet(b, lload(b, p->x->buf, Lanes, row, NULL, inside));
 	}
 	transpose_lanes(b, rows);
 	LExpr *to = llet(b, ladd(b, p->to, ladd(b, lmul(b, k0, li(b, PanelWidth)), j)));
@@ -52,14 +58,16 @@ static void pack_step(Kernel *k, const Panel *p, LExpr *kk)
 	LB *b = &k->b;
 	const Access *x = p->x;
 	const Dim *stride = x->stride[x->rank - 1];
-	LExpr *row = llet(b, ladd(b, p->from, lmul(b, kk, kdim(k, x->stride[x->rank - 2]))));
+	LExpr *apart = kdim(k, x->stride[x->rank - 2]), *row = llet(b, ladd(b, p->from, lmul(b, kk, apart)));
 	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes)), *col = llet(b, ladd(b, p->first, j));
 	LExpr *mask = lane_mask(k, lsub(b, p->columns, col)), *v;
 	if (dim_equals(stride, 0)) {
 		LExpr *one = lcast(b, LSplat, (LType){F32, Lanes}, lload(b, x->buf, 1, row, NULL, NULL));
 		v = lop(b, LSelect, mask, one, lconst(b, (LType){F32, Lanes}, 0));
 	} else {
-		v = load_lanes(k, x, ladd(b, row, lmul(b, col, kdim(k, stride))), stride, mask);
+		LExpr *at = llet(b, ladd(b, row, lmul(b, col, kdim(k, stride))));
+		lprefetch(b, x->buf, ladd(b, at, lmul(b, apart, li(b, StepsAhead))));
+		v = load_lanes(k, x, at, stride, mask);
 	}
 	lstore(b, p->panels, ladd(b, p->to, ladd(b, lmul(b, kk, li(b, PanelWidth)), j)), NULL, NULL, v);
 	lend(b);
