@@ -22,7 +22,7 @@ static void see_row_keys(Att *a, LExpr *query)
 }
 
 /* The products of the query at q_at with keys key .. key + 15 where channels lie side by side: a chain of each key, number by number, since a
- * vector across the keys would gather.  Those behind the last one are what that is. */
+ * vector across the keys would gather.  Those behind the last one are what that is.  Lines of the next 16 keys are prefetched. */
 static LExpr *products_by_number(Att *a, const Access *keys, LExpr *q_at, LExpr *k_at, LExpr *key)
 {
 	Kernel *k = a->k;
@@ -35,11 +35,15 @@ static LExpr *products_by_number(Att *a, const Access *keys, LExpr *q_at, LExpr 
 		from[i] = llet(b, ladd(b, k_at, lmul(b, lop(b, LPMin, ladd(b, key, li(b, i)), last, NULL), kdim(k, keys->stride[1]))));
 		lset_tile(b, acc, li(b, i), zero, lconst(b, one, 0));
 	}
-	LExpr *r = lfor(b, ForSerial, zero, kdim(k, a->R), NULL);
+	LExpr *line = lfor(b, ForSerial, zero, kdim(k, a->R), li(b, Lanes)), *next = llet(b, lmul(b, kdim(k, keys->stride[1]), li(b, Lanes)));
+	for (int i = 0; i < Lanes; i++)
+		lprefetch(b, keys->buf, ladd(b, ladd(b, from[i], line), next));
+	LExpr *r = lfor(b, ForSerial, line, lop(b, LPMin, ladd(b, line, li(b, Lanes)), kdim(k, a->R), NULL), NULL);
 	LExpr *q = lload(b, a->q.buf, 1, ladd(b, q_at, lmul(b, r, kdim(k, a->q.stride[3]))), NULL, NULL);
 	q = llet(b, lmul(b, q, lconst(b, one, attr_float(a->n, Attr_scale))));
 	for (int i = 0; i < Lanes; i++)
 		lset_tile(b, acc, li(b, i), zero, lfma(b, q, lload(b, keys->buf, 1, ladd(b, from[i], r), NULL, NULL), lelem(b, acc, li(b, i), zero)));
+	lend(b);
 	lend(b);
 	for (int i = 0; i < Lanes; i++)
 		lstore(b, a->scratch, ladd(b, ladd(b, a->scores, key), li(b, i)), NULL, NULL, lelem(b, acc, li(b, i), zero));
@@ -80,7 +84,7 @@ static void emit_row_scores(Att *a, const Access *keys, LExpr *query, LExpr *q_a
 	lend(b);
 }
 
-enum { MostVectors = 8 };
+enum { MostVectors = 8, KeysAhead = 16 /* between a load and its prefetch */ };
 
 /* Vectors of channels that are summed side by side, so that a row of the values is read at once; all of them, or a divisor. */
 static int vectors_at_once(const Att *a)
@@ -137,7 +141,9 @@ static void emit_row_values(Att *a, const Access *values, LExpr *query, LExpr *v
 	}
 	LExpr *key = lfor(b, ForSerial, first, end, NULL);
 	LExpr *p = llet(b, lcast(b, LSplat, F32x16, lload(b, a->scratch, 1, ladd(b, a->scores, key), NULL, NULL)));
+	LExpr *next = llet(b, lmul(b, kdim(k, values->stride[1]), ladd(b, key, li(b, KeysAhead))));
 	for (int i = 0; i < n; i++) {
+		lprefetch(b, values->buf, ladd(b, from[i], next));
 		LExpr *v = load_value(a, &(Column){values, from[i], mask[i], NULL}, key);
 		lset_tile(b, acc, li(b, i), zero, lfma(b, p, v, lelem(b, acc, li(b, i), zero)));
 	}
