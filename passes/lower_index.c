@@ -84,6 +84,40 @@ static LExpr *for_rows(Kernel *k, const Type *t, int lead, const Dim *tail, cons
 	return llet(b, ladd(b, line, j));
 }
 
+enum { RowsAhead = 8, MostLines = 4, LineBytes = 64 }; /* of what is prefetched: rows after this one, lines of such a row */
+
+/* Rows of one axis, side by side and not short?  They lie anywhere, so no cache sees the next one coming. */
+static bool needs_prefetch(const Access *x, int from)
+{
+	const int last = x->rank - 1;
+	int64_t length;
+	return from == last && dim_equals(x->stride[last], 1) && dim_is_const(x->extent[last], &length) && length >= Lanes;
+}
+
+/* Where among the first `lead` axes of t the row stands that comes RowsAhead after that at at[]. */
+static void stand_ahead(Kernel *k, const Type *t, int lead, LExpr *const *at, LExpr **next)
+{
+	LB *b = &k->b;
+	LExpr *last = lsub(b, kdim(k, t->dims[lead - 1]), li(b, 1));
+
+	memcpy(next, at, MaxRank * sizeof *next);
+	next[lead - 1] = llet(b, lop(b, LPMin, ladd(b, at[lead - 1], li(b, RowsAhead)), last, NULL));
+}
+
+/* The row of x at xi[], where xi[axis] is the index at `offset`; one that counts from the end, or is wrong, prefetches something else. */
+static void prefetch_row(Kernel *k, const Access *x, const Access *idx, LExpr *offset, int axis, LExpr **xi)
+{
+	LB *b = &k->b;
+	const int line = LineBytes / dtypes[x->dtype].bytes;
+	int64_t length = 0;
+
+	dim_is_const(x->extent[x->rank - 1], &length);
+	xi[axis] = llet(b, lcast(b, LConvert, IndexType, lload(b, idx->buf, 1, offset, NULL, NULL)));
+	LExpr *place = llet(b, offset_of(k, x, xi));
+	for (int i = 0; i < MostLines && i * line < length; i++)
+		lprefetch(b, x->buf, ladd(b, place, li(b, i * line)));
+}
+
 /* out[pre.., i.., post..] = x[pre.., idx[i..], post..] */
 static void lower_take(Lower *l, Node *n, Value *home)
 {
@@ -101,6 +135,11 @@ static void lower_take(Lower *l, Node *n, Value *home)
 	LExpr *row = for_rows(&k, t, lead, tail, dim_const(m, 1), at, &loops);
 	for (int d = 0; d < axis; d++)
 		xi[d] = at[d];
+	if (idx.rank && needs_prefetch(&x, axis + 1)) {
+		LExpr *next[MaxRank];
+		stand_ahead(&k, t, lead, at, next);
+		prefetch_row(&k, &x, &idx, offset_of(&k, &idx, next + axis), axis, xi);
+	}
 	xi[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at + axis), kdim(&k, x.extent[axis]));
 	copy_tail(&k, &x, axis + 1, llet(b, offset_of(&k, &x, xi)), y, llet(b, lmul(b, row, kdim(&k, tail))));
 	for (int i = 0; i <= loops; i++)
@@ -126,6 +165,11 @@ static void lower_take_elements(Lower *l, Node *n, Value *home)
 	const Dim *tail = dims_product(m, t->dims + lead, t->rank - lead), *any = dim_min(m, tail, dim_const(m, 1));
 	int loops;
 	LExpr *row = for_rows(&k, t, lead, tail, any, at, &loops);
+	if (needs_prefetch(&x, lead)) {
+		LExpr *next[MaxRank];
+		stand_ahead(&k, t, lead, at, next);
+		prefetch_row(&k, &x, &idx, offset_of(&k, &idx, next), axis, next);
+	}
 	at[axis] = checked_index(&k, n, &idx, offset_of(&k, &idx, at), kdim(&k, x.extent[axis]));
 	copy_tail(&k, &x, lead, llet(b, offset_of(&k, &x, at)), y, llet(b, lmul(b, row, kdim(&k, tail))));
 	for (int i = 0; i <= loops; i++)
