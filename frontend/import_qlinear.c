@@ -116,6 +116,17 @@ void import_qgemm(Call *c)
 		c->out[0] = y;
 }
 
+/* Attention on a quantised operand and weights: its results are real. */
+void import_qattention(Call *c)
+{
+	Value *in[5] = {dequantise(c, c->in[0], c->in[3], operand(c, 6), -1), dequantise(c, c->in[1], c->in[4], operand(c, 7), c->in[1]->type.rank - 1),
+	                c->in[2], operand(c, 5), operand(c, 8)};
+	Call call = *c;
+	call.nin = 5;
+	call.in = in;
+	import_packed_attention(&call);
+}
+
 void import_matmul_integer_to_float(Call *c)
 {
 	Value *b = c->in[1], *bias = operand(c, 6);

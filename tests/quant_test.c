@@ -88,6 +88,8 @@ static const Case cases[] = {
 	{"com.microsoft.QGemm", "transB=1", {{S, "1,2", 2, {3, 5}}, {F, "", 1, {0.5}}, {S, "", 1, {1}}, {S, "2,2", 4, {2, 4, -2, 3}}, {F, "2", 2, {1, 0.5}}, {S, "2", 2, {0, 0}}}, 2, {10, 2}},
 	{"com.microsoft.MatMulIntegerToFloat", "", {{U, "1,2", 2, {3, 5}}, {S, "2,1", 2, {2, 4}}, {F, "", 1, {0.5}}, {F, "1", 1, {1}}, {U, "", 1, {1}}, {S, "1", 1, {1}},
 	 {F, "1", 1, {0.25}}}, 1, {7.25}},
+	{"com.microsoft.QAttention", "num_heads=1", {{U, "1,2,1", 2, {2, 4}}, {S, "1,3", 3, {0, 0, 1}}, {F, "3", 1, {0}}, {F, "", 1, {0.5}}, {F, "", 1, {1}},
+	 {Absent, "", 0, {0}}, {U, "", 1, {0}}, {S, "", 1, {0}}}, 2, {1.5, 1.5}},
 	/* hidden 2, gates i, o, f, c: i closed, f open, c stays 20, tanh(20) = 1; o is sigmoid(0), but 1 where a zero point is not subtracted */
 	{"com.microsoft.DynamicQuantizeLSTM", "hidden_size=2", {{F, "1,1,1", 1, {255}}, {U, "1,1,8", 8, {1, 1, 128, 255, 255, 255, 128, 128}},
 	 {U, "1,2,8", 1, {3}}, {Absent, "", 0, {0}}, {Absent, "", 0, {0}}, {F, "1,1,2", 2, {0.5, 1}}, {F, "1,1,2", 2, {20, 20}}, {Absent, "", 0, {0}},
