@@ -33,6 +33,13 @@ Value *exceeds(Call *, Value *x, double t); /* x > t, also where t is no number 
 Value *place_of(Call *, Op extreme, Value *, int axis, bool last, bool keepdims);
 Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */
 void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero point */
+void need_scale(Call *, const Value *);
+/* (q - zero) * scale in that floating type; zero may be NULL, and the operands broadcast. */
+Value *dequantised(Call *, Value *q, Value *scale, Value *zero, DType real);
+/* The same of q in blocks of neighbours along the axis, the last one perhaps shorter: scale and zero have an element of each, and all other
+ * dims of q; a zero of rank 0 is that of all. */
+Value *dequantised_blocks(Call *, Value *q, Value *scale, Value *zero, int axis, int64_t block, DType real);
+Value *of_blocks(Call *, Value *, int axis); /* a scale or zero point of each block along the axis, as it broadcasts where that is [blocks, block] */
 
 /* The functions of onnx_ops.def; those of one subject are in one import_*.c. */
 #define TEXT(t)

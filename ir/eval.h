@@ -81,7 +81,7 @@ EvalFn eval_winconv, eval_pool;
 EvalFn eval_sparse, eval_sparse_weights, eval_sparse_index;
 /* eval_move.c */
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
-	eval_pad, eval_pack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;
+	eval_pad, eval_pack, eval_unpack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;
 /* eval_sort.c */
 EvalFn eval_top_k, eval_nms;
 /* eval_dft.c */

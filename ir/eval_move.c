@@ -306,6 +306,15 @@ const char *eval_pack(EvalNode *e)
 	return NULL;
 }
 
+const char *eval_unpack(EvalNode *e)
+{
+	const Tensor *x = e->in[0];
+	const int64_t n = tensor_numel(x) * (8 / dtypes[e->out->dtype].bits);
+	TRY(need_agree(e, tensor_numel(e->out) == n));
+	unpack_elements(e->out->dtype, x->data, n, e->out->data);
+	return NULL;
+}
+
 /* ---- data-dependent addresses ----------------------------------------------------------------------------------- */
 
 /* Negative indices count from the end. */

@@ -155,6 +155,19 @@ const char *shape_given_pack(Module *m, const Node *n, Type *out)
 	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[2], "panel widths");
 }
 
+/* Bytes that hold several integers of 2 or 4 bits each, the first in the low bits. */
+const char *shape_given_unpack(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0);
+	const int last = x->rank - 1;
+	TRY(shape_given(m, n, out));
+	if (x->dtype != U8 || !x->rank || out->rank != x->rank || !is_packed(out->dtype) || dtypes[out->dtype].cls != ClassUnsigned)
+		FAIL("from %s to %s, expected bytes and integers of 2 or 4 bits without a sign, of one rank, not 0", type_text(m, x), type_text(m, out));
+	for (int d = 0; d < last; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "dims"));
+	return need_equal(m, n, dim_mul_const(m, x->dims[last], 8 / dtypes[out->dtype].bits), out->dims[last], "elements of a row");
+}
+
 /* Rows of the weights for each channel. */
 static const char *winograd_rows(Module *m, const Node *n, const Dim *channels, const Dim **rows)
 {

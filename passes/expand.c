@@ -16,6 +16,7 @@
 #include "lower.h"
 
 #include <math.h>
+#include <string.h>
 
 /* The nodes of the group stand for themselves. */
 static void dissolve(Module *m, Node *group)
@@ -135,6 +136,32 @@ static bool expand_pack(Module *m, Node *n)
 	v = reshape_before(m, n, v, 5, (const Dim *[]){rows, unit, dim_const(m, parts / panels), units, width});
 	v = build(m, n->block, n, OpTranspose, n->loc, 1, &v, 1, &perm, NULL);
 	replace_uses(m, n->out[0], reshape_before(m, n, v, 3, to->dims));
+	return true;
+}
+
+/* Each byte shifted by as many bits as stand in front of each of its elements, and the others cleared. */
+static bool expand_unpack(Module *m, Node *n)
+{
+	if (n->op != OpUnpack || is_const(n->out[0]))
+		return false;
+	const Type *to = &n->out[0]->type;
+	const int rank = to->rank, bits = dtypes[to->dtype].bits, share = 8 / bits;
+	const Type elements = {.dtype = U8, .rank = 1, .dims = {dim_const(m, share)}};
+	const Dim *dims[MaxRank + 1];
+	uint8_t *shifts = arena_alloc(m->arena, (size_t)share);
+
+	for (int i = 0; i < share; i++)
+		shifts[i] = (uint8_t)(i * bits);
+	if (rank == MaxRank)
+		fatal_at(n->loc, "unpack of %s has too many axes", type_text(m, to));
+	memcpy(dims, n->in[0]->type.dims, rank * sizeof *dims);
+	dims[rank] = dim_const(m, 1);
+	Value *in[2] = {reshape_before(m, n, n->in[0], rank + 1, dims), new_const(m, NULL, elements, shifts, (size_t)share)->value};
+	in[0] = build(m, n->block, n, OpShr, n->loc, 2, in, 0, NULL, NULL);
+	in[1] = const_scalar(m, scalar_of_int(U8, (1 << bits) - 1))->value;
+	Value *v = build(m, n->block, n, OpAnd, n->loc, 2, in, 0, NULL, NULL);
+	v = reshape_before(m, n, v, rank, to->dims);
+	replace_uses(m, n->out[0], build(m, n->block, n, OpCast, n->loc, 1, &v, 0, NULL, to));
 	return true;
 }
 
@@ -423,7 +450,7 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || add_waves(m, n);
+			changed |= expand_linear(m, n) || expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);
 	while (expand_glus(m));

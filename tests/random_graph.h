@@ -34,7 +34,7 @@ static const Maker makers[] = {
 	{OpSigmoid, step_unary, 2}, {OpSilu, step_unary, 1}, {OpGelu, step_unary, 1}, {OpGeluTanh, step_unary, 1},
 	{OpNot, step_unary, 2}, {OpIsNaN, step_exact_unary, 1},
 	{OpRecip, step_tame_unary, 1}, {OpSqrt, step_tame_unary, 1}, {OpLog, step_tame_unary, 1},
-	{OpClip, step_clip, 4}, {OpCast, step_cast, 6}, {OpBitCast, step_bitcast, 1},
+	{OpClip, step_clip, 4}, {OpCast, step_cast, 6}, {OpBitCast, step_bitcast, 1}, {OpUnpack, step_unpack, 1},
 	{OpAdd, step_binary, 8}, {OpSub, step_binary, 4}, {OpMul, step_binary, 8}, {OpMin, step_binary, 2}, {OpMax, step_binary, 2},
 	{OpIDiv, step_binary, 2}, {OpIMod, step_binary, 2}, {OpAnd, step_binary, 2}, {OpOr, step_binary, 2}, {OpXor, step_binary, 2},
 	{OpShl, step_binary, 1}, {OpShr, step_binary, 1}, {OpDiv, step_divide, 3}, {OpFMod, step_fmod, 1}, {OpPow, step_pow, 3},
