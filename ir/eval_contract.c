@@ -371,26 +371,65 @@ const char *eval_attention(EvalNode *e)
 	return NULL;
 }
 
-/* As linear, on the panels that eval_pack makes. */
-const char *eval_linear_packed(EvalNode *e)
+/* Of panels whose elements are scaled. */
+typedef struct Scales {
+	const double *scale, *zero; /* zero NULL: there is none */
+	int64_t block, rows; /* of a panel */
+	double offset;
+	bool halves;
+} Scales;
+
+/* Column c of step k of a panel, of which there are `depth`: as a kernel computes it in f32. */
+static double scaled_element(const double *w, const Scales *s, int64_t panel, int64_t depth, int64_t k, int64_t c)
+{
+	const int64_t row = panel * depth + k, at = (panel * s->rows + k / s->block) * PanelWidth + c;
+	double v = s->halves ? w[row * HalfWidth + c % HalfWidth] : w[row * PanelWidth + c];
+	if (s->halves)
+		v = (int64_t)v >> (c < HalfWidth ? 0 : 4) & 15;
+	v = rounded(v - s->offset - (s->zero ? s->zero[at] : 0), F32);
+	return rounded(v * s->scale[at], F32);
+}
+
+/* As linear, on the panels that eval_pack makes; of elements, if their scales are there. */
+static const char *eval_panels(EvalNode *e, const Tensor *scale, const Tensor *zero)
 {
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
+	Scales s = {.halves = scale && w->dims[2] == HalfWidth};
 	const int parts = (int)attr_int(e->n, Attr_parts), chunk = part_width(parts), panels = unit_panels(parts);
 	int outer = x->rank - (int)attr_int(e->n, Attr_inner);
 	Product p = {.rows = count_dims(x, 0, outer), .depth = w->dims[1], .cols = e->out->dims[e->out->rank - 1]};
 	int64_t width = p.cols / parts;
-	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelWidth
+	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && (s.halves || w->dims[2] == PanelWidth)
 	                      && w->dims[0] == (width + chunk - 1) / chunk * panels && p.cols % parts == 0));
 	const double *xs = as_reals(e, x), *ps = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *ws = alloc_temp(e, p.depth * p.cols, sizeof(double)), *row = alloc_temp(e, p.cols, sizeof(double));
-	if (!xs || !ps || !ws || !row || (b && !bs))
+	if (scale) {
+		s.block = attr_int(e->n, Attr_block);
+		s.offset = (double)attr_int(e->n, Attr_offset);
+		s.scale = as_reals(e, scale);
+		s.zero = zero ? as_reals(e, zero) : NULL;
+		s.rows = scale->dims[1];
+		TRY(need_agree(e, s.block > 0 && scale->dims[0] == w->dims[0] && s.rows == (p.depth + s.block - 1) / s.block && scale->dims[2] == PanelWidth
+		                      && (!zero || tensor_numel(zero) == tensor_numel(scale))));
+	}
+	if (!xs || !ps || !ws || !row || (b && !bs) || (scale && !s.scale) || (zero && !s.zero))
 		return OUT_OF_MEMORY(e);
 	for (int64_t n = 0; n < p.cols; n++) {
 		int64_t part = n / width, c = n % width, at = part * chunk + c % chunk; /* of the unit's columns */
 		int64_t panel = c / chunk * panels + at / PanelWidth;
 		for (int64_t k = 0; k < p.depth; k++)
-			ws[k * p.cols + n] = ps[(panel * p.depth + k) * PanelWidth + at % PanelWidth];
+			ws[k * p.cols + n] = scale ? scaled_element(ps, &s, panel, p.depth, k, at % PanelWidth) : ps[(panel * p.depth + k) * PanelWidth + at % PanelWidth];
 	}
 	multiply_reals(e->out, xs, ws, bs, row, p);
 	return NULL;
+}
+
+const char *eval_linear_packed(EvalNode *e)
+{
+	return eval_panels(e, NULL, NULL);
+}
+
+const char *eval_linear_scaled(EvalNode *e)
+{
+	return eval_panels(e, e->in[3], operand(e, 4));
 }

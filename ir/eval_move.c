@@ -288,21 +288,35 @@ static void pack_columns(const EvalNode *e, char *y, int64_t k, int64_t first, i
 		memcpy(y, (const char *)w->data + (k * w->dims[1] + first) * bytes, count * bytes);
 }
 
+/* A row of a panel, of integers of at most 4 bits that may have a sign, as halves of bytes. */
+static void pack_halves(uint8_t *y, const uint8_t *row, DType t)
+{
+	const uint8_t least = (uint8_t)lowest_scalar(t).i;
+	for (int i = 0; i < HalfWidth; i++)
+		y[i] = (uint8_t)((row[i] - least) | (row[i + HalfWidth] - least) << 4);
+}
+
 const char *eval_pack(EvalNode *e)
 {
 	const Tensor *w = e->in[0];
 	const int parts = (int)attr_int(e->n, Attr_parts), chunk = part_width(parts), panels = unit_panels(parts);
 	int64_t depth = w->dims[0], cols = w->dims[1] / parts;
 	int bytes = dtypes[w->dtype].bytes;
-	char *y = e->out->data;
+	const bool halves = e->out->dtype != w->dtype;
+	char *y = e->out->data, row[PanelWidth];
 	TRY(need_agree(e, e->out->dims[0] == (cols + chunk - 1) / chunk * panels && e->out->dims[1] == depth
-	                      && e->out->dims[2] == PanelWidth && w->dims[1] % parts == 0));
+	                      && e->out->dims[2] == (halves ? HalfWidth : PanelWidth) && w->dims[1] % parts == 0));
 	for (int64_t p = 0; p < e->out->dims[0]; p++)
-		for (int64_t k = 0; k < depth; k++)
-			for (int at = 0; at < PanelWidth; at += chunk, y += chunk * bytes) {
+		for (int64_t k = 0; k < depth; k++) {
+			char *to = halves ? memset(row, 0, sizeof row) : y;
+			for (int at = 0; at < PanelWidth; at += chunk) {
 				int64_t part = (p % panels * PanelWidth + at) / chunk;
-				pack_columns(e, y, k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
+				pack_columns(e, to + at * bytes, k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
 			}
+			if (halves)
+				pack_halves((uint8_t *)y, (const uint8_t *)row, w->dtype);
+			y += (halves ? HalfWidth : PanelWidth) * bytes;
+		}
 	return NULL;
 }
 

@@ -122,7 +122,7 @@ static Value *reshape_before(Module *m, Node *at, Value *v, int rank, const Dim 
  * apart [k, panels, shared, units, width]; in panels [units, panels, k, shared, width]. */
 static bool expand_pack(Module *m, Node *n)
 {
-	if (n->op != OpPack || is_const(n->out[0]))
+	if (n->op != OpPack || is_const(n->out[0]) || n->out[0]->type.dtype != n->in[0]->type.dtype)
 		return false;
 	const int parts = (int)attr_int(n, Attr_parts), panels = unit_panels(parts);
 	const Type *to = &n->out[0]->type;
@@ -217,13 +217,19 @@ static bool copy_strided_operands(Module *m, Node *n)
 static bool copy_weights(Module *m, Node *n)
 {
 	Node *root = n->op == OpGroup ? n->body->first : n;
+	bool changed = false;
+	for (int i = 1; root->op == OpLinearScaled && i < root->nin; i++)
+		if (i != 2 && root->in[i] && !is_const(root->in[i]) && root_of(m, root->in[i]) != root->in[i]) {
+			copy_operand(m, n, root, i);
+			changed = true;
+		}
 	bool panels = (root->op == OpLinearPacked || root->op == OpStrassen || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
 	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
 	bool waves = root->op == OpDft && root->in[2] && root_of(m, root->in[2]) != root->in[2];
 
 	if (panels || taps || waves)
 		copy_operand(m, n, root, waves ? 2 : 1);
-	return panels || taps || waves;
+	return panels || taps || waves || changed;
 }
 
 /* Vectors of a convolution with channels first run along the last axis of x, padding included. */
@@ -384,10 +390,12 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x, unbounded);
-	if ((n->op == OpLinearPacked || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
+	if ((n->op == OpLinearPacked || n->op == OpLinearScaled || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
 	    !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with parts=%d needs what reads the parts behind it, in one group", ops[n->op].text,
 		         (int)attr_int(n, Attr_parts));
+	if (n->op == OpPack && t->dtype != n->in[0]->type.dtype)
+		error_at(n->loc, "pack of %s to %s is not supported; only that of a constant is", type_text(m, &n->in[0]->type), type_text(m, t));
 	if (computes_in_stored(n))
 		error_at(n->loc, "%s of %s is not supported; pass widen makes it one of f32", ops[n->op].text, type_text(m, t));
 	if (ops[n->op].code == CodeF32 && t->dtype != F32)
