@@ -126,53 +126,101 @@ static Value *zero_outside(Call *c, Value *x, Value *inside, int axis)
 	return emit3(c, OpWhere, emit_reshape(c, inside, x->type.rank, dims), x, emit_const(c, x->type.dtype, 0));
 }
 
-/* Elements of integers or tiny floats are gathered as they are stored, and dequantised then, unless blocks lie along the axis itself. */
+/* A table whose rows are gathered. */
+typedef struct Quantised {
+	Value *elements, *scale, *zero; /* zero NULL: there is none; of rank 0: that of all */
+	DType stored; /* of the elements, as the model has them */
+	int64_t bits; /* of those of which each byte of the last axis holds several, or one; 0: elements are what they are */
+	const Dim *last; /* how many of them a row of that axis has */
+	int at, axis; /* that is gathered along; that blocks lie along */
+	int64_t block; /* 0: one for the whole axis */
+} Quantised;
+
+static void check_table(Call *c, const Quantised *t)
+{
+	const Type *q = &t->elements->type;
+	const int rank = q->rank;
+	need_scale(c, t->scale);
+	if ((t->stored != U8 && t->stored != U4 && t->stored != I4 && !is_tiny(t->stored)) || (t->zero && (t->zero->type.dtype != t->stored || is_tiny(t->stored))))
+		fatal_at(c->loc, "elements of type %s, or zero points of another", dtypes[t->stored].text);
+	if (t->stored == U8 && (t->at != 0 || t->axis != rank - 1 || rank < 2))
+		fatal_at(c->loc, "bytes are gathered along axis 0 and quantised along the last one, not %d and %d", t->at, t->axis);
+	if (!(t->block == 0 && is_tiny(t->stored)) && (t->block < 16 || t->block > DimMax || (t->block & (t->block - 1))))
+		fatal_at(c->loc, "block_size=%lld: expected a power of 2, at least 16", (long long)t->block);
+	if (t->scale->type.rank != rank || (t->zero && t->zero->type.rank != rank))
+		fatal_at(c->loc, "a scale or zero point of another rank than %s", type_text(c->m, q));
+	if (t->block == 0)
+		require_at_least(c, q->dims[t->axis], 1);
+}
+
+/* Constant integers of 4 bits become bytes of two, and lose their sign; but rows of them that are no whole bytes, or in which single ones are
+ * gathered. */
+static void pack_table(Call *c, Quantised *t)
+{
+	enum { Signs = 0x88, Least = 8 };
+	const Const *k = t->elements->konst;
+	Type type = t->elements->type;
+	const int last = type.rank - 1;
+	int64_t row, n;
+	if (!k || !k->data || (t->stored != U4 && t->stored != I4) || t->at == t->axis || t->at == last || !dim_is_const(type.dims[last], &row) || row % 2)
+		return;
+	n = const_numel(&type) / 2;
+	uint8_t *bytes = arena_alloc(c->m->arena, (size_t)n + 1);
+	pack_elements(U4, k->data, 2 * n, bytes);
+	for (int64_t i = 0; i < n && t->stored == I4; i++)
+		bytes[i] ^= Signs;
+	type.dtype = U8;
+	type.dims[last] = num(c, row / 2);
+	t->elements = new_const(c->m, NULL, type, bytes, (size_t)n)->value;
+	t->bits = 4;
+	if (t->stored == I4)
+		t->zero = t->zero ? emit2(c, OpAdd, emit_cast(c, t->zero, I8), emit_const(c, I8, Least)) : emit_const(c, I8, Least);
+}
+
+/* Makes the rows of the table what there was of it. */
+static void gather_rows(Call *c, Quantised *t, Value *index)
+{
+	const Dim *size = t->elements->type.dims[t->at];
+	require_equal(c, t->scale->type.dims[t->at], size, "rows of the scale");
+	t->scale = emit_gather(c, t->scale, index, t->at);
+	if (t->zero && t->zero->type.rank) {
+		require_equal(c, t->zero->type.dims[t->at], size, "rows of the zero point");
+		t->zero = emit_gather(c, t->zero, index, t->at);
+	}
+	t->elements = emit_gather(c, t->elements, index, t->at);
+	t->axis += t->axis > t->at ? index->type.rank - 1 : 0;
+}
+
+/* Elements are gathered as they are stored, and dequantised then, unless blocks lie along the axis itself. */
 void import_gather_block_quantized(Call *c)
 {
-	Module *m = c->m;
-	Value *q = c->in[0], *index = c->in[1], *scale = c->in[2], *zero = operand(c, 3);
-	DType stored = q->type.dtype, real = scale->type.dtype;
-	int rank = q->type.rank, at = norm_axis(c, onnx_int(c, "gather_axis", 0), rank), axis = norm_axis(c, onnx_int(c, "quantize_axis", 1), rank);
-	int64_t block = onnx_int(c, "block_size", 128), bits = stored == U8 ? bits_of_elements(c) : 8;
-	need_scale(c, scale);
-	if ((stored != U8 && stored != U4 && stored != I4 && !is_tiny(stored)) || (zero && (zero->type.dtype != stored || is_tiny(stored))))
-		fatal_at(c->loc, "elements of type %s, or zero points of another", dtypes[stored].text);
-	if (stored == U8 && (at != 0 || axis != rank - 1 || rank < 2))
-		fatal_at(c->loc, "bytes are gathered along axis 0 and quantised along the last one, not %d and %d", at, axis);
-	const bool whole = block == 0 && is_tiny(stored) /* one block */, later = at == axis;
-	if (!whole && (block < 16 || block > DimMax || (block & (block - 1))))
-		fatal_at(c->loc, "block_size=%lld: expected a power of 2, at least 16", (long long)block);
-	if (scale->type.rank != rank || (zero && zero->type.rank != rank))
-		fatal_at(c->loc, "a scale or zero point of another rank than %s", type_text(m, &q->type));
-	const Dim *extent = q->type.dims[axis], *row = dim_mul_const(m, extent, stored == U8 ? 8 / bits : 1), *size = q->type.dims[at];
-	if (whole)
-		require_at_least(c, extent, 1);
+	Value *q = c->in[0], *index = c->in[1], *scale = c->in[2];
+	const DType stored = q->type.dtype, real = scale->type.dtype;
+	const int rank = q->type.rank;
+	Quantised t = {.elements = q, .scale = scale, .zero = operand(c, 3), .stored = stored, .bits = stored == U8 ? bits_of_elements(c) : 0,
+	               .at = norm_axis(c, onnx_int(c, "gather_axis", 0), rank), .axis = norm_axis(c, onnx_int(c, "quantize_axis", 1), rank),
+	               .block = onnx_int(c, "block_size", 128)};
+	check_table(c, &t);
+	t.last = dim_mul_const(c->m, q->type.dims[rank - 1], t.bits ? 8 / t.bits : 1);
+	Value *inside = indices_inside(c, &index, q->type.dims[t.at]);
+	if (stored == U8 && !t.zero)
+		t.zero = emit_const(c, U8, 1 << (t.bits - 1));
 	if (is_tiny(stored)) { /* one scale may stand for all of an axis */
-		Type t = scale->type;
+		Type all = scale->type;
 		for (int d = 0; d < rank; d++)
-			if (d != axis && dim_equals(t.dims[d], 1))
-				t.dims[d] = q->type.dims[d];
-		scale = emit_expand(c, scale, rank, t.dims);
+			if (d != t.axis && dim_equals(all.dims[d], 1))
+				all.dims[d] = q->type.dims[d];
+		t.scale = emit_expand(c, scale, rank, all.dims);
 	}
-	Value *inside = indices_inside(c, &index, size);
-	if (stored == U8 && !zero)
-		zero = emit_const(c, U8, 1 << (bits - 1));
-	if (!later) {
-		require_equal(c, scale->type.dims[at], size, "rows of the scale");
-		scale = emit_gather(c, scale, index, at);
-		if (zero && zero->type.rank) {
-			require_equal(c, zero->type.dims[at], size, "rows of the zero point");
-			zero = emit_gather(c, zero, index, at);
-		}
-		q = emit_gather(c, q, index, at);
-		axis += axis > at ? index->type.rank - 1 : 0;
-	}
-	if (stored == U8) {
-		q = unpack_bits(c, q, bits, row);
-		if (zero->type.rank)
-			zero = unpack_bits(c, zero, bits, dim_ceildiv(m, row, num(c, block)));
-	}
-	Value *v = whole ? dequantised(c, q, scale, NULL, wide_type(real)) : dequantised_blocks(c, q, scale, zero, axis, block, wide_type(real));
+	pack_table(c, &t);
+	const bool later = t.at == t.axis;
+	if (!later)
+		gather_rows(c, &t, index);
+	if (t.bits)
+		t.elements = unpack_bits(c, t.elements, t.bits, t.last);
+	if (stored == U8 && t.zero->type.rank)
+		t.zero = unpack_bits(c, t.zero, t.bits, dim_ceildiv(c->m, t.last, num(c, t.block)));
+	Value *v = t.block ? dequantised_blocks(c, t.elements, t.scale, t.zero, t.axis, t.block, wide_type(real)) : dequantised(c, t.elements, t.scale, NULL, wide_type(real));
 	v = emit_cast(c, v, real);
-	c->out[0] = zero_outside(c, later ? emit_gather(c, v, index, at) : v, inside, at);
+	c->out[0] = zero_outside(c, later ? emit_gather(c, v, index, t.at) : v, inside, t.at);
 }
