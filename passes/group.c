@@ -385,16 +385,18 @@ static bool pack_linear(Module *m, Node *n)
 	Node *group = group_of(n), *outer = group ? group : n;
 	int parts = group ? group_parts(m, group) : 1;
 	Scaled scaled;
-	Value *y = scaled_weights(m, outer, n->in[1], &scaled) && allow("scaled") ? scaled_linear(m, n, outer, x, inner, &scaled, parts) : NULL;
-	Value *stored = y ? n->in[1] : stored_weights(m, outer, n->in[1]);
+	const bool whole = scaled_weights(m, outer, n->in[1], &scaled) && allow("scaled");
+	Value *stored = whole ? n->in[1] : stored_weights(m, outer, n->in[1]);
 	Type t = stored->type, panels = {.dtype = t.dtype, .rank = 3};
 	Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_inner, inner)};
 
 	panels.dims[0] = panel_count(m, t.dims[1], parts);
 	panels.dims[1] = t.dims[0];
 	panels.dims[2] = dim_const(m, PanelWidth);
-	if (!y)
-		y = sparse_linear(m, n, outer, x, inner, stored, parts);
+	const double bytes = !whole ? dtypes[t.dtype].bytes : is_half(scaled.elements->type.dtype) ? 0.5 : 1;
+	Value *y = sparse_linear(m, n, outer, x, inner, stored, parts, bytes);
+	if (!y && whole)
+		y = scaled_linear(m, n, outer, x, inner, &scaled, parts);
 	if (!y) {
 		const bool fast = use_strassen(n, stored, parts);
 		Value *w = build(m, outer->block, outer, fast ? OpStrassenWeights : OpPack, n->loc, 1, &stored, 1, attrs, fast ? NULL : &panels);
