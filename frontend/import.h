@@ -39,6 +39,13 @@ Value *emit_product(Call *, Value *a, Value *b); /* matmul; of integers, and sca
 Value *ordered_bytes(Call *, Value *); /* the bytes that it was dequantised of, by one positive scale; NULL: it was not */
 Value *dequantise_like(Call *, Value *, Value *q); /* q, as ordered_bytes() was */
 bool import_quantised_conv(Call *); /* Conv, likewise; false: its operands are no such ones */
+void need_scale(Call *, const Value *);
+/* (q - zero) * scale in that floating type; zero may be NULL, and the operands broadcast. */
+Value *dequantised(Call *, Value *q, Value *scale, Value *zero, DType real);
+/* The same of q in blocks of neighbours along the axis, the last one perhaps shorter: scale and zero have an element of each, and all other
+ * dims of q; a zero of rank 0 is that of all. */
+Value *dequantised_blocks(Call *, Value *q, Value *scale, Value *zero, int axis, int64_t block, DType real);
+Value *of_blocks(Call *, Value *, int axis); /* a scale or zero point of each block along the axis, as it broadcasts where that is [blocks, block] */
 
 /* The functions of onnx_ops.def; those of one subject are in one import_*.c. */
 #define TEXT(t)

@@ -84,7 +84,7 @@ static DType stated_dtype(Call *c, const char *attr, DType dflt)
 	return dflt;
 }
 
-static void need_scale(Call *c, const Value *scale)
+void need_scale(Call *c, const Value *scale)
 {
 	if (!is_among(scale->type.dtype, TypesFlt))
 		fatal_at(c->loc, "a scale of element type %s", dtypes[scale->type.dtype].text);
@@ -140,11 +140,20 @@ static Value *of_axis(Call *c, Value *v, const Type *x, int axis)
 	return along(c, v, x->rank, axis);
 }
 
+Value *dequantised(Call *c, Value *q, Value *scale, Value *zero, DType real)
+{
+	Value *v = emit_cast(c, q, real);
+	if (zero)
+		v = emit2(c, OpSub, v, emit_cast(c, zero, real));
+	return emit2(c, OpMul, v, emit_cast(c, scale, real));
+}
+
 Value *dequantise(Call *c, Value *q, Value *scale, Value *zero, int axis)
 {
 	need_scale(c, scale);
-	Value *v = centred(c, q, of_axis(c, zero, &q->type, axis), wide_type(scale->type.dtype));
-	return emit2(c, OpMul, v, emit_cast(c, of_axis(c, scale, &q->type, axis), v->type.dtype));
+	if (zero && zero->type.dtype != q->type.dtype)
+		fatal_at(c->loc, "a zero point of type %s for elements of type %s", dtypes[zero->type.dtype].text, dtypes[q->type.dtype].text);
+	return dequantised(c, q, of_axis(c, scale, &q->type, axis), of_axis(c, zero, &q->type, axis), wide_type(scale->type.dtype));
 }
 
 Value *quantise(Call *c, Value *x, Value *scale, Value *zero, DType to)
@@ -156,6 +165,54 @@ Value *quantise(Call *c, Value *x, Value *scale, Value *zero, DType to)
 	return saturate(c, emit2(c, OpDiv, x, step), zero ? first_element(c, zero) : NULL, to);
 }
 
+/* Axis [n] as [n / block, block]; a constant is filled up to whole blocks.  NULL: q has no whole blocks. */
+static Value *split_blocks(Call *c, Value *q, int axis, int64_t block)
+{
+	const Dim *dims[2 * MaxRank], *excess = dim_mod(c->m, dim_sub(c->m, num(c, 0), q->type.dims[axis]), num(c, block));
+	int rank = q->type.rank;
+	if (rank == MaxRank || (!dim_equals(excess, 0) && !is_const(q)))
+		return NULL;
+	if (!dim_equals(excess, 0)) {
+		for (int d = 0; d < 2 * rank; d++)
+			dims[d] = num(c, 0);
+		dims[rank + axis] = excess;
+		Attr pads = mk_dims(c->m, Attr_pads_dim, 2 * rank, dims);
+		q = emit(c, OpPad, 1, &q, 1, &pads, NULL);
+	}
+	for (int d = 0; d <= rank; d++)
+		dims[d] = q->type.dims[d > axis ? d - 1 : d];
+	dims[axis] = dim_floordiv(c->m, q->type.dims[axis], num(c, block));
+	dims[axis + 1] = num(c, block);
+	return emit_reshape(c, q, rank + 1, dims);
+}
+
+Value *of_blocks(Call *c, Value *v, int axis)
+{
+	const Dim *dims[MaxRank + 1];
+	for (int d = 0; d <= v->type.rank; d++)
+		dims[d] = d == axis + 1 ? num(c, 1) : v->type.dims[d > axis ? d - 1 : d];
+	return emit_reshape(c, v, v->type.rank + 1, dims);
+}
+
+Value *dequantised_blocks(Call *c, Value *q, Value *scale, Value *zero, int axis, int64_t block, DType real)
+{
+	const Type t = q->type;
+	if (block < 1 || block > DimMax || scale->type.rank != t.rank || (zero && zero->type.rank && zero->type.rank != t.rank))
+		fatal_at(c->loc, "blocks of %lld and a scale %s do not fit %s", (long long)block, type_text(c->m, &scale->type), type_text(c->m, &t));
+	for (int d = 0; d < t.rank; d++) {
+		const Dim *want = d == axis ? dim_ceildiv(c->m, t.dims[d], num(c, block)) : t.dims[d];
+		require_equal(c, scale->type.dims[d], want, "dims of the scale");
+		if (zero && zero->type.rank)
+			require_equal(c, zero->type.dims[d], want, "dims of the zero point");
+	}
+	Value *split = split_blocks(c, q, axis, block);
+	const bool each = zero && zero->type.rank;
+	if (!split)
+		return dequantised(c, q, spread_blocks(c, scale, &t, axis, block), each ? spread_blocks(c, zero, &t, axis, block) : zero, real);
+	Value *v = dequantised(c, split, of_blocks(c, scale, axis), each ? of_blocks(c, zero, axis) : zero, real);
+	return emit_range(c, emit_merge(c, v, axis), axis, num(c, 0), t.dims[axis], 1);
+}
+
 void import_dequantize_linear(Call *c)
 {
 	Value *x = c->in[0], *scale = c->in[1];
@@ -164,6 +221,13 @@ void import_dequantize_linear(Call *c)
 	if (!is_among(real, TypesFlt) || is_tiny(real) || (!is_among(x->type.dtype, TypesInt) && !is_tiny(x->type.dtype)))
 		fatal_at(c->loc, "from %s to %s", dtypes[x->type.dtype].text, dtypes[real].text);
 	DType wide = wide_type(real);
+	int64_t block = onnx_int(c, "block_size", 0);
+	Value *zero = input(c, 2);
+	if (block > 0 && dtypes[x->type.dtype].bytes <= 2 && (!zero || zero->type.dtype == x->type.dtype)) {
+		Value *v = dequantised_blocks(c, x, scale, zero, norm_axis(c, onnx_int(c, "axis", 1), x->type.rank), block, wide);
+		c->out[0] = emit_cast(c, v, real);
+		return;
+	}
 	Value *v = centred(c, x, spread(c, input(c, 2), scale, &x->type), wide);
 	c->out[0] = emit_cast(c, emit2(c, OpMul, v, emit_cast(c, spread(c, scale, scale, &x->type), wide)), real);
 }
@@ -537,7 +601,7 @@ Value *dequantise_like(Call *c, Value *v, Value *q)
 	Dequantised d;
 	if (!read_dequantised(c, v, -1, &d))
 		bug("a value that is not dequantised");
-	return emit2(c, OpMul, centred(c, q, d.zero ? emit_cast(c, d.zero, q->type.dtype) : NULL, F32), d.scale);
+	return dequantised(c, q, d.scale, d.zero, F32);
 }
 
 /* The operands of a product with constant weights, whose scale and zero point may be those of each column, which axis `axis` is; those of x

@@ -76,14 +76,14 @@ typedef const char *EvalFn(EvalNode *);
 /* eval_reduce.c */
 EvalFn eval_reduce, eval_cumsum, eval_softmax, eval_norm;
 /* eval_contract.c */
-EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_linear_bytes, eval_experts, eval_experts_packed, eval_strassen, eval_strassen_weights;
+EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_linear_scaled, eval_linear_bytes, eval_experts, eval_experts_packed, eval_strassen, eval_strassen_weights;
 /* eval_window.c */
 EvalFn eval_winconv, eval_pool;
 /* sparse.c */
 EvalFn eval_sparse, eval_sparse_weights, eval_sparse_index;
 /* eval_move.c */
 EvalFn eval_iota, eval_dims, eval_reshape, eval_expand, eval_transpose, eval_slice, eval_view, eval_concat,
-	eval_pad, eval_pack, eval_pack_bytes, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;
+	eval_pad, eval_pack, eval_pack_bytes, eval_unpack, eval_gather, eval_gather_elements, eval_gather_nd, eval_scatter_elements, eval_scatter_nd;
 /* eval_sort.c */
 EvalFn eval_top_k, eval_nms;
 /* eval_dft.c */

@@ -397,9 +397,29 @@ const char *eval_linear_bytes(EvalNode *e)
 
 /* ---- packed panels, and matrices that an operand chooses among ------------------------------------------------- */
 
+/* Of panels whose elements are scaled. */
+typedef struct Scales {
+	const double *scale, *zero; /* zero NULL: there is none */
+	int64_t block, rows; /* of a panel */
+	double offset;
+	bool halves;
+} Scales;
+
+/* Column c of step k of a panel, of which there are `depth`: as a kernel computes it in f32. */
+static double scaled_element(const double *w, const Scales *s, int64_t panel, int64_t depth, int64_t k, int64_t c)
+{
+	const int64_t row = panel * depth + k, at = (panel * s->rows + k / s->block) * PanelWidth + c;
+	double v = s->halves ? w[row * HalfWidth + c % HalfWidth] : w[row * PanelWidth + c];
+	if (s->halves)
+		v = (int64_t)v >> (c < HalfWidth ? 0 : 4) & 15;
+	v = rounded(v - s->offset - (s->zero ? s->zero[at] : 0), F32);
+	return rounded(v * s->scale[at], F32);
+}
+
 typedef struct Panels { /* of a matrix of `cols` columns */
 	int64_t depth, cols, count;
 	int parts;
+	const Scales *scales; /* NULL: they hold the matrix itself */
 } Panels;
 
 /* The matrix that the panels from number `first` on hold. */
@@ -411,7 +431,8 @@ static void unpack_panels(const Panels *p, const double *panels, int64_t first, 
 		int64_t part = n / width, c = n % width, at = part * chunk + c % chunk; /* of the unit's columns */
 		int64_t panel = first + c / chunk * of_unit + at / PanelWidth;
 		for (int64_t k = 0; k < p->depth; k++)
-			w[k * p->cols + n] = panels[(panel * p->depth + k) * PanelWidth + at % PanelWidth];
+			w[k * p->cols + n] = p->scales ? scaled_element(panels, p->scales, panel, p->depth, k, at % PanelWidth)
+			                               : panels[(panel * p->depth + k) * PanelWidth + at % PanelWidth];
 	}
 }
 
@@ -421,22 +442,42 @@ static bool panels_agree(const Panels *p)
 	return p->cols % p->parts == 0 && p->count == (p->cols / p->parts + chunk - 1) / chunk * unit_panels(p->parts);
 }
 
-/* As linear, on the panels that eval_pack makes. */
-const char *eval_linear_packed(EvalNode *e)
+/* As linear, on the panels that eval_pack makes; of elements, if their scales are there. */
+static const char *eval_panels(EvalNode *e, const Tensor *scale, const Tensor *zero)
 {
 	const Tensor *x = e->in[0], *w = e->in[1], *b = operand(e, 2);
+	Scales s = {.halves = scale && w->dims[2] == HalfWidth};
 	int outer = x->rank - (int)attr_int(e->n, Attr_inner);
 	Product p = {.rows = count_dims(x, 0, outer), .depth = w->dims[1], .cols = e->out->dims[e->out->rank - 1]};
-	const Panels panels = {p.depth, p.cols, w->dims[0], (int)attr_int(e->n, Attr_parts)};
-	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && w->dims[2] == PanelWidth
+	const Panels panels = {p.depth, p.cols, w->dims[0], (int)attr_int(e->n, Attr_parts), scale ? &s : NULL};
+	TRY(need_agree(e, count_dims(x, outer, x->rank) == p.depth && (!b || b->dims[0] == p.cols) && (s.halves || w->dims[2] == PanelWidth)
 	                      && panels_agree(&panels)));
 	const double *xs = as_reals(e, x), *ps = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
 	double *ws = alloc_temp(e, p.depth * p.cols, sizeof(double)), *row = alloc_temp(e, p.cols, sizeof(double));
-	if (!xs || !ps || !ws || !row || (b && !bs))
+	if (scale) {
+		s.block = attr_int(e->n, Attr_block);
+		s.offset = (double)attr_int(e->n, Attr_offset);
+		s.scale = as_reals(e, scale);
+		s.zero = zero ? as_reals(e, zero) : NULL;
+		s.rows = scale->dims[1];
+		TRY(need_agree(e, s.block > 0 && scale->dims[0] == w->dims[0] && s.rows == (p.depth + s.block - 1) / s.block && scale->dims[2] == PanelWidth
+		                      && (!zero || tensor_numel(zero) == tensor_numel(scale))));
+	}
+	if (!xs || !ps || !ws || !row || (b && !bs) || (scale && !s.scale) || (zero && !s.zero))
 		return OUT_OF_MEMORY(e);
 	unpack_panels(&panels, ps, 0, ws);
 	multiply_reals(e->out, xs, ws, bs, row, p);
 	return NULL;
+}
+
+const char *eval_linear_packed(EvalNode *e)
+{
+	return eval_panels(e, NULL, NULL);
+}
+
+const char *eval_linear_scaled(EvalNode *e)
+{
+	return eval_panels(e, e->in[3], operand(e, 4));
 }
 
 /* panels: of each matrix; NULL: w holds the matrices themselves. */
@@ -472,7 +513,7 @@ const char *eval_experts(EvalNode *e)
 const char *eval_experts_packed(EvalNode *e)
 {
 	const Tensor *w = e->in[1];
-	const Panels panels = {w->dims[2], e->out->dims[e->out->rank - 1], w->dims[1], (int)attr_int(e->n, Attr_parts)};
+	const Panels panels = {w->dims[2], e->out->dims[e->out->rank - 1], w->dims[1], (int)attr_int(e->n, Attr_parts), NULL};
 	TRY(need_agree(e, w->dims[3] == PanelWidth && panels_agree(&panels)));
 	return multiply_by_chosen(e, panels.depth, &panels);
 }

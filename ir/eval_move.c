@@ -289,6 +289,14 @@ static void pack_columns(const EvalNode *e, char *y, int64_t k, int64_t first, i
 		memcpy(y, (const char *)w->data + (k * w->dims[w->rank - 1] + first) * bytes, count * bytes);
 }
 
+/* A row of a panel, of integers of at most 4 bits that may have a sign, as halves of bytes. */
+static void pack_halves(uint8_t *y, const uint8_t *row, DType t)
+{
+	const uint8_t least = (uint8_t)lowest_scalar(t).i;
+	for (int i = 0; i < HalfWidth; i++)
+		y[i] = (uint8_t)((row[i] - least) | (row[i + HalfWidth] - least) << 4);
+}
+
 const char *eval_pack(EvalNode *e)
 {
 	const Tensor *w = e->in[0];
@@ -296,15 +304,30 @@ const char *eval_pack(EvalNode *e)
 	const int64_t *from = w->dims + w->rank - 2, *to = e->out->dims + e->out->rank - 3; /* of a matrix, and of its panels */
 	int64_t depth = from[0], cols = from[1] / parts, matrices = count_dims(w, 0, w->rank - 2);
 	int bytes = dtypes[w->dtype].bytes;
-	char *y = e->out->data;
-	TRY(need_agree(e, to[0] == (cols + chunk - 1) / chunk * panels && to[1] == depth && to[2] == PanelWidth && from[1] % parts == 0
+	const bool halves = e->out->dtype != w->dtype;
+	char *y = e->out->data, row[PanelWidth];
+	TRY(need_agree(e, to[0] == (cols + chunk - 1) / chunk * panels && to[1] == depth && to[2] == (halves ? HalfWidth : PanelWidth) && from[1] % parts == 0
 	                      && count_dims(e->out, 0, e->out->rank - 3) == matrices));
 	for (int64_t i = 0; i < matrices * to[0]; i++)
-		for (int64_t k = 0; k < depth; k++)
-			for (int at = 0; at < PanelWidth; at += chunk, y += chunk * bytes) {
+		for (int64_t k = 0; k < depth; k++) {
+			char *line = halves ? memset(row, 0, sizeof row) : y;
+			for (int at = 0; at < PanelWidth; at += chunk) {
 				int64_t p = i % to[0], part = (p % panels * PanelWidth + at) / chunk;
-				pack_columns(e, y, i / to[0] * depth + k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
+				pack_columns(e, line + at * bytes, i / to[0] * depth + k, part * cols + p / panels * chunk, (part + 1) * cols, chunk);
 			}
+			if (halves)
+				pack_halves((uint8_t *)y, (const uint8_t *)row, w->dtype);
+			y += (halves ? HalfWidth : PanelWidth) * bytes;
+		}
+	return NULL;
+}
+
+const char *eval_unpack(EvalNode *e)
+{
+	const Tensor *x = e->in[0];
+	const int64_t n = tensor_numel(x) * (8 / dtypes[e->out->dtype].bits);
+	TRY(need_agree(e, tensor_numel(e->out) == n));
+	unpack_elements(e->out->dtype, x->data, n, e->out->data);
 	return NULL;
 }
 

@@ -132,6 +132,7 @@ void show_progress(void);
 enum { MaxRank = 8 };
 enum { JoinMax, JoinSum, JoinWhere }; /* words of the attribute `join` */
 enum { PanelWidth = 32 }; /* columns of a panel of packed weights */
+enum { HalfWidth = PanelWidth / 2 }; /* bytes of a row of one of integers of at most 4 bits: byte i has column i in its low half, and i + 16 */
 /* A matrix whose columns are `parts` equal parts is packed by units of panels, which hold that many columns of each part. */
 enum { MaxParts = 4 };
 static inline int part_width(int parts) { return parts % 2 ? PanelWidth : PanelWidth / 2; }
@@ -260,7 +261,7 @@ typedef enum OpClass {
 	ClsControl
 } OpClass;
 
-enum { MaxIn = 4, Commutes = 1 };
+enum { MaxIn = 5, Commutes = 1 };
 
 typedef enum OpCode { CodeAll, CodeFlt, CodeF32 } OpCode; /* element types that schedules compile */
 
@@ -556,6 +557,7 @@ const Dim *dim_most(Module *, const Dim *);
 const Dim *size_most(Module *, const Block *, const Dim *);
 const Dim *numel_most(Module *, const Block *, const Type *);
 const Dim *panel_count(Module *, const Dim *columns, int parts); /* of a packed matrix */
+bool has_halves(const Node *); /* a linear_scaled whose panels hold two columns to a byte */
 /* Why the elements have no bound, or (by_dims) the dims one by one: a symbol of the data; NULL: they have. */
 const Sym *find_unbounded(Module *, const Block *, const Type *, bool by_dims);
 int count_cells(const Module *); /* symbols that no input gives */

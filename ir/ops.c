@@ -31,6 +31,7 @@ const AttrInfo attr_infos[NAttrs] = {
 #define IN2(a, b) 2, {NAME(a), NAME(b)}, {IS_OPT(a), IS_OPT(b)}
 #define IN3(a, b, c) 3, {NAME(a), NAME(b), NAME(c)}, {IS_OPT(a), IS_OPT(b), IS_OPT(c)}
 #define IN4(a, b, c, d) 4, {NAME(a), NAME(b), NAME(c), NAME(d)}, {IS_OPT(a), IS_OPT(b), IS_OPT(c), IS_OPT(d)}
+#define IN5(a, b, c, d, e) 5, {NAME(a), NAME(b), NAME(c), NAME(d), NAME(e)}, {IS_OPT(a), IS_OPT(b), IS_OPT(c), IS_OPT(d), IS_OPT(e)}
 #define VARIADIC(a) -1, {NAME(a)}, {false}
 #define A(name) ((uint64_t)1 << Attr_##name)
 #define COMMUTES Commutes

@@ -297,9 +297,10 @@ void pack_elements(DType t, const void *from, int64_t elements, void *to)
 void unpack_elements(DType t, const void *from, int64_t elements, void *to)
 {
 	const uint8_t *x = from;
+	uint8_t *y = to, mask = (uint8_t)((1 << dtypes[t].bits) - 1), sign = dtypes[t].cls == ClassSigned ? (mask >> 1) + 1 : 0;
 	for (int64_t i = 0; i < elements; i++) {
-		uint8_t bits = (uint8_t)(x[i * dtypes[t].bits / 8] >> i * dtypes[t].bits % 8);
-		put_scalar((char *)to + i, scalar_at(t, &bits, 0));
+		uint8_t bits = (uint8_t)(x[i * dtypes[t].bits / 8] >> i * dtypes[t].bits % 8) & mask;
+		y[i] = (uint8_t)((bits ^ sign) - sign);
 	}
 }
 

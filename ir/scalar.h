@@ -71,6 +71,12 @@ static inline bool is_packed(DType t)
 	return dtypes[t].bits < 8;
 }
 
+/* An integer that fits into half a byte: less the least of its type, so that it has no sign there. */
+static inline bool is_half(DType t)
+{
+	return is_packed(t) && dtypes[t].cls != ClassFloat;
+}
+
 /* Elements of an input of the type may be dims. */
 static inline bool may_be_dims(DType t)
 {

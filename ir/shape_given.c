@@ -129,6 +129,12 @@ const Dim *panel_count(Module *m, const Dim *cols, int parts)
 	return dim_mul_const(m, dim_ceildiv(m, width, dim_const(m, part_width(parts))), unit_panels(parts));
 }
 
+bool has_halves(const Node *n)
+{
+	const Type *w = type_in(n, 1);
+	return n->op == OpLinearScaled && w->rank == 3 && dim_equals(w->dims[2], HalfWidth);
+}
+
 static const char *need_panels(Module *m, const Node *n, const Dim *cols, const Dim *panels)
 {
 	int64_t parts = attr_int(n, Attr_parts);
@@ -145,19 +151,33 @@ static int sane_parts(const Node *n)
 	return parts < 1 || parts > MaxParts ? 1 : (int)parts;
 }
 
-/* One matrix, or several along a first axis. */
+/* One matrix, or several along a first axis.  Integers of less than a byte may become halves of bytes. */
 const char *shape_given_pack(Module *m, const Node *n, Type *out)
 {
 	const Type *w = type_in(n, 0);
 	const int several = w->rank == 3;
-	TRY(given_like_operand(m, n, out));
+	const bool halves = is_half(w->dtype) && out->dtype == U8;
+	TRY(halves ? shape_given(m, n, out) : given_like_operand(m, n, out));
 	TRY(need_rank(m, w, 2 + several, "w"));
 	TRY(need_rank(m, out, 3 + several, "the result"));
 	if (several)
 		TRY(need_equal(m, n, w->dims[0], out->dims[0], "matrices"));
 	TRY(need_panels(m, n, w->dims[several + 1], out->dims[several]));
 	TRY(need_equal(m, n, w->dims[several], out->dims[several + 1], "rows of w and of the panels"));
-	return need_equal(m, n, dim_const(m, PanelWidth), out->dims[several + 2], "panel widths");
+	return need_equal(m, n, dim_const(m, halves ? HalfWidth : PanelWidth), out->dims[several + 2], "panel widths");
+}
+
+/* Bytes that hold several integers of 2 or 4 bits each, the first in the low bits. */
+const char *shape_given_unpack(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0);
+	const int last = x->rank - 1;
+	TRY(shape_given(m, n, out));
+	if (x->dtype != U8 || !x->rank || out->rank != x->rank || !is_packed(out->dtype) || dtypes[out->dtype].cls != ClassUnsigned)
+		FAIL("from %s to %s, expected bytes and integers of 2 or 4 bits without a sign, of one rank, not 0", type_text(m, x), type_text(m, out));
+	for (int d = 0; d < last; d++)
+		TRY(need_equal(m, n, x->dims[d], out->dims[d], "dims"));
+	return need_equal(m, n, dim_mul_const(m, x->dims[last], 8 / dtypes[out->dtype].bits), out->dims[last], "elements of a row");
 }
 
 /* Rows of the weights for each channel. */
@@ -209,6 +229,22 @@ const char *shape_given_winograd(Module *m, const Node *n, Type *out)
 	return need_panels(m, n, out->dims[3], w->dims[0]);
 }
 
+/* Of scale or zero: a row of every panel for each block of the depth. */
+static const char *need_scales(Module *m, const Node *n, int operand)
+{
+	const Type *t = type_in(n, operand), *w = type_in(n, 1);
+	const int64_t block = attr_int(n, Attr_block);
+	const bool real = operand == 3; /* the scale */
+	if (t->dtype != F32 && (!is_weight_type(t->dtype) || (real && dtypes[t->dtype].cls != ClassFloat)))
+		FAIL("%s has type %s, expected f32, f16%s", real ? "scale" : "zero", dtypes[t->dtype].text, real ? " or bf16" : ", bf16, i8 or u8");
+	TRY(need_rank(m, t, 3, real ? "scale" : "zero"));
+	if (block < 1 || (block % PanelWidth && PanelWidth % block && !dim_equals(t->dims[1], 1)))
+		FAIL("block=%lld, expected a multiple or divisor of %d", (long long)block, PanelWidth);
+	TRY(need_equal(m, n, w->dims[0], t->dims[0], "panels"));
+	TRY(need_equal(m, n, dim_ceildiv(m, w->dims[1], dim_const(m, block)), t->dims[1], "blocks"));
+	return need_equal(m, n, dim_const(m, PanelWidth), t->dims[2], "panel widths");
+}
+
 /* The last `inner` axes of x, of *depth elements, are; the others are those of the result but its last. */
 static const char *contracted(Module *m, const Node *n, const Type *out, const Dim **depth)
 {
@@ -235,23 +271,28 @@ static const char *need_weight_types(Module *m, const Node *n)
 	return NULL;
 }
 
-/* The columns of the result say how much of the last panels is real. */
-const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
+/* Of all but the weights' type.  The columns of the result say how much of the last panels is real. */
+static const char *need_packed_product(Module *m, const Node *n, Type *out)
 {
 	const Type *w = type_in(n, 1), *b = type_in(n, 2);
-	TRY(given_like_operand(m, n, out));
-	TRY(need_weight_types(m, n));
-	TRY(need_rank(m, w, 3, "w"));
 	const Dim *depth;
+	TRY(need_rank(m, w, 3, "w"));
 	TRY(contracted(m, n, out, &depth));
 	TRY(need_equal(m, n, depth, w->dims[1], "inner dimensions"));
-	TRY(need_equal(m, n, dim_const(m, PanelWidth), w->dims[2], "panel widths"));
+	TRY(need_equal(m, n, dim_const(m, has_halves(n) ? HalfWidth : PanelWidth), w->dims[2], "panel widths"));
 	TRY(need_panels(m, n, out->dims[out->rank - 1], w->dims[0]));
 	if (b) {
 		TRY(need_rank(m, b, 1, "b"));
 		TRY(need_equal(m, n, out->dims[out->rank - 1], b->dims[0], "columns and length of b"));
 	}
 	return NULL;
+}
+
+const char *shape_given_linear_packed(Module *m, const Node *n, Type *out)
+{
+	TRY(given_like_operand(m, n, out));
+	TRY(need_weight_types(m, n));
+	return need_packed_product(m, n, out);
 }
 
 /* w [k, n], constant */
@@ -310,6 +351,23 @@ const char *shape_given_experts_packed(Module *m, const Node *n, Type *out)
 		TRY(need_equal(m, n, cols, b->dims[1], "columns of the result and of b"));
 	}
 	return NULL;
+}
+
+/* Weights are (element - offset - zero) * scale. */
+const char *shape_given_linear_scaled(Module *m, const Node *n, Type *out)
+{
+	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
+	const int64_t offset = attr_int(n, Attr_offset);
+	TRY(given_like_operand(m, n, out));
+	if (x->dtype != F32 || (b && b->dtype != F32))
+		FAIL("x and b have the types %s and %s, expected f32", dtypes[x->dtype].text, dtypes[(b ? b : x)->dtype].text);
+	if (w->dtype != U8 && (w->dtype != I8 || has_halves(n)))
+		FAIL("w has type %s, expected u8%s", type_text(m, w), has_halves(n) ? " of halves" : " or i8");
+	if (offset < -(1 << 16) || offset > 1 << 16)
+		FAIL("offset=%lld, expected -65536 to 65536", (long long)offset);
+	TRY(need_packed_product(m, n, out));
+	TRY(need_scales(m, n, 3));
+	return type_in(n, 4) ? need_scales(m, n, 4) : NULL;
 }
 
 /* Of x and w: the rows of w's panels and how many there are. */

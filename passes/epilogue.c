@@ -37,7 +37,7 @@ static bool reads_alike(Module *m, Node *const *members, int n, const Node *x)
 bool has_epilogue(const Node *n)
 {
 	Op op = n->op;
-	return op == OpLinear || op == OpLinearPacked || op == OpExperts || op == OpExpertsPacked || op == OpSparse || op == OpStrassen ||
+	return op == OpLinear || op == OpLinearPacked || op == OpLinearScaled || op == OpExperts || op == OpExpertsPacked || op == OpSparse || op == OpStrassen ||
 	       op == OpLinearBytes || op == OpConv || op == OpGroupConv || op == OpWinograd ||
 	       (op == OpWinConv && !is_token_window(n));
 }

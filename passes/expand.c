@@ -218,7 +218,7 @@ static bool expand_experts(Module *m, Node *n)
  * apart [k, panels, shared, units, width]; in panels [units, panels, k, shared, width].  Several matrices: the same behind their axis. */
 static bool expand_pack(Module *m, Node *n)
 {
-	if (n->op != OpPack || is_const(n->out[0]))
+	if (n->op != OpPack || is_const(n->out[0]) || n->out[0]->type.dtype != n->in[0]->type.dtype)
 		return false;
 	const int parts = (int)attr_int(n, Attr_parts), panels = unit_panels(parts);
 	const Type *from = &n->in[0]->type, *to = &n->out[0]->type;
@@ -236,6 +236,32 @@ static bool expand_pack(Module *m, Node *n)
 	v = reshape_before(m, n, v, 5 + several, (const Dim *[]){first, rows, unit, dim_const(m, parts / panels), units, width} + 1 - several);
 	v = build(m, n->block, n, OpTranspose, n->loc, 1, &v, 1, &order, NULL);
 	replace_uses(m, n->out[0], reshape_before(m, n, v, 3 + several, to->dims));
+	return true;
+}
+
+/* Each byte shifted by as many bits as stand in front of each of its elements, and the others cleared. */
+static bool expand_unpack(Module *m, Node *n)
+{
+	if (n->op != OpUnpack || is_const(n->out[0]))
+		return false;
+	const Type *to = &n->out[0]->type;
+	const int rank = to->rank, bits = dtypes[to->dtype].bits, share = 8 / bits;
+	const Type elements = {.dtype = U8, .rank = 1, .dims = {dim_const(m, share)}};
+	const Dim *dims[MaxRank + 1];
+	uint8_t *shifts = arena_alloc(m->arena, (size_t)share);
+
+	for (int i = 0; i < share; i++)
+		shifts[i] = (uint8_t)(i * bits);
+	if (rank == MaxRank)
+		fatal_at(n->loc, "unpack of %s has too many axes", type_text(m, to));
+	memcpy(dims, n->in[0]->type.dims, rank * sizeof *dims);
+	dims[rank] = dim_const(m, 1);
+	Value *in[2] = {reshape_before(m, n, n->in[0], rank + 1, dims), new_const(m, NULL, elements, shifts, (size_t)share)->value};
+	in[0] = build(m, n->block, n, OpShr, n->loc, 2, in, 0, NULL, NULL);
+	in[1] = const_scalar(m, scalar_of_int(U8, (1 << bits) - 1))->value;
+	Value *v = build(m, n->block, n, OpAnd, n->loc, 2, in, 0, NULL, NULL);
+	v = reshape_before(m, n, v, rank, to->dims);
+	replace_uses(m, n->out[0], build(m, n->block, n, OpCast, n->loc, 1, &v, 0, NULL, to));
 	return true;
 }
 
@@ -291,13 +317,19 @@ static bool copy_strided_operands(Module *m, Node *n)
 static bool copy_weights(Module *m, Node *n)
 {
 	Node *root = n->op == OpGroup ? n->body->first : n;
+	bool changed = false;
+	for (int i = 1; root->op == OpLinearScaled && i < root->nin; i++)
+		if (i != 2 && root->in[i] && !is_const(root->in[i]) && root_of(m, root->in[i]) != root->in[i]) {
+			copy_operand(m, n, root, i);
+			changed = true;
+		}
 	bool panels = (root->op == OpLinearPacked || root->op == OpExpertsPacked || root->op == OpStrassen || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
 	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
 	bool waves = root->op == OpDft && root->in[2] && root_of(m, root->in[2]) != root->in[2];
 
 	if (panels || taps || waves)
 		copy_operand(m, n, root, waves ? 2 : 1);
-	return panels || taps || waves;
+	return panels || taps || waves || changed;
 }
 
 /* Vectors of a convolution with channels first run along the last axis of x, padding included. */
@@ -458,10 +490,12 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x, unbounded);
-	if ((n->op == OpLinearPacked || n->op == OpExpertsPacked || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
+	if ((n->op == OpLinearPacked || n->op == OpLinearScaled || n->op == OpExpertsPacked || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
 	    !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with parts=%d needs what reads the parts behind it, in one group", ops[n->op].text,
 		         (int)attr_int(n, Attr_parts));
+	if (n->op == OpPack && t->dtype != n->in[0]->type.dtype)
+		error_at(n->loc, "pack of %s to %s is not supported; only that of a constant is", type_text(m, &n->in[0]->type), type_text(m, t));
 	if (computes_in_stored(n))
 		error_at(n->loc, "%s of %s is not supported; pass widen makes it one of f32", ops[n->op].text, type_text(m, t));
 	if (ops[n->op].code == CodeF32 && t->dtype != F32)
@@ -525,7 +559,7 @@ bool pass_expand(Module *m)
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_byte_linear(m, n) || expand_linear(m, n) || expand_experts(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
-			           expand_pack(m, n) || add_waves(m, n);
+			           expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);
 	while (expand_glus(m));

@@ -361,20 +361,43 @@ static bool use_strassen(const Node *n, const Value *stored, int parts)
 	return !why;
 }
 
+static Value *pack_matrix(Module *m, Node *before, Value *w, int parts)
+{
+	const bool halves = is_half(w->type.dtype);
+	const Type t = {.dtype = halves ? U8 : w->type.dtype, .rank = 3,
+	                .dims = {panel_count(m, w->type.dims[1], parts), w->type.dims[0], dim_const(m, halves ? HalfWidth : PanelWidth)}};
+	Attr attr = mk_int(Attr_parts, parts);
+	return build(m, before->block, before, OpPack, before->loc, 1, &w, 1, &attr, &t);
+}
+
+/* Weights stay integers, with scales and zero points beside them. */
+static Value *scaled_linear(Module *m, Node *n, Node *outer, Value *x, int inner, const Scaled *s, int parts)
+{
+	Value *in[] = {x, pack_matrix(m, outer, s->elements, parts), n->in[2], pack_matrix(m, outer, s->scale, parts), s->zero ? pack_matrix(m, outer, s->zero, parts) : NULL};
+	Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_inner, inner), mk_int(Attr_block, s->block), mk_int(Attr_offset, s->offset)};
+	report_match("scaled", n->loc);
+	return build(m, n->block, n, OpLinearScaled, n->loc, s->zero ? 5 : 4, in, 4, attrs, &n->out[0]->type);
+}
+
 static bool pack_linear(Module *m, Node *n)
 {
 	int inner;
 	Value *x = unmerged(m, n->in[0], &inner);
 	Node *group = group_of(n), *outer = group ? group : n;
 	int parts = group ? group_parts(m, group) : 1;
-	Value *narrow = before_cast(m, outer, n->in[1], is_stored_weight), *stored = narrow ? narrow : n->in[1]; /* panels may be of its type */
+	Scaled scaled;
+	const bool whole = scaled_weights(m, outer, n->in[1], &scaled) && allow("scaled");
+	Value *narrow = whole ? NULL : before_cast(m, outer, n->in[1], is_stored_weight), *stored = narrow ? narrow : n->in[1]; /* panels may be of its type */
 	Type t = stored->type, panels = {.dtype = t.dtype, .rank = 3};
 	Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_inner, inner)};
 
 	panels.dims[0] = panel_count(m, t.dims[1], parts);
 	panels.dims[1] = t.dims[0];
 	panels.dims[2] = dim_const(m, PanelWidth);
-	Value *y = sparse_linear(m, n, outer, x, inner, stored, parts);
+	const double bytes = !whole ? dtypes[t.dtype].bytes : is_half(scaled.elements->type.dtype) ? 0.5 : 1;
+	Value *y = sparse_linear(m, n, outer, x, inner, stored, parts, bytes);
+	if (!y && whole)
+		y = scaled_linear(m, n, outer, x, inner, &scaled, parts);
 	if (!y) {
 		const bool fast = use_strassen(n, stored, parts);
 		Value *w = build(m, outer->block, outer, fast ? OpStrassenWeights : OpPack, n->loc, 1, &stored, 1, attrs, fast ? NULL : &panels);

@@ -88,6 +88,7 @@ typedef struct Lower {
 	LFunc *tiles[2][PanelWidth / Lanes][MaxTileRows + 1]; /* by is_bytes(weights), vectors and rows */
 	LFunc *streams[NDTypes][2][MaxTileRows + 1]; /* by the weights' type, panels less one, and rows */
 	LFunc *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type, and whether only some columns may count */
+	struct ScaledKernel *scaled; /* lower_scaled.c's, and the panels of such weights */
 	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows; 0: columns apart */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
 	int nstop, capstop;
@@ -245,6 +246,16 @@ void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at
 /* The same for all of `depth` at once, by f32 weights that nobody meets after it: a kernel of its own, one for all of a model. */
 void call_lone_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *depth, LExpr *columns);
 LExpr *columns_left(LB *, LExpr *columns, LExpr *panel); /* of that panel, where all have so many */
+/* What makes weights of integers: (element - offset - zero) * scale, each operation rounded as f32's; lower_scaled.c.  Rows of 32. */
+typedef struct Scales {
+	LBuf *scale, *zero; /* [panel][blocks][32]; zero NULL: there is none */
+	LExpr *blocks; /* rows of a panel */
+	int64_t block; /* steps of k that share a row; 0: all do */
+	LExpr *at; /* where the panel's rows begin */
+	int steps; /* as many that begin at a multiple of it share a row: 32, or a divisor */
+	int offset;
+	bool halves; /* w has two columns to a byte */
+} Scales;
 /* Tiles t0 .. t1 - 1 of the `tiles` that `rows` rows make, by the panel of w at w_at: acc[row][32] = a[row][k] * w[k][32], k < depth.  The
  * first of their rows is packed at a_at, and its sums are at acc_at. */
 typedef struct PanelTiles {
@@ -252,6 +263,7 @@ typedef struct PanelTiles {
 	LExpr *a_at, *w_at, *acc_at;
 	LExpr *rows, *tiles, *t0, *t1, *depth;
 	LExpr *columns; /* as call_tile()'s */
+	const Scales *scales; /* NULL: w holds the weights */
 } PanelTiles;
 enum { MaxSteps = 256 }; /* of a slice that is widened: it lies on the stack */
 void call_panel(Kernel *, const PanelTiles *); /* which is a kernel of its own, for all whose weights are of that type */
@@ -293,6 +305,17 @@ typedef struct PackedTile {
 PackedTile packed_tile(LB *, LExpr *from, LExpr *to, LExpr *columns); /* of rows from .. to, as many columns each */
 PackedTile tile_of_row(Kernel *, LExpr *row, const Dim *rows, const Dim *columns);
 LExpr *packed_place(LB *, const PackedTile *, LExpr *row, LExpr *col);
+
+/* ---- lower_scaled.c ------------------------------------------------------------------------------------------------------ */
+
+static inline int step_bytes(const Scales *s) { return s->halves ? HalfWidth : PanelWidth; }
+/* The place of a kernel that is shared by all whose weights and scales are stored alike; n: what else tells it from others of the kind. */
+LFunc **scaled_kernel(Lower *, const Scales *, DType elements, const char *kind, int n);
+Scales scale_params(LB *, const Scales *of); /* the kernel's own */
+int scale_args(LB *, const Scales *, LArg *); /* for them, two at most: how many */
+/* Opens a loop over the f32 rows of a slice [klen][32] of the panel that begins at step k0, of w from w_at on; writes them to `slice`. */
+void widen_scaled(LB *, const Scales *, LBuf *w, LExpr *w_at, LExpr *k0, LExpr *klen, LBuf *slice);
+void call_scaled_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip, const Scales *); /* as call_stream() */
 
 /* ---- lower_sparse.c ------------------------------------------------------------------------------------------------------ */
 

@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 typedef struct List {
-	int n, v[6];
+	int n, v[8];
 } List;
 #define LIST(...) {sizeof((int[]){__VA_ARGS__}) / sizeof(int), {__VA_ARGS__}}
 

@@ -42,7 +42,7 @@ static bool packs_alone(const Node *linear)
 static void use_operands(Lower *l, Node *n, int at)
 {
 	for (int i = 0; i < n->nin; i++)
-		if ((n->op == OpLinearPacked || n->op == OpSparse || n->op == OpStrassen || n->op == OpLinearBytes) && i == 0 && !packs_alone(n))
+		if ((n->op == OpLinearPacked || n->op == OpLinearScaled || n->op == OpSparse || n->op == OpStrassen || n->op == OpLinearBytes) && i == 0 && !packs_alone(n))
 			use_rows(l, n, at);
 		else if (n->in[i])
 			use_value(l, n->in[i], at);

@@ -11,6 +11,8 @@
  * panels, which stay in the second cache; its results are written side by side.  Such a one may lie in another kernel, or contain what
  * computes its rows (feed.h).
  *
+ * Weights of integers with scales (lower_scaled.c) become f32 in registers where a few rows meet them, else once for each slice.
+ *
  * Sparse weights (ir/sparse.h): each group of columns meets its own entries, all of K at once.
  *
  * Strassen's linears (ir/strassen.h) are seven such products of half the rows, depth and columns, for each pair of panels.
@@ -74,6 +76,7 @@ typedef struct Gemm {
 	LExpr *back; /* 1: units come in falling order, 0: in rising order; NULL: always so */
 	LExpr *skip; /* call_stream()'s */
 	const Sparse *sparse; /* NULL: w is panels */
+	Scales *scales; /* of linear_scaled, for the panel of open_unit(); else NULL */
 } Gemm;
 
 /* As many rows as can meet so many panels at once. */
@@ -99,8 +102,11 @@ static bool emit_stream(Gemm *g, const Dim *rows, int least, int panels, LExpr *
 			continue;
 		lif(b, lop(b, LEq, g->rows, li(b, r), NULL));
 		LExpr *length = g->row_at ? g->depth : lmul(b, packed_length(b, g->depth), li(b, r));
-		call_stream(g->k, r, panels, arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length), g->w, wp, g->acc, acc_at, acc_apart,
-		            g->depth, g->skip);
+		const LArg a = arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length);
+		if (g->scales)
+			call_scaled_stream(g->k, r, a, g->w, wp, g->acc, acc_at, g->depth, g->skip, g->scales);
+		else
+			call_stream(g->k, r, panels, a, g->w, wp, g->acc, acc_at, acc_apart, g->depth, g->skip);
 		lend(b);
 	}
 	if (hi > most)
@@ -115,7 +121,8 @@ static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LE
 	LExpr *words = lmul(b, g->depth, li(b, step_words(g->k->l->t, g->w->elem)));
 	LExpr *at = g->block_at ? g->block_at : lmul(b, row0, packed_length(b, words));
 	call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = at, .w_at = wp, .acc_at = acc0, .rows = g->rows,
-	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .columns = g->columns});
+	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .columns = g->columns,
+	                          .scales = g->scales});
 }
 
 /* Where the tile lies that begins with row `from`, or the only row. */
@@ -142,6 +149,13 @@ static void emit_sparse(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *panel
 	lend(b);
 }
 
+/* Elements of w in a panel. */
+static LExpr *panel_size(const Gemm *g)
+{
+	LB *b = &g->k->b;
+	return lmul(b, g->depth, li(b, g->scales ? step_bytes(g->scales) : PanelWidth));
+}
+
 /* A unit's panels, one by one: opens that loop, if there are several; returns whether it did. */
 static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LExpr **number, LExpr **acc0)
 {
@@ -154,7 +168,7 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 
 	*acc0 = g->skip = li(b, 0);
 	if (g->back)
-		g->skip = llet(b, lmul(b, lmul(b, g->back, li(b, -2 * panels)), lmul(b, g->depth, li(b, PanelWidth))));
+		g->skip = llet(b, lmul(b, lmul(b, g->back, li(b, -2 * panels)), panel_size(g)));
 	if (panels > 1) {
 		LExpr *i = lfor(b, ForSerial, li(b, 0), li(b, panels), NULL);
 		panel = llet(b, ladd(b, lmul(b, unit, li(b, panels)), i));
@@ -164,6 +178,8 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 	}
 	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && width % PanelWidth == 0))
 		g->columns = columns_left(b, kparam(k, t->dims[t->rank - 1]), panel);
+	if (g->scales)
+		g->scales->at = llet(b, lmul(b, panel, lmul(b, g->scales->blocks, li(b, PanelWidth))));
 	*number = panel;
 	return panels > 1;
 }
@@ -171,7 +187,7 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 static LExpr *panel_at(const Gemm *g, LExpr *panel)
 {
 	LB *b = &g->k->b;
-	return llet(b, lmul(b, panel, lmul(b, g->depth, li(b, PanelWidth))));
+	return llet(b, lmul(b, panel, panel_size(g)));
 }
 
 /* Both panels of a unit at once, by so few rows that their sums stay in registers; what follows emit_stream() holds here too. */
@@ -189,7 +205,7 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 	LB *b = &g->k->b;
 	LExpr *panel, *acc0, *wp;
 	const int panels = unit_panels(e->parts);
-	const bool pairs = panels == 2 && !g->sparse;
+	const bool pairs = panels == 2 && !g->sparse && !g->scales;
 
 	if (!pairs || emit_two_panels(g, rows, unit, acc_rows)) {
 		bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
@@ -312,6 +328,23 @@ static void count_flop(Kernel *k, const Node *root, Node *epilogue, const Dim *p
 	kflop_nodes(k, epilogue, NULL);
 }
 
+/* The operands of a linear_scaled that make its weights; of other linears NULL. */
+static Scales *scales_of(Kernel *k, const Node *root)
+{
+	if (root->op != OpLinearScaled)
+		return NULL;
+	Scales *s = arena_alloc(k->l->m->arena, sizeof *s);
+	const int64_t block = attr_int(root, Attr_block);
+	const Dim *blocks = root->in[3]->type.dims[1];
+	*s = (Scales){.scale = kbuf(k, root->in[3], false), .zero = root->in[4] ? kbuf(k, root->in[4], false) : NULL};
+	s->blocks = kparam(k, blocks);
+	s->block = dim_equals(blocks, 1) ? 0 : block;
+	s->steps = s->block % PackK == 0 ? PackK : (int)block;
+	s->offset = (int)attr_int(root, Attr_offset);
+	s->halves = has_halves(root);
+	return s;
+}
+
 static const Dim *units_of(Module *m, const Node *root)
 {
 	return dim_floordiv(m, root->in[1]->type.dims[0], dim_const(m, unit_panels((int)attr_int(root, Attr_parts))));
@@ -335,6 +368,7 @@ TileLinear *open_tile_linear(Kernel *k, const Feed *f, Scratch *scratch)
 		t->x = kaccess(k, root->in[0]);
 	}
 	t->g.w = kbuf(k, root->in[1], false);
+	t->g.scales = scales_of(k, root);
 	open_epilogue(&t->e, k);
 	t->g.acc = llocal(&k->b, "acc", F32, (int64_t)unit_panels(t->e.parts) * l->t->mr * PanelWidth);
 	count_flop(k, root, f->epilogue, dim_mul(l->m, type_numel(l->m, &root->out[0]->type), depth));
@@ -351,7 +385,7 @@ static void emit_tile(Gemm *g, LExpr *count, LExpr *wp, LExpr *acc0)
 		call_lone_tile(g->k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, g->columns);
 	else
 		call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = g->block_at, .w_at = wp, .acc_at = acc0, .rows = count,
-		                          .tiles = one, .t0 = zero, .t1 = one, .depth = g->depth, .columns = g->columns});
+		                          .tiles = one, .t0 = zero, .t1 = one, .depth = g->depth, .columns = g->columns, .scales = g->scales});
 }
 
 void make_linear_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)
@@ -428,6 +462,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 		g.packed = kslot(&k, packed->slot, false);
 	}
 	g.w = kbuf(&k, root->in[1], false);
+	g.scales = scales_of(&k, root);
 	Sparse s = {.w = g.w};
 	const Dim *products = dim_mul(m, type_numel(m, yt), depth);
 	if (sparse) {

@@ -7,7 +7,7 @@
 
 static bool is_panel_linear(const Node *n)
 {
-	return n->op == OpLinearPacked || n->op == OpSparse;
+	return n->op == OpLinearPacked || n->op == OpLinearScaled || n->op == OpSparse;
 }
 
 static const Dim *rows_of(Module *m, const Type *t)

@@ -38,8 +38,15 @@ bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convo
 bool computes_in_stored(const Node *); /* with elements that are only stored: nothing behind pass widen does */
 bool dissolve_groups(Module *, bool (*stays)(Module *, const Node *group)); /* expand.c: those that do not stay become their nodes */
 /* skip_zeros.c: the result of linear n, of x (its operand, or what that merges, whose last `inner` axes it contracts) and weights w, before
- * the node `outer`; NULL: it is to be dense. */
-Value *sparse_linear(Module *, Node *n, Node *outer, Value *x, int inner, Value *w, int parts);
+ * the node `outer`; NULL: it is to be dense.  bytes: that a weight takes else; what is left of them may not take more. */
+Value *sparse_linear(Module *, Node *n, Node *outer, Value *x, int inner, Value *w, int parts, double bytes);
+/* scaled.c: weights w [k, n] of a linear that are (elements - zero) * scale, each what dequantising gives in f32; scale and zero have a row for
+ * each `block` of k. */
+typedef struct Scaled {
+	Value *elements, *scale, *zero; /* of 8 bits or less, [k, n]; [blocks, n]; the same, or NULL */
+	int64_t block, offset; /* offset: subtracted from what panels hold, which has no sign where an element is less than a byte */
+} Scaled;
+bool scaled_weights(Module *, Node *before, Value *w, Scaled *);
 bool merge_constants(Module *); /* equal nodes of a block that compute constants become one; outputs keep their own */
 
 #endif

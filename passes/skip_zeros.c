@@ -3,6 +3,8 @@
 #include "pass.h"
 #include "../ir/sparse.h"
 
+#include <math.h>
+
 enum {
 	LeastSparse = 1 << 14, MostSparse = 1 << 27, /* elements: the zeros of smaller weights, and of larger ones, are not counted */
 	Samples = 4096,
@@ -56,7 +58,7 @@ typedef struct Left { /* of weights */
 } Left;
 
 /* Why the linear n meets all of its weights w, of which many are 0; NULL: it need not. */
-static const char *why_dense(Module *m, const Node *n, Value *w, int parts, Left *left)
+static const char *why_dense(Module *m, const Node *n, Value *w, int parts, double bytes, Left *left)
 {
 	const Type *x = &n->in[0]->type;
 	Tensor t;
@@ -73,25 +75,25 @@ static const char *why_dense(Module *m, const Node *n, Value *w, int parts, Left
 		return "the weights cannot be computed"; /* which whoever writes them will say */
 	const int64_t all = sparse_groups(t.dims[1], parts) * t.dims[0];
 	left->entries = sparse_entries(m->arena, &t, parts, false);
-	const double live = 100.0 * (double)left->entries / (double)all;
-	if (live > LivePerCent && tensor_numel(&t) >= LeastApart) {
+	const double live = 100.0 * (double)left->entries / (double)all, most = fmin(LivePerCent, 100.0 * bytes / dtypes[F32].bytes);
+	if (live > most && bytes == dtypes[F32].bytes && tensor_numel(&t) >= LeastApart) {
 		left->entries = sparse_entries(m->arena, &t, parts, true);
 		left->apart = left->entries * 100 <= all * ApartPerCent;
 	}
 	free_tensor(&t);
-	if (live <= LivePerCent || (left->apart && is_one_row(x)))
+	if (live <= most || (left->apart && is_one_row(x)))
 		return NULL;
 	return arena_printf(m->arena, "of the pieces of 16 columns %.0f %% are not 0 throughout%s", live,
 	                    left->apart ? ", and columns apart pay for one row only (-D fixes it)" : "");
 }
 
-Value *sparse_linear(Module *m, Node *n, Node *outer, Value *x, int inner, Value *w, int parts)
+Value *sparse_linear(Module *m, Node *n, Node *outer, Value *x, int inner, Value *w, int parts, double bytes)
 {
 	Left left = {0};
 
 	if (!is_const(w) || const_numel(&w->type) == 0 || !may_be_sparse(w))
 		return NULL; /* few zeros are nothing to report */
-	const char *why = why_dense(m, n, w, parts, &left);
+	const char *why = why_dense(m, n, w, parts, bytes, &left);
 	if (why)
 		report_miss("sparse", n->loc, why);
 	if (why || !allow("sparse"))

@@ -238,13 +238,18 @@ LExpr *columns_left(LB *b, LExpr *columns, LExpr *panel)
 	return llet(b, lop(b, LPMin, lsub(b, columns, lmul(b, panel, li(b, PanelWidth))), li(b, PanelWidth), NULL));
 }
 
-/* The slice of klen rows of a panel at w_at, for the tiles: f32 as it lies, else a copy that is widened once for all of them. */
-static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
+/* The slice of klen rows, from k0 on, of a panel at w_at, for the tiles: f32 as it lies, else a copy that is widened once for all of them. */
+static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *k0, LExpr *klen, const Scales *scales)
 {
 	LB *b = &k->b;
 	if (w->elem == sum_type(w->elem))
 		return w;
 	LBuf *slice = llocal(b, "slice", F32, (int64_t)MaxSteps * PanelWidth);
+	if (scales) {
+		widen_scaled(b, scales, w, *w_at, k0, klen, slice);
+		*w_at = li(b, 0);
+		return slice;
+	}
 	LExpr *at = lfor(b, ForSerial, li(b, 0), lmul(b, klen, li(b, PanelWidth)), li(b, Lanes));
 	lstore(b, slice, at, NULL, NULL, load_weights(b, w, ladd(b, *w_at, at)));
 	lend(b);
@@ -253,24 +258,27 @@ static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *klen)
 }
 
 /* The kernel of call_panel(), for weights of that type: all tiles pass by each slice of the panel.
- * Parameters: a, w, acc, depth, steps of a slice, rows, tiles, t0, t1; narrow: columns. */
-static LFunc *panel_kernel(Lower *l, DType weights, bool narrow)
+ * Parameters: a, w, acc, depth, steps of a slice, rows, tiles, t0, t1; narrow: columns; of scaled weights those of scale_params(). */
+static LFunc *panel_kernel(Lower *l, DType weights, bool narrow, const Scales *of)
 {
-	LFunc **known = &l->panels[weights][narrow];
+	static const char kind[] = "panel";
+	LFunc **known = of ? scaled_kernel(l, of, weights, kind, narrow) : &l->panels[weights][narrow];
 	if (*known)
 		return *known;
-	Kernel k = open_kernel(l, arena_printf(l->m->arena, "%s%spanel", narrow ? "narrow_" : "", is_bytes(weights) ? "byte_" : ""), true);
+	const char *kind_of = of ? "scaled_" : is_bytes(weights) ? "byte_" : "";
+	Kernel k = open_kernel(l, arena_printf(l->m->arena, "%s%spanel", narrow ? "narrow_" : "", kind_of), true);
 	LB *b = &k.b;
 	const DType sums = sum_type(weights);
 	LBuf *a = lparam_buf(b, "a", sums, false), *w = lparam_buf(b, "w", weights, false), *acc = lparam_buf(b, "acc", sums, true);
 	LExpr *depth = lparam(b, "depth"), *step = lparam(b, "steps"), *rows = lparam(b, "rows"), *tiles = lparam(b, "tiles"), *t0 = lparam(b, "t0"), *t1 = lparam(b, "t1");
 	LExpr *columns = narrow ? lparam(b, "columns") : NULL, *row0 = llet(b, tile_begin(b, t0, rows, tiles));
+	const Scales scales = of ? scale_params(b, of) : (Scales){0};
 
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, depth, li(b, 1), NULL), step); /* once for an empty sum */
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, depth, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
-	LExpr *w_at = llet(b, lmul(b, k0, li(b, PanelWidth)));
-	LBuf *slice = widen_slice(&k, w, &w_at, klen);
+	LExpr *w_at = llet(b, lmul(b, k0, li(b, of ? step_bytes(of) : PanelWidth)));
+	LBuf *slice = widen_slice(&k, w, &w_at, k0, klen, of ? &scales : NULL);
 	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
 	LExpr *from = llet(b, tile_begin(b, t, rows, tiles)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), rows, tiles));
 	LExpr *count = llet(b, lsub(b, to, from)), *before = llet(b, lsub(b, from, row0));
@@ -289,12 +297,16 @@ void call_panel(Kernel *k, const PanelTiles *p)
 	const bool widened = p->w->elem != sum_type(p->w->elem);
 	const int steps = widened && k->l->schedule.steps > MaxSteps ? MaxSteps : k->l->schedule.steps;
 	LExpr *rows = lsub(b, tile_begin(b, p->t1, p->rows, p->tiles), tile_begin(b, p->t0, p->rows, p->tiles));
-	LArg args[] = {arg_buf(p->a, p->a->elem, p->a_at, lmul(b, rows, row_words(k->l, b, p->w->elem, p->depth))),
-	               arg_buf(p->w, p->w->elem, p->w_at, lmul(b, p->depth, li(b, PanelWidth))),
+	enum { Always = 9, MostArgs = Always + 1 + 2 };
+	LArg args[MostArgs] = {arg_buf(p->a, p->a->elem, p->a_at, lmul(b, rows, row_words(k->l, b, p->w->elem, p->depth))),
+	               arg_buf(p->w, p->w->elem, p->w_at, lmul(b, p->depth, li(b, p->scales ? step_bytes(p->scales) : PanelWidth))),
 	               arg_buf(p->acc, p->acc->elem, p->acc_at, lmul(b, rows, li(b, PanelWidth))),
-	               arg_e(p->depth), arg_e(li(b, steps)), arg_e(p->rows), arg_e(p->tiles), arg_e(p->t0), arg_e(p->t1),
-	               arg_e(p->columns ? p->columns : li(b, PanelWidth))};
-	lcall(b, panel_kernel(k->l, p->w->elem, p->columns), p->columns ? 10 : 9, args);
+	               arg_e(p->depth), arg_e(li(b, steps)), arg_e(p->rows), arg_e(p->tiles), arg_e(p->t0), arg_e(p->t1)};
+	int n = Always;
+	if (p->columns)
+		args[n++] = arg_e(p->columns);
+	n += p->scales ? scale_args(b, p->scales, args + n) : 0;
+	lcall(b, panel_kernel(k->l, p->w->elem, p->columns, p->scales), n, args);
 }
 
 /* The kernel of call_lone_tile().  Parameters: a, w, acc, depth, rows; narrow: columns. */

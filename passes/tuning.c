@@ -14,7 +14,7 @@ static Sizes sizes_of(Module *m, const Node *n)
 	const Dim *one = dim_const(m, 1), *depth = one;
 
 	switch (n->op) {
-	case OpLinearPacked: depth = w->dims[1]; break;
+	case OpLinearPacked: case OpLinearScaled: depth = w->dims[1]; break;
 	case OpStrassen: depth = x->dims[x->rank - 1]; break;
 	case OpLinearBytes: depth = dims_product(m, x->dims + x->rank - attr_int(n, Attr_inner), (int)attr_int(n, Attr_inner)); break;
 	case OpMatMul: depth = x->dims[x->rank > 1 && attr_int(n, Attr_trans_a) ? x->rank - 2 : x->rank - 1]; break;

@@ -13,14 +13,26 @@ static bool computes(const Node *n)
 {
 	bool moves = ops[n->op].cls != ClsEwise || n->op == OpIdentity || n->op == OpCast || n->op == OpWhere;
 	bool reduces = ops[n->op].attrs >> Attr_reduction & 1 && attr_int(n, Attr_reduction); /* scatter */
-	return n->op != OpBitCast && (ops[n->op].takes != TypesAny || !moves || reduces);
+	bool halves = n->op == OpPack && n->out[0]->type.dtype != n->in[0]->type.dtype;
+	return n->op != OpBitCast && !halves && (ops[n->op].takes != TypesAny || !moves || reduces);
+}
+
+/* Panels of weights are widened by the kernel that reads them. */
+static bool reads_stored(const Node *n, int i)
+{
+	return (n->op == OpLinearPacked || n->op == OpLinearScaled) && i > 0 && i != 2 && is_weight_type(n->in[i]->type.dtype);
+}
+
+static bool is_to_widen(const Node *n, int i)
+{
+	return n->in[i] && is_stored(n->in[i]->type.dtype) && !reads_stored(n, i);
 }
 
 bool computes_in_stored(const Node *n)
 {
 	bool stored = false;
 	for (int i = 0; i < n->nin; i++)
-		stored |= n->in[i] && is_stored(n->in[i]->type.dtype);
+		stored |= is_to_widen(n, i);
 	for (int i = 0; i < n->nout; i++)
 		stored |= is_stored(n->out[i]->type.dtype);
 	return stored && computes(n);
@@ -43,7 +55,7 @@ static void widen_attrs(Module *m, Node *n)
 static void widen_node(Module *m, Node *n)
 {
 	for (int i = 0; i < n->nin; i++)
-		if (n->in[i] && is_stored(n->in[i]->type.dtype))
+		if (is_to_widen(n, i))
 			set_in(m, n, i, cast_before(m, n, n->block, n->loc, n->in[i], wide_type(n->in[i]->type.dtype)));
 	widen_attrs(m, n);
 	for (int i = 0; i < n->nout; i++) {

@@ -350,6 +350,40 @@ static void check_pack(int64_t depth, int64_t cols, int parts)
 	free_module(m);
 }
 
+/* Halves of bytes: element less the least of its type, columns 16 apart in one byte; and what stands for them. */
+static void check_halves(void)
+{
+	Module *m = new_module("t", "t");
+	int8_t q[2][20];
+	float s[20], x[2] = {1, 100};
+	for (int i = 0; i < 40; i++)
+		q[i / 20][i % 20] = (int8_t)(i % 16 - 8);
+	for (int i = 0; i < 20; i++)
+		s[i] = (float)i;
+	const Type matrix = {.dtype = I4, .rank = 2, .dims = {dim_const(m, 2), dim_const(m, 20)}}, row = {.dtype = F32, .rank = 2, .dims = {dim_const(m, 1), dim_const(m, 20)}};
+	const Type halves = {.dtype = U8, .rank = 3, .dims = {dim_const(m, 1), dim_const(m, 2), dim_const(m, 16)}};
+	const Type scales = {.dtype = F32, .rank = 3, .dims = {dim_const(m, 1), dim_const(m, 1), dim_const(m, 32)}};
+	const Type left = {.dtype = F32, .rank = 1, .dims = {dim_const(m, 2)}}, right = {.dtype = F32, .rank = 1, .dims = {dim_const(m, 20)}};
+	Value *w = new_const(m, "w", matrix, q, sizeof q)->value, *scale = new_const(m, "s", row, s, sizeof s)->value;
+	w = build(m, &m->main->body, NULL, OpPack, NULL, 1, &w, 0, NULL, &halves);
+	scale = build(m, &m->main->body, NULL, OpPack, NULL, 1, &scale, 0, NULL, &scales);
+	Tensor y;
+	CHECK(!eval_const(m, w, &y));
+	const uint8_t *bytes = y.data;
+	CHECK_EQ(bytes[0], 0x00); /* columns 0 and 16 are -8, less -8 */
+	CHECK_EQ(bytes[3], 0x33);
+	CHECK_EQ(bytes[5], 0x85); /* there is no column 21: 0 */
+	CHECK_EQ(bytes[16 + 1], 0x55); /* the second row: columns 1 and 17, -3 */
+	free_tensor(&y);
+	Value *in[] = {new_const(m, "x", left, x, sizeof x)->value, w, NULL, scale};
+	const Attr attrs[] = {mk_int(Attr_block, 2), mk_int(Attr_offset, 8)};
+	CHECK(!eval_const(m, build(m, &m->main->body, NULL, OpLinearScaled, NULL, 4, in, 2, attrs, &right), &y));
+	for (int i = 0; i < 20; i++)
+		CHECK(((float *)y.data)[i] == (float)((q[0][i] + 100 * q[1][i]) * i));
+	free_tensor(&y);
+	free_module(m);
+}
+
 /* ---- const of misaligned bytes ---------------------------------------------------------------------------------- */
 
 static void check_misaligned(void)
@@ -436,6 +470,7 @@ int main(int argc, char **argv)
 	static const int64_t packs[][3] = {{3, 64, 1}, {2, 37, 1}, {2, 64, 2}, {3, 38, 2}, {3, 96, 3}, {2, 15, 3}, {2, 128, 4}, {3, 84, 4}, {2, 0, 4}};
 	for (size_t i = 0; i < sizeof packs / sizeof *packs; i++)
 		check_pack(packs[i][0], packs[i][1], (int)packs[i][2]);
+	check_halves();
 	check_misaligned();
 	uint64_t state = 1;
 	int rounds = argc > 1 ? atoi(argv[1]) : 40; /* damaged texts per case */

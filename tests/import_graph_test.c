@@ -55,6 +55,35 @@ static void test_shapes_vanish(void)
 	free_arena(a);
 }
 
+/* A table of integers of 4 bits is bytes of two, which are taken apart behind the gather; one of an odd number of columns is not. */
+static void test_table_of_halves(void)
+{
+	enum { Int4 = 22 };
+	for (int odd = 0; odd < 2; odd++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 21);
+		const char bytes[8] = {0x21, 0x43, 0x65, 0x78}; /* 1 2 3 4 5 6 -8 7 */
+		add_input(b, "i", 7, "N");
+		add_tensor(b, "t", Int4, odd ? "2,3" : "2,4", bytes, odd ? 3 : 4);
+		add_floats(b, "s", "2,1", 2);
+		add_op(b, "GatherBlockQuantized", "t,i,s", "y")->domain = "com.microsoft";
+		add_output(b, "y");
+		Module *m = must_load(b, NULL, __LINE__);
+		if (m) {
+			CHECK_STR(result_text(m, 0), odd ? "f32[N, 3]" : "f32[N, 4]");
+			CHECK_EQ(count_ops(m, OpUnpack), !odd);
+			const uint8_t *data = NULL;
+			for (int i = 0; i < m->nconst; i++)
+				if (m->consts[i]->type.dtype == U8 && m->consts[i]->type.rank == 2)
+					data = m->consts[i]->data;
+			CHECK((data == NULL) == odd);
+			CHECK(odd || (data[0] == 0xa9 && data[3] == 0xf0)); /* less -8 */
+		}
+		free_module(m);
+		free_arena(a);
+	}
+}
+
 static void test_shape_as_data(void)
 {
 	Arena *a = new_arena();
@@ -699,6 +728,7 @@ int main(void)
 		return 2;
 	test_glu();
 	test_shapes_vanish();
+	test_table_of_halves();
 	test_shape_as_data();
 	test_side_of_square();
 	test_repeated_outputs();

@@ -16,7 +16,7 @@ typedef struct Operand {
 typedef struct Case {
 	const char *op; /* "dequantised ...": of the first three operands as DequantizeLinear makes them, or as a cast, a subtraction
 	                 * and a product where the zero point is a float, and of three more */
-	const char *attr; /* one attribute, name=value; or "" */
+	const char *attr; /* name=value, several with semicolons between */
 	Operand in[MaxOperands]; /* elem 0 ends the list */
 	int nwant;
 	double want[MaxElems];
@@ -94,6 +94,24 @@ static const Case cases[] = {
 	{"com.microsoft.DynamicQuantizeLSTM", "hidden_size=2", {{F, "1,1,1", 1, {255}}, {U, "1,1,8", 8, {1, 1, 128, 255, 255, 255, 128, 128}},
 	 {U, "1,2,8", 1, {3}}, {Absent, "", 0, {0}}, {Absent, "", 0, {0}}, {F, "1,1,2", 2, {0.5, 1}}, {F, "1,1,2", 2, {20, 20}}, {Absent, "", 0, {0}},
 	 {F, "1", 1, {2}}, {U, "1", 1, {128}}, {F, "1,8", 1, {1}}, {U, "1,8", 1, {3}}}, 2, {0.5, 1}},
+	/* columns of 16 + 1 elements 1, 2, 1, 2 ... of 4 bits: zero points 8 of nobody's, or packed */
+	{"com.microsoft.MatMulNBits", "K=17;N=2;block_size=16", {{F, "1,17", 1, {1}}, {U, "2,2,8", 1, {0x21}}, {F, "2,2", 4, {1, 2, 3, 4}},
+	 {Absent, "", 0, {0}}, {Absent, "", 0, {0}}, {F, "2", 2, {100, 0}}}, 2, {-18, -340}},
+	{"com.microsoft.MatMulNBits", "K=17;N=2;block_size=16;bits=4", {{F, "1,17", 1, {1}}, {U, "2,2,8", 1, {0x21}}, {F, "4", 4, {1, 2, 3, 4}}, {U, "2,1", 2, {0x21, 0x30}}},
+	 2, {6, 64}},
+	{"com.microsoft.MatMulNBits", "K=2;N=1;block_size=16;bits=8;accuracy_level=4", {{H, "2,2", 4, {1, 1, 1, 2048}}, {U, "1,1,16", 1, {130}}, {H, "1,1", 1, {0.5}}}, 2, {2, 2048}},
+	{"com.microsoft.MatMulNBits", "K=4;N=1;block_size=16;bits=2", {{F, "1,4", 1, {1}}, {U, "1,1,4", 1, {0xe4}}, {F, "1,1", 1, {1}}}, 1, {-2}},
+	{"com.microsoft.MatMulNBits", "K=4;N=1;block_size=16", {{F, "4", 1, {1}}, {U, "1,1,8", 1, {0x21}}, {F, "1,1", 1, {1}}, {F, "1,1", 1, {0.5}}}, 1, {4}},
+	{"com.microsoft.MatMulNBits", "K=17;N=1;block_size=16", {{F, "1,17", 1, {1}}, {U, "1,2,8", 1, {0x21}}, {F, "1,2", 2, {1, 2}}, {Absent, "", 0, {0}}, {I, "32", 1, {1}}}, 1, {-222}},
+	{"com.microsoft.MatMulNBits", "K=16;N=2;block_size=16", {{F, "1,16", 1, {1}}, {U, "2,1,0", 0, {0}}, {F, "0", 0, {0}}, {Absent, "", 0, {0}}, {Absent, "", 0, {0}}, {F, "2", 2, {5, 6}}},
+	 2, {5, 6}},
+	{"com.microsoft.GatherBlockQuantized", "block_size=16", {{U4bit, "3,2", 6, {1, 2, 3, 4, 5, 6}}, {I, "3", 3, {-1, 0, 5}}, {F, "3,1", 3, {1, 2, 3}}}, 6, {15, 18, 1, 2, 0, 0}},
+	{"com.microsoft.GatherBlockQuantized", "", {{S4bit, "2,2", 4, {1, -8, 7, 4}}, {I, "1,1", 1, {1}}, {H, "2,1", 2, {1, 2}}, {S4bit, "2,1", 2, {7, -8}}}, 2, {30, 24}},
+	{"com.microsoft.GatherBlockQuantized", "bits=2;block_size=16", {{U, "2,1", 2, {0xe4, 0x1b}}, {I, "", 1, {1}}, {F, "2,1", 2, {1, 2}}}, 4, {2, 0, -2, -4}},
+	{"com.microsoft.GatherBlockQuantized", "block_size=16;bits=8", {{U, "2,2", 4, {1, 2, 3, 4}}, {I, "1", 1, {0}}, {F, "2,1", 2, {3, 2}}, {U, "2,1", 2, {2, 0}}}, 2, {-3, 0}},
+	{"com.microsoft.GatherBlockQuantized", "gather_axis=1;quantize_axis=0", {{U4bit, "2,2", 4, {1, 2, 3, 4}}, {I, "1", 1, {1}}, {F, "1,2", 2, {1, 10}}}, 2, {20, 40}},
+	{"com.microsoft.GatherBlockQuantized", "quantize_axis=-2", {{U4bit, "2,2", 4, {1, 2, 3, 4}}, {I, "1", 1, {1}}, {F, "1,2", 2, {1, 10}}}, 2, {3, 40}},
+	{"com.microsoft.GatherBlockQuantized", "block_size=0", {{E4, "2,2", 4, {1, 2, 3, 4}}, {I, "1", 1, {1}}, {F, "1,1", 1, {0.5}}}, 2, {1.5, 2}},
 	{"QLinearConv", "", {{U, "1,1,2", 2, {3, 5}}, {F, "", 1, {1}}, {U, "", 1, {1}}, {S, "2,1,1", 2, {1, 2}}, {F, "2", 2, {0.5, 1}},
 	 {S, "", 1, {0}}, {F, "", 1, {2}}, {U, "", 1, {7}}, {I, "2", 2, {1, -100}}}, 4, {8, 8, 0, 0}},
 };
@@ -154,9 +172,8 @@ static void check(const Case *k, const char *path)
 	Onnx__NodeProto *node = add_op(b, bytes ? bytes + 1 : dot ? dot + 1 : k->op, bytes ? "x,w" : names, "y");
 	if (dot)
 		node->domain = arena_printf(a, "%.*s", (int)(dot - k->op), k->op);
-	const char *value = strchr(k->attr, '=');
-	if (value)
-		set_i(a, node, arena_printf(a, "%.*s", (int)(value - k->attr), k->attr), atoi(value + 1));
+	for (const char *attr = k->attr, *value; (value = strchr(attr, '=')); attr = value + strcspn(value, ";") + (strchr(value, ';') != NULL))
+		set_i(a, node, arena_printf(a, "%.*s", (int)(value - attr), attr), atoi(value + 1));
 	add_output(b, "y");
 	write_built(b, path);
 	Module *m = try_load_model(path, NULL, &said);

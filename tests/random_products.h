@@ -218,6 +218,34 @@ static Val step_sparse(Gen *g)
 	return in_parts(g, OpSparse, 4, (Value *[]){x.v, left, b.v, index}, 2, attrs, &y, parts, width, most + 1, noise);
 }
 
+/* Integers with scales and perhaps zero points, by blocks or columns, and rows times what they stand for. */
+static Val step_scaled(Gen *g)
+{
+	g->type = F32;
+	Val x = pick_own(g, 1, 3);
+	const int r = x.v->type.rank, parts = once(g, 2) ? 1 + pick(g, MaxParts) : 1, zeros = pick(g, 3);
+	x = with_extent(g, x, r - 1, 1);
+	const int64_t k = fixed(x.v->type.dims[r - 1]), width = pick_width(g), n = parts * width, offset = once(g, 2) ? pick(g, 20) - 10 : 0;
+	need(g, k > 0);
+	const DType stored = (DType[]){U4, I4, U2, U8, I8}[pick(g, 5)], panel = is_half(stored) ? U8 : stored, ztype = (DType[]){U8, I8, F32}[zeros];
+	const int64_t block = once(g, 3) ? k : 8 << pick(g, 4), blocks = (k + block - 1) / block;
+	const Dim *matrix[2] = {num(g, k), num(g, n)}, *rows[2] = {num(g, blocks), matrix[1]};
+	const Dim *panels[3] = {panel_count(g->m, matrix[1], parts), matrix[0], num(g, is_half(stored) ? HalfWidth : PanelWidth)};
+	const Dim *scales[3] = {panels[0], rows[0], num(g, PanelWidth)};
+	const Type wt = typed(panel, 3, panels), st = typed(F32, 3, scales), zt = typed(ztype, 3, scales);
+	Val w = new_weight(g, typed(stored, 2, matrix), 1), scale = new_weight(g, typed(F32, 2, rows), 1 / greatest(stored)), zero = {0}, b = bias(g, F32, n);
+	const Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_block, block), mk_int(Attr_offset, offset)};
+	Value *in[] = {x.v, emit(g, OpPack, 1, &w.v, 1, attrs, &wt), b.v, emit(g, OpPack, 1, &scale.v, 1, attrs, &st), NULL};
+	if (once(g, 2)) {
+		zero = new_weight(g, typed(ztype, 2, rows), 3);
+		in[4] = emit(g, OpPack, 1, &zero.v, 1, attrs, &zt);
+	}
+	Type y = x.v->type;
+	y.dims[r - 1] = matrix[1];
+	const double bound = (2 * greatest(stored) + 1 + fabs((double)offset) + zero.bound) * scale.bound, most = (double)k * x.bound * bound;
+	return in_parts(g, OpLinearScaled, in[4] ? 5 : 4, in, 3, attrs, &y, parts, width, most + 1, sqrt((double)k) * (x.noise * bound + ulp(F32) * most));
+}
+
 /* Channels first, or last as group_conv has them: x [batch, in.., channels], w [taps.., channels / group, outputs].  `same`: as many places
  * as x has. */
 static Val conv(Gen *g, Val x, bool last, int64_t group, int64_t out, bool same, bool feeds)

@@ -323,6 +323,15 @@ static Val step_bitcast(Gen *g)
 	return finish(g, v, is_floating(to) ? INFINITY : greatest(to), 0, true);
 }
 
+static Val step_unpack(Gen *g)
+{
+	g->type = U8;
+	Val x = exactly(g, pick_own(g, 1, 4));
+	Type t = of_dtype(x.v->type, once(g, 2) ? U4 : U2);
+	t.dims[t.rank - 1] = dim_mul(g->m, t.dims[t.rank - 1], num(g, 8 / dtypes[t.dtype].bits));
+	return finish(g, emit(g, OpUnpack, 1, &x.v, 0, NULL, &t), greatest(t.dtype), 0, true);
+}
+
 static Val step_iota(Gen *g)
 {
 	return iota(g, g->type, pick_dim(g), once(g, 2) ? num(g, 0) : num(g, pick(g, 9) - 4), (int64_t[]){1, 1, 2, -1}[pick(g, 4)]);

@@ -208,6 +208,62 @@ static void make_linear_half(Family *f)
 	}
 }
 
+/* Weights that stay integers, with scales and zero points: by blocks along k, of which the last may be short, and of whole columns. */
+static void make_linear_scaled(Family *f)
+{
+	enum { None, Uniform, Whole, Real };
+	static const struct {
+		const char *type, *scale;
+		int k, n, block, zero; /* block 0: columns */
+		bool rows; /* stored by rows of k, as DequantizeLinear may have them */
+		bool gate;
+	} cases[] = {{"u4", "f32", 64, 17, 16, Uniform, false, false}, {"u4", "f32", 100, 33, 32, Whole, false, false}, {"i4", "f16", 300, 40, 128, None, false, false},
+	             {"u4", "f16", 33, 5, 8, Real, false, false},      {"i4", "f32", 192, 31, 64, Whole, true, false}, {"u2", "f32", 48, 16, 16, Whole, false, false},
+	             {"u8", "f32", 257, 33, 32, Whole, false, false},  {"i8", "f32", 64, 65, 32, None, true, false},   {"u8", "bf16", 45, 20, 0, Uniform, true, false},
+	             {"i8", "f32", 21, 37, 0, Real, false, false},     {"u4", "f32", 520, 48, 0, Whole, false, false}, {"u4", "f32", 96, 20, 32, Uniform, false, true},
+	             {"i4", "f32", 64, 16, 32, Whole, false, true}};
+	symbol(f, "m", 0);
+	add_text(&f->consts, "const @least: f32[] = [7]\nconst @most: f32[] = [120]\nconst @three: f32[] = [3]\n");
+	for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
+		const int k = cases[i].k, n = cases[i].n, block = cases[i].block ? cases[i].block : k, blocks = (k + block - 1) / block, zero = cases[i].zero;
+		const char *type = cases[i].type, *scale = cases[i].scale, *bare = *type == 'u' ? "abs" : "identity", *range = type[1] == '8' ? "most" : "least";
+		char name[16], all[40], few[40], out[32];
+		snprintf(all, sizeof all, "%d, %d, %d", cases[i].rows ? blocks : n, cases[i].rows ? block : blocks, cases[i].rows ? n : block);
+		snprintf(few, sizeof few, "%d, %d, %d", cases[i].rows ? blocks : n, cases[i].rows ? 1 : blocks, cases[i].rows ? n : 1);
+		snprintf(out, sizeof out, "f32[m, %d]", n);
+		param(f, "x%d: f32[m, %d]", i, k);
+		param(f, "r%d: %s", i, out);
+		for (int half = 0; half <= cases[i].gate; half++) {
+			const int id = i + 100 * half;
+			snprintf(name, sizeof name, "w%d", id);
+			weights(f, name, all, n * blocks * block);
+			snprintf(name, sizeof name, "s%d", id);
+			weights(f, name, few, n * blocks);
+			snprintf(name, sizeof name, "z%d", id);
+			weights(f, name, few, n * blocks);
+			line(f, "%%a%d: f32[%s] = mul %%w%d, @%s\n%%b%d: f32[%s] = %s %%a%d\n%%q%d: %s[%s] = cast %%b%d", id, all, id, range, id, all, bare, id, id, type, all, id);
+			line(f, "%%c%d: %s[%s] = cast %%s%d\n%%d%d: f32[%s] = cast %%c%d\n%%e%d: f32[%s] = cast %%q%d", id, scale, few, id, id, few, id, id, all, id);
+			line(f, "%%f%d: f32[%s] = mul %%z%d, @%s\n%%g%d: f32[%s] = %s %%f%d\n%%h%d: %s[%s] = cast %%g%d\n%%i%d: f32[%s] = cast %%h%d", id, few, id, range,
+			     id, few, bare, id, id, type, few, id, id, few, id);
+			if (zero == Uniform)
+				line(f, "%%j%d: f32[%s] = sub %%e%d, @three", id, all, id);
+			else if (zero)
+				line(f, "%%j%d: f32[%s] = sub %%e%d, %%%c%d", id, all, id, zero == Real ? 'f' : 'i', id);
+			line(f, "%%k%d: f32[%s] = mul %%%c%d, %%d%d", id, all, zero ? 'j' : 'e', id, id);
+			line(f, "%%l%d: f32[%d, %d] = view %%k%d {strides_dim=[%d, %d]}", id, k, n, id, cases[i].rows ? n : 1, cases[i].rows ? 1 : blocks * block);
+		}
+		if (cases[i].gate) {
+			line(f, "%%o%d: f32[%d, %d] = concat %%l%d, %%l%d {axis=1}\n%%p%d: f32[m, %d] = matmul %%x%d, %%o%d", i, k, 2 * n, i, i + 100, i, 2 * n, i, i);
+			line(f, "%%t%d: %s = glu %%p%d {act=silu, axis=1}", i, out, i);
+		} else {
+			line(f, "%%t%d: %s = matmul %%x%d, %%l%d", i, out, i, i);
+		}
+		line(f, "%%y%d: %s = add %%t%d, %%r%d", i, out, i, i);
+		snprintf(name, sizeof name, "%%y%d", i);
+		result(f, name, out);
+	}
+}
+
 /* Windows, as of convolutions: k runs over axes that are not side by side, in widths that straddle the blocks of what is packed. */
 static void make_linear_windows(Family *f)
 {
@@ -2047,6 +2103,7 @@ static const struct {
 } families[] = {
 	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
 	{"linear_half", make_linear_half, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
+	{"linear_scaled", make_linear_scaled, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
 	{"linear_row", make_linear_row, {"t=1-3"}, {"t=2"}},
 	{"linear_windows", make_linear_windows, {"m=0-4,13-16,29"}, {"m=2", "m=15"}},
 	{"linear_panels", make_linear_panels, {"m=0-2,15 k=0,1,7 n=0-2,15-17,31-33,65"}, {"m=3 k=5 n=33"}},

@@ -1,0 +1,183 @@
+/* lower_scaled.c - weights that are stored as integers with scales: how kernels get f32 of them.
+ *
+ * Every weight is (element - offset - zero) * scale, as dequantising gives it: differences of integers are exact in f32, so only a zero point
+ * that is no integer and the scale round.  So a sum of products is, bit for bit, that of weights which were dequantised before.
+ *
+ * A byte of halves has column i in its low and i + 16 in its high half.  Or-ed into the mantissa of 2^23, or of 2^19 the high one as it
+ * stands, a half is that power plus itself, from which one subtraction takes power, offset and zero point: no shift and no conversion.
+ */
+#include "kernel.h"
+
+enum { OfPanel = PanelWidth / Lanes, LowPower = 23, HighPower = 19, MantissaBits = 23, ExponentBias = 127, LowHalf = 0x0f, HighHalf = 0xf0, CacheLine = 64, Ahead = 64 };
+
+static const LType real = {F32, Lanes}, whole = {I32, Lanes};
+
+typedef struct ScaledKernel {
+	DType elements, scale, zero; /* zero: NDTypes: there is none */
+	int offset, n;
+	int64_t block;
+	bool halves;
+	const char *kind;
+	LFunc *fn;
+	struct ScaledKernel *next;
+} ScaledKernel;
+
+LFunc **scaled_kernel(Lower *l, const Scales *s, DType elements, const char *kind, int n)
+{
+	const DType zero = s->zero ? s->zero->elem : NDTypes;
+	ScaledKernel *k = l->scaled;
+	while (k && !(k->elements == elements && k->scale == s->scale->elem && k->zero == zero && k->block == s->block && k->offset == s->offset &&
+	              k->halves == s->halves && k->kind == kind && k->n == n))
+		k = k->next;
+	if (k)
+		return &k->fn;
+	k = arena_alloc(l->m->arena, sizeof *k);
+	*k = (ScaledKernel){elements, s->scale->elem, zero, s->offset, n, s->block, s->halves, kind, NULL, l->scaled};
+	l->scaled = k;
+	return &k->fn;
+}
+
+Scales scale_params(LB *b, const Scales *of)
+{
+	Scales s = *of;
+	s.scale = lparam_buf(b, "scale", of->scale->elem, false);
+	s.zero = of->zero ? lparam_buf(b, "zero", of->zero->elem, false) : NULL;
+	s.at = li(b, 0);
+	return s;
+}
+
+int scale_args(LB *b, const Scales *s, LArg *args)
+{
+	LExpr *length = lmul(b, s->blocks, li(b, PanelWidth));
+	int n = 0;
+	args[n++] = arg_buf(s->scale, s->scale->elem, s->at, length);
+	if (s->zero)
+		args[n++] = arg_buf(s->zero, s->zero->elem, s->at, length);
+	return n;
+}
+
+/* A row for both halves of the columns: what is subtracted at once, then (NULL: nothing), and the factor. */
+typedef struct ScaleRow {
+	LExpr *less[OfPanel], *zero[OfPanel], *scale[OfPanel];
+} ScaleRow;
+
+static double power(int i)
+{
+	return (double)(1 << (i ? HighPower : LowPower));
+}
+
+static ScaleRow load_row(LB *b, const Scales *s, LExpr *k)
+{
+	ScaleRow r = {.less = {0}};
+	LExpr *number = s->block ? lop(b, LFloorDiv, k, li(b, s->block), NULL) : li(b, 0);
+	LExpr *at = llet(b, ladd(b, s->at, lmul(b, number, li(b, PanelWidth))));
+	for (int i = 0; i < OfPanel; i++) {
+		LExpr *here = ladd(b, at, li(b, i * Lanes)), *zero = s->zero ? load_weights(b, s->zero, here) : NULL;
+		const bool exact = zero && is_among(s->zero->elem, TypesInt);
+		const double least = s->offset + (s->halves ? power(i) : 0);
+		if (exact)
+			r.less[i] = least == 0 ? zero : llet(b, ladd(b, zero, lconst(b, real, least)));
+		else if (least != 0)
+			r.less[i] = lconst(b, real, least);
+		r.zero[i] = exact ? NULL : zero;
+		r.scale[i] = load_weights(b, s->scale, here);
+	}
+	return r;
+}
+
+/* 16 halves, as the power that they were or-ed into and themselves. */
+static LExpr *half_of(LB *b, LExpr *bytes, int i)
+{
+	const int exponent = (i ? HighPower : LowPower) + ExponentBias;
+	LExpr *half = lop(b, LAnd, bytes, lconst(b, whole, i ? HighHalf : LowHalf), NULL);
+	return lcast(b, LBitcast, real, lop(b, LOr, half, lconst(b, whole, (double)((int64_t)exponent << MantissaBits)), NULL));
+}
+
+/* The 32 weights of the step that lies at `at`. */
+static void load_step(LB *b, const Scales *s, const ScaleRow *r, LBuf *w, LExpr *at, LExpr **weights)
+{
+	LExpr *bytes = s->halves ? llet(b, lcast(b, LConvert, whole, lload(b, w, Lanes, at, NULL, NULL))) : NULL;
+	for (int i = 0; i < OfPanel; i++) {
+		LExpr *v = s->halves ? half_of(b, bytes, i) : load_weights(b, w, ladd(b, at, li(b, i * Lanes)));
+		if (r->less[i])
+			v = lsub(b, v, r->less[i]);
+		if (r->zero[i])
+			v = lsub(b, v, r->zero[i]);
+		weights[i] = llet(b, lmul(b, v, r->scale[i]));
+	}
+}
+
+/* Opens the loops over the steps of a slice that begins at step k0: *chunk of them, at most s->steps, have one row.  Returns the step in its chunk. */
+static LExpr *open_chunk(LB *b, const Scales *s, LExpr *chunk, LExpr *klen)
+{
+	return lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, li(b, s->steps), lsub(b, klen, chunk), NULL)), NULL);
+}
+
+void widen_scaled(LB *b, const Scales *s, LBuf *w, LExpr *w_at, LExpr *k0, LExpr *klen, LBuf *slice)
+{
+	LExpr *weights[OfPanel];
+	LExpr *chunk = lfor(b, ForSerial, li(b, 0), klen, li(b, s->steps));
+	ScaleRow row = load_row(b, s, ladd(b, k0, chunk));
+	LExpr *k = llet(b, ladd(b, chunk, open_chunk(b, s, chunk, klen)));
+	load_step(b, s, &row, w, ladd(b, w_at, lmul(b, k, li(b, step_bytes(s)))), weights);
+	for (int i = 0; i < OfPanel; i++)
+		lstore(b, slice, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, i * Lanes)), NULL, NULL, weights[i]);
+	lend(b);
+	lend(b);
+}
+
+/* The lines of a chunk, so far behind it; behind the end of the panel those of the next one, which begins `skip` bytes from there. */
+static void prefetch_chunk(LB *b, const Scales *s, LBuf *w, LExpr *chunk, LExpr *klen, LExpr *skip)
+{
+	const int bytes = step_bytes(s);
+	LExpr *at = llet(b, lmul(b, chunk, li(b, bytes))), *ahead = li(b, Ahead * CacheLine);
+	LExpr *inside = llt(b, ladd(b, at, ahead), lmul(b, klen, li(b, bytes)));
+	LExpr *far = llet(b, ladd(b, ladd(b, at, ahead), lop(b, LSelect, inside, li(b, 0), skip)));
+	for (int line = 0; line < s->steps * bytes; line += CacheLine)
+		lprefetch(b, w, ladd(b, far, li(b, line)));
+}
+
+/* Parameters: a, w, acc, scale, zero (if there is one), klen, skip. */
+static LFunc *stream_kernel(Lower *l, const Scales *of, DType elements, int rows)
+{
+	static const char kind[] = "stream";
+	LFunc **known = scaled_kernel(l, of, elements, kind, rows);
+	if (*known)
+		return *known;
+	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, "scaled_stream%d", rows), l->t->name), *b = &kb;
+	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", elements, false), *acc = lparam_buf(b, "acc", F32, true);
+	const Scales s = scale_params(b, of);
+	LExpr *klen = lparam(b, "klen"), *skip = lparam(b, "skip"), *weights[OfPanel], *pack = li(b, PackK);
+	LTile *t = lnew_tile(b, "t", real, rows, OfPanel);
+
+	for (int i = 0; i < rows * OfPanel; i++)
+		lset_tile(b, t, li(b, i / OfPanel), li(b, i % OfPanel), lconst(b, real, 0));
+	LExpr *chunk = lfor(b, ForSerial, li(b, 0), klen, li(b, s.steps)), *inside = s.steps == PackK ? li(b, 0) : lop(b, LMod, chunk, pack, NULL);
+	prefetch_chunk(b, &s, w, chunk, klen, skip);
+	ScaleRow row = load_row(b, &s, chunk);
+	LExpr *first = llet(b, ladd(b, lmul(b, lsub(b, chunk, inside), li(b, rows)), inside)), *step = open_chunk(b, &s, chunk, klen);
+	load_step(b, &s, &row, w, llet(b, lmul(b, ladd(b, chunk, step), li(b, step_bytes(&s)))), weights);
+	for (int i = 0; i < rows; i++) {
+		LExpr *x = lload(b, a, 1, ladd(b, ladd(b, first, step), li(b, i * PackK)), NULL, NULL);
+		x = llet(b, lcast(b, LSplat, real, x));
+		for (int j = 0; j < OfPanel; j++)
+			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, weights[j], lelem(b, t, li(b, i), li(b, j))));
+	}
+	lend(b);
+	lend(b);
+	for (int i = 0; i < rows; i++)
+		for (int j = 0; j < OfPanel; j++)
+			lstore(b, acc, li(b, i * PanelWidth + j * Lanes), NULL, NULL, lelem(b, t, li(b, i), li(b, j)));
+	kb.fn->leaf_noinline = true;
+	return *known = finish_kernel(b);
+}
+
+void call_scaled_stream(Kernel *k, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip, const Scales *s)
+{
+	LB *b = &k->b;
+	LArg args[7] = {a, arg_buf(w, w->elem, w_at, lmul(b, klen, li(b, step_bytes(s)))), arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth))};
+	int n = 3 + scale_args(b, s, args + 3);
+	args[n++] = arg_e(klen);
+	args[n++] = arg_e(skip);
+	lcall(b, stream_kernel(k->l, s, w->elem, rows), n, args);
+}
