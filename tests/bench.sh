@@ -52,6 +52,17 @@ if has matplotlib && has onnxruntime; then
 	check 'a plot' grep -q '<svg' plot.svg
 fi
 
+# Quantised models for them.
+if has onnxruntime; then
+	for form in dynamic QDQ QOperator; do
+		suffix=${form,,}
+		expect 0 "^quantised/small-${suffix/dynamic/int8}\$" "$python" "$bench/quantise.py" --form $form quantised small
+		expect 0 '^[0-9]+: f32\[2, 13, 12\]' "$build/dcc-run" quantised/small-"${suffix/dynamic/int8}"/model.onnx --inputs quantised/small-"${suffix/dynamic/int8}"/test_data_set_0
+	done
+else
+	echo "bench: quantise.py skipped, $python has no onnxruntime"
+fi
+
 # CPU and memory of compiling: a row for each graph and size.
 for graph in chain own fan; do
 	expect 0 "^\| $graph \| 12 \| $number \| [0-9]+ \| ($number)? \| [0-9]* \|$" \
