@@ -9,7 +9,7 @@ const Target targets[] = {
 	{"avx512vnni", "x86-64-v4-vnni", "x86-64-v4", "-prefer-256-bit,+avx512vnni", DCC_CPU_VNNI | DCC_CPU_AVX512 | DCC_CPU_AVX2, 14, 2,
 	 true, 14, 1, 1024, 1 << 20},
 	{"avx512", "x86-64-v4", "x86-64-v4", "-prefer-256-bit", DCC_CPU_AVX512 | DCC_CPU_AVX2, 14, 2, false, 12, 2, 1024, 1 << 20},
-	{"avx2", "x86-64-v3", "x86-64-v3", "", DCC_CPU_AVX2, 6, 1, false, 5, 2, 128, 1 << 19},
+	{"avx2", "x86-64-v3", "x86-64-v3", "", DCC_CPU_AVX2, 6, 1, false, 4, 2, 128, 1 << 19},
 };
 const int ntargets = sizeof targets / sizeof *targets;
 

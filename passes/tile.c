@@ -111,8 +111,8 @@ static LFunc *tile_kernel(Lower *l, DType type, int rows, int nv)
 		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
 	for (int j = 0; j < nv; j++)
 		lprefetch(b, w, ladd(b, ladd(b, next, lmul(b, k, pace)), li(b, j * Lanes)));
-	for (int word = 0; word < words; word++)
-		for (int i = 0; i < rows; i++)
+	for (int i = 0; i < rows; i++)
+		for (int word = 0; word < words; word++) /* at once: LLVM adds up integers in another order, and would keep all first products */
 			add_products(b, t, i, nv, load_left(b, a, ladd(b, a_at, li(b, word * PackK / words)), i), wv, word, words);
 	close_steps(b);
 	LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
