@@ -67,7 +67,7 @@ PAGE = """# Benchmarks
 
 Made by `python bench/table.py bench/results.jsonl --page >docs/benchmarks.md`; a test holds it true. `python bench/peers.py --record FILE
 DIR...` adds records: the engines run in processes of their own, pinned to the same cores, and take turns of half a second, so that
-what else the machine does hits all of them. All compute in f32, all may keep weights in huge pages (peers:
+what else the machine does hits all of them. All compute in f32, but models in -int8 and -qdq, which `python bench/quantise.py` makes; all may keep weights in huge pages (peers:
 `GLIBC_TUNABLES=glibc.malloc.hugetlb=1`), and all models have one batch, with 128 tokens where the name says nothing. "limit": FLOP of the products / peak of a core + bytes of weights / memory's rate, both measured in that run: what reads its
 weights from a cache may stay below it. "noisy": dcc's median is 15 % above its least time. "(wrong)": the outputs are, so it is no peer. Machines differ: run them
 yourself. [README](../README.md#figures) has figures of other things.
