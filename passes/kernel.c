@@ -115,6 +115,14 @@ LExpr *kvalue(Kernel *k, LExpr *of_caller)
 	return add_scalar(k, of_caller);
 }
 
+const Dim *times_of_elements(Module *m, const Dim *times, const Dim *elements)
+{
+	int64_t lo, hi;
+	const Dim *q;
+	dim_range(elements, &lo, &hi);
+	return lo >= 1 || dim_poly_div(m, times, elements, &q) ? times : dim_mul(m, times, dim_min(m, elements, dim_const(m, 1)));
+}
+
 LExpr *kdim(Kernel *k, const Dim *d)
 {
 	int64_t v;

@@ -177,6 +177,9 @@ void kcall(Kernel *); /* closes it and calls it in a step of the program; the ke
 void kflop(Kernel *, const Dim *flop); /* adds */
 void kflop_nodes(Kernel *, const Node *first, const Node *end); /* adds elementwise nodes first .. end (exclusive) */
 void kreads(Kernel *, const LBuf *, const Dim *elements);
+/* How often a loop runs around one over `elements`, or around several, where it does nothing without them: not at all, if there are none.  Sizes
+ * of empty tensors may be anything. */
+const Dim *times_of_elements(Module *, const Dim *times, const Dim *elements);
 LExpr *kdim(Kernel *, const Dim *);
 LExpr *kparam(Kernel *, const Dim *); /* as an argument also if it is constant: kernels that differ in it alone are one */
 LExpr *kparam_at(Kernel *, const Dim *const *place); /* the same argument whenever that place is asked for, in a general kernel too */

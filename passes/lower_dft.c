@@ -354,7 +354,7 @@ void lower_dft(Lower *l, Node *n, Value *home)
 		d.size = llet(b, lcast(b, LSplat, (LType){t, Lanes}, lcast(b, LConvert, (LType){t, 1}, d.length)));
 
 	LExpr *mine = kworker(&k), *ngroup = kdim(&k, groups);
-	LExpr *task = share_tasks(&k, llet(b, lmul(b, kdim(&k, lines), ngroup)), kthreads(&k), &worker);
+	LExpr *task = share_tasks(&k, llet(b, lmul(b, kdim(&k, times_of_elements(m, lines, d.y.extent[d.axis + 1])), ngroup)), kthreads(&k), &worker);
 	LExpr *line = llet(b, lop(b, LFloorDiv, task, ngroup, NULL)), *column = llet(b, lmul(b, lsub(b, task, lmul(b, line, ngroup)), li(b, Lanes)));
 	d.begin = llet(b, lop(b, LFloorDiv, lmul(b, worker, lmul(b, mine, li(b, 4))), li(b, dtypes[t].bytes), NULL));
 	split_index(&k, line, rows, d.re.rank, idx);

@@ -233,7 +233,7 @@ static void lower_put_elements(Lower *l, Node *n, Value *home)
 
 	for (int d = 0; d < idx.rank; d++)
 		lines[d] = d == axis ? dim_const(l->m, 1) : idx.extent[d];
-	LExpr *line = lfor(b, ForParallel, li(b, 0), kdim(&k, dims_product(l->m, lines, idx.rank)), NULL);
+	LExpr *line = lfor(b, ForParallel, li(b, 0), kdim(&k, times_of_elements(l->m, dims_product(l->m, lines, idx.rank), idx.extent[axis])), NULL);
 	split_index(&k, line, lines, idx.rank, at);
 	memcpy(first, at, sizeof first);
 	first[axis] = NULL;

@@ -77,7 +77,7 @@ static void lower_plain_matmul(Lower *l, Node *n, Value *home)
 		extent[d] = d < batch_axes ? t->dims[d] : p.a.extent[d];
 		rows = dim_mul(m, rows, extent[d]);
 	}
-	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, rows), NULL);
+	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(&k, times_of_elements(m, rows, p.b.extent[rank - 1])), NULL);
 	split_index(&k, row, extent, batch_axes + 1, idx);
 	p.a_at = llet(b, offset_of(&k, &p.a, idx));
 	idx[batch_axes] = NULL;
@@ -319,7 +319,7 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	LBuf *w = kslot(&k, packed, false), *out = kbuf(&k, home, true), *scratch = kscratch(&k);
 	LExpr *mine = kworker(&k), *nk = kdim(&k, depth), *np = kdim(&k, panels), *nt = kdim(&k, tiles), *nr = kdim(&k, rows);
 	LExpr *nn = kdim(&k, width), *step = li(b, l->schedule.steps), *workers = kthreads(&k);
-	LExpr *tasks = llet(b, lmul(b, kdim(&k, batch), nt));
+	LExpr *tasks = llet(b, lmul(b, kdim(&k, times_of_elements(m, batch, width)), nt));
 	LBuf *acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
 	int64_t known;
 

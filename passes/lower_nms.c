@@ -140,7 +140,7 @@ void lower_nms(Lower *l, Node *n, Value *home)
 	s.iou = load_scalar(&k, n->in[3]);
 	s.count = lnew_tile(b, "count", IndexType, 1, 1);
 	s.hits = lnew_tile(b, "hits", F32x16, 1, 1);
-	LExpr *mine = kworker(&k), *line = share_tasks(&k, kdim(&k, lines), kthreads(&k), &worker);
+	LExpr *mine = kworker(&k), *line = share_tasks(&k, kdim(&k, times_of_elements(m, lines, size)), kthreads(&k), &worker);
 	s.mine = llet(b, lmul(b, worker, mine));
 	split_index(&k, line, s.order.extent, 2, at);
 	LExpr *batch[MaxRank] = {at[0]};

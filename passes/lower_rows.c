@@ -42,6 +42,24 @@ static void lane_body(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 	c->body(r, ladd(b, c->x, lmul(b, i, kdim(k, r->x.stride[r->last]))), y, mask);
 }
 
+/* Elements of a row along the axes behind `axis`; of all, if that is -1. */
+static const Dim *elements_behind(const Rows *r, int axis)
+{
+	Module *m = r->k->l->m;
+	const Dim *n = dim_const(m, 1);
+	for (int d = axis + 1; d < r->x.rank; d++)
+		if (r->reduced[d])
+			n = dim_mul(m, n, r->x.extent[d]);
+	return n;
+}
+
+/* Opens the loop along one of the axes of a row but the last. */
+static LExpr *for_axis(Rows *r, int axis)
+{
+	LB *b = &r->k->b;
+	return lfor(b, ForSerial, li(b, 0), kdim(r->k, times_of_elements(r->k->l->m, r->x.extent[axis], elements_behind(r, axis))), NULL);
+}
+
 /* Runs body over all elements of the row. */
 static void each(Rows *r, RowBody *body)
 {
@@ -52,7 +70,7 @@ static void each(Rows *r, RowBody *body)
 	for (int d = 0; d < r->x.rank; d++) {
 		if (!r->reduced[d] || d == r->last)
 			continue;
-		r->idx[d] = lfor(b, ForSerial, li(b, 0), kdim(r->k, r->x.extent[d]), NULL);
+		r->idx[d] = for_axis(r, d);
 		x = llet(b, ladd(b, x, lmul(b, r->idx[d], kdim(r->k, r->x.stride[d]))));
 		y = llet(b, ladd(b, y, lmul(b, r->idx[d], kdim(r->k, r->y.stride[d]))));
 		loops++;
@@ -305,7 +323,7 @@ static void emit_columns(Rows *r, int axis, LExpr *from, int count, bool whole)
 	for (int d = 0; d < r->x.rank; d++) {
 		if (!r->reduced[d] || d == r->last)
 			continue;
-		LExpr *i = lfor(b, ForSerial, li(b, 0), kdim(r->k, r->x.extent[d]), NULL);
+		LExpr *i = for_axis(r, d);
 		x = llet(b, ladd(b, x, lmul(b, i, kdim(r->k, r->x.stride[d]))));
 		loops++;
 	}
@@ -515,7 +533,10 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	if (known && n_columns < MaxVectors * Lanes)
 		vectors = (int)(n_columns + Lanes - 1) / Lanes;
 	const Dim *parts = columns < 0 ? dim_const(m, 1) : dim_ceildiv(m, r.x.extent[columns], dim_const(m, vectors * Lanes));
-	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, dim_mul(m, rows, parts)), NULL), *idx[MaxRank] = {0}, *part = at;
+	const Dim *times = dim_mul(m, rows, parts);
+	if (!(ops[n->op].attrs >> Attr_axes & 1)) /* a result for each element of a row, not for all */
+		times = times_of_elements(m, times, elements_behind(&r, -1));
+	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, times), NULL), *idx[MaxRank] = {0}, *part = at;
 	if (columns >= 0) {
 		at = llet(b, lop(b, LFloorDiv, part, kdim(&k, parts), NULL));
 		part = llet(b, lmul(b, lsub(b, part, lmul(b, at, kdim(&k, parts))), li(b, vectors * Lanes)));

@@ -287,7 +287,7 @@ void lower_pool(Lower *l, Node *n, Value *home)
 
 	p.type = (LType){p.x.dtype, Lanes};
 	attr_dims(n, Attr_pads_dim, &before);
-	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, dims_product(m, t->dims, rank - 1)), NULL);
+	LExpr *row = lfor(b, ForParallel, zero, kdim(&k, times_of_elements(m, dims_product(m, t->dims, rank - 1), t->dims[rank - 1])), NULL);
 	split_index(&k, row, t->dims, rank - 1, idx);
 	LExpr *plane[MaxRank] = {idx[0], idx[1]};
 	p.base = llet(b, offset_of(&k, &p.x, plane));

@@ -84,7 +84,7 @@ void pack_panels(Kernel *k, const Access *x, LBuf *panels)
 
 	for (int d = 0; d < rank - 2; d++)
 		batch = dim_mul(m, batch, x->extent[d]);
-	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, batch), count), NULL);
+	LExpr *p = lfor(b, ForParallel, li(b, 0), lmul(b, kdim(k, times_of_elements(m, batch, depth)), count), NULL);
 	LExpr *at = llet(b, lop(b, LFloorDiv, p, count, NULL)), *panel = llet(b, lsub(b, p, lmul(b, at, count)));
 	for (int d = rank - 3; d >= 0; d--) {
 		idx[d] = d ? llet(b, lop(b, LMod, at, kdim(k, x->extent[d]), NULL)) : at;

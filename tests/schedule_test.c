@@ -938,6 +938,32 @@ static void make_reductions(Family *f)
 	}
 }
 
+/* Tensors without elements, whose other sizes may be anything: nobody goes through rows of nothing. */
+static void make_nothing(Family *f)
+{
+	symbol(f, "a", 0);
+	symbol(f, "b", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[a, b, c]");
+	param(f, "z: f32[a, c, c]");
+	param(f, "n: i32[a, b, c]");
+	param(f, "k: i32[a, c, c]");
+	param(f, "i1: i64[a, b, c]");
+	add_row(f, "f32[a, b, c]", "softmax %x {axis=2}");
+	add_row(f, "f32[a, b, c]", "softmax %x {axis=1}");
+	add_row(f, "f32[a, b, c]", "norm %x, _, _ {axis=2}");
+	add_row(f, "f32[a, b, c]", "rmsnorm %x, _ {axis=1}");
+	add_row(f, "f32[a, b, c]", "cumsum %x {axis=2}");
+	add_row(f, "f32[a, b, c]", "cumsum %x {axis=1}");
+	add_row(f, "f32[]", "sum %x {axes=[0, 1, 2]}");
+	add_row(f, "f32[a, c]", "mean %x {axes=[1]}");
+	add_row(f, "f32[a, b, c]", "matmul %x, %z");
+	add_row(f, "i32[a, b, c]", "matmul %n, %k");
+	add_row(f, "f32[a, b, c]", "pool %x {kernel=[3], pads_dim=[1]}");
+	add_row(f, "f32[2, a, b, c]", "dft %x, _, _ {axis=2}");
+	add_row(f, "f32[a, b, c]", "scatter_elements %x, %i1, %x {axis=2}");
+}
+
 /* Sums of nothing. */
 static void make_empty_sums(Family *f)
 {
@@ -2142,6 +2168,7 @@ static const struct {
 	 {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"},
 	 {"a=2 c=32", "a=3 c=17", "a=1 c=1", "a=0 c=4"}},
 	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}, {"a=2 c=33"}},
+	{"nothing", make_nothing, {"a=300 b=20000 c=0", "a=65536 b=0 c=3", "a=0-2 b=0-3,17 c=0,1,17"}, {"a=3 b=0 c=5"}},
 	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}, {"a=2 c=0", "a=0 c=3"}},
 	{"cumsum", make_cumsum, {"a=0-3,17,40 c=0-3,15-17,33"}, {"a=2 c=17", "a=1 c=1", "a=3 c=16", "a=0 c=3"}},
 	{"broadcast",
