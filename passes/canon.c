@@ -5,6 +5,7 @@
  * Then a linear or norm whose rows are a permutation of the root's rows is computed in the root's order, and its result is
  * viewed instead:   linear(view(x)) -> view'(linear(x)),   so that inverse movements meet and vanish.
  * The same for a pad of one axis.
+ * What is reduced along an axis on which values are stacked needs no stack.
  * A convolution of which a view reads a part gets less padding (trim.c).
  * Every step shortens a chain of movements or moves one towards the outputs, so it ends.
  */
@@ -331,6 +332,31 @@ static bool drop_unit_axes(Module *m, Node *n)
 	return true;
 }
 
+enum { MostStacked = 8 };
+
+/* The largest, least or sum along an axis on which values are stacked, one each: reduce_max(concat(a, b, c)) -> max(max(a, b), c). */
+static bool unstack(Module *m, Node *n)
+{
+	static const Op joins[] = {[OpSum] = OpAdd, [OpReduceMax] = OpMax, [OpReduceMin] = OpMin};
+	const bool reduces = n->op == OpSum || n->op == OpReduceMax || n->op == OpReduceMin;
+	Node *stack = reduces ? n->in[0]->def : NULL;
+	const int64_t *axes;
+
+	if (!stack || stack->op != OpConcat || stack->nin > MostStacked || only_user(n->in[0]) != n || is_output(n->in[0]) ||
+	    attr_int(stack, Attr_state) || attr_ints(n, Attr_axes, &axes) != 1 || axes[0] != attr_int(stack, Attr_axis))
+		return false;
+	for (int i = 0; i < stack->nin; i++)
+		if (!dim_equals(stack->in[i]->type.dims[axes[0]], 1))
+			return false;
+	Value *y = NULL;
+	for (int i = 0; i < stack->nin; i++) {
+		Value *x = build(m, n->block, n, OpReshape, n->loc, 1, &stack->in[i], 0, NULL, &n->out[0]->type);
+		y = y ? build(m, n->block, n, joins[n->op], n->loc, 2, (Value *[]){y, x}, 0, NULL, NULL) : x;
+	}
+	replace_uses(m, n->out[0], y);
+	return true;
+}
+
 bool pass_canon(Module *m)
 {
 	bool changed = false, again = true;
@@ -341,7 +367,7 @@ bool pass_canon(Module *m)
 			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
 				continue;
 			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_past_pad(m, n) ||
-			         drop_unit_axes(m, n) || sink_expand(m, n) || drop_expand(m, n);
+			         drop_unit_axes(m, n) || unstack(m, n) || sink_expand(m, n) || drop_expand(m, n);
 		}
 		again |= remove_dead(m);
 		changed |= again;
