@@ -32,6 +32,7 @@ Value *before_cast(Module *, Node *before, Value *v, bool (*takes)(const Value *
 /* Writes nodes first..end of a block over the iteration space of `result`'s type: the kernel of an elementwise group or copy. */
 void lower_ewise(Lower *, Node *first, Node *end, Value *result, Value *home);
 void lower_copy(Lower *, Value *from, Value *to); /* to: the home; from: any view of equal element count */
+bool lower_turned(Lower *, Value *from, Value *to); /* the same where f32 lie side by side along another axis than the last; false: they do not */
 /* Writes `from` into the part of `to`, a tensor of these dims, that begins at `start` of the axis. */
 void lower_part(Lower *, const char *name, Value *from, Value *to, const Dim *const *dims, int axis, const Dim *start);
 void lower_linear(Lower *, Node *root, Node *epilogue, Value *result, Value *home);

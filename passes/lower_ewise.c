@@ -283,6 +283,8 @@ static Access dense_access(Module *m, const Type *t, const Dim *const *dims)
 void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 {
 	const Access out = dense_access(l->m, &result->type, result->type.dims);
+	if (first->op == OpIdentity && first->out[0] == result && !group_of(first) && lower_turned(l, first->in[0], home))
+		return;
 	lower_space(l, "ewise", first, end ? end : group_of(first) ? NULL : first->next, result, home, &out);
 }
 
@@ -290,6 +292,8 @@ void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 void lower_copy(Lower *l, Value *from, Value *to)
 {
 	const Access out = dense_access(l->m, &from->type, from->type.dims);
+	if (lower_turned(l, from, to))
+		return;
 	lower_space(l, "copy", NULL, NULL, from, to, &out);
 }
 

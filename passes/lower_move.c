@@ -213,7 +213,7 @@ static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
 {
 	LB *b = &k->b;
 	const LType bools = {Bool, Lanes};
-	LExpr *rows[Lanes], *at = llet(b, ladd(b, t->first, o)), *mask = whole ? NULL : lane_mask(k, t->columns);
+	LExpr *rows[Lanes], *lanes = li(b, Lanes), *at = llet(b, ladd(b, t->first, o)), *mask = whole ? NULL : lane_mask(k, t->columns);
 
 	for (int i = 0; i < Lanes; i++) {
 		LExpr *p = ladd(b, at, li(b, i)), *inside = NULL;
@@ -222,7 +222,9 @@ static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
 			inside = lcast(b, LSplat, bools, lop(b, LAnd, lop(b, LLe, li(b, 0), p, NULL), llt(b, p, t->len), NULL));
 			inside = llet(b, lop(b, LAnd, inside, mask, NULL));
 		}
-		rows[i] = llet(b, lload(b, t->x->buf, Lanes, ladd(b, t->from, lmul(b, p, t->step)), NULL, inside));
+		LExpr *from = llet(b, ladd(b, t->from, lmul(b, p, t->step)));
+		lprefetch(b, t->x->buf, ladd(b, from, lmul(b, t->step, lanes)));
+		rows[i] = llet(b, lload(b, t->x->buf, Lanes, from, NULL, inside));
 	}
 	transpose_lanes(b, rows);
 	mask = whole ? NULL : lane_mask(k, lsub(b, t->all, o));
@@ -236,11 +238,10 @@ static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
 }
 
 /* x lies side by side along `side`: blocks of 16 by 16 are turned in registers. */
-static void pad_turned(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads, int side)
+static void pad_turned(Kernel *k, const Type *type, const Access *x, LBuf *y, const Dim *const *pads, int side)
 {
 	LB *b = &k->b;
 	Module *m = k->l->m;
-	const Type *type = &n->out[0]->type;
 	const int last = type->rank - 1;
 	const Dim *extent[MaxRank];
 	LExpr *at[MaxRank], *idx[MaxRank] = {0}, *in = llt(b, li(b, 0), kparam(k, x->extent[last])), *zero = li(b, 0), *lanes = li(b, Lanes);
@@ -276,6 +277,47 @@ static void pad_turned(Kernel *k, const Node *n, const Access *x, LBuf *y, const
 	lend(b);
 }
 
+/* Does the nearest cache hold a line for each of so many elements, `stride` apart, until its neighbours are read?  Strides of whole pages share
+ * places in it. */
+static bool lines_stay(const Dim *extent, const Dim *stride)
+{
+	enum { MostLines = 256, Page = 4096 };
+	int64_t n, apart;
+	return dim_is_const(extent, &n) && (n < Lanes || (n <= MostLines && !(dim_is_const(stride, &apart) && apart * 4 % Page == 0)));
+}
+
+bool lower_turned(Lower *l, Value *from, Value *to)
+{
+	Module *m = l->m;
+	const Type *t = &from->type;
+	const Dim *pads[MaxRank], *stride[MaxRank];
+	View w;
+	int side = -1;
+	int64_t n;
+
+	plain_view(m, from, &w);
+	for (int d = 0; d < t->rank; d++) {
+		pads[d] = dim_const(m, 0);
+		stride[d] = w.first[d + 1] > w.first[d] ? w.f[w.first[d]].stride : pads[d];
+		if (dim_equals(stride[d], 1) && !(dim_is_const(t->dims[d], &n) && n < Lanes))
+			side = d;
+	}
+	const int last = t->rank - 1;
+	if (t->dtype != F32 || side < 0 || side == last || dim_equals(stride[last], 0))
+		return false;
+	const Dim *row = t->dims[last]; /* axes that go on in equal steps are one row */
+	for (int d = last; d > 0 && stride[d - 1] == dim_mul(m, stride[d], t->dims[d]); d--)
+		row = dim_mul(m, row, t->dims[d - 1]);
+	if (lines_stay(row, stride[last]))
+		return false;
+	Kernel k = open_kernel(l, "turn", false);
+	k.general = true;
+	Access x = kaccess(&k, from);
+	pad_turned(&k, t, &x, kbuf(&k, to, true), pads, side);
+	kcall(&k);
+	return true;
+}
+
 static void lower_pad(Lower *l, Node *n, Value *home)
 {
 	Kernel k = open_kernel(l, "pad", false);
@@ -293,7 +335,7 @@ static void lower_pad(Lower *l, Node *n, Value *home)
 	else if (attr_int(n, Attr_mode))
 		pad_from_inside(&k, n, &x, y, pads);
 	else if (side >= 0)
-		pad_turned(&k, n, &x, y, pads, side);
+		pad_turned(&k, &n->out[0]->type, &x, y, pads, side);
 	else
 		pad_rows(&k, n, &x, y, pads);
 	kcall(&k);
