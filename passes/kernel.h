@@ -318,7 +318,9 @@ Scales scale_params(LB *, const Scales *of); /* the kernel's own */
 int scale_args(LB *, const Scales *, LArg *); /* for them, two at most: how many */
 /* Opens a loop over the f32 rows of a slice [klen][32] of the panel that begins at step k0, of w from w_at on; writes them to `slice`. */
 void widen_scaled(LB *, const Scales *, LBuf *w, LExpr *w_at, LExpr *k0, LExpr *klen, LBuf *slice);
-void call_scaled_stream(Kernel *, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip, const Scales *); /* as call_stream() */
+/* As call_stream().  More rows than of other weights: each saves a pass over a slice in memory. */
+void call_scaled_stream(Kernel *, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen, LExpr *skip, const Scales *);
+int scaled_stream_rows(const Lower *, int panels); /* most that meet so many panels at once, 2 at most; 0: none do */
 
 /* ---- lower_sparse.c ------------------------------------------------------------------------------------------------------ */
 

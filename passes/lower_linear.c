@@ -77,6 +77,7 @@ typedef struct Gemm {
 	LExpr *skip; /* call_stream()'s */
 	const Sparse *sparse; /* NULL: w is panels */
 	Scales *scales; /* of linear_scaled, for the panel of open_unit(); else NULL */
+	int paired; /* so few rows meet two units at once */
 } Gemm;
 
 /* As many rows as can meet so many panels at once. */
@@ -88,12 +89,11 @@ static int stream_rows(const Lower *l, int panels)
 	return rows;
 }
 
-/* `panels` panels from wp on by a few rows, so many as `least` at least and as can meet so many at once; opens the case that there are more, which
+/* `panels` panels from wp on by a few rows, least .. most; opens the case that there are more, which
  * the caller closes.  False: there never are. */
-static bool emit_stream(Gemm *g, const Dim *rows, int least, int panels, LExpr *wp, LExpr *acc_at, int acc_apart)
+static bool emit_stream(Gemm *g, const Dim *rows, int least, int most, int panels, LExpr *wp, LExpr *acc_at, int acc_apart)
 {
 	LB *b = &g->k->b;
-	const int most = stream_rows(g->k->l, panels);
 	int64_t lo, hi;
 
 	dim_range(rows, &lo, &hi);
@@ -104,7 +104,7 @@ static bool emit_stream(Gemm *g, const Dim *rows, int least, int panels, LExpr *
 		LExpr *length = g->row_at ? g->depth : lmul(b, packed_length(b, g->depth), li(b, r));
 		const LArg a = arg_buf(g->packed, F32, g->row_at ? g->row_at : li(b, 0), length);
 		if (g->scales)
-			call_scaled_stream(g->k, r, a, g->w, wp, g->acc, acc_at, g->depth, g->skip, g->scales);
+			call_scaled_stream(g->k, r, panels, a, g->w, wp, g->acc, acc_at, acc_apart, g->depth, g->skip, g->scales);
 		else
 			call_stream(g->k, r, panels, a, g->w, wp, g->acc, acc_at, acc_apart, g->depth, g->skip);
 		lend(b);
@@ -196,7 +196,24 @@ static bool emit_two_panels(Gemm *g, const Dim *rows, LExpr *unit, int acc_rows)
 	LB *b = &g->k->b;
 	LExpr *panel = lmul(b, g->depth, li(b, PanelWidth)); /* the next unit's first panel lies one behind the end of the first, and so on */
 	g->skip = g->back ? llet(b, lmul(b, lsub(b, li(b, 1), lmul(b, g->back, li(b, 4))), panel)) : panel;
-	return emit_stream(g, rows, 1, 2, panel_at(g, lmul(b, unit, li(b, 2))), li(b, 0), acc_rows * PanelWidth);
+	return emit_stream(g, rows, 1, stream_rows(g->k->l, 2), 2, panel_at(g, lmul(b, unit, li(b, 2))), li(b, 0), acc_rows * PanelWidth);
+}
+
+/* The epilogue over the rows of tiles t0 .. t1 - 1, of which the first is row0: their sums begin at acc_at. */
+static void emit_results(Gemm *g, Epilogue *e, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, LExpr *acc_at, int acc_rows)
+{
+	LB *b = &g->k->b;
+
+	if (!e->made) {
+		emit_epilogue(e, g->k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, acc_at, acc_rows, unit, NULL, NULL);
+		return;
+	}
+	const Type *t = &e->result->type;
+	LExpr *i = lfor(b, ForSerial, t0, t1, NULL);
+	LExpr *from = llet(b, tile_begin(b, i, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, i, li(b, 1)), g->rows, g->tiles));
+	const PackedTile tile = packed_tile(b, from, to, kparam(g->k, t->dims[t->rank - 1]));
+	emit_epilogue(e, g->k, from, to, g->acc, llet(b, ladd(b, acc_at, lmul(b, lsub(b, from, row0), li(b, PanelWidth)))), acc_rows, unit, NULL, &tile);
+	lend(b);
 }
 
 /* Row tiles t0 .. t1 - 1, of which the first begins at row0, by a unit of panels: K blocks, tiles, epilogue. */
@@ -206,6 +223,8 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 	LExpr *panel, *acc0, *wp;
 	const int panels = unit_panels(e->parts);
 	const bool pairs = panels == 2 && !g->sparse && !g->scales;
+	const int least = (g->paired ? g->paired : pairs ? stream_rows(g->k->l, panels) : 0) + 1;
+	const int most = g->scales ? scaled_stream_rows(g->k->l, 1) : stream_rows(g->k->l, 1);
 
 	if (!pairs || emit_two_panels(g, rows, unit, acc_rows)) {
 		bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
@@ -213,7 +232,7 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 			emit_sparse(g, t0, t1, row0, panel, acc0);
 		else if (is_bytes(g->w->elem))
 			emit_tiles(g, t0, t1, row0, panel_at(g, panel), acc0);
-		else if (emit_stream(g, rows, pairs ? stream_rows(g->k->l, panels) + 1 : 1, 1, wp = panel_at(g, panel), acc0, 0)) {
+		else if (emit_stream(g, rows, least, most, 1, wp = panel_at(g, panel), acc0, 0)) {
 			emit_tiles(g, t0, t1, row0, wp, acc0);
 			lend(b);
 		}
@@ -222,15 +241,29 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 		if (pairs)
 			lend(b);
 	}
-	if (!e->made) {
-		emit_epilogue(e, g->k, row0, llet(b, tile_begin(b, t1, g->rows, g->tiles)), g->acc, li(b, 0), acc_rows, unit, NULL, NULL);
-		return;
-	}
-	const Type *t = &e->result->type;
-	LExpr *i = lfor(b, ForSerial, t0, t1, NULL);
-	LExpr *from = llet(b, tile_begin(b, i, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, i, li(b, 1)), g->rows, g->tiles));
-	const PackedTile tile = packed_tile(b, from, to, kparam(g->k, t->dims[t->rank - 1]));
-	emit_epilogue(e, g->k, from, to, g->acc, llet(b, lmul(b, lsub(b, from, row0), li(b, PanelWidth))), acc_rows, unit, NULL, &tile);
+	emit_results(g, e, t0, t1, row0, unit, li(b, 0), acc_rows);
+}
+
+/* Two units of a panel each, at once: few enough rows that the sums of both stay in registers.  `task` counts such pairs. */
+static void emit_pair_of_units(Gemm *g, Epilogue *e, const Dim *rows, LExpr *units, LExpr *task)
+{
+	LB *b = &g->k->b;
+	enum { Apart = WholeRows * PanelWidth };
+	LExpr *two = li(b, 2), *unit = llet(b, lmul(b, task, two)), *count = llet(b, lop(b, LPMin, two, lsub(b, units, unit), NULL));
+	LExpr *wp = panel_at(g, unit), *zero = li(b, 0), *one = li(b, 1);
+
+	g->scales->at = llet(b, lmul(b, unit, lmul(b, g->scales->blocks, li(b, PanelWidth))));
+	g->skip = llet(b, g->back ? lmul(b, lsub(b, one, lmul(b, g->back, li(b, 4))), panel_size(g)) : panel_size(g));
+	lif(b, lop(b, LEq, count, two, NULL));
+	if (emit_stream(g, rows, 1, g->paired, 2, wp, zero, Apart))
+		lend(b);
+	lelse(b);
+	g->skip = zero;
+	if (emit_stream(g, rows, 1, g->paired, 1, wp, zero, 0))
+		lend(b);
+	lend(b);
+	LExpr *i = lfor(b, ForSerial, zero, count, NULL);
+	emit_results(g, e, zero, one, zero, llet(b, ladd(b, unit, i)), llet(b, lmul(b, i, li(b, Apart))), WholeRows);
 	lend(b);
 }
 
@@ -277,11 +310,26 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 
 	g->acc = llocal(b, "acc", is_bytes(g->w->elem) ? I32 : F32, (int64_t)panels * acc_rows * PanelWidth);
 	g->back = turn_of(k, e->root);
-	LExpr *p = open_tasks(k, lmul(b, nb, nu), g->back);
+	LExpr *tasks = lmul(b, nb, nu), *few = NULL;
+	int64_t least, most;
+	dim_range(rows, &least, &most);
+	g->paired = g->scales && panels == 1 && least <= scaled_stream_rows(k->l, 2) ? scaled_stream_rows(k->l, 2) : 0;
+	if (g->paired) {
+		few = llet(b, lop(b, LLe, g->rows, li(b, g->paired), NULL));
+		tasks = llet(b, lop(b, LSelect, few, lop(b, LFloorDiv, ladd(b, nu, li(b, 1)), li(b, 2), NULL), tasks));
+	}
+	LExpr *p = open_tasks(k, tasks, g->back);
+	if (few) {
+		lif(b, few);
+		emit_pair_of_units(g, e, rows, nu, p);
+		lelse(b);
+	}
 	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
 	/* balanced too: at most block_tiles tiles each */
 	LExpr *t0 = llet(b, tile_begin(b, block, g->tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g->tiles, nb));
 	emit_unit(g, e, rows, t0, t1, llet(b, tile_begin(b, t0, g->rows, g->tiles)), unit, acc_rows);
+	if (few)
+		lend(b);
 	lend(b);
 	if (g->back)
 		lend(b);

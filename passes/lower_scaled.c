@@ -8,7 +8,7 @@
  */
 #include "kernel.h"
 
-enum { OfPanel = PanelWidth / Lanes, LowPower = 23, HighPower = 19, MantissaBits = 23, ExponentBias = 127, LowHalf = 0x0f, HighHalf = 0xf0, CacheLine = 64, Ahead = 64 };
+enum { OfPanel = PanelWidth / Lanes, Vectors = 2 * OfPanel, LowPower = 23, HighPower = 19, MantissaBits = 23, ExponentBias = 127, LowHalf = 0x0f, HighHalf = 0xf0, CacheLine = 64, Ahead = 64 };
 
 static const LType real = {F32, Lanes}, whole = {I32, Lanes};
 
@@ -56,25 +56,40 @@ int scale_args(LB *b, const Scales *s, LArg *args)
 	return n;
 }
 
-/* A row for both halves of the columns: what is subtracted at once, then (NULL: nothing), and the factor. */
+/* Of a row, for each vector: what is subtracted at once, then (NULL: nothing), and the factor. */
 typedef struct ScaleRow {
-	LExpr *less[OfPanel], *zero[OfPanel], *scale[OfPanel];
+	LExpr *less[Vectors], *zero[Vectors], *scale[Vectors];
 } ScaleRow;
+
+/* Which vectors of a panel, or of two that lie one behind the other. */
+typedef struct Span {
+	int first, count;
+	LExpr *next_row, *next; /* from a panel's scales and weights to the next one's; of one panel NULL */
+} Span;
+
+static int half_at(const Span *p, int i) { return (p->first + i) % OfPanel; }
+
+/* Where the panel of vector i begins, if the first one does at `at`. */
+static LExpr *panel_of(LB *b, const Span *p, int i, LExpr *at, LExpr *next)
+{
+	return (p->first + i) / OfPanel ? ladd(b, at, next) : at;
+}
 
 static double power(int i)
 {
 	return (double)(1 << (i ? HighPower : LowPower));
 }
 
-static ScaleRow load_row(LB *b, const Scales *s, LExpr *k)
+static ScaleRow load_row(LB *b, const Scales *s, LExpr *k, const Span *p)
 {
 	ScaleRow r = {.less = {0}};
 	LExpr *number = s->block ? lop(b, LFloorDiv, k, li(b, s->block), NULL) : li(b, 0);
 	LExpr *at = llet(b, ladd(b, s->at, lmul(b, number, li(b, PanelWidth))));
-	for (int i = 0; i < OfPanel; i++) {
-		LExpr *here = ladd(b, at, li(b, i * Lanes)), *zero = s->zero ? load_weights(b, s->zero, here) : NULL;
+	for (int i = 0; i < p->count; i++) {
+		const int half = half_at(p, i);
+		LExpr *here = ladd(b, panel_of(b, p, i, at, p->next_row), li(b, half * Lanes)), *zero = s->zero ? load_weights(b, s->zero, here) : NULL;
 		const bool exact = zero && is_among(s->zero->elem, TypesInt);
-		const double least = s->offset + (s->halves ? power(i) : 0);
+		const double least = s->offset + (s->halves ? power(half) : 0);
 		if (exact)
 			r.less[i] = least == 0 ? zero : llet(b, ladd(b, zero, lconst(b, real, least)));
 		else if (least != 0)
@@ -93,12 +108,16 @@ static LExpr *half_of(LB *b, LExpr *bytes, int i)
 	return lcast(b, LBitcast, real, lop(b, LOr, half, lconst(b, whole, (double)((int64_t)exponent << MantissaBits)), NULL));
 }
 
-/* The 32 weights of the step that lies at `at`. */
-static void load_step(LB *b, const Scales *s, const ScaleRow *r, LBuf *w, LExpr *at, LExpr **weights)
+/* The weights of the step that lies at `at`. */
+static void load_step(LB *b, const Scales *s, const ScaleRow *r, LBuf *w, LExpr *at, const Span *p, LExpr **weights)
 {
-	LExpr *bytes = s->halves ? llet(b, lcast(b, LConvert, whole, lload(b, w, Lanes, at, NULL, NULL))) : NULL;
-	for (int i = 0; i < OfPanel; i++) {
-		LExpr *v = s->halves ? half_of(b, bytes, i) : load_weights(b, w, ladd(b, at, li(b, i * Lanes)));
+	LExpr *bytes = NULL;
+	for (int i = 0; i < p->count; i++) {
+		const int half = half_at(p, i);
+		LExpr *here = panel_of(b, p, i, at, p->next), *v;
+		if (s->halves && (i == 0 || half == 0))
+			bytes = llet(b, lcast(b, LConvert, whole, lload(b, w, Lanes, here, NULL, NULL)));
+		v = s->halves ? half_of(b, bytes, half) : load_weights(b, w, ladd(b, here, li(b, half * Lanes)));
 		if (r->less[i])
 			v = lsub(b, v, r->less[i]);
 		if (r->zero[i])
@@ -113,13 +132,18 @@ static LExpr *open_chunk(LB *b, const Scales *s, LExpr *chunk, LExpr *klen)
 	return lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, li(b, s->steps), lsub(b, klen, chunk), NULL)), NULL);
 }
 
+/* The slice that follows in memory comes while the tiles pass by this one. */
 void widen_scaled(LB *b, const Scales *s, LBuf *w, LExpr *w_at, LExpr *k0, LExpr *klen, LBuf *slice)
 {
 	LExpr *weights[OfPanel];
+	const Span all = {0, OfPanel, NULL, NULL};
 	LExpr *chunk = lfor(b, ForSerial, li(b, 0), klen, li(b, s->steps));
-	ScaleRow row = load_row(b, s, ladd(b, k0, chunk));
+	LExpr *next = llet(b, ladd(b, w_at, lmul(b, ladd(b, chunk, klen), li(b, step_bytes(s)))));
+	for (int line = 0; line < s->steps * step_bytes(s); line += CacheLine)
+		lprefetch(b, w, ladd(b, next, li(b, line)));
+	ScaleRow row = load_row(b, s, ladd(b, k0, chunk), &all);
 	LExpr *k = llet(b, ladd(b, chunk, open_chunk(b, s, chunk, klen)));
-	load_step(b, s, &row, w, ladd(b, w_at, lmul(b, k, li(b, step_bytes(s)))), weights);
+	load_step(b, s, &row, w, ladd(b, w_at, lmul(b, k, li(b, step_bytes(s)))), &all, weights);
 	for (int i = 0; i < OfPanel; i++)
 		lstore(b, slice, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, i * Lanes)), NULL, NULL, weights[i]);
 	lend(b);
@@ -127,57 +151,89 @@ void widen_scaled(LB *b, const Scales *s, LBuf *w, LExpr *w_at, LExpr *k0, LExpr
 }
 
 /* The lines of a chunk, so far behind it; behind the end of the panel those of the next one, which begins `skip` bytes from there. */
-static void prefetch_chunk(LB *b, const Scales *s, LBuf *w, LExpr *chunk, LExpr *klen, LExpr *skip)
+static void prefetch_chunk(LB *b, const Scales *s, LBuf *w, LExpr *chunk, LExpr *klen, LExpr *skip, LExpr *next)
 {
 	const int bytes = step_bytes(s);
 	LExpr *at = llet(b, lmul(b, chunk, li(b, bytes))), *ahead = li(b, Ahead * CacheLine);
 	LExpr *inside = llt(b, ladd(b, at, ahead), lmul(b, klen, li(b, bytes)));
 	LExpr *far = llet(b, ladd(b, ladd(b, at, ahead), lop(b, LSelect, inside, li(b, 0), skip)));
-	for (int line = 0; line < s->steps * bytes; line += CacheLine)
+	for (int line = 0; line < s->steps * bytes; line += CacheLine) {
 		lprefetch(b, w, ladd(b, far, li(b, line)));
+		if (next)
+			lprefetch(b, w, ladd(b, ladd(b, far, next), li(b, line)));
+	}
 }
 
-/* Parameters: a, w, acc, scale, zero (if there is one), klen, skip. */
-static LFunc *stream_kernel(Lower *l, const Scales *of, DType elements, int rows)
+/* Vectors first .. first + count - 1 of one panel or two.
+ * Parameters: a, w, acc, scale, zero (if there is one), klen, skip; of two panels blocks, and how far the second one's sums lie behind the first one's. */
+static LFunc *stream_kernel(Lower *l, const Scales *of, DType elements, int rows, int first, int count)
 {
 	static const char kind[] = "stream";
-	LFunc **known = scaled_kernel(l, of, elements, kind, rows);
+	LFunc **known = scaled_kernel(l, of, elements, kind, (rows * Vectors + first) * (Vectors + 1) + count);
 	if (*known)
 		return *known;
-	LB kb = new_kernel(l->lm, arena_printf(l->m->arena, "scaled_stream%d", rows), l->t->name), *b = &kb;
+	const char *name = arena_printf(l->m->arena, count > OfPanel ? "scaled_streams%d" : count < OfPanel ? "scaled_half%d" : "scaled_stream%d", rows);
+	LB kb = new_kernel(l->lm, name, l->t->name), *b = &kb;
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", elements, false), *acc = lparam_buf(b, "acc", F32, true);
 	const Scales s = scale_params(b, of);
-	LExpr *klen = lparam(b, "klen"), *skip = lparam(b, "skip"), *weights[OfPanel], *pack = li(b, PackK);
-	LTile *t = lnew_tile(b, "t", real, rows, OfPanel);
+	LExpr *klen = lparam(b, "klen"), *skip = lparam(b, "skip"), *weights[Vectors], *pack = li(b, PackK), *apart = NULL;
+	LTile *t = lnew_tile(b, "t", real, rows, count);
+	Span p = {first, count, NULL, NULL};
 
-	for (int i = 0; i < rows * OfPanel; i++)
-		lset_tile(b, t, li(b, i / OfPanel), li(b, i % OfPanel), lconst(b, real, 0));
+	if (count > OfPanel) {
+		p.next_row = llet(b, lmul(b, lparam(b, "blocks"), li(b, PanelWidth)));
+		p.next = llet(b, lmul(b, klen, li(b, step_bytes(&s))));
+		apart = lparam(b, "apart");
+	}
+	for (int i = 0; i < rows * count; i++)
+		lset_tile(b, t, li(b, i / count), li(b, i % count), lconst(b, real, 0));
 	LExpr *chunk = lfor(b, ForSerial, li(b, 0), klen, li(b, s.steps)), *inside = s.steps == PackK ? li(b, 0) : lop(b, LMod, chunk, pack, NULL);
-	prefetch_chunk(b, &s, w, chunk, klen, skip);
-	ScaleRow row = load_row(b, &s, chunk);
-	LExpr *first = llet(b, ladd(b, lmul(b, lsub(b, chunk, inside), li(b, rows)), inside)), *step = open_chunk(b, &s, chunk, klen);
-	load_step(b, &s, &row, w, llet(b, lmul(b, ladd(b, chunk, step), li(b, step_bytes(&s)))), weights);
+	if (first == 0)
+		prefetch_chunk(b, &s, w, chunk, klen, skip, p.next);
+	ScaleRow row = load_row(b, &s, chunk, &p);
+	LExpr *begin = llet(b, ladd(b, lmul(b, lsub(b, chunk, inside), li(b, rows)), inside)), *step = open_chunk(b, &s, chunk, klen);
+	load_step(b, &s, &row, w, llet(b, lmul(b, ladd(b, chunk, step), li(b, step_bytes(&s)))), &p, weights);
 	for (int i = 0; i < rows; i++) {
-		LExpr *x = lload(b, a, 1, ladd(b, ladd(b, first, step), li(b, i * PackK)), NULL, NULL);
+		LExpr *x = lload(b, a, 1, ladd(b, ladd(b, begin, step), li(b, i * PackK)), NULL, NULL);
 		x = llet(b, lcast(b, LSplat, real, x));
-		for (int j = 0; j < OfPanel; j++)
+		for (int j = 0; j < count; j++)
 			lset_tile(b, t, li(b, i), li(b, j), lfma(b, x, weights[j], lelem(b, t, li(b, i), li(b, j))));
 	}
 	lend(b);
 	lend(b);
 	for (int i = 0; i < rows; i++)
-		for (int j = 0; j < OfPanel; j++)
-			lstore(b, acc, li(b, i * PanelWidth + j * Lanes), NULL, NULL, lelem(b, t, li(b, i), li(b, j)));
+		for (int j = 0; j < count; j++) {
+			LExpr *to = li(b, i * PanelWidth + half_at(&p, j) * Lanes);
+			lstore(b, acc, panel_of(b, &p, j, to, apart), NULL, NULL, lelem(b, t, li(b, i), li(b, j)));
+		}
 	kb.fn->leaf_noinline = true;
 	return *known = finish_kernel(b);
 }
 
-void call_scaled_stream(Kernel *k, int rows, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *skip, const Scales *s)
+/* With 16 registers only few of the sums are in them beside what makes the weights; with 32, two panels' chains of additions hide each other's
+ * latency, which more rows do by themselves. */
+int scaled_stream_rows(const Lower *l, int panels)
+{
+	enum { FewRows = 4, ManyRows = 8, PairedRows = 2 };
+	const bool many = l->t->nv * Lanes == PanelWidth;
+	return panels > 1 ? many ? PairedRows : 0 : many ? ManyRows : FewRows;
+}
+
+void call_scaled_stream(Kernel *k, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen, LExpr *skip, const Scales *s)
 {
 	LB *b = &k->b;
-	LArg args[7] = {a, arg_buf(w, w->elem, w_at, lmul(b, klen, li(b, step_bytes(s)))), arg_buf(acc, F32, acc_at, li(b, rows * PanelWidth))};
-	int n = 3 + scale_args(b, s, args + 3);
+	const int count = panels > 1 ? Vectors : k->l->t->nv > 1 || rows == 1 ? OfPanel : 1;
+	Scales all = *s;
+	all.blocks = lmul(b, s->blocks, li(b, panels));
+	LArg args[9] = {a, arg_buf(w, w->elem, w_at, lmul(b, klen, li(b, panels * step_bytes(s)))),
+	                arg_buf(acc, F32, acc_at, li(b, (panels - 1) * acc_apart + rows * PanelWidth))};
+	int n = 3 + scale_args(b, &all, args + 3);
 	args[n++] = arg_e(klen);
 	args[n++] = arg_e(skip);
-	lcall(b, stream_kernel(k->l, s, w->elem, rows), n, args);
+	if (panels > 1) {
+		args[n++] = arg_e(s->blocks);
+		args[n++] = arg_e(li(b, acc_apart));
+	}
+	for (int first = 0; first < panels * OfPanel; first += count)
+		lcall(b, stream_kernel(k->l, s, w->elem, rows, first, count), n, args);
 }
