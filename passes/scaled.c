@@ -6,9 +6,7 @@
  * [n, blocks, block], along which the scale is broadcast.  So where a scale steps along the axes that w's k and n run over says what the
  * block is.  All is constant, and the values are f32's: each element is (q - zero) * scale with one rounding of each operation.
  */
-#include "pass.h"
-
-#include <string.h>
+#include "lower.h"
 
 /* Of the product's axes, the ones that one axis of w runs over, innermost last; none: from == to. */
 typedef struct Run {
@@ -122,24 +120,9 @@ static Value *rows_of_blocks(Module *m, Node *before, const Lines *l, const Dim 
 	return is_half(t.dtype) ? build(m, before->block, before, OpCast, before->loc, 1, &v, 0, NULL, &byte) : v;
 }
 
-/* Integers of at most a byte that are widened, with movements on top, as they are stored; else NULL. */
-static Value *stored_integers(Module *m, Node *before, Value *v)
+static bool is_stored_integer(const Value *v)
 {
-	enum { MaxMoves = 8 };
-	Node *moves[MaxMoves], *n = v->def;
-	int count = 0;
-
-	for (; n && ops[n->op].cls == ClsMove && n->nin == 1 && n->op != OpPad && count < MaxMoves; n = n->in[0]->def)
-		moves[count++] = n;
-	Value *q = n && n->op == OpCast ? n->in[0] : NULL;
-	if (!q || !is_const(q) || !is_among(q->type.dtype, TypesInt) || dtypes[q->type.dtype].bytes > 1)
-		return NULL;
-	while (count--) {
-		Type t = moves[count]->out[0]->type;
-		t.dtype = q->type.dtype;
-		q = build(m, before->block, before, moves[count]->op, before->loc, 1, &q, moves[count]->nattr, moves[count]->attrs, &t);
-	}
-	return q;
+	return is_const(v) && is_among(v->type.dtype, TypesInt) && dtypes[v->type.dtype].bytes == 1;
 }
 
 static bool is_whole(const Type *t, const Type *space)
@@ -229,7 +212,7 @@ static bool scaled_matrix(Module *m, Node *before, Value *w, Scaled *s)
 	for (int i = 0; i < 2; i++) {
 		Value *whole, *zero, *q;
 		double z = 0;
-		if (!take_apart(&view.root->type, product->in[i], &whole, &zero) || !(q = stored_integers(m, before, whole)))
+		if (!take_apart(&view.root->type, product->in[i], &whole, &zero) || !(q = before_cast(m, before, whole, is_stored_integer)))
 			continue;
 		const bool uniform = !zero || (uniform_value(zero, &z) && z == (double)(int64_t)z && z >= -MostOffset / 2 && z <= MostOffset / 2);
 		if (!find_scales(m, before, &p, &w->type, product->in[1 - i], zero, uniform, s))
