@@ -296,10 +296,13 @@ static Value *sum_up(Call *c, Value *sum, Value *part)
 
 enum { MaxSlices = 64 };
 
-/* x as elements of the other type of a byte, 128 more or less each, and its zero point in i32, which moves with them; NULL: it is 0. */
+/* x as elements of that type of a byte, 128 more or less each where it does not hold x's, and its zero point in i32, which moves with them;
+ * NULL: it is 0. */
 static Value *shifted(Call *c, Value *x, DType to, Value **zero)
 {
-	const int64_t by = x->type.dtype == to ? 0 : to == U8 ? 128 : -128;
+	const DType from = x->type.dtype;
+	const bool fits = lowest_scalar(from).i >= lowest_scalar(to).i && highest_scalar(from).i <= highest_scalar(to).i;
+	const int64_t by = fits ? 0 : to == U8 ? 128 : -128;
 	double z = 0;
 	if (*zero && constant_fill(*zero, &z) && z + (double)by == 0)
 		*zero = NULL;
@@ -308,7 +311,7 @@ static Value *shifted(Call *c, Value *x, DType to, Value **zero)
 	else if (by)
 		*zero = emit_const(c, I32, 0);
 	if (!by)
-		return x;
+		return emit_cast(c, x, to);
 	Value *shift = emit_const(c, I32, (double)by);
 	if (*zero)
 		*zero = emit2(c, OpAdd, *zero, shift);
