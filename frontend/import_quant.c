@@ -608,10 +608,15 @@ Value *dequantise_like(Call *c, Value *v, Value *q)
 }
 
 /* The operands of a product with constant weights, whose scale and zero point may be those of each column, which axis `axis` is; those of x
- * are of one element. */
+ * are of one element.  False also where
+ * an i32 might not hold a sum of as many products as a column has. */
 static bool read_quantised(Call *c, Value *x, Value *w, int axis, Dequantised *a, Dequantised *b)
 {
-	return read_dequantised(c, x, -1, a) && read_dequantised(c, w, axis, b) && is_const(b->q);
+	int64_t columns, elements;
+	if (!read_dequantised(c, x, -1, a) || !read_dequantised(c, w, axis, b) || !is_const(b->q) || !dim_is_const(w->type.dims[axis], &columns) ||
+	    !dim_is_const(type_numel(c->m, &w->type), &elements))
+		return false;
+	return columns == 0 || elements / columns <= INT32_MAX / (reach(a->q, a->zero) * reach(b->q, b->zero));
 }
 
 /* a b; sums of products of bytes, dequantised, are exact, and scaled by both scales at last. */

@@ -72,6 +72,8 @@ static const Case cases[] = {
 	{"dequantised Conv", "group=2", {{U, "1,2,1", 2, {1, 2}}, {F, "", 1, {2}}, {U, "", 1, {1}}, {S, "2,1,1", 2, {1, -1}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 2, {0, -0.5}},
 	{"dequantised MatMul", "", {{U, "1,2", 2, {255, 3}}, {F, "", 1, {1}}, {U, "", 1, {3}}, {S4bit, "2,2", 4, {-8, 7, 5, -1}}, {F, "", 1, {0.5}}, {S4bit, "", 1, {1}}}, 2, {-1134, 756}},
 	{"dequantised MatMul", "", {{S4bit, "1,2", 2, {-8, 7}}, {F, "", 1, {1}}, {S4bit, "", 1, {-1}}, {U4bit, "2,1", 2, {15, 0}}, {F, "", 1, {1}}, {U4bit, "", 1, {8}}}, 1, {-113}},
+	/* more than an i32 holds */
+	{"dequantised MatMul", "", {{U, "1,40000", 1, {255}}, {F, "", 1, {1}}, {U, "", 1, {0}}, {U, "40000,1", 1, {255}}, {F, "", 1, {1}}, {U, "", 1, {0}}}, 1, {(float)2601000000}},
 	{"ConvInteger", "group=2", {{U, "1,1200,1", 1, {255}}, {S, "2,600,1", 1, {127}}}, 2, {19431000, 19431000}},
 	{"com.microsoft.DynamicQuantizeMatMul", "", {{F, "1,300", 1, {255}}, {S, "300,1", 1, {127}}, {F, "", 1, {1}}}, 1, {9715500}},
 	{"com.microsoft.QLinearAdd", "", {{U, "2", 2, {10, 20}}, {F, "", 1, {0.5}}, {U, "", 1, {0}}, {U, "1", 1, {4}}, {F, "", 1, {1}}, {U, "", 1, {2}},
@@ -181,7 +183,7 @@ static void check(const Case *k, const char *path)
 	Module *m = try_load_model(path, NULL, &said);
 	Tensor out = {0};
 	const char *wrong = !m ? said : verify_module(m);
-	CHECK(!m || !bytes || multiplies_integers(m) == (!strstr(k->attr, "group") && !centred));
+	CHECK(!m || !bytes || multiplies_integers(m) == (!strstr(k->attr, "group") && !centred && !strstr(k->in[0].dims, "40000")));
 	wrong = wrong ? wrong : eval_module(m, NULL, &out);
 	CHECK(!wrong && tensor_numel(&out) == k->nwant);
 	if (wrong)
