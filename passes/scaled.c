@@ -8,6 +8,8 @@
  */
 #include "lower.h"
 
+#include <math.h>
+
 /* Of the product's axes, the ones that one axis of w runs over, innermost last; none: from == to. */
 typedef struct Run {
 	int from, to;
@@ -196,9 +198,19 @@ static bool find_scales(Module *m, Node *before, const Place *p, const Type *w, 
 	return true;
 }
 
+/* Is it one number for all, which *z takes: an integer, and not too large for an offset? */
+static bool is_offset(Value *zero, int64_t *z)
+{
+	enum { MostOffset = 1 << 15 };
+	double x;
+	if (!uniform_value(zero, &x) || !(fabs(x) <= MostOffset) || x != floor(x))
+		return false;
+	*z = (int64_t)x;
+	return true;
+}
+
 static bool scaled_matrix(Module *m, Node *before, Value *w, Scaled *s)
 {
-	enum { MostOffset = 1 << 16 };
 	View view, of_elements;
 	Place p;
 
@@ -211,13 +223,13 @@ static bool scaled_matrix(Module *m, Node *before, Value *w, Scaled *s)
 		return false;
 	for (int i = 0; i < 2; i++) {
 		Value *whole, *zero, *q;
-		double z = 0;
+		int64_t z = 0;
 		if (!take_apart(&view.root->type, product->in[i], &whole, &zero) || !(q = before_cast(m, before, whole, is_stored_integer)))
 			continue;
-		const bool uniform = !zero || (uniform_value(zero, &z) && z == (double)(int64_t)z && z >= -MostOffset / 2 && z <= MostOffset / 2);
+		const bool uniform = !zero || is_offset(zero, &z);
 		if (!find_scales(m, before, &p, &w->type, product->in[1 - i], zero, uniform, s))
 			return false;
-		s->offset = (int64_t)z - (is_half(q->type.dtype) ? lowest_scalar(q->type.dtype).i : 0);
+		s->offset = z - (is_half(q->type.dtype) ? lowest_scalar(q->type.dtype).i : 0);
 		of_elements = view;
 		of_elements.root = q;
 		Type t = w->type;

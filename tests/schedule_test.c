@@ -211,7 +211,7 @@ static void make_linear_half(Family *f)
 /* Weights that stay integers, with scales and zero points: by blocks along k, of which the last may be short, and of whole columns. */
 static void make_linear_scaled(Family *f)
 {
-	enum { None, Uniform, Whole, Real };
+	enum { None, Uniform, Middle, Whole, Real }; /* zero points; Uniform, Middle: one for all, an integer or not */
 	static const struct {
 		const char *type, *scale;
 		int k, n, block, zero; /* block 0: columns */
@@ -221,9 +221,9 @@ static void make_linear_scaled(Family *f)
 	             {"u4", "f16", 33, 5, 8, Real, false, false},      {"i4", "f32", 192, 31, 64, Whole, true, false}, {"u2", "f32", 48, 16, 16, Whole, false, false},
 	             {"u8", "f32", 257, 33, 32, Whole, false, false},  {"i8", "f32", 64, 65, 32, None, true, false},   {"u8", "bf16", 45, 20, 0, Uniform, true, false},
 	             {"i8", "f32", 21, 37, 0, Real, false, false},     {"u4", "f32", 520, 48, 0, Whole, false, false}, {"u4", "f32", 96, 20, 32, Uniform, false, true},
-	             {"i4", "f32", 64, 16, 32, Whole, false, true}};
+	             {"i4", "f32", 64, 16, 32, Whole, false, true},    {"u4", "f32", 64, 20, 16, Middle, false, false},  {"u8", "f32", 40, 33, 0, Middle, true, false}};
 	symbol(f, "m", 0);
-	add_text(&f->consts, "const @least: f32[] = [7]\nconst @most: f32[] = [120]\nconst @three: f32[] = [3]\n");
+	add_text(&f->consts, "const @least: f32[] = [7]\nconst @most: f32[] = [120]\nconst @three: f32[] = [3]\nconst @middle: f32[] = [7.5]\n");
 	for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
 		const int k = cases[i].k, n = cases[i].n, block = cases[i].block ? cases[i].block : k, blocks = (k + block - 1) / block, zero = cases[i].zero;
 		const char *type = cases[i].type, *scale = cases[i].scale, *bare = *type == 'u' ? "abs" : "identity", *range = type[1] == '8' ? "most" : "least";
@@ -245,8 +245,8 @@ static void make_linear_scaled(Family *f)
 			line(f, "%%c%d: %s[%s] = cast %%s%d\n%%d%d: f32[%s] = cast %%c%d\n%%e%d: f32[%s] = cast %%q%d", id, scale, few, id, id, few, id, id, all, id);
 			line(f, "%%f%d: f32[%s] = mul %%z%d, @%s\n%%g%d: f32[%s] = %s %%f%d\n%%h%d: %s[%s] = cast %%g%d\n%%i%d: f32[%s] = cast %%h%d", id, few, id, range,
 			     id, few, bare, id, id, type, few, id, id, few, id);
-			if (zero == Uniform)
-				line(f, "%%j%d: f32[%s] = sub %%e%d, @three", id, all, id);
+			if (zero == Uniform || zero == Middle)
+				line(f, "%%j%d: f32[%s] = sub %%e%d, @%s", id, all, id, zero == Uniform ? "three" : "middle");
 			else if (zero)
 				line(f, "%%j%d: f32[%s] = sub %%e%d, %%%c%d", id, all, id, zero == Real ? 'f' : 'i', id);
 			line(f, "%%k%d: f32[%s] = mul %%%c%d, %%d%d", id, all, zero ? 'j' : 'e', id, id);
