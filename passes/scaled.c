@@ -107,13 +107,13 @@ static Value *as_one_view(Module *m, Node *before, Value *v)
 	return one ? one : v;
 }
 
-/* The operand as a matrix [blocks, n] of its elements as they are stored: [base + i * step + j * column]. */
-static Value *rows_of_blocks(Module *m, Node *before, const Lines *l, const Dim *blocks, const Dim *n, int64_t step, int64_t column)
+/* The operand as a matrix [blocks, n] of its elements as they are stored: [base + i * step + j * column].  Factors are floats. */
+static Value *rows_of_blocks(Module *m, Node *before, const Lines *l, bool factors, const Dim *blocks, const Dim *n, int64_t step, int64_t column)
 {
 	Node *cast = l->root->def;
 	Value *root = cast && cast->op == OpCast && is_const(cast->in[0]) && dtypes[cast->in[0]->type.dtype].bits < 32 ? cast->in[0] : l->root;
 	const DType stored = root->type.dtype;
-	if (!is_weight_type(stored) && !is_half(stored))
+	if ((!is_weight_type(stored) && !is_half(stored)) || (factors && dtypes[stored].cls != ClassFloat))
 		root = l->root;
 	Type t = {.dtype = root->type.dtype, .rank = 2, .dims = {blocks, n}}, byte = t;
 	Attr attrs[] = {mk_dim(Attr_base, l->base), mk_dims(m, Attr_strides_dim, 2, (const Dim *[]){dim_const(m, step), dim_const(m, column)})};
@@ -193,8 +193,8 @@ static bool find_scales(Module *m, Node *before, const Place *p, const Type *w, 
 	if (!join_blocks(p->depth, &s->block, blocks[1]))
 		return false;
 	const Dim *rows = dim_ceildiv(m, w->dims[0], dim_const(m, s->block));
-	s->scale = rows_of_blocks(m, before, &scale, rows, w->dims[1], step[0], column[0]);
-	s->zero = uniform ? NULL : rows_of_blocks(m, before, &point, rows, w->dims[1], step[1], column[1]);
+	s->scale = rows_of_blocks(m, before, &scale, true, rows, w->dims[1], step[0], column[0]);
+	s->zero = uniform ? NULL : rows_of_blocks(m, before, &point, false, rows, w->dims[1], step[1], column[1]);
 	return true;
 }
 
