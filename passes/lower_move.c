@@ -286,6 +286,8 @@ static bool lines_stay(const Dim *extent, const Dim *stride)
 	return dim_is_const(extent, &n) && (n < Lanes || (n <= MostLines && !(dim_is_const(stride, &apart) && apart * 4 % Page == 0)));
 }
 
+enum { LeastElements = 1 << 16 }; /* less is not worth the code */
+
 bool lower_turned(Lower *l, Value *from, Value *to)
 {
 	Module *m = l->m;
@@ -303,7 +305,7 @@ bool lower_turned(Lower *l, Value *from, Value *to)
 			side = d;
 	}
 	const int last = t->rank - 1;
-	if (t->dtype != F32 || side < 0 || side == last || dim_equals(stride[last], 0))
+	if (t->dtype != F32 || side < 0 || side == last || dim_equals(stride[last], 0) || (dim_is_const(type_numel(m, t), &n) && n < LeastElements))
 		return false;
 	const Dim *row = t->dims[last]; /* axes that go on in equal steps are one row */
 	for (int d = last; d > 0 && stride[d - 1] == dim_mul(m, stride[d], t->dims[d]); d--)
