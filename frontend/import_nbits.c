@@ -44,6 +44,22 @@ static int64_t bits_of_elements(Call *c)
 	return bits;
 }
 
+/* Of each row of the matrix, its block: the groups lie in any order. */
+static Value *block_of_rows(Call *c, Value *group, const Dim *rows, const Dim *merged, const Dim *blocks)
+{
+	int64_t most, x;
+	if (group->type.rank != 1 || group->type.dtype != I32)
+		fatal_at(c->loc, "g_idx %s, expected a vector of i32", type_text(c->m, &group->type));
+	if (group->type.dims[0] != rows)
+		require_equal(c, group->type.dims[0], merged, "elements of g_idx");
+	if (!group->konst || !group->konst->data || !dim_is_const(blocks, &most))
+		refuse_at(c->loc, "not supported: g_idx that is no constant");
+	for (int64_t i = 0; i < const_numel(&group->type); i++)
+		if (!scalar_as_int(scalar_at(I32, group->konst->data, i), &x) || x < 0 || x >= most)
+			fatal_at(c->loc, "element %lld of g_idx is none of %lld blocks", (long long)i, (long long)most);
+	return emit_range(c, group, 0, num(c, 0), rows, 1);
+}
+
 /* b [n, blocks, bytes] as the matrix [k, n] that it stands for. */
 static Value *matrix_of_bits(Call *c, Value *b, const Dim *k, const Dim *n, int64_t block, int64_t bits)
 {
@@ -60,12 +76,8 @@ static Value *matrix_of_bits(Call *c, Value *b, const Dim *k, const Dim *n, int6
 	}
 	b = unpack_bits(c, b, bits, num(c, block));
 	Value *w;
-	if (group) { /* of each row of the matrix, its block: the groups lie in any order */
-		if (group->type.rank != 1 || group->type.dtype != I32)
-			fatal_at(c->loc, "g_idx %s, expected a vector of i32", type_text(m, &group->type));
-		if (group->type.dims[0] != k)
-			require_equal(c, group->type.dims[0], merged, "elements of g_idx");
-		group = emit_range(c, group, 0, num(c, 0), k, 1);
+	if (group) {
+		group = block_of_rows(c, group, k, merged, blocks);
 		w = emit_range(c, emit_reshape(c, b, 2, (const Dim *[]){n, merged}), 1, num(c, 0), k, 1);
 		w = dequantised(c, w, emit_gather(c, scale, group, 1), zero->type.rank ? emit_gather(c, zero, group, 1) : zero, F32);
 	} else {
@@ -141,7 +153,8 @@ static void check_table(Call *c, const Quantised *t)
 	const Type *q = &t->elements->type;
 	const int rank = q->rank;
 	need_scale(c, t->scale);
-	if ((t->stored != U8 && t->stored != U4 && t->stored != I4 && !is_tiny(t->stored)) || (t->zero && (t->zero->type.dtype != t->stored || is_tiny(t->stored))))
+	const bool known = t->stored == U8 || t->stored == U4 || t->stored == I4 || is_tiny(t->stored);
+	if (!known || (t->zero && (t->zero->type.dtype != t->stored || is_tiny(t->stored))))
 		fatal_at(c->loc, "elements of type %s, or zero points of another", dtypes[t->stored].text);
 	if (t->stored == U8 && (t->at != 0 || t->axis != rank - 1 || rank < 2))
 		fatal_at(c->loc, "bytes are gathered along axis 0 and quantised along the last one, not %d and %d", t->at, t->axis);
@@ -220,7 +233,8 @@ void import_gather_block_quantized(Call *c)
 		t.elements = unpack_bits(c, t.elements, t.bits, t.last);
 	if (stored == U8 && t.zero->type.rank)
 		t.zero = unpack_bits(c, t.zero, t.bits, dim_ceildiv(c->m, t.last, num(c, t.block)));
-	Value *v = t.block ? dequantised_blocks(c, t.elements, t.scale, t.zero, t.axis, t.block, wide_type(real)) : dequantised(c, t.elements, t.scale, NULL, wide_type(real));
+	Value *v = t.block ? dequantised_blocks(c, t.elements, t.scale, t.zero, t.axis, t.block, wide_type(real))
+	                   : dequantised(c, t.elements, t.scale, NULL, wide_type(real));
 	v = emit_cast(c, v, real);
 	c->out[0] = zero_outside(c, later ? emit_gather(c, v, index, t.at) : v, inside, t.at);
 }

@@ -8,7 +8,10 @@
  */
 #include "kernel.h"
 
-enum { OfPanel = PanelWidth / Lanes, Vectors = 2 * OfPanel, LowPower = 23, HighPower = 19, MantissaBits = 23, ExponentBias = 127, LowHalf = 0x0f, HighHalf = 0xf0, CacheLine = 64, Ahead = 64 };
+enum { OfPanel = PanelWidth / Lanes, Vectors = 2 * OfPanel };
+enum { LowPower = 23, HighPower = 19, LowHalf = 0x0f, HighHalf = 0xf0 }; /* which halves are or-ed into which powers of two */
+enum { MantissaBits = 23, ExponentBias = 127 }; /* of an f32 */
+enum { CacheLine = 64, Ahead = 64 }; /* bytes; lines between a load and its prefetch */
 
 static const LType real = {F32, Lanes}, whole = {I32, Lanes};
 
@@ -126,7 +129,7 @@ static void load_step(LB *b, const Scales *s, const ScaleRow *r, LBuf *w, LExpr 
 	}
 }
 
-/* Opens the loops over the steps of a slice that begins at step k0: *chunk of them, at most s->steps, have one row.  Returns the step in its chunk. */
+/* Opens the loop over the steps that have the row of step `chunk`, of klen in all; returns the step in its chunk. */
 static LExpr *open_chunk(LB *b, const Scales *s, LExpr *chunk, LExpr *klen)
 {
 	return lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, li(b, s->steps), lsub(b, klen, chunk), NULL)), NULL);
@@ -165,7 +168,8 @@ static void prefetch_chunk(LB *b, const Scales *s, LBuf *w, LExpr *chunk, LExpr 
 }
 
 /* Vectors first .. first + count - 1 of one panel or two.
- * Parameters: a, w, acc, scale, zero (if there is one), klen, skip; of two panels blocks, and how far the second one's sums lie behind the first one's. */
+ * Parameters: a, w, acc, scale, zero (if there is one), klen, skip; of two panels blocks, and how far the second one's sums lie behind
+ * the first one's. */
 static LFunc *stream_kernel(Lower *l, const Scales *of, DType elements, int rows, int first, int count)
 {
 	static const char kind[] = "stream";
@@ -219,7 +223,8 @@ int scaled_stream_rows(const Lower *l, int panels)
 	return panels > 1 ? many ? PairedRows : 0 : many ? ManyRows : FewRows;
 }
 
-void call_scaled_stream(Kernel *k, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen, LExpr *skip, const Scales *s)
+void call_scaled_stream(Kernel *k, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen,
+                        LExpr *skip, const Scales *s)
 {
 	LB *b = &k->b;
 	const int count = panels > 1 ? Vectors : k->l->t->nv > 1 || rows == 1 ? OfPanel : 1;

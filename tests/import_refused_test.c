@@ -314,12 +314,48 @@ static void test_bytes(void)
 	free_arena(a);
 }
 
+/* Weights in blocks: what their sizes must be, and which block a row has. */
+static void test_blocks(void)
+{
+	static const struct {
+		int64_t k, block;
+		const char *inputs, *says;
+	} cases[] = {
+		{32, 24, "x,b,s", "block_size=24: expected a power of 2, at least 16"}, {32, 32, "x,b,s", "dims of B: 2 and 1 differ"},
+		{32, 16, "x,b,t", "scales: 3 and 2 differ"},                           {32, 16, "x,b,s,z", "bytes of zero points: 2 and 1 differ"},
+		{33, 16, "x,b,s", "dims of B: 2 and 3 differ"},                        {32, 16, "x,b,s,,g", "element 31 of g_idx is none of 2 blocks"},
+		{32, 16, "x,b,s,,h", "not supported: g_idx that is no constant"},      {32, 16, "x,b,s,,,t", "elements of the bias: 3 and 1 differ"},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		int32_t groups[32] = {0};
+		groups[31] = 2;
+		add_input(b, "x", 1, "M,32");
+		add_input(b, "h", 6, "32");
+		add_tensor(b, "b", 2, "1,2,8", groups, 16);
+		add_tensor(b, "g", 6, "32", groups, sizeof groups);
+		add_tensor(b, "z", 2, "1,2", groups, 2);
+		add_floats(b, "s", "1,2", 2);
+		add_floats(b, "t", "3", 3);
+		Onnx__NodeProto *n = add_op(b, "MatMulNBits", cases[i].inputs, "y");
+		n->domain = "com.microsoft";
+		set_i(a, n, "K", cases[i].k);
+		set_i(a, n, "N", 1);
+		set_i(a, n, "block_size", cases[i].block);
+		add_output(b, "y");
+		must_fail(b, NULL, __LINE__, cases[i].says, NULL);
+		free_arena(a);
+	}
+}
+
 int main(void)
 {
 	if (!begin_imports())
 		return 2;
 	test_all_unsupported_at_once();
 	test_names();
+	test_blocks();
 	test_layers();
 	test_bad_tensors();
 	test_lost_write();
