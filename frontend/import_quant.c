@@ -90,6 +90,12 @@ void need_scale(Call *c, const Value *scale)
 		fatal_at(c->loc, "a scale of element type %s", dtypes[scale->type.dtype].text);
 }
 
+static void need_zero(Call *c, const Value *zero, DType elements)
+{
+	if (zero && zero->type.dtype != elements)
+		fatal_at(c->loc, "a zero point of type %s for elements of type %s", dtypes[zero->type.dtype].text, dtypes[elements].text);
+}
+
 /* round(x) + zero, saturated; floating elements are rounded to their type at last. */
 static Value *saturate(Call *c, Value *x, Value *zero, DType to)
 {
@@ -121,8 +127,7 @@ void import_quantize_linear(Call *c)
 static Value *centred(Call *c, Value *x, Value *zero, DType to)
 {
 	bool narrow = dtypes[x->type.dtype].bytes <= 2;
-	if (zero && zero->type.dtype != x->type.dtype)
-		fatal_at(c->loc, "a zero point of type %s for elements of type %s", dtypes[zero->type.dtype].text, dtypes[x->type.dtype].text);
+	need_zero(c, zero, x->type.dtype);
 	if (zero && !narrow)
 		return emit_cast(c, emit2(c, OpSub, x, zero), to);
 	x = emit_cast(c, x, to);
@@ -151,16 +156,14 @@ Value *dequantised(Call *c, Value *q, Value *scale, Value *zero, DType real)
 Value *dequantise(Call *c, Value *q, Value *scale, Value *zero, int axis)
 {
 	need_scale(c, scale);
-	if (zero && zero->type.dtype != q->type.dtype)
-		fatal_at(c->loc, "a zero point of type %s for elements of type %s", dtypes[zero->type.dtype].text, dtypes[q->type.dtype].text);
+	need_zero(c, zero, q->type.dtype);
 	return dequantised(c, q, of_axis(c, scale, &q->type, axis), of_axis(c, zero, &q->type, axis), wide_type(scale->type.dtype));
 }
 
 Value *quantise(Call *c, Value *x, Value *scale, Value *zero, DType to)
 {
 	need_scale(c, scale);
-	if (zero && zero->type.dtype != to)
-		fatal_at(c->loc, "a zero point of type %s for elements of type %s", dtypes[zero->type.dtype].text, dtypes[to].text);
+	need_zero(c, zero, to);
 	Value *step = emit_cast(c, first_element(c, scale), x->type.dtype);
 	return saturate(c, emit2(c, OpDiv, x, step), zero ? first_element(c, zero) : NULL, to);
 }
@@ -277,6 +280,8 @@ static int64_t exact_terms(Call *c, const Value *a, const Value *zero_a, const V
 	    !is_among(b->type.dtype, TypesInt))
 		fatal_at(c->loc, "operands of element types %s and %s, expected integers of 8 bits", dtypes[a->type.dtype].text,
 		         dtypes[b->type.dtype].text);
+	need_zero(c, zero_a, a->type.dtype);
+	need_zero(c, zero_b, b->type.dtype);
 	return (INT64_C(1) << 24) / (reach(a, zero_a) * reach(b, zero_b));
 }
 

@@ -129,6 +129,24 @@ static void test_bad_tensors(void)
 	free_arena(a);
 }
 
+static void test_zero_point_types(void)
+{
+	static const char *products[] = {"MatMulInteger", "ConvInteger"};
+	Arena *a = new_arena();
+	const float zeros[4] = {0};
+	for (int conv = 0; conv < 2; conv++)
+		for (int at = 0; at < 2; at++) {
+			Builder *b = new_builder(a, 17);
+			add_input(b, "x", 2, conv ? "1,4,1" : "1,4");
+			add_tensor(b, "w", 3, conv ? "1,4,1" : "4,1", zeros, 4);
+			add_tensor(b, "z", 1, "", zeros, 4);
+			add_op(b, products[conv], at ? "x,w,,z" : "x,w,z", "y");
+			add_output(b, "y");
+			must_fail(b, NULL, __LINE__, products[conv], at ? "a zero point of type f32 for elements of type i8" : "a zero point of type f32 for elements of type u8", NULL);
+		}
+	free_arena(a);
+}
+
 static void test_lost_write(void)
 {
 	Arena *a = new_arena();
@@ -358,6 +376,7 @@ int main(void)
 	test_blocks();
 	test_layers();
 	test_bad_tensors();
+	test_zero_point_types();
 	test_lost_write();
 	test_data_dependent_shape();
 	test_bad_equations();
