@@ -20,7 +20,7 @@ static bool computes(const Node *n)
 /* Panels of weights are widened by the kernel that reads them. */
 static bool reads_stored(const Node *n, int i)
 {
-	return (n->op == OpLinearPacked || n->op == OpLinearScaled) && i > 0 && i != 2 && is_weight_type(n->in[i]->type.dtype);
+	return (n->op == OpLinearPacked || n->op == OpLinearScaled || n->op == OpExpertsPacked) && i > 0 && i != 2 && is_weight_type(n->in[i]->type.dtype);
 }
 
 static bool is_to_widen(const Node *n, int i)
