@@ -47,7 +47,7 @@ static const Maker makers[] = {
 	{OpStrassen, step_packed, 2}, {OpStrassenWeights, step_packed, 1},
 	{OpSparse, step_sparse, 2}, {OpSparseWeights, step_sparse, 1}, {OpSparseIndex, step_sparse, 1},
 	{OpExperts, step_experts, 2}, {OpExpertsPacked, step_experts, 1},
-	{OpLinearScaled, step_scaled, 2}, {OpSparse, step_sparse, 2}, {OpSparseWeights, step_sparse, 1}, {OpSparseIndex, step_sparse, 1},
+	{OpLinearScaled, step_scaled, 2},
 	{OpConv, step_conv, 4}, {OpGroupConv, step_conv, 2}, {OpWinConv, step_winconv, 4}, {OpWinograd, step_winograd, 3}, {OpWinogradWeights, step_winograd, 1}, {OpPool, step_pool, 2},
 	{OpDft, step_dft, 3},
 	{OpGlu, step_glu, 4}, {OpAttention, step_attention, 4},
