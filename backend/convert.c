@@ -1,6 +1,6 @@
 /* convert.c - value conversions of the loop IR as LLVM values: as cast_scalar() of ir/scalar.c says, bit for bit.
  *
- * Floating types of less than 32 bits are integers here.  f16 has instructions (F16C is part of both targets), which LLVM makes of
+ * Floating types of less than 32 bits are integers here.  f16 has instructions (F16C is part of all targets), which LLVM makes of
  * casts between half and float; bf16 is the upper half of an f32; those of a byte are put together as their `formats` say.  What
  * narrows goes through f32: an f64 so that nothing is rounded twice.
  */
