@@ -238,7 +238,7 @@ static const char *need_scales(Module *m, const Node *n, int operand)
 	if (t->dtype != F32 && (!is_weight_type(t->dtype) || (real && dtypes[t->dtype].cls != ClassFloat)))
 		FAIL("%s has type %s, expected f32, f16%s", real ? "scale" : "zero", dtypes[t->dtype].text, real ? " or bf16" : ", bf16, i8 or u8");
 	TRY(need_rank(m, t, 3, real ? "scale" : "zero"));
-	if (block < 1 || (block % PanelWidth && PanelWidth % block && !dim_equals(t->dims[1], 1)))
+	if (block < 1 || block > DimMax || (block % PanelWidth && PanelWidth % block && !dim_equals(t->dims[1], 1)))
 		FAIL("block=%lld, expected a multiple or divisor of %d", (long long)block, PanelWidth);
 	TRY(need_equal(m, n, w->dims[0], t->dims[0], "panels"));
 	TRY(need_equal(m, n, dim_ceildiv(m, w->dims[1], dim_const(m, block)), t->dims[1], "blocks"));
