@@ -101,6 +101,7 @@ enum { AnyNumber = 1 << 20, FirstOpset = 1, LastOpset = 28 };
 void count_inlined(Import *, int64_t n, const Loc *); /* too much in all: fatal */
 List *new_list(Import *, DType, int64_t n, const Loc *); /* items to be set */
 Item input_item(const Call *, int); /* both NULL: absent */
+static inline Value *input(const Call *c, int i) { return i < c->nin ? c->in[i] : NULL; } /* of a row without lists; NULL: absent */
 void set_output(Call *, int, Item);
 Value *need_tensor(const Call *, Item, const char *what); /* anything else is fatal */
 const char *item_text(Import *, Item); /* for messages: its type, or what list it is */

@@ -15,11 +15,6 @@ static const int heads_second[4] = {0, 2, 1, 3}; /* [batch, heads, tokens, width
 enum { InQ, InK, InV, InMask, InPastK, InPastV, InLengths };
 enum { OutY, OutK, OutV, OutScores };
 
-static Value *operand(const Call *c, int i)
-{
-	return i < c->nin ? c->in[i] : NULL;
-}
-
 static bool wants(const Call *c, int i)
 {
 	return i < c->nout && c->wanted[i];
@@ -88,11 +83,11 @@ static int64_t read_bound(Call *c, const char *name)
 /* The number of keys of each batch, as [batch, 1, 1, 1]; NULL: all have as many. */
 static Value *read_lengths(Call *c, const Dim *batch)
 {
-	Value *n = operand(c, InLengths);
+	Value *n = input(c, InLengths);
 	const Dim *one = num(c, 1);
 	if (!n)
 		return NULL;
-	if (n->type.rank != 1 || operand(c, InPastK) || operand(c, InPastV))
+	if (n->type.rank != 1 || input(c, InPastK) || input(c, InPastV))
 		fatal_at(c->loc, "the lengths of the keys have rank %d, or stand beside earlier keys", n->type.rank);
 	require_equal(c, n->type.dims[0], batch, "lengths of the keys and batch");
 	return emit_reshape(c, emit_cast(c, n, I64), 4, (const Dim *[]){batch, one, one, one});
@@ -151,7 +146,7 @@ static Value *lengthen_mask(Call *c, Value *mask, const Dim *keys)
 
 static Value *read_mask(Call *c, const Attending *a)
 {
-	Value *mask = operand(c, InMask);
+	Value *mask = input(c, InMask);
 	if (!mask)
 		return NULL;
 	if (mask->type.dtype != Bool && dtypes[mask->type.dtype].cls != ClassFloat)
@@ -163,9 +158,9 @@ static Value *read_mask(Call *c, const Attending *a)
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
-static Value *read_tokens(Call *c, int input, int64_t heads)
+static Value *read_tokens(Call *c, int i, int64_t heads)
 {
-	Value *v = c->in[input];
+	Value *v = c->in[i];
 	return v->type.rank == 4 ? emit_transpose(c, v, heads_second) : split_heads(c, v, heads);
 }
 
@@ -176,9 +171,9 @@ static Value *join_heads(Call *c, Value *v)
 }
 
 /* Keys or values with those of earlier calls; the model may ask for both. */
-static Value *read_cache(Call *c, int input, int past, int present, int64_t heads)
+static Value *read_cache(Call *c, int i, int past, int present, int64_t heads)
 {
-	Value *v = append_past(c, read_tokens(c, input, heads), operand(c, past));
+	Value *v = append_past(c, read_tokens(c, i, heads), input(c, past));
 	if (wants(c, present))
 		c->out[present] = emit_transpose(c, v, heads_second);
 	return emit_cast(c, v, wide_type(c->in[InQ]->type.dtype));
@@ -213,14 +208,14 @@ void import_attention(Call *c)
 	int64_t kv_heads = onnx_int(c, "kv_num_heads", 0);
 	if (precision == stored || dtypes[precision].bytes > dtypes[dtype].bytes)
 		precision = dtype; /* as good */
-	if (!operand(c, InPastK) != !operand(c, InPastV))
+	if (!input(c, InPastK) != !input(c, InPastV))
 		fatal_at(c->loc, "earlier keys without values, or values without keys");
 	a.q = emit_cast(c, read_tokens(c, InQ, onnx_int(c, "q_num_heads", 0)), dtype);
 	a.k = read_cache(c, InK, InPastK, OutK, kv_heads);
 	a.v = read_cache(c, InV, InPastV, OutV, kv_heads);
 	if (!has_attr(c, "scale"))
 		scale_by_width(c, &a);
-	const Dim *past = operand(c, InPastK) ? c->in[InPastK]->type.dims[2] : num(c, 0);
+	const Dim *past = input(c, InPastK) ? c->in[InPastK]->type.dims[2] : num(c, 0);
 	Value *sees = visible_keys(c, &a, past);
 	a.mask = join_masks(c, read_mask(c, &a), sees);
 	a.zero_masked = a.mask != NULL; /* as ONNX defines; a window always has the query's own key */
@@ -319,7 +314,7 @@ void import_rotary_embedding(Call *c)
 	int64_t stated = onnx_int(c, "rotary_embedding_dim", 0);
 	if (stated < 0 || stated > DimMax)
 		fatal_at(c->loc, "rotary_embedding_dim %lld is out of range", (long long)stated);
-	Rotary r = {.cosines = c->in[1], .sines = c->in[2], .positions = operand(c, 3), .interleaved = onnx_int(c, "interleaved", 0),
+	Rotary r = {.cosines = c->in[1], .sines = c->in[2], .positions = input(c, 3), .interleaved = onnx_int(c, "interleaved", 0),
 	            .width = stated ? num(c, stated) : x->type.dims[3]};
 	c->out[0] = join_heads(c, rotate_heads(c, x, &r));
 }

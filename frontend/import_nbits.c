@@ -6,11 +6,6 @@
 #include "build.h"
 #include "import.h"
 
-static Value *operand(const Call *c, int i)
-{
-	return i < c->nin ? c->in[i] : NULL;
-}
-
 /* Elements of less than a byte, of which each byte of the last axis holds several; at last `n` to a row. */
 static Value *unpack_bits(Call *c, Value *v, int64_t bits, const Dim *n)
 {
@@ -65,7 +60,7 @@ static Value *matrix_of_bits(Call *c, Value *b, const Dim *k, const Dim *n, int6
 {
 	Module *m = c->m;
 	const Dim *blocks = dim_ceildiv(m, k, num(c, block)), *merged = dim_mul_const(m, blocks, block);
-	Value *scale = of_rows(c, c->in[2], n, blocks, "scales"), *zero = operand(c, 3), *group = operand(c, 4);
+	Value *scale = of_rows(c, c->in[2], n, blocks, "scales"), *zero = input(c, 3), *group = input(c, 4);
 	if (!zero) {
 		zero = emit_const(c, F32, 1 << (bits - 1));
 	} else if (zero->type.dtype == U8) {
@@ -91,7 +86,7 @@ static Value *matrix_of_bits(Call *c, Value *b, const Dim *k, const Dim *n, int6
 void import_matmul_nbits(Call *c)
 {
 	Module *m = c->m;
-	Value *a = c->in[0], *b = c->in[1], *bias = operand(c, 5), *y;
+	Value *a = c->in[0], *b = c->in[1], *bias = input(c, 5), *y;
 	int64_t k = onnx_int(c, "K", 0), n = onnx_int(c, "N", 0), block = onnx_int(c, "block_size", 0), bits = bits_of_elements(c);
 	if (k < 1 || n < 1 || k > DimMax || n > DimMax || block < 16 || block > DimMax || (block & (block - 1)))
 		fatal_at(c->loc, "K=%lld, N=%lld, block_size=%lld: expected a power of 2, at least 16", (long long)k, (long long)n, (long long)block);
@@ -210,7 +205,7 @@ void import_gather_block_quantized(Call *c)
 	Value *q = c->in[0], *index = c->in[1], *scale = c->in[2];
 	const DType stored = q->type.dtype, real = scale->type.dtype;
 	const int rank = q->type.rank;
-	Quantised t = {.elements = q, .scale = scale, .zero = operand(c, 3), .stored = stored, .bits = stored == U8 ? bits_of_elements(c) : 0,
+	Quantised t = {.elements = q, .scale = scale, .zero = input(c, 3), .stored = stored, .bits = stored == U8 ? bits_of_elements(c) : 0,
 	               .at = norm_axis(c, onnx_int(c, "gather_axis", 0), rank), .axis = norm_axis(c, onnx_int(c, "quantize_axis", 1), rank),
 	               .block = onnx_int(c, "block_size", 128)};
 	check_table(c, &t);

@@ -5,11 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-static Value *operand(const Call *c, int i)
-{
-	return i < c->nin ? c->in[i] : NULL;
-}
-
 static Value *plus(Call *c, Value *x, Value *y)
 {
 	return y ? emit2(c, OpAdd, x, y) : x;
@@ -58,7 +53,7 @@ static Value *activate(Call *c, Value *x)
 void import_fused_conv(Call *c)
 {
 	Value *v = import_as(c, import_conv, c->nin < 3 ? c->nin : 3, c->in);
-	c->out[0] = activate(c, plus(c, v, operand(c, 3)));
+	c->out[0] = activate(c, plus(c, v, input(c, 3)));
 }
 
 /* A is quantised as DynamicQuantizeLinear does; the product is scaled back. */
@@ -66,16 +61,16 @@ void import_dynamic_matmul(Call *c)
 {
 	Value *quantised[3], *b = c->in[1], *scale = c->in[2];
 	dynamic_quantize(c, c->in[0], quantised);
-	Value *in[4] = {quantised[0], b, quantised[2], operand(c, 3)};
+	Value *in[4] = {quantised[0], b, quantised[2], input(c, 3)};
 	Value *sum = emit_cast(c, import_as(c, import_matmul_integer, 4, in), scale->type.dtype);
-	c->out[0] = plus(c, emit2(c, OpMul, sum, emit2(c, OpMul, quantised[1], scale)), operand(c, 4));
+	c->out[0] = plus(c, emit2(c, OpMul, sum, emit2(c, OpMul, quantised[1], scale)), input(c, 4));
 }
 
 /* ---- activations -------------------------------------------------------------------------------------------------- */
 
 void import_fast_gelu(Call *c)
 {
-	c->out[0] = emit1(c, OpGeluTanh, plus(c, c->in[0], operand(c, 1)));
+	c->out[0] = emit1(c, OpGeluTanh, plus(c, c->in[0], input(c, 1)));
 }
 
 /* ---- normalisation ------------------------------------------------------------------------------------------------ */
@@ -99,12 +94,12 @@ static void skip_norm(Call *c, Op op, Value *bias, Value *more)
 
 void import_skip_layer_norm(Call *c)
 {
-	skip_norm(c, OpNorm, operand(c, 3), operand(c, 4));
+	skip_norm(c, OpNorm, input(c, 3), input(c, 4));
 }
 
 void import_skip_rms_norm(Call *c)
 {
-	skip_norm(c, OpRmsNorm, NULL, operand(c, 3));
+	skip_norm(c, OpRmsNorm, NULL, input(c, 3));
 }
 
 static Value *look_up(Call *c, Value *table, Value *ids)
@@ -116,8 +111,8 @@ static Value *look_up(Call *c, Value *table, Value *ids)
 /* Words, positions and segments, normalised; the mask's sum along the tokens, or 0. */
 void import_embed_layer_norm(Call *c)
 {
-	Value *ids = c->in[0], *segments = operand(c, 1), *positions = operand(c, 3), *mask = operand(c, 7), *places = operand(c, 8);
-	if (ids->type.rank != 2 || (segments && !operand(c, 4)) || !operand(c, 2) || !positions || !operand(c, 5) || !operand(c, 6))
+	Value *ids = c->in[0], *segments = input(c, 1), *positions = input(c, 3), *mask = input(c, 7), *places = input(c, 8);
+	if (ids->type.rank != 2 || (segments && !input(c, 4)) || !input(c, 2) || !positions || !input(c, 5) || !input(c, 6))
 		fatal_at(c->loc, "the ids have rank %d, or an input is missing", ids->type.rank);
 	const Dim *batch = ids->type.dims[0], *tokens = ids->type.dims[1];
 	if (!places)

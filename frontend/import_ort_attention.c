@@ -5,11 +5,6 @@
 
 #include <math.h>
 
-static Value *operand(const Call *c, int i)
-{
-	return i < c->nin ? c->in[i] : NULL;
-}
-
 static bool wants(const Call *c, int i)
 {
 	return i < c->nout && c->wanted[i];
@@ -119,7 +114,7 @@ static Value *finish(Call *c, Attending *a, const Dim *past, Value *mask, Value 
 /* Columns q, k, v of x * weights + bias. */
 void import_packed_attention(Call *c)
 {
-	Value *all = import_as(c, import_matmul, 2, c->in), *bias = operand(c, 2), *past = operand(c, 4), *in[3];
+	Value *all = import_as(c, import_matmul, 2, c->in), *bias = input(c, 2), *past = input(c, 4), *in[3];
 	all = bias ? emit2(c, OpAdd, all, bias) : all;
 	require_rank(c, all, 3, "queries, keys and values");
 	const Dim *width = all->type.dims[2], *start = num(c, 0), *before = num(c, 0);
@@ -148,13 +143,13 @@ void import_packed_attention(Call *c)
 	if (wants(c, 1))
 		c->out[1] = emit(c, OpConcat, 2, present, 1, &axis, NULL);
 	Attending a = {.q = in[0], .k = in[1], .v = in[2]};
-	c->out[0] = finish(c, &a, before, operand(c, 3), operand(c, 5));
+	c->out[0] = finish(c, &a, before, input(c, 3), input(c, 5));
 }
 
 /* Queries, keys and values as [batch, tokens, heads, width], without the bias: apart, or packed as [batch, tokens, heads, n, width]. */
 static void read_qkv(Call *c, Value **out, int64_t heads)
 {
-	Value *q = c->in[0], *k = operand(c, 1), *v = operand(c, 2);
+	Value *q = c->in[0], *k = input(c, 1), *v = input(c, 2);
 	bool all = q->type.rank == 5 && !k && !v, both = k && k->type.rank == 5 && !v;
 	if (all || both) {
 		Value *packed = all ? q : k;
@@ -175,7 +170,7 @@ static void read_qkv(Call *c, Value **out, int64_t heads)
 static void add_bias(Call *c, Value *bias, Value **in)
 {
 	const Dim *start = num(c, 0);
-	bool cached = operand(c, 1) && c->in[1]->type.rank == 4;
+	bool cached = input(c, 1) && c->in[1]->type.rank == 4;
 	require_rank(c, bias, 1, "bias");
 	for (int i = 0; i < 3; i++) {
 		const Dim *const *d = in[i]->type.dims, *n = dim_mul(c->m, d[2], d[3]), *each[2] = {d[2], d[3]};
@@ -188,10 +183,10 @@ static void add_bias(Call *c, Value *bias, Value **in)
 
 void import_multi_head_attention(Call *c)
 {
-	Value *in[3], *past[2] = {operand(c, 6), operand(c, 7)};
+	Value *in[3], *past[2] = {input(c, 6), input(c, 7)};
 	const Dim *before = num(c, 0);
 	read_qkv(c, in, onnx_int(c, "num_heads", 0));
-	if (operand(c, 3))
+	if (input(c, 3))
 		add_bias(c, c->in[3], in);
 	if (!past[0] != !past[1])
 		fatal_at(c->loc, "past keys without values, or values without keys");
@@ -203,7 +198,7 @@ void import_multi_head_attention(Call *c)
 	if (past[0])
 		before = past[0]->type.dims[2];
 	Attending a = {.q = in[0], .k = in[1], .v = in[2]};
-	c->out[0] = finish(c, &a, before, operand(c, 4), operand(c, 5));
+	c->out[0] = finish(c, &a, before, input(c, 4), input(c, 5));
 }
 
 /* ---- positions --------------------------------------------------------------------------------------------------- */
@@ -248,16 +243,16 @@ typedef struct Cache {
 /* The first call has nothing before it; later ones append their tokens to as many as the batch has by then. */
 static void read_cache(Call *c, Cache *cache, const Dim *batch, const Dim *tokens)
 {
-	Value *last = operand(c, InLast), *zero = emit_const(c, I64, 0);
+	Value *last = input(c, InLast), *zero = emit_const(c, I64, 0);
 	if (!last)
 		fatal_at(c->loc, "input 'seqlens_k' is missing");
 	if (need_dims(c, InTotal, "total_sequence_length", &cache->total, 1) != 1)
 		fatal_at(c->loc, "input 'total_sequence_length' is not one number");
-	if (!operand(c, InPastKey) != !operand(c, InPastValue))
+	if (!input(c, InPastKey) != !input(c, InPastValue))
 		fatal_at(c->loc, "past keys without values, or values without keys");
 	require_rank(c, last, last->type.rank == 2 ? 2 : 1, "seqlens_k"); /* [batch, 1] as well */
 	require_equal(c, type_numel(c->m, &last->type), batch, "seqlens_k and batch");
-	cache->room = operand(c, InPastKey) ? dim_max(c->m, cache->total, c->in[InPastKey]->type.dims[2]) : cache->total;
+	cache->room = input(c, InPastKey) ? dim_max(c->m, cache->total, c->in[InPastKey]->type.dims[2]) : cache->total;
 	cache->n = emit2(c, OpAdd, lengths_of(c, last, batch), emit_const(c, I64, 1));
 	Value *is_first = emit2(c, OpEq, emit_dims(c, 0, 1, &cache->total), emit_dims(c, 0, 1, &tokens));
 	cache->first = emit3(c, OpWhere, is_first, zero, emit2(c, OpSub, cache->n, emit_dims(c, 0, 1, &tokens)));
@@ -282,8 +277,8 @@ static Value *fill_cache(Call *c, const Cache *cache, Value *past, Value *fresh)
 static Value *rotate(Call *c, const Cache *cache, Value *x)
 {
 	const Dim *const *d = x->type.dims, *at[2] = {d[0], d[1]}, *one[2] = {d[0], num(c, 1)};
-	Value *positions = operand(c, InPositions);
-	if (!operand(c, InCos) || !operand(c, InSin))
+	Value *positions = input(c, InPositions);
+	if (!input(c, InCos) || !input(c, InSin))
 		fatal_at(c->loc, "attribute 'do_rotary' without cosines and sines");
 	if (!positions)
 		positions = emit2(c, OpAdd, emit_reshape(c, cache->first, 2, one), count_along(c, d[1], 2, 1));
@@ -322,7 +317,7 @@ static Value *read_cache_mask(Call *c, const Attending *a, const Cache *cache)
 	bool causal = onnx_int(c, "causal", 1);
 	if (window < -1 || !window || (window > 0 && !causal)) /* it counts the query's own key */
 		fatal_at(c->loc, "attribute 'local_window_size' = %lld is below 1, or not causal", (long long)window);
-	Value *sees = emit2(c, OpLt, count_along(c, cache->room, 4, 3), cache->n), *bias = operand(c, InBias);
+	Value *sees = emit2(c, OpLt, count_along(c, cache->room, 4, 3), cache->n), *bias = input(c, InBias);
 	Value *near = keys_in_window(c, a, cache->first, left, causal ? 0 : -1);
 	if (near)
 		sees = emit2(c, OpAnd, sees, near);
@@ -342,9 +337,9 @@ void import_group_query_attention(Call *c)
 	Value *in[3], *packed = NULL;
 	if (heads < 1 || kv_heads < 1 || heads > DimMax || heads % kv_heads)
 		fatal_at(c->loc, "%lld query heads and %lld key heads", (long long)heads, (long long)kv_heads);
-	if (!operand(c, InKey) && !operand(c, InValue))
+	if (!input(c, InKey) && !input(c, InValue))
 		packed = split_heads(c, c->in[InQuery], heads + 2 * kv_heads);
-	else if (!operand(c, InKey) || !operand(c, InValue))
+	else if (!input(c, InKey) || !input(c, InValue))
 		fatal_at(c->loc, "keys without values, or values without keys");
 	for (int i = 0; i < 3; i++) {
 		int64_t n = i ? kv_heads : heads;
@@ -356,7 +351,7 @@ void import_group_query_attention(Call *c)
 	for (int i = 0; i < 2 && onnx_int(c, "do_rotary", 0); i++)
 		in[i] = rotate(c, &cache, in[i]);
 	for (int i = 0; i < 2; i++) {
-		Value *all = fill_cache(c, &cache, operand(c, InPastKey + i), in[i + 1]);
+		Value *all = fill_cache(c, &cache, input(c, InPastKey + i), in[i + 1]);
 		if (wants(c, i + 1))
 			c->out[i + 1] = all;
 		in[i + 1] = swap_heads(c, all);
@@ -367,7 +362,7 @@ void import_group_query_attention(Call *c)
 	if (a.scale == 0)
 		scale_by_width(c, &a);
 	a.mask = read_cache_mask(c, &a, &cache);
-	if (operand(c, InSink) || onnx_int(c, "smooth_softmax", 0) == 1)
-		add_sink(c, &a, operand(c, InSink));
+	if (input(c, InSink) || onnx_int(c, "smooth_softmax", 0) == 1)
+		add_sink(c, &a, input(c, InSink));
 	c->out[0] = emit_cast(c, emit_merge(c, attend(c, &a), 2), stored);
 }

@@ -5,21 +5,16 @@
 
 #include <string.h>
 
-static Value *operand(const Call *c, int i)
-{
-	return i < c->nin ? c->in[i] : NULL;
-}
-
 /* Operands at, at + 1, at + 2: elements, scale, zero point. */
 static Value *real(Call *c, int at)
 {
-	return dequantise(c, c->in[at], c->in[at + 1], operand(c, at + 2), -1);
+	return dequantise(c, c->in[at], c->in[at + 1], input(c, at + 2), -1);
 }
 
 /* The result, as operands at and at + 1, a scale and a zero point, say; without one it is of `dflt`. */
 static void finish(Call *c, Value *x, int at, DType dflt)
 {
-	Value *zero = operand(c, at + 1);
+	Value *zero = input(c, at + 1);
 	c->out[0] = quantise(c, x, c->in[at], zero, zero ? zero->type.dtype : dflt);
 }
 
@@ -104,13 +99,13 @@ void import_qlinear_concat(Call *c)
 void import_qgemm(Call *c)
 {
 	const bool swaps = onnx_int(c, "transB", 0);
-	Value *in[3] = {real(c, 0), dequantise(c, c->in[3], c->in[4], operand(c, 5), swaps ? 0 : 1), operand(c, 6)};
+	Value *in[3] = {real(c, 0), dequantise(c, c->in[3], c->in[4], input(c, 5), swaps ? 0 : 1), input(c, 6)};
 	if (in[2]) {
 		Value *scale = emit2(c, OpMul, c->in[1], c->in[4]);
 		in[2] = emit2(c, OpMul, emit_cast(c, in[2], F32), emit2(c, OpMul, scale, emit_const(c, F32, onnx_float(c, "alpha", 1))));
 	}
 	Value *y = import_as(c, import_gemm, 3, in);
-	if (operand(c, 7))
+	if (input(c, 7))
 		finish(c, y, 7, c->in[0]->type.dtype);
 	else
 		c->out[0] = y;
@@ -119,8 +114,8 @@ void import_qgemm(Call *c)
 /* Attention on a quantised operand and weights: its results are real. */
 void import_qattention(Call *c)
 {
-	Value *in[5] = {dequantise(c, c->in[0], c->in[3], operand(c, 6), -1), dequantise(c, c->in[1], c->in[4], operand(c, 7), c->in[1]->type.rank - 1),
-	                c->in[2], operand(c, 5), operand(c, 8)};
+	Value *in[5] = {dequantise(c, c->in[0], c->in[3], input(c, 6), -1), dequantise(c, c->in[1], c->in[4], input(c, 7), c->in[1]->type.rank - 1),
+	                c->in[2], input(c, 5), input(c, 8)};
 	Call call = *c;
 	call.nin = 5;
 	call.in = in;
@@ -129,8 +124,8 @@ void import_qattention(Call *c)
 
 void import_matmul_integer_to_float(Call *c)
 {
-	Value *b = c->in[1], *bias = operand(c, 6);
-	Value *in[2] = {dequantise(c, c->in[0], c->in[2], operand(c, 4), -1), dequantise(c, b, c->in[3], operand(c, 5), b->type.rank - 1)};
+	Value *b = c->in[1], *bias = input(c, 6);
+	Value *in[2] = {dequantise(c, c->in[0], c->in[2], input(c, 4), -1), dequantise(c, b, c->in[3], input(c, 5), b->type.rank - 1)};
 	Value *y = import_as(c, import_matmul, 2, in);
 	c->out[0] = bias ? emit2(c, OpAdd, y, bias) : y;
 }

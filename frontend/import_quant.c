@@ -71,11 +71,6 @@ static Value *spread(Call *c, Value *v, const Value *scale, const Type *x)
 	return along(c, v, x->rank, axis);
 }
 
-static Value *input(const Call *c, int i)
-{
-	return i < c->nin ? c->in[i] : NULL;
-}
-
 static DType stated_dtype(Call *c, const char *attr, DType dflt)
 {
 	int64_t stated = onnx_int(c, attr, 0);

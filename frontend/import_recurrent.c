@@ -237,17 +237,12 @@ static const Cell quantised_lstm = {4, 2, 3, {"Sigmoid", "Tanh", "Tanh"}, step_l
 
 /* ---- operands ------------------------------------------------------------------------------------------------------------ */
 
-static Value *operand(const Call *c, int i)
-{
-	return i < c->nin ? c->in[i] : NULL;
-}
-
 /* An input of these dims, or NULL where it is absent. */
 static Value *typed_operand(const Recurrence *r, int i, int rank, const Dim *const *dims)
 {
 	static const char *const names[] = {"X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P"};
 	Call *c = r->c;
-	Value *v = operand(c, i);
+	Value *v = input(c, i);
 	if (!v)
 		return NULL;
 	if (v->type.rank != rank)
@@ -488,7 +483,7 @@ void import_dynamic_lstm(Call *c)
 	enum { InWScale = 8, InRScale = 10, Last = 11 };
 	Call real = *c;
 	for (int i = InWScale; i <= Last; i++)
-		if (!operand(c, i))
+		if (!input(c, i))
 			fatal_at(c->loc, "input %d, a scale or zero point, is missing", i);
 	Value *in[InWScale], *scales[2];
 	memcpy(in, c->in, sizeof in);
