@@ -344,6 +344,9 @@ void blocks_of_products(Kernel *, LBuf *acc, LExpr *from, LExpr *to, int acc_row
 
 /* ---- panels.c ---------------------------------------------------------------------------------------------------------- */
 
+/* Between a load and its prefetch where lines lie apart, which memory does not bring by itself in time: steps of k, or, where these lie side
+ * by side, bytes or the columns that come next, whichever is farther. */
+enum { StepsAhead = 16, BytesAhead = 4096 };
 void transpose_lanes(LB *, LExpr *rows[Lanes]); /* rows[i] lane j becomes rows[j] lane i */
 /* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */
 void pack_panels(Kernel *, const Access *x, LBuf *panels);

@@ -93,10 +93,7 @@ static void lower_plain_matmul(Lower *l, Node *n, Value *home)
 
 /* ---- a row by a matrix of its own -------------------------------------------------------------------------------------------------- */
 
-enum {
-	WideVectors = 4, /* sums of as many columns at once */
-	StepsAhead = 16, BytesAhead = 4096 /* of what is prefetched: what lies apart, memory does not bring by itself in time */
-};
+enum { WideVectors = 4 /* sums of as many columns at once */ };
 
 typedef struct RowMatrix {
 	Kernel *k;
@@ -145,7 +142,7 @@ static LExpr *add_turned_steps(const RowMatrix *r, LExpr *col)
 	LB *b = &k->b;
 	LExpr *whole = llet(b, lsub(b, r->steps, lop(b, LMod, r->steps, li(b, Lanes), NULL))), *rows[Lanes];
 	LExpr *apart = kdim(k, r->w.stride[r->w.rank - 1]), *first = llet(b, ladd(b, r->w_at, lmul(b, col, apart)));
-	LExpr *ahead = llet(b, lop(b, LPMax, lmul(b, apart, li(b, Lanes)), li(b, BytesAhead / 4), NULL));
+	LExpr *ahead = llet(b, lop(b, LPMax, lmul(b, apart, li(b, Lanes)), li(b, BytesAhead / dtypes[F32].bytes), NULL));
 
 	LExpr *step = lfor(b, ForSerial, li(b, 0), whole, li(b, Lanes));
 	for (int i = 0; i < Lanes; i++) {

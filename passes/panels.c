@@ -7,9 +7,6 @@
 
 #include <string.h>
 
-/* Between a load and its prefetch: lines that lie apart, memory does not bring by itself in time. */
-enum { StepsAhead = 16, BytesAhead = 4096 /* or the next panel's columns, if these are farther */ };
-
 /* Four times the same: the top bit of the row's number becomes the lowest of the lane's, and so the other way round. */
 void transpose_lanes(LB *b, LExpr *rows[Lanes])
 {
@@ -38,7 +35,7 @@ static void pack_columns(Kernel *k, const Panel *p, LExpr *k0)
 
 	LExpr *j = lfor(b, ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes)), *col = llet(b, ladd(b, p->first, j));
 	LExpr *at = llet(b, ladd(b, ladd(b, p->from, k0), lmul(b, col, stride)));
-	LExpr *ahead = llet(b, lop(b, LPMax, lmul(b, stride, li(b, PanelWidth)), li(b, BytesAhead / 4), NULL));
+	LExpr *ahead = llet(b, lop(b, LPMax, lmul(b, stride, li(b, PanelWidth)), li(b, BytesAhead / dtypes[F32].bytes), NULL));
 	for (int i = 0; i < Lanes; i++) {
 		LExpr *inside = lcast(b, LSplat, bools, llt(b, ladd(b, col, li(b, i)), p->columns));
 		LExpr *row = llet(b, ladd(b, at, lmul(b, li(b, i), stride)));
