@@ -22,15 +22,11 @@ static Value *spread_blocks(Call *c, Value *v, const Type *x, int axis, int64_t 
 		fatal_at(c->loc, "blocks of %lld and a scale %s do not fit %s", (long long)block, type_text(c->m, &v->type), type_text(c->m, x));
 	for (int i = 0; i < x->rank; i++)
 		require_equal(c, v->type.dims[i], i == axis ? dim_ceildiv(c->m, x->dims[i], size) : x->dims[i], "dims of the scale");
+	v = of_blocks(c, v, axis);
 	for (int i = 0; i <= x->rank; i++)
-		dims[i] = v->type.dims[i > axis ? i - 1 : i];
-	dims[axis + 1] = num(c, 1);
-	v = emit_reshape(c, v, x->rank + 1, dims);
-	dims[axis + 1] = size;
+		dims[i] = i == axis + 1 ? size : v->type.dims[i];
 	v = emit_expand(c, v, x->rank + 1, dims);
-	memmove(dims + axis + 1, dims + axis + 2, (x->rank - axis - 1) * sizeof *dims);
-	dims[axis] = dim_mul(c->m, dims[axis], size);
-	return emit_range(c, emit_reshape(c, v, x->rank, dims), axis, num(c, 0), x->dims[axis], 1);
+	return emit_range(c, emit_merge(c, v, axis), axis, num(c, 0), x->dims[axis], 1);
 }
 
 /* A vector along one axis of a tensor of that rank. */
