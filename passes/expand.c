@@ -314,22 +314,31 @@ static bool copy_strided_operands(Module *m, Node *n)
 }
 
 /* Panels and waves that are computed have a place of their own; constant weights of a group_conv lie as its vectors read them. */
+static bool needs_copy(Module *m, const Node *n, int i)
+{
+	Value *v = n->in[i];
+	const bool moved = root_of(m, v) != v;
+
+	switch (n->op) {
+	case OpLinearPacked: case OpLinearBytes: case OpExpertsPacked: case OpStrassen: case OpWinograd: return i == 1 && moved && !is_const(v);
+	case OpLinearScaled: return (i == 1 || i > 2) && moved && !is_const(v);
+	case OpDft: return i == 2 && moved;
+	case OpGroupConv: return i == 1 && is_const(v) && !view_is_contiguous(m, v);
+	default: return false;
+	}
+}
+
 static bool copy_weights(Module *m, Node *n)
 {
 	Node *root = n->op == OpGroup ? n->body->first : n;
 	bool changed = false;
-	for (int i = 1; root->op == OpLinearScaled && i < root->nin; i++)
-		if (i != 2 && root->in[i] && !is_const(root->in[i]) && root_of(m, root->in[i]) != root->in[i]) {
+
+	for (int i = 1; i < root->nin; i++)
+		if (root->in[i] && needs_copy(m, root, i)) {
 			copy_operand(m, n, root, i);
 			changed = true;
 		}
-	bool panels = (root->op == OpLinearPacked || root->op == OpExpertsPacked || root->op == OpStrassen || root->op == OpWinograd) && !is_const(root->in[1]) && root_of(m, root->in[1]) != root->in[1];
-	bool taps = root->op == OpGroupConv && is_const(root->in[1]) && !view_is_contiguous(m, root->in[1]);
-	bool waves = root->op == OpDft && root->in[2] && root_of(m, root->in[2]) != root->in[2];
-
-	if (panels || taps || waves)
-		copy_operand(m, n, root, waves ? 2 : 1);
-	return panels || taps || waves || changed;
+	return changed;
 }
 
 /* Vectors of a convolution with channels first run along the last axis of x, padding included. */
@@ -490,7 +499,7 @@ static void check_supported(Module *m, const Node *n, Unbounded *unbounded)
 	if (n->op == OpGroup)
 		for (const Node *x = n->body->first; x; x = x->next)
 			check_supported(m, x, unbounded);
-	if ((n->op == OpLinearPacked || n->op == OpLinearScaled || n->op == OpExpertsPacked || n->op == OpSparse || n->op == OpStrassen) && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
+	if (ops[n->op].cls == ClsGemm && attr_int(n, Attr_parts) > 1 && !dim_equals(t->dims[t->rank - 1], 0) &&
 	    !(n->block->owner && n->block->owner->op == OpGroup))
 		error_at(n->loc, "%s with parts=%d needs what reads the parts behind it, in one group", ops[n->op].text,
 		         (int)attr_int(n, Attr_parts));

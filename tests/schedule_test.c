@@ -1785,7 +1785,8 @@ static int add_byte_linear(Family *f, const char *x, int inner, const char *rows
 	return id;
 }
 
-/* Parts of blocks and of groups, rows apart, columns apart, rows of several axes; an epilogue that makes bytes, and the same rows again. */
+/* Parts of blocks and of groups, rows apart, columns apart, rows of several axes; an epilogue that makes bytes, and the same rows again; weights
+ * that are no constant, and a view. */
 static void make_bytes(Family *f)
 {
 	symbol(f, "a", 0);
@@ -1801,6 +1802,11 @@ static void make_bytes(Family *f)
 	line(f, "%%cut: u8[a, m, 64] = slice %%x {starts=[0, 0, 19]}");
 	line(f, "%%turned: u8[m, 70] = transpose %%t {perm=[1, 0]}");
 	line(f, "%%window: u8[a, m, 3, 19] = slice %%image {starts=[0, 0, 1, 2]}");
+	param(f, "words: i32[32, 10, 1]");
+	param(f, "short: u8[m, 38]");
+	line(f, "%%given: i32[1, 10, 32] = transpose %%words {perm=[2, 1, 0]}");
+	line(f, "%%yw: i32[m, 20] = linear_bytes %%short, %%given");
+	result(f, "%yw", "i32[m, 20]");
 	add_byte_linear(f, "x", 1, "a, m", 150, 5);
 	add_byte_linear(f, "cut", 1, "a, m", 64, 64);
 	add_byte_linear(f, "one", 1, "m", 1, 33);
