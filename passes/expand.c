@@ -124,7 +124,7 @@ static bool multiplies_bytes(Module *m, const Target *t)
 		if (!strcmp(m->loops->programs[i]->target, t->name))
 			return true;
 	for (Node *n = m->loops ? NULL : first_node(m); n; n = next_node(n))
-		if (n->op == OpLinearBytes || ((n->op == OpLinear || n->op == OpMatMul) && n->out[0]->type.dtype == I32))
+		if (n->op == OpLinearBytes || ((n->op == OpLinear || n->op == OpMatMul) && n->out[0]->type.dtype == I32 && is_const(n->in[1])))
 			return true;
 	return false;
 }
