@@ -294,7 +294,7 @@ static void pack_halves(uint8_t *y, const uint8_t *row, DType t)
 {
 	const uint8_t least = (uint8_t)lowest_scalar(t).i;
 	for (int i = 0; i < HalfWidth; i++)
-		y[i] = (uint8_t)((row[i] - least) | (row[i + HalfWidth] - least) << 4);
+		y[i] = (uint8_t)((uint8_t)(row[i] - least) | (uint8_t)(row[i + HalfWidth] - least) << 4);
 }
 
 const char *eval_pack(EvalNode *e)
