@@ -159,6 +159,13 @@ Value *quantise(Call *c, Value *x, Value *scale, Value *zero, DType to)
 	return saturate(c, emit2(c, OpDiv, x, step), zero ? first_element(c, zero) : NULL, to);
 }
 
+/* What is left of a block that is longer than the axis. */
+static int64_t used_block(const Dim *extent, int64_t block)
+{
+	int64_t n;
+	return dim_is_const(extent, &n) && n < block ? n + (n == 0) : block;
+}
+
 /* Axis [n] as [n / block, block]; a constant is filled up to whole blocks.  NULL: q has no whole blocks. */
 static Value *split_blocks(Call *c, Value *q, int axis, int64_t block)
 {
@@ -199,6 +206,7 @@ Value *dequantised_blocks(Call *c, Value *q, Value *scale, Value *zero, int axis
 		if (zero && zero->type.rank)
 			require_equal(c, zero->type.dims[d], want, "dims of the zero point");
 	}
+	block = used_block(t.dims[axis], block);
 	Value *split = split_blocks(c, q, axis, block);
 	const bool each = zero && zero->type.rank;
 	if (!split)
