@@ -148,6 +148,8 @@ static void check_table(Call *c, const Quantised *t)
 	const Type *q = &t->elements->type;
 	const int rank = q->rank;
 	need_scale(c, t->scale);
+	if (c->in[1]->type.dtype != I32 && c->in[1]->type.dtype != I64)
+		fatal_at(c->loc, "indices of type %s, expected i32 or i64", dtypes[c->in[1]->type.dtype].text);
 	const bool known = t->stored == U8 || t->stored == U4 || t->stored == I4 || is_tiny(t->stored);
 	if (!known || (t->zero && (t->zero->type.dtype != t->stored || is_tiny(t->stored))))
 		fatal_at(c->loc, "elements of type %s, or zero points of another", dtypes[t->stored].text);

@@ -147,6 +147,23 @@ static void test_zero_point_types(void)
 	free_arena(a);
 }
 
+static void test_real_indices(void)
+{
+	Arena *a = new_arena();
+	const float ones[1] = {1};
+	const uint8_t bytes[8] = {0};
+	Builder *b = new_builder(a, 21);
+	add_input(b, "i", 1, "3");
+	add_tensor(b, "w", 2, "1,8", bytes, sizeof bytes);
+	add_tensor(b, "s", 1, "1,1", ones, sizeof ones);
+	Onnx__NodeProto *n = add_op(b, "GatherBlockQuantized", "w,i,s", "y");
+	n->domain = arena_strdup(a, "com.microsoft");
+	set_i(a, n, "block_size", 16);
+	add_output(b, "y");
+	must_fail(b, NULL, __LINE__, "node 'y' (GatherBlockQuantized)", "indices of type f32, expected i32 or i64", NULL);
+	free_arena(a);
+}
+
 static void test_lost_write(void)
 {
 	Arena *a = new_arena();
@@ -377,6 +394,7 @@ int main(void)
 	test_layers();
 	test_bad_tensors();
 	test_zero_point_types();
+	test_real_indices();
 	test_lost_write();
 	test_data_dependent_shape();
 	test_bad_equations();
