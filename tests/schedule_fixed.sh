@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# label: full, seconds: 19
+# label: long, seconds: 19
 # The schedules of schedule_test.c compiled for fixed dims, which gives other code than for symbols.
 # usage: schedule_fixed.sh BUILD
 exec "$1/tests/schedule_test" fixed
