@@ -136,11 +136,26 @@ static Value *place_in_tensor(Call *c, Value *at, const Type *x, bool columns)
 	return emit2(c, OpAdd, columns ? turned : at, first);
 }
 
+/* Does every window see an element, whatever the sizes?  The largest of none is -inf, which no byte is. */
+static bool sees_elements(const Pool *p, const Type *x)
+{
+	const Window *w = &p->w;
+	int64_t least, most, before, after;
+	for (int i = 0; i < w->spatial; i++) {
+		dim_range(x->dims[i + 2], &least, &most);
+		if (least < 1 || w->dilations[i] != 1 || !dim_is_const(w->pads[i], &before) || !dim_is_const(w->pads[w->spatial + i], &after))
+			return false;
+		if (before >= w->kernel[i] || after >= w->kernel[i])
+			return false;
+	}
+	return true;
+}
+
 void import_max_pool(Call *c)
 {
 	Pool p;
 	read_pool(c, &p);
-	Value *q = ordered_bytes(c, c->in[0]);
+	Value *q = sees_elements(&p, &c->in[0]->type) ? ordered_bytes(c, c->in[0]) : NULL;
 	c->out[0] = q ? dequantise_like(c, c->in[0], pool(c, &p, JoinMax, q)) : pool(c, &p, JoinMax, c->in[0]);
 	if (c->nout > 1 && c->wanted[1])
 		c->out[1] = place_in_tensor(c, emit_pool(c, &p, JoinWhere, c->in[0], p.w.pads), &c->in[0]->type,

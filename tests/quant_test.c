@@ -70,6 +70,10 @@ static const Case cases[] = {
 	{"dequantised Gemm", "transB=1", {{S, "1,2", 2, {3, -4}}, {F, "", 1, {0.5}}, {S, "", 1, {1}}, {U, "1,2", 2, {130, 120}}, {F, "", 1, {2}}, {U, "", 1, {128}}}, 1, {44}},
 	{"dequantised Conv", "", {{U, "1,1,3", 3, {1, 2, 3}}, {F, "", 1, {2}}, {U, "", 1, {1}}, {S, "2,1,2", 4, {1, -1, 0, 4}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 4, {-0.5, -0.5, 2, 4}},
 	{"dequantised Conv", "", {{U, "1,1,2", 2, {1, 3}}, {F, "", 1, {2}}, {F, "", 1, {1.5}}, {S, "1,1,1", 1, {4}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 2, {-1, 3}},
+	{"dequantised MaxPool", "kernel_shape=2;pads=1,0", {{U, "1,1,3", 3, {1, 5, 2}}, {F, "", 1, {2}}, {U, "", 1, {3}}}, 3, {-4, 4, 4}},
+	/* windows of pads alone: no byte is less than all */
+	{"dequantised MaxPool", "kernel_shape=2;pads=2,0", {{U, "1,2,1", 2, {1, 4}}, {F, "", 1, {2}}, {U, "", 1, {3}}}, 4, {-INFINITY, -4, -INFINITY, 2}},
+	{"dequantised MaxPool", "kernel_shape=2;pads=1,1;dilations=2", {{S, "1,2,1", 2, {7, 5}}, {F, "", 1, {2}}, {S, "", 1, {3}}}, 2, {-INFINITY, -INFINITY}},
 	{"dequantised Conv", "group=2", {{U, "1,2,1", 2, {1, 2}}, {F, "", 1, {2}}, {U, "", 1, {1}}, {S, "2,1,1", 2, {1, -1}}, {F, "", 1, {0.25}}, {S, "", 1, {0}}}, 2, {0, -0.5}},
 	{"dequantised MatMul", "", {{U, "1,2", 2, {255, 3}}, {F, "", 1, {1}}, {U, "", 1, {3}}, {S4bit, "2,2", 4, {-8, 7, 5, -1}}, {F, "", 1, {0.5}}, {S4bit, "", 1, {1}}}, 2, {-1134, 756}},
 	{"dequantised MatMul", "", {{S4bit, "1,2", 2, {-8, 7}}, {F, "", 1, {1}}, {S4bit, "", 1, {-1}}, {U4bit, "2,1", 2, {15, 0}}, {F, "", 1, {1}}, {U4bit, "", 1, {8}}}, 1, {-113}},
@@ -172,19 +176,19 @@ static void check(const Case *k, const char *path)
 	} else if (bytes) {
 		add_op(b, "DequantizeLinear", "c0,c1,c2", "x");
 	}
-	if (bytes)
+	const bool weighs = bytes && k->in[3].elem;
+	if (weighs)
 		add_op(b, "DequantizeLinear", "c3,c4,c5", "w");
-	Onnx__NodeProto *node = add_op(b, bytes ? bytes + 1 : dot ? dot + 1 : k->op, bytes ? "x,w" : names, "y");
+	Onnx__NodeProto *node = add_op(b, bytes ? bytes + 1 : dot ? dot + 1 : k->op, weighs ? "x,w" : bytes ? "x" : names, "y");
 	if (dot)
 		node->domain = arena_printf(a, "%.*s", (int)(dot - k->op), k->op);
-	for (const char *attr = k->attr, *value; (value = strchr(attr, '=')); attr = value + strcspn(value, ";") + (strchr(value, ';') != NULL))
-		set_i(a, node, arena_printf(a, "%.*s", (int)(value - attr), attr), atoi(value + 1));
+	put_attrs(a, node, k->attr);
 	add_output(b, "y");
 	write_built(b, path);
 	Module *m = try_load_model(path, NULL, &said);
 	Tensor out = {0};
 	const char *wrong = !m ? said : verify_module(m);
-	CHECK(!m || !bytes || multiplies_integers(m) == (!strstr(k->attr, "group") && !centred && !strstr(k->in[0].dims, "40000")));
+	CHECK(!m || !weighs || multiplies_integers(m) == (!strstr(k->attr, "group") && !centred && !strstr(k->in[0].dims, "40000")));
 	wrong = wrong ? wrong : eval_module(m, NULL, &out);
 	CHECK(!wrong && tensor_numel(&out) == k->nwant);
 	if (wrong)
