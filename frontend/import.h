@@ -33,8 +33,6 @@ Value *exceeds(Call *, Value *x, double t); /* x > t, also where t is no number 
 Value *place_of(Call *, Op extreme, Value *, int axis, bool last, bool keepdims);
 Value *emit_conversion(Call *, Value *, DType); /* as the node's attributes saturate and round_mode say */
 void dynamic_quantize(Call *, Value *x, Value **out); /* elements, scale, zero point */
-Value *dequantise(Call *, Value *q, Value *scale, Value *zero, int axis); /* zero: NULL: 0; both of one element or, if axis is not -1, of one for each of its indices */
-Value *quantise(Call *, Value *x, Value *scale, Value *zero, DType to); /* the same of one element */
 Value *emit_product(Call *, Value *a, Value *b); /* matmul; of integers, and scaled, where DequantizeLinear made both of bytes */
 Value *ordered_bytes(Call *, Value *); /* the bytes that it was dequantised of, by one positive scale; NULL: it was not */
 Value *dequantise_like(Call *, Value *, Value *q); /* q, as ordered_bytes() was */
@@ -42,7 +40,10 @@ bool import_quantised_conv(Call *); /* Conv, likewise; false: its operands are n
 void need_scale(Call *, const Value *);
 /* (q - zero) * scale in that floating type; zero may be NULL, and the operands broadcast. */
 Value *dequantised(Call *, Value *q, Value *scale, Value *zero, DType real);
-/* The same of q in blocks of neighbours along the axis, the last one perhaps shorter: scale and zero have an element of each, and all other
+/* The same of a scale and a zero point (NULL: 0) of one element each or, if axis is not -1, of one for each of its indices. */
+Value *dequantise(Call *, Value *q, Value *scale, Value *zero, int axis);
+Value *quantise(Call *, Value *x, Value *scale, Value *zero, DType to); /* the same of one element */
+/* dequantised() of q in blocks of neighbours along the axis, the last one perhaps shorter: scale and zero have an element of each, and all other
  * dims of q; a zero of rank 0 is that of all. */
 Value *dequantised_blocks(Call *, Value *q, Value *scale, Value *zero, int axis, int64_t block, DType real);
 Value *of_blocks(Call *, Value *, int axis); /* a scale or zero point of each block along the axis, as it broadcasts where that is [blocks, block] */

@@ -172,7 +172,9 @@ static void pack_table(Call *c, Quantised *t)
 	Type type = t->elements->type;
 	const int last = type.rank - 1;
 	int64_t row, n;
-	if (!k || !k->data || (t->stored != U4 && t->stored != I4) || t->at == t->axis || t->at == last || !dim_is_const(type.dims[last], &row) || row % 2)
+	if (!k || !k->data || (t->stored != U4 && t->stored != I4) || t->at == t->axis || t->at == last)
+		return;
+	if (!dim_is_const(type.dims[last], &row) || row % 2)
 		return;
 	n = const_numel(&type) / 2;
 	uint8_t *bytes = arena_alloc(c->m->arena, (size_t)n + 1);

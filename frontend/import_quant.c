@@ -52,6 +52,17 @@ static Value *first_element(Call *c, Value *v)
 	return emit_reshape(c, v, 0, NULL);
 }
 
+/* One for all elements, or one for each index of the axis (-1: not that). */
+static Value *of_axis(Call *c, Value *v, const Type *x, int axis)
+{
+	if (!v || is_single(v))
+		return v ? first_element(c, v) : NULL;
+	if (v->type.rank != 1 || axis < 0 || axis >= x->rank)
+		fatal_at(c->loc, "a scale or zero point %s for %s", type_text(c->m, &v->type), type_text(c->m, x));
+	require_equal(c, v->type.dims[0], x->dims[axis], "extent of the scale");
+	return along(c, v, x->rank, axis);
+}
+
 /* A scale or zero point v as it broadcasts to x: of the tensor, of each index of the axis, or of blocks along it, as the scale says. */
 static Value *spread(Call *c, Value *v, const Value *scale, const Type *x)
 {
@@ -61,10 +72,9 @@ static Value *spread(Call *c, Value *v, const Value *scale, const Type *x)
 	int axis = norm_axis(c, onnx_int(c, "axis", 1), x->rank);
 	if (block > 0)
 		return spread_blocks(c, v, x, axis, block);
-	if (block < 0 || v->type.rank != 1)
-		fatal_at(c->loc, "a scale or zero point %s for %s", type_text(c->m, &v->type), type_text(c->m, x));
-	require_equal(c, v->type.dims[0], x->dims[axis], "extent of the scale");
-	return along(c, v, x->rank, axis);
+	if (block < 0)
+		fatal_at(c->loc, "blocks of %lld", (long long)block);
+	return of_axis(c, v, x, axis);
 }
 
 static DType stated_dtype(Call *c, const char *attr, DType dflt)
@@ -123,17 +133,6 @@ static Value *centred(Call *c, Value *x, Value *zero, DType to)
 		return emit_cast(c, emit2(c, OpSub, x, zero), to);
 	x = emit_cast(c, x, to);
 	return zero ? emit2(c, OpSub, x, emit_cast(c, zero, to)) : x;
-}
-
-/* One for all elements, or one for each index of the axis (-1: not that). */
-static Value *of_axis(Call *c, Value *v, const Type *x, int axis)
-{
-	if (!v || is_single(v))
-		return v ? first_element(c, v) : NULL;
-	if (v->type.rank != 1 || axis < 0 || axis >= x->rank)
-		fatal_at(c->loc, "a scale or zero point %s for %s", type_text(c->m, &v->type), type_text(c->m, x));
-	require_equal(c, v->type.dims[0], x->dims[axis], "extent of the scale");
-	return along(c, v, x->rank, axis);
 }
 
 Value *dequantised(Call *c, Value *q, Value *scale, Value *zero, DType real)
@@ -225,6 +224,7 @@ void import_dequantize_linear(Call *c)
 	DType wide = wide_type(real);
 	int64_t block = onnx_int(c, "block_size", 0);
 	Value *zero = input(c, 2);
+	/* of more bits, a difference from the zero point is exact as an integer only: centred() */
 	if (block > 0 && dtypes[x->type.dtype].bytes <= 2 && (!zero || zero->type.dtype == x->type.dtype)) {
 		Value *v = dequantised_blocks(c, x, scale, zero, norm_axis(c, onnx_int(c, "axis", 1), x->type.rank), block, wide);
 		c->out[0] = emit_cast(c, v, real);
@@ -298,8 +298,6 @@ static Value *sum_up(Call *c, Value *sum, Value *part)
 	return sum ? emit2(c, OpAdd, sum, part) : part;
 }
 
-enum { MaxSlices = 64 };
-
 /* x as elements of that type of a byte, 128 more or less each where it does not hold x's, and its zero point in i32, which moves with them;
  * NULL: it is 0. */
 static Value *shifted(Call *c, Value *x, DType to, Value **zero)
@@ -322,7 +320,7 @@ static Value *shifted(Call *c, Value *x, DType to, Value **zero)
 	return emit_cast(c, emit2(c, OpAdd, emit_cast(c, x, I32), shift), to);
 }
 
-/* The same by a constant matrix, as the product of u8 by i8 and what zero points add to it:
+/* (a - zero_a) * (b - zero_b) in i32 by a constant matrix b: the product of u8 by i8, and what zero points p and q add to it:
  * sum of (a - p) (b - q) = sum of a b - p * sum of b - q * sum of a + k p q. */
 static Value *matmul_of_bytes(Call *c, Value *a, Value *zero_a, Value *b, Value *zero_b)
 {
@@ -341,7 +339,9 @@ static Value *matmul_of_bytes(Call *c, Value *a, Value *zero_a, Value *b, Value 
 	return zero_a ? emit2(c, OpSub, sum, emit2(c, OpMul, emit_reduce(c, OpSum, in[1], 1, &first, false), zero_a)) : sum;
 }
 
-/* (a - zero_a) * (b - zero_b) as a matrix product in i32. */
+enum { MaxSlices = 64 };
+
+/* The same by any b. */
 static Value *integer_matmul(Call *c, Value *a, Value *zero_a, Value *b, Value *zero_b)
 {
 	int64_t terms = exact_terms(c, a, zero_a, b, zero_b), n;
@@ -612,8 +612,7 @@ Value *dequantise_like(Call *c, Value *v, Value *q)
 }
 
 /* The operands of a product with constant weights, whose scale and zero point may be those of each column, which axis `axis` is; those of x
- * are of one element.  False also where
- * an i32 might not hold a sum of as many products as a column has. */
+ * are of one element.  False also where an i32 might not hold a sum of as many products as a column has. */
 static bool read_quantised(Call *c, Value *x, Value *w, int axis, Dequantised *a, Dequantised *b)
 {
 	int64_t columns, elements;

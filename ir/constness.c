@@ -28,7 +28,8 @@ static double bytes_of(const Value *v)
 /* What makes of a constant one that is larger by a factor that we know: packing, which pads, sums of weights, a cast. */
 static bool grows_little(Op op)
 {
-	return op == OpPack || op == OpPackBytes || op == OpUnpack || op == OpWinogradWeights || op == OpStrassenWeights || op == OpSparseWeights || op == OpSparseIndex || op == OpCast;
+	return op == OpPack || op == OpPackBytes || op == OpUnpack || op == OpCast || op == OpWinogradWeights || op == OpStrassenWeights ||
+	       op == OpSparseWeights || op == OpSparseIndex;
 }
 
 /* A few bytes of a file can ask for a constant of gigabytes: what is large, and larger than what it is computed from, is left

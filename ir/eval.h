@@ -76,7 +76,9 @@ typedef const char *EvalFn(EvalNode *);
 /* eval_reduce.c */
 EvalFn eval_reduce, eval_cumsum, eval_softmax, eval_norm;
 /* eval_contract.c */
-EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention, eval_linear_packed, eval_linear_scaled, eval_linear_bytes, eval_experts, eval_experts_packed, eval_strassen, eval_strassen_weights;
+EvalFn eval_linear, eval_matmul, eval_conv, eval_group_conv, eval_winograd, eval_winograd_weights, eval_attention,
+	eval_linear_packed, eval_linear_scaled, eval_linear_bytes, eval_experts, eval_experts_packed, eval_strassen,
+	eval_strassen_weights;
 /* eval_window.c */
 EvalFn eval_winconv, eval_pool;
 /* sparse.c */

@@ -377,7 +377,8 @@ const char *eval_linear_bytes(EvalNode *e)
 {
 	const Tensor *x = e->in[0], *w = e->in[1];
 	const int outer = x->rank - (int)attr_int(e->n, Attr_inner);
-	const int64_t rows = count_dims(x, 0, outer), depth = count_dims(x, outer, x->rank), cols = e->out->dims[e->out->rank - 1], groups = byte_groups(depth);
+	const int64_t rows = count_dims(x, 0, outer), depth = count_dims(x, outer, x->rank), groups = byte_groups(depth);
+	const int64_t cols = e->out->dims[e->out->rank - 1];
 	const uint8_t *from = x->data;
 	const int8_t *ws = w->data;
 	int32_t *y = e->out->data;

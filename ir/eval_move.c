@@ -306,8 +306,8 @@ const char *eval_pack(EvalNode *e)
 	int bytes = dtypes[w->dtype].bytes;
 	const bool halves = e->out->dtype != w->dtype;
 	char *y = e->out->data, row[PanelWidth];
-	TRY(need_agree(e, to[0] == (cols + chunk - 1) / chunk * panels && to[1] == depth && to[2] == (halves ? HalfWidth : PanelWidth) && from[1] % parts == 0
-	                      && count_dims(e->out, 0, e->out->rank - 3) == matrices));
+	TRY(need_agree(e, to[0] == (cols + chunk - 1) / chunk * panels && to[1] == depth && to[2] == (halves ? HalfWidth : PanelWidth)
+	                      && from[1] % parts == 0 && count_dims(e->out, 0, e->out->rank - 3) == matrices));
 	for (int64_t i = 0; i < matrices * to[0]; i++)
 		for (int64_t k = 0; k < depth; k++) {
 			char *line = halves ? memset(row, 0, sizeof row) : y;

@@ -37,8 +37,8 @@ static bool reads_alike(Module *m, Node *const *members, int n, const Node *x)
 bool has_epilogue(const Node *n)
 {
 	Op op = n->op;
-	return op == OpLinear || op == OpLinearPacked || op == OpLinearScaled || op == OpExperts || op == OpExpertsPacked || op == OpSparse || op == OpStrassen ||
-	       op == OpLinearBytes || op == OpConv || op == OpGroupConv || op == OpWinograd ||
+	return op == OpLinear || op == OpLinearPacked || op == OpLinearScaled || op == OpLinearBytes || op == OpExperts ||
+	       op == OpExpertsPacked || op == OpSparse || op == OpStrassen || op == OpConv || op == OpGroupConv || op == OpWinograd ||
 	       (op == OpWinConv && !is_token_window(n));
 }
 

@@ -224,7 +224,8 @@ static bool expand_pack(Module *m, Node *n)
 	const Type *from = &n->in[0]->type, *to = &n->out[0]->type;
 	const int several = from->rank - 2;
 	const Dim *zero = dim_const(m, 0), *split = dim_const(m, parts), *width = dim_const(m, part_width(parts)), *unit = dim_const(m, panels);
-	const Dim *rows = from->dims[several], *cols = dim_floordiv(m, from->dims[several + 1], split), *units = dim_floordiv(m, to->dims[several], unit);
+	const Dim *rows = from->dims[several], *cols = dim_floordiv(m, from->dims[several + 1], split);
+	const Dim *units = dim_floordiv(m, to->dims[several], unit);
 	const Dim *excess = dim_sub(m, dim_mul(m, units, width), cols), *first = from->dims[0], *pad[8];
 	Value *v = reshape_before(m, n, n->in[0], 3 + several, (const Dim *[]){first, rows, split, cols} + 1 - several);
 	for (int i = 0; i < 2 * (3 + several); i++)

@@ -373,7 +373,8 @@ static Value *pack_matrix(Module *m, Node *before, Value *w, int parts)
 /* Weights stay integers, with scales and zero points beside them. */
 static Value *scaled_linear(Module *m, Node *n, Node *outer, Value *x, int inner, const Scaled *s, int parts)
 {
-	Value *in[] = {x, pack_matrix(m, outer, s->elements, parts), n->in[2], pack_matrix(m, outer, s->scale, parts), s->zero ? pack_matrix(m, outer, s->zero, parts) : NULL};
+	Value *in[] = {x, pack_matrix(m, outer, s->elements, parts), n->in[2], pack_matrix(m, outer, s->scale, parts),
+	               s->zero ? pack_matrix(m, outer, s->zero, parts) : NULL};
 	Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_inner, inner), mk_int(Attr_block, s->block), mk_int(Attr_offset, s->offset)};
 	report_match("scaled", n->loc);
 	return build(m, n->block, n, OpLinearScaled, n->loc, s->zero ? 5 : 4, in, 4, attrs, &n->out[0]->type);
@@ -387,7 +388,8 @@ static bool pack_linear(Module *m, Node *n)
 	int parts = group ? group_parts(m, group) : 1;
 	Scaled scaled;
 	const bool whole = scaled_weights(m, outer, n->in[1], &scaled) && allow("scaled");
-	Value *narrow = whole ? NULL : before_cast(m, outer, n->in[1], is_stored_weight), *stored = narrow ? narrow : n->in[1]; /* panels may be of its type */
+	Value *narrow = whole ? NULL : before_cast(m, outer, n->in[1], is_stored_weight); /* panels may be of its type */
+	Value *stored = narrow ? narrow : n->in[1];
 	Type t = stored->type, panels = {.dtype = t.dtype, .rank = 3};
 	Attr attrs[] = {mk_int(Attr_parts, parts), mk_int(Attr_inner, inner)};
 
@@ -415,7 +417,8 @@ static bool pack_experts(Module *m, Node *n)
 	const Attr parts = mk_int(Attr_parts, group ? group_parts(m, group) : 1);
 	Value *narrow = before_cast(m, outer, n->in[1], is_stored_weight), *w = narrow ? narrow : n->in[1];
 	const Type *t = &w->type;
-	const Type panels = {.dtype = t->dtype, .rank = 4, .dims = {t->dims[0], panel_count(m, t->dims[2], (int)parts.i), t->dims[1], dim_const(m, PanelWidth)}};
+	const Type panels = {.dtype = t->dtype, .rank = 4,
+	                     .dims = {t->dims[0], panel_count(m, t->dims[2], (int)parts.i), t->dims[1], dim_const(m, PanelWidth)}};
 
 	Value *in[] = {n->in[0], build(m, outer->block, outer, OpPack, n->loc, 1, &w, 1, &parts, &panels), n->in[2], n->in[3]};
 	replace_uses(m, n->out[0], build(m, n->block, n, OpExpertsPacked, n->loc, 4, in, 1, &parts, &n->out[0]->type));

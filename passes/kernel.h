@@ -47,7 +47,8 @@ typedef struct Packed {
 	PackedForm form;
 	const Block *block; /* where it is packed: another may run without this one */
 	const Dim *base;
-	const Dim *split[2]; /* extents that the factors do not tell: KeyRuns: queries; RowOrder: matrices, rows of a number; of panels: keys, heads; else NULL */
+	/* Extents that the factors do not tell: KeyRuns: queries; RowOrder: matrices, rows of a number; of panels: keys, heads; else NULL. */
+	const Dim *split[2];
 	int nrow, nfactor;
 	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
 	Slot *slot; /* NULL: not yet packed */
@@ -319,7 +320,8 @@ int scale_args(LB *, const Scales *, LArg *); /* for them, two at most: how many
 /* Opens a loop over the f32 rows of a slice [klen][32] of the panel that begins at step k0, of w from w_at on; writes them to `slice`. */
 void widen_scaled(LB *, const Scales *, LBuf *w, LExpr *w_at, LExpr *k0, LExpr *klen, LBuf *slice);
 /* As call_stream().  More rows than of other weights: each saves a pass over a slice in memory. */
-void call_scaled_stream(Kernel *, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen, LExpr *skip, const Scales *);
+void call_scaled_stream(Kernel *, int rows, int panels, LArg a, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, int acc_apart, LExpr *klen,
+                        LExpr *skip, const Scales *);
 int scaled_stream_rows(const Lower *, int panels); /* most that meet so many panels at once, 2 at most; 0: none do */
 
 /* ---- lower_sparse.c ------------------------------------------------------------------------------------------------------ */

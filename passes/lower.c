@@ -32,6 +32,12 @@ static void use_rows(Lower *l, Node *linear, int at)
 	p->users++;
 }
 
+/* Is the left operand packed in tiles of rows, which others may share? */
+static bool packs_rows(Op op)
+{
+	return op == OpLinearPacked || op == OpLinearScaled || op == OpLinearBytes || op == OpSparse || op == OpStrassen;
+}
+
 /* A linear inside another kernel packs what it reads by itself, whoever else does; so does one that is fed, which reads nothing else. */
 static bool packs_alone(const Node *linear)
 {
@@ -42,7 +48,7 @@ static bool packs_alone(const Node *linear)
 static void use_operands(Lower *l, Node *n, int at)
 {
 	for (int i = 0; i < n->nin; i++)
-		if ((n->op == OpLinearPacked || n->op == OpLinearScaled || n->op == OpSparse || n->op == OpStrassen || n->op == OpLinearBytes) && i == 0 && !packs_alone(n))
+		if (i == 0 && packs_rows(n->op) && !packs_alone(n))
 			use_rows(l, n, at);
 		else if (n->in[i])
 			use_value(l, n->in[i], at);

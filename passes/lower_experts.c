@@ -242,8 +242,9 @@ static void emit_panel(const Experts *x, LExpr *wp, LExpr *acc_at, LExpr *column
 	if (most <= WholeRows)
 		return;
 	lif(b, llt(b, li(b, WholeRows), x->rows));
+	LExpr *tiles = tiles_in(k->l, b, x->rows);
 	call_panel(k, &(PanelTiles){.a = x->packed, .w = x->w, .acc = x->acc, .a_at = at, .w_at = wp, .acc_at = acc_at, .rows = x->rows,
-	                            .tiles = tiles_in(k->l, b, x->rows), .t0 = zero, .t1 = tiles_in(k->l, b, x->rows), .depth = x->depth, .columns = columns});
+	                            .tiles = tiles, .t0 = zero, .t1 = tiles, .depth = x->depth, .columns = columns});
 	lend(b);
 }
 

@@ -305,7 +305,8 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	Kernel *k = g->k;
 	LB *b = &k->b;
 	Module *m = k->l->m;
-	const int mr = tile_rows(k->l->t, g->w->elem), panels = unit_panels(e->parts), block_tiles = k->l->schedule.rows / mr / panels, acc_rows = block_tiles * mr;
+	const int mr = tile_rows(k->l->t, g->w->elem), panels = unit_panels(e->parts);
+	const int block_tiles = k->l->schedule.rows / mr / panels, acc_rows = block_tiles * mr;
 	LExpr *nu = kparam(k, units), *nb = kparam(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
 
 	g->acc = llocal(b, "acc", is_bytes(g->w->elem) ? I32 : F32, (int64_t)panels * acc_rows * PanelWidth);
