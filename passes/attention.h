@@ -27,7 +27,7 @@ typedef struct Att {
 
 static const LType F32x16 = {F32, Lanes};
 
-void attend_rows(Lower *, Node *, Value *home); /* few queries */
+void attend_rows(Lower *, Node *, Value *home, const Dim *runs); /* few queries */
 
 /* ---- attention.c ------------------------------------------------------------------------------------------------------- */
 

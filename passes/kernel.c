@@ -123,6 +123,32 @@ const Dim *times_of_elements(Module *m, const Dim *times, const Dim *elements)
 	return lo >= 1 || dim_poly_div(m, times, elements, &q) ? times : dim_mul(m, times, dim_min(m, elements, dim_const(m, 1)));
 }
 
+HowMany how_many(const Dim *d, int64_t few)
+{
+	int64_t least, most;
+
+	dim_range(d, &least, &most);
+	return least > few ? Many : most <= few ? Few : FewOrMany;
+}
+
+const Dim *is_few(Module *m, const Dim *d, int64_t few)
+{
+	const Dim *one = dim_const(m, 1);
+	return how_many(d, few) == Few ? one : dim_max(m, dim_min(m, dim_sub(m, dim_const(m, few + 1), d), one), dim_const(m, 0));
+}
+
+LStmt *skip_where_few(Lower *l, const Dim *d, int64_t few)
+{
+	LB *p = &l->prog;
+	return ljump(p, llt(p, ldim(p, d), li(p, few + 1)), 0);
+}
+
+void end_skip(Lower *l, LStmt *jump)
+{
+	if (jump)
+		jump->code = l->nstep;
+}
+
 LExpr *kdim(Kernel *k, const Dim *d)
 {
 	int64_t v;

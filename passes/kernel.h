@@ -34,6 +34,9 @@ typedef struct Slot { /* a place in the workspace */
 	struct Slot *next; /* that becomes free after the same node, or is free */
 } Slot;
 
+/* As far as it is known before the program runs. */
+typedef enum HowMany { Few, Many, FewOrMany } HowMany;
+
 /* What kernels make of an operand before they read it.  Those that make the same of the same elements share it. */
 typedef enum PackedForm {
 	PackedRows, /* the left operand of linears (queries, keys, values read the same rows), in tiles */
@@ -49,6 +52,7 @@ typedef struct Packed {
 	const Dim *base;
 	/* Extents that the factors do not tell: KeyRuns: queries; RowOrder: matrices, rows of a number; of panels: keys, heads; else NULL. */
 	const Dim *split[2];
+	const Dim *unless_few; /* it is skipped where these queries are few; NULL: never */
 	int nrow, nfactor;
 	Factor f[MaxFactors]; /* how rows (nrow of them), then columns step over the root's memory */
 	Slot *slot; /* NULL: not yet packed */
@@ -146,6 +150,9 @@ Slot *temp_slot(Lower *, const Dim *f32_elements); /* until the node is lowered 
 /* Rows of x, whose last `inner` axes are the columns; the linears that share them are known from plan_uses() on. */
 Packed *packed_rows(Lower *, Node *linear);
 bool lie_packed(const Node *linear, const Packed *); /* one row, side by side: nobody packs it */
+/* Up to FewQueries read keys and values where they lie; more are worth packing them. */
+enum { FewQueries = 4 };
+HowMany query_count(const Node *attention);
 Packed *key_runs(Lower *, Node *attention); /* of its mask; NULL: none that would tell anything */
 Packed *row_order(Lower *, Node *experts);
 Packed *packed_heads(Lower *, Node *attention, PackedForm); /* its keys or values */
@@ -181,6 +188,12 @@ void kreads(Kernel *, const LBuf *, const Dim *elements);
 /* How often a loop runs around one over `elements`, or around several, where it does nothing without them: not at all, if there are none.  Sizes
  * of empty tensors may be anything. */
 const Dim *times_of_elements(Module *, const Dim *times, const Dim *elements);
+/* Two schedules of a node, one where a size is at most a number, one where it is more.  If both can be, the first, whose tasks are times
+ * is_few(), comes in front of the steps of the second, which a jump skips. */
+HowMany how_many(const Dim *, int64_t few);
+const Dim *is_few(Module *, const Dim *, int64_t few); /* 1, or 0 where it is more; of sizes from 0 on */
+LStmt *skip_where_few(Lower *, const Dim *, int64_t few); /* behind a step */
+void end_skip(Lower *, LStmt *); /* NULL: there is none */
 LExpr *kdim(Kernel *, const Dim *);
 LExpr *kparam(Kernel *, const Dim *); /* as an argument also if it is constant: kernels that differ in it alone are one */
 LExpr *kparam_at(Kernel *, const Dim *const *place); /* the same argument whenever that place is asked for, in a general kernel too */

@@ -299,13 +299,16 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 	kcall(&k);
 }
 
+/* Few queries are tasks of their own, more are tiles, whose panels are packed. */
 void lower_attention(Lower *l, Node *n, Value *home)
 {
-	enum { FewQueries = 4 };
-	int64_t queries;
+	const Dim *queries = n->in[0]->type.dims[1];
+	const HowMany count = query_count(n);
 
-	if (dim_is_const(n->in[0]->type.dims[1], &queries) && queries <= FewQueries && !sees_chunks(n))
-		attend_rows(l, n, home);
-	else
+	if (count != Many)
+		attend_rows(l, n, home, is_few(l->m, queries, FewQueries));
+	LStmt *skip = count == FewOrMany ? skip_where_few(l, queries, FewQueries) : NULL;
+	if (count != Few)
 		attend_tiles(l, n, home);
+	end_skip(l, skip);
 }

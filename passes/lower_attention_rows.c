@@ -159,8 +159,8 @@ static void emit_row_values(Att *a, const Access *values, LExpr *query, LExpr *v
 }
 
 /* Decoding: keys and values are read once, where they lie; packing them would cost more than the products.  The same FMA chains and
- * the same sums as attend_tiles(), so a chain of steps gives the bits of the full pass. */
-void attend_rows(Lower *l, Node *n, Value *home)
+ * the same sums as attend_tiles(), so a chain of steps gives the bits of the full pass.  runs: 1, or 0 where other steps do all of it. */
+void attend_rows(Lower *l, Node *n, Value *home, const Dim *runs)
 {
 	Module *m = l->m;
 	Kernel k = open_kernel(l, "attention_rows", false);
@@ -173,7 +173,8 @@ void attend_rows(Lower *l, Node *n, Value *home)
 	need_scratch(l, dim_mul(m, a.panels, dim_const(m, PanelWidth)));
 	a.scratch = kscratch(&k);
 	LExpr *mine = kworker(&k), *workers = kthreads(&k), *rows = kdim(&k, a.T), *ns = kdim(&k, a.S), *zero = li(b, 0), *w, *batch, *head;
-	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, qt->dims[0], qt->dims[2])), rows));
+	k.flop = dim_mul(m, k.flop, runs);
+	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, dim_mul(m, qt->dims[0], qt->dims[2]), runs)), rows));
 	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
 
 	LExpr *task = share_tasks(&k, tasks, workers, &w);

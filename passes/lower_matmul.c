@@ -197,8 +197,9 @@ static void emit_columns_of_row(const RowMatrix *r, LExpr *col, LExpr *end)
 		lend(b);
 }
 
-/* x: the row, w: the matrix, both with the batch axes of t, the result's type, in front. */
-static void lower_row(Lower *l, Node *n, Value *home, bool column)
+/* x: the row, w: the matrix, both with the batch axes of t, the result's type, in front.  runs: 1, or 0 where x has no row or
+ * more than one. */
+static void lower_row(Lower *l, Node *n, Value *home, bool column, const Dim *runs)
 {
 	Module *m = l->m;
 	Kernel k = open_kernel(l, "matmul_row", true);
@@ -224,7 +225,7 @@ static void lower_row(Lower *l, Node *n, Value *home, bool column)
 		if (dim_equals(r.w.extent[d], 1))
 			r.w.stride[d] = dim_const(m, 0);
 	}
-	const Dim *width = r.w.extent[rank - 1], *batches = dims_product(m, t->dims, batch);
+	const Dim *width = r.w.extent[rank - 1], *batches = dim_mul(m, dims_product(m, t->dims, batch), runs);
 	r.steps = kdim(&k, r.w.extent[rank - 2]);
 	r.columns = kdim(&k, width);
 	r.sums = lnew_tile(b, "sums", (LType){F32, Lanes}, WideVectors, 1);
@@ -237,7 +238,7 @@ static void lower_row(Lower *l, Node *n, Value *home, bool column)
 	r.y_at = llet(b, lmul(b, at, r.columns));
 	emit_columns_of_row(&r, col, llet(b, lop(b, LPMin, ladd(b, col, wide), r.columns, NULL)));
 	lend(b);
-	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), r.w.extent[rank - 2]), 2));
+	kflop(&k, dim_mul_const(m, dim_mul(m, dim_mul(m, batches, width), r.w.extent[rank - 2]), 2));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }
@@ -256,27 +257,18 @@ static bool has_own_matrices(const Node *n, int i)
 	return true;
 }
 
-/* Is operand i one row (0) or one column (1)? */
-static bool is_vector(const Node *n, int i)
+/* The rows of operand 0, or the columns of operand 1. */
+static const Dim *outer_extent(Module *m, const Node *n, int i)
 {
 	const Type *t = &n->in[i]->type;
 	const bool swap = attr_int(n, i ? Attr_trans_b : Attr_trans_a);
-	return t->rank == 1 || dim_equals(t->dims[t->rank - 1 - (i == swap)], 1);
+	return t->rank == 1 ? dim_const(m, 1) : t->dims[t->rank - 1 - (i == swap)];
 }
 
 /* out[batch, M, N]: the right operand is packed into panels by a first kernel, the left tile by tile inside the second. */
-void lower_matmul(Lower *l, Node *n, Value *home)
+static void lower_tiles(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
-	if (n->out[0]->type.dtype != F32) {
-		lower_plain_matmul(l, n, home);
-		return;
-	}
-	for (int i = 0; i < 2; i++)
-		if (is_vector(n, i) && has_own_matrices(n, !i)) {
-			lower_row(l, n, home, i);
-			return;
-		}
 	Kernel pk = open_kernel(l, "panels", false);
 	Access b0 = kaccess(&pk, n->in[1]);
 	b0 = as_matrix(m, &b0, true);
@@ -349,4 +341,27 @@ void lower_matmul(Lower *l, Node *n, Value *home)
 	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
 	k.b.fn->loc = n->loc;
 	kcall(&k);
+}
+
+void lower_matmul(Lower *l, Node *n, Value *home)
+{
+	const Dim *vector = NULL;
+
+	if (n->out[0]->type.dtype != F32) {
+		lower_plain_matmul(l, n, home);
+		return;
+	}
+	for (int i = 0; i < 2 && !vector; i++) {
+		const Dim *d = outer_extent(l->m, n, i);
+		const HowMany count = how_many(d, 1);
+		if (!has_own_matrices(n, !i) || count == Many)
+			continue;
+		lower_row(l, n, home, i, dim_mul(l->m, is_few(l->m, d, 1), d));
+		if (count == Few)
+			return;
+		vector = d;
+	}
+	LStmt *skip = vector ? skip_where_few(l, vector, 1) : NULL;
+	lower_tiles(l, n, home);
+	end_skip(l, skip);
 }

@@ -309,7 +309,8 @@ void place_result(Lower *l, Value *v)
 
 static bool same_rows(const Packed *a, const Packed *b)
 {
-	if (a->form != b->form || a->split[0] != b->split[0] || a->split[1] != b->split[1] || a->block != b->block || a->base != b->base || a->nrow != b->nrow || a->nfactor != b->nfactor)
+	if (a->form != b->form || a->split[0] != b->split[0] || a->split[1] != b->split[1] || a->unless_few != b->unless_few || a->block != b->block ||
+	    a->base != b->base || a->nrow != b->nrow || a->nfactor != b->nfactor)
 		return false;
 	for (int i = 0; i < a->nfactor; i++)
 		if (a->f[i].extent != b->f[i].extent || a->f[i].stride != b->f[i].stride)
@@ -339,6 +340,8 @@ static Packed *find_packed(Lower *l, PackedForm form, const Node *user, Value *x
 
 	plain_view(m, x, &w);
 	Packed key = {.form = form, .block = group ? group->block : user->block, .base = w.base, .split = {split0, split1}, .last = -1};
+	if (user->op == OpAttention && query_count(user) == FewOrMany)
+		key.unless_few = user->in[0]->type.dims[1];
 	key.nrow = merge_factors(m, &w, 0, outer, key.f);
 	key.nfactor = key.nrow + merge_factors(m, &w, outer, x->type.rank, key.f + key.nrow);
 	Home *h = new_home(l, w.root);
@@ -364,6 +367,11 @@ Packed *row_order(Lower *l, Node *experts)
 	const Type *x = &experts->in[0]->type;
 	const int batch = which->type.rank;
 	return find_packed(l, RowOrder, experts, which, batch, experts->in[1]->type.dims[0], dims_product(l->m, x->dims + batch, x->rank - 1 - batch));
+}
+
+HowMany query_count(const Node *attention)
+{
+	return sees_chunks(attention) ? Many : how_many(attention->in[0]->type.dims[1], FewQueries);
 }
 
 Packed *key_runs(Lower *l, Node *attention)
