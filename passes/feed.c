@@ -4,10 +4,12 @@
 enum {
 	MostRing = 256 << 10, /* bytes of the lines in front of a convolution; weights want to stay in the second cache beside it */
 	MostWeights = 256 << 10, /* bytes, of the linear that fills it */
-	LeastImage = 512 << 10 /* bytes between the two, of an image: less stays in that cache anyway */
+	LeastImage = 512 << 10, /* bytes between the two, of an image: less stays in that cache anyway */
+	LeastOfRow = 2 << 10,
+	MostOfRow = 16 << 10 /* bytes of a row between the two linears: blocks of longer rows are too few rows for what they read of the weights */
 };
 
-static Node *inner_root(Node *n)
+Node *inner_root(Node *n)
 {
 	return n->op == OpGroup ? n->body->first : n;
 }
@@ -23,6 +25,12 @@ Node *feeder(const Value *v)
 {
 	const Home *h = v->scratch;
 	return h ? h->feeder : NULL;
+}
+
+Node *chained(const Value *v)
+{
+	const Home *h = v->scratch;
+	return h ? h->chained : NULL;
 }
 
 /* ---- where it can be ------------------------------------------------------------------------------------------------------------ */
@@ -111,6 +119,23 @@ bool can_feed(Node *n)
 	return asks(root) && reader_of(n) && !(from && can_feed(from));
 }
 
+/* The linear that alone reads what n's, a linear too, computes. */
+static Node *linear_behind(Node *n)
+{
+	Node *reader = inner_root(n)->op == OpLinearPacked ? only_reader(n) : NULL;
+	return reader && reader->op == OpLinearPacked && attr_int(reader, Attr_inner) == 1 ? reader : NULL;
+}
+
+bool can_chain(Node *n)
+{
+	Node *root = inner_root(n), *from = root->nin && root->in[0] ? root->in[0]->def : NULL, *second = linear_behind(n), *group;
+
+	if (!second || !asks(root) || (from && can_feed(from)))
+		return false;
+	group = group_of(second);
+	return !can_feed(group ? group : second);
+}
+
 /* ---- where it pays -------------------------------------------------------------------------------------------------------------- */
 
 /* Bytes of an image that need not go through memory; 0: n stays a kernel of its own. */
@@ -136,6 +161,24 @@ static bool is_larger(Node *n, int64_t gain)
 	return gain >= feed_gain(group ? group : reader);
 }
 
+/* Two linears, of which many rows may meet the first. */
+static bool gains_by_blocks(Node *n)
+{
+	const Node *root = inner_root(n), *second = linear_behind(n);
+	Node *from = root->in[0]->def;
+	const Type *x = &root->in[0]->type;
+	int64_t rows = 1, extent, between;
+
+	if (!second || attr_int(second, Attr_feeds) || (from && asks(inner_root(from))))
+		return false;
+	between = known_bytes(&second->in[0]->type, second->in[0]->type.rank - 1);
+	if (between < LeastOfRow || between > MostOfRow || is_made_by_tiles(root, false, false) || is_made_by_tiles(second, false, false))
+		return false;
+	for (int d = 0; d < x->rank - attr_int(root, Attr_inner) && rows < LeastBlockRows; d++)
+		rows *= dim_is_const(x->dims[d], &extent) && extent < LeastBlockRows ? extent : LeastBlockRows;
+	return rows >= LeastBlockRows;
+}
+
 bool choose_feeds(Module *m)
 {
 	bool changed = false;
@@ -147,6 +190,14 @@ bool choose_feeds(Module *m)
 			continue;
 		set_attr(m, root, mk_int(Attr_feeds, 1));
 		report_match("feed", root->loc);
+		changed = true;
+	}
+	FOR_ALL_NODES(n, m) {
+		Node *root = inner_root(n);
+		if (root->op != OpLinearPacked || group_of(n) || asks(root) || !gains_by_blocks(n) || !allow("chain"))
+			continue;
+		set_attr(m, root, mk_int(Attr_feeds, 1));
+		report_match("chain", root->loc);
 		changed = true;
 	}
 	return changed;

@@ -2,18 +2,25 @@
  *
  *   group_conv -> linear: a tile of the linear's rows is computed where it would be packed
  *   linear -> group_conv: the lines of the image that windows reach lie in a ring of as many; each is computed once a worker
+ *   linear -> linear: many rows go through both by blocks
  *
- * So what they make stays in the second cache.  An image's lines go through the ring in order, as the reader's rows do. */
+ * So what they make stays in the second cache.  An image's lines go through the ring in order, as the reader's rows do.
+ *
+ * Few rows go through two linears one after the other, as if they shared nothing: which it is depends on rows and workers, and is known when
+ * the program runs.  So both are steps of it, and those of the first come where the second is lowered. */
 #ifndef DCC_FEED_H
 #define DCC_FEED_H
 
 #include "lower.h"
 
+Node *inner_root(Node *group_or_node);
 bool choose_feeds(Module *); /* where it pays: sets the attribute `feeds` of roots */
 bool can_feed(Node *group_or_node); /* does its attribute ask for that, and is it possible */
 bool is_depthwise(const Node *group_conv);
 int64_t ring_lines(const Node *conv); /* 0: not known, or too many */
 const Dim *ring_size(Module *, const Node *conv); /* elements */
+bool can_chain(Node *group_or_node); /* the same of two linears, if it is no second one itself */
+Node *chained(const Value *); /* while lowering: the linear that is lowered with its reader; NULL: what computes it is none */
 Node *feeder(const Value *); /* while lowering: the group or node that its reader's kernel contains; NULL: it has a place */
 
 /* A worker's scratch, shared out. */
@@ -42,6 +49,9 @@ bool is_made_by_panels(Lower *, Node *linear);
 TileLinear *open_tile_linear(Kernel *, const Feed *, Scratch *);
 /* Rows from .. to, at most mr, of which row 0 would lie at `base` of the result's buffer (NULL: 0). */
 void make_linear_rows(TileLinear *, LExpr *from, LExpr *to, LExpr *base);
+enum { LeastBlockRows = 160 /* that go through two linears by blocks */ };
+/* A step that takes blocks of rows through both, for where they are many, and a jump over the others; NULL: there is none. */
+LStmt *lower_row_blocks(Lower *, Node *first, Node *second);
 GroupConv *open_fed_conv(Kernel *, const Feed *, Scratch *);
 void make_conv_tile(GroupConv *, LExpr *from, LExpr *to, LExpr *at); /* rows from .. to as one packed tile, at `at` of `made` */
 

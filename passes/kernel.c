@@ -24,6 +24,8 @@ typedef struct Locs {
 /* ONNX nodes of a group or node, those that feed it first; `all`, or the first one. */
 static void add_locs(Lower *l, const Node *n, bool all, Locs *locs)
 {
+	if (!n)
+		return;
 	const Node *x = n->op == OpGroup ? n->body->first : n;
 
 	if (all && x->nin && x->in[0] && feeder(x->in[0]))
@@ -44,8 +46,8 @@ void kcall(Kernel *k)
 	const Dim *bytes = dim_const(l->m, 0);
 	Locs locs = {NULL};
 
-	if (l->node)
-		add_locs(l, l->node, k->flop, &locs);
+	add_locs(l, k->with, k->flop, &locs);
+	add_locs(l, l->node, k->flop, &locs);
 	if (!k->b.fn->loc && locs.n)
 		k->b.fn->loc = locs.e[0];
 	LFunc *fn = finish_kernel(&k->b);
@@ -137,10 +139,15 @@ const Dim *is_few(Module *m, const Dim *d, int64_t few)
 	return how_many(d, few) == Few ? one : dim_max(m, dim_min(m, dim_sub(m, dim_const(m, few + 1), d), one), dim_const(m, 0));
 }
 
+LStmt *skip_steps(Lower *l, LExpr *condition)
+{
+	return ljump(&l->prog, condition, 0);
+}
+
 LStmt *skip_where_few(Lower *l, const Dim *d, int64_t few)
 {
 	LB *p = &l->prog;
-	return ljump(p, llt(p, ldim(p, d), li(p, few + 1)), 0);
+	return skip_steps(l, llt(p, ldim(p, d), li(p, few + 1)));
 }
 
 void end_skip(Lower *l, LStmt *jump)
@@ -268,14 +275,18 @@ LBuf *kslot(Kernel *k, Slot *s, bool write)
 	return kslot_of(k, s, F32, write);
 }
 
+LExpr *threads_of(Lower *l)
+{
+	const LFunc *program = l->prog.fn;
+	for (int i = 0; i < program->nparam; i++)
+		if (program->params[i].e && program->params[i].e->var == l->lm->syms[l->lm->nsym - 1])
+			return program->params[i].e;
+	bug("a program does not know its threads");
+}
+
 LExpr *kthreads(Kernel *k)
 {
-	Lower *l = k->l;
-	LExpr *threads = NULL;
-	for (int i = 0; i < l->prog.fn->nparam; i++)
-		if (l->prog.fn->params[i].e && l->prog.fn->params[i].e->var == l->lm->syms[l->lm->nsym - 1])
-			threads = l->prog.fn->params[i].e;
-	return add_scalar(k, threads);
+	return add_scalar(k, threads_of(k->l));
 }
 
 LBuf *kscratch(Kernel *k)

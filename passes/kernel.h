@@ -64,7 +64,7 @@ typedef struct Home { /* where a value lies */
 	LBuf *buf; /* of the program */
 	const Dim *offset; /* bytes, multiple of 64 */
 	int last; /* index of the last node that reads it; -1: none */
-	Node *feeder; /* feed.h */
+	Node *feeder, *chained; /* feed.h */
 	Packed *packed;
 	bool stored_packed; /* packed.c: so lies what only linears read, and nowhere else */
 } Home;
@@ -125,6 +125,7 @@ typedef struct Kernel {
 	int nbuf, capbuf;
 	KernelBuf *bufs;
 	const Dim *flop; /* NULL: it only moves data */
+	const Node *with; /* a node that it computes beside the one that is lowered, or NULL */
 	bool general; /* numbers but 0 and 1 are arguments, each of its own: kernels of other shapes are the same.  For those that move rows */
 } Kernel;
 
@@ -192,7 +193,8 @@ const Dim *times_of_elements(Module *, const Dim *times, const Dim *elements);
  * is_few(), comes in front of the steps of the second, which a jump skips. */
 HowMany how_many(const Dim *, int64_t few);
 const Dim *is_few(Module *, const Dim *, int64_t few); /* 1, or 0 where it is more; of sizes from 0 on */
-LStmt *skip_where_few(Lower *, const Dim *, int64_t few); /* behind a step */
+LStmt *skip_steps(Lower *, LExpr *condition); /* behind a step */
+LStmt *skip_where_few(Lower *, const Dim *, int64_t few);
 void end_skip(Lower *, LStmt *); /* NULL: there is none */
 LExpr *kdim(Kernel *, const Dim *);
 LExpr *kparam(Kernel *, const Dim *); /* as an argument also if it is constant: kernels that differ in it alone are one */
@@ -206,6 +208,7 @@ LBuf *kslot_of(Kernel *, Slot *, DType, bool write); /* the same, as elements of
 LBuf *kscratch(Kernel *); /* the scratch of all workers, f32; worker w's begins at w * kworker() */
 LBuf *kscratch_of(Kernel *, DType); /* the same, as elements of that type; kworker() goes on counting f32 elements */
 LExpr *kworker(Kernel *);
+LExpr *threads_of(Lower *); /* in the program */
 LExpr *kthreads(Kernel *);
 Access kaccess(Kernel *, Value *);
 /* A value of that type that lies in its home in row-major order, to be read and written there. */
@@ -313,8 +316,9 @@ void pack_bytes(Lower *, Value *x, int inner, const Dim *rows, const Dim *tiles,
 
 /* ---- packed.c: results that are stored as packed rows ------------------------------------------------------------------ */
 
-/* Will the kernel of that group or node, with this root, store its result so?  Decided before the result is placed, and kept in its home. */
-bool choose_packed(Lower *, const Node *group_or_node, Node *root);
+/* Where the results of a group or node go: so, if its kernel can store them so and all readers read them so, which its home remembers; or in
+ * slots.  Once that is decided it stays so. */
+void place_results(Lower *, Node *group_or_node);
 LBuf *packed_result(Kernel *, Value *home); /* where its rows go; NULL: it has a place of its own */
 typedef struct PackedTile {
 	LExpr *from, *at, *block; /* its first row; elements: where it lies, and from one block of PackK columns to the next */

@@ -62,6 +62,8 @@ static void use_operands(Lower *l, Node *n, int at)
 		row_order(l, n)->last = at;
 	if (n->nin && n->in[0] && feeder(n->in[0]))
 		use_operands(l, feeder(n->in[0]), at);
+	if (packs_rows(n->op) && chained(n->in[0]))
+		use_operands(l, chained(n->in[0]), at);
 	if (n->op == OpGroup)
 		for (Node *x = n->body->first; x; x = x->next)
 			use_operands(l, x, at);
@@ -109,6 +111,10 @@ static void plan_block(Lower *l, Block *b)
 			continue;
 		if (can_feed(n)) {
 			new_home(l, n->out[0])->feeder = n;
+			continue;
+		}
+		if (can_chain(n) && !chained(inner_root(n)->in[0])) {
+			new_home(l, n->out[0])->chained = n;
 			continue;
 		}
 		use_operands(l, n, n->mark);
@@ -193,13 +199,12 @@ static bool has_choice(const Node *root)
 static void lower_kernels(Lower *l, Node *n)
 {
 	Value *v = n->out[0];
-	Node *root = n->op == OpGroup ? n->body->first : n;
+	Node *root = inner_root(n);
 	const int from = l->nstep;
 
+	l->node = n;
 	l->schedule = has_choice(root) ? choose_schedule(l->m, l->t, root) : usual_schedule(l->t, root->op);
-	if (!choose_packed(l, n, root))
-		for (int i = 0; i < n->nout; i++)
-			place_result(l, n->out[i]);
+	place_results(l, n);
 	if (n->op == OpGroup)
 		lower_root(l, root, root->next, n->body->yields[0], v);
 	else
@@ -209,14 +214,22 @@ static void lower_kernels(Lower *l, Node *n)
 
 static void lower_node(Lower *l, Node *n)
 {
-	if (!needs_code(l->m, n) || !is_used(n) || (n->nout && feeder(n->out[0])))
+	const Node *root = inner_root(n);
+	Node *first = root->nin && root->in[0] ? chained(root->in[0]) : NULL;
+
+	if (!needs_code(l->m, n) || !is_used(n) || (n->nout && (feeder(n->out[0]) || chained(n->out[0]))))
 		return;
 	l->node = n;
 	l->at = n->mark;
-	if (ops[n->op].cls == ClsControl)
+	if (ops[n->op].cls == ClsControl) {
 		lower_control(l, n);
-	else
+	} else {
+		LStmt *skip = first ? lower_row_blocks(l, first, n) : NULL;
+		if (first)
+			lower_kernels(l, first);
 		lower_kernels(l, n);
+		end_skip(l, skip);
+	}
 	l->at = n->mark;
 	release_slots(l);
 }

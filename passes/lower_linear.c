@@ -72,12 +72,14 @@ typedef struct Gemm {
 	LExpr *rows, *tiles, *depth;
 	LExpr *row_at; /* where the only row lies, which nobody packed; else NULL */
 	LExpr *block_at; /* where the block's rows are packed; NULL: all rows are, from 0 on */
+	LExpr *made_at; /* where those of its results are, that are stored packed; NULL: as those of x */
 	LExpr *columns; /* of the panel, that count; NULL: all */
 	LExpr *back; /* 1: units come in falling order, 0: in rising order; NULL: always so */
 	LExpr *skip; /* call_stream()'s */
 	const Sparse *sparse; /* NULL: w is panels */
 	Scales *scales; /* of linear_scaled, for the panel of open_unit(); else NULL */
 	int paired; /* so few rows meet two units at once */
+	bool many; /* rows are not few */
 } Gemm;
 
 /* As many rows as can meet so many panels at once. */
@@ -211,7 +213,10 @@ static void emit_results(Gemm *g, Epilogue *e, LExpr *t0, LExpr *t1, LExpr *row0
 	const Type *t = &e->result->type;
 	LExpr *i = lfor(b, ForSerial, t0, t1, NULL);
 	LExpr *from = llet(b, tile_begin(b, i, g->rows, g->tiles)), *to = llet(b, tile_begin(b, ladd(b, i, li(b, 1)), g->rows, g->tiles));
-	const PackedTile tile = packed_tile(b, from, to, kparam(g->k, t->dims[t->rank - 1]));
+	LExpr *columns = kparam(g->k, t->dims[t->rank - 1]);
+	PackedTile tile = packed_tile(b, from, to, columns);
+	if (g->made_at)
+		tile.at = llet(b, ladd(b, g->made_at, lmul(b, lsub(b, from, row0), packed_length(b, columns))));
 	emit_epilogue(e, g->k, from, to, g->acc, llet(b, ladd(b, acc_at, lmul(b, lsub(b, from, row0), li(b, PanelWidth)))), acc_rows, unit, NULL, &tile);
 	lend(b);
 }
@@ -222,7 +227,7 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 	LB *b = &g->k->b;
 	LExpr *panel, *acc0, *wp;
 	const int panels = unit_panels(e->parts);
-	const bool pairs = panels == 2 && !g->sparse && !g->scales;
+	const bool pairs = panels == 2 && !g->sparse && !g->scales && !g->many;
 	const int least = (g->paired ? g->paired : pairs ? stream_rows(g->k->l, panels) : 0) + 1;
 	const int most = g->scales ? scaled_stream_rows(g->k->l, 1) : stream_rows(g->k->l, 1);
 
@@ -230,7 +235,7 @@ static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t
 		bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
 		if (g->sparse)
 			emit_sparse(g, t0, t1, row0, panel, acc0);
-		else if (is_bytes(g->w->elem))
+		else if (is_bytes(g->w->elem) || g->many)
 			emit_tiles(g, t0, t1, row0, panel_at(g, panel), acc0);
 		else if (emit_stream(g, rows, least, most, 1, wp = panel_at(g, panel), acc0, 0)) {
 			emit_tiles(g, t0, t1, row0, wp, acc0);
@@ -475,6 +480,104 @@ static void lower_tiles(Lower *l, const Feed *f, const Dim *rows)
 	kcall(&k);
 }
 
+/* Rows of x as the linear reads them, which this packs unless that is done. */
+static Packed *pack_left(Lower *l, Node *root, const Dim *depth)
+{
+	Module *m = l->m;
+	const Type *t = &root->in[0]->type;
+	const int inner = (int)attr_int(root, Attr_inner);
+	const Dim *rows = dims_product(m, t->dims, t->rank - inner);
+	Packed *p = packed_rows(l, root);
+	if (!lie_packed(root, p) && !p->slot)
+		pack_rows(l, root->in[0], inner, rows, depth, tiles_of(l, rows), packed_slot(l, p, dim_mul(m, rows, packed_depth(m, depth))));
+	return p;
+}
+
+/* ---- two linears by blocks of rows ---------------------------------------------------------------------------------------------- */
+
+/* Tiles of rows of which what lies between takes most of the second cache, at most as many as have room beside so many panels; 0: too few. */
+static int block_tiles(const Lower *l, const Node *second, int panels)
+{
+	enum { Least = 2 };
+	const Type *t = &second->in[0]->type;
+	int64_t width, tiles;
+
+	if (!dim_is_const(t->dims[t->rank - 1], &width) || width < 1 || width > l->t->l2)
+		return 0;
+	tiles = l->t->l2 * 3 / 4 / (width * dtypes[F32].bytes * l->t->mr);
+	if (tiles > l->schedule.rows / l->t->mr / panels)
+		tiles = l->schedule.rows / l->t->mr / panels;
+	return tiles < Least ? 0 : (int)tiles;
+}
+
+LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
+{
+	Module *m = l->m;
+	const Feed f[2] = {feed_of(first, NULL), feed_of(second, NULL)};
+	const Type *xt = &f[0].root->in[0]->type, *between = &f[1].root->in[0]->type;
+	const Dim *rows = dims_product(m, xt->dims, xt->rank - (int)attr_int(f[0].root, Attr_inner)), *tiles = tiles_of(l, rows);
+
+	l->schedule = usual_schedule(l->t, OpLinearPacked);
+	int panels = 1;
+	for (int i = 0; i < 2; i++) {
+		const int own = unit_panels((int)attr_int(f[i].root, Attr_parts));
+		panels = own > panels ? own : panels;
+	}
+	const int block = block_tiles(l, f[1].root, panels), block_rows = block * l->t->mr;
+	if (!block || !is_made_by_panels(l, f[0].root) || !is_made_by_panels(l, f[1].root) || lie_packed(f[0].root, packed_rows(l, f[0].root)))
+		return NULL;
+	l->node = first;
+	Packed *x = pack_left(l, f[0].root, f[0].root->in[1]->type.dims[1]);
+	l->node = second;
+	place_results(l, second);
+
+	LB *p = &l->prog;
+	LExpr *least = lop(p, LPMax, lmul(p, threads_of(l), li(p, block_rows)), li(p, LeastBlockRows), NULL);
+	LStmt *skip = skip_steps(l, llt(p, ldim(p, rows), least));
+	Kernel k = open_kernel(l, "linears", true);
+	LB *b = &k.b;
+	k.general = true;
+	k.with = first;
+	LExpr *threads = kthreads(&k), *worker = share_workers(&k, threads), *nr = kdim(&k, rows), *nt = kparam(&k, tiles);
+	Scratch scratch = open_scratch(&k, worker);
+	LExpr *made_at = take_scratch(&k, &scratch, dim_mul_const(m, packed_depth(m, between->dims[between->rank - 1]), block_rows));
+	Gemm g[2];
+	Epilogue e[2];
+	for (int i = 0; i < 2; i++) {
+		Node *root = f[i].root;
+		g[i] = (Gemm){.k = &k, .rows = nr, .tiles = nt, .depth = kparam(&k, root->in[1]->type.dims[1]), .many = true};
+		g[i].w = kbuf(&k, root->in[1], false);
+		e[i] = (Epilogue){.l = l, .root = root, .first = f[i].epilogue, .result = f[i].result, .home = f[i].home, .added = root->in[2]};
+		e[i].made = i ? packed_result(&k, f[i].home) : scratch.buf;
+		open_epilogue(&e[i], &k);
+		count_flop(&k, root, f[i].epilogue, dim_mul(m, type_numel(m, &root->out[0]->type), root->in[1]->type.dims[1]));
+	}
+	g[0].packed = kslot(&k, x->slot, false);
+	g[1].packed = scratch.buf;
+	g[0].made_at = g[1].block_at = made_at;
+	g[0].acc = g[1].acc = llocal(b, "acc", F32, (int64_t)panels * block_rows * PanelWidth);
+	/* as many for each worker */
+	LExpr *blocks = lop(b, LFloorDiv, ladd(b, nt, li(b, block - 1)), li(b, block), NULL);
+	blocks = llet(b, lmul(b, lop(b, LFloorDiv, ladd(b, blocks, lsub(b, threads, li(b, 1))), threads, NULL), threads));
+	LExpr *at = own_tasks(&k, blocks, worker, threads);
+	LExpr *t0 = llet(b, tile_begin(b, at, nt, blocks)), *t1 = llet(b, tile_begin(b, ladd(b, at, li(b, 1)), nt, blocks));
+	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt));
+	for (int i = 0; i < 2; i++) {
+		LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(&k, units_of(m, f[i].root)), NULL);
+		emit_unit(&g[i], &e[i], rows, t0, t1, row0, unit, block_rows);
+		lend(b);
+	}
+	lend(b);
+	lend(b);
+	close_scratch(&k, &scratch);
+	k.b.fn->loc = f[1].root->loc;
+	kcall(&k);
+	skip->code = l->nstep;
+	return skip_steps(l, lop(p, LNot, llt(p, ldim(p, rows), least), NULL, NULL));
+}
+
+/* ---- one linear ------------------------------------------------------------------------------------------------------------------- */
+
 void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)
 {
 	Module *m = l->m;
@@ -490,15 +593,12 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 		panels = panel_count(m, yt->dims[yt->rank - 1], parts);
 	}
 	const Dim *tiles = tiles_of(l, rows);
-	Packed *packed = packed_rows(l, root);
-	const bool in_place = lie_packed(root, packed);
 	if (!is_made_by_panels(l, root)) {
 		lower_tiles(l, &(Feed){root, epilogue, result, home, NULL}, rows);
 		return;
 	}
-	if (!in_place && !packed->slot)
-		pack_rows(l, root->in[0], inner, rows, depth, tiles, packed_slot(l, packed, dim_mul(m, rows, packed_depth(m, depth))));
-
+	const Packed *packed = pack_left(l, root, depth);
+	const bool in_place = lie_packed(root, packed);
 	Kernel k = open_kernel(l, sparse ? "sparse_linear" : "linear", true);
 	k.general = true;
 	Epilogue e = {.l = l, .root = root, .first = epilogue, .result = result, .home = home, .added = root->in[2], .made = packed_result(&k, home)};

@@ -37,7 +37,7 @@ static bool all_read_packed(const Value *v, const Packed *p)
 	return true;
 }
 
-bool choose_packed(Lower *l, const Node *n, Node *root)
+static bool choose_packed(Lower *l, const Node *n, Node *root)
 {
 	Value *v = n->out[0];
 	Home *h = home_of(v);
@@ -47,6 +47,13 @@ bool choose_packed(Lower *l, const Node *n, Node *root)
 		return false;
 	h->stored_packed = all_read_packed(v, p) && can_store_packed(l, root, v);
 	return h->stored_packed;
+}
+
+void place_results(Lower *l, Node *n)
+{
+	if (!choose_packed(l, n, inner_root(n)))
+		for (int i = 0; i < n->nout; i++)
+			place_result(l, n->out[i]);
 }
 
 LBuf *packed_result(Kernel *k, Value *home)

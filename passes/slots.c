@@ -182,7 +182,9 @@ Slot *temp_slot(Lower *l, const Dim *elements)
 
 Slot *packed_slot(Lower *l, Packed *p, const Dim *elements)
 {
-	return p->slot = operand_slot(l, elements, p->last);
+	if (!p->slot)
+		p->slot = operand_slot(l, elements, p->last);
+	return p->slot;
 }
 
 void need_scratch(Lower *l, const Dim *elements)

@@ -63,6 +63,36 @@ for t in 0 1 2 4 5; do
 	expect 0 '^$' diff "$tmp/few.1" "$tmp/few.2"
 done
 
+# So it is with two linears: many rows go through both by blocks.
+numbers() # how many
+{
+	seq 1 "$1" | awk '{ printf "%s%g", (NR > 1 ? ", " : "["), ($1 * 37 % 101 - 50) / 64 } END { print "]" }'
+}
+cat >"$tmp/ffn.ir" <<-END
+	dcc-ir 1 stage import
+	model "ffn"
+	sym T in 0..999
+	const @w: f32[20, 600] = $(numbers 12000)
+	const @v: f32[600, 20] = $(numbers 12000)
+	func @main(%x: f32[T, 20]) -> (y: f32[T, 20]) {
+	  %0: f32[T, 600] = matmul %x, @w
+	  %1: f32[T, 600] = relu %0
+	  %2: f32[T, 20] = matmul %1, @v
+	  %3: f32[T, 20] = add %2, %x
+	  return %3
+	}
+END
+linears() # T, options
+{
+	local t=$1
+	shift
+	"$build/dcc" "$tmp/ffn.ir" -o "$tmp/ffn.o" "$@" && "$run" "$tmp/ffn.o" --random 1 -D T="$t" --profile="$tmp/ffn.json" --seconds 0.01 >/dev/null || return 1
+	tr '{' '\n' <"$tmp/ffn.json" | sed -nE 's/.*"kernel": "(linears?)\..*"calls": 1, .*/\1/p' | xargs
+}
+expect 0 '^linear linear$' linears 159
+expect 0 '^linears$' linears 999
+expect 0 '^linear linear$' linears 999 --no-fuse=chain
+
 # The same as JSON, in the order of the steps.
 expect 0 'winconv' "$run" $model --random 1 --profile="$tmp/prof.json" --seconds 0.05 --threads 2
 expect 0 '^\{"dcc_profile": 1, .*"model": "dynconv", "hash": "[0-9a-f]{16}", .*"threads": 2, .*"symbols": \{"batch": 8, "seq": 8\}, ' cat "$tmp/prof.json"

@@ -268,7 +268,7 @@ static Val idiom_places(Gen *g)
 	return reshape(g, sum, 4, d);
 }
 
-/* Linears and depthwise convolutions in turns, whose schedules may lie in one another (passes/feed.c): with something in between, other
+/* Linears and depthwise convolutions, mostly in turns, whose schedules may lie in one another (passes/feed.c): with something in between, other
  * readers, and ends where nothing can be fed. */
 static Val idiom_feed(Gen *g)
 {
@@ -276,7 +276,7 @@ static Val idiom_feed(Gen *g)
 	bool to_conv = once(g, 2);
 	g->type = F32;
 	Val x = new_input(g, typed(F32, 4, dims), FillAny, 0);
-	for (int stages = 2 + pick(g, 3); stages > 0; stages--, to_conv = !to_conv) {
+	for (int stages = 2 + pick(g, 3); stages > 0; stages--, to_conv = !once(g, 3) && !to_conv) {
 		const bool feeds = !once(g, 6);
 		int64_t c = fixed(x.v->type.dims[3]);
 		x = to_conv ? conv(g, x, true, c, once(g, 8) ? 2 * c : c, once(g, 2), feeds) : packed_linear(g, x, pick_width(g), feeds);

@@ -1666,6 +1666,65 @@ static void make_feed_not(Family *f)
 	result(f, "%c6", "f32[b, 6, t, 16]");
 }
 
+/* A linear and the next, which takes many rows by blocks behind it (feed.h): panels of x's 40 columns. */
+static void add_row_blocks(Family *f, int id, const char *x, int middle, int parts, const char *bias)
+{
+	const int between = middle / parts, panels = parts == 2 ? (between + 15) / 16 : (middle + 31) / 32;
+
+	param(f, "w%d: f32[40, %d]", id, parts * between);
+	param(f, "v%d: f32[%d, 37]", id, between);
+	param(f, "a%d: f32[%d]", id, parts * between);
+	param(f, "r%d: f32[b, t, 1]", id);
+	line(f, "%%p%d: f32[%d, 40, 32] = pack %%w%d {parts=%d}", id, panels, id, parts);
+	line(f, "%%q%d: f32[2, %d, 32] = pack %%v%d", id, between, id);
+	line(f, "%%m%d: f32[b, t, %d] = group {", id, between);
+	line(f, "%%l%d: f32[b, t, %d] = linear_packed %s, %%p%d, %%a%d {feeds=1, parts=%d}", id, parts * between, x, id, id, parts);
+	if (parts == 2)
+		line(f, "%%g%d: f32[b, t, %d] = glu %%l%d {act=silu, axis=2}\nyield %%g%d\n}", id, between, id, id);
+	else
+		line(f, "%%g%d: f32[b, t, %d] = mul %%l%d, %%r%d\nyield %%g%d\n}", id, between, id, id, id);
+	line(f, "%%h%d: f32[b, t, 37] = group {", id);
+	line(f, "%%k%d: f32[b, t, 37] = linear_packed %%m%d, %%q%d, %s", id, id, id, bias);
+	line(f, "%%y%d: f32[b, t, 37] = add %%k%d, %%res\nyield %%y%d\n}", id, id, id);
+}
+
+/* Fewer rows than that, blocks that do not divide them; x packed by who computes it, or by the first reader, or the only one; what lies between
+ * read twice; three in a row, where the last stays alone; a result that is stored packed. */
+static void make_row_blocks(Family *f)
+{
+	char value[8];
+
+	symbol(f, "b", 0);
+	symbol(f, "t", 0);
+	param(f, "x: f32[b, t, 40]");
+	param(f, "res: f32[b, t, 37]");
+	param(f, "b37: f32[37]");
+	param(f, "u: f32[37, 5]");
+	line(f, "%%n: f32[b, t, 40] = norm %%x, _, _ {axis=2, eps=1e-05}");
+	param(f, "uc0: f32[40, 37]");
+	param(f, "uc1: f32[37, 37]");
+	line(f, "%%s: f32[1, 37, 32] = pack %%u\n%%c0: f32[2, 40, 32] = pack %%uc0\n%%c1: f32[2, 37, 32] = pack %%uc1");
+	add_row_blocks(f, 0, "%x", 70, 1, "_");
+	add_row_blocks(f, 1, "%n", 129, 1, "%b37");
+	add_row_blocks(f, 2, "%n", 66, 2, "_");
+	add_row_blocks(f, 3, "%x", 33, 1, "%b37");
+	for (int i = 0; i < 3; i++) {
+		snprintf(value, sizeof value, "%%h%d", i);
+		result(f, value, "f32[b, t, 37]");
+	}
+	line(f, "%%last: f32[b, t, 5] = linear_packed %%h3, %%s, _");
+	result(f, "%last", "f32[b, t, 5]");
+	line(f, "%%o0: f32[b, t, 37] = linear_packed %%x, %%c0, _ {feeds=1}");
+	line(f, "%%o1: f32[b, t, 37] = linear_packed %%o0, %%c1, _ {feeds=1}");
+	line(f, "%%o2: f32[b, t, 5] = linear_packed %%o1, %%s, _ {feeds=1}");
+	result(f, "%o2", "f32[b, t, 5]");
+	line(f, "%%o3: f32[b, t, 37] = linear_packed %%x, %%c0, _ {feeds=1}");
+	line(f, "%%o4: f32[b, t, 5] = linear_packed %%o3, %%s, _");
+	line(f, "%%o5: f32[b, t, 37] = softmax %%o3 {axis=2}");
+	result(f, "%o4", "f32[b, t, 5]");
+	result(f, "%o5", "f32[b, t, 37]");
+}
+
 /* Windows that are larger than the tensor, that begin or end outside of it, that hold nothing; NaN and infinities. */
 static void make_pool(Family *f)
 {
@@ -2194,6 +2253,7 @@ static const struct {
 	{"stored", make_stored, {"b=0-2 t=0-9", "b=1 t=13-16,28,29", "b=3 t=19"}, {"b=3 t=5"}},
 	{"feed_shared", make_feed_shared, {"b=0-2 t=0-3,9"}, {"b=2 t=5"}},
 	{"feed_not", make_feed_not, {"b=0-2 t=0-5", "b=2 t=9"}, {"b=2 t=5"}},
+	{"row_blocks", make_row_blocks, {"b=0-2 t=0-3,13-15,80", "b=1 t=159-161,253,600", "b=3 t=201"}, {"b=2 t=130", "b=3 t=5", "b=0 t=4"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
 	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
