@@ -261,7 +261,7 @@ def growth(model, expected, T, base=512):
 def core_ratio(over, under, expected, **sizes):
     """The same of what mixes tokens, from profiles of both."""
     def core(lab, model):
-        return sum(ms for kind, ms in lab.kinds(model, **sizes).items() if kind not in ("linear", "norm", "pack"))
+        return sum(ms for kind, ms in lab.kinds(model, **sizes).items() if kind not in ("linear", "linears", "norm", "pack"))
 
     def run(lab):
         a, b = core(lab, over), core(lab, under)

@@ -39,7 +39,7 @@ def measure(model, args):
 
 # ---- what the machine allows ----------------------------------------------------------------------------------------------
 
-PRODUCTS = {"attention", "conv", "dft", "experts", "group_conv", "linear", "matmul", "sparse_linear", "strassen", "winconv", "winograd"}
+PRODUCTS = {"attention", "conv", "dft", "experts", "group_conv", "linear", "linears", "matmul", "sparse_linear", "strassen", "winconv", "winograd"}
 
 
 def weight_bytes(path):
