@@ -111,6 +111,12 @@ static LExpr *mask_at(Att *a, LExpr *query, LExpr *key)
 	return dim_equals(a->mask.stride[3], 0) ? at : ladd(b, at, lmul(b, key, kdim(k, a->mask.stride[3])));
 }
 
+/* x: NULL: all lanes. */
+static LExpr *both(LB *b, LExpr *x, LExpr *y)
+{
+	return llet(b, x ? lop(b, LAnd, x, y, NULL) : y);
+}
+
 LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *inside)
 {
 	Kernel *k = a->k;
@@ -128,10 +134,10 @@ LExpr *masked_scores(Att *a, LExpr *s, LExpr *query, LExpr *key, LExpr *inside)
 	}
 	LExpr *here = lsub(b, ladd(b, query, lsub(b, ns, kdim(k, a->T))), key);
 	if (a->right >= 0) /* key <= query + keys - queries + right */
-		inside = llet(b, lop(b, LAnd, inside, lane_mask(k, ladd(b, here, li(b, a->right + 1))), NULL));
+		inside = both(b, inside, lane_mask(k, ladd(b, here, li(b, a->right + 1))));
 	if (a->left >= 0) /* key >= query + keys - queries - left */
-		inside = llet(b, lop(b, LAnd, inside, lop(b, LNot, lane_mask(k, lsub(b, here, li(b, a->left))), NULL, NULL), NULL));
-	return llet(b, lop(b, LSelect, inside, s, none));
+		inside = both(b, inside, lop(b, LNot, lane_mask(k, lsub(b, here, li(b, a->left))), NULL, NULL));
+	return inside ? llet(b, lop(b, LSelect, inside, s, none)) : s;
 }
 
 void keep_largest(Att *a, LTile *run, LExpr *s)

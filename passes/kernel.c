@@ -54,6 +54,10 @@ void kcall(Kernel *k)
 	for (int i = 0; i < k->nbuf; i++)
 		if (k->bufs[i].bytes)
 			bytes = dim_add(l->m, bytes, k->bufs[i].bytes);
+	if (k->runs) {
+		bytes = dim_mul(l->m, bytes, k->runs);
+		k->flop = k->flop ? dim_mul(l->m, k->flop, k->runs) : NULL;
+	}
 	lstep(p);
 	lstep_cost(p, ldim(p, k->flop ? k->flop : dim_const(l->m, 0)), ldim(p, bytes), locs.n, locs.e);
 	lcall(p, fn, k->narg, k->args);

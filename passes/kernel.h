@@ -125,6 +125,7 @@ typedef struct Kernel {
 	int nbuf, capbuf;
 	KernelBuf *bufs;
 	const Dim *flop; /* NULL: it only moves data */
+	const Dim *runs; /* 0 where it finds nothing to do, else 1; NULL: it always does something */
 	const Node *with; /* a node that it computes beside the one that is lowered, or NULL */
 	bool general; /* numbers but 0 and 1 are arguments, each of its own: kernels of other shapes are the same.  For those that move rows */
 } Kernel;

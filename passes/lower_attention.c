@@ -49,15 +49,20 @@ static void store_log_sums(Att *a, LExpr *batch, LExpr *head)
 	lend(b);
 }
 
+static bool has_whole_panels(const Att *a)
+{
+	int64_t keys;
+	return dim_is_const(a->S, &keys) && keys % PanelWidth == 0;
+}
+
 /* The scores behind the last key, which count nothing: exp(-inf) is 0. */
 static void clear_rest(Att *a)
 {
 	Kernel *k = a->k;
 	LB *b = &k->b;
 	LExpr *zero = li(b, 0), *width = li(b, PanelWidth), *keys = kdim(k, a->S);
-	int64_t n;
 
-	if (dim_is_const(a->S, &n) && n % PanelWidth == 0)
+	if (has_whole_panels(a))
 		return;
 	LExpr *end = llet(b, lmul(b, a->seen_panels, width)), *last = llet(b, lsub(b, a->seen_panels, li(b, 1)));
 	lif(b, llt(b, keys, end));
@@ -65,6 +70,21 @@ static void clear_rest(Att *a)
 	LExpr *at = llet(b, score_at(a, last, i, j)), *inside = lane_mask(k, lsub(b, lsub(b, keys, lmul(b, last, width)), j));
 	lstore(b, a->scratch, at, NULL, NULL, lop(b, LSelect, inside, lload(b, a->scratch, Lanes, at, NULL, NULL), lconst(b, F32x16, -INFINITY)));
 	lend(b);
+	lend(b);
+	lend(b);
+}
+
+/* The scores of row i, panels first .. end - 1, as masks and the like leave them; the largest goes to `run`.  whole: of keys that all exist. */
+static void change_scores(Att *a, LExpr *i, LExpr *query, LTile *run, LExpr *first, LExpr *end, bool whole)
+{
+	Kernel *k = a->k;
+	LB *b = &k->b;
+	LExpr *p = lfor(b, ForSerial, first, end, NULL), *j = lfor(b, whole ? ForUnroll : ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
+	LExpr *at = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j)), *place = llet(b, score_at(a, p, i, j));
+	LExpr *inside = whole ? NULL : lane_mask(k, lsub(b, kdim(k, a->S), at));
+	LExpr *s = masked_scores(a, llet(b, lload(b, a->scratch, Lanes, place, NULL, NULL)), query, at, inside);
+	lstore(b, a->scratch, place, NULL, NULL, s);
+	keep_largest(a, run, s);
 	lend(b);
 	lend(b);
 }
@@ -87,16 +107,17 @@ static void emit_softmax(Att *a, LExpr *batch, LExpr *head)
 	LExpr *query = llet(b, ladd(b, a->from, i));
 	lset_tile(b, run, zero, zero, lconst(b, F32x16, -INFINITY));
 	window = open_runs(a);
-	p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL), j = lfor(b, changed ? ForSerial : ForUnroll, zero, width, lanes);
-	LExpr *at = llet(b, ladd(b, lmul(b, p, width), j));
-	LExpr *s = llet(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL));
 	if (changed) {
-		s = masked_scores(a, s, query, at, lane_mask(k, lsub(b, kdim(k, a->S), at)));
-		lstore(b, a->scratch, score_at(a, p, i, j), NULL, NULL, s);
+		LExpr *whole = llet(b, lop(b, LPMin, lop(b, LFloorDiv, kdim(k, a->S), width, NULL), a->seen_panels, NULL));
+		change_scores(a, i, query, run, a->first_panel, whole, true);
+		if (!has_whole_panels(a))
+			change_scores(a, i, query, run, llet(b, lop(b, LPMax, a->first_panel, whole, NULL)), a->seen_panels, false);
+	} else {
+		p = lfor(b, ForSerial, a->first_panel, a->seen_panels, NULL), j = lfor(b, ForUnroll, zero, width, lanes);
+		keep_largest(a, run, llet(b, lload(b, a->scratch, Lanes, score_at(a, p, i, j), NULL, NULL)));
+		lend(b);
+		lend(b);
 	}
-	keep_largest(a, run, s);
-	lend(b);
-	lend(b);
 	close_runs(a, &window);
 	LExpr *most = largest_score(a, run);
 
@@ -118,6 +139,22 @@ static void emit_softmax(Att *a, LExpr *batch, LExpr *head)
 	lend(b);
 	if (a->mosts)
 		store_log_sums(a, batch, head);
+}
+
+/* Does the tile of the panel of values in work hold a number that is not finite? */
+static LExpr *is_tile_spoilt(Att *a, LExpr *columns)
+{
+	LB *b = &a->k->b;
+	LExpr *zero = li(b, 0);
+	LTile *bad = lnew_tile(b, "bad", F32x16, 1, 1);
+
+	lset_tile(b, bad, zero, zero, lconst(b, F32x16, 0));
+	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL), *j = lfor(b, ForSerial, zero, columns, li(b, Lanes));
+	LExpr *y = llet(b, lload(b, a->acc, Lanes, ladd(b, lmul(b, i, li(b, PanelWidth)), j), NULL, NULL));
+	lset_tile(b, bad, zero, zero, ladd(b, lelem(b, bad, zero, zero), lsub(b, y, y)));
+	lend(b);
+	lend(b);
+	return is_spoilt(b, llet(b, lelem(b, bad, zero, zero)));
 }
 
 /* Row i of the panel of values in work again, if it is spoilt. */
@@ -182,9 +219,13 @@ static void emit_values(Att *a, LExpr *batch, LExpr *head)
 	if (part)
 		lend(b);
 	close_runs(a, &window);
+	if (hides_keys(a)) {
+		lif(b, is_tile_spoilt(a, columns));
+		repair_row(a, lfor(b, ForSerial, zero, a->count, NULL), columns);
+		lend(b);
+		lend(b);
+	}
 	LExpr *i = lfor(b, ForSerial, zero, a->count, NULL);
-	if (hides_keys(a))
-		repair_row(a, i, columns);
 	LExpr *sum = score_divisor(b, lload(b, a->sums, 1, i, NULL, NULL));
 	LExpr *at[4] = {batch, ladd(b, a->from, i), head, NULL};
 	LExpr *row = llet(b, offset_of(k, &a->out, at));

@@ -173,7 +173,7 @@ void attend_rows(Lower *l, Node *n, Value *home, const Dim *runs)
 	need_scratch(l, dim_mul(m, a.panels, dim_const(m, PanelWidth)));
 	a.scratch = kscratch(&k);
 	LExpr *mine = kworker(&k), *workers = kthreads(&k), *rows = kdim(&k, a.T), *ns = kdim(&k, a.S), *zero = li(b, 0), *w, *batch, *head;
-	k.flop = dim_mul(m, k.flop, runs);
+	k.runs = runs;
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, dim_mul(m, qt->dims[0], qt->dims[2]), runs)), rows));
 	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
 

@@ -238,7 +238,8 @@ static void lower_row(Lower *l, Node *n, Value *home, bool column, const Dim *ru
 	r.y_at = llet(b, lmul(b, at, r.columns));
 	emit_columns_of_row(&r, col, llet(b, lop(b, LPMin, ladd(b, col, wide), r.columns, NULL)));
 	lend(b);
-	kflop(&k, dim_mul_const(m, dim_mul(m, dim_mul(m, batches, width), r.w.extent[rank - 2]), 2));
+	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), r.w.extent[rank - 2]), 2));
+	k.runs = runs;
 	k.b.fn->loc = n->loc;
 	kcall(&k);
 }

@@ -392,6 +392,7 @@ typedef struct Rows {
 typedef struct Packing { /* of a tile */
 	LBuf *buf, *rows; /* rows: where each begins in x */
 	LExpr *count, *at, *stride; /* rows; of buf; of x along k */
+	LExpr *next; /* from a row to that of the next tile, which is prefetched; NULL: other rows lie in between, or it comes by itself */
 	double scale;
 } Packing;
 
@@ -420,6 +421,8 @@ static void copy_steps(const Rows *r, const Access *x, const Packing *t, LExpr *
 	}
 	LExpr *i = lfor(b, ForSerial, li(b, 0), t->count, NULL), *shift = llet(b, lmul(b, i, li(b, PackK)));
 	LExpr *place = llet(b, ladd(b, lload(b, t->rows, 1, i, NULL, NULL), from));
+	if (t->next)
+		lprefetch(b, x->buf, ladd(b, place, t->next));
 	LExpr *v = lload(b, x->buf, lanes, place, lanes == 1 || dim_equals(stride, 1) ? NULL : t->stride, mask);
 	if (t->scale != 1)
 		v = lmul(b, v, lconst(b, (LType){F32, lanes}, t->scale));
@@ -458,7 +461,9 @@ static void emit_pack(const Rows *r, int inner, LExpr *count, LBuf *buf, LExpr *
 	const int last = x->rank - 1;
 	LExpr *n = move_dim(r->k, x->extent[last]), *kk = li(b, 0), *step = li(b, 0);
 	LExpr *whole = llet(b, lsub(b, n, lop(b, LMod, n, li(b, Lanes), NULL)));
-	Packing t = {buf, llocal(b, "rows", I64, MaxTileRows), count, at, move_dim(r->k, x->stride[last]), scale};
+	Packing t = {buf, llocal(b, "rows", I64, MaxTileRows), count, at, move_dim(r->k, x->stride[last]), NULL, scale};
+	if (r->base)
+		t.next = llet(b, lmul(b, count, kdim(r->k, r->x->stride[r->x->rank - 2])));
 	bool aligned = inner == 1 || (dim_is_const(x->extent[last], &width) && width % Lanes == 0);
 
 	LExpr *i = lfor(b, ForSerial, li(b, 0), count, NULL);
