@@ -257,6 +257,14 @@ static LBuf *widen_slice(Kernel *k, LBuf *w, LExpr **w_at, LExpr *k0, LExpr *kle
 	return slice;
 }
 
+/* As many blocks of depth as of `most` steps, of one size, since a short one costs as much around it as a long one. */
+static LExpr *balanced_steps(LB *b, LExpr *depth, LExpr *most)
+{
+	LExpr *one = li(b, 1), *blocks = lop(b, LFloorDiv, ladd(b, depth, lsub(b, most, one)), most, NULL);
+	blocks = llet(b, lop(b, LPMax, blocks, one, NULL));
+	return llet(b, lop(b, LPMax, packed_length(b, lop(b, LFloorDiv, ladd(b, depth, lsub(b, blocks, one)), blocks, NULL)), li(b, PackK), NULL));
+}
+
 /* The kernel of call_panel(), for weights of that type: all tiles pass by each slice of the panel.
  * Parameters: a, w, acc, depth, steps of a slice, rows, tiles, t0, t1; narrow: columns; of scaled weights those of scale_params(). */
 static LFunc *panel_kernel(Lower *l, DType weights, bool narrow, const Scales *of)
@@ -274,6 +282,8 @@ static LFunc *panel_kernel(Lower *l, DType weights, bool narrow, const Scales *o
 	LExpr *columns = narrow ? lparam(b, "columns") : NULL, *row0 = llet(b, tile_begin(b, t0, rows, tiles));
 	const Scales scales = of ? scale_params(b, of) : (Scales){0};
 
+	if (weights == sums)
+		step = balanced_steps(b, depth, step);
 	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, depth, li(b, 1), NULL), step); /* once for an empty sum */
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, depth, k0), NULL));
 	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
