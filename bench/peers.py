@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Times dcc against other engines on ONNX models, in turns, on the same cores.
 
-  python bench/peers.py [--build build] [--threads 1] [--seconds 5] [--peers onnxruntime,openvino] [--record FILE] MODEL_DIR...
+  python bench/peers.py [--build build] [--threads 1] [--seconds 5] [--peers onnxruntime,openvino] [--avx2] [--record FILE] MODEL_DIR...
 
 A MODEL_DIR holds model.onnx and test_data_set_0/input_*.pb (ONNX's test layout).  Each engine runs in a process of its own, pinned to
 the same `threads` cores; they take turns of about 0.5 s so that drift hits all, and wait while it is not their turn.
@@ -10,6 +10,8 @@ other work on the machine shows (dcc's median is 15 % above its least time).  --
 in f32 and may have huge pages (turns.py); torch compiles the module that make() of a make.py beside the model returns, where there is one.  --record appends a line of
 JSON for each model: the times, the machine, its roofs as dcc-run measures them, and with one thread the time that the FLOP of the
 products at the peak and the bytes of the weights at the memory's rate take; table.py makes a table and a plot of such a file.
+--avx2: without AVX-512, also where the CPU has it: dcc's target, and ONEDNN_MAX_CPU_ISA for OpenVINO and torch.  onnxruntime has no such switch;
+nor have the products of OpenVINO that its runtime model calls gemm_mlas (half of bert-base's), so there only a CPU without AVX-512 tells.
 Needs onnx, numpy.
 """
 
@@ -29,10 +31,14 @@ from dcc.turns import ENGINES, command_of, is_noisy, ms, pick_cpus, take_turns  
 PEERS = [name for name in ENGINES if name != "dcc"]
 
 
+def isa(args):
+    return ["--isa=avx2"] if args.avx2 else []
+
+
 def measure(model, args):
     """Of each engine what Peer.times() says."""
     path, inputs = f"{model}/model.onnx", f"{model}/test_data_set_0"
-    commands = {"dcc": [f"{args.build}/dcc-run", path, "--inputs", inputs, "--threads", str(args.threads), "--protocol"]}
+    commands = {"dcc": [f"{args.build}/dcc-run", path, "--inputs", inputs, *isa(args), "--threads", str(args.threads), "--protocol"]}
     commands.update((name, command_of(name, path, inputs, args.threads)) for name in args.peers)
     return take_turns(commands, args.threads, args.seconds)
 
@@ -54,10 +60,10 @@ def weight_bytes(path):
     return sum(math.prod(w.dims) * sizes.get(w.data_type, 0) for w in graph.initializer if len(w.dims) > 1 and w.name in read)
 
 
-def limit(model, build):
+def limit(model, args):
     """Milliseconds on one core, and what they are made of; None: there is no profile, or bytes are multiplied."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [f"{build}/dcc-run", f"{model}/model.onnx", "--inputs", f"{model}/test_data_set_0", f"--profile={file.name}", "--seconds", "1"]
+        command = [f"{args.build}/dcc-run", f"{model}/model.onnx", *isa(args), "--inputs", f"{model}/test_data_set_0", f"--profile={file.name}", "--seconds", "1"]
         subprocess.run(["taskset", "-c", pick_cpus(1), *command], capture_output=True)
         try:
             profile = json.load(file)
@@ -74,16 +80,16 @@ def limit(model, build):
 # ---- the machine ------------------------------------------------------------------------------------------------------
 
 
-def machine(build):
+def machine(args):
     with open("/proc/cpuinfo") as f:
         cpuinfo = f.read()
     here = os.path.dirname(os.path.abspath(__file__))
-    profile = subprocess.run([f"{build}/dcc-run", f"{here}/gemm.ir", "-D", "M=16", "--random", "1", "--profile"], capture_output=True, text=True).stdout
+    profile = subprocess.run([f"{args.build}/dcc-run", f"{here}/gemm.ir", *isa(args), "-D", "M=16", "--random", "1", "--profile"], capture_output=True, text=True).stdout
     roof = re.search(r"([\d.]+) GFLOP/s by FMA.*?([\d.]+) GB/s", profile)
     commit = subprocess.run(["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     name, family, model = (re.search(rf"{key}\s*: (.*)", cpuinfo)[1] for key in ("model name", "cpu family", "model"))
     return {"date": datetime.date.today().isoformat(), "commit": commit, "cpu": f"{name} (family {family}, model {model})",
-            "avx512": "avx512f" in cpuinfo, "gflops": float(roof[1]) if roof else None, "gbs": float(roof[2]) if roof else None}
+            "avx512": "avx512f" in cpuinfo and not args.avx2, "gflops": float(roof[1]) if roof else None, "gbs": float(roof[2]) if roof else None}
 
 
 def machine_text(facts):
@@ -106,13 +112,18 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5, help="of each engine")
     parser.add_argument("--peers", help="default: " + ",".join(PEERS) + ", where installed")
+    parser.add_argument("--avx2", action="store_true")
     parser.add_argument("--record", metavar="FILE")
     args = parser.parse_args()
     args.peers = args.peers.split(",") if args.peers else [name for name in PEERS if importlib.util.find_spec(name)]
+    if args.avx2 and "onnxruntime" in args.peers:
+        parser.error("--avx2: onnxruntime takes AVX-512 where the CPU has it; --peers=openvino")
     unknown = [name for name in args.peers if name not in PEERS]
     if unknown:
         parser.error(f"--peers: unknown: {', '.join(unknown)}; there are {', '.join(PEERS)}")
-    facts = machine(args.build) if args.record else None
+    if args.avx2:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+    facts = machine(args) if args.record else None
     print(f"| model | threads | {' | '.join(['dcc', *args.peers])} | best peer / dcc |\n|---|---{'|---' * (len(args.peers) + 2)}|")
     for model in args.models:
         name = os.path.basename(model.rstrip("/"))
@@ -122,7 +133,7 @@ def main():
             if not isinstance(t, dict):
                 print(f"{name}: {engine}: {t}", file=sys.stderr)
         if args.record:
-            bound = {"limit": limit(model, args.build)} if args.threads == 1 else {}
+            bound = {"limit": limit(model, args)} if args.threads == 1 else {}
             with open(args.record, "a") as f:
                 f.write(json.dumps({**facts, "model": name, "threads": args.threads, "times": times, **bound}) + "\n")
 
