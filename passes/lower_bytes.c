@@ -12,6 +12,7 @@ typedef struct Bytes {
 	LBuf *to;
 	LExpr *row, *tile_rows; /* where the row begins in x; rows of its tile */
 	LExpr *at; /* where its first block lies */
+	LExpr *first; /* block that begins at `row`; NULL: its first */
 	int words;
 } Bytes;
 
@@ -42,7 +43,8 @@ static void pack_block(const Bytes *p, LExpr *block, LExpr *groups, LExpr *left)
 		LExpr *at = ladd(b, p->row, lmul(b, ladd(b, step, from), unit));
 		v[i] = llet(b, lcast(b, LConvert, (LType){I32, Lanes}, load_lanes(p->k, p->x, at, stride, mask)));
 	}
-	LExpr *to = block_place(p, llet(b, lmul(b, block, li(b, GroupsOfBlock * p->words))));
+	LExpr *number = p->first ? ladd(b, p->first, block) : block;
+	LExpr *to = block_place(p, llet(b, lmul(b, number, li(b, GroupsOfBlock * p->words))));
 	if (p->words == 1) {
 		LExpr *low = join_bytes(b, v[0], v[1], 8), *high = join_bytes(b, v[2], v[3], 8);
 		lstore(b, p->to, to, NULL, NULL, join_bytes(b, low, high, 16));
@@ -58,20 +60,35 @@ typedef struct Line {
 	LExpr *at;
 } Line;
 
+/* Opens loops over the last `inner` axes of x but the innermost; *from, where that begins in x, goes along; the number of its first element. */
+static LExpr *open_lines(Kernel *k, const Access *x, int inner, LExpr **from)
+{
+	LB *b = &k->b;
+	const int last = x->rank - 1;
+	LExpr *kk = li(b, 0);
+
+	for (int d = x->rank - inner; d < last; d++) {
+		LExpr *len = move_dim(k, x->extent[d]), *j = lfor(b, ForSerial, li(b, 0), len, NULL);
+		kk = llet(b, ladd(b, lmul(b, kk, len), j));
+		*from = llet(b, ladd(b, *from, lmul(b, j, move_dim(k, x->stride[d]))));
+	}
+	return llet(b, lmul(b, kk, move_dim(k, x->extent[last])));
+}
+
+static void close_lines(Kernel *k, int inner)
+{
+	for (int d = 1; d < inner; d++)
+		lend(&k->b);
+}
+
 /* Copies the last `inner` axes of x from `row` on. */
 static void copy_line(Kernel *k, const Access *x, int inner, LExpr *row, const Line *to)
 {
 	LB *b = &k->b;
 	const int last = x->rank - 1;
 	const Dim *stride = x->stride[last];
-	LExpr *n = move_dim(k, x->extent[last]), *kk = li(b, 0), *from = row, *unit = move_dim(k, stride);
-
-	for (int d = x->rank - inner; d < last; d++) {
-		LExpr *len = move_dim(k, x->extent[d]), *j = lfor(b, ForSerial, li(b, 0), len, NULL);
-		kk = llet(b, ladd(b, lmul(b, kk, len), j));
-		from = llet(b, ladd(b, from, lmul(b, j, move_dim(k, x->stride[d]))));
-	}
-	LExpr *at = llet(b, ladd(b, to->at, lmul(b, kk, n))), *whole = llet(b, lsub(b, n, lop(b, LMod, n, li(b, Lanes), NULL)));
+	LExpr *n = move_dim(k, x->extent[last]), *from = row, *unit = move_dim(k, stride), *kk = open_lines(k, x, inner, &from);
+	LExpr *at = llet(b, ladd(b, to->at, kk)), *whole = llet(b, lsub(b, n, lop(b, LMod, n, li(b, Lanes), NULL)));
 	LExpr *i = lfor(b, ForSerial, li(b, 0), whole, li(b, Lanes));
 	lstore(b, to->x.buf, ladd(b, at, i), NULL, NULL, load_lanes(k, x, ladd(b, from, lmul(b, i, unit)), stride, NULL));
 	lend(b);
@@ -79,8 +96,7 @@ static void copy_line(Kernel *k, const Access *x, int inner, LExpr *row, const L
 	LExpr *mask = llet(b, lane_mask(k, lsub(b, n, whole)));
 	lstore(b, to->x.buf, ladd(b, at, whole), NULL, NULL, load_lanes(k, x, ladd(b, from, lmul(b, whole, unit)), stride, mask));
 	lend(b);
-	for (int d = 1; d < inner; d++)
-		lend(b);
+	close_lines(k, inner);
 }
 
 static void pack_row(const Bytes *p, LExpr *blocks, LExpr *left)
@@ -95,6 +111,21 @@ static void pack_row(const Bytes *p, LExpr *blocks, LExpr *left)
 	lend(b);
 }
 
+/* The last `inner` axes of x, of which the innermost is whole blocks. */
+static void pack_lines(Bytes *p, int inner)
+{
+	LB *b = &p->k->b;
+	LExpr *block = li(b, BytesOfBlock), *blocks = llet(b, lop(b, LFloorDiv, move_dim(p->k, p->x->extent[p->x->rank - 1]), block, NULL));
+	LExpr *kk = open_lines(p->k, p->x, inner, &p->row);
+
+	p->first = llet(b, lop(b, LFloorDiv, kk, block, NULL));
+	pack_block(p, lfor(b, ForSerial, li(b, 0), blocks, NULL), li(b, GroupsOfBlock), NULL);
+	lend(b);
+	close_lines(p->k, inner);
+}
+
+/* Rows whose last axes do not lie side by side in whole blocks are copied, those of a tile before the first of them is packed: it would wait for
+ * what was just written. */
 void pack_bytes(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *tiles, Slot *packed)
 {
 	Module *m = l->m;
@@ -104,27 +135,40 @@ void pack_bytes(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *tile
 	Access x = kaccess(&k, xv);
 	LBuf *to = kslot_of(&k, packed, I32, true);
 	const Dim *depth = dims_product(m, x.extent + x.rank - inner, inner), *groups = dim_ceildiv(m, depth, dim_const(m, BytesOfGroup));
+	const Dim *room = dim_add(m, depth, dim_const(m, Lanes));
 	inner = merge_axes(m, &x, x.rank - inner, x.rank);
-	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = kparam(&k, depth), *one = li(b, 1), *block = li(b, BytesOfBlock);
+	int64_t width;
+	const bool lines = inner > 1 && dim_is_const(x.extent[x.rank - 1], &width) && width % BytesOfBlock == 0, copied = inner > 1 && !lines;
+	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = kparam(&k, depth), *one = li(b, 1), *zero = li(b, 0), *block = li(b, BytesOfBlock);
 	LExpr *length = llet(b, packed_length(b, kparam(&k, dim_mul_const(m, groups, l->t->byte_words))));
 	LExpr *blocks = llet(b, lop(b, LFloorDiv, nk, block, NULL)), *left = llet(b, lsub(b, nk, lmul(b, blocks, block))), *worker, *mine = NULL;
 	Line line = {.x = {.rank = 1, .base = dim_const(m, 0), .stride = {dim_const(m, 1)}, .extent = {depth}, .dtype = U8}};
 
-	if (inner > 1) {
-		need_scratch(l, dim_ceildiv(m, dim_add(m, depth, dim_const(m, Lanes)), dim_const(m, dtypes[F32].bytes)));
+	if (copied) {
+		need_scratch(l, dim_ceildiv(m, dim_mul_const(m, room, l->t->byte_rows), dim_const(m, dtypes[F32].bytes)));
 		line.x.buf = kscratch_of(&k, U8);
 		mine = lmul(b, kworker(&k), li(b, dtypes[F32].bytes));
 	}
 	LExpr *t = share_tasks(&k, nt, kthreads(&k), &worker);
-	if (inner > 1)
-		line.at = llet(b, lmul(b, worker, mine));
-	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *count = llet(b, lsub(b, tile_begin(b, ladd(b, t, one), nr, nt), from));
-	LExpr *i = lfor(b, ForSerial, li(b, 0), count, NULL);
-	LExpr *row = row_offset(&k, &x, x.rank - inner, llet(b, ladd(b, from, i)));
-	LExpr *at = llet(b, ladd(b, lmul(b, from, length), lmul(b, i, li(b, PackK))));
-	if (inner > 1)
-		copy_line(&k, &x, inner, row, &line);
-	pack_row(&(Bytes){&k, inner > 1 ? &line.x : &x, to, inner > 1 ? line.at : row, count, at, l->t->byte_words}, blocks, left);
+	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *count = llet(b, lsub(b, tile_begin(b, ladd(b, t, one), nr, nt), from)), *i, *row = NULL;
+	if (copied) {
+		LExpr *begin = llet(b, lmul(b, worker, mine)), *apart = kparam(&k, room);
+		i = lfor(b, ForSerial, zero, count, NULL);
+		line.at = llet(b, ladd(b, begin, lmul(b, i, apart)));
+		copy_line(&k, &x, inner, row_offset(&k, &x, x.rank - inner, llet(b, ladd(b, from, i))), &line);
+		lend(b);
+		i = lfor(b, ForSerial, zero, count, NULL);
+		row = llet(b, ladd(b, begin, lmul(b, i, apart)));
+	} else {
+		i = lfor(b, ForSerial, zero, count, NULL);
+		row = row_offset(&k, &x, x.rank - inner, llet(b, ladd(b, from, i)));
+	}
+	Bytes p = {.k = &k, .x = copied ? &line.x : &x, .to = to, .row = row, .tile_rows = count, .words = l->t->byte_words};
+	p.at = llet(b, ladd(b, lmul(b, from, length), lmul(b, i, li(b, PackK))));
+	if (lines)
+		pack_lines(&p, inner);
+	else
+		pack_row(&p, blocks, left);
 	lend(b);
 	lend(b);
 	lend(b);

@@ -124,6 +124,63 @@ static void pad_lanes(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 	lstore(b, r->y, ladd(b, r->to, stride ? lmul(b, i, stride) : i), stride, mask, v);
 }
 
+typedef struct PadPart { /* of a row */
+	const PadRow *row;
+	LExpr *to; /* where it goes */
+	bool of_x; /* or it is padding */
+} PadPart;
+
+static void part_lanes(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
+{
+	const PadPart *p = ctx;
+	const PadRow *r = p->row;
+	LB *b = &k->b;
+	const Dim *step = r->x->stride[r->lane];
+	LExpr *stride = dim_equals(r->stride, 1) ? NULL : kdim(k, r->stride);
+	LExpr *v = p->of_x ? load_lanes(k, r->x, ladd(b, r->from, lmul(b, i, kdim(k, step))), step, mask) : lscalar(b, Lanes, r->value);
+	lstore(b, r->y, ladd(b, p->to, stride ? lmul(b, i, stride) : i), stride, mask, v);
+}
+
+/* The row's elements of x between what is added, if that is known to be no less than none. */
+static bool pad_in_parts(Kernel *k, const PadRow *r, const Dim *all)
+{
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Dim *to = dim_add(m, r->before, r->len), *after = dim_sub(m, all, to);
+	int64_t least_before, least_after, most;
+
+	dim_range(r->before, &least_before, &most);
+	dim_range(after, &least_after, &most);
+	if (least_before < 0 || least_after < 0)
+		return false;
+	for_lanes(k, r->before, part_lanes, &(PadPart){r, r->to, false});
+	for_lanes(k, r->len, part_lanes, &(PadPart){r, llet(b, ladd(b, r->to, lmul(b, kdim(k, r->before), kdim(k, r->stride)))), true});
+	for_lanes(k, after, part_lanes, &(PadPart){r, llet(b, ladd(b, r->to, lmul(b, kdim(k, to), kdim(k, r->stride)))), false});
+	return true;
+}
+
+/* Axes to which nothing is added, behind one along which x goes on where they end, are part of that one: an image's lines, with the channels last.
+ * As long as there are rows enough for many workers. */
+static void merge_unpadded(Module *m, Access *x, Type *t, const Dim **pads)
+{
+	enum { Enough = 16 };
+
+	while (x->rank > 1) {
+		const int last = x->rank - 1;
+		const Dim *extent = x->extent[last];
+		int64_t rows = 1, n;
+		for (int d = 0; d < last - 1 && rows < Enough; d++)
+			rows *= dim_is_const(t->dims[d], &n) ? n < Enough ? n : Enough : 1;
+		if (rows < Enough || pads[last] != dim_const(m, 0) || extent != t->dims[last] || !dim_equals(x->stride[last], 1) || x->stride[last - 1] != extent)
+			return;
+		pads[last - 1] = dim_mul(m, pads[last - 1], extent);
+		x->extent[last - 1] = dim_mul(m, x->extent[last - 1], extent);
+		x->stride[last - 1] = dim_const(m, 1);
+		t->dims[last - 1] = dim_mul(m, t->dims[last - 1], extent);
+		x->rank = t->rank = last;
+	}
+}
+
 /* The last axis, unless it is short and x lies side by side along another one: colours of an image that is to have them last. */
 static int lane_axis(const Access *x, const Type *t)
 {
@@ -138,11 +195,16 @@ static int lane_axis(const Access *x, const Type *t)
 }
 
 /* Rows along one axis; one that lies outside of x along another axis is padding as a whole. */
-static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const Dim *const *pads)
+static void pad_rows(Kernel *k, const Node *n, const Access *of, LBuf *y, const Dim *const *given)
 {
 	LB *b = &k->b;
 	Module *m = k->l->m;
-	const Type *t = &n->out[0]->type;
+	Type type = n->out[0]->type, *t = &type;
+	Access merged = *of, *x = &merged;
+	const Dim *pads[MaxRank];
+	for (int d = 0; d < t->rank; d++)
+		pads[d] = given[d];
+	merge_unpadded(m, x, t, pads);
 	int lane = lane_axis(x, t), rest = 0;
 	const Dim *stride[MaxRank] = {0}, *step = dim_const(m, 1), *extent[MaxRank];
 	LExpr *idx[MaxRank] = {0}, *at[MaxRank], *in = NULL;
@@ -176,7 +238,8 @@ static void pad_rows(Kernel *k, const Node *n, const Access *x, LBuf *y, const D
 		lif(b, in);
 	r.inside = true;
 	r.from = llet(b, offset_of(k, x, idx));
-	for_lanes(k, t->dims[lane], pad_lanes, &r);
+	if (!pad_in_parts(k, &r, t->dims[lane]))
+		for_lanes(k, t->dims[lane], pad_lanes, &r);
 	if (in) {
 		lelse(b);
 		r.inside = false;

@@ -5,7 +5,7 @@
  * Applied where a transposed operand is a linear's result, or was computed from one elementwise, since those end up in the epilogue;
  * all operands that are not constant must be transposed alike.  A view of such a result, as a pool takes windows and an upsampling
  * repeats, is transposed if it lies side by side along another axis than the last; not in front of an output, which would be a copy
- * more, as it is behind a concat.
+ * more, as it is behind a concat.  A pad of what is computed from an input is no epilogue, and may as well be in the order of who reads it.
  * Every step moves a transpose towards the outputs, so it ends.
  */
 #include "pass.h"
@@ -107,6 +107,25 @@ static bool computes_rows(const Value *v)
 	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpWinograd || n->op == OpWinConv || n->op == OpGlu || n->op == OpConcat || (ops[n->op].cls == ClsEwise && !is_const(v)));
 }
 
+/* Is v an input, or computed from it alone by a few elementwise operators, as it is where a model begins by quantising it? */
+static bool comes_from_input(const Value *v)
+{
+	enum { Few = 16 };
+
+	for (int i = 0; i < Few && v->def; i++) {
+		const Value *next = NULL;
+		for (int k = 0; k < v->def->nin; k++) {
+			if (v->def->in[k] && next && !is_const(v->def->in[k]))
+				return false;
+			next = v->def->in[k] && !is_const(v->def->in[k]) ? v->def->in[k] : next;
+		}
+		if (!next || ops[v->def->op].cls != ClsEwise)
+			return false;
+		v = next;
+	}
+	return !v->def;
+}
+
 /* A constant operand of lower or equal rank, laid out like the roots. */
 static Value *constant_operand(Module *m, Node *n, Value *v, int rank, const int64_t *perm)
 {
@@ -170,7 +189,7 @@ static bool sink_node(Module *m, Node *n)
 				return false;
 		some = true;
 		/* what is only broadcast along another axis is no reason to compute the result in an order that nobody wants */
-		worth |= computes_rows(root) && (moves_elements(&v->type, perm) || !moves_elements(t, perm));
+		worth |= computes_rows(root) && !(n->op == OpPad && comes_from_input(root)) && (moves_elements(&v->type, perm) || !moves_elements(t, perm));
 	}
 	if (!some || !worth || is_identity(perm, t->rank))
 		return false;
