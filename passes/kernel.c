@@ -157,7 +157,7 @@ LStmt *skip_where_few(Lower *l, const Dim *d, int64_t few)
 void end_skip(Lower *l, LStmt *jump)
 {
 	if (jump)
-		jump->code = l->nstep;
+		jump->code = l->jumped = l->nstep;
 }
 
 LExpr *kdim(Kernel *k, const Dim *d)

@@ -79,6 +79,7 @@ typedef struct Lower {
 	int at; /* its index in program order */
 	Schedule schedule; /* of its root */
 	int nstep; /* of the program so far */
+	int jumped; /* the last position that a jump forwards leads to */
 	int nsize, capsize;
 	SlotSize **sizes; /* of slots */
 	Table fits; /* pairs of sizes that were compared */

@@ -255,7 +255,7 @@ static void lower_if(Lower *l, Node *n)
 	LStmt *to_end = ljump(&l->prog, cell_is_zero(l, flag_of(l, n), false), 0);
 	to_else->code = l->nstep;
 	lower_branch(l, n, n->other, 2);
-	to_end->code = l->nstep;
+	end_skip(l, to_end);
 	int nsyms = size_symbols(l, n, &syms);
 	define_symbols(l, n->block, nsyms, syms);
 }
@@ -409,7 +409,7 @@ static void lower_loop(Lower *l, Node *n)
 	define_symbols(l, n->body, nsyms + 1, syms);
 	lower_body(l, n->body);
 	l->node = n;
-	if (l->nstep == body)
+	if (l->nstep == body || l->jumped == l->nstep) /* a jump that reads sizes may lead here */
 		lower_pause(l);
 	lower_next(&g);
 	ljump(&l->prog, cell_is_zero(l, g.flag, false), body);

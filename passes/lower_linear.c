@@ -517,7 +517,8 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 	const Type *xt = &f[0].root->in[0]->type, *between = &f[1].root->in[0]->type;
 	const Dim *rows = dims_product(m, xt->dims, xt->rank - (int)attr_int(f[0].root, Attr_inner)), *tiles = tiles_of(l, rows);
 
-	l->schedule = usual_schedule(l->t, OpLinearPacked);
+	l->schedule = choose_schedule(m, l->t, f[1].root);
+	const int from = l->nstep;
 	int panels = 1;
 	for (int i = 0; i < 2; i++) {
 		const int own = unit_panels((int)attr_int(f[i].root, Attr_parts));
@@ -572,7 +573,8 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 	close_scratch(&k, &scratch);
 	k.b.fn->loc = f[1].root->loc;
 	kcall(&k);
-	skip->code = l->nstep;
+	end_skip(l, skip);
+	schedule_steps(f[1].root, from, l->nstep);
 	return skip_steps(l, lop(p, LNot, llt(p, ldim(p, rows), least), NULL, NULL));
 }
 

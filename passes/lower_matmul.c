@@ -346,23 +346,24 @@ static void lower_tiles(Lower *l, Node *n, Value *home)
 
 void lower_matmul(Lower *l, Node *n, Value *home)
 {
-	const Dim *vector = NULL;
+	const Dim *extent[2];
+	int vector = -1;
 
 	if (n->out[0]->type.dtype != F32) {
 		lower_plain_matmul(l, n, home);
 		return;
 	}
-	for (int i = 0; i < 2 && !vector; i++) {
-		const Dim *d = outer_extent(l->m, n, i);
-		const HowMany count = how_many(d, 1);
-		if (!has_own_matrices(n, !i) || count == Many)
-			continue;
-		lower_row(l, n, home, i, dim_mul(l->m, is_few(l->m, d, 1), d));
-		if (count == Few)
-			return;
-		vector = d;
+	for (int i = 1; i >= 0; i--) { /* one that is a vector for sure, or else the first that may be */
+		extent[i] = outer_extent(l->m, n, i);
+		const HowMany count = has_own_matrices(n, !i) ? how_many(extent[i], 1) : Many;
+		if (count == Few || (count == FewOrMany && (vector < 0 || how_many(extent[vector], 1) != Few)))
+			vector = i;
 	}
-	LStmt *skip = vector ? skip_where_few(l, vector, 1) : NULL;
+	if (vector >= 0)
+		lower_row(l, n, home, vector, dim_mul(l->m, is_few(l->m, extent[vector], 1), extent[vector]));
+	if (vector >= 0 && how_many(extent[vector], 1) == Few)
+		return;
+	LStmt *skip = vector >= 0 ? skip_where_few(l, extent[vector], 1) : NULL;
 	lower_tiles(l, n, home);
 	end_skip(l, skip);
 }

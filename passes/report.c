@@ -184,7 +184,7 @@ const char *formula(Module *m, const LExpr *e)
 
 bool value_of(const Module *m, const LExpr *e, int64_t *v)
 {
-	int64_t x, y;
+	int64_t x, y = 0;
 	if (!e)
 		return false;
 	if (e->op == LConst) {
@@ -196,7 +196,7 @@ bool value_of(const Module *m, const LExpr *e, int64_t *v)
 		*v = s ? s->hi : 1;
 		return !s || s->hi < DimMax;
 	}
-	if (!e->a[0] || !e->a[1] || !value_of(m, e->a[0], &x) || !value_of(m, e->a[1], &y))
+	if (!e->a[0] || !value_of(m, e->a[0], &x) || (e->op != LNot && (!e->a[1] || !value_of(m, e->a[1], &y))))
 		return false;
 	int64_t q = y && !(y == -1 && x == INT64_MIN) ? x / y - (x % y != 0 && (x < 0) != (y < 0)) : 0;
 	switch (e->op) {
@@ -205,8 +205,10 @@ bool value_of(const Module *m, const LExpr *e, int64_t *v)
 	case LMul: return !__builtin_mul_overflow(x, y, v);
 	case LFloorDiv: *v = q; return true;
 	case LMod: *v = y ? (int64_t)((uint64_t)x - (uint64_t)y * (uint64_t)q) : 0; return true;
-	case LMin: *v = x < y ? x : y; return true;
-	case LMax: *v = x > y ? x : y; return true;
+	case LMin: case LPMin: *v = x < y ? x : y; return true;
+	case LMax: case LPMax: *v = x > y ? x : y; return true;
+	case LLt: *v = x < y; return true;
+	case LNot: *v = !x; return true;
 	default: return false;
 	}
 }
@@ -248,12 +250,19 @@ static void add_step(Report *r, const LFunc *program, const LStmt *s)
 	PUSH(r->m->arena, u->steps, u->n, u->cap, s);
 }
 
+/* Of the steps that sizes choose between, those that run at the sizes which the figures are for. */
 static void find_kernels(Report *r, const LModule *lm)
 {
-	for (int p = 0; p < lm->nprog; p++)
-		for (const LStmt *s = lm->programs[p]->body.first; s; s = s->next)
-			if (s->kind == SStep)
+	for (int p = 0; p < lm->nprog; p++) {
+		int step = 0, next = 0;
+		int64_t jumps;
+		for (const LStmt *s = lm->programs[p]->body.first; s; s = s->next) {
+			if (s->kind == SJump && step >= next && s->code > step && value_of(r->m, s->e, &jumps) && jumps)
+				next = s->code;
+			if (s->kind == SStep && step++ >= next)
 				add_step(r, lm->programs[p], s);
+		}
+	}
 }
 
 /* ---- the end ----------------------------------------------------------------------------------------------------- */

@@ -43,10 +43,11 @@ cat >"$tmp/few.ir" <<-'END'
 	model "few"
 	sym T in 0..64
 	sym S in 1..64
-	func @main(%q: f32[2, T, 3, 8], %k: f32[2, S, 3, 8], %v: f32[2, S, 3, 8], %a: f32[2, T, 8], %b: f32[2, 8, S]) -> (y: f32[2, T, 3, 8], z: f32[2, T, S]) {
+	func @main(%q: f32[2, T, 3, 8], %k: f32[2, S, 3, 8], %v: f32[2, S, 3, 8], %a: f32[2, T, 8], %b: f32[2, 8, S], %c: f32[2, 8, 1]) -> (y: f32[2, T, 3, 8], z: f32[2, T, S], w: f32[2, T, 1]) {
 	  %0: f32[2, T, 3, 8] = attention %q, %k, %v, _ {scale=1}
 	  %1: f32[2, T, S] = matmul %a, %b
-	  return %0, %1
+	  %2: f32[2, T, 1] = matmul %a, %c
+	  return %0, %1, %2
 	}
 END
 steps_that_run() # T
@@ -54,9 +55,9 @@ steps_that_run() # T
 	"$run" "$tmp/few.ir" --random 1 -D T="$1" -D S=9 --profile="$tmp/few.json" --seconds 0.01 >/dev/null || return 1
 	tr '{' '\n' <"$tmp/few.json" | sed -nE 's/.*"kernel": "([a-z_]+)[^"]*", .*"calls": 1, "flop": [1-9].*/\1/p; s/.*"kernel": "(keys|values|panels)\..*"calls": 1, .*/\1/p' | xargs
 }
-expect 0 '^attention_rows matmul_row$' steps_that_run 1
-expect 0 '^attention_rows panels matmul$' steps_that_run 4
-expect 0 '^keys values attention panels matmul$' steps_that_run 5
+expect 0 '^attention_rows matmul_row matmul_row$' steps_that_run 1
+expect 0 '^attention_rows panels matmul matmul_row$' steps_that_run 4
+expect 0 '^keys values attention panels matmul matmul_row$' steps_that_run 5
 for t in 0 1 2 4 5; do
 	rm -rf "$tmp"/few.[12]
 	"$run" "$tmp/few.ir" --random 1 -D T=$t -D S=9 --save "$tmp/few.1" >/dev/null && "$run" "$tmp/few.ir" --random 1 -D T=$t -D S=9 --interp --save "$tmp/few.2" >/dev/null
@@ -91,6 +92,8 @@ linears() # T, options
 }
 expect 0 '^linear linear$' linears 159
 expect 0 '^linears$' linears 999
+expect 0 ' linears\.' "$build/dcc" --check -D T=1..999 --report=- "$tmp/ffn.ir"
+expect 1 '^$' sh -c '"$1" --check -D T=1..999 --report=- "$2" | grep " linear\."' sh "$build/dcc" "$tmp/ffn.ir" # does not run then
 expect 0 '^linear linear$' linears 999 --no-fuse=chain
 
 # The same as JSON, in the order of the steps.
