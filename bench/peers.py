@@ -31,14 +31,14 @@ from dcc.turns import ENGINES, command_of, is_noisy, ms, pick_cpus, take_turns  
 PEERS = [name for name in ENGINES if name != "dcc"]
 
 
-def isa(args):
-    return ["--isa=avx2"] if args.avx2 else []
+def isa(avx2):
+    return ["--isa=avx2"] if avx2 else []
 
 
 def measure(model, args):
     """Of each engine what Peer.times() says."""
     path, inputs = f"{model}/model.onnx", f"{model}/test_data_set_0"
-    commands = {"dcc": [f"{args.build}/dcc-run", path, "--inputs", inputs, *isa(args), "--threads", str(args.threads), "--protocol"]}
+    commands = {"dcc": [f"{args.build}/dcc-run", path, "--inputs", inputs, *isa(args.avx2), "--threads", str(args.threads), "--protocol"]}
     commands.update((name, command_of(name, path, inputs, args.threads)) for name in args.peers)
     return take_turns(commands, args.threads, args.seconds)
 
@@ -63,7 +63,7 @@ def weight_bytes(path):
 def limit(model, args):
     """Milliseconds on one core, and what they are made of; None: there is no profile, or bytes are multiplied."""
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [f"{args.build}/dcc-run", f"{model}/model.onnx", *isa(args), "--inputs", f"{model}/test_data_set_0", f"--profile={file.name}", "--seconds", "1"]
+        command = [f"{args.build}/dcc-run", f"{model}/model.onnx", *isa(args.avx2), "--inputs", f"{model}/test_data_set_0", f"--profile={file.name}", "--seconds", "1"]
         subprocess.run(["taskset", "-c", pick_cpus(1), *command], capture_output=True)
         try:
             profile = json.load(file)
@@ -80,16 +80,16 @@ def limit(model, args):
 # ---- the machine ------------------------------------------------------------------------------------------------------
 
 
-def machine(args):
+def machine(build, avx2=False):
     with open("/proc/cpuinfo") as f:
         cpuinfo = f.read()
     here = os.path.dirname(os.path.abspath(__file__))
-    profile = subprocess.run([f"{args.build}/dcc-run", f"{here}/gemm.ir", *isa(args), "-D", "M=16", "--random", "1", "--profile"], capture_output=True, text=True).stdout
+    profile = subprocess.run([f"{build}/dcc-run", f"{here}/gemm.ir", *isa(avx2), "-D", "M=16", "--random", "1", "--profile"], capture_output=True, text=True).stdout
     roof = re.search(r"([\d.]+) GFLOP/s by FMA.*?([\d.]+) GB/s", profile)
     commit = subprocess.run(["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     name, family, model = (re.search(rf"{key}\s*: (.*)", cpuinfo)[1] for key in ("model name", "cpu family", "model"))
     return {"date": datetime.date.today().isoformat(), "commit": commit, "cpu": f"{name} (family {family}, model {model})",
-            "avx512": "avx512f" in cpuinfo and not args.avx2, "gflops": float(roof[1]) if roof else None, "gbs": float(roof[2]) if roof else None}
+            "avx512": "avx512f" in cpuinfo and not avx2, "gflops": float(roof[1]) if roof else None, "gbs": float(roof[2]) if roof else None}
 
 
 def machine_text(facts):
@@ -123,7 +123,7 @@ def main():
         parser.error(f"--peers: unknown: {', '.join(unknown)}; there are {', '.join(PEERS)}")
     if args.avx2:
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-    facts = machine(args) if args.record else None
+    facts = machine(args.build, args.avx2) if args.record else None
     print(f"| model | threads | {' | '.join(['dcc', *args.peers])} | best peer / dcc |\n|---|---{'|---' * (len(args.peers) + 2)}|")
     for model in args.models:
         name = os.path.basename(model.rstrip("/"))
