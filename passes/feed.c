@@ -5,8 +5,8 @@ enum {
 	MostRing = 256 << 10, /* bytes of the lines in front of a convolution; weights want to stay in the second cache beside it */
 	MostWeights = 256 << 10, /* bytes, of the linear that fills it */
 	LeastImage = 512 << 10, /* bytes between the two, of an image: less stays in that cache anyway */
-	LeastOfRow = 2 << 10,
-	MostOfRow = 16 << 10 /* bytes of a row between the two linears: blocks of longer rows are too few rows for what they read of the weights */
+	LeastOfRow = 2 << 10, /* bytes of a row between two linears: fewer are soon read again */
+	MostOfRow = 16 << 10 /* blocks of longer rows are too few rows for what they read of the weights */
 };
 
 Node *inner_root(Node *n)
@@ -198,6 +198,7 @@ bool choose_feeds(Module *m)
 			continue;
 		set_attr(m, root, mk_int(Attr_feeds, 1));
 		report_match("chain", root->loc);
+		report_also(linear_behind(n)->loc);
 		changed = true;
 	}
 	return changed;

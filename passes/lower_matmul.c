@@ -346,24 +346,27 @@ static void lower_tiles(Lower *l, Node *n, Value *home)
 
 void lower_matmul(Lower *l, Node *n, Value *home)
 {
-	const Dim *extent[2];
-	int vector = -1;
+	const Dim *extent = NULL;
+	HowMany best = Many;
+	int vector = 0;
 
 	if (n->out[0]->type.dtype != F32) {
 		lower_plain_matmul(l, n, home);
 		return;
 	}
-	for (int i = 1; i >= 0; i--) { /* one that is a vector for sure, or else the first that may be */
-		extent[i] = outer_extent(l->m, n, i);
-		const HowMany count = has_own_matrices(n, !i) ? how_many(extent[i], 1) : Many;
-		if (count == Few || (count == FewOrMany && (vector < 0 || how_many(extent[vector], 1) != Few)))
-			vector = i;
+	for (int i = 0; i < 2; i++) { /* one that is a vector for sure, or else the first that may be */
+		const Dim *d = outer_extent(l->m, n, i);
+		const HowMany count = has_own_matrices(n, !i) ? how_many(d, 1) : Many;
+		if (count == best || count == Many || best == Few)
+			continue;
+		best = count;
+		vector = i;
+		extent = d;
 	}
-	if (vector >= 0)
-		lower_row(l, n, home, vector, dim_mul(l->m, is_few(l->m, extent[vector], 1), extent[vector]));
-	if (vector >= 0 && how_many(extent[vector], 1) == Few)
-		return;
-	LStmt *skip = vector >= 0 ? skip_where_few(l, extent[vector], 1) : NULL;
-	lower_tiles(l, n, home);
+	if (best != Many)
+		lower_row(l, n, home, vector, dim_mul(l->m, is_few(l->m, extent, 1), extent));
+	LStmt *skip = best == FewOrMany ? skip_where_few(l, extent, 1) : NULL;
+	if (best != Few)
+		lower_tiles(l, n, home);
 	end_skip(l, skip);
 }
