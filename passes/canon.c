@@ -313,6 +313,42 @@ static bool sink_expand(Module *m, Node *n)
 	return true;
 }
 
+/* ewise(view(constant), ..) -> view(ewise(constant, ..)): the first [T, T] of a table of exponentials is computed as the object is written. */
+static bool sink_into_constant(Module *m, Node *n)
+{
+	Value *in[MaxIn], *table = NULL;
+	View w, other;
+	Scalar s;
+	int bytes = 0;
+
+	if (ops[n->op].cls != ClsEwise || is_const(n->out[0]))
+		return false;
+	for (int i = 0; i < n->nin; i++) {
+		if (uniform_scalar(n->in[i], &s)) {
+			in[i] = const_scalar(m, s)->value;
+			continue;
+		}
+		view_of(m, n->in[i], &other);
+		in[i] = other.root;
+		if (in[i] == n->in[i] || !is_const(in[i]) || (table && !(equal_dims(&in[i]->type, &table->type) && other.base == w.base && same_view(&other, &w))))
+			return false;
+		w = other;
+		table = in[i];
+		bytes += dtypes[table->type.dtype].bytes;
+	}
+	if (!table || bytes < dtypes[n->out[0]->type.dtype].bytes || w.rank != n->out[0]->type.rank)
+		return false; /* the object would grow */
+	Type t = table->type;
+	t.dtype = n->out[0]->type.dtype;
+	w.root = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, ops[n->op].given ? &t : NULL);
+	Value *v = build_view(m, &w, &n->out[0]->type, n, n->loc);
+	if (v)
+		replace_uses(m, n->out[0], v);
+	else
+		erase_node(w.root->def);
+	return v;
+}
+
 /* softmax {axis=1} of [n, k, 1] -> softmax {axis=1} of [n, k]: axes of extent 1 behind the axis go. */
 static bool drop_unit_axes(Module *m, Node *n)
 {
@@ -367,7 +403,7 @@ bool pass_canon(Module *m)
 			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
 				continue;
 			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_past_pad(m, n) ||
-			         drop_unit_axes(m, n) || unstack(m, n) || sink_expand(m, n) || drop_expand(m, n);
+			         drop_unit_axes(m, n) || unstack(m, n) || sink_into_constant(m, n) || sink_expand(m, n) || drop_expand(m, n);
 		}
 		again |= remove_dead(m);
 		changed |= again;

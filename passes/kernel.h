@@ -170,7 +170,6 @@ void place_result(Lower *, Value *); /* in a slot, unless it has a home already 
 
 /* ---- operands.c ------------------------------------------------------------------------------------------------------ */
 
-bool equal_dims(const Type *, const Type *);
 bool is_member(const Node *, Node *const *members, int n);
 int count_operands(Node *const *members, int n); /* distinct values that they read from outside */
 

@@ -20,6 +20,7 @@ const PassOptions *pass_options(void);
 /* All elements equal: a constant, or an expand, reshape or view of one. */
 bool uniform_scalar(Value *, Scalar *);
 bool uniform_value(Value *, double *); /* false where a double cannot hold it */
+bool equal_dims(const Type *, const Type *); /* operands.c */
 /* Nodes in order; safe when the visitor erases or adds around the node visited. */
 #define FOR_NODES(n, block) for (Node *n = (block)->first, *n##_next; n && (n##_next = n->next, true); n = n##_next)
 

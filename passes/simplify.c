@@ -296,7 +296,7 @@ static bool merge_nodes(Module *m, bool constants_only)
 	Table seen = {0};
 
 	FOR_ALL_NODES(n, m) {
-		if (n->body || n->nout != 1 || !n->nin || !n->in[0] || is_unused(n) || (constants_only && (!is_const(n->out[0]) || is_output(n->out[0]))))
+		if (n->body || n->nout != 1 || (n->nin ? !n->in[0] : n->op != OpIota) || is_unused(n) || (constants_only && (!is_const(n->out[0]) || is_output(n->out[0]))))
 			continue;
 		uint64_t hash = hash_node(n);
 		const Node *same = table_find(&seen, hash, is_same_node, n);

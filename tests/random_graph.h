@@ -62,7 +62,7 @@ enum { NMakers = sizeof makers / sizeof *makers };
 
 static Step *const idioms[] = {step_linear, step_conv, idiom_gelu, idiom_norm, idiom_glu, idiom_gates, idiom_attention, idiom_attention,
                                idiom_attention, idiom_taps, idiom_places, idiom_block, idiom_there_and_back, idiom_fourier, step_loop, step_loop,
-                               idiom_sigmoid, idiom_feed, idiom_feed, idiom_convs, idiom_pruned, idiom_experts};
+                               idiom_sigmoid, idiom_feed, idiom_feed, idiom_convs, idiom_pruned, idiom_experts, idiom_band};
 enum { NIdioms = sizeof idioms / sizeof *idioms };
 
 static Step *pick_idiom(Gen *g)

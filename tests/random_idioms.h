@@ -318,6 +318,33 @@ static Val idiom_pruned(Gen *g)
 	return once(g, 2) ? y : unary(g, OpTanh, inner(g, y));
 }
 
+/* A square constant that is one number outside of a band, on the left of a product, or the corner of it. */
+static Val idiom_band(Gen *g)
+{
+	const int64_t wide = pick(g, 2), n = 64 * (1 + wide) + pick(g, 9), reach = wide ? pick(g, 18) : 0;
+	const Dim *size = num(g, n), *column[2] = {size, num(g, 1)}, *rows = once(g, 2) ? size : pick_dim(g), *zeros[2] = {num(g, 0), num(g, 0)};
+	const Dim *part[2] = {rows, rows};
+	g->type = F32;
+	const Type line = typed(I32, 1, &size), weights = typed(F32, 1, &size);
+	Val j = finish(g, emit(g, OpIota, 0, NULL, 0, NULL, &line), (double)n, 0, true), i = reshape(g, j, 2, column);
+	Val d = unary(g, OpAbs, binary(g, OpSub, binary(g, OpSub, i, j), number(g, I32, (double)(once(g, 2) ? reach : -reach))));
+	Value *near = emit(g, OpLe, 2, (Value *[]){d.v, number(g, I32, (double)reach).v}, 0, NULL, NULL);
+	Val rest = number(g, F32, (double)pick(g, 5) / 4), w = new_weight(g, weights, 1);
+	Val a = finish(g, emit(g, OpWhere, 3, (Value *[]){near, w.v, rest.v}, 0, NULL, NULL), fmax(w.bound, rest.bound), 0, false);
+	if (rows != size)
+		a = inner(g, slice(g, a, zeros, (int64_t[]){1, 1}, part));
+	if (once(g, 2))
+		a = inner(g, unary(g, OpExp, a));
+	Type t = {.dtype = F32};
+	if (once(g, 2))
+		t.dims[t.rank++] = pick_dim(g);
+	t.dims[t.rank++] = rows;
+	t.dims[t.rank++] = num(g, pick_width(g));
+	Val x = pick_typed(g, &t);
+	const double bound = (double)n * a.bound * x.bound, noise = (double)n * (a.bound * x.noise + a.noise * x.bound);
+	return rounded(g, emit(g, OpMatMul, 2, (Value *[]){a.v, x.v}, 0, NULL, NULL), bound, noise + sqrt((double)n) * 0.5 * ulp(F32) * bound, false);
+}
+
 /* Two linear layers with something in between and a residual. */
 static Val idiom_block(Gen *g)
 {
