@@ -5,7 +5,7 @@
  * Then a linear or norm whose rows are a permutation of the root's rows is computed in the root's order, and its result is
  * viewed instead:   linear(view(x)) -> view'(linear(x)),   so that inverse movements meet and vanish.
  * The same for a pad of one axis.
- * What is reduced along an axis on which values are stacked needs no stack.
+ * What is reduced along an axis on which values are stacked needs no stack, and slices that lie in one operand of a concat need no concat.
  * A convolution of which a view reads a part gets less padding (trim.c).
  * Every step shortens a chain of movements or moves one towards the outputs, so it ends.
  */
@@ -393,6 +393,51 @@ static bool unstack(Module *m, Node *n)
 	return true;
 }
 
+/* The operand of a concat in which a slice of it lies, and how far that operand is from its begin; NULL: it reaches over several. */
+static Value *operand_of_slice(Module *m, const Node *concat, const Node *slice, const Dim **at)
+{
+	const int64_t axis = attr_int(concat, Attr_axis), *steps;
+	const Dim *const *starts;
+
+	attr_dims(slice, Attr_starts, &starts);
+	if (attr_ints(slice, Attr_steps, &steps) && steps[axis] != 1)
+		return NULL;
+	const Dim *from = starts[axis], *to = dim_add(m, from, slice->out[0]->type.dims[axis]), *end;
+	*at = dim_const(m, 0);
+	for (int i = 0; i < concat->nin; i++, *at = end) {
+		end = dim_add(m, *at, concat->in[i]->type.dims[axis]);
+		if (dim_proves_at_most(m, *at, from) && dim_proves_at_most(m, to, end))
+			return concat->in[i];
+	}
+	return NULL;
+}
+
+/* Slices of a concat, each of which lies in one operand, are slices of these, if nothing else reads it: the two streams of reversible layers. */
+static bool unjoin(Module *m, Node *n)
+{
+	const Dim *at;
+	Value *joined = n->out[0];
+
+	if (n->op != OpConcat || attr_int(n, Attr_state) || is_output(joined))
+		return false;
+	for (int i = 0; i < joined->nuse; i++) {
+		const Node *user = joined->uses[i].node;
+		if (!user || user->op != OpSlice || !operand_of_slice(m, n, user, &at))
+			return false;
+	}
+	while (joined->nuse) {
+		Node *user = joined->uses[0].node;
+		Value *part = operand_of_slice(m, n, user, &at);
+		const Dim *const *old, *starts[MaxRank];
+		const int rank = attr_dims(user, Attr_starts, &old);
+		for (int d = 0; d < rank; d++)
+			starts[d] = d == attr_int(n, Attr_axis) ? dim_sub(m, old[d], at) : old[d];
+		set_attr(m, user, mk_dims(m, Attr_starts, rank, starts));
+		set_in(m, user, 0, part);
+	}
+	return true;
+}
+
 bool pass_canon(Module *m)
 {
 	bool changed = false, again = true;
@@ -402,7 +447,7 @@ bool pass_canon(Module *m)
 		FOR_ALL_NODES(n, m) {
 			if (n->nout != 1 || !n->out[0]->nuse || n->out[0]->known)
 				continue;
-			again |= (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_past_pad(m, n) ||
+			again |= unjoin(m, n) || (is_move(n) && canon_move(m, n)) || trim_conv(m, n) || sink_view(m, n) || sink_past_pad(m, n) ||
 			         drop_unit_axes(m, n) || unstack(m, n) || sink_into_constant(m, n) || sink_expand(m, n) || drop_expand(m, n);
 		}
 		again |= remove_dead(m);
