@@ -11,7 +11,9 @@ enum {
 
 Node *inner_root(Node *n)
 {
-	return n->op == OpGroup ? n->body->first : n;
+	if (n->op != OpGroup)
+		return n;
+	return is_reduction(n->body->last) ? n->body->last : n->body->first;
 }
 
 Feed feed_of(Node *n, LBuf *made)

@@ -5,7 +5,8 @@
  *   - one value leaves, and what the body of a loop or if yields: all others are used only inside, and are no outputs,
  *   - results have the same dims (they are computed where the root's element lies in a register), and
  *   - other operands are known before the group, which stands where its last node stood.
- * The remaining elementwise nodes group with the elementwise producers that only they use.  A node that stays alone needs no group.
+ * The remaining elementwise nodes, and reductions of many results, group with the elementwise producers that only they use.  A node that stays alone
+ * needs no group.
  * What a body yields is stored in any case, and each kernel less is one less in every iteration: such values leave a group
  * beside its last one, and elementwise values that are only yielded share a kernel.
  *
@@ -200,6 +201,12 @@ static int compare_marks(const void *a, const void *b)
 	return (x->mark > y->mark) - (x->mark < y->mark);
 }
 
+/* The name of the fusion that has this last node. */
+static const char *fusion_of(const Node *root)
+{
+	return is_reduction(root) ? "reduce" : "ewise";
+}
+
 /* Adds what computes v to a group that begins with its last node, if it can join; returns the number of members. */
 static int add_producer(Node **members, int n, const Value *v)
 {
@@ -207,11 +214,13 @@ static int add_producer(Node **members, int n, const Value *v)
 	Node *p = v->def;
 
 	if (!p || is_member(p, members, n) || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block ||
-	    n == MaxMembers || p->mark > root->mark || !equal_dims(&p->out[0]->type, &root->out[0]->type))
+	    n == MaxMembers || p->mark > root->mark || !equal_dims(&p->out[0]->type, is_reduction(root) ? &root->in[0]->type : &root->out[0]->type))
 		return n;
-	if (!all_users_in(p->out[0], members, n) || !allow("ewise"))
+	if (!all_users_in(p->out[0], members, n) || (is_reduction(root) && is_output(p->out[0])) || !allow(fusion_of(root)))
 		return n;
 	members[n] = p;
+	if (is_reduction(root))
+		return reduction_takes(members, n + 1) ? n + 1 : n;
 	return ewise_takes(members, n + 1) && count_yielded(members, n + 1) <= MaxResults - !is_output(root->out[0]) ? n + 1 : n;
 }
 
@@ -228,13 +237,30 @@ static Node *grow_ewise(Module *m, Node *root)
 			for (int i = 0; i < members[at]->nin; i++)
 				n = add_producer(members, n, members[at]->in[i]);
 		before = n;
-		for (int i = 0; i < b->nyield && b->owner; i++)
+		for (int i = 0; i < b->nyield && b->owner && !is_reduction(root); i++)
 			n = add_producer(members, n, b->yields[i]);
 	} while (n > before);
 	if (n == 1)
 		return NULL;
 	qsort(members, (size_t)n, sizeof *members, compare_marks);
-	return make_group(m, "ewise", members, n);
+	return make_group(m, fusion_of(root), members, n);
+}
+
+enum { LeastResults = 1024, FewElements = 1 << 15 };
+
+/* Does a reduction give so many results that workers share them, as they share the elements that it would compute; or are these few? */
+static bool shares_results(const Node *n)
+{
+	const Type *x = &n->in[0]->type, *y = &n->out[0]->type;
+	int64_t elements = 1, results = 1, extent;
+
+	for (int d = 0; d < y->rank; d++)
+		if (!dim_is_const(y->dims[d], &extent) || __builtin_mul_overflow(results, extent, &results))
+			return true;
+	for (int d = 0; d < x->rank; d++)
+		if (!dim_is_const(x->dims[d], &extent) || __builtin_mul_overflow(elements, extent, &elements))
+			return results >= LeastResults;
+	return results >= LeastResults || elements <= FewElements;
 }
 
 static bool group_block(Module *m, Block *b)
@@ -256,7 +282,7 @@ static bool group_block(Module *m, Block *b)
 		changed |= grown;
 	}
 	for (Node *n = b->last, *group; n; n = n->prev)
-		if (ops[n->op].cls == ClsEwise && !is_const(n->out[0]) && (group = grow_ewise(m, n))) {
+		if ((ops[n->op].cls == ClsEwise || (is_reduction(n) && shares_results(n))) && !is_const(n->out[0]) && (group = grow_ewise(m, n))) {
 			changed = true;
 			n = group;
 		}

@@ -141,6 +141,8 @@ bool is_lowered_whole(Module *m, const Node *group)
 	for (int i = 1; i < body->nyield; i++)
 		if (!is_member(body->yields[i]->def, members, n) || !equal_dims(&body->yields[i]->type, &body->yields[0]->type))
 			return false;
+	if (is_reduction(members[n - 1]))
+		return body->nyield == 1 && reduction_takes(members, n);
 	return has_epilogue(members[0]) ? epilogue_takes(m, members, n, true) : ewise_takes(members, n);
 }
 

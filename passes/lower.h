@@ -20,12 +20,27 @@ bool has_epilogue(const Node *); /* may other nodes join its kernel */
 bool epilogue_takes(Module *, Node *const *members, int n, bool all);
 int epilogue_parts(Module *, Node *const *members, int n); /* of the columns, that it reads each by itself */
 bool ewise_takes(Node *const *members, int n); /* in any order */
+bool is_reduction(const Node *); /* whose kernel may compute what it reduces: elementwise nodes that nothing else reads */
+bool reduction_takes(Node *const *members, int n); /* in any order; one of them is such a node, of what another computes */
 bool is_lowered_whole(Module *, const Node *group);
 /* x or, where x is a reshape that merges axes which do not lie side by side, what it reshapes: packing reads either, but the
  * reshape would be a copy.  *inner: its axes that make up the last one of x. */
 Value *unmerged(Module *, Value *x, int *inner);
 /* v as it was before a cast, if `takes` says yes to that; the movements that v makes of the cast are made of it in front of the node.  Else NULL. */
 Value *before_cast(Module *, Node *before, Value *v, bool (*takes)(const Value *));
+
+/* What elementwise nodes first .. end (exclusive) of a block read of others. */
+enum { MaxLeaves = 20 };
+typedef struct Leaves {
+	Node *first, *end;
+	int n;
+	Value *of[MaxLeaves];
+	Access access[MaxLeaves]; /* broadcast to the nodes' dims */
+} Leaves;
+void open_leaves(Kernel *, Leaves *, int rank); /* behind `first` and `end`, and what is in `of` already */
+/* From the vectors loaded of each leaf those of each node. */
+void emit_members(Kernel *, const Leaves *, LExpr *const *loaded, LExpr **values);
+LExpr *member_or_leaf(const Leaves *, const Value *, LExpr *const *loaded, LExpr *const *values);
 
 /* ---- the schedules ------------------------------------------------------------------------------------------------------ */
 

@@ -6,39 +6,73 @@
 #include "lower.h"
 
 enum {
-	MaxOperands = 20,
 	RunLen = 4096, /* elements of the innermost loop that one worker takes at a time */
 	Large = 1 << 13, /* elements */
 	ShortRow = 4
 };
 
+/* ---- leaves ------------------------------------------------------------------------------------------------------------------ */
+
+static void add_leaf(Leaves *l, Value *v)
+{
+	for (Node *n = l->first; n != l->end; n = n->next)
+		if (v->def == n)
+			return;
+	for (int i = 0; i < l->n; i++)
+		if (l->of[i] == v)
+			return;
+	l->of[l->n++] = v;
+}
+
+void open_leaves(Kernel *k, Leaves *l, int rank)
+{
+	for (Node *n = l->first; n != l->end; n = n->next)
+		for (int i = 0; i < n->nin; i++)
+			add_leaf(l, n->in[i]);
+	for (int i = 0; i < l->n; i++) {
+		Access a = kaccess(k, l->of[i]);
+		l->access[i] = broadcast_access(k->l->m, &a, rank);
+	}
+}
+
+LExpr *member_or_leaf(const Leaves *l, const Value *v, LExpr *const *loaded, LExpr *const *values)
+{
+	int at = 0;
+	for (const Node *n = l->first; n != l->end; n = n->next, at++)
+		if (v->def == n)
+			return values[at];
+	for (int i = 0; i < l->n; i++)
+		if (l->of[i] == v)
+			return loaded[i];
+	bug("a value inside an elementwise group is unknown");
+}
+
+void emit_members(Kernel *k, const Leaves *l, LExpr *const *loaded, LExpr **values)
+{
+	LExpr *in[MaxIn];
+	int at = 0;
+
+	for (Node *n = l->first; n != l->end; n = n->next) {
+		for (int i = 0; i < n->nin; i++)
+			in[i] = member_or_leaf(l, n->in[i], loaded, values);
+		values[at++] = emit_scalar(k, n, in);
+	}
+}
+
 /* ---- iteration space --------------------------------------------------------------------------------------------------------- */
 
 typedef struct Space {
 	Kernel *k;
-	Node *first, *end;
+	Leaves in; /* broadcast to the space */
 	Value *result;
-	int rank, nleaf;
+	int rank;
 	const Dim *extent[MaxRank];
-	Value *leaf[MaxOperands];
-	Access access[MaxOperands]; /* broadcast to the space */
 	Access out; /* the results' common strides; the buffers: */
 	int nresult;
 	Value *results[MaxResults];
 	LBuf *stores[MaxResults];
-	LExpr *base[MaxOperands], *out_base; /* offsets at the current outer index */
+	LExpr *base[MaxLeaves], *out_base; /* offsets at the current outer index */
 } Space;
-
-static void add_leaf(Space *s, Value *v)
-{
-	for (Node *n = s->first; n != s->end; n = n->next)
-		if (v->def == n)
-			return;
-	for (int i = 0; i < s->nleaf; i++)
-		if (s->leaf[i] == v)
-			return;
-	s->leaf[s->nleaf++] = v;
-}
 
 static bool is_contiguous_pair(Module *m, const Space *s, const Access *a, int d)
 {
@@ -57,16 +91,16 @@ static void collapse(Module *m, Space *s)
 {
 	for (int d = s->rank - 1; d >= 0; d--) {
 		bool unit = dim_equals(s->extent[d], 1), merge = d + 1 < s->rank && is_contiguous_pair(m, s, &s->out, d);
-		for (int i = 0; i < s->nleaf && merge; i++)
-			merge = is_contiguous_pair(m, s, &s->access[i], d);
+		for (int i = 0; i < s->in.n && merge; i++)
+			merge = is_contiguous_pair(m, s, &s->in.access[i], d);
 		if (!unit && !merge)
 			continue;
 		if (merge && !unit)
 			s->extent[d + 1] = dim_mul(m, s->extent[d], s->extent[d + 1]);
 		for (int e = d; e + 1 < s->rank; e++)
 			s->extent[e] = s->extent[e + 1];
-		for (int i = 0; i < s->nleaf; i++)
-			drop_axis(&s->access[i], d);
+		for (int i = 0; i < s->in.n; i++)
+			drop_axis(&s->in.access[i], d);
 		drop_axis(&s->out, d);
 		s->rank--;
 	}
@@ -92,20 +126,8 @@ static void turn_short_rows(Space *s)
 	s->extent[d] = s->extent[d + 1];
 	s->extent[d + 1] = extent;
 	swap_strides(&s->out, d);
-	for (int i = 0; i < s->nleaf; i++)
-		swap_strides(&s->access[i], d);
-}
-
-static LExpr *value_in(Space *s, Value *v, LExpr *const *leaves, LExpr *const *values)
-{
-	int at = 0;
-	for (Node *n = s->first; n != s->end; n = n->next, at++)
-		if (v->def == n)
-			return values[at];
-	for (int i = 0; i < s->nleaf; i++)
-		if (s->leaf[i] == v)
-			return leaves[i];
-	bug("a value inside an elementwise group is unknown");
+	for (int i = 0; i < s->in.n; i++)
+		swap_strides(&s->in.access[i], d);
 }
 
 /* One vector of the result at index i of the innermost axis. */
@@ -113,25 +135,21 @@ static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 {
 	Space *s = ctx;
 	LB *b = &k->b;
-	LExpr *leaves[MaxOperands], *values[MaxMembers], *in[MaxIn];
-	int at = 0, last = s->rank - 1;
+	LExpr *leaves[MaxLeaves], *values[MaxMembers];
+	int last = s->rank - 1;
 
-	for (int j = 0; j < s->nleaf; j++) {
-		const Dim *stride = s->rank ? s->access[j].stride[last] : dim_const(k->l->m, 0);
+	for (int j = 0; j < s->in.n; j++) {
+		const Dim *stride = s->rank ? s->in.access[j].stride[last] : dim_const(k->l->m, 0);
 		LExpr *offset = s->base[j];
 		if (!dim_equals(stride, 0))
 			offset = ladd(b, offset, lmul(b, i, kdim(k, stride)));
-		leaves[j] = llet(b, load_lanes(k, &s->access[j], offset, stride, mask));
+		leaves[j] = llet(b, load_lanes(k, &s->in.access[j], offset, stride, mask));
 	}
-	for (Node *n = s->first; n != s->end; n = n->next) {
-		for (int j = 0; j < n->nin; j++)
-			in[j] = value_in(s, n->in[j], leaves, values);
-		values[at++] = emit_scalar(k, n, in);
-	}
+	emit_members(k, &s->in, leaves, values);
 	LExpr *step = s->rank && !dim_equals(s->out.stride[last], 1) ? kdim(k, s->out.stride[last]) : NULL;
 	LExpr *to = ladd(b, s->out_base, step ? lmul(b, i, step) : i);
 	for (int j = 0; j < s->nresult; j++)
-		lstore(b, s->stores[j], to, step, mask, value_in(s, s->results[j], leaves, values));
+		lstore(b, s->stores[j], to, step, mask, member_or_leaf(&s->in, s->results[j], leaves, values));
 }
 
 /* Index of each outer axis from the flat index `at`; sets the bases. */
@@ -148,8 +166,8 @@ static void set_bases(Space *s, LExpr *at)
 		if (d)
 			at = llet(b, lop(b, LFloorDiv, at, n, NULL));
 	}
-	for (int i = 0; i < s->nleaf; i++)
-		s->base[i] = llet(b, offset_of(k, &s->access[i], idx));
+	for (int i = 0; i < s->in.n; i++)
+		s->base[i] = llet(b, offset_of(k, &s->in.access[i], idx));
 	s->out_base = llet(b, offset_of(k, &s->out, idx));
 }
 
@@ -199,7 +217,7 @@ bool ewise_takes(Node *const *members, int n)
 	for (int i = 0; i < n; i++)
 		if (ops[members[i]->op].cls != ClsEwise || !equal_dims(&members[i]->out[0]->type, &members[0]->out[0]->type))
 			return false;
-	return n <= MaxMembers && count_operands(members, n) <= MaxOperands;
+	return n <= MaxMembers && count_operands(members, n) <= MaxLeaves;
 }
 
 /* A group stores all that it yields: those values have the same dims. */
@@ -231,23 +249,14 @@ static bool is_large(const Space *s)
 static void lower_space(Lower *l, const char *name, Node *first, Node *end, Value *result, Value *home, const Access *out)
 {
 	Kernel k = open_kernel(l, name, false);
-	Space s = {.k = &k, .first = first, .end = end, .result = result, .rank = result->type.rank, .out = *out};
+	Space s = {.k = &k, .in = {.first = first, .end = end}, .result = result, .rank = result->type.rank, .out = *out};
 	const Type *t = &result->type;
 
-	for (Node *n = s.first; n != s.end; n = n->next)
-		for (int i = 0; i < n->nin; i++)
-			add_leaf(&s, n->in[i]);
 	if (!first)
-		add_leaf(&s, result);
+		s.in.of[s.in.n++] = result;
+	open_leaves(&k, &s.in, t->rank);
 	for (int d = 0; d < t->rank; d++)
 		s.extent[d] = t->dims[d];
-	for (int i = 0; i < s.nleaf; i++) {
-		Access a = kaccess(&k, s.leaf[i]);
-		s.access[i] = broadcast_access(l->m, &a, t->rank);
-		for (int d = 0; d < t->rank; d++)
-			if (dim_equals(s.access[i].extent[d], 1))
-				s.access[i].stride[d] = dim_const(l->m, 0);
-	}
 	open_results(&s, first, home);
 	collapse(l->m, &s);
 	turn_short_rows(&s);
@@ -260,7 +269,7 @@ static void lower_space(Lower *l, const char *name, Node *first, Node *end, Valu
 	} else {
 		emit_rows(&s);
 	}
-	kflop_nodes(&k, s.first, s.end);
+	kflop_nodes(&k, first, end);
 	for (int i = 0; i < s.nresult; i++)
 		kreads(&k, s.stores[i], type_numel(l->m, t));
 	kcall(&k);

@@ -4,21 +4,24 @@
  * neighbouring rows side by side, vectors run across rows.  Else, within a row the last reduced axis runs over 16
  * virtual lanes, the other reduced axes are loops around it, and one fixed tree joins the lanes at the end, on every target.
  * cumsum goes along its axis one by one; the lanes are neighbours of an axis behind that, where there is one.
+ * What a sum, mean, largest or least is of may be computed on the way, by elementwise nodes in front of it in a group.
  */
 #include "lower.h"
 #include <math.h>
+#include <string.h>
 
 typedef struct Rows {
 	Kernel *k;
 	Node *n;
 	Access x, y; /* y: over the same axes as x (stride 0 where they are reduced away) */
+	Leaves from; /* of the nodes that compute x; none: x lies in memory.  Else x only says how the first that is not broadcast lies */
 	bool reduced[MaxRank];
 	int last; /* the reduced axis that runs over lanes */
 	LExpr *x_row, *y_row;
 	PackedTile tile; /* of the row, where y is stored as packed rows; else no `from` */
 	LExpr *row; /* its number then */
 	LTile *acc;
-	LExpr *idx[MaxRank]; /* of the reduced axes, inside each() */
+	LExpr *idx[MaxRank]; /* of all axes where an element of x is loaded; NULL: only a load of leaves would ask */
 	LExpr *a, *b; /* statistics of the row: largest or mean; sum or 1/deviation */
 	Access scale, bias; /* of norms: over the reduced axes */
 } Rows;
@@ -103,12 +106,29 @@ static LExpr *only(Rows *r, LExpr *mask, LExpr *e, double otherwise)
 	return only_else(r, mask, e, lconst(&r->k->b, e->type, otherwise));
 }
 
-/* 16 elements; lanes that the mask leaves out are 0. */
+/* 16 elements along an axis, the first at `at`, or r->idx; lanes that the mask leaves out are anything. */
+static LExpr *load_along(Rows *r, int axis, LExpr *at, LExpr *mask)
+{
+	Kernel *k = r->k;
+	LB *b = &k->b;
+	LExpr *loaded[MaxLeaves], *values[MaxMembers];
+
+	if (!r->from.first)
+		return llet(b, load_lanes(k, &r->x, at, r->x.stride[axis], mask));
+	for (int i = 0; i < r->from.n; i++) {
+		const Access *a = &r->from.access[i];
+		loaded[i] = llet(b, load_lanes(k, a, llet(b, offset_of(k, a, r->idx)), a->stride[axis], mask));
+	}
+	emit_members(k, &r->from, loaded, values);
+	return member_or_leaf(&r->from, r->n->in[0], loaded, values);
+}
+
+/* 16 elements of a row; lanes that the mask leaves out are 0. */
 static LExpr *load_x(Rows *r, LExpr *at, LExpr *mask)
 {
-	const Dim *stride = r->x.stride[r->last];
-	LExpr *v = load_lanes(r->k, &r->x, at, stride, mask);
-	return llet(&r->k->b, dim_equals(stride, 0) ? only(r, mask, v, 0) : v); /* a splat knows no mask */
+	LExpr *v = load_along(r, r->last, at, mask);
+	const bool masked = !r->from.first && !dim_equals(r->x.stride[r->last], 0); /* a splat knows no mask */
+	return masked ? v : llet(&r->k->b, only(r, mask, v, 0));
 }
 
 static LExpr *const16(Rows *r, double v)
@@ -323,16 +343,19 @@ static void emit_columns(Rows *r, int axis, LExpr *from, int count, bool whole)
 	for (int d = 0; d < r->x.rank; d++) {
 		if (!r->reduced[d] || d == r->last)
 			continue;
-		LExpr *i = for_axis(r, d);
-		x = llet(b, ladd(b, x, lmul(b, i, kdim(r->k, r->x.stride[d]))));
+		r->idx[d] = for_axis(r, d);
+		x = llet(b, ladd(b, x, lmul(b, r->idx[d], kdim(r->k, r->x.stride[d]))));
 		loops++;
 	}
 	LExpr *start = lfor(b, ForSerial, li(b, 0), len, li(b, RunLen)), *end = llet(b, lop(b, LPMin, ladd(b, start, li(b, RunLen)), len, NULL));
 	for (int i = 0; i < count; i++)
 		lset_tile(b, run, li(b, i), li(b, 0), nothing_reduced(r));
 	LExpr *t = lfor(b, ForSerial, start, end, NULL), *at = llet(b, ladd(b, x, lmul(b, t, kdim(r->k, r->x.stride[r->last]))));
-	for (int i = 0; i < count; i++)
-		join_columns(r, run, i, llet(b, load_lanes(r->k, &r->x, ladd(b, at, col[i]), r->x.stride[axis], mask[i])));
+	r->idx[r->last] = t;
+	for (int i = 0; i < count; i++) {
+		r->idx[axis] = col[i];
+		join_columns(r, run, i, load_along(r, axis, ladd(b, at, col[i]), mask[i]));
+	}
 	lend(b);
 	for (int i = 0; i < count; i++)
 		join_columns(r, all, i, lelem(b, run, li(b, i), li(b, 0)));
@@ -505,14 +528,63 @@ static void split_rows(Rows *r, LExpr *at, int columns, LExpr **idx)
 	}
 }
 
+bool is_reduction(const Node *n)
+{
+	const int64_t *axes;
+	return (n->op == OpSum || n->op == OpMean || n->op == OpReduceMax || n->op == OpReduceMin) && attr_ints(n, Attr_axes, &axes) > 0;
+}
+
+bool reduction_takes(Node *const *members, int n)
+{
+	const Node *root = NULL;
+
+	for (int i = 0; i < n && !root; i++)
+		root = is_reduction(members[i]) ? members[i] : NULL;
+	for (int i = 0; i < n && root; i++)
+		if (members[i] != root && (ops[members[i]->op].cls != ClsEwise || !equal_dims(&members[i]->out[0]->type, &root->in[0]->type)))
+			return false;
+	return root && is_member(root->in[0]->def, members, n) && n <= MaxMembers && count_operands(members, n) <= MaxLeaves;
+}
+
+/* x of a group in front of n: how the first leaf lies that is not broadcast; where there is none, as if it were in memory. */
+static void open_made(Rows *r)
+{
+	Module *m = r->k->l->m;
+	const Type *t = &r->n->in[0]->type;
+	View id;
+
+	r->from.first = group_of(r->n)->body->first;
+	r->from.end = r->n;
+	open_leaves(r->k, &r->from, t->rank);
+	r->x = (Access){.rank = t->rank, .base = dim_const(m, 0), .dtype = t->dtype};
+	view_identity(m, r->n->in[0], &id);
+	for (int d = 0; d < t->rank; d++) {
+		r->x.extent[d] = t->dims[d];
+		r->x.stride[d] = id.first[d + 1] > id.first[d] ? id.f[id.first[d]].stride : dim_const(m, 0);
+	}
+	for (int i = 0; i < r->from.n; i++) {
+		bool whole = true;
+		for (int d = 0; d < t->rank; d++)
+			whole &= !dim_equals(r->from.access[i].stride[d], 0) || dim_equals(t->dims[d], 1);
+		if (!whole)
+			continue;
+		memcpy(r->x.stride, r->from.access[i].stride, sizeof r->x.stride);
+		return;
+	}
+}
+
 void lower_rows(Lower *l, Node *n, Value *home)
 {
 	Module *m = l->m;
 	Kernel k = open_kernel(l, ops[n->op].text, home_of(home)->stored_packed); /* in tiles of the target's size */
 	LB *b = &k.b;
-	Rows r = {.k = &k, .n = n, .x = kaccess(&k, n->in[0])};
+	Rows r = {.k = &k, .n = n};
 	const Dim *rows = dim_const(m, 1);
 
+	if (group_of(n))
+		open_made(&r);
+	else
+		r.x = kaccess(&k, n->in[0]);
 	find_axes(&r);
 	if (r.last < 0) { /* a scalar: nothing to reduce over */
 		lower_copy(l, n->in[0], home);
@@ -536,14 +608,14 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	const Dim *times = dim_mul(m, rows, parts);
 	if (!(ops[n->op].attrs >> Attr_axes & 1)) /* a result for each element of a row, not for all */
 		times = times_of_elements(m, times, elements_behind(&r, -1));
-	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, times), NULL), *idx[MaxRank] = {0}, *part = at;
+	LExpr *at = lfor(b, ForParallel, li(b, 0), kdim(&k, times), NULL), *part = at;
 	if (columns >= 0) {
 		at = llet(b, lop(b, LFloorDiv, part, kdim(&k, parts), NULL));
 		part = llet(b, lmul(b, lsub(b, part, lmul(b, at, kdim(&k, parts))), li(b, vectors * Lanes)));
 	}
-	split_rows(&r, at, columns, idx);
-	r.x_row = llet(b, offset_of(&k, &r.x, idx));
-	r.y_row = llet(b, offset_of(&k, &r.y, idx));
+	split_rows(&r, at, columns, r.idx);
+	r.x_row = llet(b, offset_of(&k, &r.x, r.idx));
+	r.y_row = llet(b, offset_of(&k, &r.y, r.idx));
 	if (home_of(home)->stored_packed) {
 		r.row = at;
 		r.tile = tile_of_row(&k, at, rows, r.x.extent[r.last]);
@@ -563,6 +635,7 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	else
 		emit_reduction(&r);
 	lend(b);
+	kflop_nodes(&k, r.from.first, r.from.end);
 	kflop(&k, dim_mul_const(m, type_numel(m, &n->in[0]->type), row_flop(n)));
 	k.b.fn->loc = n->loc;
 	kcall(&k);

@@ -938,6 +938,50 @@ static void make_reductions(Family *f)
 	}
 }
 
+/* A reduction of what elementwise nodes in front of it compute: `made` is their lines, the last of them %eN. */
+static void add_made(Family *f, const char *made, const char *kind, const char *axes, const char *type)
+{
+	const int id = f->nline++;
+	char value[16];
+
+	snprintf(value, sizeof value, "%%o%d", id);
+	line(f, "%s: %s = group {", value, type);
+	line(f, made, id, id, id, id);
+	line(f, "%%r%d: %s = %s %%e%d {axes=[%s]}\nyield %%r%d\n}", id, type, kind, id, axes, id);
+	result(f, value, type);
+}
+
+static void make_made_reductions(Family *f)
+{
+	static const char *const kinds[] = {"sum", "mean", "reduce_max", "reduce_min"};
+	static const char *const made[] = {
+		"%%e%d: f32[a, 3, c] = mul %%x, %%y", /* one of all axes, one broadcast */
+		"%%f%d: f32[a, 3, c] = sub %%x, %%z\n%%e%d: f32[a, 3, c] = mul %%f%d, %%f%d",
+		"%%f%d: f32[a, 3, c] = mul %%turned, %%x\n%%e%d: f32[a, 3, c] = add %%f%d, %%z",
+		"%%e%d: f32[a, 3, c] = add %%v, %%z", /* none of all axes */
+	};
+	static const struct {
+		const char *axes, *kept;
+	} shapes[] = {{"2", "f32[a, 3]"}, {"1", "f32[a, c]"}, {"0", "f32[3, c]"}, {"0, 2", "f32[3]"}, {"1, 2", "f32[a]"}, {"0, 1, 2", "f32[]"}};
+
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[a, 3, c]");
+	param(f, "y: f32[1, c]");
+	param(f, "z: f32[a, 1, 1]");
+	param(f, "v: f32[3, c]");
+	param(f, "t: f32[c, a, 3]");
+	param(f, "i: i32[a, 3, c]");
+	add_text(&f->consts, "const @k: i32[] = [100]\n");
+	line(f, "%%turned: f32[a, 3, c] = view %%t {strides_dim=[3, 1, 3*a]}");
+	for (int i = 0; i < 4; i++)
+		for (int s = 0; s < 6; s++)
+			add_made(f, made[i], kinds[(i + s) % 4], shapes[s].axes, shapes[s].kept);
+	add_made(f, "%%f%d: bool[a, 3, c] = lt %%x, %%z\n%%e%d: i32[a, 3, c] = where %%f%d, %%i, @k", "sum", "2", "i32[a, 3]");
+	add_made(f, "%%f%d: bool[a, 3, c] = lt %%x, %%z\n%%e%d: i32[a, 3, c] = where %%f%d, %%i, @k", "reduce_min", "0, 1", "i32[c]");
+	add_made(f, "%%e%d: f32[a, 3, c] = mul %%x, %%y\n%%d%d: f32[a, 3, c] = neg %%x", "sum", "2", "f32[a, 3]"); /* who needs %d? */
+}
+
 /* Tensors without elements, whose other sizes may be anything: nobody goes through rows of nothing. */
 static void make_nothing(Family *f)
 {
@@ -2233,6 +2277,7 @@ static const struct {
 	 {"a=2 c=0-3,15-17,31-33,64,100", "a=0,1,17 c=1,5,17"},
 	 {"a=2 c=32", "a=3 c=17", "a=1 c=1", "a=0 c=4"}},
 	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}, {"a=2 c=33"}},
+	{"made_reductions", make_made_reductions, {"a=0-2,17,65 c=0-3,15-17,33,64,130"}, {"a=17 c=33"}},
 	{"nothing", make_nothing, {"a=300 b=20000 c=0", "a=65536 b=0 c=3", "a=0-2 b=0-3,17 c=0,1,17"}, {"a=3 b=0 c=5"}},
 	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}, {"a=2 c=0", "a=0 c=3"}},
 	{"cumsum", make_cumsum, {"a=0-3,17,40 c=0-3,15-17,33"}, {"a=2 c=17", "a=1 c=1", "a=3 c=16", "a=0 c=3"}},
