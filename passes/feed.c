@@ -169,15 +169,18 @@ static bool gains_by_blocks(Node *n)
 	const Node *root = inner_root(n), *second = linear_behind(n);
 	Node *from = root->in[0]->def;
 	const Type *x = &root->in[0]->type;
-	int64_t rows = 1, extent, between;
+	int64_t rows = 1, least, most, between;
 
 	if (!second || attr_int(second, Attr_feeds) || (from && asks(inner_root(from))))
 		return false;
 	between = known_bytes(&second->in[0]->type, second->in[0]->type.rank - 1);
 	if (between < LeastOfRow || between > MostOfRow || is_made_by_tiles(root, false, false) || is_made_by_tiles(second, false, false))
 		return false;
-	for (int d = 0; d < x->rank - attr_int(root, Attr_inner) && rows < LeastBlockRows; d++)
-		rows *= dim_is_const(x->dims[d], &extent) && extent < LeastBlockRows ? extent : LeastBlockRows;
+	for (int d = 0; d < x->rank - attr_int(root, Attr_inner); d++) {
+		dim_range(x->dims[d], &least, &most);
+		rows *= most < LeastBlockRows ? most : LeastBlockRows;
+		rows = rows < LeastBlockRows ? rows : LeastBlockRows;
+	}
 	return rows >= LeastBlockRows;
 }
 

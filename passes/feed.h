@@ -13,6 +13,8 @@
 
 #include "lower.h"
 
+enum { LeastBlockRows = 160 /* that go through two linears by blocks */ };
+
 Node *inner_root(Node *group_or_node);
 bool choose_feeds(Module *); /* where it pays: sets the attribute `feeds` of roots */
 bool can_feed(Node *group_or_node); /* does its attribute ask for that, and is it possible */
@@ -49,8 +51,8 @@ bool is_made_by_panels(Lower *, Node *linear);
 TileLinear *open_tile_linear(Kernel *, const Feed *, Scratch *);
 /* Rows from .. to, at most mr, of which row 0 would lie at `base` of the result's buffer (NULL: 0). */
 void make_linear_rows(TileLinear *, LExpr *from, LExpr *to, LExpr *base);
-enum { LeastBlockRows = 160 /* that go through two linears by blocks */ };
-/* A step that takes blocks of rows through both, for where they are many, and a jump over the others; NULL: there is none. */
+/* A step that takes blocks of rows through both by the second one's schedule, for where they are many, and a jump over the steps of each; NULL: there
+ * is none, since they never are, or what blocks need does not hold. */
 LStmt *lower_row_blocks(Lower *, Node *first, Node *second);
 GroupConv *open_fed_conv(Kernel *, const Feed *, Scratch *);
 void make_conv_tile(GroupConv *, LExpr *from, LExpr *to, LExpr *at); /* rows from .. to as one packed tile, at `at` of `made` */

@@ -198,19 +198,47 @@ static bool has_choice(const Node *root)
 	return root->op != OpWinConv || is_token_window(root);
 }
 
-static void lower_kernels(Lower *l, Node *n)
+static Schedule schedule_of(Lower *l, const Node *root)
+{
+	return has_choice(root) ? choose_schedule(l->m, l->t, root) : usual_schedule(l->t, root->op);
+}
+
+static void lower_as(Lower *l, Node *n, Schedule schedule)
 {
 	Value *v = n->out[0];
 	Node *root = inner_root(n);
-	const int from = l->nstep;
 
 	l->node = n;
-	l->schedule = has_choice(root) ? choose_schedule(l->m, l->t, root) : usual_schedule(l->t, root->op);
+	l->schedule = schedule;
 	place_results(l, n);
 	if (n->op == OpGroup)
 		lower_root(l, root, root->next, n->body->yields[0], v);
 	else
 		lower_root(l, n, NULL, v, v);
+}
+
+static void lower_kernels(Lower *l, Node *n)
+{
+	Node *root = inner_root(n);
+	const int from = l->nstep;
+
+	lower_as(l, n, schedule_of(l, root));
+	schedule_steps(root, from, l->nstep);
+}
+
+/* Two linears, by blocks of rows or one after the other.  The second one's schedule is that of the blocks, and decides whether there are any: what
+ * it takes is what both take. */
+static void lower_chain(Lower *l, Node *first, Node *second)
+{
+	Node *root = inner_root(second);
+	const int from = l->nstep;
+	const Schedule schedule = schedule_of(l, root);
+
+	l->schedule = schedule;
+	LStmt *skip = lower_row_blocks(l, first, second);
+	lower_kernels(l, first);
+	lower_as(l, second, schedule);
+	end_skip(l, skip);
 	schedule_steps(root, from, l->nstep);
 }
 
@@ -225,12 +253,10 @@ static void lower_node(Lower *l, Node *n)
 	l->at = n->mark;
 	if (ops[n->op].cls == ClsControl) {
 		lower_control(l, n);
+	} else if (first) {
+		lower_chain(l, first, n);
 	} else {
-		LStmt *skip = first ? lower_row_blocks(l, first, n) : NULL;
-		if (first)
-			lower_kernels(l, first);
 		lower_kernels(l, n);
-		end_skip(l, skip);
 	}
 	l->at = n->mark;
 	release_slots(l);

@@ -255,7 +255,7 @@ static void lower_if(Lower *l, Node *n)
 	LStmt *to_end = ljump(&l->prog, cell_is_zero(l, flag_of(l, n), false), 0);
 	to_else->code = l->nstep;
 	lower_branch(l, n, n->other, 2);
-	end_skip(l, to_end);
+	to_end->code = l->nstep; /* its flag is no size: who writes those need not wait */
 	int nsyms = size_symbols(l, n, &syms);
 	define_symbols(l, n->block, nsyms, syms);
 }

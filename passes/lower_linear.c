@@ -517,15 +517,13 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 	const Type *xt = &f[0].root->in[0]->type, *between = &f[1].root->in[0]->type;
 	const Dim *rows = dims_product(m, xt->dims, xt->rank - (int)attr_int(f[0].root, Attr_inner)), *tiles = tiles_of(l, rows);
 
-	l->schedule = choose_schedule(m, l->t, f[1].root);
-	const int from = l->nstep;
 	int panels = 1;
 	for (int i = 0; i < 2; i++) {
 		const int own = unit_panels((int)attr_int(f[i].root, Attr_parts));
 		panels = own > panels ? own : panels;
 	}
 	const int block = block_tiles(l, f[1].root, panels), block_rows = block * l->t->mr;
-	if (!block || !is_made_by_panels(l, f[0].root) || !is_made_by_panels(l, f[1].root) || lie_packed(f[0].root, packed_rows(l, f[0].root)))
+	if (!block || how_many(rows, (block_rows > LeastBlockRows ? block_rows : LeastBlockRows) - 1) == Few || !is_made_by_panels(l, f[0].root) || !is_made_by_panels(l, f[1].root) || lie_packed(f[0].root, packed_rows(l, f[0].root)))
 		return NULL;
 	l->node = first;
 	Packed *x = pack_left(l, f[0].root, f[0].root->in[1]->type.dims[1]);
@@ -574,7 +572,6 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 	k.b.fn->loc = f[1].root->loc;
 	kcall(&k);
 	end_skip(l, skip);
-	schedule_steps(f[1].root, from, l->nstep);
 	return skip_steps(l, lop(p, LNot, llt(p, ldim(p, rows), least), NULL, NULL));
 }
 

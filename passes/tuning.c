@@ -139,8 +139,10 @@ Schedule choose_schedule(Module *m, const Target *target, const Node *root)
 void schedule_steps(const Node *root, int from, int to)
 {
 	Tuning *t = current();
-	if (t && t->nchoice && t->choices[t->nchoice - 1].node == root) {
-		t->choices[t->nchoice - 1].from = from;
-		t->choices[t->nchoice - 1].to = to;
-	}
+	for (int i = t ? t->nchoice - 1 : -1; i >= 0; i--)
+		if (t->choices[i].node == root) { /* of this target: it is chosen once a lowering */
+			t->choices[i].from = from;
+			t->choices[i].to = to;
+			return;
+		}
 }

@@ -48,6 +48,13 @@ expect 1 'exclude each other' "$dcc" --tune=t.txt -S products.ir
 expect 1 'would overwrite the input' "$dcc" --tune=products.ir -D n=4 products.ir
 expect 1 'cannot write' "$dcc" --tune=none/t.txt -D n=4 products.ir
 
+# Two linears by blocks of rows are two nodes: the second one's row is that of both, whether it leaves blocks or not.
+sed '1,/^; run/d; /^---/,$d; s/sym k in 0..159/sym k in 0..8/' "$root/tests/golden/chain.ir" >chain.ir
+expect 0 '^dcc-tuning 1$' "$dcc" --tune=- -D n=1..200 chain.ir
+printf 'dcc-tuning 1\ndcc 0.1.0\ncpu another machine\navx2 linear_packed f32 rows=256 depth=512 columns=64 : steps=1024 rows=256 repack=1 : 20 10\nend\n' >c.txt
+expect 0 '^  1 of 1 shapes were of use, for 2 of 6 nodes$' "$dcc" -march=avx2 -D n=1..200 --check --report=- --tune-file=c.txt chain.ir
+rm -f chain.ir c.txt
+
 # A file of no use changes the hash alone; a line of use changes code, and no bit of the outputs.
 head='dcc-tuning 1\ndcc 0.1.0\ncpu another machine\n'
 line='linear_packed f32 rows=8 depth=3 columns=2 : steps=64 rows=128 repack=1 : 20 10'

@@ -291,13 +291,15 @@ static void choose_all(Tuner *t, Tuning *chosen)
 	}
 }
 
-/* The rows that win again go to `kept`, with their times. */
+/* The rows that win again go to `kept`, with their times; none, if all of them make the whole no faster. */
 static void confirm(Tuner *t, Tuning *chosen, Tuning *kept)
 {
 	enum { LeastTurns = 9, MostTurns = 400 };
 	t->tuning = chosen;
 	add_variant(t, AsTuned);
 	measure(t, LeastTurns, MostTurns, 5);
+	if (median_of(t, 1, t->nshape, 0) >= 1)
+		return;
 	for (int i = 0; i < chosen->n; i++) {
 		Tuned *x = &chosen->rows[i];
 		int shape = shape_number(t, &x->shape);
