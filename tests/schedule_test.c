@@ -982,6 +982,42 @@ static void make_made_reductions(Family *f)
 	add_made(f, "%%e%d: f32[a, 3, c] = mul %%x, %%y\n%%d%d: f32[a, 3, c] = neg %%x", "sum", "2", "f32[a, 3]"); /* who needs %d? */
 }
 
+/* Quantising, by products for a division (passes/scalar.c): of the numbers around those where a level begins, and of those that are no levels. */
+static void make_levels(Family *f)
+{
+	static const struct {
+		const char *scale, *zero, *bounds, *type;
+	} forms[] = {
+		{"0.02", "0", "lo=0, hi=255", "u8"}, {"0.33333334", "128", "lo=0, hi=255", "u8"}, {"0.0078740157", "0", "lo=-128, hi=127", "i8"},
+		{"0.5", "-3", "lo=-128, hi=127", "i8"}, {"1.17e-5", "7", "lo=0, hi=15", "u8"}, {"1234.567", "100", "lo=-32768, hi=32767", "i16"},
+		{"0.1", "0", "lo=3, hi=200", "u8"}, /* NaN would be 3 */ {"-0.1", "0", "lo=0, hi=255", "u8"}, {"1e-45", "0", "lo=0, hi=255", "u8"},
+		{"0.7", "0.5", "lo=0, hi=255", "u8"}, {"3e38", "1", "lo=0, hi=255", "u8"}, {"0.3", "0", "lo=-0.5, hi=255", "u8"},
+	};
+
+	symbol(f, "a", 0);
+	symbol(f, "c", 0);
+	param(f, "x: f32[a, c]");
+	add_text(&f->consts, "const @half: f32[] = [0.5]\nconst @one: f32[] = [1]\n");
+	line(f, "%%i: i32[a] = iota {start=-260}\n%%k: i32[a, 1] = reshape %%i\n%%f: f32[a, 1] = cast %%k\n%%h: f32[a, 1] = add %%f, @half");
+	line(f, "%%j: i32[c] = iota {start=-4}");
+	line(f, "%%l: f32[a, c] = log %%x\n%%zero: f32[a, c] = sub %%x, %%x\n%%far: f32[a, c] = div %%x, %%zero");
+	for (int i = 0; i < (int)(sizeof forms / sizeof *forms); i++) {
+		char value[32], type[16];
+		snprintf(type, sizeof type, "%s[a, c]", forms[i].type);
+		add_text(&f->consts, "const @s%d: f32[] = [%s]\nconst @z%d: f32[] = [%s]\n", i, forms[i].scale, i, forms[i].zero);
+		line(f, "%%m%d: f32[a, 1] = mul %%h, @s%d\n%%b%d: i32[a, 1] = bitcast %%m%d", i, i, i, i);
+		line(f, "%%o%d: i32[a, c] = add %%b%d, %%j\n%%x%d: f32[a, c] = bitcast %%o%d", i, i, i, i);
+		for (int from = 0; from < 3; from++) { /* NaN and infinities are in %far */
+			const char *const x[] = {"x", "l", "far"};
+			line(f, "%%q%d.%d: f32[a, c] = div %%%s%.*d, @s%d", i, from, x[from], from ? 0 : 1, from ? 0 : i, i);
+			line(f, "%%r%d.%d: f32[a, c] = round %%q%d.%d\n%%t%d.%d: f32[a, c] = add %%r%d.%d, @z%d", i, from, i, from, i, from, i, from, i);
+			line(f, "%%u%d.%d: f32[a, c] = clip %%t%d.%d {%s}\n%%y%d.%d: %s = cast %%u%d.%d", i, from, i, from, forms[i].bounds, i, from, type, i, from);
+			snprintf(value, sizeof value, "%%y%d.%d", i, from);
+			result(f, value, type);
+		}
+	}
+}
+
 /* Tensors without elements, whose other sizes may be anything: nobody goes through rows of nothing. */
 static void make_nothing(Family *f)
 {
@@ -2278,6 +2314,7 @@ static const struct {
 	 {"a=2 c=32", "a=3 c=17", "a=1 c=1", "a=0 c=4"}},
 	{"reductions", make_reductions, {"a=1,2,17 c=1-3,15-17,33,64,300"}, {"a=2 c=33"}},
 	{"made_reductions", make_made_reductions, {"a=0-2,17,65 c=0-3,15-17,33,64,130"}, {"a=17 c=33"}},
+	{"levels", make_levels, {"a=0,1,520 c=0,1,9"}, {"a=520 c=9"}},
 	{"nothing", make_nothing, {"a=300 b=20000 c=0", "a=65536 b=0 c=3", "a=0-2 b=0-3,17 c=0,1,17"}, {"a=3 b=0 c=5"}},
 	{"empty_sums", make_empty_sums, {"a=0-3 c=0,1,17"}, {"a=2 c=0", "a=0 c=3"}},
 	{"cumsum", make_cumsum, {"a=0-3,17,40 c=0-3,15-17,33"}, {"a=2 c=17", "a=1 c=1", "a=3 c=16", "a=0 c=3"}},
