@@ -8,7 +8,6 @@
  *   y[i] = sum of a[i][j] x[j], j in the blocks around i  +  c * (sum of x[j], j in front of them + sum of x[j], j behind them)
  */
 #include "idioms.h"
-#include "../ir/eval.h"
 
 #include <math.h>
 
@@ -17,7 +16,7 @@ enum {
 	Samples = 1024, Scatter = 0x3779b1, /* as skip_zeros.c has them */
 	MostBand = 1 << 27, /* elements: larger matrices are not looked through */
 	MostSteps = 8, /* from the matrix to what it is computed from */
-	Gain = 2 /* at least as many keys must be met per row that is met now, at the largest size */
+	Gain = 2 /* so many times fewer keys must be met, at the largest size */
 };
 
 typedef struct Band {

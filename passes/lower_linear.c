@@ -523,7 +523,9 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 		panels = own > panels ? own : panels;
 	}
 	const int block = block_tiles(l, f[1].root, panels), block_rows = block * l->t->mr;
-	if (!block || how_many(rows, (block_rows > LeastBlockRows ? block_rows : LeastBlockRows) - 1) == Few || !is_made_by_panels(l, f[0].root) || !is_made_by_panels(l, f[1].root) || lie_packed(f[0].root, packed_rows(l, f[0].root)))
+	if (!block || !is_made_by_panels(l, f[0].root) || !is_made_by_panels(l, f[1].root) || lie_packed(f[0].root, packed_rows(l, f[0].root)))
+		return NULL;
+	if (how_many(rows, (block_rows > LeastBlockRows ? block_rows : LeastBlockRows) - 1) == Few)
 		return NULL;
 	l->node = first;
 	Packed *x = pack_left(l, f[0].root, f[0].root->in[1]->type.dims[1]);
