@@ -51,6 +51,17 @@ static bool canon_move(Module *m, Node *n)
 	return true;
 }
 
+/* n becomes a view of a root that was made for it; where that cannot be written, the root is undone. */
+static bool become_view(Module *m, Node *n, const View *w)
+{
+	Value *v = build_view(m, w, &n->out[0]->type, n, n->loc);
+	if (v)
+		replace_uses(m, n->out[0], v);
+	else
+		erase_node(w->root->def);
+	return v;
+}
+
 /* Does the view end in whole rows of `width` elements, the other factors permuting the rows of the root? */
 static bool permutes_rows(Module *m, const View *w, const Dim *width, View *rows)
 {
@@ -129,13 +140,7 @@ static bool sink_view(Module *m, Node *n)
 		rows.f[last] = (Factor){out_width, dim_const(m, 1)};
 		rows.first[rows.rank] = last + 1;
 	}
-	Value *v = build_view(m, &rows, t, n, n->loc);
-	if (!v) {
-		erase_node(made);
-		return false;
-	}
-	replace_uses(m, n->out[0], v);
-	return true;
+	return become_view(m, n, &rows);
 }
 
 /* The axis that a pad pads; -1 if there are several, or none. */
@@ -206,12 +211,7 @@ static bool sink_past_pad(Module *m, Node *n)
 	for (int i = 0; i < count; i++) /* those outside of the padded axis */
 		if (dim_poly_div(m, w.f[i].stride, unpadded, &q))
 			w.f[i].stride = dim_mul(m, q, dim_mul(m, w.f[at].extent, old.stride));
-	Value *v = build_view(m, &w, &n->out[0]->type, n, n->loc);
-	if (v)
-		replace_uses(m, n->out[0], v);
-	else
-		erase_node(w.root->def);
-	return v;
+	return become_view(m, n, &w);
 }
 
 /* Drops the broadcast factors of the axes that `drop` names: those axes get extent 1 in *t.  False: of a broadcast to no elements one
@@ -341,12 +341,7 @@ static bool sink_into_constant(Module *m, Node *n)
 	Type t = table->type;
 	t.dtype = n->out[0]->type.dtype;
 	w.root = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, ops[n->op].given ? &t : NULL);
-	Value *v = build_view(m, &w, &n->out[0]->type, n, n->loc);
-	if (v)
-		replace_uses(m, n->out[0], v);
-	else
-		erase_node(w.root->def);
-	return v;
+	return become_view(m, n, &w);
 }
 
 /* softmax {axis=1} of [n, k, 1] -> softmax {axis=1} of [n, k]: axes of extent 1 behind the axis go. */

@@ -13,7 +13,7 @@
 
 enum {
 	BlockRows = 32, /* of registers' tiles two or three; keys of a block are packed for each block that meets them */
-	Samples = 1024, Scatter = 0x3779b1, /* as skip_zeros.c has them */
+	Samples = 1024,
 	MostBand = 1 << 27, /* elements: larger matrices are not looked through */
 	MostSteps = 8, /* from the matrix to what it is computed from */
 	Gain = 2 /* so many times fewer keys must be met, at the largest size */
@@ -30,15 +30,14 @@ typedef struct Band {
 /* Is one number most of what is stored of this matrix or of what it is computed from, or are places of elements compared?  A guess. */
 static bool may_be_band(const Value *v, int64_t size, int depth)
 {
-	const int64_t numel = const_numel(&v->type);
 	const Node *n = v->def;
 	bool stored = false;
 
 	if (v->konst) {
 		int64_t same = 0;
 		double last = NAN, x;
-		for (int64_t i = 0; i < Samples && v->konst->data; i++, last = x)
-			same += scalar_as_real(scalar_at(v->type.dtype, v->konst->data, i * Scatter % numel), &x) && x == last;
+		for (int i = 0; i < Samples && v->konst->data; i++, last = x)
+			same += sample_of(v->konst, i, &x) && x == last;
 		return 2 * same >= Samples;
 	}
 	for (int i = 0; n && depth && i < n->nin; i++) {

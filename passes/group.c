@@ -201,27 +201,23 @@ static int compare_marks(const void *a, const void *b)
 	return (x->mark > y->mark) - (x->mark < y->mark);
 }
 
-/* The name of the fusion that has this last node. */
-static const char *fusion_of(const Node *root)
-{
-	return is_reduction(root) ? "reduce" : "ewise";
-}
-
 /* Adds what computes v to a group that begins with its last node, if it can join; returns the number of members. */
 static int add_producer(Node **members, int n, const Value *v)
 {
 	const Node *root = members[0];
+	const bool reduces = is_reduction(root);
+	const Value *space = reduces ? root->in[0] : root->out[0];
 	Node *p = v->def;
 
 	if (!p || is_member(p, members, n) || ops[p->op].cls != ClsEwise || is_const(p->out[0]) || p->block != root->block ||
-	    n == MaxMembers || p->mark > root->mark || !equal_dims(&p->out[0]->type, is_reduction(root) ? &root->in[0]->type : &root->out[0]->type))
+	    n == MaxMembers || p->mark > root->mark || !equal_dims(&p->out[0]->type, &space->type))
 		return n;
-	if (!all_users_in(p->out[0], members, n) || (is_reduction(root) && is_output(p->out[0])) || !allow(fusion_of(root)))
+	if (!all_users_in(p->out[0], members, n) || !allow(reduces ? "reduce" : "ewise"))
 		return n;
 	members[n] = p;
-	if (is_reduction(root))
-		return reduction_takes(members, n + 1) ? n + 1 : n;
-	return ewise_takes(members, n + 1) && count_yielded(members, n + 1) <= MaxResults - !is_output(root->out[0]) ? n + 1 : n;
+	const bool takes = reduces ? reduction_takes(members, n + 1) : ewise_takes(members, n + 1);
+	const bool leaves = is_output(root->out[0]);
+	return takes && count_yielded(members, n + 1) <= (reduces ? leaves : MaxResults - !leaves) ? n + 1 : n;
 }
 
 /* Returns the group, in the root's place; NULL if it stays alone. */
@@ -237,13 +233,13 @@ static Node *grow_ewise(Module *m, Node *root)
 			for (int i = 0; i < members[at]->nin; i++)
 				n = add_producer(members, n, members[at]->in[i]);
 		before = n;
-		for (int i = 0; i < b->nyield && b->owner && !is_reduction(root); i++)
+		for (int i = 0; i < b->nyield && b->owner; i++)
 			n = add_producer(members, n, b->yields[i]);
 	} while (n > before);
 	if (n == 1)
 		return NULL;
 	qsort(members, (size_t)n, sizeof *members, compare_marks);
-	return make_group(m, fusion_of(root), members, n);
+	return make_group(m, is_reduction(root) ? "reduce" : "ewise", members, n);
 }
 
 enum { LeastResults = 1024, FewElements = 1 << 15 };

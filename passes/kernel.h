@@ -239,6 +239,7 @@ void for_lanes(Kernel *, const Dim *n, void (*body)(void *ctx, Kernel *, LExpr *
 
 /* The value of one elementwise node from its operands' vectors. */
 LExpr *emit_scalar(Kernel *, const Node *, LExpr *const *in);
+LExpr *emit_level(Kernel *, const Node *, LExpr *x); /* levels.c: where it is part of quantising; else NULL */
 
 /* ---- tile.c: pieces of matrix products ------------------------------------------------------------------------------- */
 

@@ -38,7 +38,9 @@ bool sink_transposes(Module *); /* sink.c */
 bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
 bool computes_in_stored(const Node *); /* with elements that are only stored: nothing behind pass widen does */
 bool dissolve_groups(Module *, bool (*stays)(Module *, const Node *group)); /* expand.c: those that do not stay become their nodes */
-/* skip_zeros.c: the result of linear n, of x (its operand, or what that merges, whose last `inner` axes it contracts) and weights w, before
+/* skip_zeros.c: element number i of a guess at what a constant with data and elements holds; false: it is no number. */
+bool sample_of(const Const *, uint64_t i, double *x);
+/* The result of linear n, of x (its operand, or what that merges, whose last `inner` axes it contracts) and weights w, before
  * the node `outer`; NULL: it is to be dense.  bytes: that a weight takes else; what is left of them may not take more. */
 Value *sparse_linear(Module *, Node *n, Node *outer, Value *x, int inner, Value *w, int parts, double bytes);
 /* scaled.c: weights w [k, n] of a linear that are (elements - zero) * scale, each what dequantising gives in f32; scale and zero have a row for

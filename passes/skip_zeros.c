@@ -9,13 +9,18 @@ enum {
 	LeastSparse = 1 << 14, MostSparse = 1 << 27, /* elements: the zeros of smaller weights, and of larger ones, are not counted */
 	Samples = 4096,
 	FewSamples = 32, /* of larger weights: each may bring the megabytes around it from the disk, which nobody reads */
-	Scatter = 0x3779b1, /* between samples: odd, with no regard for rows */
 	ZerosPerCent = 25, /* of the samples; below, nobody counts */
 	LivePerCent = 65, /* of the pieces of 16 columns; with more, one row by weights in a cache would take longer */
 	/* Columns apart, for one row: */
 	LeastApart = 1 << 20, /* elements: less comes as fast from the second cache */
 	ApartPerCent = 15 /* of the elements, filled up with zeros; from the third cache more would take as long as all of them */
 };
+
+bool sample_of(const Const *c, uint64_t i, double *x)
+{
+	enum { Scatter = 0x3779b1 }; /* odd, with no regard for rows */
+	return scalar_as_real(scalar_at(c->type.dtype, c->data, (int64_t)(i * Scatter % (uint64_t)const_numel(&c->type))), x);
+}
 
 /* The largest constant that w is computed from, of each node's operands; NULL: there is none. */
 static const Const *largest_source(const Value *w)
@@ -40,7 +45,7 @@ static bool may_be_sparse(const Value *w)
 	double x;
 
 	for (uint64_t i = 0; i < samples && numel; i++)
-		zeros += scalar_as_real(scalar_at(source->type.dtype, source->data, (int64_t)(i * Scatter % numel)), &x) && x == 0;
+		zeros += sample_of(source, i, &x) && x == 0;
 	return !source || 100 * zeros >= ZerosPerCent * samples;
 }
 

@@ -982,7 +982,7 @@ static void make_made_reductions(Family *f)
 	add_made(f, "%%e%d: f32[a, 3, c] = mul %%x, %%y\n%%d%d: f32[a, 3, c] = neg %%x", "sum", "2", "f32[a, 3]"); /* who needs %d? */
 }
 
-/* Quantising, by products for a division (passes/scalar.c): of the numbers around those where a level begins, and of those that are no levels. */
+/* Quantising, by products for a division (passes/levels.c): of the numbers around those where a level begins, and of those that are no levels. */
 static void make_levels(Family *f)
 {
 	static const struct {
