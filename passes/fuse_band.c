@@ -5,7 +5,7 @@
  * the same for each of its rows, and grows by a block from one to the next.  So it takes the time of the band, not of the square.  Nothing
  * is subtracted: sums over all keys plus a band of (a - c) would lose all digits where one key outweighs the others.
  *
- *   y[i] = sum of a[i][j] x[j], j in the blocks around i  +  c * (sum of x[j], j in front of them + sum of x[j], j behind them)
+ *   y[i] = sum of a[i][j] x[j], j in the blocks around i  +  sum of c x[j], j in front of them  +  sum of c x[j], j behind them
  */
 #include "idioms.h"
 
@@ -15,20 +15,27 @@ enum {
 	BlockRows = 32, /* of registers' tiles two or three; keys of a block are packed for each block that meets them */
 	Samples = 1024,
 	MostBand = 1 << 27, /* elements: larger matrices are not looked through */
-	MostSteps = 8, /* from the matrix to what it is computed from */
+	MostSteps = 64, /* nodes that it is computed from */
 	Gain = 2 /* so many times fewer keys must be met, at the largest size */
 };
 
+/* What stands in a constant [.., n, n]. */
 typedef struct Band {
-	Value *a; /* [.., n, n] */
-	const Dim *rows; /* of the part that is multiplied, from its corner on */
-	int64_t n, blocks;
-	int64_t before, behind; /* blocks that the band reaches on either side */
+	const Value *a;
+	bool found;
 	float rest; /* what stands outside */
+	int64_t before, behind; /* blocks that the band reaches on either side */
 } Band;
 
+/* A product by the part of it that has so many rows, from its corner on. */
+typedef struct Square {
+	Value *a;
+	const Dim *rows;
+	int64_t n, most; /* rows of a, and at most of the part */
+} Square;
+
 /* Is one number most of what is stored of this matrix or of what it is computed from, or are places of elements compared?  A guess. */
-static bool may_be_band(const Value *v, int64_t size, int depth)
+static bool may_be_band(const Value *v, int64_t size, int *steps)
 {
 	const Node *n = v->def;
 	bool stored = false;
@@ -40,55 +47,84 @@ static bool may_be_band(const Value *v, int64_t size, int depth)
 			same += sample_of(v->konst, i, &x) && x == last;
 		return 2 * same >= Samples;
 	}
-	for (int i = 0; n && depth && i < n->nin; i++) {
+	if (!n || --*steps < 0)
+		return false;
+	for (int i = 0; i < n->nin; i++) {
 		if (!n->in[i] || const_numel(&n->in[i]->type) < size)
 			continue;
-		if (may_be_band(n->in[i], size, depth - 1))
+		if (may_be_band(n->in[i], size, steps))
 			return true;
 		stored = true;
 	}
-	return n && depth && !stored;
+	return !stored;
 }
 
 /* How far the band reaches: elements of t that are not its upper right one. */
-static bool find_band(const Tensor *t, Band *b)
+static void find_band(const Tensor *t, int64_t n, Band *b)
 {
 	const float *a = t->data;
 	const int64_t all = tensor_numel(t);
-	int64_t before = 0, behind = 0, met = b->n;
+	int64_t before = 0, behind = 0;
 
-	b->rest = a[b->n - 1];
-	for (int64_t at = 0; at < all; at++) {
-		const int64_t i = at / b->n % b->n, j = at % b->n;
-		if (!isfinite(a[at]))
-			return false; /* it would meet the zeros around x */
+	b->rest = a[n - 1];
+	b->found = true;
+	for (int64_t at = 0; at < all && b->found; at++) {
+		const int64_t i = at / n % n, j = at % n;
+		b->found = isfinite(a[at]); /* it would meet the zeros around x */
 		if (a[at] != b->rest) {
 			before = i - j > before ? i - j : before;
 			behind = j - i > behind ? j - i : behind;
 		}
 	}
-	b->blocks = (b->n + BlockRows - 1) / BlockRows;
 	b->before = (before + BlockRows - 1) / BlockRows;
 	b->behind = (behind + BlockRows - 1) / BlockRows;
-	dim_is_const(b->rows, &met);
-	return Gain * (b->before + 1 + b->behind) * BlockRows <= met;
+}
+
+static bool is_of(const void *item, const void *a)
+{
+	return ((const Band *)item)->a == a;
+}
+
+/* Computed once for each matrix, whose products may be many. */
+static const Band *band_of(Module *m, const Square *s, Table *bands)
+{
+	const uint64_t hash = table_hash(&s->a, sizeof s->a, 0);
+	Band *b = table_find(bands, hash, is_of, s->a);
+	const int64_t all = const_numel(&s->a->type);
+	int steps = MostSteps;
+	Tensor t;
+
+	if (b)
+		return b;
+	b = arena_alloc(m->arena, sizeof *b);
+	*b = (Band){.a = s->a};
+	/* Where it cannot be computed, whoever writes it will say why. */
+	if (all != 0 && all <= MostBand && may_be_band(s->a, s->n * s->n, &steps) && !eval_const(m, s->a, &t)) {
+		find_band(&t, s->n, b);
+		free_tensor(&t);
+	}
+	table_add(m->arena, bands, hash, b);
+	return b;
 }
 
 /* Is v all of a constant [.., n, n], or [.., rows, rows] of it from the corner on? */
-static bool see_square(Module *m, Value *v, Band *b)
+static bool see_square(Module *m, Value *v, Square *s)
 {
 	View w, whole;
 	const int rank = v->type.rank;
+	int64_t least;
 
 	view_of(m, v, &w);
-	b->a = w.root;
-	if (rank < 2 || !is_const(b->a) || b->a->type.rank != rank || !dim_equals(w.base, 0))
+	s->a = w.root;
+	if (rank < 2 || !is_const(s->a) || s->a->type.rank != rank || !dim_equals(w.base, 0))
 		return false;
-	const Type *t = &b->a->type;
-	b->rows = v->type.dims[rank - 1];
-	if (b->rows != v->type.dims[rank - 2] || t->dims[rank - 1] != t->dims[rank - 2] || !dim_is_const(t->dims[rank - 1], &b->n))
+	const Type *t = &s->a->type;
+	s->rows = v->type.dims[rank - 1];
+	if (s->rows != v->type.dims[rank - 2] || t->dims[rank - 1] != t->dims[rank - 2] || !dim_is_const(t->dims[rank - 1], &s->n))
 		return false;
-	view_identity(m, b->a, &whole);
+	dim_range(s->rows, &least, &s->most);
+	s->most = s->most < s->n ? s->most : s->n;
+	view_identity(m, s->a, &whole);
 	for (int d = 0; d < rank; d++) {
 		const Factor *f = &w.f[w.first[d]], *g = &whole.f[whole.first[d]];
 		const int count = whole.first[d + 1] - whole.first[d];
@@ -122,19 +158,19 @@ static Value *counted(Module *m, Node *at, int64_t n, int axis)
 
 /* The blocks of a: [.., blocks, BlockRows, keys], zeros where the keys are none; cut to as many as x has.  NULL: the numbers
  * of keys would be so many that only the run may make them. */
-static Value *blocks_of_band(Module *m, Node *at, const Band *b, const Dim *blocks)
+static Value *blocks_of_band(Module *m, Node *at, const Square *s, const Band *b, const Dim *blocks)
 {
-	const int rank = b->a->type.rank;
-	const int64_t rows = b->blocks * BlockRows, keys = (b->before + 1 + b->behind) * BlockRows;
+	const int rank = s->a->type.rank;
+	const int64_t all = (s->n + BlockRows - 1) / BlockRows, rows = all * BlockRows, keys = (b->before + 1 + b->behind) * BlockRows;
 	const Dim *pads[2 * MaxRank];
-	Type t = b->a->type;
+	Type t = s->a->type;
 
 	for (int d = 0; d < rank; d++)
 		pads[d] = pads[rank + d] = dim_const(m, 0);
 	pads[rank - 1] = dim_const(m, b->before * BlockRows);
-	pads[2 * rank - 2] = dim_const(m, rows - b->n);
-	pads[2 * rank - 1] = dim_const(m, rows - b->n + b->behind * BlockRows);
-	Value *a = padded(m, at, b->a, pads), *block = const_scalar(m, scalar_of_int(I32, BlockRows))->value;
+	pads[2 * rank - 2] = dim_const(m, rows - s->n);
+	pads[2 * rank - 1] = dim_const(m, rows - s->n + b->behind * BlockRows);
+	Value *a = padded(m, at, s->a, pads), *block = const_scalar(m, scalar_of_int(I32, BlockRows))->value;
 	Value *first = binary(m, at, OpMul, binary(m, at, OpIDiv, counted(m, at, rows, 0), block), block);
 	Value *index = binary(m, at, OpAdd, first, counted(m, at, keys, 1));
 	t.dtype = I32;
@@ -146,8 +182,8 @@ static Value *blocks_of_band(Module *m, Node *at, const Band *b, const Dim *bloc
 	a = build(m, at->block, at, OpGatherElem, at->loc, 2, (Value *[]){a, index}, 1, &axis, NULL);
 	t = (Type){.dtype = F32, .rank = rank + 1};
 	for (int d = 0; d < rank - 2; d++)
-		t.dims[d] = b->a->type.dims[d];
-	t.dims[rank - 2] = dim_const(m, b->blocks);
+		t.dims[d] = s->a->type.dims[d];
+	t.dims[rank - 2] = dim_const(m, all);
 	t.dims[rank - 1] = dim_const(m, BlockRows);
 	t.dims[rank] = dim_const(m, keys);
 	a = build(m, at->block, at, OpReshape, at->loc, 1, &a, 0, NULL, &t);
@@ -176,7 +212,7 @@ static Value *sums_beside(Module *m, Node *at, Value *sums, bool behind, int64_t
 }
 
 /* x [.., rows, d] by blocks, those in front and behind that are met too: [.., before + blocks + behind, BlockRows, d]. */
-static Value *blocks_of_rows(Module *m, Node *at, const Band *b, Value *x, const Dim *blocks)
+static Value *blocks_of_rows(Module *m, Node *at, const Square *s, const Band *b, Value *x, const Dim *blocks)
 {
 	const int rank = x->type.rank;
 	const Dim *pads[2 * MaxRank];
@@ -185,7 +221,7 @@ static Value *blocks_of_rows(Module *m, Node *at, const Band *b, Value *x, const
 	for (int i = 0; i < 2 * rank; i++)
 		pads[i] = dim_const(m, 0);
 	pads[rank - 2] = dim_const(m, b->before * BlockRows);
-	pads[2 * rank - 2] = dim_add(m, dim_sub(m, dim_mul_const(m, blocks, BlockRows), b->rows), dim_const(m, b->behind * BlockRows));
+	pads[2 * rank - 2] = dim_add(m, dim_sub(m, dim_mul_const(m, blocks, BlockRows), s->rows), dim_const(m, b->behind * BlockRows));
 	x = padded(m, at, x, pads);
 	t.rank++;
 	t.dims[rank - 2] = dim_add(m, blocks, dim_const(m, b->before + b->behind));
@@ -207,36 +243,31 @@ static Value *met_blocks(Module *m, Node *at, const Band *b, Value *x, const Dim
 	return build_view(m, &w, &t, at, at->loc);
 }
 
-bool fuse_band(Module *m, Node *n)
+bool fuse_band(Module *m, Node *n, Table *bands)
 {
-	Band b;
-	Tensor t;
+	Square s;
 
 	if (n->op != OpMatMul || n->out[0]->type.dtype != F32 || attr_int(n, Attr_trans_a) || attr_int(n, Attr_trans_b) || n->in[1]->type.rank < 2 ||
-	    n->out[0]->type.rank == MaxRank || !see_square(m, n->in[0], &b))
+	    n->out[0]->type.rank == MaxRank || !see_square(m, n->in[0], &s) || s.most < Gain * BlockRows)
 		return false;
-	const int64_t all = const_numel(&b.a->type);
-	if (all == 0 || all > MostBand || !may_be_band(b.a, b.n * b.n, MostSteps))
+	const Band *b = band_of(m, &s, bands);
+	if (!b->found || Gain * (b->before + 1 + b->behind) * BlockRows > s.most)
 		return false;
-	if (eval_const(m, b.a, &t))
-		return false; /* whoever writes it will say why */
-	const bool found = find_band(&t, &b);
-	free_tensor(&t);
-	if (!found)
-		return false;
-	const Dim *blocks = dim_ceildiv(m, b.rows, dim_const(m, BlockRows));
-	Value *a = blocks_of_band(m, n, &b, blocks);
+	const Dim *blocks = dim_ceildiv(m, s.rows, dim_const(m, BlockRows));
+	Value *a = blocks_of_band(m, n, &s, b, blocks);
 	if (!a)
 		report_miss("band", n->loc, "its blocks are too many");
 	if (!a || !allow("band"))
 		return false;
-	Value *x = blocks_of_rows(m, n, &b, n->in[1], blocks), *y = binary(m, n, OpMatMul, a, met_blocks(m, n, &b, x, blocks));
-	if (b.rest != 0) {
+	Value *x = blocks_of_rows(m, n, &s, b, n->in[1], blocks), *y = binary(m, n, OpMatMul, a, met_blocks(m, n, b, x, blocks));
+	if (b->rest != 0) {
 		const int64_t axis = x->type.rank - 2;
 		const Attr attrs[] = {mk_ints(m, Attr_axes, 1, &axis), mk_int(Attr_keepdims, 1)};
-		Value *sums = build(m, n->block, n, OpSum, n->loc, 1, &x, 2, attrs, NULL);
-		Value *rest = binary(m, n, OpAdd, sums_beside(m, n, sums, false, 0, blocks), sums_beside(m, n, sums, true, b.before + b.behind, blocks));
-		y = binary(m, n, OpAdd, y, binary(m, n, OpMul, rest, const_scalar(m, scalar_of_real(F32, b.rest))->value));
+		/* Products first: c may be small, and x so large that its sums are no numbers. */
+		Value *cx = b->rest == 1 ? x : binary(m, n, OpMul, x, const_scalar(m, scalar_of_real(F32, b->rest))->value);
+		Value *sums = build(m, n->block, n, OpSum, n->loc, 1, &cx, 2, attrs, NULL);
+		Value *front = sums_beside(m, n, sums, false, 0, blocks), *behind = sums_beside(m, n, sums, true, b->before + b->behind, blocks);
+		y = binary(m, n, OpAdd, y, binary(m, n, OpAdd, front, behind));
 	}
 	report_match("band", n->loc);
 	Type whole = n->out[0]->type;

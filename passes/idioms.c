@@ -4,6 +4,7 @@
 bool pass_idioms(Module *m)
 {
 	bool changed = false;
+	Table bands = {0}; /* of constant matrices */
 
 	FOR_ALL_NODES(n, m) /* glu looks at halves of their results */
 		if (n->nout == 1 && n->out[0]->nuse)
@@ -15,7 +16,7 @@ bool pass_idioms(Module *m)
 		changed |= see_blocks(m, n) || see_chunks(m, n);
 	FOR_ALL_NODES(n, m) /* glu, winconv and attention look at whole convolutions and products */
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= fuse_conv(m, n) || fuse_matrices(m, n) || fuse_band(m, n);
+			changed |= fuse_conv(m, n) || fuse_matrices(m, n) || fuse_band(m, n, &bands);
 	changed |= remove_dead(m);
 	return changed;
 }

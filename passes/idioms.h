@@ -15,7 +15,8 @@ bool see_chunks(Module *, Node *); /* n is an attention of chunks to chunks besi
 bool fuse_dft(Module *, Node *); /* n is a Fourier transform */
 bool fuse_glu(Module *, Node *); /* n multiplies two halves of one value */
 bool fuse_conv(Module *, Node *); /* n is a convolution that linear can do */
-bool fuse_band(Module *, Node *); /* n multiplies by a constant matrix that is one number but for a band */
+/* n multiplies by a constant matrix that is one number but for a band.  bands: what is known of such matrices, {0} at first. */
+bool fuse_band(Module *, Node *, Table *bands);
 bool fuse_experts(Module *, Node *); /* n multiplies by matrices that an index takes out of a constant, or adds their bias */
 bool fuse_matrices(Module *, Node *); /* n multiplies each batch by a constant matrix of its own */
 
