@@ -313,13 +313,25 @@ static bool sink_expand(Module *m, Node *n)
 	return true;
 }
 
-/* ewise(view(constant), ..) -> view(ewise(constant, ..)): the first [T, T] of a table of exponentials is computed as the object is written. */
+/* Does n alone read v and what it is a view of? */
+static bool reads_alone(const Node *n, const Value *v, const Value *root)
+{
+	for (;; n = v->def, v = n->in[0]) {
+		if (is_output(v) || only_user(v) != n)
+			return false;
+		if (v == root)
+			return true;
+	}
+}
+
+/* ewise(view(constant), ..) -> view(ewise(constant, ..)): the first [T, T] of a table of exponentials is computed as the object is written.
+ * Not where the object would grow, because something else reads the table too. */
 static bool sink_into_constant(Module *m, Node *n)
 {
 	Value *in[MaxIn], *table = NULL;
 	View w, other;
 	Scalar s;
-	int bytes = 0;
+	int freed = 0; /* bytes an element */
 
 	if (ops[n->op].cls != ClsEwise || is_const(n->out[0]))
 		return false;
@@ -334,10 +346,10 @@ static bool sink_into_constant(Module *m, Node *n)
 			return false;
 		w = other;
 		table = in[i];
-		bytes += dtypes[table->type.dtype].bytes;
+		freed += reads_alone(n, n->in[i], table) ? dtypes[table->type.dtype].bytes : 0;
 	}
-	if (!table || bytes < dtypes[n->out[0]->type.dtype].bytes || w.rank != n->out[0]->type.rank)
-		return false; /* the object would grow */
+	if (!table || freed < dtypes[n->out[0]->type.dtype].bytes || w.rank != n->out[0]->type.rank)
+		return false;
 	Type t = table->type;
 	t.dtype = n->out[0]->type.dtype;
 	w.root = build(m, n->block, n, n->op, n->loc, n->nin, in, n->nattr, n->attrs, ops[n->op].given ? &t : NULL);
