@@ -388,6 +388,8 @@ static const char *check_bodies(Verify *vf, const Node *n, int depth)
 		TRY(check_sizes(vf, n, 1));
 	}
 	TRY(check_body(vf, n, n->body, counter, depth));
+	if (n->op == OpGroup && !n->body->first)
+		FAIL("a group without nodes");
 	if (n->op == OpIf)
 		TRY(check_body(vf, n, n->other, NULL, depth));
 	if (body_results(n) != n->nout)

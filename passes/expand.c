@@ -331,7 +331,7 @@ static bool needs_copy(Module *m, const Node *n, int i)
 
 static bool copy_weights(Module *m, Node *n)
 {
-	Node *root = n->op == OpGroup ? n->body->first : n;
+	Node *root = inner_root(n);
 	bool changed = false;
 
 	for (int i = 1; i < root->nin; i++)
@@ -345,7 +345,7 @@ static bool copy_weights(Module *m, Node *n)
 /* Vectors of a convolution with channels first run along the last axis of x, padding included. */
 static bool expand_conv(Module *m, Node *n)
 {
-	Node *root = n->op == OpGroup ? n->body->first : n;
+	Node *root = inner_root(n);
 	const Dim *pads[2 * MaxRank];
 	const int64_t *given;
 	bool any = false;

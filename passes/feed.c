@@ -9,13 +9,6 @@ enum {
 	MostOfRow = 16 << 10 /* blocks of longer rows are too few rows for what they read of the weights */
 };
 
-Node *inner_root(Node *n)
-{
-	if (n->op != OpGroup)
-		return n;
-	return is_reduction(n->body->last) ? n->body->last : n->body->first;
-}
-
 Feed feed_of(Node *n, LBuf *made)
 {
 	if (n->op != OpGroup)

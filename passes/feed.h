@@ -15,7 +15,6 @@
 
 enum { LeastBlockRows = 160 /* that go through two linears by blocks */ };
 
-Node *inner_root(Node *group_or_node);
 bool choose_feeds(Module *); /* where it pays: sets the attribute `feeds` of roots */
 bool can_feed(Node *group_or_node); /* does its attribute ask for that, and is it possible */
 bool is_depthwise(const Node *group_conv);

@@ -242,21 +242,51 @@ static Node *grow_ewise(Module *m, Node *root)
 	return make_group(m, is_reduction(root) ? "reduce" : "ewise", members, n);
 }
 
-enum { LeastResults = 1024, FewElements = 1 << 15 };
+enum {
+	LeastResults = 256,
+	FewElements = 1 << 15,
+	FewOfMany = 1 << 18 /* where there are so many times more of both as an axis that is not known is long */
+};
+
+/* The product of the extents that are known, INT64_MAX if it is larger; *all (or NULL): there are no others. */
+static int64_t known_elements(const Type *t, bool *all)
+{
+	int64_t n = 1, extent;
+
+	if (all)
+		*all = true;
+	for (int d = 0; d < t->rank; d++) {
+		const bool known = dim_is_const(t->dims[d], &extent);
+		if (all)
+			*all &= known;
+		if (known && __builtin_mul_overflow(n, extent, &n))
+			n = INT64_MAX;
+	}
+	return n;
+}
+
+static bool has_dim(const Type *t, const Dim *dim)
+{
+	for (int d = 0; d < t->rank; d++)
+		if (t->dims[d] == dim)
+			return true;
+	return false;
+}
 
 /* Does a reduction give so many results that workers share them, as they share the elements that it would compute; or are these few? */
 static bool shares_results(const Node *n)
 {
 	const Type *x = &n->in[0]->type, *y = &n->out[0]->type;
-	int64_t elements = 1, results = 1, extent;
+	bool all;
+	const int64_t elements = known_elements(x, NULL), results = known_elements(y, &all), *axes;
+	const int count = attr_ints(n, Attr_axes, &axes);
 
-	for (int d = 0; d < y->rank; d++)
-		if (!dim_is_const(y->dims[d], &extent) || __builtin_mul_overflow(results, extent, &results))
-			return true;
-	for (int d = 0; d < x->rank; d++)
-		if (!dim_is_const(x->dims[d], &extent) || __builtin_mul_overflow(elements, extent, &elements))
-			return results >= LeastResults;
-	return results >= LeastResults || elements <= FewElements;
+	if (results >= LeastResults)
+		return true;
+	for (int i = 0; i < count; i++)
+		if (!dim_is_const(x->dims[axes[i]], NULL) && !has_dim(y, x->dims[axes[i]]))
+			return false;
+	return elements <= (all ? FewElements : FewOfMany);
 }
 
 static bool group_block(Module *m, Block *b)
@@ -453,7 +483,7 @@ bool pass_layout(Module *m)
 	bool changed = false;
 
 	FOR_ALL_NODES(n, m) {
-		Node *root = n->op == OpGroup ? n->body->first : n;
+		Node *root = inner_root(n);
 		if (root->op == OpLinear)
 			changed |= pack_linear(m, root);
 		else if (root->op == OpExperts)

@@ -338,17 +338,23 @@ Access kaccess(Kernel *k, Value *v)
 	return a;
 }
 
-Access written_access(Kernel *k, const Type *t, Value *home)
+Access dense_access(Module *m, const Type *t, const Dim *const *dims)
 {
-	Module *m = k->l->m;
-	Access y = {.buf = kbuf(k, home, true), .base = dim_const(m, 0), .rank = t->rank, .dtype = t->dtype};
+	Access a = {.rank = t->rank, .base = dim_const(m, 0), .dtype = t->dtype};
 	const Dim *stride = dim_const(m, 1);
 
 	for (int d = t->rank - 1; d >= 0; d--) {
-		y.stride[d] = stride;
-		y.extent[d] = t->dims[d];
-		stride = dim_mul(m, stride, t->dims[d]);
+		a.stride[d] = stride;
+		a.extent[d] = t->dims[d];
+		stride = dim_mul(m, stride, dims[d]);
 	}
+	return a;
+}
+
+Access written_access(Kernel *k, const Type *t, Value *home)
+{
+	Access y = dense_access(k->l->m, t, t->dims);
+	y.buf = kbuf(k, home, true);
 	return y;
 }
 

@@ -212,6 +212,8 @@ LExpr *kworker(Kernel *);
 LExpr *threads_of(Lower *); /* in the program */
 LExpr *kthreads(Kernel *);
 Access kaccess(Kernel *, Value *);
+/* Without a buffer: in row-major order of those dims, t's own or those of a larger tensor that it is a part of. */
+Access dense_access(Module *, const Type *t, const Dim *const *dims);
 /* A value of that type that lies in its home in row-major order, to be read and written there. */
 Access written_access(Kernel *, const Type *, Value *home);
 LExpr *kbase(Kernel *, const Access *); /* in a general kernel an argument also if it is 0 */

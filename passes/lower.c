@@ -125,6 +125,13 @@ static void plan_block(Lower *l, Block *b)
 	}
 }
 
+Node *inner_root(Node *n)
+{
+	if (n->op != OpGroup)
+		return n;
+	return is_reduction(n->body->last) ? n->body->last : n->body->first;
+}
+
 bool is_lowered_whole(Module *m, const Node *group)
 {
 	const Block *body = group->body;

@@ -22,6 +22,7 @@ int epilogue_parts(Module *, Node *const *members, int n); /* of the columns, th
 bool ewise_takes(Node *const *members, int n); /* in any order */
 bool is_reduction(const Node *); /* whose kernel may compute what it reduces: elementwise nodes that nothing else reads */
 bool reduction_takes(Node *const *members, int n); /* in any order; one of them is such a node, of what another computes */
+Node *inner_root(Node *group_or_node); /* the node whose schedule lowers it all */
 bool is_lowered_whole(Module *, const Node *group);
 /* x or, where x is a reshape that merges axes which do not lie side by side, what it reshapes: packing reads either, but the
  * reshape would be a copy.  *inner: its axes that make up the last one of x. */

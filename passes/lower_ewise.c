@@ -275,19 +275,6 @@ static void lower_space(Lower *l, const char *name, Node *first, Node *end, Valu
 	kcall(&k);
 }
 
-/* In row-major order of the dims of t, or of a larger tensor that it is a part of. */
-static Access dense_access(Module *m, const Type *t, const Dim *const *dims)
-{
-	Access a = {.rank = t->rank, .base = dim_const(m, 0), .dtype = t->dtype};
-	const Dim *stride = dim_const(m, 1);
-
-	for (int d = t->rank - 1; d >= 0; d--) {
-		a.stride[d] = stride;
-		stride = dim_mul(m, stride, dims[d]);
-	}
-	return a;
-}
-
 /* The kernel of nodes first..end (exclusive) of one block whose last value is `result`, stored in `home`. */
 void lower_ewise(Lower *l, Node *first, Node *end, Value *result, Value *home)
 {

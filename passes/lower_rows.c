@@ -549,19 +549,12 @@ bool reduction_takes(Node *const *members, int n)
 /* x of a group in front of n: how the first leaf lies that is not broadcast; where there is none, as if it were in memory. */
 static void open_made(Rows *r)
 {
-	Module *m = r->k->l->m;
 	const Type *t = &r->n->in[0]->type;
-	View id;
 
 	r->from.first = group_of(r->n)->body->first;
 	r->from.end = r->n;
 	open_leaves(r->k, &r->from, t->rank);
-	r->x = (Access){.rank = t->rank, .base = dim_const(m, 0), .dtype = t->dtype};
-	view_identity(m, r->n->in[0], &id);
-	for (int d = 0; d < t->rank; d++) {
-		r->x.extent[d] = t->dims[d];
-		r->x.stride[d] = id.first[d + 1] > id.first[d] ? id.f[id.first[d]].stride : dim_const(m, 0);
-	}
+	r->x = dense_access(r->k->l->m, t, t->dims);
 	for (int i = 0; i < r->from.n; i++) {
 		bool whole = true;
 		for (int d = 0; d < t->rank; d++)
@@ -580,8 +573,9 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	LB *b = &k.b;
 	Rows r = {.k = &k, .n = n};
 	const Dim *rows = dim_const(m, 1);
+	const Node *group = group_of(n);
 
-	if (group_of(n))
+	if (group && group->body->first != n)
 		open_made(&r);
 	else
 		r.x = kaccess(&k, n->in[0]);

@@ -279,18 +279,6 @@ static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
 	free(before);
 }
 
-static void run_listed(Module *m, const Oracle *oracle)
-{
-	char *list = arena_strdup(m->arena, options->only), *save = NULL;
-
-	for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
-		int i = pass_index(name);
-		if (i < 0)
-			fatal_at(NULL, "--passes: no pass '%s'", name);
-		run_pass(m, &passes[i], oracle);
-	}
-}
-
 /* lower relies on what expand and layout do, and a text may say any stage: where it is true they change nothing. */
 static void bring_about(Module *m)
 {
@@ -299,6 +287,20 @@ static void bring_about(Module *m)
 	if (pass_index(m->stage) >= pass_index("layout"))
 		pass_layout(m);
 	exit_if_errors();
+}
+
+static void run_listed(Module *m, const Oracle *oracle)
+{
+	char *list = arena_strdup(m->arena, options->only), *save = NULL;
+
+	for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+		int i = pass_index(name);
+		if (i < 0)
+			fatal_at(NULL, "--passes: no pass '%s'", name);
+		if (passes[i].run == pass_lower)
+			bring_about(m);
+		run_pass(m, &passes[i], oracle);
+	}
 }
 
 void run_passes(Module *m, const PassOptions *o)
