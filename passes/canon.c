@@ -419,18 +419,6 @@ static Value *operand_of_slice(Module *m, const Node *concat, const Node *slice,
 	return NULL;
 }
 
-/* Is a concat an input with new rows: such a one may be a state's, whose next value is a slice of it (state.c). */
-static bool may_append(const Node *concat)
-{
-	const Value *p = concat->in[0];
-	if (p->def || p->konst)
-		return false;
-	for (int i = 1; i < concat->nin; i++)
-		if (concat->in[i] == p)
-			return false;
-	return true;
-}
-
 enum { MostJoined = 64 };
 
 /* Slices of a concat, each of which lies in one operand, are slices of these, if nothing else reads it: the two streams of reversible layers. */
@@ -439,7 +427,7 @@ static bool unjoin(Module *m, Node *n)
 	const Dim *at;
 	Value *joined = n->out[0];
 
-	if (n->op != OpConcat || attr_int(n, Attr_state) || is_output(joined) || n->nin > MostJoined || may_append(n))
+	if (n->op != OpConcat || attr_int(n, Attr_state) || n->nin > MostJoined || appended_input(n))
 		return false;
 	for (int i = 0; i < joined->nuse; i++) {
 		const Node *user = joined->uses[i].node;

@@ -230,7 +230,7 @@ static void lower_kernels(Lower *l, Node *n)
 	const int from = l->nstep;
 
 	lower_as(l, n, schedule_of(l, root));
-	schedule_steps(root, from, l->nstep);
+	schedule_steps(l->t, root, from, l->nstep);
 }
 
 /* Two linears, by blocks of rows or one after the other.  The second one's schedule is that of the blocks, and decides whether there are any: what
@@ -246,7 +246,7 @@ static void lower_chain(Lower *l, Node *first, Node *second)
 	lower_kernels(l, first);
 	lower_as(l, second, schedule);
 	end_skip(l, skip);
-	schedule_steps(root, from, l->nstep);
+	schedule_steps(l->t, root, from, l->nstep);
 }
 
 static void lower_node(Lower *l, Node *n)

@@ -35,6 +35,8 @@ bool equal_dims(const Type *, const Type *); /* operands.c */
 /* sizes.c: values of the symbols, from `smallest` on, with which all of the model's checks hold; false: none are found. */
 bool choose_sizes(const Module *, int64_t smallest, int64_t *syms);
 bool sink_transposes(Module *); /* sink.c */
+/* state.c: the input to which a concat appends rows: it may be a state, whose next value is a slice of the concat.  NULL: none. */
+const Value *appended_input(const Node *concat);
 bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
 bool computes_in_stored(const Node *); /* with elements that are only stored: nothing behind pass widen does */
 bool dissolve_groups(Module *, bool (*stays)(Module *, const Node *group)); /* expand.c: those that do not stay become their nodes */

@@ -1,4 +1,4 @@
-/* scalar.c - the scalar meaning of ops.def as loop IR: a function for each word of its vocabulary */
+/* scalar.c - the scalar meaning of ops.def as loop IR: a function for each word of its vocabulary. */
 #include "kernel.h"
 
 static struct {

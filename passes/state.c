@@ -25,6 +25,18 @@ static const Value *find_input(const Module *m, const char *name, size_t n)
 	return NULL;
 }
 
+const Value *appended_input(const Node *n)
+{
+	const Value *p = n->op == OpConcat ? n->in[0] : NULL;
+
+	if (!p || p->def || p->konst)
+		return NULL;
+	for (int i = 1; i < n->nin; i++)
+		if (n->in[i] == p)
+			return NULL;
+	return p;
+}
+
 /* The concat of `input` (NULL: any input) with new rows that output v is, or is a tail of. */
 static Node *find_append(Module *m, Value *v, const Value *input)
 {
@@ -33,14 +45,9 @@ static Node *find_append(Module *m, Value *v, const Value *input)
 
 	view_of(m, v, &w);
 	Node *n = w.root->def;
-	if (!n || n->op != OpConcat || n->nin < 2)
+	const Value *p = n && n->nin > 1 ? appended_input(n) : NULL;
+	if (!p || (input && p != input) || state_append(p))
 		return NULL;
-	const Value *p = n->in[0];
-	if (p->def || p->konst || (input && p != input) || state_append(p))
-		return NULL;
-	for (int i = 1; i < n->nin; i++)
-		if (n->in[i] == p)
-			return NULL;
 	set_attr(m, n, mk_int(Attr_state, 1)); /* as if, to see the output as state */
 	bool fits = state_of_output(m, v, &s);
 	set_attr(m, n, mk_int(Attr_state, 0));

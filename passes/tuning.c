@@ -136,11 +136,11 @@ Schedule choose_schedule(Module *m, const Target *target, const Node *root)
 	return row ? row->schedule : schedule_number(target, root->op, t->number != AsTuned && t->number < count ? t->number : 0);
 }
 
-void schedule_steps(const Node *root, int from, int to)
+void schedule_steps(const Target *target, const Node *root, int from, int to)
 {
 	Tuning *t = current();
 	for (int i = t ? t->nchoice - 1 : -1; i >= 0; i--)
-		if (t->choices[i].node == root) { /* of this target: it is chosen once a lowering */
+		if (t->choices[i].node == root && t->choices[i].target == target) {
 			t->choices[i].from = from;
 			t->choices[i].to = to;
 			return;

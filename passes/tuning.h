@@ -74,6 +74,6 @@ bool shape_at(Module *, const Target *, const Node *, const int64_t *syms, Shape
 
 void tuning_begins(void); /* a lowering does */
 Schedule choose_schedule(Module *, const Target *, const Node *root); /* as pass_options()->tuning says */
-void schedule_steps(const Node *root, int from, int to); /* that the choice for the node became */
+void schedule_steps(const Target *, const Node *root, int from, int to); /* that the choice for the node became */
 
 #endif

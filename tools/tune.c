@@ -291,6 +291,12 @@ static void choose_all(Tuner *t, Tuning *chosen)
 	}
 }
 
+/* All that won, at once. */
+static bool gains_together(const Tuner *t)
+{
+	return median_of(t, 1, t->nshape, 0) < 1;
+}
+
 /* The rows that win again go to `kept`, with their times; none, if all of them make the whole no faster. */
 static void confirm(Tuner *t, Tuning *chosen, Tuning *kept)
 {
@@ -298,7 +304,7 @@ static void confirm(Tuner *t, Tuning *chosen, Tuning *kept)
 	t->tuning = chosen;
 	add_variant(t, AsTuned);
 	measure(t, LeastTurns, MostTurns, 5);
-	if (median_of(t, 1, t->nshape, 0) >= 1)
+	if (!gains_together(t))
 		return;
 	for (int i = 0; i < chosen->n; i++) {
 		Tuned *x = &chosen->rows[i];
@@ -326,8 +332,8 @@ static void tell(FILE *f, const Tuner *t, int schedules, int chosen, int kept)
 {
 	fprintf(f, "%s: %d shapes, up to %d schedules each: ", t->target->name, t->nshape, schedules);
 	if (chosen)
-		fprintf(f, "%d won, %d of them again; %.4f ms, %.4f with all that won\n", chosen, kept, median_of(t, 0, t->nshape, -1) / 1e6,
-		        median_of(t, 1, t->nshape, -1) / 1e6);
+		fprintf(f, "%d won, %d of them again; %.4f ms, %.4f with all that won%s\n", chosen, kept, median_of(t, 0, t->nshape, -1) / 1e6,
+		        median_of(t, 1, t->nshape, -1) / 1e6, gains_together(t) ? "" : ": no faster, so none is kept");
 	else
 		fprintf(f, "the usual ones are the best\n");
 }
