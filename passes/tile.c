@@ -8,7 +8,10 @@
  */
 #include "kernel.h"
 
-enum { Ahead = 64 /* cache lines between a load and its prefetch: 4 KB */ };
+enum {
+	Ahead = 64, /* cache lines between a load and its prefetch: 4 KB */
+	MostChains = 4 /* of sums of bytes: of two vectors each, they hide the latency of a product */
+};
 
 /* ---- register tile ----------------------------------------------------------------------------------------------------------- */
 
@@ -44,13 +47,15 @@ static LExpr *row_words(const Lower *l, LB *b, DType weights, LExpr *steps)
 	return packed_length(b, lmul(b, steps, li(b, step_words(l->t, weights))));
 }
 
-/* Opens the two loops over the steps of k, in blocks of PackK words of a row, which begin at *block; *at is where a's first row has k, the
+/* Opens the two loops over the steps of k, `by` at once but for those that are left, in blocks of PackK words of a row, which begin at *block; *at is where a's first row has k, the
  * others lie PackK apart. */
-static LExpr *open_steps(LB *b, LExpr *klen, int rows, int words, LExpr **at, LExpr **block)
+static LExpr *open_steps(LB *b, LExpr *klen, int rows, int words, int by, LExpr **at, LExpr **block)
 {
+	if (by > 1)
+		klen = llet(b, lsub(b, klen, lop(b, LMod, klen, li(b, by), NULL)));
 	LExpr *width = li(b, PackK / words), *k0 = *block = lfor(b, ForSerial, li(b, 0), klen, width);
 	LExpr *first = llet(b, lmul(b, k0, li(b, rows * words)));
-	LExpr *k = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, width, lsub(b, klen, k0), NULL)), NULL);
+	LExpr *k = lfor(b, ForSerial, li(b, 0), llet(b, lop(b, LPMin, width, lsub(b, klen, k0), NULL)), by > 1 ? li(b, by) : NULL);
 	*at = llet(b, ladd(b, first, k));
 	return llet(b, ladd(b, k0, k));
 }
@@ -76,6 +81,51 @@ static void add_products(LB *b, LTile *t, int i, int nv, LExpr *x, LExpr *const 
 		lset_tile(b, t, li(b, i), li(b, j), lop(b, op, x, wv[j], lelem(b, t, li(b, i), li(b, j))));
 }
 
+/* The loops of a tile of `rows` rows over the steps of k; sums of bytes are exact in any order, so where rows are few their products go by turns
+ * to so many `chains` of sums, the rows of each behind those of the one before: one alone would wait for itself. */
+typedef struct TileSteps {
+	LTile *t;
+	LBuf *a, *w;
+	LExpr *next, *pace; /* what is prefetched */
+	int rows, nv, words, chains;
+} TileSteps;
+
+static void emit_step(LB *b, const TileSteps *s, LExpr *a_at, LExpr *k, int chain)
+{
+	LExpr *wv[PanelWidth / Lanes];
+
+	for (int j = 0; j < s->nv; j++)
+		wv[j] = llet(b, lload(b, s->w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
+	for (int j = 0; j < s->nv; j++)
+		lprefetch(b, s->w, ladd(b, ladd(b, s->next, lmul(b, k, s->pace)), li(b, j * Lanes)));
+	for (int i = 0; i < s->rows; i++)
+		for (int word = 0; word < s->words; word++) { /* at once: LLVM adds up integers in another order, and would keep all first products */
+			LExpr *x = load_left(b, s->a, ladd(b, a_at, li(b, word * PackK / s->words)), i);
+			add_products(b, s->t, chain * s->rows + i, s->nv, x, wv, word, s->words);
+		}
+}
+
+static void emit_steps(LB *b, const TileSteps *s, LExpr *klen)
+{
+	LExpr *a_at, *block, *k = open_steps(b, klen, s->rows, s->words, s->chains, &a_at, &block);
+
+	for (int chain = 0; chain < s->chains; chain++)
+		emit_step(b, s, ladd(b, a_at, li(b, chain)), ladd(b, k, li(b, chain)), chain);
+	close_steps(b);
+	if (s->chains == 1)
+		return;
+	LExpr *steps = li(b, s->chains), *rest = lop(b, LMod, klen, steps, NULL), *whole = llet(b, lsub(b, klen, rest)), *width = li(b, PackK / s->words);
+	k = lfor(b, ForSerial, whole, klen, NULL);
+	LExpr *in_block = llet(b, lop(b, LMod, k, width, NULL)), *first = lmul(b, lsub(b, k, in_block), li(b, s->rows * s->words));
+	emit_step(b, s, llet(b, ladd(b, first, in_block)), k, 0);
+	lend(b);
+	for (int chain = 1; chain < s->chains; chain++)
+		for (int i = 0; i < s->rows; i++)
+			for (int j = 0; j < s->nv; j++)
+				lset_tile(b, s->t, li(b, i), li(b, j),
+				          ladd(b, lelem(b, s->t, li(b, i), li(b, j)), lelem(b, s->t, li(b, chain * s->rows + i), li(b, j))));
+}
+
 /* The register-tile kernel of `rows` rows and nv vectors: acc[rows][nv] (+)= a[row][k] * w[k][nv], k < klen; rows of acc and w are 32 wide.
  * Every step prefetches w[next + k * pace].  All are f32; or i32, for steps of four bytes.
  * Parameters: a, w, acc, klen, first (1: acc starts at 0), next, pace. */
@@ -91,8 +141,13 @@ static LFunc *tile_kernel(Lower *l, DType type, int rows, int nv)
 	const int words = step_words(l->t, type);
 	LBuf *a = lparam_buf(b, "a", type, false), *w = lparam_buf(b, "w", type, false), *acc = lparam_buf(b, "acc", type, true);
 	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first"), *next = lparam(b, "next"), *pace = lparam(b, "pace");
-	LTile *t = lnew_tile(b, "t", vec, rows, nv);
+	TileSteps s = {.a = a, .w = w, .next = next, .pace = pace, .rows = rows, .nv = nv, .words = words};
+	s.chains = bytes && rows <= MostChains ? MostChains / rows : 1;
+	LTile *t = s.t = lnew_tile(b, "t", vec, rows * s.chains, nv);
 
+	for (int i = rows; i < rows * s.chains; i++)
+		for (int j = 0; j < nv; j++)
+			lset_tile(b, t, li(b, i), li(b, j), lconst(b, vec, 0));
 	for (int load = 0; load < 2; load++) {
 		if (load)
 			lelse(b);
@@ -106,15 +161,7 @@ static LFunc *tile_kernel(Lower *l, DType type, int rows, int nv)
 		lend(b);
 	}
 	lend(b);
-	LExpr *wv[4], *a_at, *block, *k = open_steps(b, klen, rows, words, &a_at, &block);
-	for (int j = 0; j < nv; j++)
-		wv[j] = llet(b, lload(b, w, Lanes, ladd(b, lmul(b, k, li(b, PanelWidth)), li(b, j * Lanes)), NULL, NULL));
-	for (int j = 0; j < nv; j++)
-		lprefetch(b, w, ladd(b, ladd(b, next, lmul(b, k, pace)), li(b, j * Lanes)));
-	for (int i = 0; i < rows; i++)
-		for (int word = 0; word < words; word++) /* at once: LLVM adds up integers in another order, and would keep all first products */
-			add_products(b, t, i, nv, load_left(b, a, ladd(b, a_at, li(b, word * PackK / words)), i), wv, word, words);
-	close_steps(b);
+	emit_steps(b, &s, klen);
 	LExpr *i = lfor(b, ForUnroll, li(b, 0), li(b, rows), NULL);
 	LExpr *j = lfor(b, ForUnroll, li(b, 0), li(b, nv), NULL);
 	lstore(b, acc, ladd(b, lmul(b, i, li(b, PanelWidth)), lmul(b, j, li(b, Lanes))), NULL, NULL, lelem(b, t, i, j));
@@ -148,7 +195,7 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows, int panels)
 
 	for (int i = 0; i < rows * vectors; i++)
 		lset_tile(b, t, li(b, i / vectors), li(b, i % vectors), lconst(b, vec, 0));
-	LExpr *a_at, *block, *k = open_steps(b, klen, rows, 1, &a_at, &block), *width = li(b, PanelWidth), *ahead = li(b, Ahead * line);
+	LExpr *a_at, *block, *k = open_steps(b, klen, rows, 1, 1, &a_at, &block), *width = li(b, PanelWidth), *ahead = li(b, Ahead * line);
 	LExpr *inside = llt(b, ladd(b, lmul(b, block, width), ahead), lmul(b, klen, width));
 	LExpr *far = llet(b, ladd(b, ahead, lop(b, LSelect, inside, li(b, 0), skip)));
 	LExpr *second = panels > 1 ? llet(b, lmul(b, klen, width)) : NULL;
