@@ -110,8 +110,12 @@ struct Cell {
 	const char *acts[MaxActs];
 	/* next[0 .. carried) from state, given the inputs' share of the gates [batch, gates * hidden]. */
 	void (*step)(const Direction *, Value *x, Value *const *state, Value **next);
-	bool quantised; /* what meets weights in a product is rounded first, as DynamicQuantizeLinear does */
 };
+
+/* Weights of 8 bits, (w - zero) * scale: of each direction, or of each of its columns.  What meets them is rounded first, as DynamicQuantizeLinear does. */
+typedef struct Steps {
+	Value *scale, *zero; /* [directions] or [directions, columns] */
+} Steps;
 
 typedef struct Recurrence {
 	Call *c;
@@ -123,7 +127,7 @@ typedef struct Recurrence {
 	Activation acts[2 * MaxActs];
 	Value *x; /* [steps, batch, input] */
 	Value *runs; /* [steps, batch, 1] is the step below the sequence's length; NULL: always */
-	Value *const *scales; /* of the weights of inputs and state, one a direction each: factors that those lack; NULL, or one is NULL: none */
+	const Steps *quantised; /* weights of inputs and state; NULL: they are real numbers */
 } Recurrence;
 
 struct Direction {
@@ -134,7 +138,6 @@ struct Direction {
 	Value *weights; /* [hidden, gates * hidden], of the state */
 	Value *bias; /* what is added to their product: [gates * hidden] or NULL */
 	Value *peepholes; /* [3 * hidden] or NULL */
-	Value *scale; /* a factor that `weights` lack, or NULL */
 };
 
 static const Dim *times_hidden(const Recurrence *r, int n)
@@ -158,22 +161,20 @@ static Value *activate(const Direction *d, int which, Value *v)
 	return apply_activation(c, &d->acts[which], v);
 }
 
-/* v as the cell's products see it, by weights that lack the factor `scale`. */
-static Value *rounded(const Recurrence *r, Value *v, Value *scale)
+/* v as the cell's products see it. */
+static Value *rounded(const Recurrence *r, Value *v)
 {
-	Call *c = r->c;
 	Value *q[3];
-	if (!r->cell->quantised)
+	if (!r->quantised)
 		return v;
-	dynamic_quantize(c, v, q);
-	Value *centred = emit2(c, OpSub, emit_cast(c, q[0], v->type.dtype), emit_cast(c, q[2], v->type.dtype));
-	return emit2(c, OpMul, centred, scale ? emit2(c, OpMul, q[1], scale) : q[1]);
+	dynamic_quantize(r->c, v, q);
+	return dequantised(r->c, q[0], q[1], q[2], v->type.dtype);
 }
 
 /* h times the weights of gates i .. i + n - 1. */
 static Value *recur(const Direction *d, Value *h, int i, int n)
 {
-	Value *y = emit2(d->r->c, OpMatMul, rounded(d->r, h, d->scale), gates(d->r, d->weights, i, n));
+	Value *y = emit_product(d->r->c, rounded(d->r, h), gates(d->r, d->weights, i, n));
 	return d->bias ? emit2(d->r->c, OpAdd, y, gates(d->r, d->bias, i, n)) : y;
 }
 
@@ -230,10 +231,9 @@ static void step_lstm(const Direction *d, Value *x, Value *const *state, Value *
 	next[1] = cell;
 }
 
-static const Cell rnn = {1, 1, 1, {"Tanh"}, step_rnn, false};
-static const Cell gru = {3, 1, 2, {"Sigmoid", "Tanh"}, step_gru, false};
-static const Cell lstm = {4, 2, 3, {"Sigmoid", "Tanh", "Tanh"}, step_lstm, false};
-static const Cell quantised_lstm = {4, 2, 3, {"Sigmoid", "Tanh", "Tanh"}, step_lstm, true};
+static const Cell rnn = {1, 1, 1, {"Tanh"}, step_rnn};
+static const Cell gru = {3, 1, 2, {"Sigmoid", "Tanh"}, step_gru};
+static const Cell lstm = {4, 2, 3, {"Sigmoid", "Tanh", "Tanh"}, step_lstm};
 
 /* ---- operands ------------------------------------------------------------------------------------------------------------ */
 
@@ -247,7 +247,8 @@ static Value *typed_operand(const Recurrence *r, int i, int rank, const Dim *con
 		return NULL;
 	if (v->type.rank != rank)
 		fatal_at(c->loc, "input '%s' has rank %d, expected %d", names[i], v->type.rank, rank);
-	if (i != InLens && v->type.dtype != c->in[InX]->type.dtype)
+	const bool stored = r->quantised && (i == InW || i == InR);
+	if (i != InLens && !stored && v->type.dtype != c->in[InX]->type.dtype)
 		fatal_at(c->loc, "input '%s' is %s, X is %s", names[i], type_text(c->m, &v->type), type_text(c->m, &c->in[InX]->type));
 	if (i == InLens && !is_among(v->type.dtype, TypesInt))
 		fatal_at(c->loc, "input '%s' is %s, expected integers", names[i], type_text(c->m, &v->type));
@@ -332,21 +333,25 @@ static Value *input_bias(const Recurrence *r, Direction *d, int at)
 	return r->late_reset ? of_w : emit2(r->c, OpAdd, of_w, of_r);
 }
 
-static Value *scale_of(const Recurrence *r, int i, int at)
+/* [depth, gates * hidden] of direction `at`. */
+static Value *weights(const Recurrence *r, int at, int i, const Dim *depth)
 {
-	return r->scales && r->scales[i] ? pick(r->c, r->scales[i], 0, num(r->c, at)) : NULL;
+	Call *c = r->c;
+	Value *w = emit_swap(c, share(r, at, i, 3, times_hidden(r, r->cell->gates), depth));
+	if (!r->quantised)
+		return w;
+	const Steps *s = &r->quantised[i == InR];
+	return dequantised(c, w, pick(c, s->scale, 0, num(c, at)), pick(c, s->zero, 0, num(c, at)), r->x->type.dtype);
 }
 
 static Direction read_direction(const Recurrence *r, int at)
 {
 	Call *c = r->c;
 	Direction d = {.r = r, .acts = r->acts + at * r->cell->nact, .reverse = at || onnx_word(c, "direction", "reverse")};
-	const Dim *width = times_hidden(r, r->cell->gates);
-	Value *w = emit_swap(c, share(r, at, InW, 3, width, r->x->type.dims[2])), *b = input_bias(r, &d, at);
-	d.weights = emit_swap(c, share(r, at, InR, 3, width, r->hidden));
+	Value *w = weights(r, at, InW, r->x->type.dims[2]), *b = input_bias(r, &d, at);
+	d.weights = weights(r, at, InR, r->hidden);
 	d.peepholes = share(r, at, InP, 2, times_hidden(r, 3), NULL);
-	d.scale = scale_of(r, 1, at);
-	d.x = emit2(c, OpMatMul, rounded(r, r->x, scale_of(r, 0, at)), w);
+	d.x = emit_product(c, rounded(r, r->x), w);
 	if (b)
 		d.x = emit2(c, OpAdd, d.x, b);
 	return d;
@@ -413,9 +418,9 @@ static Value *sequence(const Recurrence *r, Value *y, bool reverse)
 	return r->batch_first ? emit_transpose(c, y, swap_two) : y;
 }
 
-static void import_recurrent(Call *c, const Cell *cell, Value *const *scales)
+static void import_recurrent(Call *c, const Cell *cell, const Steps *quantised)
 {
-	Recurrence r = {.c = c, .cell = cell, .scales = scales, .batch_first = onnx_int(c, "layout", 0), .coupled = onnx_int(c, "input_forget", 0),
+	Recurrence r = {.c = c, .cell = cell, .quantised = quantised, .batch_first = onnx_int(c, "layout", 0), .coupled = onnx_int(c, "input_forget", 0),
 	                .late_reset = onnx_int(c, "linear_before_reset", 0)};
 	Value *results[MaxCarried + 1][2];
 	read_shapes(&r);
@@ -451,45 +456,42 @@ void import_lstm(Call *c)
 	import_recurrent(c, &lstm, NULL);
 }
 
-/* A scale or zero point of each direction, or of each of its columns, as it broadcasts to [directions, rows, columns]. */
-static Value *of_columns(Call *c, int i, const Type *w)
+/* A scale or zero point of weights [directions, rows, columns]. */
+static Value *of_weights(Call *c, int i, const Type *w)
 {
-	Value *v = c->in[i];
+	Value *v = input(c, i);
+	if (!v)
+		fatal_at(c->loc, "input %d, a scale or zero point, is missing", i);
 	if (v->type.rank < 1 || v->type.rank > 2)
 		fatal_at(c->loc, "input %d has rank %d, expected 1 or 2", i, v->type.rank);
-	const Dim *dims[3] = {w->dims[0], num(c, 1), v->type.rank == 2 ? w->dims[2] : num(c, 1)};
-	require_equal(c, v->type.dims[0], dims[0], "directions of a scale or zero point");
-	require_equal(c, v->type.rank == 2 ? v->type.dims[1] : dims[2], dims[2], "columns of a scale or zero point");
-	return emit_reshape(c, v, 3, dims);
+	require_equal(c, v->type.dims[0], w->dims[0], "directions of a scale or zero point");
+	if (v->type.rank == 2)
+		require_equal(c, v->type.dims[1], w->dims[2], "columns of a scale or zero point");
+	return v;
 }
 
-/* Weights [directions, rows, columns] of 8 bits as LSTM takes them, [directions, columns, rows]: (w - zero) * scale.  A scale of all columns is left
- * out and becomes *factor: without a zero point panels hold integers as they are stored. */
-static Value *real_weights(Call *c, int i, int scale, Value **factor)
+/* Weights [directions, rows, columns] of 8 bits as LSTM takes them, [directions, columns, rows]. */
+static Value *stored_weights(Call *c, int i, int scale, Steps *s)
 {
 	Value *w = c->in[i];
-	if (w->type.rank != 3 || dtypes[w->type.dtype].bytes != 1 || c->in[scale + 1]->type.dtype != w->type.dtype)
-		fatal_at(c->loc, "weights %s with a zero point %s, expected three axes of 8-bit integers", type_text(c->m, &w->type),
-		         type_text(c->m, &c->in[scale + 1]->type));
-	DType real = c->in[scale]->type.dtype;
-	Value *zero = emit_cast(c, of_columns(c, scale + 1, &w->type), real);
-	Value *v = emit2(c, OpSub, emit_cast(c, w, real), zero), *by = of_columns(c, scale, &w->type);
-	*factor = c->in[scale]->type.rank == 1 ? c->in[scale] : NULL;
-	return emit_swap(c, *factor ? v : emit2(c, OpMul, v, by));
+	if (w->type.rank != 3)
+		fatal_at(c->loc, "weights %s, expected three axes", type_text(c->m, &w->type));
+	*s = (Steps){of_weights(c, scale, &w->type), of_weights(c, scale + 1, &w->type)};
+	if (dtypes[w->type.dtype].bytes != 1 || !is_among(w->type.dtype, TypesInt) || s->zero->type.dtype != w->type.dtype)
+		fatal_at(c->loc, "weights %s with a zero point %s, expected 8-bit integers", type_text(c->m, &w->type), type_text(c->m, &s->zero->type));
+	return emit_swap(c, w);
 }
 
 void import_dynamic_lstm(Call *c)
 {
-	enum { InWScale = 8, InRScale = 10, Last = 11 };
+	enum { InWScale = 8, InRScale = 10 };
 	Call real = *c;
-	for (int i = InWScale; i <= Last; i++)
-		if (!input(c, i))
-			fatal_at(c->loc, "input %d, a scale or zero point, is missing", i);
-	Value *in[InWScale], *scales[2];
+	Value *in[InWScale];
+	Steps steps[2];
 	memcpy(in, c->in, sizeof in);
-	in[InW] = real_weights(c, InW, InWScale, &scales[0]);
-	in[InR] = real_weights(c, InR, InRScale, &scales[1]);
+	in[InW] = stored_weights(c, InW, InWScale, &steps[0]);
+	in[InR] = stored_weights(c, InR, InRScale, &steps[1]);
 	real.in = in;
 	real.nin = InWScale;
-	import_recurrent(&real, &quantised_lstm, scales);
+	import_recurrent(&real, &lstm, steps);
 }
