@@ -20,7 +20,7 @@ typedef struct Rows {
 	LExpr *x_row, *y_row;
 	PackedTile tile; /* of the row, where y is stored as packed rows; else no `from` */
 	LExpr *row; /* its number then */
-	LTile *acc;
+	LTile *acc, *odd; /* odd: what is no number, of largest or least elements; else NULL */
 	LExpr *idx[MaxRank]; /* of all axes where an element of x is loaded; NULL: only a load of leaves would ask */
 	LExpr *a, *b; /* statistics of the row: largest or mean; sum or 1/deviation */
 	Access scale, bias; /* of norms: over the reduced axes */
@@ -158,7 +158,7 @@ static void store_y(Rows *r, LExpr *at, LExpr *mask, LExpr *e)
 static void take_max(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
 {
 	(void)y;
-	set(r, lop(&r->k->b, LMax, get(r), only(r, mask, load_x(r, x, mask), -INFINITY), NULL));
+	set(r, lop(&r->k->b, LPMax, only(r, mask, load_x(r, x, mask), -INFINITY), get(r), NULL)); /* what is no number is none in the sum of exponentials */
 }
 
 static void take_exp(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
@@ -268,11 +268,34 @@ static LExpr *nothing_reduced(Rows *r)
 	return lscalar(&r->k->b, Lanes, reduce_identity(r->n->op, r->x.dtype));
 }
 
-static void take_larger(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
+/* What is no number stays: beside the others, so that a step waits for one comparison alone. */
+static void take_extreme(Rows *r, LExpr *x, LExpr *y, LExpr *mask)
 {
-	LExpr *v = only_else(r, mask, load_x(r, x, mask), nothing_reduced(r));
+	LB *b = &r->k->b;
+	LExpr *zero = li(b, 0), *v = llet(b, only_else(r, mask, load_x(r, x, mask), nothing_reduced(r)));
+
 	(void)y;
-	set(r, lop(&r->k->b, r->n->op == OpReduceMax ? LMax : LMin, get(r), v, NULL));
+	set(r, lop(b, r->n->op == OpReduceMax ? LPMax : LPMin, v, get(r), NULL));
+	if (r->odd)
+		lset_tile(b, r->odd, zero, zero, lop(b, LSelect, lop(b, LNe, v, v, NULL), v, lelem(b, r->odd, zero, zero)));
+}
+
+/* The largest or least of each lane, or what is no number. */
+static void emit_extreme(Rows *r)
+{
+	LB *b = &r->k->b;
+	LExpr *zero = li(b, 0);
+
+	if (dtypes[r->x.dtype].cls == ClassFloat) {
+		r->odd = lnew_tile(b, "odd", r->acc->type, 1, 1);
+		lset_tile(b, r->odd, zero, zero, const16(r, 0));
+	}
+	set(r, nothing_reduced(r));
+	each(r, take_extreme);
+	if (!r->odd)
+		return;
+	LExpr *odd = llet(b, lelem(b, r->odd, zero, zero));
+	set(r, lop(b, LSelect, lop(b, LNe, odd, odd, NULL), odd, get(r)));
 }
 
 static void emit_reduction(Rows *r)
@@ -287,10 +310,8 @@ static void emit_reduction(Rows *r)
 		if (r->n->op == OpMean)
 			v = lop(b, LDiv, v, row_size(r), NULL);
 	} else {
-		bool max = r->n->op == OpReduceMax;
-		set(r, nothing_reduced(r));
-		each(r, take_larger);
-		v = horizontal(r, max ? LHMax : LHMin);
+		emit_extreme(r);
+		v = horizontal(r, r->n->op == OpReduceMax ? LHMax : LHMin);
 	}
 	lstore(b, r->y.buf, r->y_row, NULL, NULL, v);
 }
@@ -398,7 +419,7 @@ static void emit_softmax_columns(Rows *r, int axis, LExpr *from, int count, bool
 			v = llet(b, v);
 			LExpr *before = lelem(b, pass == 0 ? most : pass == 1 ? run : sum, li(b, i), zero);
 			if (pass == 0)
-				lset_tile(b, most, li(b, i), zero, lop(b, LMax, before, v, NULL));
+				lset_tile(b, most, li(b, i), zero, lop(b, LPMax, v, before, NULL));
 			if (pass == 1) {
 				v = llet(b, vm_exp(b, llet(b, lsub(b, v, lelem(b, most, li(b, i), zero)))));
 				lset_tile(b, run, li(b, i), zero, ladd(b, before, v));
