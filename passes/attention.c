@@ -111,6 +111,13 @@ static LExpr *mask_at(Att *a, LExpr *query, LExpr *key)
 	return dim_equals(a->mask.stride[3], 0) ? at : ladd(b, at, lmul(b, key, kdim(k, a->mask.stride[3])));
 }
 
+void prefetch_mask(Att *a, LExpr *query, LExpr *key)
+{
+	LB *b = &a->k->b;
+	if (a->masked && dim_equals(a->mask.stride[3], 1) && !dim_equals(a->mask.stride[2], 0))
+		lprefetch(b, a->mask.buf, mask_at(a, ladd(b, query, a->count), key));
+}
+
 /* x: NULL: all lanes. */
 static LExpr *both(LB *b, LExpr *x, LExpr *y)
 {

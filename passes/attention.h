@@ -40,6 +40,7 @@ void find_head(Att *, LExpr *bh, LExpr **batch, LExpr **head); /* of a (batch, q
 bool hides_keys(const Att *); /* from some queries */
 LExpr *mask_shows(LB *, LExpr *mask); /* of what is loaded of a mask: is the key seen?  Lanes or one. */
 LExpr *score_at(Att *, LExpr *panel, LExpr *i, LExpr *j); /* where the score vector of row i of the tile, keys panel*32 + j .., lies in scratch */
+void prefetch_mask(Att *, LExpr *query, LExpr *key); /* that of the same keys and place in the next tile: it may come from memory */
 /* The scores s of keys key .. key + 15 (`inside`: those that exist, NULL: all) and row `query`, masked.  -inf hides a key, whatever its score. */
 LExpr *masked_scores(Att *, LExpr *s, LExpr *query, LExpr *key, LExpr *inside);
 /* `run` is the largest of the scores so far, s among them.  A NaN need not show but in the logarithm of the sum. */

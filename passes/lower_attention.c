@@ -82,6 +82,7 @@ static void change_scores(Att *a, LExpr *i, LExpr *query, LTile *run, LExpr *fir
 	LExpr *p = lfor(b, ForSerial, first, end, NULL), *j = lfor(b, whole ? ForUnroll : ForSerial, li(b, 0), li(b, PanelWidth), li(b, Lanes));
 	LExpr *at = llet(b, ladd(b, lmul(b, p, li(b, PanelWidth)), j)), *place = llet(b, score_at(a, p, i, j));
 	LExpr *inside = whole ? NULL : lane_mask(k, lsub(b, kdim(k, a->S), at));
+	prefetch_mask(a, query, at);
 	LExpr *s = masked_scores(a, llet(b, lload(b, a->scratch, Lanes, place, NULL, NULL)), query, at, inside);
 	lstore(b, a->scratch, place, NULL, NULL, s);
 	keep_largest(a, run, s);
