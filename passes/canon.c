@@ -214,9 +214,7 @@ static bool sink_past_pad(Module *m, Node *n)
 	return become_view(m, n, &w);
 }
 
-/* Drops the broadcast factors of the axes that `drop` names: those axes get extent 1 in *t.  False: of a broadcast to no elements one
- * would be read that is not there. */
-static bool drop_broadcast(Module *m, const View *w, unsigned drop, View *out, Type *t)
+bool drop_broadcast(Module *m, const View *w, unsigned drop, View *out, Type *t)
 {
 	int k = 0;
 
@@ -233,7 +231,7 @@ static bool drop_broadcast(Module *m, const View *w, unsigned drop, View *out, T
 	return view_is_inside(m, out);
 }
 
-static unsigned broadcast_axes(const View *w)
+unsigned broadcast_axes(const View *w)
 {
 	unsigned axes = 0;
 	for (int d = 0; d < w->rank; d++)

@@ -561,6 +561,48 @@ static bool add_waves(Module *m, Node *n)
 	return true;
 }
 
+/* The copy of a view of the same elements that an earlier node of the block reads; else one made for it. */
+static Value *shared_copy(Module *m, Node *n, Value *v)
+{
+	View w, other;
+	int looks = 1000;
+
+	view_of(m, v, &w);
+	for (const Node *x = n->prev; x && looks--; x = x->prev) {
+		if (x->op != OpIdentity || !type_equal(&x->out[0]->type, &v->type))
+			continue;
+		view_of(m, x->in[0], &other);
+		if (other.root == w.root && other.base == w.base && same_view(&other, &w))
+			return x->out[0];
+	}
+	return copy_before(m, n, v, n->loc);
+}
+
+/* Rows of a mask are read by vectors: where the keys of one lie apart (biases of positions that are looked up for all heads at once, then
+ * transposed) a copy is read in which they lie side by side.  Axes along which it is broadcast stay so. */
+static bool line_up_mask(Module *m, Node *n)
+{
+	Value *mask = n->op == OpAttention ? n->in[3] : NULL;
+	Factor f[MaxFactors];
+	View w;
+
+	if (!mask)
+		return false;
+	const Type whole = mask->type;
+	view_of(m, mask, &w);
+	if (w.root == mask || merge_factors(m, &w, w.rank - 1, w.rank, f) != 1 || dim_equals(f[0].stride, 1) || dim_equals(f[0].stride, 0))
+		return false;
+	Type t = whole;
+	View narrow;
+	const unsigned axes = broadcast_axes(&w);
+	Value *v = drop_broadcast(m, &w, axes, &narrow, &t) ? axes ? build_view(m, &narrow, &t, n, n->loc) : mask : NULL;
+	if (!v)
+		return false;
+	v = shared_copy(m, n, v);
+	set_in(m, n, 3, type_equal(&v->type, &whole) ? v : build(m, n->block, n, OpExpand, n->loc, 1, &v, 0, NULL, &whole));
+	return true;
+}
+
 bool pass_expand(Module *m)
 {
 	bool changed = dissolve_groups(m, is_lowered_whole); /* a text may hold others */
@@ -569,7 +611,7 @@ bool pass_expand(Module *m)
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_byte_linear(m, n) || expand_linear(m, n) || expand_experts(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
-			           expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n);
+			           expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);
 	while (expand_glus(m));

@@ -35,6 +35,10 @@ bool equal_dims(const Type *, const Type *); /* operands.c */
 /* sizes.c: values of the symbols, from `smallest` on, with which all of the model's checks hold; false: none are found. */
 bool choose_sizes(const Module *, int64_t smallest, int64_t *syms);
 bool sink_transposes(Module *); /* sink.c */
+/* canon.c: the axes along which a view is only broadcast.  The view without those that `drop` names, which get extent 1 in *t; false: of a broadcast to no
+ * elements one would be read that is not there. */
+unsigned broadcast_axes(const View *);
+bool drop_broadcast(Module *, const View *, unsigned drop, View *out, Type *t);
 /* state.c: the input to which a concat appends rows: it may be a state, whose next value is a slice of the concat.  NULL: none. */
 const Value *appended_input(const Node *concat);
 bool trim_conv(Module *, Node *view); /* trim.c: the view's root becomes a convolution without the outputs that it skips */
