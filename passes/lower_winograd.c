@@ -1,7 +1,7 @@
 /* lower_winograd.c - convolutions of 3 by 3 taps, stride 1, channels last, by Winograd's transforms (ir/winograd.h).
  *
  * The tiles of all images are the rows of size * size products, one for each place of the transformed tiles.  A task is a chunk of so many
- * rows that what becomes of them stays in the second cache, and, if there are fewer chunks than workers, a part of the panels of
+ * rows that what becomes of them stays in the second cache (where it can: of few rows the weights come slower than they are used), and, if there are fewer chunks than workers, a part of the panels of
  * outputs.  It transforms the tiles' inputs, packed as left operands; then, panel by panel, all products, whose panels of weights lie one behind
  * the other, and the tiles' outputs with the epilogue.  Every sum has one order, whatever the target, chunk and part.
  */
@@ -266,6 +266,8 @@ static void finish_outputs(Conv *c, LExpr *p)
 	close_rows(b);
 }
 
+enum { LeastTiles = 2, MostTiles = 16 }; /* of rows in a chunk: products of one would wait for the weights */
+
 /* Chunks of as many row tiles as fit, and what one worker needs for them. */
 static void size_chunks(Conv *c)
 {
@@ -279,7 +281,7 @@ static void size_chunks(Conv *c)
 	if (!dim_is_const(depth, &known) || __builtin_mul_overflow(known + PanelWidth, 4 * places, &row_bytes))
 		known = 0, row_bytes = bytes;
 	int64_t chunk = bytes / (row_bytes * l->t->mr);
-	chunk = chunk < 1 ? 1 : chunk > 16 ? 16 : chunk;
+	chunk = chunk < LeastTiles ? LeastTiles : chunk > MostTiles ? MostTiles : chunk;
 	c->chunk = dim_const(m, chunk);
 	c->plane = dim_mul_const(m, depth, chunk * l->t->mr);
 	c->products = dim_const(m, chunk * l->t->mr * PanelWidth);
