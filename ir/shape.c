@@ -240,10 +240,16 @@ const char *shape_group_conv(Module *m, const Node *n, Type *out)
 {
 	TRY(need_operands(m, n));
 	TRY(need_operand(m, n, 0, -1));
-	TRY(need_operand(m, n, 1, 0));
+	TRY(need_operand(m, n, 1, -1));
 	const Type *x = type_in(n, 0), *w = type_in(n, 1), *b = type_in(n, 2);
 	const Dim *group = dim_const(m, attr_int(n, Attr_group));
+	const int64_t offset = attr_int(n, Attr_offset);
+	const bool bytes = x->dtype == U8 || x->dtype == I8;
 	int last = x->rank - 1;
+	if (!is_among(w->dtype, TypesFlt) || (bytes ? w->dtype != F32 : x->dtype != w->dtype))
+		FAIL("x is %s, w %s; expected one floating type, or bytes and f32", dtypes[x->dtype].text, dtypes[w->dtype].text);
+	if (offset && (!bytes || offset < lowest_scalar(x->dtype).i || offset > highest_scalar(x->dtype).i))
+		FAIL("offset %lld of elements of %s", (long long)offset, dtypes[x->dtype].text);
 	if (attr_int(n, Attr_group) < 1 || attr_int(n, Attr_group) > DimMax)
 		FAIL("group %lld is out of range", (long long)attr_int(n, Attr_group));
 	if (x->rank < 3)
@@ -252,11 +258,12 @@ const char *shape_group_conv(Module *m, const Node *n, Type *out)
 	TRY(need_equal(m, n, x->dims[last], dim_mul(m, w->dims[last - 1], group), "channels of x and of w times groups"));
 	TRY(need_multiple(m, n, w->dims[last], group, "output channels"));
 	if (b) {
-		TRY(need_operand(m, n, 2, 0));
+		TRY(need_operand(m, n, 2, 1));
 		TRY(need_rank(m, b, 1, "b"));
 		TRY(need_equal(m, n, w->dims[last], b->dims[0], "output channels and length of b"));
 	}
 	Type t = *x;
+	t.dtype = w->dtype;
 	t.dims[last] = w->dims[last];
 	for (int i = 1; i < last; i++)
 		TRY(slide_window(m, n, i - 1, last - 1, x->dims[i], w->dims[i - 1], &t.dims[i]));

@@ -117,6 +117,38 @@ static bool expand_byte_linear(Module *m, Node *n)
 	return true;
 }
 
+static Value *operand_of(const Value *v, Op op, int i)
+{
+	return v->def && v->def->op == op ? v->def->in[i] : NULL;
+}
+
+/* A group_conv of bytes that were dequantised, (x - offset) * scale, for it alone: it reads the bytes, and the scale is a factor of the weights. */
+static bool expand_byte_conv(Module *m, Node *n)
+{
+	double scale, offset = 0;
+	if (n->op != OpGroupConv || n->out[0]->type.dtype != F32 || !is_const(n->in[1]) || only_user(n->in[0]) != n || is_output(n->in[0]))
+		return false;
+	const Node *times = n->in[0]->def;
+	const int at = times && times->op == OpMul && uniform_value(times->in[0], &scale) ? 1 : 0;
+	Value *v = operand_of(n->in[0], OpMul, at);
+	if (!v || !uniform_value(times->in[!at], &scale) || !isfinite(scale) || !equal_dims(&v->type, &n->in[0]->type))
+		return false;
+	Value *centred = operand_of(v, OpSub, 0), *zero = centred ? v->def->in[1] : NULL;
+	if (centred && (!uniform_value(zero, &offset) || offset != floor(offset) || !equal_dims(&centred->type, &v->type)))
+		return false;
+	Value *x = operand_of(centred ? centred : v, OpCast, 0);
+	if (!x || (x->type.dtype != U8 && x->type.dtype != I8) || offset < (double)lowest_scalar(x->type.dtype).i ||
+	    offset > (double)highest_scalar(x->type.dtype).i || !allow("bytes"))
+		return false;
+	Value *factors[] = {n->in[1], times->in[!at]};
+	set_in(m, n, 1, build(m, n->block, n, OpMul, n->loc, 2, factors, 0, NULL, NULL));
+	set_in(m, n, 0, x);
+	if (offset)
+		set_attr(m, n, mk_int(Attr_offset, (int64_t)offset));
+	report_match("bytes", n->loc);
+	return true;
+}
+
 /* May there be such a one in the module's code, or is there one for that target in its loops? */
 static bool multiplies_bytes(Module *m, const Target *t)
 {
@@ -610,7 +642,7 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_byte_linear(m, n) || expand_linear(m, n) || expand_experts(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
+			changed |= expand_byte_linear(m, n) || expand_byte_conv(m, n) || expand_linear(m, n) || expand_experts(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
 			           expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);

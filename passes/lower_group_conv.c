@@ -82,14 +82,26 @@ static LExpr *load_outputs(const GroupConv *d, const Access *a, LExpr *offset)
 	return llet(b, load_lanes(d->k, a, along_last(d, a, offset, d->out), a->stride[a->rank - 1], d->mask));
 }
 
+/* Bytes as numbers, which they stand for but for the factor in the weights. */
+static LExpr *real_x(const GroupConv *d, LExpr *x)
+{
+	LB *b = &d->k->b;
+	const int64_t offset = attr_int(d->n, Attr_offset);
+	const LType real = {d->w.dtype, x->type.lanes};
+	if (d->x.dtype == d->w.dtype)
+		return x;
+	x = llet(b, lcast(b, LConvert, real, x));
+	return offset ? llet(b, lsub(b, x, lconst(b, real, (double)offset))) : x;
+}
+
 /* What the outputs' vectors take of x: their own channels, or one. */
 static LExpr *load_x(const GroupConv *d, LExpr *offset)
 {
 	LB *b = &d->k->b;
 	if (d->depthwise)
-		return load_outputs(d, &d->x, offset);
+		return real_x(d, load_outputs(d, &d->x, offset));
 	LExpr *one = lload(b, d->x.buf, 1, along_last(d, &d->x, offset, d->channel), NULL, NULL);
-	return llet(b, lcast(b, LSplat, (LType){d->x.dtype, Lanes}, one));
+	return llet(b, lcast(b, LSplat, (LType){d->w.dtype, Lanes}, real_x(d, one)));
 }
 
 static LExpr *step_along(const GroupConv *d, const Access *a, int axis, LExpr *from, LExpr *steps)
@@ -221,7 +233,7 @@ static void finish_place(GroupConv *d, LExpr *row, LExpr *sum)
 static void sum_places(GroupConv *d, LExpr *first, int count, bool checked)
 {
 	LB *b = &d->k->b;
-	const LType vec = {d->x.dtype, Lanes};
+	const LType vec = {d->w.dtype, Lanes};
 	LExpr *x = d->batch, *w = d->weights, *channel = d->channel;
 
 	LExpr *start = d->bias.buf ? load_outputs(d, &d->bias, kdim(d->k, d->bias.base)) : lconst(b, vec, 0);

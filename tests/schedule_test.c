@@ -1571,6 +1571,16 @@ static void make_group_conv(Family *f)
 	param(f, "w64: f64[3, 5, 12]");
 	param(f, "z64: f64[12]");
 	add_row(f, "f64[b, t, 12]", "group_conv %x64, %w64, %z64 {group=4, pads=[1, 1]}");
+	param(f, "u8.x: u8[b, t, 160]");
+	param(f, "i8.x: i8[b, t, 160]");
+	param(f, "u8.i: u8[b, 6, t, 8]");
+	param(f, "u8.h: u8[b, 20, t]");
+	add_row(f, "f32[b, t, 160]", "group_conv %u8.x, %w, %z {group=160, pads=[1, 1]}");
+	add_row(f, "f32[b, (t + 1)/2, 160]", "group_conv %u8.x, %w, _ {group=160, pads=[1, 1], strides=[2], offset=119}");
+	add_row(f, "f32[b, t, 160]", "group_conv %i8.x, %w7, %z {group=160, pads=[12, 0], dilations=[2], offset=-5}");
+	add_row(f, "f32[b, 6, t, 4*c]", "group_conv %u8.i, %k, _ {group=4, pads=[1, 1, 1, 1], offset=7}");
+	line(f, "%%u8.v: u8[b, t, 20] = transpose %%u8.h {perm=[0, 2, 1]}");
+	add_row(f, "f32[b, t, 20]", "group_conv %u8.v, %wh, _ {group=20, pads=[8, 8], offset=128}");
 	/* with what their kernels compute behind the sums: operands of all outputs, of rows, of a batch, in another order */
 	param(f, "gate: f32[b, 1, 1, 4*c]");
 	param(f, "res: f32[b, 6, t, 4*c]");
