@@ -293,6 +293,19 @@ static LLVMValueRef emit_prefix_mask(Emit *e, const LExpr *count)
 	return LLVMBuildICmp(e->b, LLVMIntSGT, n, iota(e->i32, false), "");
 }
 
+static bool is_vector(LLVMValueRef v)
+{
+	return LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
+}
+
+static LLVMValueRef some_lanes(Emit *e, LLVMValueRef x, LLVMValueRef y, int first, int n)
+{
+	LLVMValueRef at[Lanes];
+	for (int i = 0; i < n; i++)
+		at[i] = LLVMConstInt(e->i32, (uint64_t)(first + i), false);
+	return LLVMBuildShuffleVector(e->b, x, y, LLVMConstVector(at, (unsigned)n), "");
+}
+
 /* a < b ? a : b or a > b ? a : b */
 LLVMValueRef emit_pick(Emit *e, bool max, DType t, LLVMValueRef a, LLVMValueRef b)
 {
@@ -306,12 +319,29 @@ LLVMValueRef emit_pick(Emit *e, bool max, DType t, LLVMValueRef a, LLVMValueRef 
 	return LLVMBuildSelect(e->b, c, a, b, "");
 }
 
+/* The same of 16 numbers, as the instruction that it is.  Written as comparison and choice, LLVM would join it with the next choice: two
+ * comparisons, whose masks wait for one another, and no such instruction. */
+static LLVMValueRef emit_pick_lanes(Emit *e, bool max, LLVMValueRef a, LLVMValueRef b)
+{
+	if (e->target->need & DCC_CPU_AVX512) {
+		LLVMValueRef args[3] = {a, b, LLVMConstInt(e->i32, 4, false)}; /* rounding as it is */
+		return call_intrinsic(e, max ? "llvm.x86.avx512.max.ps.512" : "llvm.x86.avx512.min.ps.512", 0, NULL, 3, args);
+	}
+	LLVMValueRef half[2];
+	for (int i = 0; i < 2; i++) {
+		LLVMValueRef args[2] = {some_lanes(e, a, a, i * Lanes / 2, Lanes / 2), some_lanes(e, b, b, i * Lanes / 2, Lanes / 2)};
+		half[i] = call_intrinsic(e, max ? "llvm.x86.avx.max.ps.256" : "llvm.x86.avx.min.ps.256", 0, NULL, 2, args);
+	}
+	return some_lanes(e, half[0], half[1], 0, Lanes);
+}
+
 static LLVMValueRef emit_minmax(Emit *e, LOp op, DType t, LLVMValueRef a, LLVMValueRef b)
 {
-	bool max = op == LMax || op == LPMax || op == LHMax;
-	LLVMValueRef r = emit_pick(e, max, t, a, b);
-	if (op == LPMin || op == LPMax || !is_float(t))
-		return r;
+	const bool max = op == LMax || op == LPMax || op == LHMax, propagates = is_float(t) && op != LPMin && op != LPMax;
+	if (!propagates)
+		return emit_pick(e, max, t, a, b);
+	const bool lanes = t == F32 && e->target && is_vector(a) && LLVMGetVectorSize(LLVMTypeOf(a)) == Lanes;
+	LLVMValueRef r = lanes ? emit_pick_lanes(e, max, a, b) : emit_pick(e, max, t, a, b);
 	return LLVMBuildSelect(e->b, LLVMBuildFCmp(e->b, LLVMRealUNO, a, a, ""), a, r, "");
 }
 
@@ -552,11 +582,6 @@ static LLVMValueRef emit_tensor_element(Emit *e, const LExpr *x)
 
 /* ---- products of short integers in lanes of i32 ------------------------------------------------------------------ */
 
-static bool is_vector(LLVMValueRef v)
-{
-	return LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
-}
-
 static LLVMValueRef lanes_of(Emit *e, LLVMValueRef like, int64_t number)
 {
 	LLVMValueRef c = LLVMConstInt(e->i32, (uint64_t)number, true);
@@ -576,14 +601,6 @@ static LLVMValueRef madd(Emit *e, LLVMValueRef x, LLVMValueRef y, int lanes)
 	LLVMTypeRef halves = LLVMVectorType(LLVMInt16TypeInContext(e->cx), (unsigned)lanes * 2);
 	LLVMValueRef a[2] = {LLVMBuildBitCast(e->b, x, halves, ""), LLVMBuildBitCast(e->b, y, halves, "")};
 	return call_intrinsic(e, lanes == Lanes ? "llvm.x86.avx512.pmaddw.d.512" : "llvm.x86.avx2.pmadd.wd", 0, NULL, 2, a);
-}
-
-static LLVMValueRef some_lanes(Emit *e, LLVMValueRef x, LLVMValueRef y, int first, int n)
-{
-	LLVMValueRef at[Lanes];
-	for (int i = 0; i < n; i++)
-		at[i] = LLVMConstInt(e->i32, (uint64_t)(first + i), false);
-	return LLVMBuildShuffleVector(e->b, x, y, LLVMConstVector(at, (unsigned)n), "");
 }
 
 /* The sum of x's halves times bytes `odd` and odd + 2 of y. */

@@ -344,7 +344,7 @@ static void join_columns(Rows *r, LTile *acc, int i, LExpr *v)
 	LB *b = &r->k->b;
 	LExpr *old = lelem(b, acc, li(b, i), li(b, 0));
 	LOp op = r->n->op == OpReduceMax ? LMax : r->n->op == OpReduceMin ? LMin : LAdd;
-	lset_tile(b, acc, li(b, i), li(b, 0), op == LAdd ? ladd(b, old, v) : lop(b, op, old, v, NULL));
+	lset_tile(b, acc, li(b, i), li(b, 0), op == LAdd ? ladd(b, old, v) : lop(b, op, v, old, NULL));
 }
 
 /* `count` vectors of columns from `from` on, of n. */
