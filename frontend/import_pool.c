@@ -79,28 +79,55 @@ static Value *emit_pool(Call *c, const Pool *p, int join, Value *x, const Dim *c
 	return emit(c, OpPool, 1, &x, 5, attrs, &type);
 }
 
-/* Joins the taps of every window; x is padded already. */
-static Value *slice_taps(Call *c, const Pool *p, int join, Value *x)
+/* Joins the taps that a window has along axes from .. to - 1; x is padded already. */
+static Value *join_taps(Call *c, const Pool *p, int join, Value *x, int from, int to)
 {
 	int64_t at[MaxRank] = {0}, steps[MaxRank];
-	int rank = x->type.rank, spatial = p->w.spatial;
-	Type type = pooled_type(p, x, x->type.dtype);
+	int rank = x->type.rank;
+	Type type = x->type;
 	Value *all = NULL;
 	for (int i = 0; i < rank; i++)
-		steps[i] = i < 2 ? 1 : p->w.strides[i - 2];
+		steps[i] = 1;
+	for (int i = from; i < to; i++) {
+		type.dims[i + 2] = p->out[i];
+		steps[i + 2] = p->w.strides[i];
+	}
 	for (;;) {
 		const Dim *starts[MaxRank];
 		for (int i = 0; i < rank; i++)
 			starts[i] = num(c, i < 2 ? 0 : at[i - 2] * p->w.dilations[i - 2]);
 		Attr attrs[2] = {mk_dims(c->m, Attr_starts, rank, starts), mk_ints(c->m, Attr_steps, rank, steps)};
 		Value *tap = emit(c, OpSlice, 1, &x, 2, attrs, &type);
-		all = all ? emit2(c, join == JoinMax ? OpMax : OpAdd, all, tap) : tap;
-		int i = spatial - 1;
-		while (i >= 0 && ++at[i] == p->w.kernel[i])
+		/* of the tap it is asked whether it is a number, and nothing waits for the answer */
+		all = all ? emit2(c, join == JoinMax ? OpMax : OpAdd, tap, all) : tap;
+		int i = to - 1;
+		while (i >= from && ++at[i] == p->w.kernel[i])
 			at[i--] = 0;
-		if (i < 0)
+		if (i < from)
 			return all;
 	}
+}
+
+/* What joining axis by axis costs, in elements a result: it makes tensors between that are not yet smaller along the axes behind. */
+static int64_t cost_by_axes(const Window *w)
+{
+	int64_t cost = 0, larger = 1;
+	for (int i = w->spatial - 1; i >= 0; i--) {
+		cost += (w->kernel[i] + 2) * larger;
+		larger = larger * w->strides[i] > MaxTaps ? MaxTaps : larger * w->strides[i];
+	}
+	return cost;
+}
+
+/* Joins the taps of every window; x is padded already. */
+static Value *slice_taps(Call *c, const Pool *p, int join, Value *x)
+{
+	const int n = p->w.spatial;
+	if (cost_by_axes(&p->w) > p->taps)
+		return join_taps(c, p, join, x, 0, n);
+	for (int i = 0; i < n; i++)
+		x = join_taps(c, p, join, x, i, i + 1);
+	return x;
 }
 
 /* Largest elements or sums of all windows; what is outside of x and its pads does not count. */

@@ -152,6 +152,15 @@ static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 		lstore(b, s->stores[j], to, step, mask, member_or_leaf(&s->in, s->results[j], leaves, values));
 }
 
+/* Taps of a window do: the offset of one gives those of all. */
+static bool lie_alike(const Access *a, const Access *b)
+{
+	bool same = a->rank == b->rank;
+	for (int d = 0; same && d < a->rank; d++)
+		same = a->stride[d] == b->stride[d];
+	return same;
+}
+
 /* Index of each outer axis from the flat index `at`; sets the bases. */
 static void set_bases(Space *s, LExpr *at)
 {
@@ -166,8 +175,14 @@ static void set_bases(Space *s, LExpr *at)
 		if (d)
 			at = llet(b, lop(b, LFloorDiv, at, n, NULL));
 	}
-	for (int i = 0; i < s->in.n; i++)
-		s->base[i] = llet(b, offset_of(k, &s->in.access[i], idx));
+	for (int i = 0; i < s->in.n; i++) {
+		const Access *a = &s->in.access[i];
+		int j = 0;
+		while (j < i && !lie_alike(a, &s->in.access[j]))
+			j++;
+		LExpr *apart = j < i ? kdim(k, dim_sub(k->l->m, a->base, s->in.access[j].base)) : NULL;
+		s->base[i] = llet(b, apart ? ladd(b, s->base[j], apart) : offset_of(k, a, idx));
+	}
 	s->out_base = llet(b, offset_of(k, &s->out, idx));
 }
 

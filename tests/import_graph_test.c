@@ -55,6 +55,28 @@ static void test_shapes_vanish(void)
 	free_arena(a);
 }
 
+/* Windows of many taps are joined axis by axis, those of few at once: what is between is not smaller yet along the axes behind. */
+static void test_pool_by_axes(void)
+{
+	static const struct {
+		int kernel, stride, slices;
+	} windows[] = {{5, 1, 10}, {3, 1, 9}, {5, 2, 10}, {3, 2, 9}, {2, 2, 4}};
+	for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		add_input(b, "x", 1, "N,8,32,32");
+		Onnx__NodeProto *n = add_op(b, "MaxPool", "x", "y");
+		set_ints(a, n, "kernel_shape", 2, (int64_t[]){windows[i].kernel, windows[i].kernel});
+		set_ints(a, n, "strides", 2, (int64_t[]){windows[i].stride, windows[i].stride});
+		add_output(b, "y");
+		Module *m = must_load(b, NULL, __LINE__);
+		if (m)
+			CHECK_EQ(count_ops(m, OpSlice), windows[i].slices);
+		free_module(m);
+		free_arena(a);
+	}
+}
+
 /* A table of integers of 4 bits is bytes of two, which are taken apart behind the gather; one of an odd number of columns is not. */
 static void test_table_of_halves(void)
 {
@@ -728,6 +750,7 @@ int main(void)
 		return 2;
 	test_glu();
 	test_shapes_vanish();
+	test_pool_by_axes();
 	test_table_of_halves();
 	test_shape_as_data();
 	test_side_of_square();

@@ -154,6 +154,10 @@ static const Case cases[] = {
 	{"AveragePool", 11, "x", "1,1,2", {2, {100, 300}}, "kernel_shape=200;pads=99,99;count_include_pad=1", {{0}}, {1, {2}}},
 	{"AveragePool", 19, "x", "1,1,3", {3, {129 * 130, 0, 0}}, "kernel_shape=130;pads=64,64;strides=2;ceil_mode=1;count_include_pad=1",
          {{0}}, {2, {129, 130}}},
+	/* joined axis by axis */
+	{"MaxPool", 12, "x", "1,1,2,6", {12, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, NAN}}, "kernel_shape=2,6;pads=0,2,0,0", {{0}}, {3, {10, 11, NAN}}},
+	{"AveragePool", 19, "x", "1,1,2,6", {12, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}}, "kernel_shape=2,6;pads=0,2,0,0", {{0}},
+         {3, {5.5, 6, 6.5}}},
 	{"LpPool", 11, "x", "1,1,4", {4, {3, -4, 6, 8}}, "kernel_shape=2;strides=2", {{0}}, {2, {5, 10}}},
 	{"LpPool", 18, "x", "1,1,3", {3, {1, -1, 3}}, "kernel_shape=3;p=3;pads=1,0", {{0}}, {2, {1.25992105, 3.07231683}}},
 	{"GlobalLpPool", 11, "x", "1,1,1,2", {2, {3, -4}}, "p=1", {{0}}, {1, {7}}},
