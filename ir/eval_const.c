@@ -95,33 +95,45 @@ static const char *run_needed(Env *env, const NodeList *order, Value *v, Tensor 
 	return take_tensor(env, v, out);
 }
 
-/* Constants may share long expressions that are evaluated anew for each: what all may take is bounded by what they are made of. */
-static const char *charge(Module *m, const NodeList *order)
+static double bytes_of(const NodeList *order)
 {
-	enum { PerByte = 64, ForAll = 8 }; /* ForAll: gigabytes */
-	double limit = (double)ForAll * (1 << 30) + (double)PerByte * (double)m->const_bytes;
+	double bytes = 0;
 	for (int64_t i = 0; i < order->count; i++)
 		for (int k = 0; k < order->items[i]->nout; k++) {
 			const Type *t = &order->items[i]->out[k]->type;
-			m->evaluated += (double)const_numel(t) * dtypes[t->dtype].bytes;
+			bytes += (double)const_numel(t) * dtypes[t->dtype].bytes;
 		}
-	if (m->evaluated > limit)
-		return arena_printf(m->arena, "constant expressions take more than %d times the constants' bytes and %d GB", PerByte,
-		                    ForAll);
-	return NULL;
+	return bytes;
 }
 
-const char *eval_const(Module *m, Value *v, Tensor *out)
+/* Constants may share long expressions that are evaluated anew for each: what all may take is bounded by what they are made of.
+ * All that was evaluated so far is in *spent; what does not fit is not counted. */
+static const char *eval_within(Module *m, Value *v, double *spent, int per_byte, int for_all, Tensor *out)
 {
+	const double limit = (double)for_all * (1 << 30) + (double)per_byte * (double)m->const_bytes;
 	Env env = {.m = m};
 	NodeList order = {0};
 	const char *wrong;
 	memset(out, 0, sizeof *out);
-	if (v->def && !list_needed(&env, v->def, &order))
+	if (v->def && !list_needed(&env, v->def, &order)) {
 		wrong = arena_printf(m->arena, "the constant expression cannot be ordered");
-	else if (!(wrong = charge(m, &order)))
+	} else if (*spent + bytes_of(&order) > limit) {
+		wrong = arena_printf(m->arena, "constant expressions take more than %d times the constants' bytes and %d GB", per_byte, for_all);
+	} else {
+		*spent += bytes_of(&order);
 		wrong = run_needed(&env, &order, v, out);
+	}
 	free(order.items);
 	free_env(&env);
 	return wrong;
+}
+
+const char *eval_const(Module *m, Value *v, Tensor *out)
+{
+	return eval_within(m, v, &m->evaluated, 64, 8, out); /* gigabytes */
+}
+
+const char *look_at_const(Module *m, Value *v, Tensor *out)
+{
+	return eval_within(m, v, &m->looked, 16, 1, out);
 }

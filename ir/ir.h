@@ -411,7 +411,7 @@ struct Module {
 	Sym **syms;
 	int nconst, capconst;
 	int64_t const_bytes; /* of all constants: what a model may cost is measured by it */
-	double evaluated; /* bytes of constant expressions so far; see eval_const */
+	double evaluated, looked; /* bytes of constant expressions so far; see eval_const and look_at_const */
 	Const **consts;
 	Func *main;
 	struct LModule *loops; /* loop IR, once lowered */
@@ -637,6 +637,8 @@ const char *eval_module(Module *, const Tensor *inputs, Tensor *outputs);
 const char *eval_visit(Module *, const Tensor *inputs, Tensor *outputs, void (*visit)(void *, Value *, const Tensor *), void *ctx);
 /* The value of a constant expression (is_const); deterministic, no symbols. */
 const char *eval_const(Module *, Value *, Tensor *out);
+/* The same for a pass that decides by it and can do without: it leaves what eval_const may take as it is, and may take less itself. */
+const char *look_at_const(Module *, Value *, Tensor *out);
 /* How the evaluator and the interpreter of loop IR run `custom`: fills the data of out[nout], whose dtypes and dims are set.
  * Returns NULL, or what went wrong (in the arena).  NULL: nobody can. */
 extern const char *(*eval_custom)(Arena *, const char *symbol, const char *node, int nin, const Tensor *in, int nout, Tensor *out);

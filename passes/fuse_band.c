@@ -99,7 +99,7 @@ static const Band *band_of(Module *m, const Square *s, Table *bands)
 	b = arena_alloc(m->arena, sizeof *b);
 	*b = (Band){.a = s->a};
 	/* Where it cannot be computed, whoever writes it will say why. */
-	if (all != 0 && all <= MostBand && may_be_band(s->a, s->n * s->n, &steps) && !eval_const(m, s->a, &t)) {
+	if (all != 0 && all <= MostBand && may_be_band(s->a, s->n * s->n, &steps) && !look_at_const(m, s->a, &t)) {
 		find_band(&t, s->n, b);
 		free_tensor(&t);
 	}

@@ -76,8 +76,8 @@ static const char *why_dense(Module *m, const Node *n, Value *w, int parts, doub
 		return "the weights are so large that counting them takes too long";
 	if (!dim_is_const(x->dims[x->rank - 1], NULL))
 		return "the depth is a symbol";
-	if (eval_const(m, w, &t))
-		return "the weights cannot be computed"; /* which whoever writes them will say */
+	if (look_at_const(m, w, &t))
+		return "the weights cannot be computed, or only with much work";
 	const int64_t all = sparse_groups(t.dims[1], parts) * t.dims[0];
 	left->entries = sparse_entries(m->arena, &t, parts, false);
 	const double live = 100.0 * (double)left->entries / (double)all, most = fmin(LivePerCent, 100.0 * bytes / dtypes[F32].bytes);

@@ -402,6 +402,34 @@ static void check_misaligned(void)
 	free_module(m);
 }
 
+/* ---- what constants may take ------------------------------------------------------------------------------------ */
+
+/* Passes that look at constants leave those who write them what they may take; both come to an end.  */
+static void check_budget(void)
+{
+	enum { Side = 1 << 12, Most = 1000 };
+	Module *m = new_module("t", "t");
+	float one = 1;
+	const Dim *side = dim_const(m, Side);
+	Type type = {.dtype = F32, .rank = 2, .dims = {dim_const(m, 1), dim_const(m, 1)}}, large = {.dtype = F32, .rank = 2, .dims = {side, side}};
+	Value *c = new_const(m, "w", type, &one, sizeof one)->value;
+	Value *v = build(m, &m->main->body, NULL, OpExpand, NULL, 1, &c, 0, NULL, &large);
+	const char *wrong = NULL;
+	Tensor y;
+	int looks = 0;
+	while (looks < Most && !(wrong = look_at_const(m, v, &y))) {
+		looks++;
+		free_tensor(&y);
+	}
+	CHECK(looks > 0 && looks < Most && strstr(wrong, "constant expressions take more"));
+	CHECK(!eval_const(m, v, &y));
+	free_tensor(&y);
+	CHECK(m->evaluated == 4.0 * Side * Side);
+	m->evaluated = 0x1p60;
+	CHECK(eval_const(m, v, &y) != NULL);
+	free_module(m);
+}
+
 /* ---- damaged modules -------------------------------------------------------------------------------------------- */
 
 static uint64_t next_random(uint64_t *state)
@@ -472,6 +500,7 @@ int main(int argc, char **argv)
 		check_pack(packs[i][0], packs[i][1], (int)packs[i][2]);
 	check_halves();
 	check_misaligned();
+	check_budget();
 	uint64_t state = 1;
 	int rounds = argc > 1 ? atoi(argv[1]) : 40; /* damaged texts per case */
 	EACH(i, cases)
