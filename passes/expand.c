@@ -62,30 +62,31 @@ static bool joins_linear(const Node *glu)
 	int64_t width;
 	const Type *t = &glu->in[0]->type;
 
-	return n && (n->op == OpLinear || n->op == OpExperts) && only_user(glu->in[0]) == glu && attr_int(glu, Attr_axis) == t->rank - 1 &&
+	return n && n->block == glu->block && (n->op == OpLinear || n->op == OpExperts) && only_user(glu->in[0]) == glu && attr_int(glu, Attr_axis) == t->rank - 1 &&
 	       dim_is_const(t->dims[t->rank - 1], &width) && allow("epilogue");
 }
 
-static bool expand_glu(Module *m, Node *n)
+static void expand_glu(Module *m, Node *n)
 {
-	if (n->op != OpGlu || joins_linear(n))
-		return false;
 	int gate_first = attr_int(n, Attr_gate);
 	Value *value = half(m, n, gate_first), *gate = half(m, n, !gate_first);
 	gate = build(m, n->block, n, attr_int(n, Attr_act), n->loc, 1, &gate, 0, NULL, NULL);
 	Value *in[] = {value, gate};
 	replace_uses(m, n->out[0], build(m, n->block, n, OpMul, n->loc, 2, in, 0, NULL, NULL));
-	return true;
 }
 
-static bool expand_glus(Module *m)
+/* lone: those that may join a linear too. */
+static bool expand_glus(Module *m, bool lone)
 {
 	bool changed = false;
 	FOR_ALL_NODES(n, m)
-		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_glu(m, n);
+		if (n->op == OpGlu && n->out[0]->nuse && (lone || !joins_linear(n))) {
+			expand_glu(m, n);
+			changed = true;
+		}
 	return changed;
 }
+
 
 static bool is_byte(const Value *v)
 {
@@ -635,6 +636,12 @@ static bool line_up_mask(Module *m, Node *n)
 	return true;
 }
 
+void expand_lone_glus(Module *m)
+{
+	dissolve_groups(m, is_lowered_whole);
+	expand_glus(m, true);
+}
+
 bool pass_expand(Module *m)
 {
 	bool changed = dissolve_groups(m, is_lowered_whole); /* a text may hold others */
@@ -646,7 +653,7 @@ bool pass_expand(Module *m)
 			           expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n);
 	do /* what canon moves may part a glu from its linear */
 		changed |= pass_canon(m);
-	while (expand_glus(m));
+	while (expand_glus(m, false));
 	FOR_ALL_NODES(n, m) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
 			changed |= copy_chained_move(m, n);

@@ -279,14 +279,17 @@ static void run_pass(Module *m, const PassInfo *p, const Oracle *oracle)
 	free(before);
 }
 
-/* lower relies on what expand and layout do, and a text may say any stage: where it is true they change nothing. */
-static void bring_about(Module *m)
+/* lower relies on what expand and layout do, and group leaves no glu alone.  A text may say any stage, a list leave out any pass: where it
+ * is true that a module is behind pass number `stage`, they change nothing. */
+static void bring_about(Module *m, int stage)
 {
-	if (pass_index(m->stage) >= pass_index("expand"))
+	if (stage >= pass_index("group"))
+		expand_lone_glus(m);
+	if (stage >= pass_index("expand"))
 		pass_expand(m);
-	if (pass_index(m->stage) >= pass_index("layout"))
-		pass_layout(m);
 	exit_if_errors();
+	if (stage >= pass_index("layout"))
+		pass_layout(m);
 }
 
 static void run_listed(Module *m, const Oracle *oracle)
@@ -298,7 +301,7 @@ static void run_listed(Module *m, const Oracle *oracle)
 		if (i < 0)
 			fatal_at(NULL, "--passes: no pass '%s'", name);
 		if (passes[i].run == pass_lower)
-			bring_about(m);
+			bring_about(m, i);
 		run_pass(m, &passes[i], oracle);
 	}
 }
@@ -317,7 +320,7 @@ void run_passes(Module *m, const PassOptions *o)
 	if (o->only) {
 		run_listed(m, check);
 	} else if (!m->loops) {
-		bring_about(m);
+		bring_about(m, pass_index(m->stage));
 		int from = pass_index(m->stage) + 1, to = o->stop_after ? pass_index(o->stop_after) : NPasses - 1;
 		for (int i = from; i <= to; i++)
 			run_pass(m, &passes[i], check);
