@@ -231,8 +231,8 @@ void import_causal_conv(Call *c)
 /* Element q of an output axis sums x[i] * w[k] over i * stride + k * dilation = q.  Written as k = stride * t + phase, that is
  * for each phase a convolution with the taps t, backwards: all phases are channels of one convolution, and then elements
  * side by side.  The channels of a phase are neighbours, so that they stay so where channels come last; but by groups the phases of a channel.  With constant weights all of this but the convolution and the last transpose is done at compile time.
- * Along an axis whose phases would not share taps evenly (a dilation, a wide stride, taps whose number is symbolic) zeros go between
- * the elements of x. */
+ * Along an axis whose phases would not share taps evenly (a dilation, a stride so wide that most phases have none, taps whose number is
+ * symbolic) zeros go between the elements of x. */
 enum { MaxPhases = 64 };
 
 typedef struct Transposed {
@@ -383,7 +383,7 @@ static Value *split_axes(Transposed *t, Value *x)
 {
 	for (int i = 0; i < t->w.spatial; i++) {
 		int64_t stride = t->w.strides[i];
-		bool phases = t->w.kernel[i] && stride <= MaxPhases && (t->w.dilations[i] == 1 || t->w.kernel[i] == 1);
+		bool phases = t->w.kernel[i] && (stride <= MaxPhases || stride <= t->w.kernel[i]) && (t->w.dilations[i] == 1 || t->w.kernel[i] == 1);
 		t->split[i] = phases ? stride : 1;
 		t->phases *= t->split[i];
 		t->nsplit += t->split[i] > 1;

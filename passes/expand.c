@@ -327,6 +327,37 @@ static bool copy_chained_move(Module *m, Node *n)
 	return true;
 }
 
+/* Is v read where its root lies, or a root itself, that no movement computes? */
+static bool is_plain(Module *m, Value *v)
+{
+	View w, plain;
+
+	view_of(m, v, &w);
+	plain_view(m, v, &plain);
+	return w.root == plain.root;
+}
+
+/* A movement other than a reshape that has more factors than a view can have axes moves a copy. */
+static bool copy_uneven_move(Module *m, Node *n)
+{
+	if (n->op == OpReshape || is_const(n->out[0]) || is_plain(m, n->out[0]))
+		return false;
+	Node *user = n;
+	while (!is_plain(m, user->in[0]))
+		user = user->in[0]->def;
+	set_in(m, user, 0, copy_before(m, user, user->in[0], n->loc));
+	return true;
+}
+
+static bool copy_uneven_moves(Module *m)
+{
+	bool changed = false;
+	FOR_ALL_NODES(n, m)
+		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
+			changed |= copy_uneven_move(m, n);
+	return changed;
+}
+
 /* `at`: the node, or the group around it. */
 static void copy_operand(Module *m, Node *at, Node *n, int i)
 {
@@ -651,9 +682,9 @@ bool pass_expand(Module *m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_byte_linear(m, n) || expand_byte_conv(m, n) || expand_linear(m, n) || expand_experts(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
 			           expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n);
-	do /* what canon moves may part a glu from its linear */
+	do /* what canon moves may part a glu from its linear, and copies are moved */
 		changed |= pass_canon(m);
-	while (expand_glus(m, false));
+	while (expand_glus(m, false) || copy_uneven_moves(m));
 	FOR_ALL_NODES(n, m) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
 			changed |= copy_chained_move(m, n);

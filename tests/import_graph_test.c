@@ -77,6 +77,35 @@ static void test_pool_by_axes(void)
 	}
 }
 
+/* A transposed convolution whose windows meet is one by phases however wide its stride; zeros go between the elements where most of a stride
+ * has no tap. */
+static void test_wide_strides(void)
+{
+	static const struct {
+		int kernel, stride, pads;
+	} windows[] = {{512, 256, 0}, {256, 256, 0}, {3, 64, 0}, {3, 256, 1}};
+	for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+		Arena *a = new_arena();
+		Builder *b = new_builder(a, 17);
+		const int taps = windows[i].kernel;
+		char shape[32];
+		snprintf(shape, sizeof shape, "2,2,%d", taps);
+		add_input(b, "x", 1, "N,2,T");
+		add_floats(b, "w", shape, 4 * taps);
+		Onnx__NodeProto *n = add_op(b, "ConvTranspose", "x,w", "y");
+		set_ints(a, n, "strides", 1, (int64_t[]){windows[i].stride});
+		add_output(b, "y");
+		Module *m = must_load(b, NULL, __LINE__);
+		int pads = 0;
+		if (m)
+			for (const Node *x = m->main->body.first; x; x = x->next)
+				pads += x->op == OpPad && !is_const(x->out[0]);
+		CHECK_EQ(pads, windows[i].pads);
+		free_module(m);
+		free_arena(a);
+	}
+}
+
 /* A table of integers of 4 bits is bytes of two, which are taken apart behind the gather; one of an odd number of columns is not. */
 static void test_table_of_halves(void)
 {
@@ -751,6 +780,7 @@ int main(void)
 	test_glu();
 	test_shapes_vanish();
 	test_pool_by_axes();
+	test_wide_strides();
 	test_table_of_halves();
 	test_shape_as_data();
 	test_side_of_square();
