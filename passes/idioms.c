@@ -9,6 +9,9 @@ bool pass_idioms(Module *m)
 	FOR_ALL_NODES(n, m) /* glu looks at halves of their results */
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= fuse_experts(m, n);
+	FOR_ALL_NODES(n, m) /* all others look at what is left */
+		if (n->nout == 1 && n->out[0]->nuse)
+			changed |= fuse_reparam(m, n);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= fuse_dft(m, n) || fuse_glu(m, n) || fuse_winconv(m, n) || fuse_attention(m, n);

@@ -19,7 +19,7 @@ static _Thread_local const PassOptions *options;
 static _Thread_local int rewrites; /* allowed so far, for --opt-bisect-limit */
 
 /* norm and linear are rules. */
-static const char *const fusions[] = {"glu", "dft", "winconv", "attention", "conv", "band", "experts", "group_conv", "winograd", "scaled", "sparse", "strassen", "bytes",
+static const char *const fusions[] = {"glu", "dft", "winconv", "attention", "reparam", "conv", "band", "experts", "group_conv", "winograd", "scaled", "sparse", "strassen", "bytes",
                                       "epilogue", "feed", "chain", "ewise", "reduce", NULL};
 
 bool find_fusion(const char *name)
