@@ -321,6 +321,7 @@ static void emit_reduction(Rows *r)
 enum {
 	MinColumns = 8, /* fewer fill too little of a vector */
 	MaxVectors = 4, /* side by side */
+	SumVectors = 16, /* the same for cumsum, which needs nothing but its sums: rows that lie far apart are read in longer pieces */
 	RunLen = 64 /* elements that are joined before they are joined to the rest: sums of long axes round less */
 };
 
@@ -330,8 +331,13 @@ static int column_axis(const Rows *r)
 	const Dim *stride = r->x.stride[r->last];
 	int64_t n;
 
-	if (r->n->op == OpCumSum || r->n->op == OpNorm || r->n->op == OpRmsNorm || dim_equals(stride, 1) ||
-	    dim_equals(stride, 0))
+	if (r->n->op == OpCumSum) { /* the last axis, if it is not the one along which it goes */
+		int d = r->x.rank - 1;
+		while (d > r->last && dim_equals(r->x.extent[d], 1))
+			d--;
+		return d > r->last ? d : -1;
+	}
+	if (r->n->op == OpNorm || r->n->op == OpRmsNorm || dim_equals(stride, 1) || dim_equals(stride, 0))
 		return -1;
 	for (int d = 0; d < r->x.rank; d++)
 		if (!r->reduced[d] && dim_equals(r->x.stride[d], 1) && !(dim_is_const(r->x.extent[d], &n) && n < MinColumns))
@@ -436,40 +442,64 @@ static void emit_softmax_columns(Rows *r, int axis, LExpr *from, int count, bool
 
 /* ---- cumsum ------------------------------------------------------------------------------------------------------------------------ */
 
-/* The sums or products along the axis of one element of x_row, or of 16 from `lane` on along the last axis. */
-static void emit_sums(void *ctx, Kernel *k, LExpr *lane, LExpr *mask)
+/* What comes before element i of the axis; *i: the place of that element. */
+static void begin_sums(Rows *r, LExpr **i)
 {
-	Rows *r = ctx;
-	LB *b = &k->b;
-	int axis = attr_int(r->n, Attr_axis), product = attr_int(r->n, Attr_product);
-	LExpr *x = r->x_row, *y = r->y_row, *len = kdim(k, r->x.extent[axis]);
+	LB *b = &r->k->b;
+	LExpr *len = kdim(r->k, r->x.extent[r->last]);
 
-	if (lane) {
-		x = llet(b, ladd(b, x, lmul(b, lane, kdim(k, r->x.stride[r->last]))));
-		y = llet(b, ladd(b, y, lmul(b, lane, kdim(k, r->y.stride[r->last]))));
-	}
-	set(r, lconst(b, r->acc->type, product));
-	LExpr *i = lfor(b, ForSerial, li(b, 0), len, NULL);
+	*i = lfor(b, ForSerial, li(b, 0), len, NULL);
 	if (attr_int(r->n, Attr_reverse))
-		i = llet(b, lsub(b, lsub(b, len, li(b, 1)), i));
-	x = ladd(b, x, lmul(b, i, kdim(k, r->x.stride[axis])));
-	y = ladd(b, y, lmul(b, i, kdim(k, r->y.stride[axis])));
-	LExpr *before = llet(b, get(r)), *v = lane ? load_x(r, x, mask) : lload(b, r->x.buf, 1, x, NULL, NULL);
-	LExpr *sum = llet(b, lop(b, product ? LMul : LAdd, before, v, NULL)), *result = attr_int(r->n, Attr_exclusive) ? before : sum;
-	if (lane)
-		store_y(r, y, mask, result);
-	else
-		lstore(b, r->y.buf, y, NULL, NULL, result);
-	set(r, sum);
+		*i = llet(b, lsub(b, lsub(b, len, li(b, 1)), *i));
+}
+
+/* Element v joins those before it, in the tile's vector number `at`; returns the result in its place. */
+static LExpr *join_sums(Rows *r, LTile *all, int at, LExpr *v)
+{
+	LB *b = &r->k->b;
+	LExpr *before = llet(b, lelem(b, all, li(b, at), li(b, 0)));
+	LExpr *sum = llet(b, lop(b, attr_int(r->n, Attr_product) ? LMul : LAdd, before, v, NULL));
+	lset_tile(b, all, li(b, at), li(b, 0), sum);
+	return attr_int(r->n, Attr_exclusive) ? before : sum;
+}
+
+/* The sums or products along the axis of one element of x_row. */
+static void emit_cumsum(Rows *r)
+{
+	LB *b = &r->k->b;
+	LTile *all = lnew_tile(b, "all", (LType){r->x.dtype, 1}, 1, 1);
+	LExpr *i;
+
+	lset_tile(b, all, li(b, 0), li(b, 0), lconst(b, all->type, (double)attr_int(r->n, Attr_product)));
+	begin_sums(r, &i);
+	LExpr *x = ladd(b, r->x_row, lmul(b, i, kdim(r->k, r->x.stride[r->last]))), *y = ladd(b, r->y_row, lmul(b, i, kdim(r->k, r->y.stride[r->last])));
+	lstore(b, r->y.buf, y, NULL, NULL, join_sums(r, all, 0, lload(b, r->x.buf, 1, x, NULL, NULL)));
 	lend(b);
 }
 
-static void emit_cumsum(Rows *r)
+/* Those of `count` vectors of columns from `from` on, of n. */
+static void emit_cumsum_columns(Rows *r, int axis, LExpr *from, int count, bool whole)
 {
-	if (r->acc->type.lanes == 1)
-		emit_sums(r, r->k, NULL, NULL);
-	else
-		for_lanes(r->k, r->x.extent[r->last], emit_sums, r);
+	Kernel *k = r->k;
+	LB *b = &k->b;
+	LTile *all = lnew_tile(b, "all", (LType){r->x.dtype, Lanes}, count, 1);
+	LExpr *x[SumVectors], *y[SumVectors], *mask[SumVectors], *n = kdim(k, r->x.extent[axis]), *i;
+
+	for (int j = 0; j < count; j++) {
+		LExpr *col = llet(b, ladd(b, from, li(b, j * Lanes)));
+		mask[j] = whole ? NULL : lane_mask(k, lsub(b, n, col));
+		x[j] = llet(b, ladd(b, r->x_row, lmul(b, col, kdim(k, r->x.stride[axis]))));
+		y[j] = llet(b, ladd(b, r->y_row, lmul(b, col, kdim(k, r->y.stride[axis]))));
+		lset_tile(b, all, li(b, j), li(b, 0), const16(r, (double)attr_int(r->n, Attr_product)));
+	}
+	begin_sums(r, &i);
+	LExpr *in = llet(b, lmul(b, i, kdim(k, r->x.stride[r->last]))), *out = llet(b, lmul(b, i, kdim(k, r->y.stride[r->last])));
+	for (int j = 0; j < count; j++) {
+		LExpr *v = llet(b, load_lanes(k, &r->x, ladd(b, x[j], in), r->x.stride[axis], mask[j]));
+		lstore(b, r->y.buf, ladd(b, y[j], out), dim_equals(r->y.stride[axis], 1) ? NULL : kdim(k, r->y.stride[axis]), mask[j],
+		       join_sums(r, all, j, v));
+	}
+	lend(b);
 }
 
 /* ---- frame ------------------------------------------------------------------------------------------------------------------------ */
@@ -480,13 +510,8 @@ static void find_axes(Rows *r)
 	const int64_t *axes;
 	int rank = r->x.rank, count = attr_ints(n, Attr_axes, &axes);
 
-	if (n->op == OpSoftmax) {
+	if (n->op == OpSoftmax || n->op == OpCumSum) {
 		r->reduced[attr_int(n, Attr_axis)] = true;
-	} else if (n->op == OpCumSum) {
-		int axis = attr_int(n, Attr_axis), lanes = rank - 1;
-		while (lanes > axis && dim_equals(r->x.extent[lanes], 1))
-			lanes--;
-		r->reduced[axis] = r->reduced[lanes] = true;
 	} else if (n->op == OpNorm || n->op == OpRmsNorm) {
 		for (int d = attr_int(n, Attr_axis); d < rank; d++)
 			r->reduced[d] = true;
@@ -611,14 +636,14 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	if (n->nin > 2 && n->in[2])
 		r.bias = kaccess(&k, n->in[2]);
 	int64_t n_columns;
-	int columns = column_axis(&r), vectors = MaxVectors;
+	int columns = column_axis(&r), vectors = n->op == OpCumSum ? SumVectors : MaxVectors;
 	k.general = columns >= 0; /* one load an iteration: extents need not be known */
 	for (int d = 0; d < r.x.rank; d++)
 		if (!r.reduced[d] && d != columns)
 			rows = dim_mul(m, rows, r.x.extent[d]);
 	bool known = columns >= 0 && dim_is_const(r.x.extent[columns], &n_columns);
-	if (known && n_columns < MaxVectors * Lanes)
-		vectors = (int)(n_columns + Lanes - 1) / Lanes;
+	if (known && n_columns < vectors * Lanes)
+		vectors = n_columns > Lanes ? (int)(n_columns + Lanes - 1) / Lanes : 1;
 	const Dim *parts = columns < 0 ? dim_const(m, 1) : dim_ceildiv(m, r.x.extent[columns], dim_const(m, vectors * Lanes));
 	const Dim *times = dim_mul(m, rows, parts);
 	if (!(ops[n->op].attrs >> Attr_axes & 1)) /* a result for each element of a row, not for all */
@@ -635,12 +660,15 @@ void lower_rows(Lower *l, Node *n, Value *home)
 		r.row = at;
 		r.tile = tile_of_row(&k, at, rows, r.x.extent[r.last]);
 	}
-	bool serial = n->op == OpCumSum && r.last == attr_int(n, Attr_axis);
-	r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, serial ? 1 : Lanes}, 1, 1);
-	if (columns >= 0 && n->op == OpSoftmax)
-		emit_softmax_columns(&r, columns, part, vectors, known && n_columns % (vectors * Lanes) == 0);
+	if (n->op != OpCumSum)
+		r.acc = lnew_tile(b, "acc", (LType){r.x.dtype, Lanes}, 1, 1);
+	const bool whole = known && n_columns % (vectors * Lanes) == 0;
+	if (columns >= 0 && n->op == OpCumSum)
+		emit_cumsum_columns(&r, columns, part, vectors, whole);
+	else if (columns >= 0 && n->op == OpSoftmax)
+		emit_softmax_columns(&r, columns, part, vectors, whole);
 	else if (columns >= 0)
-		emit_columns(&r, columns, part, vectors, known && n_columns % (vectors * Lanes) == 0);
+		emit_columns(&r, columns, part, vectors, whole);
 	else if (n->op == OpSoftmax)
 		emit_softmax(&r);
 	else if (n->op == OpCumSum)

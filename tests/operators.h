@@ -32,6 +32,7 @@ static const OperatorRow operator_rows[] = {
 	{NUMBERS, "%x: T[a + 1, c]", "T[c]", "reduce_min %x {axes=[0]}"},
 	{NUMBERS, "%x: T[a, c]", "T[a, c]", "cumsum %x {axis=1}"},
 	{NUMBERS, "%x: T[a, c]", "T[a, c]", "cumsum %x {axis=0, exclusive=1}"},
+	{"f32", "%x: T[a, 0]", "T[a, 0]", "cumsum %x {axis=0}"},
 	{"f32 i32 u8", "%x: T[a, c]", "T[a, c]", "cumsum %x {axis=1, reverse=1}"},
 	{"f32", "%x: T[a, c]", "T[a, c]", "softmax %x {axis=1}"},
 	{"f32", "%x: T[a, 3, c]", "T[a, 3, c]", "softmax %x {axis=1}"},
