@@ -224,18 +224,29 @@ static bool prove_quotient(Proof *p, const Poly *d, Place at, const Atom *x)
 	return replace_atom(p->m, d, at, x->a, by, &sum) && !add_term(&sum, slack, p->m->dims->unit) && prove(p, &sum);
 }
 
-/* In a sum that holds a / n too: a / (n * k) <= (a / n) / k. */
+/* x = (a + c) / (n * k), y = a / n: x <= (y + c / n rounded up) / k.  NULL: they are no such. */
+static const Dim *coarser(Module *m, const Atom *x, const Atom *y, int64_t *k)
+{
+	int64_t by, n, c;
+	if (y == x || y->kind != AtomDiv || !dim_is_const(x->b, &by) || !dim_is_const(y->b, &n) || n < 1 || by < n || by > DimMax || by % n ||
+	    !dim_is_const(dim_sub(m, x->a, y->a), &c) || c < -DimMax || c > DimMax)
+		return NULL;
+	*k = by / n;
+	return dim_add(m, dim_of_atom(m, y), dim_const(m, -floor_div(-c, n)));
+}
+
+/* In a sum that holds what it is a part of. */
 static bool prove_by_finer(Proof *p, const Poly *d, Place at, const Atom *x)
 {
-	int64_t by, n;
-	if (!dim_is_const(x->b, &by) || by < 1 || by > DimMax || d->t[at.term].coef > 0 || d->t[at.term].mono->n > 1)
+	if (d->t[at.term].coef > 0)
 		return false;
-	for (int i = 0; i < d->n; i++) {
-		const Atom *y = d->t[i].mono->n == 1 ? d->t[i].mono->atoms[0] : NULL;
-		if (y && y->kind == AtomDiv && y != x && y->a == x->a && dim_is_const(y->b, &n) && n > 0 && by % n == 0 &&
-		    prove_with(p, d, at, dim_of_atom(p->m, y), by / n))
-			return true;
-	}
+	for (int i = 0; i < d->n; i++)
+		for (int j = 0; j < d->t[i].mono->n; j++) {
+			int64_t k;
+			const Dim *most = coarser(p->m, x, d->t[i].mono->atoms[j], &k);
+			if (most && prove_with(p, d, at, most, k))
+				return true;
+		}
 	return false;
 }
 

@@ -246,6 +246,12 @@ static void test_counter(void)
 	CHECK(!dim_proves_nonneg(m, parse("80*(seq/2) - 161*(seq/4)")));
 	CHECK(!dim_proves_nonneg(m, parse("160*(seq/4) - 80*(seq/2)")));
 	CHECK(!dim_proves_nonneg(m, parse("2*(seq/3) - 3*(seq/4)")));
+	CHECK(dim_proves_nonneg(m, parse("(seq + 1)/2 + 1 - 2*((seq + 3)/4)")));
+	CHECK(!dim_proves_nonneg(m, parse("(seq + 1)/2 - 2*((seq + 3)/4)")));
+	CHECK(dim_proves_nonneg(m, parse("(seq + 3)/2 + 1 - 2*((seq + 4)/4)"))); /* the part of a half rounds up */
+	CHECK(dim_proves_nonneg(m, parse("T*((seq + 1)/2) + T - 2*T*((seq + 3)/4)")));
+	CHECK(!dim_proves_nonneg(m, parse("T*((seq + 1)/2) + T - 2*batch*((seq + 3)/4)")));
+	CHECK(!dim_proves_nonneg(m, parse("(seq + 2)/2 - 2*((seq + 5)/4)")));
 	CHECK(!dim_proves_nonneg(m, parse("any*T - any - any*it")));
 	CHECK(!dim_proves_nonneg(m, parse("batch*it - batch*T + batch")));
 	free_module(m);
