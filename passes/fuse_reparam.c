@@ -8,6 +8,7 @@
  */
 #include "idioms.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MostTerms = 16 /* of a sum, that are looked at */ };
@@ -171,12 +172,34 @@ static bool is_bias(const Term *t)
 	return !t->x && t->b;
 }
 
+/* Sums of such numbers are numbers.  NULL is none. */
+static bool is_moderate(Module *m, Value *v)
+{
+	Tensor t;
+	bool moderate = true;
+
+	if (!v)
+		return true;
+	if (look_at_const(m, v, &t))
+		return false; /* whoever writes it will say why */
+	const float *x = t.data;
+	for (int64_t i = 0, n = tensor_numel(&t); i < n && moderate; i++)
+		moderate = fabsf(x[i]) <= 0x1p120f;
+	free_tensor(&t);
+	return moderate;
+}
+
+static bool are_moderate(Module *m, const Term *t)
+{
+	return is_moderate(m, t->w) && is_moderate(m, t->b);
+}
+
 /* a takes b, if it can. */
 static bool take(Module *m, Node *sum, Term *a, const Term *b)
 {
 	int64_t shift[MaxRank];
 
-	if (!a->conv || !(is_bias(b) || lies_in(a, b, shift)) || !allow("reparam"))
+	if (!a->conv || !(is_bias(b) || lies_in(a, b, shift)) || !are_moderate(m, a) || !are_moderate(m, b) || !allow("reparam"))
 		return false;
 	if (b->x)
 		a->w = add_before(m, sum, a->w, aligned(m, sum, a, b, shift));
