@@ -227,21 +227,27 @@ static bool prove_quotient(Proof *p, const Poly *d, Place at, const Atom *x)
 /* x = (a + c) / (n * k), y = a / n: x <= (y + c / n rounded up) / k.  NULL: they are no such. */
 static const Dim *coarser(Module *m, const Atom *x, const Atom *y, int64_t *k)
 {
-	int64_t by, n, c;
-	if (y == x || y->kind != AtomDiv || !dim_is_const(x->b, &by) || !dim_is_const(y->b, &n) || n < 1 || by < n || by > DimMax || by % n ||
-	    !dim_is_const(dim_sub(m, x->a, y->a), &c) || c < -DimMax || c > DimMax)
+	Poly apart;
+	int64_t by, n;
+	if (y == x || y->kind != AtomDiv || !dim_is_const(x->b, &by) || !dim_is_const(y->b, &n) || n < 1 || by < n || by > DimMax || by % n)
+		return NULL;
+	set_poly(&apart, x->a);
+	if (add_scaled(m, &apart, y->a, -1, m->dims->unit) || apart.n > 1 || (apart.n && apart.t[0].mono->n))
+		return NULL;
+	const int64_t c = apart.n ? apart.t[0].coef : 0;
+	if (c < -DimMax || c > DimMax)
 		return NULL;
 	*k = by / n;
 	return dim_add(m, dim_of_atom(m, y), dim_const(m, -floor_div(-c, n)));
 }
 
-/* In a sum that holds what it is a part of. */
+/* By a finer quotient of the same, where the sum has one. */
 static bool prove_by_finer(Proof *p, const Poly *d, Place at, const Atom *x)
 {
 	if (d->t[at.term].coef > 0)
 		return false;
 	for (int i = 0; i < d->n; i++)
-		for (int j = 0; j < d->t[i].mono->n; j++) {
+		for (int j = 0; j < d->t[i].mono->n && p->steps > 0; j++) {
 			int64_t k;
 			const Dim *most = coarser(p->m, x, d->t[i].mono->atoms[j], &k);
 			if (most && prove_with(p, d, at, most, k))
