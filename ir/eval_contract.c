@@ -215,15 +215,19 @@ static const char *convolve(EvalNode *e, bool last)
 	read_conv(e, last ? 1 : 2, last ? 0 : 2, &s);
 	TRY(need_agree(e, chans == depth * group && outs % group == 0 && (!b || b->dims[0] == outs)));
 	const double *xs = as_reals(e, x), *ws = as_reals(e, w), *bs = b ? as_reals(e, b) : NULL;
-	double *plane = alloc_temp(e, s.out_numel, sizeof *plane);
+	double *plane = alloc_temp(e, s.out_numel, sizeof *plane), offset = e->n->op == OpGroupConv ? (double)attr_int(e->n, Attr_offset) : 0;
 	if (!xs || !ws || !plane || (b && !bs))
 		return OUT_OF_MEMORY(e);
 	if (tensor_numel(e->out) == 0)
 		return NULL;
-	double *centred = e->n->op == OpGroupConv && attr_int(e->n, Attr_offset) ? alloc_temp(e, tensor_numel(x), sizeof *centred) : NULL;
-	for (int64_t i = 0; centred && i < tensor_numel(x); i++)
-		centred[i] = xs[i] - (double)attr_int(e->n, Attr_offset);
-	xs = centred ? centred : xs;
+	if (offset) {
+		double *centred = alloc_temp(e, tensor_numel(x), sizeof *centred);
+		if (!centred)
+			return OUT_OF_MEMORY(e);
+		for (int64_t i = 0; i < tensor_numel(x); i++)
+			centred[i] = xs[i] - offset;
+		xs = centred;
+	}
 	int64_t x_channel = last ? 1 : s.in_numel, x_step = last ? chans : 1, y_channel = last ? 1 : s.out_numel, y_step = last ? outs : 1;
 	int64_t w_out = last ? 1 : depth * s.taps_numel, w_channel = last ? outs : s.taps_numel, w_step = last ? depth * outs : 1;
 	for (int64_t nm = 0; nm < x->dims[0] * outs; nm++) {
