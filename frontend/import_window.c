@@ -233,7 +233,10 @@ void import_causal_conv(Call *c)
  * side by side.  The channels of a phase are neighbours, so that they stay so where channels come last; but by groups the phases of a channel.  With constant weights all of this but the convolution and the last transpose is done at compile time.
  * Along an axis whose phases would not share taps evenly (a dilation, a stride so wide that most phases have none, taps whose number is
  * symbolic) zeros go between the elements of x. */
-enum { MaxPhases = 64 };
+enum {
+	MaxPhases = 64, /* of an axis, where windows do not meet */
+	MostPhases = 1 << 24 /* of all axes */
+};
 
 typedef struct Transposed {
 	Call *c;
@@ -383,7 +386,7 @@ static Value *split_axes(Transposed *t, Value *x)
 {
 	for (int i = 0; i < t->w.spatial; i++) {
 		int64_t stride = t->w.strides[i];
-		bool phases = t->w.kernel[i] && (stride <= MaxPhases || stride <= t->w.kernel[i]) && (t->w.dilations[i] == 1 || t->w.kernel[i] == 1);
+		bool phases = t->w.kernel[i] && (stride <= MaxPhases || stride <= t->w.kernel[i]) && stride <= MostPhases / t->phases && (t->w.dilations[i] == 1 || t->w.kernel[i] == 1);
 		t->split[i] = phases ? stride : 1;
 		t->phases *= t->split[i];
 		t->nsplit += t->split[i] > 1;
