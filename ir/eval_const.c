@@ -108,19 +108,21 @@ static double bytes_of(const NodeList *order)
 
 /* Constants may share long expressions that are evaluated anew for each: what all may take is bounded by what they are made of.
  * All that was evaluated so far is in *spent; what does not fit is not counted. */
-static const char *eval_within(Module *m, Value *v, double *spent, int per_byte, int for_all, Tensor *out)
+static const char *eval_within(Module *m, Value *v, double *spent, int per_byte, int gigabytes, Tensor *out)
 {
-	const double limit = (double)for_all * (1 << 30) + (double)per_byte * (double)m->const_bytes;
+	const double limit = (double)gigabytes * (1 << 30) + (double)per_byte * (double)m->const_bytes;
 	Env env = {.m = m};
 	NodeList order = {0};
 	const char *wrong;
 	memset(out, 0, sizeof *out);
-	if (v->def && !list_needed(&env, v->def, &order)) {
+	const bool listed = !v->def || list_needed(&env, v->def, &order);
+	const double bytes = bytes_of(&order);
+	if (!listed) {
 		wrong = arena_printf(m->arena, "the constant expression cannot be ordered");
-	} else if (*spent + bytes_of(&order) > limit) {
-		wrong = arena_printf(m->arena, "constant expressions take more than %d times the constants' bytes and %d GB", per_byte, for_all);
+	} else if (*spent + bytes > limit) {
+		wrong = arena_printf(m->arena, "constant expressions take more than %d times the constants' bytes and %d GB", per_byte, gigabytes);
 	} else {
-		*spent += bytes_of(&order);
+		*spent += bytes;
 		wrong = run_needed(&env, &order, v, out);
 	}
 	free(order.items);
@@ -130,7 +132,7 @@ static const char *eval_within(Module *m, Value *v, double *spent, int per_byte,
 
 const char *eval_const(Module *m, Value *v, Tensor *out)
 {
-	return eval_within(m, v, &m->evaluated, 64, 8, out); /* gigabytes */
+	return eval_within(m, v, &m->evaluated, 64, 8, out);
 }
 
 const char *look_at_const(Module *m, Value *v, Tensor *out)

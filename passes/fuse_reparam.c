@@ -16,26 +16,38 @@ enum { MostTerms = 16 /* of a sum, that are looked at */ };
 typedef struct Term {
 	Value *v;
 	Value *x; /* what it is linear in; NULL: nothing known */
-	Value *w, *b; /* as of conv; of a factor for each channel w is [C]; b NULL: none */
+	Value *w, *b; /* as of conv; else constants for each channel, or for all: a factor, a summand */
 	const Node *conv; /* whose window it has; NULL: one tap */
 } Term;
 
-/* v as a vector of the channels of `sum`, made before it; NULL: it is another constant, or none. */
-static Value *by_channel(Module *m, Node *sum, Value *v)
+/* Is v one number for each channel of the sum, or for all? */
+static bool is_by_channel(const Node *sum, const Value *v)
 {
 	const Type *all = &sum->out[0]->type, *t = &v->type;
 	const int axis = 1 - (all->rank - t->rank); /* of the channels in v */
 
 	if (!is_const(v) || t->dtype != F32)
-		return NULL;
+		return false;
 	for (int d = 0; d < t->rank; d++)
 		if (!dim_equals(t->dims[d], 1) && (d != axis || t->dims[d] != all->dims[1]))
-			return NULL;
-	const bool whole = axis >= 0 && t->dims[axis] == all->dims[1];
-	Type line = {.dtype = F32, .rank = 1, .dims = {whole ? all->dims[1] : dim_const(m, 1)}};
+			return false;
+	return true;
+}
+
+/* Such a value, or a bias, as a vector of the channels. */
+static Value *by_channel(Module *m, Node *sum, Value *v)
+{
+	Type line = {.dtype = F32, .rank = 1, .dims = {dim_const(m, 1)}};
+
+	if (v->type.rank == 1 && v->type.dims[0] == sum->out[0]->type.dims[1])
+		return v;
+	for (int d = 0; d < v->type.rank; d++)
+		line.dims[0] = dim_mul(m, line.dims[0], v->type.dims[d]);
 	v = build(m, sum->block, sum, OpReshape, sum->loc, 1, &v, 0, NULL, &line);
-	line.dims[0] = all->dims[1];
-	return whole ? v : build(m, sum->block, sum, OpExpand, sum->loc, 1, &v, 0, NULL, &line);
+	if (line.dims[0] == sum->out[0]->type.dims[1])
+		return v;
+	line.dims[0] = sum->out[0]->type.dims[1];
+	return build(m, sum->block, sum, OpExpand, sum->loc, 1, &v, 0, NULL, &line);
 }
 
 static bool has_known_dims(const Type *t)
@@ -46,18 +58,24 @@ static bool has_known_dims(const Type *t)
 	return true;
 }
 
-static void read_term(Module *m, Node *sum, Value *v, Term *t)
+static void read_term(const Node *sum, Value *v, Term *t)
 {
 	Node *n = v->def;
 
 	*t = (Term){.v = v};
-	if ((t->b = by_channel(m, sum, v)) || !n || !type_equal(&v->type, &sum->out[0]->type) || n->block != sum->block || !only_user(v))
+	if (is_by_channel(sum, v)) {
+		t->b = v;
+		return;
+	}
+	if (!n || !type_equal(&v->type, &sum->out[0]->type) || n->block != sum->block || !only_user(v))
 		return;
 	if (n->op == OpConv && is_const(n->in[1]) && has_known_dims(&n->in[1]->type) && (!n->in[2] || is_const(n->in[2])))
-		*t = (Term){v, n->in[0], n->in[1], n->in[2], n};
+		*t = (Term){.v = v, .x = n->in[0], .w = n->in[1], .b = n->in[2], .conv = n};
 	for (int i = 0; i < 2 && n->op == OpMul && !t->x; i++)
-		if (type_equal(&n->in[1 - i]->type, &v->type) && (t->w = by_channel(m, sum, n->in[i])))
+		if (type_equal(&n->in[1 - i]->type, &v->type) && is_by_channel(sum, n->in[i])) {
+			t->w = n->in[i];
 			t->x = n->in[1 - i];
+		}
 }
 
 static bool is_part(const Node *sum, const Value *v)
@@ -67,7 +85,7 @@ static bool is_part(const Node *sum, const Value *v)
 }
 
 /* The terms of the sum, first to last. */
-static int read_terms(Module *m, Node *sum, Term *terms)
+static int read_terms(const Node *sum, Term *terms)
 {
 	Value *v[MostTerms] = {sum->in[0], sum->in[1]};
 	int n = 2;
@@ -84,7 +102,7 @@ static int read_terms(Module *m, Node *sum, Term *terms)
 		v[i + 1] = part->in[1];
 	}
 	for (int i = 0; i < n; i++)
-		read_term(m, sum, v[i], &terms[i]);
+		read_term(sum, v[i], &terms[i]);
 	return n;
 }
 
@@ -128,6 +146,7 @@ static Value *weights_of_factors(Module *m, Node *sum, const Term *a, Value *s)
 		column.dims[d] = row.dims[d] = dim_const(m, 1);
 	column.dims[0] = a->w->type.dims[0];
 	row.dims[1] = a->w->type.dims[1];
+	s = by_channel(m, sum, s);
 	s = build(m, sum->block, sum, OpReshape, sum->loc, 1, &s, 0, NULL, &column);
 	if (depth == 1)
 		return s;
@@ -172,57 +191,80 @@ static bool is_bias(const Term *t)
 	return !t->x && t->b;
 }
 
-/* Sums of such numbers are numbers.  NULL is none. */
-static bool is_moderate(Module *m, Value *v)
-{
-	Tensor t;
-	bool moderate = true;
+typedef struct Known {
+	const Value *v;
+	bool moderate;
+} Known;
 
-	if (!v)
-		return true;
-	if (look_at_const(m, v, &t))
-		return false; /* whoever writes it will say why */
-	const float *x = t.data;
-	for (int64_t i = 0, n = tensor_numel(&t); i < n && moderate; i++)
-		moderate = fabsf(x[i]) <= 0x1p120f;
-	free_tensor(&t);
+static bool is_of(const void *item, const void *v)
+{
+	return ((const Known *)item)->v == v;
+}
+
+static void note(Module *m, Table *weights, const Value *v, bool moderate)
+{
+	Known *k = arena_alloc(m->arena, sizeof *k);
+	*k = (Known){v, moderate};
+	table_add(m->arena, weights, table_hash(&v, sizeof v, 0), k);
+}
+
+/* Are sums of MostTerms such numbers numbers?  NULL is none. */
+static bool is_moderate(Module *m, Table *weights, Value *v)
+{
+	const Known *k = v ? table_find(weights, table_hash(&v, sizeof v, 0), is_of, v) : NULL;
+	Tensor t;
+
+	if (!v || k)
+		return !v || k->moderate;
+	bool moderate = !look_at_const(m, v, &t); /* if not, whoever writes it will say why */
+	if (moderate) {
+		const float *x = t.data;
+		for (int64_t i = 0, n = tensor_numel(&t); i < n && moderate; i++)
+			moderate = fabsf(x[i]) <= 0x1p120f;
+		free_tensor(&t);
+	}
+	note(m, weights, v, moderate);
 	return moderate;
 }
 
-static bool are_moderate(Module *m, const Term *t)
+static bool are_moderate(Module *m, Table *weights, const Term *t)
 {
-	return is_moderate(m, t->w) && is_moderate(m, t->b);
+	return is_moderate(m, weights, t->w) && is_moderate(m, weights, t->b);
 }
 
 /* a takes b, if it can. */
-static bool take(Module *m, Node *sum, Term *a, const Term *b)
+static bool take(Module *m, Node *sum, Table *weights, Term *a, const Term *b)
 {
-	int64_t shift[MaxRank];
+	int64_t shift[MaxRank] = {0};
 
-	if (!a->conv || !(is_bias(b) || lies_in(a, b, shift)) || !are_moderate(m, a) || !are_moderate(m, b) || !allow("reparam"))
+	if (!a->conv || !(is_bias(b) || lies_in(a, b, shift)) || !are_moderate(m, weights, a) || !are_moderate(m, weights, b) || !allow("reparam"))
 		return false;
 	if (b->x)
 		a->w = add_before(m, sum, a->w, aligned(m, sum, a, b, shift));
-	if (b->b)
-		a->b = a->b ? add_before(m, sum, a->b, b->b) : b->b;
+	if (b->b) {
+		Value *bias = by_channel(m, sum, b->b);
+		a->b = a->b ? add_before(m, sum, a->b, bias) : bias;
+		note(m, weights, a->b, true);
+	}
+	note(m, weights, a->w, true);
 	a->v = build(m, sum->block, sum, OpConv, a->conv->loc, 3, (Value *[]){a->x, a->w, a->b}, a->conv->nattr, a->conv->attrs, NULL);
 	a->conv = a->v->def;
 	return true;
 }
 
 /* Some term takes another, which goes. */
-static bool take_one(Module *m, Node *sum, Term *t, int *n)
+static bool take_one(Module *m, Node *sum, Table *weights, Term *t, int *n)
 {
 	for (int i = 0; i < *n; i++)
 		for (int k = 0; k < *n; k++)
-			if (i != k && take(m, sum, &t[i], &t[k])) {
+			if (i != k && take(m, sum, weights, &t[i], &t[k])) {
 				memmove(&t[k], &t[k + 1], (size_t)(--*n - k) * sizeof *t);
 				return true;
 			}
 	return false;
 }
 
-bool fuse_reparam(Module *m, Node *sum)
+bool fuse_reparam(Module *m, Node *sum, Table *weights)
 {
 	Term t[MostTerms];
 
@@ -231,11 +273,11 @@ bool fuse_reparam(Module *m, Node *sum)
 	const Node *user = only_user(sum->out[0]);
 	if (user && user->op == OpAdd && is_part(user, sum->out[0]))
 		return false;
-	int n = read_terms(m, sum, t);
-	if (!take_one(m, sum, t, &n))
+	int n = read_terms(sum, t);
+	if (!take_one(m, sum, weights, t, &n))
 		return false;
 	report_match("reparam", sum->loc);
-	while (take_one(m, sum, t, &n))
+	while (take_one(m, sum, weights, t, &n))
 		;
 	Value *all = t[0].v;
 	for (int i = 1; i < n; i++)

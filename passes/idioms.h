@@ -14,7 +14,7 @@ bool see_blocks(Module *, Node *); /* n is an attention whose keys are blocks th
 bool see_chunks(Module *, Node *); /* n is an attention of chunks to chunks beside them */
 bool fuse_dft(Module *, Node *); /* n is a Fourier transform */
 bool fuse_glu(Module *, Node *); /* n multiplies two halves of one value */
-bool fuse_reparam(Module *, Node *); /* n sums convolutions of one value */
+bool fuse_reparam(Module *, Node *, Table *weights); /* n sums convolutions of one value.  weights: what is known of their weights, {0} at first */
 bool fuse_conv(Module *, Node *); /* n is a convolution that linear can do */
 /* n multiplies by a constant matrix that is one number but for a band.  bands: what is known of such matrices, {0} at first. */
 bool fuse_band(Module *, Node *, Table *bands);
