@@ -8,6 +8,7 @@
  * linear gets, convolution gets: packed weights, epilogues (pass_tidy moves the transpose behind them), threads.
  * One to few outputs (of a group, too), for which most lanes of vectors would be empty, keeps its channels first: its vectors run along the last
  * axis (lower_conv.c).  With a stride there, x is parted into the elements that each first tap meets, as channels of their own.
+ * Of three axes, the first with one tap, it is one of two axes and a larger batch.
  * Of 3 by 3 taps, stride 1, Winograd's transforms need a half to a quarter of the products, where that outweighs them.
  */
 #include "idioms.h"
@@ -141,6 +142,44 @@ static bool has_few_outputs(const Conv *c)
 	return taps >= LeastTaps && 3 * (sums < Chains ? Chains : sums) <= 2 * length;
 }
 
+/* Where the first of three axes or more has one tap, so that each of its elements is convolved by itself (frames of a video, in the spatial half
+ * of R(2+1)D), it is part of the batch; with channels last the two lie side by side. */
+static bool join_batch(Conv *c)
+{
+	Module *m = c->m;
+	Node *n = c->n;
+
+	const int64_t group = attr_int(n, Attr_group);
+
+	if (c->sp < 3 || !dim_equals(n->in[1]->type.dims[2], 1) || c->stride[0] != 1 || c->before[0] || c->after[0] ||
+	    !allow(group == 1 ? "conv" : "group_conv"))
+		return false;
+	const int rank = c->sp + 1, left = c->sp - 1;
+	Value *x = move_axis(c, n->in[0], 2, 1);
+	const Type *frames = &x->type, *w = &n->in[1]->type, *old = &n->out[0]->type;
+	Type flat = {.dtype = F32, .rank = rank}, taps = flat, apart = *old;
+	flat.dims[0] = dim_mul(m, frames->dims[0], frames->dims[1]);
+	taps.dims[0] = w->dims[0];
+	for (int d = 1; d < rank; d++) {
+		flat.dims[d] = frames->dims[d + 1];
+		taps.dims[d] = w->dims[d == 1 ? 1 : d + 1];
+	}
+	int64_t pads[2 * MaxRank];
+	for (int d = 0; d < left; d++) {
+		pads[d] = c->before[d + 1];
+		pads[left + d] = c->after[d + 1];
+	}
+	Attr attrs[] = {mk_ints(m, Attr_strides, left, c->stride + 1), mk_ints(m, Attr_dilations, left, c->dilation + 1),
+	                mk_ints(m, Attr_pads, 2 * left, pads), mk_int(Attr_group, group)};
+	Value *in[] = {reshape(c, x, &flat), reshape(c, n->in[1], &taps), n->in[2]};
+	Value *y = build(m, n->block, n, OpConv, n->loc, 3, in, 4, attrs, NULL);
+	apart.dims[1] = old->dims[2];
+	apart.dims[2] = old->dims[1];
+	replace_uses(m, n->out[0], move_axis(c, reshape(c, y, &apart), 1, 2));
+	fuse_conv(m, y->def);
+	return true;
+}
+
 /* By groups: channels last, as the products before and behind have them; vectors run across the outputs. */
 static bool fuse_groups(Conv *c)
 {
@@ -150,9 +189,14 @@ static bool fuse_groups(Conv *c)
 	int64_t outs, group = attr_int(n, Attr_group);
 	bool depthwise = dim_equals(w->dims[1], 1) && dim_equals(w->dims[0], group);
 
-	if (!dim_is_const(w->dims[0], &outs) || (depthwise ? outs < MinChannels : outs / group < MinOutputs) || !allow("group_conv"))
+	if (!dim_is_const(w->dims[0], &outs) || (depthwise ? outs < MinChannels : outs / group < MinOutputs))
 		return false;
-	if (!depthwise && has_few_outputs(c)) {
+	const bool few = !depthwise && has_few_outputs(c);
+	if (!few && join_batch(c))
+		return true;
+	if (!allow("group_conv"))
+		return false;
+	if (few) {
 		report_match("conv of few outputs", n->loc);
 		return false;
 	}
@@ -292,41 +336,6 @@ static bool part_strides(Conv *c)
 	return true;
 }
 
-/* Where the first of three axes or more has one tap, so that each of its elements is convolved by itself (frames of a video, in the spatial half
- * of R(2+1)D), it is part of the batch; with channels last the two lie side by side. */
-static bool join_batch(Conv *c)
-{
-	Module *m = c->m;
-	Node *n = c->n;
-
-	if (c->sp < 3 || !dim_equals(n->in[1]->type.dims[2], 1) || c->stride[0] != 1 || c->before[0] || c->after[0])
-		return false;
-	const int rank = c->sp + 1, left = c->sp - 1;
-	Value *x = move_axis(c, n->in[0], 2, 1);
-	const Type *frames = &x->type, *w = &n->in[1]->type, *old = &n->out[0]->type;
-	Type flat = {.dtype = F32, .rank = rank}, taps = flat, apart = *old;
-	flat.dims[0] = dim_mul(m, frames->dims[0], frames->dims[1]);
-	taps.dims[0] = w->dims[0];
-	for (int d = 1; d < rank; d++) {
-		flat.dims[d] = frames->dims[d + 1];
-		taps.dims[d] = w->dims[d == 1 ? 1 : d + 1];
-	}
-	int64_t pads[2 * MaxRank];
-	for (int d = 0; d < left; d++) {
-		pads[d] = c->before[d + 1];
-		pads[left + d] = c->after[d + 1];
-	}
-	Attr attrs[] = {mk_ints(m, Attr_strides, left, c->stride + 1), mk_ints(m, Attr_dilations, left, c->dilation + 1),
-	                mk_ints(m, Attr_pads, 2 * left, pads), mk_int(Attr_group, attr_int(n, Attr_group))};
-	Value *in[] = {reshape(c, x, &flat), reshape(c, n->in[1], &taps), n->in[2]};
-	Value *y = build(m, n->block, n, OpConv, n->loc, 3, in, 4, attrs, NULL);
-	apart.dims[1] = old->dims[2];
-	apart.dims[2] = old->dims[1];
-	replace_uses(m, n->out[0], move_axis(c, reshape(c, y, &apart), 1, 2));
-	fuse_conv(m, y->def);
-	return true;
-}
-
 bool fuse_conv(Module *m, Node *n)
 {
 	Conv c = {.m = m, .n = n, .sp = n->out[0]->type.rank - 2};
@@ -334,10 +343,10 @@ bool fuse_conv(Module *m, Node *n)
 	if (n->op != OpConv || c.sp < 1 || !is_const(n->in[1]) || n->out[0]->type.dtype != F32)
 		return false;
 	read_conv(&c);
-	if (join_batch(&c))
-		return true;
 	if (attr_int(n, Attr_group) != 1)
 		return fuse_groups(&c);
+	if (!has_few_outputs(&c) && join_batch(&c))
+		return true;
 	if (c.sp > (MaxRank - 2) / 2 || !allow("conv"))
 		return false;
 	if (fuse_winograd(&c))
