@@ -321,17 +321,18 @@ static void emit_reduction(Rows *r)
 enum {
 	MinColumns = 8, /* fewer fill too little of a vector */
 	MaxVectors = 4, /* side by side */
-	SumVectors = 16, /* the same for cumsum, which needs nothing but its sums: rows that lie far apart are read in longer pieces */
+	SumVectors = 16, /* the same for cumsum where extents are known: rows that lie far apart are read in longer pieces */
 	RunLen = 64 /* elements that are joined before they are joined to the rest: sums of long axes round less */
 };
 
-/* An axis that stays and along which x is contiguous, if the one that would run over lanes is not; -1: there is none. */
+/* The axis that stays whose elements run over lanes, if that along which the operator goes does not: x is contiguous along it, but for
+ * cumsum, whose last axis it is; -1: there is none. */
 static int column_axis(const Rows *r)
 {
 	const Dim *stride = r->x.stride[r->last];
 	int64_t n;
 
-	if (r->n->op == OpCumSum) { /* the last axis, if it is not the one along which it goes */
+	if (r->n->op == OpCumSum) {
 		int d = r->x.rank - 1;
 		while (d > r->last && dim_equals(r->x.extent[d], 1))
 			d--;
@@ -350,6 +351,7 @@ static void join_columns(Rows *r, LTile *acc, int i, LExpr *v)
 	LB *b = &r->k->b;
 	LExpr *old = lelem(b, acc, li(b, i), li(b, 0));
 	LOp op = r->n->op == OpReduceMax ? LMax : r->n->op == OpReduceMin ? LMin : LAdd;
+	/* v first, which is asked whether it is a number: nothing waits for the answer */
 	lset_tile(b, acc, li(b, i), li(b, 0), op == LAdd ? ladd(b, old, v) : lop(b, op, v, old, NULL));
 }
 
@@ -442,15 +444,13 @@ static void emit_softmax_columns(Rows *r, int axis, LExpr *from, int count, bool
 
 /* ---- cumsum ------------------------------------------------------------------------------------------------------------------------ */
 
-/* What comes before element i of the axis; *i: the place of that element. */
-static void begin_sums(Rows *r, LExpr **i)
+/* Opens the loop along the axis; returns the place of its element. */
+static LExpr *begin_sums(Rows *r)
 {
 	LB *b = &r->k->b;
-	LExpr *len = kdim(r->k, r->x.extent[r->last]);
+	LExpr *len = kdim(r->k, r->x.extent[r->last]), *i = lfor(b, ForSerial, li(b, 0), len, NULL);
 
-	*i = lfor(b, ForSerial, li(b, 0), len, NULL);
-	if (attr_int(r->n, Attr_reverse))
-		*i = llet(b, lsub(b, lsub(b, len, li(b, 1)), *i));
+	return attr_int(r->n, Attr_reverse) ? llet(b, lsub(b, lsub(b, len, li(b, 1)), i)) : i;
 }
 
 /* Element v joins those before it, in the tile's vector number `at`; returns the result in its place. */
@@ -468,11 +468,10 @@ static void emit_cumsum(Rows *r)
 {
 	LB *b = &r->k->b;
 	LTile *all = lnew_tile(b, "all", (LType){r->x.dtype, 1}, 1, 1);
-	LExpr *i;
 
 	lset_tile(b, all, li(b, 0), li(b, 0), lconst(b, all->type, (double)attr_int(r->n, Attr_product)));
-	begin_sums(r, &i);
-	LExpr *x = ladd(b, r->x_row, lmul(b, i, kdim(r->k, r->x.stride[r->last]))), *y = ladd(b, r->y_row, lmul(b, i, kdim(r->k, r->y.stride[r->last])));
+	LExpr *i = begin_sums(r), *x = ladd(b, r->x_row, lmul(b, i, kdim(r->k, r->x.stride[r->last])));
+	LExpr *y = ladd(b, r->y_row, lmul(b, i, kdim(r->k, r->y.stride[r->last])));
 	lstore(b, r->y.buf, y, NULL, NULL, join_sums(r, all, 0, lload(b, r->x.buf, 1, x, NULL, NULL)));
 	lend(b);
 }
@@ -483,7 +482,7 @@ static void emit_cumsum_columns(Rows *r, int axis, LExpr *from, int count, bool 
 	Kernel *k = r->k;
 	LB *b = &k->b;
 	LTile *all = lnew_tile(b, "all", (LType){r->x.dtype, Lanes}, count, 1);
-	LExpr *x[SumVectors], *y[SumVectors], *mask[SumVectors], *n = kdim(k, r->x.extent[axis]), *i;
+	LExpr *x[SumVectors], *y[SumVectors], *mask[SumVectors], *n = kdim(k, r->x.extent[axis]);
 
 	for (int j = 0; j < count; j++) {
 		LExpr *col = llet(b, ladd(b, from, li(b, j * Lanes)));
@@ -492,8 +491,8 @@ static void emit_cumsum_columns(Rows *r, int axis, LExpr *from, int count, bool 
 		y[j] = llet(b, ladd(b, r->y_row, lmul(b, col, kdim(k, r->y.stride[axis]))));
 		lset_tile(b, all, li(b, j), li(b, 0), const16(r, (double)attr_int(r->n, Attr_product)));
 	}
-	begin_sums(r, &i);
-	LExpr *in = llet(b, lmul(b, i, kdim(k, r->x.stride[r->last]))), *out = llet(b, lmul(b, i, kdim(k, r->y.stride[r->last])));
+	LExpr *i = begin_sums(r), *in = llet(b, lmul(b, i, kdim(k, r->x.stride[r->last])));
+	LExpr *out = llet(b, lmul(b, i, kdim(k, r->y.stride[r->last])));
 	for (int j = 0; j < count; j++) {
 		LExpr *v = llet(b, load_lanes(k, &r->x, ladd(b, x[j], in), r->x.stride[axis], mask[j]));
 		lstore(b, r->y.buf, ladd(b, y[j], out), dim_equals(r->y.stride[axis], 1) ? NULL : kdim(k, r->y.stride[axis]), mask[j],
@@ -636,14 +635,16 @@ void lower_rows(Lower *l, Node *n, Value *home)
 	if (n->nin > 2 && n->in[2])
 		r.bias = kaccess(&k, n->in[2]);
 	int64_t n_columns;
-	int columns = column_axis(&r), vectors = n->op == OpCumSum ? SumVectors : MaxVectors;
+	int columns = column_axis(&r), vectors = MaxVectors;
 	k.general = columns >= 0; /* one load an iteration: extents need not be known */
 	for (int d = 0; d < r.x.rank; d++)
 		if (!r.reduced[d] && d != columns)
 			rows = dim_mul(m, rows, r.x.extent[d]);
 	bool known = columns >= 0 && dim_is_const(r.x.extent[columns], &n_columns);
-	if (known && n_columns < vectors * Lanes)
-		vectors = n_columns > Lanes ? (int)(n_columns + Lanes - 1) / Lanes : 1;
+	if (known) { /* as many in each part */
+		const int64_t most = (n->op == OpCumSum ? SumVectors : MaxVectors) * Lanes, n_parts = n_columns > most ? (n_columns + most - 1) / most : 1;
+		vectors = n_columns > Lanes ? (int)((n_columns + n_parts * Lanes - 1) / (n_parts * Lanes)) : 1;
+	}
 	const Dim *parts = columns < 0 ? dim_const(m, 1) : dim_ceildiv(m, r.x.extent[columns], dim_const(m, vectors * Lanes));
 	const Dim *times = dim_mul(m, rows, parts);
 	if (!(ops[n->op].attrs >> Attr_axes & 1)) /* a result for each element of a row, not for all */
