@@ -3,6 +3,8 @@
  *   groups that no schedule takes                    -> their nodes
  *   glu that no linear can take into its epilogue   -> value * act(gate) on two views
  *   experts of matrices that are no constant, or of other types -> gather and matmul
+ *   group_conv of dequantised bytes                 -> of the bytes, their scale a factor of the weights
+ *   a movement of more factors than a view can have axes -> that of a copy
  *   a product with a constant matrix that the rules left (--no-fuse=linear)  stays matmul
  *   a reduction along no axes                        -> its operand
  *   panels of a matrix that is no constant           -> pad, reshape and transpose
@@ -62,8 +64,8 @@ static bool joins_linear(const Node *glu)
 	int64_t width;
 	const Type *t = &glu->in[0]->type;
 
-	return n && n->block == glu->block && (n->op == OpLinear || n->op == OpExperts) && only_user(glu->in[0]) == glu && attr_int(glu, Attr_axis) == t->rank - 1 &&
-	       dim_is_const(t->dims[t->rank - 1], &width) && allow("epilogue");
+	return n && n->block == glu->block && (n->op == OpLinear || n->op == OpExperts) && only_user(glu->in[0]) == glu &&
+	       attr_int(glu, Attr_axis) == t->rank - 1 && dim_is_const(t->dims[t->rank - 1], &width) && allow("epilogue");
 }
 
 static void expand_glu(Module *m, Node *n)
@@ -75,18 +77,17 @@ static void expand_glu(Module *m, Node *n)
 	replace_uses(m, n->out[0], build(m, n->block, n, OpMul, n->loc, 2, in, 0, NULL, NULL));
 }
 
-/* lone: those that may join a linear too. */
-static bool expand_glus(Module *m, bool lone)
+/* all: those that pass group would join with their linear, too. */
+static bool expand_glus(Module *m, bool all)
 {
 	bool changed = false;
 	FOR_ALL_NODES(n, m)
-		if (n->op == OpGlu && n->out[0]->nuse && (lone || !joins_linear(n))) {
+		if (n->op == OpGlu && n->out[0]->nuse && (all || !joins_linear(n))) {
 			expand_glu(m, n);
 			changed = true;
 		}
 	return changed;
 }
-
 
 static bool is_byte(const Value *v)
 {
@@ -130,7 +131,7 @@ static bool expand_byte_conv(Module *m, Node *n)
 	if (n->op != OpGroupConv || n->out[0]->type.dtype != F32 || !is_const(n->in[1]) || only_user(n->in[0]) != n || is_output(n->in[0]))
 		return false;
 	const Node *times = n->in[0]->def;
-	const int at = times && times->op == OpMul && uniform_value(times->in[0], &scale) ? 1 : 0;
+	const int at = times && times->op == OpMul && uniform_value(times->in[0], &scale);
 	Value *v = operand_of(n->in[0], OpMul, at);
 	if (!v || !uniform_value(times->in[!at], &scale) || !isfinite(scale) || !equal_dims(&v->type, &n->in[0]->type))
 		return false;
@@ -141,7 +142,7 @@ static bool expand_byte_conv(Module *m, Node *n)
 	if (!x || (x->type.dtype != U8 && x->type.dtype != I8) || offset < (double)lowest_scalar(x->type.dtype).i ||
 	    offset > (double)highest_scalar(x->type.dtype).i || !allow("bytes"))
 		return false;
-	Value *factors[] = {n->in[1], times->in[!at]};
+	Value *factors[] = {n->in[1], const_scalar(m, scalar_of_real(F32, scale))->value};
 	set_in(m, n, 1, build(m, n->block, n, OpMul, n->loc, 2, factors, 0, NULL, NULL));
 	set_in(m, n, 0, x);
 	if (offset)
@@ -337,7 +338,9 @@ static bool is_plain(Module *m, Value *v)
 	return w.root == plain.root;
 }
 
-/* A movement other than a reshape that has more factors than a view can have axes moves a copy. */
+/* A movement that has more factors along an axis than a view can say moves a copy, of the last value that is read where its root lies: with all
+ * of that side by side, the reshapes behind it are plain.  A reshape itself is computed, so it ends such a chain; roots are plain, so one
+ * is found.  Other than copy_chained_move, whose movements do not compose. */
 static bool copy_uneven_move(Module *m, Node *n)
 {
 	if (n->op == OpReshape || is_const(n->out[0]) || is_plain(m, n->out[0]))
@@ -680,8 +683,8 @@ bool pass_expand(Module *m)
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
-			changed |= expand_byte_linear(m, n) || expand_byte_conv(m, n) || expand_linear(m, n) || expand_experts(m, n) || expand_reduction(m, n) || expand_attention(m, n) ||
-			           expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n);
+			changed |= expand_byte_linear(m, n) || expand_byte_conv(m, n) || expand_linear(m, n) || expand_experts(m, n) ||
+			           expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n);
 	do /* what canon moves may part a glu from its linear, and copies are moved */
 		changed |= pass_canon(m);
 	while (expand_glus(m, false) || copy_uneven_moves(m));
