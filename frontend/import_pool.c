@@ -98,7 +98,7 @@ static Value *join_taps(Call *c, const Pool *p, int join, Value *x, int from, in
 			starts[i] = num(c, i < 2 ? 0 : at[i - 2] * p->w.dilations[i - 2]);
 		Attr attrs[2] = {mk_dims(c->m, Attr_starts, rank, starts), mk_ints(c->m, Attr_steps, rank, steps)};
 		Value *tap = emit(c, OpSlice, 1, &x, 2, attrs, &type);
-		/* of the tap it is asked whether it is a number, and nothing waits for the answer */
+		/* the tap first, which is asked whether it is a number: nothing waits for the answer */
 		all = all ? emit2(c, join == JoinMax ? OpMax : OpAdd, tap, all) : tap;
 		int i = to - 1;
 		while (i >= from && ++at[i] == p->w.kernel[i])

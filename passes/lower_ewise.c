@@ -152,7 +152,7 @@ static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 		lstore(b, s->stores[j], to, step, mask, member_or_leaf(&s->in, s->results[j], leaves, values));
 }
 
-/* Taps of a window do: the offset of one gives those of all. */
+/* Do their elements differ by a distance that is the same everywhere, as the taps of a window do? */
 static bool lie_alike(const Access *a, const Access *b)
 {
 	bool same = a->rank == b->rank;

@@ -1,8 +1,9 @@
 /* lower_group_conv.c - convolution by groups with channels last: vectors run across the outputs of a group.
  *
- *   group_conv:  y[n, o.., m] = b[m] + sum over k.., c of x[n, o*stride + k*dilation - before, first(m) + c] * w[k.., c, m]
+ *   group_conv:  y[n, o.., m] = b[m] + sum over k.., c of (x[n, o*stride + k*dilation - before, first(m) + c] - offset) * w[k.., c, m]
  *   winconv:     y[n, o.., m] = sum over k.. of x[n, o*stride + k*dilation - before, m] * w[n, o.., head(m), k..]
  *
+ * x may be bytes, the weights f32.
  * Depthwise, where every output has a channel of its own, they run across all of them, and x comes in vectors too, not one by one.  So it
  * does for winconv, whose groups are the channels of a head, all of which get the same weight, or those that each have a head of their own.
  * A task is a row of outputs along the last spatial axis, for a group or a chunk of channels whose weights stay in the first cache.  Where

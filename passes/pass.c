@@ -290,6 +290,7 @@ static void bring_about(Module *m, int stage)
 	exit_if_errors();
 	if (stage >= pass_index("layout"))
 		pass_layout(m);
+	exit_if_errors();
 }
 
 static void run_listed(Module *m, const Oracle *oracle)

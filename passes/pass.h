@@ -34,7 +34,7 @@ bool equal_dims(const Type *, const Type *); /* operands.c */
 
 /* sizes.c: values of the symbols, from `smallest` on, with which all of the model's checks hold; false: none are found. */
 bool choose_sizes(const Module *, int64_t smallest, int64_t *syms);
-void expand_lone_glus(Module *); /* expand.c: those that are in no group with their linear */
+void expand_lone_glus(Module *); /* expand.c: where no pass group follows; those that are in no group with their linear */
 bool sink_transposes(Module *); /* sink.c */
 /* canon.c: the axes along which a view is only broadcast.  The view without those that `drop` names, which get extent 1 in *t; false: of a broadcast to no
  * elements one would be read that is not there. */
