@@ -47,9 +47,10 @@ Feed feed_of(Node *group_or_node, LBuf *made);
 bool is_made_by_tiles(const Node *linear, bool packed_elsewhere, bool repack);
 /* Or before, by another kernel, so that all tiles meet one panel after the other?  Of the linear that is lowered now. */
 bool is_made_by_panels(Lower *, Node *linear);
-TileLinear *open_tile_linear(Kernel *, const Feed *, Scratch *);
-/* Rows from .. to, at most mr, of which row 0 would lie at `base` of the result's buffer (NULL: 0). */
-void make_linear_rows(TileLinear *, LExpr *from, LExpr *to, LExpr *base);
+/* line: how many rows are asked for at once; NULL: whatever suits it. */
+TileLinear *open_tile_linear(Kernel *, const Feed *, const Dim *line, Scratch *);
+/* The line that begins with row row0, which is one of x's, of which row 0 would lie at `base` of the result's buffer. */
+void make_linear_line(TileLinear *, LExpr *row0, LExpr *base);
 /* A step that takes blocks of rows through both by the second one's schedule, for where they are many, and a jump over the steps of each; NULL: there
  * is none, since they never are, or what blocks need does not hold. */
 LStmt *lower_row_blocks(Lower *, Node *first, Node *second);

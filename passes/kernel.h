@@ -94,6 +94,7 @@ typedef struct Lower {
 	LFunc *tiles[2][PanelWidth / Lanes][MaxTileRows + 1]; /* by is_bytes(weights), vectors and rows */
 	LFunc *streams[NDTypes][2][MaxTileRows + 1]; /* by the weights' type, panels less one, and rows */
 	LFunc *panels[NDTypes][2], *lone_tiles[2]; /* by the weights' type, and whether only some columns may count */
+	struct InPlaceTile *in_place; /* tile_in_place.c's */
 	struct ScaledKernel *scaled; /* lower_scaled.c's, and the panels of such weights */
 	LFunc *sparse[MaxTileRows + 1]; /* lower_sparse.c's by rows; 0: columns apart */
 	bool *ready; /* symbols that the data gives: do they have a value by now */
@@ -267,8 +268,13 @@ typedef struct Turn {
  * columns: of the panel, that count (NULL: all); of 16 or fewer the other half is left as it is. */
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
                const Turn *, LExpr *columns);
-/* The same for all of `depth` at once, by f32 weights that nobody meets after it: a kernel of its own, one for all of a model. */
-void call_lone_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *depth, LExpr *columns);
+/* A tile's sums by one panel of f32 weights that nobody meets after it, over all of `depth` at once. */
+typedef struct PanelTile {
+	LBuf *w, *acc;
+	LExpr *w_at, *acc_at, *depth;
+	LExpr *columns; /* as call_tile()'s */
+} PanelTile;
+void call_lone_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, const PanelTile *); /* a kernel of its own, one for all of a model */
 LExpr *columns_left(LB *, LExpr *columns, LExpr *panel); /* of that panel, where all have so many */
 /* What makes weights of integers: (element - offset - zero) * scale, each operation rounded as f32's; lower_scaled.c.  Rows of 32. */
 typedef struct Scales {
@@ -312,6 +318,23 @@ void pack_rows(Lower *, Value *x, int inner, const Dim *rows, const Dim *depth, 
 void pack_rows_here(Kernel *, const Access *x, int inner, LExpr *from, LExpr *to, LBuf *buf, LExpr *at);
 /* Packs rows from .. to of x (axes: batch.., row, k; `base` is the batch's offset) as one tile to buf[at..], times scale. */
 void pack_tile(Kernel *, const Access *x, LExpr *base, LExpr *from, LExpr *to, LBuf *buf, LExpr *at, double scale);
+
+/* ---- tile_in_place.c ----------------------------------------------------------------------------------------------------- */
+
+/* Rows that tiles read where they lie. */
+typedef struct InPlace {
+	Access x; /* its axes: row_axes of rows; lines of steps of k, or none; steps */
+	int row_axes;
+	int64_t apart; /* elements from one row to the next */
+	const Dim *line; /* of rows, which tiles share out between them: a tile lies inside of one */
+	int rows, rest; /* of a line's tiles, and of its last one; rest 0: not known, and any but a whole tile is packed */
+} InPlace;
+/* Can they be, and does it pay for so many panels of weights?  x: rows, then `inner` axes of k; line: NULL: as long as memory allows. */
+bool lies_for_tiles(Lower *, const Access *x, int inner, const Dim *panels, const Dim *line, InPlace *);
+const Dim *in_place_tiles(Module *, const InPlace *); /* of a line */
+LExpr *in_place_begin(LB *, const InPlace *, LExpr *tile, LExpr *line); /* its first row of the line, which has `line` rows */
+/* The tile of rows, or of rest, from row `from` on. */
+void call_tile_in_place(Kernel *, const InPlace *, int rows, LExpr *from, const PanelTile *);
 
 /* ---- lower_bytes.c ------------------------------------------------------------------------------------------------------- */
 

@@ -347,10 +347,8 @@ static void fill_ring(const GroupConv *d, LExpr *image)
 {
 	Kernel *k = d->k;
 	LB *b = &k->b;
-	const Dim *const *width = &d->x.extent[2];
-	const int mr = k->l->t->mr;
 	LExpr *lo, *hi, *zero = li(b, 0), *dilation = li(b, attr_int_at(d->n, Attr_dilations, 0, 1));
-	LExpr *w = kparam_at(k, width), *tiles = kparam(k, dim_ceildiv(k->l->m, *width, dim_const(k->l->m, mr)));
+	LExpr *w = kparam_at(k, &d->x.extent[2]);
 
 	taps_inside(d, 0, d->first[0], &lo, &hi);
 	LExpr *from = ladd(b, image, lop(b, LPMax, d->first[0], zero, NULL)); /* also what this row's dilated taps skip: the next one's do not */
@@ -361,9 +359,7 @@ static void fill_ring(const GroupConv *d, LExpr *image)
 	LExpr *row0 = llet(b, lmul(b, line, w)), *slot = lop(b, LMod, line, d->ring.lines, NULL);
 	LExpr *base = ladd(b, d->ring.at, lmul(b, lsub(b, slot, line), lmul(b, w, kparam_at(k, &d->x.extent[3]))));
 	base = llet(b, base);
-	LExpr *t = lfor(b, ForSerial, zero, tiles, NULL);
-	make_linear_rows(d->ring.source, llet(b, ladd(b, row0, tile_begin(b, t, w, tiles))), llet(b, ladd(b, row0, tile_begin(b, ladd(b, t, li(b, 1)), w, tiles))), base);
-	lend(b);
+	make_linear_line(d->ring.source, row0, base);
 	lend(b);
 	lstore(b, d->ring.made, zero, NULL, NULL, lop(b, LPMax, end, lload(b, d->ring.made, 1, zero, NULL, NULL), NULL));
 	lend(b);
@@ -464,7 +460,7 @@ static void open_ring(GroupConv *d, Node *source, Scratch *scratch)
 	}
 	d->ring.lines = li(b, ring_lines(d->n));
 	d->ring.at = take_scratch(k, scratch, ring_size(m, d->n));
-	d->ring.source = open_tile_linear(k, &f, scratch);
+	d->ring.source = open_tile_linear(k, &f, x->dims[2], scratch);
 	d->ring.made = llocal(b, "made", I64, 1);
 	lstore(b, d->ring.made, li(b, 0), NULL, NULL, li(b, 0));
 }

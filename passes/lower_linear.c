@@ -73,7 +73,7 @@ typedef struct Gemm {
 	LExpr *row_at; /* where the only row lies, which nobody packed; else NULL */
 	LExpr *block_at; /* where the block's rows are packed; NULL: all rows are, from 0 on */
 	LExpr *made_at; /* where those of its results are, that are stored packed; NULL: as those of x */
-	LExpr *columns; /* of the panel, that count; NULL: all */
+	LExpr *columns; /* of the panel, that count; NULL: more than half of them */
 	LExpr *back; /* 1: units come in falling order, 0: in rising order; NULL: always so */
 	LExpr *skip; /* call_stream()'s */
 	const Sparse *sparse; /* NULL: w is panels */
@@ -178,7 +178,7 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 		if (g->back)
 			g->skip = llet(b, lop(b, LSelect, lop(b, LEq, i, li(b, panels - 1), NULL), g->skip, li(b, 0)));
 	}
-	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && width % PanelWidth == 0))
+	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && (width - 1) % PanelWidth >= Lanes)) /* some panel may be half empty */
 		g->columns = columns_left(b, kparam(k, t->dims[t->rank - 1]), panel);
 	if (g->scales)
 		g->scales->at = llet(b, lmul(b, panel, lmul(b, g->scales->blocks, li(b, PanelWidth))));
@@ -367,7 +367,10 @@ struct TileLinear {
 	Gemm g;
 	Epilogue e;
 	Access x;
-	GroupConv *source; /* of the rows; NULL: x is packed */
+	GroupConv *source; /* of the rows; NULL: x is there */
+	const Dim *line; /* rows that tiles share out between them */
+	InPlace rows; /* of x */
+	bool in_place; /* tiles read them where they lie; others are packed */
 	int inner;
 	const Dim *units;
 };
@@ -404,75 +407,137 @@ static const Dim *units_of(Module *m, const Node *root)
 	return dim_floordiv(m, root->in[1]->type.dims[0], dim_const(m, unit_panels((int)attr_int(root, Attr_parts))));
 }
 
-TileLinear *open_tile_linear(Kernel *k, const Feed *f, Scratch *scratch)
+TileLinear *open_tile_linear(Kernel *k, const Feed *f, const Dim *line, Scratch *scratch)
 {
 	Lower *l = k->l;
 	Node *root = f->root, *source = feeder(root->in[0]);
 	TileLinear *t = arena_alloc(l->m->arena, sizeof *t);
 	const Dim *depth = root->in[1]->type.dims[1];
 
-	*t = (TileLinear){.inner = (int)attr_int(root, Attr_inner), .units = units_of(l->m, root)};
+	*t = (TileLinear){.inner = (int)attr_int(root, Attr_inner), .units = units_of(l->m, root), .line = line};
 	t->e = (Epilogue){.l = l, .root = root, .first = f->epilogue, .result = f->result, .home = f->home, .added = root->in[2], .made = f->made};
-	t->g = (Gemm){.k = k, .depth = kparam(k, depth), .packed = scratch->buf};
-	t->g.block_at = take_scratch(k, scratch, dim_mul_const(l->m, packed_depth(l->m, depth), l->t->mr));
+	t->g = (Gemm){.k = k, .depth = kparam(k, depth), .w = kbuf(k, root->in[1], false), .packed = scratch->buf};
+	t->g.scales = scales_of(k, root);
+	if (!source) {
+		t->x = kaccess(k, root->in[0]);
+		t->in_place = t->g.w->elem == F32 && lies_for_tiles(l, &t->x, t->inner, root->in[1]->type.dims[0], line, &t->rows);
+	}
+	if (!line)
+		t->line = t->in_place ? t->rows.line : dims_product(l->m, root->in[0]->type.dims, root->in[0]->type.rank - t->inner);
+	if (!t->in_place || !t->rows.rest)
+		t->g.block_at = take_scratch(k, scratch, dim_mul_const(l->m, packed_depth(l->m, depth), l->t->mr));
 	if (source) {
 		Feed from = feed_of(source, scratch->buf);
 		t->source = open_fed_conv(k, &from, scratch);
-	} else {
-		t->x = kaccess(k, root->in[0]);
 	}
-	t->g.w = kbuf(k, root->in[1], false);
-	t->g.scales = scales_of(k, root);
 	open_epilogue(&t->e, k);
 	t->g.acc = llocal(&k->b, "acc", F32, (int64_t)unit_panels(t->e.parts) * l->t->mr * PanelWidth);
 	count_flop(k, root, f->epilogue, dim_mul(l->m, type_numel(l->m, &root->out[0]->type), depth));
 	return t;
 }
 
-/* The tile by one panel: no slice of it is used again, so it needs no blocks of K unless they are widened. */
-static void emit_tile(Gemm *g, LExpr *count, LExpr *wp, LExpr *acc0)
+/* A tile of packed rows by one panel: no slice of it is used again, so it needs no blocks of K unless they are widened. */
+static void emit_packed_tile(const Gemm *g, LExpr *count, const PanelTile *p)
 {
 	LB *b = &g->k->b;
 	LExpr *zero = li(b, 0), *one = li(b, 1);
 
 	if (g->w->elem == F32)
-		call_lone_tile(g->k, count, g->packed, g->block_at, g->w, wp, g->acc, acc0, g->depth, g->columns);
+		call_lone_tile(g->k, count, g->packed, g->block_at, p);
 	else
-		call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = g->block_at, .w_at = wp, .acc_at = acc0, .rows = count,
-		                          .tiles = one, .t0 = zero, .t1 = one, .depth = g->depth, .columns = g->columns, .scales = g->scales});
+		call_panel(g->k, &(PanelTiles){.a = g->packed, .w = p->w, .acc = p->acc, .a_at = g->block_at, .w_at = p->w_at, .acc_at = p->acc_at, .rows = count,
+		                          .tiles = one, .t0 = zero, .t1 = one, .depth = p->depth, .columns = p->columns, .scales = g->scales});
 }
 
-void make_linear_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)
+/* Rows from .. to, at most mr, of which row 0 would lie at `base` of the result's buffer (NULL: 0). */
+static void make_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)
 {
 	Gemm *g = &t->g;
 	Kernel *k = g->k;
 	LB *b = &k->b;
-	LExpr *panel, *acc0;
+	const InPlace *p = t->in_place ? &t->rows : NULL;
+	const bool packed = !p || !p->rest, both = p && p->rest != p->rows;
+	LExpr *panel, *acc0, *count = llet(b, lsub(b, to, from)), *whole = both ? llet(b, lop(b, LEq, count, li(b, p->rows), NULL)) : NULL;
 
+	if (packed && both)
+		lif(b, lop(b, LNot, whole, NULL, NULL));
 	if (t->source)
 		make_conv_tile(t->source, from, to, g->block_at);
-	else
+	else if (packed)
 		pack_rows_here(k, &t->x, t->inner, from, to, g->packed, g->block_at);
+	if (packed && both)
+		lend(b);
 	LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(k, t->units), NULL);
 	bool several = open_unit(g, &t->e, unit, k->l->t->mr, &panel, &acc0);
-	emit_tile(g, llet(b, lsub(b, to, from)), panel_at(g, panel), acc0);
+	const PanelTile tile = {.w = g->w, .acc = g->acc, .w_at = panel_at(g, panel), .acc_at = acc0, .depth = g->depth, .columns = g->columns};
+	if (both)
+		lif(b, whole);
+	if (p)
+		call_tile_in_place(k, p, p->rows, from, &tile);
+	if (both)
+		lelse(b);
+	if (packed)
+		emit_packed_tile(g, count, &tile);
+	else if (both)
+		call_tile_in_place(k, p, p->rest, from, &tile);
+	if (both)
+		lend(b);
 	if (several)
 		lend(b);
 	emit_epilogue(&t->e, k, from, to, g->acc, li(b, 0), k->l->t->mr, unit, base, NULL);
 	lend(b);
 }
 
+/* A line's tile number `tile` of `tiles`; row0: the line's first row, NULL: 0. */
+static void make_tile(TileLinear *t, LExpr *row0, LExpr *length, LExpr *tile, LExpr *tiles, LExpr *base)
+{
+	LB *b = &t->g.k->b;
+	LExpr *bound[2];
+
+	for (int i = 0; i < 2; i++) {
+		LExpr *number = i ? ladd(b, tile, li(b, 1)) : tile;
+		LExpr *at = t->in_place ? in_place_begin(b, &t->rows, number, length) : tile_begin(b, number, length, tiles);
+		bound[i] = llet(b, row0 ? ladd(b, row0, at) : at);
+	}
+	make_rows(t, bound[0], bound[1], base);
+}
+
+static const Dim *line_tiles(TileLinear *t)
+{
+	Lower *l = t->g.k->l;
+	return t->in_place ? in_place_tiles(l->m, &t->rows) : tiles_of(l, t->line);
+}
+
+void make_linear_line(TileLinear *t, LExpr *row0, LExpr *base)
+{
+	Kernel *k = t->g.k;
+	LB *b = &k->b;
+	LExpr *length = kparam(k, t->line), *tiles = kparam(k, line_tiles(t));
+
+	LExpr *tile = lfor(b, ForSerial, li(b, 0), tiles, NULL);
+	make_tile(t, row0, length, tile, tiles, base);
+	lend(b);
+}
+
 /* Tiles in parallel. */
-static void lower_tiles(Lower *l, const Feed *f, const Dim *rows)
+static void lower_tiles(Lower *l, const Feed *f)
 {
 	Kernel k = open_kernel(l, "linear", true);
 	LB *b = &k.b;
 	k.general = true;
-	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles_of(l, rows)), *threads = kthreads(&k), *worker = share_workers(&k, threads);
+	LExpr *threads = kthreads(&k), *worker = share_workers(&k, threads);
 	Scratch scratch = open_scratch(&k, worker);
-	TileLinear *t = open_tile_linear(&k, f, &scratch);
-	LExpr *tile = own_tasks(&k, nt, worker, threads);
-	make_linear_rows(t, llet(b, tile_begin(b, tile, nr, nt)), llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), nr, nt)), NULL);
+	TileLinear *t = open_tile_linear(&k, f, NULL, &scratch);
+	LExpr *length = kdim(&k, t->line), *tiles = kdim(&k, line_tiles(t)), *row0 = NULL;
+	const bool lines = t->in_place && t->rows.row_axes > 1;
+	LExpr *all = lines ? lmul(b, tiles, kdim(&k, dims_product(l->m, t->rows.x.extent, t->rows.row_axes - 1))) : tiles;
+	LExpr *tile = own_tasks(&k, all, worker, threads);
+	if (lines) {
+		LExpr *line = llet(b, lop(b, LFloorDiv, tile, tiles, NULL));
+		row0 = llet(b, lmul(b, line, length));
+		tile = llet(b, lsub(b, tile, lmul(b, line, tiles)));
+	}
+	make_tile(t, row0, length, tile, tiles, NULL);
 	lend(b);
 	lend(b);
 	close_scratch(&k, &scratch);
@@ -595,7 +660,7 @@ void lower_linear(Lower *l, Node *root, Node *epilogue, Value *result, Value *ho
 	}
 	const Dim *tiles = tiles_of(l, rows);
 	if (!is_made_by_panels(l, root)) {
-		lower_tiles(l, &(Feed){root, epilogue, result, home, NULL}, rows);
+		lower_tiles(l, &(Feed){root, epilogue, result, home, NULL});
 		return;
 	}
 	const Packed *packed = pack_left(l, root, depth);

@@ -381,13 +381,14 @@ static LFunc *lone_tile_kernel(Lower *l, bool narrow)
 	return *known = finish_kernel(b);
 }
 
-void call_lone_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *depth, LExpr *columns)
+void call_lone_tile(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, const PanelTile *t)
 {
 	LB *b = &k->b;
-	LArg args[] = {arg_buf(a, F32, a_at, lmul(b, rows, packed_length(b, depth))),
-	               arg_buf(w, F32, w_at, lmul(b, depth, li(b, PanelWidth))), arg_buf(acc, F32, acc_at, lmul(b, rows, li(b, PanelWidth))),
-	               arg_e(depth), arg_e(rows), arg_e(columns ? columns : li(b, PanelWidth))};
-	lcall(b, lone_tile_kernel(k->l, columns), columns ? 6 : 5, args);
+	LArg args[] = {arg_buf(a, F32, a_at, lmul(b, rows, packed_length(b, t->depth))),
+	               arg_buf(t->w, F32, t->w_at, lmul(b, t->depth, li(b, PanelWidth))),
+	               arg_buf(t->acc, F32, t->acc_at, lmul(b, rows, li(b, PanelWidth))),
+	               arg_e(t->depth), arg_e(rows), arg_e(t->columns ? t->columns : li(b, PanelWidth))};
+	lcall(b, lone_tile_kernel(k->l, t->columns), t->columns ? 6 : 5, args);
 }
 
 /* ---- packing rows --------------------------------------------------------------------------------------------------------------- */

@@ -1861,6 +1861,14 @@ static void make_linear_blocks(Family *f)
 	add_row(f, "f32[b, h, t, 20]", "glu %g0 {axis=3, act=sigmoid}");
 	add_row(f, "f32[b, 8, h, t]", "conv %z, %k, _ {pads=[2, 2, 2, 2]}");
 	add_row(f, "f32[b, h, t, 17]", "linear %deep, %wd, _");
+	/* rows that are read where they lie: windows two apart, taps apart, and channels that lie far from one another */
+	weights(f, "k2", "70, 3, 3, 3", 1890);
+	weights(f, "k5", "20, 3, 5, 5", 1500);
+	weights(f, "w9", "3, 33", 99);
+	add_row(f, "f32[b, 70, (h + 1)/2, (t + 1)/2]", "conv %z, %k2, _ {pads=[1, 1, 1, 1], strides=[2, 2]}");
+	add_row(f, "f32[b, 20, h, t]", "conv %z, %k5, _ {pads=[4, 4, 4, 4], dilations=[2, 2]}");
+	line(f, "%%last: f32[b, h, t, 3] = transpose %%z {perm=[0, 2, 3, 1]}");
+	add_row(f, "f32[b, h, t, 33]", "linear %last, %w9, _");
 }
 
 /* ---- Strassen ------------------------------------------------------------------------------------------------------ */
@@ -2347,7 +2355,7 @@ static const struct {
 	{"feed_not", make_feed_not, {"b=0-2 t=0-5", "b=2 t=9"}, {"b=2 t=5"}},
 	{"row_blocks", make_row_blocks, {"b=0-2 t=0-3,13-15,80", "b=1 t=159-161,253,600", "b=3 t=201"}, {"b=2 t=130", "b=3 t=5", "b=0 t=4"}},
 	{"group_conv", make_group_conv, {"b=0,1 t=0-10,15-18,33 c=0,1,16", "b=2 t=9 c=15,17,130"}, {"b=1 t=17 c=16", "b=2 t=5 c=3"}},
-	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40"}},
+	{"linear_blocks", make_linear_blocks, {"b=1 h=1-4 t=1-5,14,29", "b=0,2 h=0,3,30 t=0,5,20"}, {"b=2 h=33 t=40", "b=0 h=33 t=40", "b=1 h=40 t=43", "b=3 h=200 t=3"}},
 	{"strassen", make_strassen, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=256,257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"bytes", make_bytes, {"a=1 m=0-9,11-15,27-30", "a=0,2 m=0,3,15", "a=1 m=257,600", "a=3 m=101"}, {"a=1 m=29", "a=3 m=6", "a=0 m=4"}},
 	{"sparse", make_sparse, {"a=1 m=0-9,27-30,55-57", "a=0,2 m=0,3,15", "a=1 m=257,600", "a=30 m=41"}, {"a=1 m=1", "a=3 m=6", "a=0 m=4"}},

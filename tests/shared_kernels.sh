@@ -39,28 +39,28 @@ count winograd_outputs 1
 count panel 1
 count mean 1
 
-# Two depthwise convolutions of other strides between products, all made tile by tile.
+# Two depthwise convolutions of other taps between products, all made tile by tile: those in front read their rows where they lie.
 awk 'function weights(name, dims, count) {
 	printf "  %%i%s: i64[%d] = iota {start=%d}\n  %%j%s: f32[%d] = cast %%i%s\n  %%m%s: f32[%d] = sin %%j%s\n", name, count, count, name, count, name, name, count, name
 	printf "  %%%s: f32[%s] = reshape %%m%s\n", name, dims, name
 }
 BEGIN {
 	print "dcc-ir 1 stage simplify\nmodel net"
-	print "func @main(%x: f32[1, 24, 56, 56]) -> (y: f32[1, 32, 28, 28]) {"
+	print "func @main(%x: f32[1, 24, 56, 56]) -> (y: f32[1, 32, 56, 56]) {"
 	weights("w1", "96, 24, 1, 1", 96 * 24); weights("w2", "96, 1, 3, 3", 96 * 9); weights("w3", "24, 96, 1, 1", 96 * 24); weights("w4", "96, 24, 1, 1", 96 * 24)
-	weights("w5", "96, 1, 3, 3", 96 * 9); weights("w6", "32, 96, 1, 1", 96 * 32)
+	weights("w5", "96, 1, 5, 5", 96 * 25); weights("w6", "32, 96, 1, 1", 96 * 32)
 	print "  %a: f32[1, 96, 56, 56] = conv %x, %w1, _\n  %b: f32[1, 96, 56, 56] = relu %a"
 	print "  %c: f32[1, 96, 56, 56] = conv %b, %w2, _ {group=96, pads=[1, 1, 1, 1]}\n  %d: f32[1, 96, 56, 56] = relu %c"
 	print "  %e: f32[1, 24, 56, 56] = conv %d, %w3, _\n  %f: f32[1, 96, 56, 56] = conv %e, %w4, _\n  %g: f32[1, 96, 56, 56] = relu %f"
-	print "  %h: f32[1, 96, 28, 28] = conv %g, %w5, _ {group=96, pads=[1, 1, 1, 1], strides=[2, 2]}\n  %k: f32[1, 96, 28, 28] = relu %h"
-	print "  %l: f32[1, 32, 28, 28] = conv %k, %w6, _\n  return %l\n}"
+	print "  %h: f32[1, 96, 56, 56] = conv %g, %w5, _ {group=96, pads=[2, 2, 2, 2]}\n  %k: f32[1, 96, 56, 56] = relu %h"
+	print "  %l: f32[1, 32, 56, 56] = conv %k, %w6, _\n  return %l\n}"
 }' >"$tmp/m.ir"
 check "the second model compiles" "$build/dcc" --emit=loops -o "$tmp/loops.ir" "$tmp/m.ir"
 count lone_tile 1
-count narrow_lone_tile 1
+count tile6_in_place 2
 check "the second model becomes an object" "$build/dcc" -march=avx512 -o "$tmp/m.o" "$tmp/m.ir"
 code=$(size -A "$tmp/m.o" | awk '$1 == ".text" { print $2 }')
-check "$code bytes of code instead of 18100 at most" [ "$code" -le 18100 ]
+check "$code bytes of code instead of 21500 at most" [ "$code" -le 21500 ]
 
 # Four layers whose sizes are symbols, each half as long as the one before: their offsets and extents are numbers to one step of each kernel.
 awk 'BEGIN {
