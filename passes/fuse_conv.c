@@ -8,9 +8,12 @@
  * linear gets, convolution gets: packed weights, epilogues (pass_tidy moves the transpose behind them), threads.
  * One to few outputs (of a group, too), for which most lanes of vectors would be empty, keeps its channels first: its vectors run along the last
  * axis (lower_conv.c).  With a stride there, x is parted into the elements that each first tap meets, as channels of their own.
+ * Groups of many channels and outputs each are convolutions of their own.
  * Of three axes, the first with one tap, it is one of two axes and a larger batch.
  * Of 3 by 3 taps, stride 1, Winograd's transforms need a half to a quarter of the products, where that outweighs them.
  */
+#include <string.h>
+
 #include "idioms.h"
 #include "../ir/winograd.h"
 
@@ -45,6 +48,16 @@ static Value *move_axis(Conv *c, Value *x, int from, int to)
 		perm[d] = d == to ? from : next++;
 	}
 	return transpose(c, x, rank, perm);
+}
+
+/* Its part of that type, which begins at `from` of the axis. */
+static Value *cut(Conv *c, Value *x, int axis, int64_t from, const Type *t)
+{
+	const Dim *starts[MaxRank];
+	for (int d = 0; d < t->rank; d++)
+		starts[d] = dim_const(c->m, d == axis ? from : 0);
+	Attr a = mk_dims(c->m, Attr_starts, t->rank, starts);
+	return build(c->m, c->n->block, c->n, OpSlice, c->n->loc, 1, &x, 1, &a, t);
 }
 
 static void read_conv(Conv *c)
@@ -180,6 +193,61 @@ static bool join_batch(Conv *c)
 	return true;
 }
 
+enum {
+	MostParts = 64,
+	LeastPart = 16, /* channels and outputs of a group */
+	LeastProducts = 1 << 19 /* of one: fewer take no longer than the steps around them */
+};
+
+/* Do groups fill products of their own?  By the layer's shape alone. */
+static bool is_worth_parting(const Conv *c, int64_t channels, int64_t outputs)
+{
+	const Type *w = &c->n->in[1]->type, *y = &c->n->out[0]->type;
+	double products = (double)channels * (double)outputs;
+	int64_t extent;
+
+	for (int d = 2; d < c->sp + 2; d++) {
+		products *= dim_is_const(y->dims[d], &extent) ? (double)extent : LargeMap;
+		products *= dim_is_const(w->dims[d], &extent) ? (double)extent : 1;
+	}
+	return attr_int(c->n, Attr_group) <= MostParts && channels >= LeastPart && outputs >= LeastPart && products >= LeastProducts;
+}
+
+/* Each group is a convolution of its own, of a part of the channels. */
+static bool part_groups(Conv *c)
+{
+	Module *m = c->m;
+	Node *n = c->n;
+	const int group = (int)attr_int(n, Attr_group), last = c->sp + 1;
+	Type taps = n->in[1]->type;
+	int64_t outputs, channels, pads[2 * MaxRank];
+
+	if (!dim_is_const(taps.dims[0], &outputs) || !dim_is_const(taps.dims[1], &channels) || !is_worth_parting(c, channels, outputs / group) || !allow("conv"))
+		return false;
+	outputs /= group;
+	memcpy(pads, c->before, (size_t)c->sp * sizeof *pads);
+	memcpy(pads + c->sp, c->after, (size_t)c->sp * sizeof *pads);
+	const Attr attrs[] = {mk_ints(m, Attr_strides, c->sp, c->stride), mk_ints(m, Attr_dilations, c->sp, c->dilation), mk_ints(m, Attr_pads, 2 * c->sp, pads)};
+	Value *x = move_axis(c, n->in[0], 1, last), *y[MostParts];
+	Type xt = x->type, bias = {.dtype = F32, .rank = 1, .dims = {dim_const(m, outputs)}};
+	xt.dims[last] = dim_const(m, channels);
+	taps.dims[0] = dim_const(m, outputs);
+	for (int g = 0; g < group; g++) {
+		Value *in[] = {move_axis(c, cut(c, x, last, g * channels, &xt), last, 1), cut(c, n->in[1], 0, g * outputs, &taps), NULL};
+		if (n->in[2])
+			in[2] = cut(c, n->in[2], 0, g * outputs, &bias);
+		y[g] = build(m, n->block, n, OpConv, n->loc, 3, in, 3, attrs, NULL);
+	}
+	Value *parts[MostParts];
+	for (int g = 0; g < group; g++)
+		parts[g] = move_axis(c, y[g], 1, last);
+	const Attr axis = mk_int(Attr_axis, last);
+	replace_uses(m, n->out[0], move_axis(c, build(m, n->block, n, OpConcat, n->loc, group, parts, 1, &axis, NULL), last, 1));
+	for (int g = 0; g < group; g++)
+		fuse_conv(m, y[g]->def);
+	return true;
+}
+
 /* By groups: channels last, as the products before and behind have them; vectors run across the outputs. */
 static bool fuse_groups(Conv *c)
 {
@@ -192,7 +260,7 @@ static bool fuse_groups(Conv *c)
 	if (!dim_is_const(w->dims[0], &outs) || (depthwise ? outs < MinChannels : outs / group < MinOutputs))
 		return false;
 	const bool few = !depthwise && has_few_outputs(c);
-	if (!few && join_batch(c))
+	if (!few && (part_groups(c) || join_batch(c)))
 		return true;
 	if (!allow("group_conv"))
 		return false;
