@@ -119,6 +119,7 @@ static Value *windows(Conv *c, Value *x)
 	return reshape(c, v, &rows);
 }
 
+enum { MostAxes = (MaxRank - 2) / 2 /* of which a view of windows has two each */ };
 enum { LargeMap = 32 /* outputs along an axis whose extent is not known */ };
 
 enum {
@@ -222,7 +223,8 @@ static bool part_groups(Conv *c)
 	Type taps = n->in[1]->type;
 	int64_t outputs, channels, pads[2 * MaxRank];
 
-	if (!dim_is_const(taps.dims[0], &outputs) || !dim_is_const(taps.dims[1], &channels) || !is_worth_parting(c, channels, outputs / group) || !allow("conv"))
+	if (c->sp > MostAxes || !dim_is_const(taps.dims[0], &outputs) || !dim_is_const(taps.dims[1], &channels) ||
+	    !is_worth_parting(c, channels, outputs / group) || !allow("conv"))
 		return false;
 	outputs /= group;
 	memcpy(pads, c->before, (size_t)c->sp * sizeof *pads);
@@ -430,7 +432,7 @@ bool fuse_conv(Module *m, Node *n)
 		return fuse_groups(&c);
 	if (!has_few_outputs(&c) && join_batch(&c))
 		return true;
-	if (c.sp > (MaxRank - 2) / 2 || !allow("conv"))
+	if (c.sp > MostAxes || !allow("conv"))
 		return false;
 	if (fuse_winograd(&c))
 		return true;

@@ -456,7 +456,7 @@ static void make_rows(TileLinear *t, LExpr *from, LExpr *to, LExpr *base)
 	Kernel *k = g->k;
 	LB *b = &k->b;
 	const InPlace *p = t->in_place ? &t->rows : NULL;
-	const bool packed = !p || !p->rest, both = p && p->rest != p->rows;
+	const bool packed = !p || !p->rest, both = p && p->rest != p->rows; /* are some tiles packed; are there two kinds of tiles */
 	LExpr *panel, *acc0, *count = llet(b, lsub(b, to, from)), *whole = both ? llet(b, lop(b, LEq, count, li(b, p->rows), NULL)) : NULL;
 
 	if (packed && both)

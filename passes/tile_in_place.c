@@ -39,12 +39,17 @@ bool lies_for_tiles(Lower *l, const Access *of, int inner, const Dim *panels, co
 {
 	Module *m = l->m;
 	Access *x = &p->x;
-	int64_t n;
+	int64_t n, least, most;
 
 	p->x = *of;
 	const int axes = merge_axes(m, x, x->rank - inner, x->rank), rows = merge_axes(m, x, 0, x->rank - axes);
 	if (!dim_is_const(panels, &n) || n > MostPanels || axes > 2 || rows < 1 || !dim_is_const(x->stride[rows - 1], &p->apart))
 		return false;
+	for (int d = rows; d < x->rank; d++) {
+		dim_range(x->stride[d], &least, &most);
+		if (least < 0) /* what a tile is given of x begins with its first step */
+			return false;
+	}
 	p->row_axes = rows;
 	p->line = line ? line : x->extent[rows - 1];
 	share_line(l, p);

@@ -1869,6 +1869,8 @@ static void make_linear_blocks(Family *f)
 	add_row(f, "f32[b, 20, h, t]", "conv %z, %k5, _ {pads=[4, 4, 4, 4], dilations=[2, 2]}");
 	line(f, "%%last: f32[b, h, t, 3] = transpose %%z {perm=[0, 2, 3, 1]}");
 	add_row(f, "f32[b, h, t, 33]", "linear %last, %w9, _");
+	line(f, "%%flipped: f32[b, h, t, 40] = view %%x {base=39, strides_dim=[40*h*t, 40*t, 40, -1]}");
+	add_row(f, "f32[b, h, t, 5]", "linear %flipped, %w5, _");
 }
 
 /* ---- Strassen ------------------------------------------------------------------------------------------------------ */
