@@ -319,21 +319,6 @@ static int64_t winograd_tile(Conv *c)
 	return best;
 }
 
-/* Does x hold integers, as a convolution of bytes reads them (frontend/import_quant.c)?  Its sums are exact in f32, the transforms are not. */
-static bool reads_integers(const Value *x)
-{
-	for (const Node *n = x->def; n; n = n->in[0]->def)
-		switch (n->op) {
-		case OpCast:
-			return is_among(n->in[0]->type.dtype, TypesInt);
-		case OpView: case OpReshape: case OpTranspose: case OpSlice: case OpPad: case OpSub:
-			break;
-		default:
-			return false;
-		}
-	return false;
-}
-
 static bool fuse_winograd(Conv *c)
 {
 	Module *m = c->m;
@@ -342,7 +327,7 @@ static bool fuse_winograd(Conv *c)
 	const Type *old = &n->out[0]->type;
 	const int64_t pads[] = {c->before[0], c->before[1], c->after[0], c->after[1]};
 
-	if (!tile || (pass_options() && pass_options()->exact_conv) || reads_integers(n->in[0]) || !allow("winograd"))
+	if (!tile || (pass_options() && pass_options()->exact_conv) || holds_integers(n->in[1]) || !allow("winograd"))
 		return false;
 	Attr attrs[] = {mk_int(Attr_tile, tile), mk_ints(m, Attr_pads, 4, pads)};
 	Value *w = move_axis(c, move_axis(c, n->in[1], 0, 3), 0, 2); /* taps.., channels, outputs */

@@ -392,6 +392,8 @@ static const char *why_direct(const Node *n, const Value *stored, int parts)
 		return "the depth is no multiple of 32, or its columns are read as more than two parts";
 	if (stored->type.dtype != F32)
 		return "the weights are stored in a shorter type";
+	if (holds_integers(stored))
+		return "the weights are whole numbers: sums of integers stay exact";
 	for (int d = 0; d + 1 < x->rank && rows < LeastStrassenRows; d++) {
 		dim_range(x->dims[d], &extent, &most);
 		rows *= extent < 1 ? 1 : extent < LeastStrassenRows ? extent : LeastStrassenRows; /* without rows any schedule does */

@@ -47,6 +47,9 @@ bool computes_in_stored(const Node *); /* with elements that are only stored: no
 bool dissolve_groups(Module *, bool (*stays)(Module *, const Node *group)); /* expand.c: those that do not stay become their nodes */
 /* skip_zeros.c: element number i of a guess at what a constant with data and elements holds; false: it is no number. */
 bool sample_of(const Const *, uint64_t i, double *x);
+/* integers.c: constant weights that are whole numbers, as those of integer products are once they are f32: sums of such products are exact, while
+ * forms with fewer products (Winograd, Strassen) round. */
+bool holds_integers(const Value *w);
 /* The result of linear n, of x (its operand, or what that merges, whose last `inner` axes it contracts) and weights w, before
  * the node `outer`; NULL: it is to be dense.  bytes: that a weight takes else; what is left of them may not take more. */
 Value *sparse_linear(Module *, Node *n, Node *outer, Value *x, int inner, Value *w, int parts, double bytes);
