@@ -1,6 +1,8 @@
 /* lower_move.c - data movement that no view explains. */
 #include "lower.h"
 
+#include <string.h>
+
 enum { LeastTurned = 4 }; /* elements side by side, for which turning blocks of 16 pays */
 
 /* ---- iota, dims ------------------------------------------------------------------------------------------------------------------ */
@@ -279,13 +281,15 @@ static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
 	LExpr *rows[Lanes], *lanes = li(b, Lanes), *at = llet(b, ladd(b, t->first, o)), *mask = whole ? NULL : lane_mask(k, t->columns);
 
 	for (int i = 0; i < Lanes; i++) {
-		LExpr *p = ladd(b, at, li(b, i)), *inside = NULL;
-		if (!whole) {
+		LExpr *p = ladd(b, at, li(b, i)), *from, *inside = NULL;
+		if (whole) {
+			from = llet(b, ladd(b, t->from, lmul(b, p, t->step)));
+		} else { /* a line without any elements is read where memory is: elsewhere the CPU takes thousands of cycles to find that none is wanted */
 			p = llet(b, p);
-			inside = lcast(b, LSplat, bools, lop(b, LAnd, lop(b, LLe, li(b, 0), p, NULL), llt(b, p, t->len), NULL));
-			inside = llet(b, lop(b, LAnd, inside, mask, NULL));
+			LExpr *is_there = llet(b, lop(b, LAnd, lop(b, LLe, li(b, 0), p, NULL), llt(b, p, t->len), NULL));
+			from = llet(b, lop(b, LSelect, is_there, ladd(b, t->from, lmul(b, p, t->step)), li(b, 0)));
+			inside = llet(b, lop(b, LAnd, lcast(b, LSplat, bools, is_there), mask, NULL));
 		}
-		LExpr *from = llet(b, ladd(b, t->from, lmul(b, p, t->step)));
 		lprefetch(b, t->x->buf, ladd(b, from, lmul(b, t->step, lanes)));
 		rows[i] = llet(b, lload(b, t->x->buf, Lanes, from, NULL, inside));
 	}
@@ -300,32 +304,53 @@ static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
 	}
 }
 
+/* Axes along which x goes on where `side` ends, and to which nothing is added, are part of it: the lines of an image. */
+static int merge_side(Module *m, Type *t, Access *x, const Dim **pads, int side)
+{
+	while (side > 0 && pads[side - 1] == dim_const(m, 0) && x->extent[side - 1] == t->dims[side - 1] && x->stride[side - 1] == x->extent[side]) {
+		x->extent[side] = t->dims[side] = dim_mul(m, x->extent[side - 1], x->extent[side]);
+		for (int d = side--; d < x->rank; d++) {
+			x->extent[d - 1] = x->extent[d];
+			x->stride[d - 1] = x->stride[d];
+			t->dims[d - 1] = t->dims[d];
+			pads[d - 1] = pads[d];
+		}
+		x->stride[side] = dim_const(m, 1);
+		t->rank = --x->rank;
+	}
+	return side;
+}
+
 /* x lies side by side along `side`: blocks of 16 by 16 are turned in registers. */
-static void pad_turned(Kernel *k, const Type *type, const Access *x, LBuf *y, const Dim *const *pads, int side)
+static void pad_turned(Kernel *k, const Type *given, const Access *of, LBuf *y, const Dim *const *given_pads, int side)
 {
 	LB *b = &k->b;
 	Module *m = k->l->m;
-	const int last = type->rank - 1;
-	const Dim *extent[MaxRank];
-	LExpr *at[MaxRank], *idx[MaxRank] = {0}, *in = llt(b, li(b, 0), kparam(k, x->extent[last])), *zero = li(b, 0), *lanes = li(b, Lanes);
-	Turned t = {.x = x, .y = y, .len = kparam(k, x->extent[last]), .all = kparam(k, type->dims[last]), .step = kparam(k, x->stride[last])};
+	Type type = *given;
+	Access x = *of;
+	const Dim *extent[MaxRank], *pads[MaxRank];
+	memcpy(pads, given_pads, (size_t)x.rank * sizeof *pads);
+	side = merge_side(m, &type, &x, pads, side);
+	const int last = type.rank - 1;
+	LExpr *at[MaxRank], *idx[MaxRank] = {0}, *in = llt(b, li(b, 0), kparam(k, x.extent[last])), *zero = li(b, 0), *lanes = li(b, Lanes);
+	Turned t = {.x = &x, .y = y, .len = kparam(k, x.extent[last]), .all = kparam(k, type.dims[last]), .step = kparam(k, x.stride[last])};
 
 	for (int d = 0; d < last; d++)
-		extent[d] = d == side ? dim_ceildiv(m, type->dims[d], dim_const(m, Lanes)) : type->dims[d];
+		extent[d] = d == side ? dim_ceildiv(m, type.dims[d], dim_const(m, Lanes)) : type.dims[d];
 	LExpr *task = lfor(b, ForParallel, zero, kdim(k, dims_product(m, extent, last)), NULL);
 	split_index(k, task, extent, last, at);
 	LExpr *row = zero;
 	for (int d = 0; d < last; d++) {
 		LExpr *i = d == side ? llet(b, lmul(b, at[d], lanes)) : at[d];
-		row = ladd(b, lmul(b, row, kparam(k, type->dims[d])), i);
+		row = ladd(b, lmul(b, row, kparam(k, type.dims[d])), i);
 		idx[d] = pads[d] == dim_const(m, 0) ? i : llet(b, lsub(b, i, kparam(k, pads[d])));
-		if (d != side && !(pads[d] == dim_const(m, 0) && x->extent[d] == type->dims[d]))
-			in = lop(b, LAnd, in, lop(b, LAnd, lop(b, LLe, zero, idx[d], NULL), llt(b, idx[d], kparam(k, x->extent[d])), NULL), NULL);
+		if (d != side && !(pads[d] == dim_const(m, 0) && x.extent[d] == type.dims[d]))
+			in = lop(b, LAnd, in, lop(b, LAnd, lop(b, LLe, zero, idx[d], NULL), llt(b, idx[d], kparam(k, x.extent[d])), NULL), NULL);
 	}
 	t.to = llet(b, lmul(b, row, t.all));
-	t.apart = kparam(k, dims_product(m, type->dims + side + 1, last - side));
-	t.columns = llet(b, lop(b, LPMin, lsub(b, kparam(k, type->dims[side]), idx[side]), lanes, NULL));
-	t.from = llet(b, offset_of(k, x, idx));
+	t.apart = kparam(k, dims_product(m, type.dims + side + 1, last - side));
+	t.columns = llet(b, lop(b, LPMin, lsub(b, kparam(k, type.dims[side]), idx[side]), lanes, NULL));
+	t.from = llet(b, offset_of(k, &x, idx));
 	t.first = llet(b, lsub(b, zero, kparam(k, pads[last])));
 	t.len = llet(b, lop(b, LSelect, in, t.len, zero)); /* none of such a row is of x */
 	LExpr *o = lfor(b, ForSerial, zero, t.all, lanes), *p = llet(b, ladd(b, t.first, o));
@@ -340,16 +365,7 @@ static void pad_turned(Kernel *k, const Type *type, const Access *x, LBuf *y, co
 	lend(b);
 }
 
-/* Does the nearest cache hold a line for each of so many elements, `stride` apart, until its neighbours are read?  Strides of whole pages share
- * places in it. */
-static bool lines_stay(const Dim *extent, const Dim *stride)
-{
-	enum { MostLines = 256, Page = 4096 };
-	int64_t n, apart;
-	return dim_is_const(extent, &n) && (n < Lanes || (n <= MostLines && !(dim_is_const(stride, &apart) && apart * 4 % Page == 0)));
-}
-
-enum { LeastElements = 1 << 16 }; /* less is not worth the code */
+enum { LeastElements = 1 << 12 }; /* less is not worth the code */
 
 bool lower_turned(Lower *l, Value *from, Value *to)
 {
@@ -373,7 +389,7 @@ bool lower_turned(Lower *l, Value *from, Value *to)
 	const Dim *row = t->dims[last]; /* axes that go on in equal steps are one row */
 	for (int d = last; d > 0 && stride[d - 1] == dim_mul(m, stride[d], t->dims[d]); d--)
 		row = dim_mul(m, row, t->dims[d - 1]);
-	if (lines_stay(row, stride[last]))
+	if (dim_is_const(row, &n) && n < Lanes)
 		return false;
 	Kernel k = open_kernel(l, "turn", false);
 	k.general = true;
