@@ -265,7 +265,7 @@ typedef struct Turn {
 } Turn;
 /* Calls the register tile for `rows` rows (index expression, 1..mr; one branch a row count):
  * acc[rows][32] (+)= a[row][k] * w[k][32], k < klen; a is packed; first is 1 where acc starts at 0.  Turn NULL: w lies in a cache.
- * columns: of the panel, that count (NULL: all); of 16 or fewer the other half is left as it is. */
+ * columns: of the panel, that count (NULL: more than 16); of 16 or fewer the other half is left as it is. */
 void call_tile(Kernel *, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LExpr *w_at, LBuf *acc, LExpr *acc_at, LExpr *klen, LExpr *first,
                const Turn *, LExpr *columns);
 /* A tile's sums by one panel of f32 weights that nobody meets after it, over all of `depth` at once. */

@@ -416,7 +416,9 @@ TileLinear *open_tile_linear(Kernel *k, const Feed *f, const Dim *line, Scratch 
 
 	*t = (TileLinear){.inner = (int)attr_int(root, Attr_inner), .units = units_of(l->m, root), .line = line};
 	t->e = (Epilogue){.l = l, .root = root, .first = f->epilogue, .result = f->result, .home = f->home, .added = root->in[2], .made = f->made};
-	t->g = (Gemm){.k = k, .depth = kparam(k, depth), .w = kbuf(k, root->in[1], false), .packed = scratch->buf};
+	t->g = (Gemm){.k = k, .packed = scratch->buf};
+	t->g.depth = kparam(k, depth);
+	t->g.w = kbuf(k, root->in[1], false);
 	t->g.scales = scales_of(k, root);
 	if (!source) {
 		t->x = kaccess(k, root->in[0]);

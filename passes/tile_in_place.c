@@ -9,7 +9,8 @@
 enum {
 	MostApart = 1024, /* elements from one row to the next: where they are 4 KB apart all fall into one set of the first cache */
 	MostPanels = 8, /* of weights, for which packing costs more than what it saves */
-	LeastRows = 4 /* of a tile: fewer have too few sums for the latency of the units */
+	MostPanelsOfAny = 2, /* where a line may have any length: of one row more than tiles have, that row is a tile, too */
+	LeastRows = 4 /* of a tile: fewer have too few sums for the latency of the units, and take as long */
 };
 
 typedef struct InPlaceTile {
@@ -20,19 +21,21 @@ typedef struct InPlaceTile {
 	struct InPlaceTile *next;
 } InPlaceTile;
 
-/* A line's tiles: all have as many rows but the last. */
-static void share_line(const Lower *l, InPlace *p)
+/* A line's tiles: all have as many rows but the last.  False: they take more time than packing. */
+static bool share_line(const Lower *l, int64_t panels, InPlace *p)
 {
 	const int mr = l->t->mr;
-	int64_t n, tiles;
+	int64_t n, tiles, slots;
 
 	p->rows = mr;
 	p->rest = 0;
 	if (!dim_is_const(p->line, &n) || n < 1)
-		return;
+		return panels <= MostPanelsOfAny;
 	tiles = (n + mr - 1) / mr;
 	p->rows = (int)((n + tiles - 1) / tiles);
 	p->rest = (int)(n - (tiles - 1) * p->rows);
+	slots = (tiles - 1) * p->rows + (p->rest < LeastRows ? LeastRows : p->rest);
+	return panels <= MostPanels && p->rows >= LeastRows && slots - n <= n / 8;
 }
 
 bool lies_for_tiles(Lower *l, const Access *of, int inner, const Dim *panels, const Dim *line, InPlace *p)
@@ -43,7 +46,7 @@ bool lies_for_tiles(Lower *l, const Access *of, int inner, const Dim *panels, co
 
 	p->x = *of;
 	const int axes = merge_axes(m, x, x->rank - inner, x->rank), rows = merge_axes(m, x, 0, x->rank - axes);
-	if (!dim_is_const(panels, &n) || n > MostPanels || axes > 2 || rows < 1 || !dim_is_const(x->stride[rows - 1], &p->apart))
+	if (!dim_is_const(panels, &n) || axes > 2 || rows < 1 || !dim_is_const(x->stride[rows - 1], &p->apart))
 		return false;
 	for (int d = rows; d < x->rank; d++) {
 		dim_range(x->stride[d], &least, &most);
@@ -52,8 +55,7 @@ bool lies_for_tiles(Lower *l, const Access *of, int inner, const Dim *panels, co
 	}
 	p->row_axes = rows;
 	p->line = line ? line : x->extent[rows - 1];
-	share_line(l, p);
-	return p->apart > 0 && p->apart < MostApart && p->rows >= LeastRows;
+	return p->apart > 0 && p->apart < MostApart && share_line(l, n, p);
 }
 
 LExpr *in_place_begin(LB *b, const InPlace *p, LExpr *tile, LExpr *line)
