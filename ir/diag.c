@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -113,7 +115,26 @@ void diag_use_files(struct DiagFiles *files)
 	used_files = files;
 }
 
-/* A signal must not find a freed name. */
+/* One thread at a time has the names and makes or removes the files that they name, and no signal comes to it meanwhile: a
+ * handler finds whole names, and no file is made that it does not see. */
+static atomic_flag names_held = ATOMIC_FLAG_INIT;
+
+static sigset_t hold_names(void)
+{
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	while (atomic_flag_test_and_set(&names_held))
+		sched_yield();
+	return before;
+}
+
+static void release_names(sigset_t before)
+{
+	atomic_flag_clear(&names_held);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static void forget(int i)
 {
 	char *volatile *removed = diag_files()->names, *name = removed[i];
@@ -140,8 +161,10 @@ static void remove_files(void)
 
 static void clean_up(void)
 {
+	sigset_t before = hold_names();
 	remove_files();
 	forget_all();
+	release_names(before);
 }
 
 static _Noreturn void leave(void)
@@ -226,56 +249,69 @@ void bug_at(const char *file, int line, const char *fmt, ...)
 	abort();
 }
 
-/* Takes the name. */
-static void remember(char *name)
+/* Takes the name, unless there are too many. */
+static bool remember(char *name)
 {
 	char *volatile *removed = diag_files()->names;
 	int i = 0;
-	if (!name)
-		refuse_at(NULL, "out of memory");
 	while (i < MaxRemoved && removed[i])
 		i++;
-	if (i == MaxRemoved)
-		bug("more than %d files to remove on error", MaxRemoved);
-	removed[i] = name;
+	if (i < MaxRemoved)
+		removed[i] = name;
+	return i < MaxRemoved;
+}
+
+static _Noreturn void too_many_names(void)
+{
+	bug("more than %d files to remove on error", MaxRemoved);
 }
 
 void diag_remove_on_error(const char *path)
 {
+	char *name = path ? strdup(path) : NULL;
+	bool room = true;
+	if (path && !name)
+		refuse_at(NULL, "out of memory");
+	sigset_t before = hold_names();
 	if (path)
-		remember(strdup(path));
+		room = remember(name);
 	else
 		forget_all();
+	release_names(before);
+	if (!room)
+		too_many_names();
 }
 
 void diag_keep(const char *path)
 {
+	sigset_t before = hold_names();
 	char *volatile *removed = diag_files()->names;
 	for (int i = 0; i < MaxRemoved && removed[i]; i++)
 		if (!strcmp(removed[i], path)) {
 			forget(i);
-			return;
+			break;
 		}
+	release_names(before);
 }
 
 /* ---- temporary files ---------------------------------------------------------------------------------------------- */
 
-/* No signal comes between the creation and the note that the file must go. */
 static int make_temporary(Arena *a, const char *path, bool folder, const char **name)
 {
-	char *text = strdup(arena_printf(a, "%s.XXXXXX", path));
-	sigset_t all, old;
-	if (!text)
+	char *text = arena_printf(a, "%s.XXXXXX", path), *kept = strdup(text);
+	bool room = true;
+	if (!kept)
 		refuse_at(NULL, "out of memory");
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &old);
+	sigset_t before = hold_names();
 	int fd = folder ? -!mkdtemp(text) : mkostemp(text, O_CLOEXEC), why = errno;
-	*name = arena_strdup(a, text);
 	if (fd >= 0)
-		remember(text);
+		room = remember(strcpy(kept, text));
 	else
-		free(text);
-	sigprocmask(SIG_SETMASK, &old, NULL);
+		free(kept);
+	release_names(before);
+	if (!room)
+		too_many_names();
+	*name = text;
 	errno = why;
 	return fd;
 }
@@ -308,6 +344,7 @@ static _Noreturn void leave_with(const char *file, const char *message)
 {
 	const char *const parts[] = {file, file ? ": " : "error: ", message, "\n"};
 	hide_progress();
+	hold_names(); /* for good: no other thread makes a file now */
 	remove_files();
 	for (size_t i = file ? 0 : 1; i < sizeof parts / sizeof *parts; i++)
 		if (write(2, parts[i], strlen(parts[i])) < 0)
@@ -324,6 +361,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	if (number == SIGABRT && abort_means)
 		leave_with(NULL, abort_means);
 	hide_progress();
+	hold_names(); /* for good: no other thread makes a file now */
 	remove_files();
 	signal(number, SIG_DFL);
 	raise(number); /* it is blocked: the default action, once this returns */

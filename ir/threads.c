@@ -23,27 +23,28 @@ int usable_cpus(void)
 	return sched_getaffinity(0, sizeof set, &set) ? (int)sysconf(_SC_NPROCESSORS_ONLN) : CPU_COUNT(&set);
 }
 
-/* A stack that is full needs another for the handler. */
+/* What a thread does itself comes to it whatever it blocks, and would then not be caught. */
+static void let_own_signals_in(void)
+{
+	static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+	sigset_t set;
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		sigaddset(&set, own[i]);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* Begins with all signals blocked: those from outside are the caller's.  A stack that is full needs another for the handler. */
 static void *help(void *helper)
 {
 	Helper *h = helper;
 	char stack[SignalStack];
 	sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
 	diag_use_files(h->files);
+	let_own_signals_in();
 	h->f(h->ctx, h->number);
 	sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
 	return NULL;
-}
-
-/* Signals from outside are the caller's; what a thread does itself comes to it whatever it blocks, and would then not be caught. */
-static void block_signals(sigset_t *before)
-{
-	static const int own[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-	sigset_t blocked;
-	sigfillset(&blocked);
-	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-		sigdelset(&blocked, own[i]);
-	pthread_sigmask(SIG_SETMASK, &blocked, before);
 }
 
 void on_threads(int n, void (*f)(void *ctx, int thread), void *ctx)
@@ -51,8 +52,9 @@ void on_threads(int n, void (*f)(void *ctx, int thread), void *ctx)
 	Helper *helpers = n > 1 ? calloc((size_t)n - 1, sizeof *helpers) : NULL;
 	int started = 0;
 	pthread_attr_t attr;
-	sigset_t before;
-	block_signals(&before);
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	if (helpers && !pthread_attr_init(&attr)) {
 		pthread_attr_setstacksize(&attr, StackBytes);
 		for (; started < n - 1; started++) {

@@ -38,10 +38,27 @@ done
 
 # ---- what a thread of LLVM does itself, as when its stack is full: it has the files of the main thread removed
 tgkill=234 # the system call
+
+# Sets thread to one of process PID that is stopped and so cannot end before it is sent a signal; empty if none was met.
+stop_thread() { # PID
+	thread=
+	while kill -STOP $1 && read -r stat </proc/$1/stat && [[ $stat != *') Z '* ]]; do
+		for task in /proc/$1/task/*; do
+			[ ${task##*/} != $1 ] || continue
+			while { read -r stat <$task/stat; } 2>/dev/null && [[ $stat != *') '[XZ]' '* ]]; do
+				[[ $stat == *') T '* ]] && thread=${task##*/} && return
+			done
+		done
+		kill -CONT $1
+		sleep 0.002
+	done
+}
 for signal in SEGV BUS ILL; do
 	"$dcc" --jobs=2 -o out/m.o "$example" >/dev/null 2>&1 &
-	while [ "$(ls /proc/$!/task | wc -l)" = 1 ]; do :; done
-	perl -e 'syscall $ARGV[0] + 0, $ARGV[1] + 0, $ARGV[2] + 0, $ARGV[3] + 0' $tgkill $! "$(ls /proc/$!/task | tail -1)" "$(kill -l $signal)"
+	stop_thread $!
+	[ -n "$thread" ] || echo "SIG$signal in a thread: the compiler ended before a thread of it was met"
+	perl -e 'syscall $ARGV[0] + 0, $ARGV[1] + 0, $ARGV[2] + 0, $ARGV[3] + 0' $tgkill $! "${thread:-0}" "$(kill -l $signal)"
+	kill -CONT $!
 	wait $! 2>/dev/null
 	status=$?
 	checks=$((checks + 1))
