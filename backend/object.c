@@ -299,14 +299,23 @@ static void write_embedded(LModule *lm, uint8_t *obj, size_t size, const char *p
 	close_output(&o);
 }
 
-static void write_with_side_file(LModule *lm, uint8_t *obj, size_t size, const char *path, const char *weights_path)
+/* Not published yet. */
+static Out write_side_file(LModule *lm, const char *path, uint64_t *hash)
 {
-	Out side = open_output(lm->m->arena, weights_path);
+	Out side = open_output(lm->m->arena, path);
 	Sink s = {.out = &side};
 	sink_weights(lm, &s);
 	write_output(&side, (uint64_t[]){s.hash, hash_layout(lm)}, 2 * sizeof(uint64_t));
 	flush_output(&side);
-	patch_hash(obj, lm->m, s.hash);
+	*hash = s.hash;
+	return side;
+}
+
+static void write_with_side_file(LModule *lm, uint8_t *obj, size_t size, const char *path, const char *weights_path)
+{
+	uint64_t hash;
+	Out side = write_side_file(lm, weights_path, &hash);
+	patch_hash(obj, lm->m, hash);
 	Out o = open_output(lm->m->arena, path);
 	write_output(&o, obj, size);
 	flush_output(&o);
@@ -364,11 +373,23 @@ void write_text(Module *m, const char *path, const void *text, size_t n)
 	publish_output(hold_text(m, path, text, n));
 }
 
+/* A text has no weights: they are in a side file, be it written or not. */
 static void emit_text(LModule *lm, const EmitOptions *opt, TextKind kind, const char *path)
 {
 	size_t size;
-	void *text = generate_text(lm, opt, kind, hash_weights(lm), &size);
-	write_text(lm->m, path, text, size);
+	uint64_t hash;
+	EmitOptions side = *opt;
+	Out weights = {0};
+	if (opt->weights_path) {
+		weights = write_side_file(lm, opt->weights_path, &hash);
+	} else {
+		side.weights_path = "";
+		hash = hash_weights(lm);
+	}
+	void *text = generate_text(lm, &side, kind, hash, &size);
+	Out *out = hold_text(lm->m, path, text, size);
+	publish_output(&weights);
+	publish_output(out);
 }
 
 void emit_assembly(LModule *lm, const EmitOptions *opt, const char *path)

@@ -34,6 +34,22 @@ expect "compile dynconv" "$build/dcc" -o dynconv.o "$root/examples/dynconv.onnx"
 cp "$root/tests/models/bert.ts/model.onnx" bert.onnx
 expect "compile bert" "$build/dcc" -o bert.o bert.onnx
 
+# ---- texts have no weights: a run says so, or takes the side file ------------------------------------------------------------
+
+for weights in '' --weights=text.w; do
+	expect "assembly $weights" "$build/dcc" -S $weights -o text.s --name=dynconv "$root/examples/dynconv.onnx"
+	expect "LLVM IR $weights" "$build/dcc" -emit-llvm $weights -o text.ll --name=dynconv "$root/examples/dynconv.onnx"
+	expect "assemble $weights" cc -c -o text.o text.s
+	expect "llc $weights" llc-19 -relocation-model=pic -filetype=obj -o text2.o text.ll
+	for text in text.o text2.o; do
+		if [ -z "$weights" ]; then
+			none "$text has weights" "$("$build/dcc-run" $text --random 1 2>&1 | grep -v "weights are in a side file")"
+		else
+			none "$text answers something else" "$(diff <("$build/dcc-run" dynconv.o --random 1) <("$build/dcc-run" $text $weights --random 1))"
+		fi
+	done
+done
+
 # ---- symbols and sizes -----------------------------------------------------------------------------------------------
 
 for model in dynconv bert; do
