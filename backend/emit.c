@@ -1,7 +1,7 @@
 /* emit.c - statements and functions of the loop IR to LLVM IR; it knows nothing of operators.
  *
  * Every kernel is emitted once for each target that it serves, as an internal function (buffers as pointers,
- * scalars as i64, then worker, workers, status).  Unrolled loops are expanded here with their variable bound to a
+ * scalars as i64, then worker, workers, frame).  Unrolled loops are expanded here with their variable bound to a
  * constant, so that a tile is a set of allocas that SROA promotes.  Vectors keep their 16 lanes; LLVM splits them
  * for AVX2.  No fast-math flag is ever set: what the loop IR says is what is computed, on every target alike.
  */
@@ -60,22 +60,15 @@ static void emit_serial(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef h
 	place_label(e, none);
 }
 
-/* Worker w of n runs the iterations [count*w/n, count*(w+1)/n). */
-static void emit_parallel(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step)
+/* Part p of n is the iterations [count*p/n, count*(p+1)/n). */
+static void emit_part(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step, LLVMValueRef count, LLVMValueRef part, LLVMValueRef parts)
 {
 	int64_t by = 0;
 	bool unit = is_llvm_int(step, &by) && by == 1;
-	LLVMValueRef zero = const_i64_of(e, 0), one = const_i64_of(e, 1);
-	LLVMValueRef count = LLVMBuildSub(e->b, hi, lo, "");
-	count = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, hi, lo, ""), count, zero, "");
-	if (!unit) {
-		count = LLVMBuildAdd(e->b, count, LLVMBuildSub(e->b, step, one, ""), "");
-		count = LLVMBuildUDiv(e->b, count, step, "");
-	}
-	LLVMValueRef begin = LLVMBuildMul(e->b, count, e->worker, "");
+	LLVMValueRef begin = LLVMBuildMul(e->b, count, part, "");
 	LLVMValueRef end = LLVMBuildAdd(e->b, begin, count, "");
-	begin = LLVMBuildUDiv(e->b, begin, e->workers, "");
-	end = LLVMBuildUDiv(e->b, end, e->workers, "");
+	begin = LLVMBuildUDiv(e->b, begin, parts, "");
+	end = LLVMBuildUDiv(e->b, end, parts, "");
 	if (!unit) {
 		begin = LLVMBuildMul(e->b, begin, step, "");
 		end = LLVMBuildMul(e->b, end, step, "");
@@ -84,6 +77,37 @@ static void emit_parallel(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef
 	if (!unit) /* the last iteration may end beyond hi: the same iterations, but indices that read `hi` stay the loop's */
 		end = emit_pick(e, false, I64, end, hi);
 	emit_serial(e, s, LLVMBuildAdd(e->b, lo, begin, ""), end, step);
+}
+
+/* Loops of a few iterations a worker are a part each; others have several, and who is done helps who is behind (dcc_frame.next_part). */
+static void emit_parallel(Emit *e, const LStmt *s, LLVMValueRef lo, LLVMValueRef hi, LLVMValueRef step)
+{
+	enum { Parts = 8, Few = 2 }; /* of a worker */
+	int64_t by = 0;
+	LLVMTypeRef type = LLVMFunctionType(e->i64, (LLVMTypeRef[]){e->ptr, e->i64, e->i64}, 3, false);
+	LLVMValueRef zero = const_i64_of(e, 0), one = const_i64_of(e, 1);
+	LLVMValueRef count = LLVMBuildSub(e->b, hi, lo, "");
+	count = LLVMBuildSelect(e->b, LLVMBuildICmp(e->b, LLVMIntSGT, hi, lo, ""), count, zero, "");
+	if (!is_llvm_int(step, &by) || by != 1) {
+		count = LLVMBuildAdd(e->b, count, LLVMBuildSub(e->b, step, one, ""), "");
+		count = LLVMBuildUDiv(e->b, count, step, "");
+	}
+	LLVMValueRef next = load_field(e, e->frame, offsetof(dcc_frame, next_part), e->ptr);
+	LLVMValueRef few = LLVMBuildICmp(e->b, LLVMIntSLT, count, LLVMBuildMul(e->b, e->workers, const_i64_of(e, Few), ""), "");
+	LLVMValueRef whole = LLVMBuildOr(e->b, LLVMBuildIsNull(e->b, next, ""), few, "");
+	LLVMValueRef most = emit_pick(e, false, I64, count, LLVMBuildMul(e->b, e->workers, const_i64_of(e, Parts), ""));
+	LLVMValueRef parts = LLVMBuildSelect(e->b, whole, e->workers, most, "parts");
+	LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), ask = new_label(e, "ask"), do_part = new_label(e, "part"), done = new_label(e, "shared");
+	LLVMBuildCondBr(e->b, whole, do_part, ask);
+	place_label(e, ask);
+	LLVMValueRef given = LLVMBuildCall2(e->b, type, next, (LLVMValueRef[]){e->frame, e->worker, parts}, 3, "");
+	LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, given, zero, ""), done, do_part);
+	place_label(e, do_part);
+	LLVMValueRef part = LLVMBuildPhi(e->b, e->i64, "part");
+	LLVMAddIncoming(part, (LLVMValueRef[]){e->worker, given}, (LLVMBasicBlockRef[]){from, ask}, 2);
+	emit_part(e, s, lo, hi, step, count, part, parts);
+	LLVMBuildCondBr(e->b, whole, done, ask);
+	place_label(e, done);
 }
 
 static void emit_for(Emit *e, const LStmt *s)
@@ -191,7 +215,7 @@ static void emit_call(Emit *e, const LStmt *s)
 		args[n] = s->args[n].buf ? slice_address(e, &s->args[n]) : emit_expr(e, s->args[n].e);
 	args[n++] = e->worker;
 	args[n++] = e->workers;
-	args[n++] = e->status;
+	args[n++] = e->frame;
 	LLVMBuildCall2(e->b, LLVMGlobalGetValueType(f), f, args, (unsigned)n, "");
 }
 
@@ -479,7 +503,8 @@ static void emit_kernel(Emit *e, LFunc *fn)
 	}
 	e->worker = LLVMGetParam(f, n);
 	e->workers = LLVMGetParam(f, n + 1);
-	e->status = LLVMGetParam(f, n + 2);
+	e->frame = LLVMGetParam(f, n + 2);
+	e->status = load_field(e, e->frame, offsetof(dcc_frame, status), e->ptr);
 	emit_block(e, &fn->body);
 	end_function(e, NULL);
 }

@@ -719,6 +719,7 @@ static LLVMValueRef emit_int_op(Emit *e, const LExpr *x, LLVMValueRef *a)
 
 static bool is_prefix_mask(const LExpr *x)
 {
+	case LWorker: return e->worker;
 	return x->op == LLt && x->a[0]->op == LIota && x->a[0]->type.elem == I64 && x->a[1]->op == LSplat;
 }
 

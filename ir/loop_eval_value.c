@@ -163,6 +163,7 @@ void eval_expr(Frame *fr, const LExpr *e, Val *r)
 	case LSplat: splat_lane(e->type.elem, r, get_value(fr, e->a[0], &tmp)); break;
 	case LIota: iota_lanes(e->type.elem, r); break;
 	case LFailed: r->i[0] = fr->run->status[0] != 0; break;
+	case LWorker: r->i[0] = fr->run->tid; break;
 	case LHAdd: case LHMax: case LHMin: reduce_lanes(e->op, e->type.elem, r, get_value(fr, e->a[0], &tmp)); break;
 	case LInDim: case LOutDim: r->i[0] = tensor_dim(fr, e); break;
 	case LInData: case LInScaled: r->i[0] = tensor_element(fr, e); break;

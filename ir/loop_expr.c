@@ -223,8 +223,8 @@ static LExpr *fold_convert(LB *b, LType type, const LExpr *a)
 LExpr *lcast(LB *b, LOp op, LType type, LExpr *a)
 {
 	LExpr *e = NULL;
-	if (op == LFailed)
-		return new_expr(b, LFailed, type);
+	if (op == LFailed || op == LWorker)
+		return new_expr(b, op, type);
 	if (op == LIota) {
 		if (a || type.lanes != Lanes || type.elem == Bool || is_stored(type.elem))
 			bug("%s: iota of type %s<%d>", fn_name(b), dtypes[type.elem].text, type.lanes);

@@ -213,6 +213,8 @@ static Ex parse_call_form(LoopParser *p, int depth)
 		e->type = (LType){e->a[0]->type.elem, Lanes};
 	if (op == LFailed)
 		e->type = (LType){Bool, 1};
+	if (op == LWorker)
+		e->type = IndexType;
 	e->type = lop_type(e);
 	Ex ex = finish_expr(p, &at, e, height);
 	while ((op == LMin || op == LMax) && accept_tok(p->lx, ",")) {

@@ -112,6 +112,7 @@ const char *lexpr_error(Arena *arena, const LExpr *e)
 		break;
 	case LConvert: case LBitcast: case LSplat: case LIota: why = cast_error(arena, e); break;
 	case LFailed: why = expect_ltype(arena, "failed", e, (LType){Bool, 1}); break;
+	case LWorker: why = expect_ltype(arena, "worker", e, IndexType); break;
 	default: why = operator_error(arena, e); break;
 	}
 	if (!why && !same_ltype(e->type, lop_type(e)))

@@ -108,8 +108,8 @@ void check_lexpr(Verifier *v, const LExpr *e)
 		need_visible(v, e->tile, e->tile->name);
 	if (asks_port(e->op))
 		check_dim_query(v, e);
-	if (e->op == LFailed && v->fn->program)
-		fail_rule(v, "failed stands in kernels only");
+	if ((e->op == LFailed || e->op == LWorker) && v->fn->program)
+		fail_rule(v, "%s stands in kernels only", lops[e->op].text);
 }
 
 void check_typed(Verifier *v, const char *what, const LExpr *e, LType want)

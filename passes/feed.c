@@ -204,10 +204,10 @@ bool choose_feeds(Module *m)
 
 /* ---- scratch -------------------------------------------------------------------------------------------------------------------- */
 
-Scratch open_scratch(Kernel *k, LExpr *worker)
+Scratch open_scratch(Kernel *k)
 {
 	LB *b = &k->b;
-	return (Scratch){kscratch(k), llet(b, lmul(b, worker, kworker(k))), dim_const(k->l->m, 0)};
+	return (Scratch){kscratch(k), llet(b, lmul(b, this_worker(k), kworker(k))), dim_const(k->l->m, 0)};
 }
 
 LExpr *take_scratch(Kernel *k, Scratch *s, const Dim *elements)

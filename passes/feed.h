@@ -30,11 +30,11 @@ typedef struct Scratch {
 	LExpr *begin;
 	const Dim *used;
 } Scratch;
-Scratch open_scratch(Kernel *, LExpr *worker);
+Scratch open_scratch(Kernel *);
 LExpr *take_scratch(Kernel *, Scratch *, const Dim *f32_elements);
 void close_scratch(Kernel *, const Scratch *);
 
-/* What is inside of a kernel, opened where the worker is known; a result without a home goes to `made`. */
+/* What is inside of a kernel; a result without a home goes to `made`. */
 typedef struct TileLinear TileLinear;
 typedef struct GroupConv GroupConv;
 typedef struct Feed { /* a root and what surrounds it */
@@ -55,6 +55,7 @@ void make_linear_line(TileLinear *, LExpr *row0, LExpr *base);
  * is none, since they never are, or what blocks need does not hold. */
 LStmt *lower_row_blocks(Lower *, Node *first, Node *second);
 GroupConv *open_fed_conv(Kernel *, const Feed *, Scratch *);
+bool has_ring(const GroupConv *); /* its rows go in order */
 void make_conv_tile(GroupConv *, LExpr *from, LExpr *to, LExpr *at); /* rows from .. to as one packed tile, at `at` of `made` */
 
 #endif

@@ -424,26 +424,26 @@ LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, 
 	return lload(b, a->buf, Lanes, offset, dim_equals(stride, 1) ? NULL : kdim(k, stride), mask);
 }
 
-LExpr *share_workers(Kernel *k, LExpr *workers)
+LExpr *this_worker(Kernel *k)
 {
-	return lfor(&k->b, ForParallel, li(&k->b, 0), workers, NULL);
+	return llet(&k->b, lcast(&k->b, LWorker, IndexType, NULL));
 }
 
-LExpr *own_tasks(Kernel *k, LExpr *tasks, LExpr *worker, LExpr *workers)
+LExpr *own_tasks(Kernel *k, LExpr *tasks)
 {
 	LB *b = &k->b;
 	return lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL),
 	            lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, li(b, 1))), workers, NULL), NULL);
 }
 
-LExpr *share_tasks(Kernel *k, LExpr *tasks, LExpr *workers, LExpr **worker)
+LExpr *share_tasks(Kernel *k, LExpr *tasks)
 {
-	*worker = share_workers(k, workers);
-	return own_tasks(k, tasks, *worker, workers);
+	return lfor(&k->b, ForParallel, li(&k->b, 0), tasks, NULL);
 }
 
 LExpr *lane_mask(Kernel *k, LExpr *left)
 {
+	LExpr *worker = this_worker(k), *workers = kthreads(k);
 	LB *b = &k->b;
 	LExpr *few = lop(b, LPMin, lop(b, LPMax, left, li(b, 0), NULL), li(b, Lanes), NULL); /* 32-bit lanes compare faster */
 	return llet(b, llt(b, lcast(b, LIota, (LType){I32, Lanes}, NULL), llet(b, lcast(b, LConvert, (LType){I32, 1}, few))));

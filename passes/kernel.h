@@ -230,10 +230,10 @@ Access broadcast_access(Module *, const Access *, int rank);
 /* Loads up to 16 elements along one axis: contiguous, strided, or one splat. */
 LExpr *load_lanes(Kernel *, const Access *, LExpr *offset, const Dim *stride, LExpr *mask);
 
-/* The run of tasks of each worker: opens a loop over workers, and one over the tasks of one of them; or both, and returns the task. */
-LExpr *share_workers(Kernel *, LExpr *workers);
-LExpr *own_tasks(Kernel *, LExpr *tasks, LExpr *worker, LExpr *workers);
-LExpr *share_tasks(Kernel *, LExpr *tasks, LExpr *workers, LExpr **worker);
+/* Opens a loop over tasks that any worker may do, in any order.  Scratch memory is that of the worker that runs. */
+LExpr *share_tasks(Kernel *, LExpr *tasks);
+LExpr *this_worker(Kernel *);
+LExpr *own_tasks(Kernel *, LExpr *tasks); /* a run of them for each worker, in their order: where each builds on the one before */
 LExpr *lane_mask(Kernel *, LExpr *left); /* lanes below `left` */
 /* for i in 0..n step 16: body(ctx, i, mask); whole vectors first, then one masked tail if n is no multiple of 16. */
 void for_lanes(Kernel *, const Dim *n, void (*body)(void *ctx, Kernel *, LExpr *i, LExpr *mask), void *ctx);

@@ -56,9 +56,9 @@ static void list_keys(Lower *l, Node *n, Packed *p)
 	const Dim *panels = dim_ceildiv(m, mask.extent[3], dim_const(m, PanelWidth)), *length = list_length(m, panels);
 	const Dim *masks = dim_mul(m, mask.extent[0], mask.extent[1]), *tiles = tiles_of(l, mask.extent[2]);
 	LBuf *lists = kslot_of(&k, packed_slot(l, p, dim_mul(m, dim_mul_const(m, dim_mul(m, masks, tiles), 2), length)), I64, true);
-	LExpr *zero = li(b, 0), *one = li(b, 1), *nt = kdim(&k, tiles), *rows = kdim(&k, mask.extent[2]), *worker;
+	LExpr *zero = li(b, 0), *one = li(b, 1), *nt = kdim(&k, tiles), *rows = kdim(&k, mask.extent[2]);
 
-	LExpr *task = share_tasks(&k, llet(b, lmul(b, kdim(&k, masks), nt)), kthreads(&k), &worker);
+	LExpr *task = share_tasks(&k, llet(b, lmul(b, kdim(&k, masks), nt)));
 	LExpr *number = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, number, nt)));
 	LExpr *from = llet(b, tile_begin(b, tile, rows, nt)), *to = llet(b, tile_begin(b, ladd(b, tile, one), rows, nt));
 	LExpr *list = llet(b, lmul(b, task, kdim(&k, length))), *idx[4];
@@ -77,7 +77,6 @@ static void list_keys(Lower *l, Node *n, Packed *p)
 	lstore(b, lists, ladd(b, last, one), NULL, NULL, panel);
 	lstore(b, lists, ladd(b, last, li(b, 2)), NULL, NULL, end);
 	lstore(b, lists, list, NULL, NULL, ladd(b, count, one));
-	lend(b);
 	lend(b);
 	lend(b);
 	lend(b);

@@ -298,7 +298,7 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 	a.keys = kslot(&k, keys, false);
 	a.values = kslot(&k, values, false);
 	a.scratch = kscratch(&k);
-	LExpr *mine = kworker(&k), *workers = kthreads(&k), *nt = kdim(&k, tiles), *rows = kdim(&k, a.T), *w, *batch, *head;
+	LExpr *mine = kworker(&k), *nt = kdim(&k, tiles), *rows = kdim(&k, a.T), *batch, *head;
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, qt->dims[0], qt->dims[2])), nt));
 	a.acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
 	a.sums = llocal(b, "sums", F32, Lanes);
@@ -308,14 +308,14 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 	if (runs && isfinite(a.fill))
 		a.again = llocal(b, "again", I64, 1);
 
-	LExpr *task = share_tasks(&k, tasks, workers, &w);
+	LExpr *task = share_tasks(&k, tasks);
 	LExpr *bh = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, bh, nt)));
 	find_head(&a, bh, &batch, &head);
 	a.from = llet(b, tile_begin(b, tile, rows, nt));
 	a.to = llet(b, tile_begin(b, ladd(b, tile, li(b, 1)), rows, nt));
 	a.count = llet(b, lsub(b, a.to, a.from));
 	see_keys(&a);
-	a.qs = llet(b, lmul(b, w, mine));
+	a.qs = llet(b, lmul(b, this_worker(&k), mine));
 	a.scores = llet(b, ladd(b, a.qs, kdim(&k, qsize)));
 	LExpr *at[4] = {batch, head, NULL, NULL};
 	if (a.masked)
@@ -335,7 +335,6 @@ static void attend_tiles(Lower *l, Node *n, Value *home)
 		lend(b);
 	}
 	emit_values(&a, batch, head);
-	lend(b);
 	lend(b);
 	k.b.fn->loc = n->loc;
 	kcall(&k);

@@ -172,16 +172,16 @@ void attend_rows(Lower *l, Node *n, Value *home, const Dim *runs)
 	Access keys = kaccess(&k, n->in[1]), values = kaccess(&k, n->in[2]);
 	need_scratch(l, dim_mul(m, a.panels, dim_const(m, PanelWidth)));
 	a.scratch = kscratch(&k);
-	LExpr *mine = kworker(&k), *workers = kthreads(&k), *rows = kdim(&k, a.T), *ns = kdim(&k, a.S), *zero = li(b, 0), *w, *batch, *head;
+	LExpr *mine = kworker(&k), *rows = kdim(&k, a.T), *ns = kdim(&k, a.S), *zero = li(b, 0), *batch, *head;
 	k.runs = runs;
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, dim_mul(m, dim_mul(m, qt->dims[0], qt->dims[2]), runs)), rows));
 	LTile *run = lnew_tile(b, "run", F32x16, 1, 1);
 
-	LExpr *task = share_tasks(&k, tasks, workers, &w);
+	LExpr *task = share_tasks(&k, tasks);
 	LExpr *bh = llet(b, lop(b, LFloorDiv, task, rows, NULL)), *query = llet(b, lsub(b, task, lmul(b, bh, rows)));
 	find_head(&a, bh, &batch, &head);
 	see_row_keys(&a, query);
-	a.scores = llet(b, lmul(b, w, mine));
+	a.scores = llet(b, lmul(b, this_worker(&k), mine));
 	a.count = li(b, 1);
 	LExpr *at[4] = {batch, head, query, NULL}, *kv_at[4] = {batch, NULL, a.kv_head, NULL}, *out_at[4] = {batch, query, head, NULL};
 	LExpr *mask_of[4] = {batch, head, NULL, NULL};
@@ -202,7 +202,6 @@ void attend_rows(Lower *l, Node *n, Value *home, const Dim *runs)
 		lstore(b, a.out.buf, ladd(b, row, kdim(&k, a.V)), NULL, NULL, log_sum(b, llet(b, lop(b, LHMax, most, NULL, NULL)), all, &all));
 	LExpr *sum = score_divisor(b, all);
 	emit_row_values(&a, &values, query, llet(b, offset_of(&k, &values, kv_at)), row, sum);
-	lend(b);
 	lend(b);
 	k.b.fn->loc = n->loc;
 	kcall(&k);

@@ -141,7 +141,7 @@ void pack_bytes(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *tile
 	const bool lines = inner > 1 && dim_is_const(x.extent[x.rank - 1], &width) && width % BytesOfBlock == 0, copied = inner > 1 && !lines;
 	LExpr *nr = kdim(&k, rows), *nt = kdim(&k, tiles), *nk = kparam(&k, depth), *one = li(b, 1), *zero = li(b, 0), *block = li(b, BytesOfBlock);
 	LExpr *length = llet(b, packed_length(b, kparam(&k, dim_mul_const(m, groups, l->t->byte_words))));
-	LExpr *blocks = llet(b, lop(b, LFloorDiv, nk, block, NULL)), *left = llet(b, lsub(b, nk, lmul(b, blocks, block))), *worker, *mine = NULL;
+	LExpr *blocks = llet(b, lop(b, LFloorDiv, nk, block, NULL)), *left = llet(b, lsub(b, nk, lmul(b, blocks, block))), *mine = NULL;
 	Line line = {.x = {.rank = 1, .base = dim_const(m, 0), .stride = {dim_const(m, 1)}, .extent = {depth}, .dtype = U8}};
 
 	if (copied) {
@@ -149,10 +149,10 @@ void pack_bytes(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *tile
 		line.x.buf = kscratch_of(&k, U8);
 		mine = lmul(b, kworker(&k), li(b, dtypes[F32].bytes));
 	}
-	LExpr *t = share_tasks(&k, nt, kthreads(&k), &worker);
+	LExpr *t = share_tasks(&k, nt);
 	LExpr *from = llet(b, tile_begin(b, t, nr, nt)), *count = llet(b, lsub(b, tile_begin(b, ladd(b, t, one), nr, nt), from)), *i, *row = NULL;
 	if (copied) {
-		LExpr *begin = llet(b, lmul(b, worker, mine)), *apart = kparam(&k, room);
+		LExpr *begin = llet(b, lmul(b, this_worker(&k), mine)), *apart = kparam(&k, room);
 		i = lfor(b, ForSerial, zero, count, NULL);
 		line.at = llet(b, ladd(b, begin, lmul(b, i, apart)));
 		copy_line(&k, &x, inner, row_offset(&k, &x, x.rank - inner, llet(b, ladd(b, from, i))), &line);
@@ -169,7 +169,6 @@ void pack_bytes(Lower *l, Value *xv, int inner, const Dim *rows, const Dim *tile
 		pack_lines(&p, inner);
 	else
 		pack_row(&p, blocks, left);
-	lend(b);
 	lend(b);
 	lend(b);
 	kcall(&k);

@@ -335,7 +335,7 @@ void lower_dft(Lower *l, Node *n, Value *home)
 	Dft d = {.k = &k, .n = n, .axis = attr_int(n, Attr_axis), .inverse = attr_int(n, Attr_inverse), .re = kaccess(&k, n->in[0])};
 	const DType t = d.re.dtype;
 	const Dim *rows[MaxRank], *length = d.re.extent[d.axis], *one = dim_const(m, 1);
-	LExpr *idx[MaxRank] = {0}, *y_idx[MaxRank] = {0}, *worker;
+	LExpr *idx[MaxRank] = {0}, *y_idx[MaxRank] = {0};
 
 	if (n->in[1])
 		d.im = kaccess(&k, n->in[1]);
@@ -354,9 +354,9 @@ void lower_dft(Lower *l, Node *n, Value *home)
 		d.size = llet(b, lcast(b, LSplat, (LType){t, Lanes}, lcast(b, LConvert, (LType){t, 1}, d.length)));
 
 	LExpr *mine = kworker(&k), *ngroup = kdim(&k, groups);
-	LExpr *task = share_tasks(&k, llet(b, lmul(b, kdim(&k, times_of_elements(m, lines, d.y.extent[d.axis + 1])), ngroup)), kthreads(&k), &worker);
+	LExpr *task = share_tasks(&k, llet(b, lmul(b, kdim(&k, times_of_elements(m, lines, d.y.extent[d.axis + 1])), ngroup)));
 	LExpr *line = llet(b, lop(b, LFloorDiv, task, ngroup, NULL)), *column = llet(b, lmul(b, lsub(b, task, lmul(b, line, ngroup)), li(b, Lanes)));
-	d.begin = llet(b, lop(b, LFloorDiv, lmul(b, worker, lmul(b, mine, li(b, 4))), li(b, dtypes[t].bytes), NULL));
+	d.begin = llet(b, lop(b, LFloorDiv, lmul(b, this_worker(&k), lmul(b, mine, li(b, 4))), li(b, dtypes[t].bytes), NULL));
 	split_index(&k, line, rows, d.re.rank, idx);
 	if (d.lanes >= 0)
 		idx[d.lanes] = column;
@@ -368,7 +368,6 @@ void lower_dft(Lower *l, Node *n, Value *home)
 	d.y_at = llet(b, offset_of(&k, &d.y, y_idx));
 	LExpr *left = llet(b, lsub(b, kdim(&k, d.columns), column));
 	transform_task(&d, left);
-	lend(b);
 	lend(b);
 	kflop(&k, dft_flop(m, &d, dim_mul(m, lines, d.columns)));
 	k.b.fn->loc = n->loc;

@@ -315,7 +315,7 @@ static void emit_blocks(Experts *x, LExpr *blocks, LExpr *units, int acc_rows)
 {
 	Kernel *k = x->k;
 	LB *b = &k->b;
-	LExpr *one = li(b, 1), *workers = kthreads(k), *worker = share_workers(k, workers);
+	LExpr *one = li(b, 1), *workers = kthreads(k), *worker = this_worker(k);
 
 	LExpr *i = lfor(b, ForSerial, li(b, 0), cell(b, x->table, li(b, 0)), NULL);
 	LExpr *at = llet(b, ladd(b, blocks, lmul(b, i, li(b, BlockCells)))), *turn = llet(b, lop(b, LMod, ladd(b, worker, i), workers, NULL));
@@ -324,8 +324,8 @@ static void emit_blocks(Experts *x, LExpr *blocks, LExpr *units, int acc_rows)
 	x->rows = cell(b, x->table, ladd(b, at, li(b, 2)));
 	LExpr *unit = lfor(b, ForSerial, llet(b, tile_begin(b, turn, units, workers)), llet(b, tile_begin(b, ladd(b, turn, one), units, workers)), NULL);
 	emit_unit(x, unit, acc_rows);
-	for (int d = 0; d < 3; d++)
-		lend(b);
+	lend(b);
+	lend(b);
 }
 
 void lower_experts(Lower *l, Node *root, Node *epilogue, Value *result, Value *home)

@@ -478,6 +478,11 @@ GroupConv *open_fed_conv(Kernel *k, const Feed *f, Scratch *scratch)
 	return d;
 }
 
+bool has_ring(const GroupConv *d)
+{
+	return d->ring.lines != NULL;
+}
+
 void make_conv_tile(GroupConv *d, LExpr *from, LExpr *to, LExpr *at)
 {
 	LB *b = &d->k->b;
@@ -501,12 +506,11 @@ static void lower_ring(Lower *l, const Feed *f)
 	LB *b = &k.b;
 	k.general = true;
 	const Type *t = &f->root->out[0]->type;
-	LExpr *rows = kdim(&k, dims_product(l->m, t->dims, t->rank - 2)), *threads = kthreads(&k), *worker = share_workers(&k, threads);
-	Scratch scratch = open_scratch(&k, worker);
+	LExpr *rows = kdim(&k, dims_product(l->m, t->dims, t->rank - 2));
+	Scratch scratch = open_scratch(&k);
 	GroupConv *d = open_fed_conv(&k, f, &scratch);
-	LExpr *row = own_tasks(&k, rows, worker, threads);
+	LExpr *row = own_tasks(&k, rows);
 	emit_line(d, row, li(b, 0), kparam_at(&k, &t->dims[1 + d->last]), li(b, 0), kparam_at(&k, &d->outs));
-	lend(b);
 	lend(b);
 	close_scratch(&k, &scratch);
 	k.b.fn->loc = f->root->loc;

@@ -296,7 +296,7 @@ static LExpr *open_tasks(Kernel *k, LExpr *tasks, LExpr *back)
 
 	if (!back)
 		return lfor(b, ForParallel, li(b, 0), tasks, NULL);
-	LExpr *workers = kthreads(k), *worker = share_workers(k, workers);
+	LExpr *workers = kthreads(k), *worker = this_worker(k);
 	LExpr *from = llet(b, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL));
 	LExpr *to = llet(b, lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, one)), workers, NULL));
 	LExpr *i = lfor(b, ForSerial, from, to, NULL), *mirrored = lsub(b, ladd(b, from, lsub(b, to, one)), i);
@@ -337,8 +337,13 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	if (few)
 		lend(b);
 	lend(b);
-	if (g->back)
-		lend(b);
+}
+
+/* Do these panels, as f32, stay in the second cache? */
+static bool has_few_weights(const Type *w)
+{
+	int64_t k, n, bytes;
+	return dim_is_const(w->dims[1], &k) && dim_is_const(w->dims[0], &n) && !__builtin_mul_overflow(k * 4, n * PanelWidth, &bytes) && bytes <= FewWeights;
 }
 
 bool is_made_by_tiles(const Node *root, bool packed_elsewhere, bool repack)
@@ -409,6 +414,19 @@ static const Dim *units_of(Module *m, const Node *root)
 
 TileLinear *open_tile_linear(Kernel *k, const Feed *f, const Dim *line, Scratch *scratch)
 {
+/* Each worker reads what its tiles have in common, panels of a shorter type, once: as f32 in its scratch. */
+static void widen_panels(Gemm *g, const Type *w, Scratch *scratch)
+{
+	LB *b = &g->k->b;
+	const Dim *size = dims_product(g->k->l->m, w->dims, w->rank);
+
+	g->w_from = take_scratch(g->k, scratch, size);
+	LExpr *i = lfor(b, ForSerial, li(b, 0), kparam(g->k, size), li(b, Lanes));
+	lstore(b, scratch->buf, ladd(b, g->w_from, i), NULL, NULL, load_weights(b, g->w, i));
+	lend(b);
+	g->w = scratch->buf;
+}
+
 	Lower *l = k->l;
 	Node *root = f->root, *source = feeder(root->in[0]);
 	TileLinear *t = arena_alloc(l->m->arena, sizeof *t);
@@ -527,13 +545,12 @@ static void lower_tiles(Lower *l, const Feed *f)
 	Kernel k = open_kernel(l, "linear", true);
 	LB *b = &k.b;
 	k.general = true;
-	LExpr *threads = kthreads(&k), *worker = share_workers(&k, threads);
-	Scratch scratch = open_scratch(&k, worker);
+	Scratch scratch = open_scratch(&k);
 	TileLinear *t = open_tile_linear(&k, f, NULL, &scratch);
 	LExpr *length = kdim(&k, t->line), *tiles = kdim(&k, line_tiles(t)), *row0 = NULL;
 	const bool lines = t->in_place && t->rows.row_axes > 1;
 	LExpr *all = lines ? lmul(b, tiles, kdim(&k, dims_product(l->m, t->rows.x.extent, t->rows.row_axes - 1))) : tiles;
-	LExpr *tile = own_tasks(&k, all, worker, threads);
+	LExpr *tile = t->source && has_ring(t->source) ? own_tasks(&k, all) : share_tasks(&k, all);
 	if (lines) {
 		LExpr *line = llet(b, lop(b, LFloorDiv, tile, tiles, NULL));
 		row0 = llet(b, lmul(b, line, length));
@@ -606,8 +623,8 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 	LB *b = &k.b;
 	k.general = true;
 	k.with = first;
-	LExpr *threads = kthreads(&k), *worker = share_workers(&k, threads), *nr = kdim(&k, rows), *nt = kparam(&k, tiles);
-	Scratch scratch = open_scratch(&k, worker);
+	LExpr *threads = kthreads(&k), *nr = kdim(&k, rows), *nt = kparam(&k, tiles);
+	Scratch scratch = open_scratch(&k);
 	LExpr *made_at = take_scratch(&k, &scratch, dim_mul_const(m, packed_depth(m, between->dims[between->rank - 1]), block_rows));
 	Gemm g[2];
 	Epilogue e[2];
@@ -627,7 +644,7 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 	/* as many for each worker */
 	LExpr *blocks = lop(b, LFloorDiv, ladd(b, nt, li(b, block - 1)), li(b, block), NULL);
 	blocks = llet(b, lmul(b, lop(b, LFloorDiv, ladd(b, blocks, lsub(b, threads, li(b, 1))), threads, NULL), threads));
-	LExpr *at = own_tasks(&k, blocks, worker, threads);
+	LExpr *at = share_tasks(&k, blocks);
 	LExpr *t0 = llet(b, tile_begin(b, at, nt, blocks)), *t1 = llet(b, tile_begin(b, ladd(b, at, li(b, 1)), nt, blocks));
 	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt));
 	for (int i = 0; i < 2; i++) {
@@ -770,12 +787,11 @@ void lower_strassen(Lower *l, Node *root, Node *epilogue, Value *result, Value *
 	need_scratch(l, dim_const(m, (int64_t)(StrassenProducts + StrassenBlocks) * acc_rows * PanelWidth));
 	g.acc = kscratch(&k);
 	LExpr *mine = kworker(&k), *nu = kparam(&k, root->in[1]->type.dims[0]), *nb = kdim(&k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
-	LExpr *panels = kparam(&k, panel_count(m, yt->dims[yt->rank - 1], e.parts)), *worker;
-	LExpr *task = share_tasks(&k, llet(b, lmul(b, nb, nu)), kthreads(&k), &worker);
+	LExpr *panels = kparam(&k, panel_count(m, yt->dims[yt->rank - 1], e.parts));
+	LExpr *task = share_tasks(&k, llet(b, lmul(b, nb, nu)));
 	LExpr *block = llet(b, lop(b, LFloorDiv, task, nu, NULL)), *pair = llet(b, lsub(b, task, lmul(b, block, nu)));
 	LExpr *t0 = llet(b, tile_begin(b, block, g.tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g.tiles, nb));
-	emit_pair(&g, &e, kparam(&k, plane), panels, t0, t1, pair, llet(b, lmul(b, worker, mine)), acc_rows);
-	lend(b);
+	emit_pair(&g, &e, kparam(&k, plane), panels, t0, t1, pair, llet(b, lmul(b, this_worker(&k), mine)), acc_rows);
 	lend(b);
 	const Dim *blocks = dim_mul(m, dim_mul(m, pairs, half), dim_mul_const(m, root->in[1]->type.dims[0], PanelWidth));
 	count_flop(&k, root, epilogue, dim_mul_const(m, blocks, StrassenProducts));

@@ -308,15 +308,12 @@ static void lower_tiles(Lower *l, Node *n, Value *home)
 	need_scratch(l, dim_mul_const(m, packed_depth(m, depth), l->t->mr));
 	LBuf *w = kslot(&k, packed, false), *out = kbuf(&k, home, true), *scratch = kscratch(&k);
 	LExpr *mine = kworker(&k), *nk = kdim(&k, depth), *np = kdim(&k, panels), *nt = kdim(&k, tiles), *nr = kdim(&k, rows);
-	LExpr *nn = kdim(&k, width), *step = li(b, l->schedule.steps), *workers = kthreads(&k);
+	LExpr *nn = kdim(&k, width), *step = li(b, l->schedule.steps);
 	LExpr *tasks = llet(b, lmul(b, kdim(&k, times_of_elements(m, batch, width)), nt));
 	LBuf *acc = llocal(b, "acc", F32, (int64_t)l->t->mr * PanelWidth);
 	int64_t known;
 
-	LExpr *worker = lfor(b, ForParallel, li(b, 0), workers, NULL);
-	LExpr *space = llet(b, lmul(b, worker, mine));
-	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL),
-	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, li(b, 1))), workers, NULL), NULL);
+	LExpr *space = llet(b, lmul(b, this_worker(&k), mine)), *task = share_tasks(&k, tasks);
 	LExpr *at = llet(b, lop(b, LFloorDiv, task, nt, NULL)), *tile = llet(b, lsub(b, task, lmul(b, at, nt)));
 	LExpr *idx[MaxRank] = {0};
 	split_index(&k, at, t->dims, batch_axes, idx);
@@ -337,7 +334,7 @@ static void lower_tiles(Lower *l, Node *n, Value *home)
 	LExpr *col = llet(b, ladd(b, lmul(b, panel, li(b, PanelWidth)), j));
 	LExpr *sum = lload(b, acc, Lanes, ladd(b, lmul(b, lsub(b, i, from), li(b, PanelWidth)), j), NULL, NULL);
 	lstore(b, out, ladd(b, lmul(b, ladd(b, lmul(b, at, nr), i), nn), col), NULL, lane_mask(&k, lsub(b, nn, col)), sum);
-	for (int c = 0; c < 5; c++)
+	for (int c = 0; c < 4; c++)
 		lend(b);
 	kflop(&k, dim_mul_const(m, dim_mul(m, type_numel(m, t), depth), 2));
 	k.b.fn->loc = n->loc;

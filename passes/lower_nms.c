@@ -130,7 +130,7 @@ void lower_nms(Lower *l, Node *n, Value *home)
 	Nms s = {.k = &k, .n = n, .boxes = kaccess(&k, n->in[0]), .order = kaccess(&k, n->in[1])};
 	const Dim *lanes = dim_const(m, Lanes), *size = s.order.extent[2];
 	const Dim *room = dim_mul(m, dim_ceildiv(m, size, lanes), lanes), *lines = dims_product(m, s.order.extent, 2);
-	LExpr *at[MaxRank] = {0}, *worker;
+	LExpr *at[MaxRank] = {0};
 
 	s.y = written_access(&k, &n->out[0]->type, home);
 	need_scratch(l, dim_mul_const(m, room, Parts));
@@ -140,12 +140,11 @@ void lower_nms(Lower *l, Node *n, Value *home)
 	s.iou = load_scalar(&k, n->in[3]);
 	s.count = lnew_tile(b, "count", IndexType, 1, 1);
 	s.hits = lnew_tile(b, "hits", F32x16, 1, 1);
-	LExpr *mine = kworker(&k), *line = share_tasks(&k, kdim(&k, times_of_elements(m, lines, size)), kthreads(&k), &worker);
-	s.mine = llet(b, lmul(b, worker, mine));
+	LExpr *mine = kworker(&k), *line = share_tasks(&k, kdim(&k, times_of_elements(m, lines, size)));
+	s.mine = llet(b, lmul(b, this_worker(&k), mine));
 	split_index(&k, line, s.order.extent, 2, at);
 	LExpr *batch[MaxRank] = {at[0]};
 	emit_line(&s, llet(b, offset_of(&k, &s.boxes, batch)), llet(b, offset_of(&k, &s.order, at)), llet(b, offset_of(&k, &s.y, at)));
-	lend(b);
 	lend(b);
 	kflop(&k, type_numel(m, &n->out[0]->type));
 	k.b.fn->loc = n->loc;

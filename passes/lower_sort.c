@@ -248,7 +248,7 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 	dim_range(n->in[0]->type.dims[h.axis], &shortest, &longest);
 	const bool some_digits = has_digits(n, h.axis, longest), all_digits = has_digits(n, h.axis, shortest);
 	LBuf *scratch = NULL, *counts = NULL;
-	LExpr *tasks = llet(b, kdim(&k, dims_product(m, lines, h.x.rank))), *room = NULL, *worker, *line;
+	LExpr *tasks = llet(b, kdim(&k, dims_product(m, lines, h.x.rank))), *room = NULL;
 	if (!all_digits) {
 		h.hole = new_counter(&k, "hole");
 		h.next = new_counter(&k, "next");
@@ -258,11 +258,7 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 		need_scratch(l, dim_mul_const(m, size, 2 * dtypes[I64].bytes / dtypes[F32].bytes));
 		scratch = kscratch_of(&k, I64);
 		counts = llocal(b, "counts", I64, Digits);
-		LExpr *mine = kworker(&k);
-		line = share_tasks(&k, tasks, kthreads(&k), &worker);
-		room = llet(b, lop(b, LFloorDiv, lmul(b, worker, mine), li(b, dtypes[I64].bytes / dtypes[F32].bytes), NULL));
-	} else {
-		line = lfor(b, ForParallel, li(b, 0), tasks, NULL);
+		room = llet(b, lop(b, LFloorDiv, lmul(b, this_worker(&k), kworker(&k)), li(b, dtypes[I64].bytes / dtypes[F32].bytes), NULL));
 	}
 	split_index(&k, line, lines, h.x.rank, at);
 	at[h.axis] = NULL;
@@ -280,8 +276,7 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 	if (both)
 		lend(b);
 	lend(b);
-	if (some_digits)
-		lend(b); /* of the workers */
 	kflop(&k, type_numel(m, &n->in[0]->type));
 	kcall(&k);
 }
+	LExpr *line = share_tasks(&k, tasks);

@@ -178,15 +178,13 @@ void lower_token_window(Lower *l, Node *n, Value *home)
 	need_scratch(l, dim_const(m, slab + (a.vector ? a.taps * chunk : 0)));
 	a.y = written_access(&k, t, home);
 	a.scratch = kscratch(&k);
-	LExpr *mine = kworker(&k), *workers = kthreads(&k), *len = kdim(&k, t->dims[1]), *one = li(b, 1);
+	LExpr *len = kdim(&k, t->dims[1]);
 	LExpr *blocks = kdim(&k, dim_ceildiv(m, t->dims[1], dim_const(m, tokens)));
 	LExpr *tasks = llet(b, lmul(b, lmul(b, kdim(&k, t->dims[0]), blocks), li(b, groups)));
 
-	LExpr *w = lfor(b, ForParallel, li(b, 0), workers, NULL);
-	a.slab = llet(b, lmul(b, w, mine));
+	a.slab = llet(b, lmul(b, this_worker(&k), kworker(&k)));
 	a.rows = llet(b, ladd(b, a.slab, li(b, slab)));
-	LExpr *task = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, w), workers, NULL),
-	                   lop(b, LFloorDiv, lmul(b, tasks, ladd(b, w, one)), workers, NULL), NULL);
+	LExpr *task = share_tasks(&k, tasks);
 	LExpr *block = llet(b, lop(b, LFloorDiv, task, li(b, groups), NULL)), *group = llet(b, lsub(b, task, lmul(b, block, li(b, groups))));
 	a.batch = llet(b, lop(b, LFloorDiv, block, blocks, NULL));
 	a.t0 = llet(b, lmul(b, lsub(b, block, lmul(b, a.batch, blocks)), li(b, tokens)));
@@ -195,7 +193,6 @@ void lower_token_window(Lower *l, Node *n, Value *home)
 	a.channel = llet(b, ladd(b, lmul(b, a.head, li(b, a.width)), within));
 	a.count = llet(b, lop(b, LPMin, lsub(b, li(b, a.width), within), li(b, chunk), NULL));
 	emit_task(&a, llet(b, lop(b, LPMin, lsub(b, len, a.t0), li(b, tokens), NULL)));
-	lend(b);
 	lend(b);
 	kflop(&k, dim_mul_const(m, type_numel(m, t), 2 * a.taps));
 	k.b.fn->loc = n->loc;

@@ -314,23 +314,22 @@ void lower_winograd(Lower *l, Node *n, Node *epilogue, Value *result, Value *hom
 	c.sums = llocal(b, "sums", F32, c.form.tile * c.form.tile * Lanes);
 
 	LExpr *mine = kworker(&k), *workers = kthreads(&k), *one = li(b, 1), *nt = kparam_at(&k, &c.row_tiles), *np = kparam_at(&k, &c.panels);
-	LExpr *size = kparam_at(&k, &c.chunk), *chunks = llet(b, lop(b, LFloorDiv, ladd(b, nt, lsub(b, size, one)), size, NULL)), *worker;
+	LExpr *size = kparam_at(&k, &c.chunk), *chunks = llet(b, lop(b, LFloorDiv, ladd(b, nt, lsub(b, size, one)), size, NULL));
 	LExpr *some = llet(b, lop(b, LPMax, chunks, one, NULL));
 	LExpr *want = lop(b, LFloorDiv, ladd(b, workers, lsub(b, some, one)), some, NULL);
 	LExpr *parts = llet(b, lop(b, LPMax, lop(b, LPMin, want, np, NULL), one, NULL));
-	LExpr *task = share_tasks(&k, llet(b, lmul(b, chunks, parts)), workers, &worker);
+	LExpr *task = share_tasks(&k, llet(b, lmul(b, chunks, parts)));
 	LExpr *chunk = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *part = llet(b, lsub(b, task, lmul(b, chunk, parts)));
 	c.begin = llet(b, lmul(b, chunk, size));
 	c.end = llet(b, lop(b, LPMin, ladd(b, c.begin, size), nt, NULL));
 	c.first = llet(b, tile_begin(b, c.begin, kparam_at(&k, &c.rows), nt));
-	c.in_at = llet(b, lmul(b, worker, mine));
+	c.in_at = llet(b, lmul(b, this_worker(&k), mine));
 	c.out_at = llet(b, ladd(b, c.in_at, lmul(b, kparam_at(&k, &c.plane), li(b, (int64_t)c.form.size * c.form.size))));
 	transform_inputs(&c);
 	LExpr *p = lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, np, part), parts, NULL),
 	                lop(b, LFloorDiv, lmul(b, np, ladd(b, part, one)), parts, NULL), NULL);
 	multiply(&c, p);
 	finish_outputs(&c, p);
-	lend(b);
 	lend(b);
 	lend(b);
 	kflop(&k, dim_mul_const(m, dim_mul(m, c.rows, dim_mul(m, c.x.extent[3], t->dims[3])), 2 * (int64_t)c.form.size * c.form.size));

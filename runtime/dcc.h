@@ -43,7 +43,7 @@ extern "C" {
 #endif
 
 #define DCC_VERSION "0.2.0"
-#define DCC_ABI 2
+#define DCC_ABI 3
 #define DCC_ABI_OLDEST 2
 #define DCC_MAX_RANK 8
 #define DCC_MAX_THREADS 65536
@@ -100,7 +100,9 @@ typedef struct dcc_exec dcc_exec;
 struct dcc_exec {
 	uint64_t size; /* sizeof(dcc_exec) */
 	int32_t threads; /* n: 1 .. DCC_MAX_THREADS */
-	int32_t reserved;
+	/* 0: a run that is so small that the calling thread alone is done before n have met may leave run() uncalled; 1: none does.  The
+	 * results have the same bits. */
+	int32_t always;
 	/* Calls fn(ctx, 0) ... fn(ctx, threads - 1), each once, and returns when all have returned (having called none, if it
 	 * cannot run now: dcc_run then fails with DCC_ERROR_ARGUMENT).  If `barrier` is set they must run
 	 * at the same time, each on its own thread; otherwise any order will do, even one after the other. */
@@ -197,6 +199,10 @@ typedef struct dcc_frame { /* what the compiled program sees of a run */
 	dcc_exec *exec; /* NULL: one worker */
 	void (*barrier)(const struct dcc_frame *, int64_t worker); /* NULL: none wanted */
 	const volatile int32_t *cancel; /* NULL, or dcc_args.cancel */
+	/* A worker's next part of a loop of `parts` parts: of its own share, or where that is done of a neighbour's who is behind; -1: none.
+	 * NULL: each does its own share, as one part. */
+	int64_t (*next_part)(const struct dcc_frame *, int64_t worker, int64_t parts);
+	struct dcc_share *shares; /* next_part's, one a worker */
 } dcc_frame;
 
 /* What the workers do between two barriers: one kernel.  For profilers; a run does not look at it. */

@@ -283,8 +283,8 @@ static int32_t check_exec(const dcc_exec *exec, dcc_error *err)
 				  DCC_MAX_THREADS, 0);
 	if (!exec->run)
 		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->run is NULL", 0, 0, 0);
-	if (exec->reserved)
-		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->reserved is not 0", 0, 0, 0);
+	if (exec->always != 0 && exec->always != 1)
+		return dcc_report(err, DCC_ERROR_ARGUMENT, "exec->always is {}, allowed 0..1", exec->always, 0, 0);
 	return 0;
 }
 
@@ -743,6 +743,49 @@ static int32_t fork_join(Job *job, int64_t first, int64_t last, dcc_error *err)
 	dcc_exec *exec = job->frame->exec;
 	job->first = first;
 	job->last = last;
+/* A worker's share of a loop: how many of its parts nobody has begun.  The worker takes them first part first, and so does a neighbour who
+ * has none left, since it may have to wait long for one whose CPU another process has.  Loops are numbered as each worker meets them, all in
+ * one order.  A share is that of the loop which `left` names; who comes with a later one begins that one: it left the loop before when no
+ * part of the same neighbours was left. */
+struct dcc_share {
+	_Alignas(64) uint64_t left; /* the loop's number << 32 | parts */
+	uint32_t loop; /* that the worker is in; its own */
+};
+
+enum {
+	Neighbours = 3, /* that are helped: looking at all costs more than it gives where they are many */
+	MostSharing = 256 /* workers: their shares lie on the stack */
+};
+
+/* Parts first .. last - 1 are the share's. */
+static int64_t take_part(struct dcc_share *share, uint32_t loop, int64_t first, int64_t last)
+{
+	uint64_t seen = __atomic_load_n(&share->left, __ATOMIC_RELAXED), taken;
+	int64_t left;
+	do {
+		const int32_t later = (int32_t)((uint32_t)(seen >> 32) - loop);
+		left = later < 0 ? last - first : (uint32_t)seen;
+		if (later > 0 || !left)
+			return -1;
+		taken = (uint64_t)loop << 32 | (uint64_t)(left - 1);
+	} while (!__atomic_compare_exchange_n(&share->left, &seen, taken, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return last - left;
+}
+
+static int64_t next_part(const dcc_frame *frame, int64_t worker, int64_t parts)
+{
+	const int64_t workers = frame->exec->threads;
+	const uint32_t loop = frame->shares[worker].loop + 1;
+	for (int64_t i = 0; i <= Neighbours && i < workers; i++) {
+		const int64_t w = (worker + i) % workers;
+		const int64_t part = take_part(&frame->shares[w], loop, parts * w / workers, parts * (w + 1) / workers);
+		if (part >= 0)
+			return part;
+	}
+	frame->shares[worker].loop = loop;
+	return -1;
+}
+
 	job->calls = 0;
 	exec->run(exec, run_worker, job);
 	if (job->calls == job->workers)
@@ -782,10 +825,35 @@ static int32_t run_program(const dcc_model *model, const dcc_target *target, dcc
 	Job job = {frame, target, exec ? exec->threads : 1, 0, model->nsteps, 0};
 	if (exec && exec->barrier) {
 		frame->barrier = meet;
+/* Would meeting after each step cost more than several workers save?  In microseconds, by rates that small models came near to on a core of
+ * 2022: counted is until that is too much, so a large model costs a look at a few steps. */
+static bool is_small(const dcc_model *model, const dcc_target *target, const int64_t *syms, int32_t workers)
+{
+	static const double flop_rate = 80e3, byte_rate = 40e3, call = 0.3, meeting = 0.8, waking = 10;
+	const double most = (waking + meeting * model->nsteps) * workers / (workers - 1);
+	double us = 0;
+	if (!model->steps || !model->step_cost)
+		return false;
+	const dcc_step *steps = model->steps[target - model->targets];
+	for (int i = 0; i < model->nsteps && steps[i].kernel && us <= most; i++) {
+		double flop = 0, bytes = 0;
+		model->step_cost(syms, steps[i].cost, &flop, &bytes);
+		us += flop / flop_rate + bytes / byte_rate + call;
+	}
+	return us <= most;
+}
+
 		return fork_join(&job, 0, model->nsteps, err);
 	}
 	if (exec || frame->cancel)
 		return run_steps(model, &job, err);
+	const bool shared = job.workers > 1 && job.workers <= MostSharing;
+	struct dcc_share shares[shared ? job.workers : 1];
+	if (shared) {
+		memset(shares, 0, sizeof shares);
+		frame->shares = shares;
+		frame->next_part = next_part;
+	}
 	run_worker(&job, 0);
 	return 0;
 }
@@ -854,6 +922,10 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 		tell_dims(model, &frame, syms, args->out_dims);
 	return DCC_OK;
 }
+	if (frame.exec && !frame.exec->always && frame.exec->threads > 1 && is_small(model, target, syms, frame.exec->threads)) {
+		frame.exec = NULL;
+		syms[model->nsymbols] = 1;
+	}
 
 /* The dims of the outputs, and the model's check of them and the inputs; the check wants outputs. */
 static int32_t plan_outputs(const dcc_model *model, const dcc_tensor *inputs, const int64_t *syms, int64_t *dims,

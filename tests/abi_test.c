@@ -10,7 +10,7 @@ static void check_structs(void)
 {
 #define AT(field, offset) CHECK_EQ(offsetof(dcc_exec, field), offset)
 	CHECK_EQ(sizeof(dcc_exec), 32);
-	AT(size, 0); AT(threads, 8); AT(reserved, 12); AT(run, 16); AT(barrier, 24);
+	AT(size, 0); AT(threads, 8); AT(always, 12); AT(run, 16); AT(barrier, 24);
 #undef AT
 #define AT(field, offset) CHECK_EQ(offsetof(dcc_error, field), offset)
 	CHECK_EQ(sizeof(dcc_error), 244);
@@ -40,9 +40,9 @@ static void check_structs(void)
 	AT(capacity, 152); AT(shift, 160);
 #undef AT
 #define AT(field, offset) CHECK_EQ(offsetof(dcc_frame, field), offset)
-	CHECK_EQ(sizeof(dcc_frame), 72);
+	CHECK_EQ(sizeof(dcc_frame), 88);
 	AT(in, 0); AT(out, 8); AT(workspace, 16); AT(weights, 24); AT(syms, 32); AT(status, 40); AT(exec, 48);
-	AT(barrier, 56); AT(cancel, 64);
+	AT(barrier, 56); AT(cancel, 64); AT(next_part, 72); AT(shares, 80);
 #undef AT
 #define AT(field, offset) CHECK_EQ(offsetof(dcc_step, field), offset)
 	CHECK_EQ(sizeof(dcc_step), 24);
@@ -65,7 +65,7 @@ static void check_structs(void)
 /* By name, number: none is given to another name. */
 static void check_numbers(void)
 {
-	CHECK_EQ(DCC_ABI, 2);
+	CHECK_EQ(DCC_ABI, 3);
 	CHECK_EQ(DCC_ABI_OLDEST, 2);
 	CHECK_EQ(DCC_MAX_RANK, 8);
 	CHECK_EQ(DCC_WORKSPACE_ALIGN, 64);

@@ -223,7 +223,8 @@ int main(int argc, char **argv)
 			usable[nusable++] = &targets[i];
 	}
 	for (int n = 2; n <= FenceThreads; n++)
-		pools[n] = dcc_pool_new(n);
+		if ((pools[n] = dcc_pool_new(n)))
+			pools[n]->always = 1;
 	for (int option; (option = getopt(argc, argv, "+t:s:o:")) != -1;) {
 		if (option == '?')
 			return 2;

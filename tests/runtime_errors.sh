@@ -357,6 +357,8 @@ static void *client(void *arg)
 {
 	long self = (long)arg;
 	dcc_exec *pool = self % 2 ? dcc_pool_new(2) : NULL;
+	if (pool)
+		pool->always = 1;
 	pick_dims p = {.n = N, .k = T, .threads = 2};
 	attend_dims a = {.t = T, .s = S, .threads = 2};
 	size_t pbytes = pick_workspace_size(&p), abytes = attend_workspace_size(&a);

@@ -196,7 +196,7 @@ static void test_arguments(void)
 	call.model.magic[0] = 'x';
 	EXPECT(DCC_ERROR_VERSION, "not a model that dcc compiled");
 	call.model.abi = DCC_ABI + 1;
-	EXPECT(DCC_ERROR_VERSION, "the model has ABI 3, this library runs 2 to 2");
+	EXPECT(DCC_ERROR_VERSION, "the model has ABI 4, this library runs 2 to 3");
 	call.model.size = 8;
 	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_ERROR_VERSION);
 	reset_call(8, 2);
@@ -542,6 +542,119 @@ static void test_exec(void)
 	EXPECT(DCC_ERROR_ARGUMENT, "exec->run is NULL");
 }
 
+/* State without elements may be NULL, then so is the output; a plan that reads an element wants it aligned. */
+static void test_state_and_values(void)
+{
+	dcc_symbol known[2] = {symbols[0], symbols[1]};
+	dcc_port state = outputs[0];
+	state.state = 1;
+	state.capacity = 8;
+	known[0].lo = 0;
+	reset_call(0, 0);
+	call.model.outputs = &state;
+	call.model.symbols = known;
+	call.in[0].data = call.out[0].data = NULL;
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	call.out[0].data = call.y;
+	EXPECT(DCC_ERROR_ARGUMENT, "output 'y': is state: its data must lie 0 bytes behind the data of input 'x'");
+
+	reset_call(8, 2);
+	known[1].source = DCC_SYMBOL_VALUE;
+	known[1].input = 2;
+	call.model.symbols = known;
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 1, NULL, NULL, &call.error), DCC_OK);
+	call.in[2].data = (char *)call.pick + 1;
+	CHECK_EQ(dcc_plan(&call.model, call.in, 3, 1, NULL, NULL, &call.error), DCC_ERROR_ARGUMENT);
+	CHECK_STR(call.error.text, "input 'pick': data is not aligned to 8 bytes");
+}
+
+/* Loops of many parts and of few, two of them in a step, as kernels run them: each part must be done once, whoever does it. */
+enum { Loops = 6, MaxParts = 40 };
+static const int loop_parts[Loops] = {40, 3, 17, 1, 0, 25};
+static atomic_int done_parts[Loops][MaxParts], by_first[Loops]; /* by_first: by the last worker, which run_in_turn calls first */
+static void sharing_program(const dcc_frame *f, int64_t worker, int64_t workers, int64_t first, int64_t last)
+{
+	for (int64_t i = first; i < last; i++) {
+		for (int loop = (int)i * Loops / 2; loop < ((int)i + 1) * Loops / 2; loop++)
+			for (int64_t part; (part = f->next_part(f, worker, loop_parts[loop])) >= 0;) {
+				atomic_fetch_add(&done_parts[loop][part], 1);
+				if (worker == workers - 1)
+					atomic_fetch_add(&by_first[loop], 1);
+			}
+		if (f->barrier)
+			f->barrier(f, worker);
+	}
+}
+
+static void run_sharing(dcc_exec *exec)
+{
+	static const dcc_target sharing = {"sharing", 0, sharing_program, NULL};
+	int wrong = 0;
+	reset_call(8, 2);
+	call.model.targets = &sharing;
+	call.model.ntargets = 1;
+	call.args.exec = exec;
+	memset(done_parts, 0, sizeof done_parts);
+	memset(by_first, 0, sizeof by_first);
+	CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+	for (int loop = 0; loop < Loops; loop++)
+		for (int part = 0; part < MaxParts; part++)
+			wrong += done_parts[loop][part] != (part < loop_parts[loop]);
+	CHECK_EQ(wrong, 0);
+}
+
+static void test_sharing(void)
+{
+	dcc_exec turns = {.size = sizeof turns, .threads = 3, .run = run_in_turn};
+	run_sharing(&turns); /* the first one does all, since the others are that late */
+	for (int loop = 0; loop < Loops; loop++)
+		CHECK_EQ(by_first[loop], loop_parts[loop]);
+	turns.threads = 8; /* its own and those of three neighbours */
+	run_sharing(&turns);
+	CHECK_EQ(by_first[0], 20);
+	for (int threads = 2; threads <= 9; threads++) {
+		dcc_exec *pool = dcc_pool_new(threads);
+		for (int i = 0; i < 100; i++)
+			run_sharing(pool);
+		dcc_pool_free(pool);
+	}
+}
+
+/* Two steps of so many microseconds each, roughly, on one thread: 80 kflop are one. */
+static double step_us;
+static void cost_of_step(const int64_t *syms, int32_t cost, double *flop, double *bytes)
+{
+	CHECK_EQ(syms[0], 8);
+	CHECK(cost == 3 || cost == 4);
+	*flop = 40e3 * step_us;
+	*bytes = 20e3 * step_us;
+}
+
+static void test_small_runs(void)
+{
+	static const dcc_step both[] = {{.kernel = "fill", .cost = 3}, {.kernel = "turn", .cost = 4}};
+	static const dcc_step *const steps[] = {both, both, both};
+	static const struct {
+		double us;
+		int always, threads, forks;
+	} cases[] = {{1, 0, 2, 0}, {1, 1, 2, 2}, {10, 0, 2, 0}, {13, 0, 2, 2}, {7, 0, 3, 0}, {10, 0, 3, 2}, {1e9, 0, 2, 2}, {1, 0, 1, 2}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		dcc_exec turns = {.size = sizeof turns, .threads = cases[i].threads, .always = cases[i].always, .run = run_in_turn};
+		reset_call(8, 2);
+		call.model.steps = steps;
+		call.model.step_cost = cost_of_step;
+		call.args.exec = &turns;
+		step_us = cases[i].us;
+		forks = 0;
+		CHECK_EQ(dcc_run(&call.model, &call.args), DCC_OK);
+		CHECK_EQ(forks, cases[i].forks);
+		check_answer(8);
+	}
+	dcc_exec odd = {.size = sizeof odd, .threads = 2, .always = 2, .run = run_in_turn};
+	call.args.exec = &odd;
+	EXPECT(DCC_ERROR_ARGUMENT, "exec->always is 2, allowed 0..1");
+}
+
 /* Calls all workers but the last. */
 static void run_too_few(dcc_exec *exec, void (*fn)(void *, int32_t), void *ctx)
 {
@@ -717,6 +830,9 @@ int main(void)
 	test_index();
 	test_exec();
 	test_pool_misuse();
+	test_sharing();
+	test_state_and_values();
+	test_small_runs();
 	test_plan();
 	test_plan_stack();
 	test_overflow();

@@ -222,11 +222,14 @@ static void free_inputs(const Program *p, Tensor *in)
 		free_tensor(&in[i]);
 }
 
-static dcc_exec *new_pool(int threads)
+/* Timed as an application would have it, else with all threads in every run. */
+static dcc_exec *new_pool(const Options *o)
 {
-	dcc_exec *exec = threads > 1 ? dcc_pool_new(threads) : NULL;
-	if (threads > 1 && !exec)
-		fatal_at(&in_options, "cannot start %d threads", threads);
+	dcc_exec *exec = o->threads > 1 ? dcc_pool_new(o->threads) : NULL;
+	if (o->threads > 1 && !exec)
+		fatal_at(&in_options, "cannot start %d threads", o->threads);
+	if (exec)
+		exec->always = !o->bench && !o->protocol;
 	return exec;
 }
 
@@ -457,7 +460,7 @@ static int run_modes(Arena *arena, const Options *o)
 	if (o->save)
 		make_folder(o->save);
 	Program *p = load_program(arena, o->model, &o->program);
-	dcc_exec *exec = new_pool(o->threads);
+	dcc_exec *exec = new_pool(o);
 	int status = o->check ? check_program(arena, o, p, exec) : 0;
 	if (!o->check || o->bench || o->profile) {
 		Options with = *o;

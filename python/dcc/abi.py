@@ -1,4 +1,4 @@
-"""dcc.h in ctypes: the structs of ABI 2, and the library inside a shared object.
+"""dcc.h in ctypes: the structs of ABI 2 and 3, and the library inside a shared object.
 
 The library checks the `size` fields that we fill; Descriptor.size is checked here.
 """
@@ -9,7 +9,7 @@ from ctypes import CFUNCTYPE, POINTER, c_char, c_char_p, c_int, c_int32, c_int64
 
 from .errors import Error
 
-ABI = 2
+ABI_OLDEST, ABI = 2, 3  # of compiled models
 MAX_RANK = 8
 WORKSPACE_ALIGN = 64  # bytes
 
@@ -134,8 +134,8 @@ class Library:
         magic = ctypes.string_at(ctypes.addressof(model), 8)
         if magic != b"dcc\0mod\0":
             raise Error(f"{symbol} is not a model that dcc compiled")
-        if model.abi != ABI or model.size < ctypes.sizeof(Descriptor):
-            raise Error(f"{symbol} has ABI {model.abi} and {model.size} bytes, this package knows ABI {ABI} "
+        if not ABI_OLDEST <= model.abi <= ABI or model.size < ctypes.sizeof(Descriptor):
+            raise Error(f"{symbol} has ABI {model.abi} and {model.size} bytes, this package knows ABI {ABI_OLDEST} to {ABI} "
                         f"and {ctypes.sizeof(Descriptor)}")
         return model
 
