@@ -283,8 +283,8 @@ static void print_output_sizes(Header *h, int o)
 	}
 	Type whole;
 	storage_type(h->m, h->m->main->params[s.input], &whole);
-	fprintf(h->f, "/* State: lies this many elements behind %1$s in its buffer, and is the %1$s of the next run. */\n",
-	        h->inputs[s.input]);
+	fprintf(h->f, "/* State: lies this many elements behind %1$s in its buffer, and is the %1$s of the next run%2$s. */\n",
+	        h->inputs[s.input], s.shift ? ",\n * which a run cannot see the end of: move it back to the begin before it would pass that" : "");
 	print_product(h, h->outputs[o], "offset", s.shift, whole.rank - s.axis - 1,
 	              whole.dims + s.axis + 1);
 }
@@ -304,7 +304,7 @@ static void print_sizes(Header *h)
 {
 	const Func *fn = h->m->main;
 	print_derived(h);
-	fprintf(h->f, "/* Elements and bytes of each tensor; -1 and SIZE_MAX where no run can have these dims. */\n\n");
+	fprintf(h->f, "/* Elements and bytes of each tensor; -1 and SIZE_MAX where a dim or the number is out of range. */\n\n");
 	for (int i = 0; i < fn->nparam; i++)
 		print_input_sizes(h, i);
 	for (int i = 0; i < fn->body.nyield; i++)

@@ -54,7 +54,7 @@ static Node *find_append(Module *m, Value *v, const Value *input)
 	return fits && !is_packed(p->type.dtype) ? n : NULL;
 }
 
-static void share(Module *m, const char *option, int output, const Value *input, int64_t cap)
+static bool share(Module *m, const char *option, int output, const Value *input, int64_t cap)
 {
 	Node *n = find_append(m, m->main->body.yields[output], input);
 
@@ -65,10 +65,11 @@ static void share(Module *m, const char *option, int output, const Value *input,
 		if (input)
 			fatal_at(&(Loc){.file = m->path}, "--state %s: output '%s' is not input '%s' with rows appended", option,
 			         m->main->results[output], input->name);
-		return;
+		return false;
 	}
 	set_attr(m, n, mk_int(Attr_state, cap));
 	report_match("state", n->loc);
+	return true;
 }
 
 static void share_option(Module *m, const char *option)
@@ -81,8 +82,11 @@ static void share_option(Module *m, const char *option)
 	if (cap < 1 || cap > INT32_MAX || *end)
 		fatal_at(&here, "--state %s: expected OUTPUT=INPUT,cap=N or auto,cap=N with N >= 1", option);
 	if (!strncmp(option, "auto,", 5)) {
+		bool any = false;
 		for (int i = 0; i < m->main->body.nyield; i++)
-			share(m, option, i, NULL, cap);
+			any |= share(m, option, i, NULL, cap);
+		if (!any)
+			warn_at(&here, "--state %s: no output is an input with rows appended", option);
 		return;
 	}
 	if (eq > comma)

@@ -411,7 +411,7 @@ static int32_t check_state(const dcc_model *model, const dcc_args *args)
 		int64_t step = port->shift * (int64_t)dcc_dtype_size(port->dtype);
 		for (int d = port->state_axis + 1; d < port->rank; d++)
 			step *= in->dims[d];
-		if (in->data && (char *)out->data == (char *)in->data + step)
+		if (in->data ? (char *)out->data == (char *)in->data + step : !out->data)
 			continue;
 		const Checker k = {args->error, "output"};
 		start_about(&k, port, DCC_ERROR_ARGUMENT);
@@ -554,8 +554,14 @@ static int32_t bind_symbols(const dcc_model *model, const dcc_tensor *inputs, in
 {
 	for (int i = 0; i < model->nsymbols; i++) {
 		const dcc_symbol *s = &model->symbols[i];
-		if ((s->source == DCC_SYMBOL_VALUE || s->source == DCC_SYMBOL_SCALED) && !inputs[s->input].data)
+		if (s->source != DCC_SYMBOL_VALUE && s->source != DCC_SYMBOL_SCALED)
+			continue;
+		if (!inputs[s->input].data)
 			return fail_values(&model->inputs[s->input], err);
+		const Checker in = {err, "input"};
+		const int32_t code = check_data(&in, &model->inputs[s->input], &inputs[s->input]);
+		if (code)
+			return code;
 	}
 	model->bind(inputs, syms);
 	syms[model->nsymbols] = threads;
@@ -737,12 +743,6 @@ static void meet(const dcc_frame *frame, int64_t worker)
 	frame->exec->barrier(frame->exec, (int32_t)worker);
 }
 
-/* An exec that calls too few workers must not look like a run: a pool does so in a forked child, which lacks its threads. */
-static int32_t fork_join(Job *job, int64_t first, int64_t last, dcc_error *err)
-{
-	dcc_exec *exec = job->frame->exec;
-	job->first = first;
-	job->last = last;
 /* A worker's share of a loop: how many of its parts nobody has begun.  The worker takes them first part first, and so does a neighbour who
  * has none left, since it may have to wait long for one whose CPU another process has.  Loops are numbered as each worker meets them, all in
  * one order.  A share is that of the loop which `left` names; who comes with a later one begins that one: it left the loop before when no
@@ -786,6 +786,12 @@ static int64_t next_part(const dcc_frame *frame, int64_t worker, int64_t parts)
 	return -1;
 }
 
+/* An exec that calls too few workers must not look like a run: a pool does so in a forked child, which lacks its threads. */
+static int32_t fork_join(Job *job, int64_t first, int64_t last, dcc_error *err)
+{
+	dcc_exec *exec = job->frame->exec;
+	job->first = first;
+	job->last = last;
 	job->calls = 0;
 	exec->run(exec, run_worker, job);
 	if (job->calls == job->workers)
@@ -819,12 +825,6 @@ static int32_t run_steps(const dcc_model *model, Job *job, dcc_error *err)
 	return code;
 }
 
-static int32_t run_program(const dcc_model *model, const dcc_target *target, dcc_frame *frame, dcc_error *err)
-{
-	dcc_exec *exec = frame->exec;
-	Job job = {frame, target, exec ? exec->threads : 1, 0, model->nsteps, 0};
-	if (exec && exec->barrier) {
-		frame->barrier = meet;
 /* Would meeting after each step cost more than several workers save?  In microseconds, by rates that small models came near to on a core of
  * 2022: counted is until that is too much, so a large model costs a look at a few steps. */
 static bool is_small(const dcc_model *model, const dcc_target *target, const int64_t *syms, int32_t workers)
@@ -843,10 +843,10 @@ static bool is_small(const dcc_model *model, const dcc_target *target, const int
 	return us <= most;
 }
 
-		return fork_join(&job, 0, model->nsteps, err);
-	}
-	if (exec || frame->cancel)
-		return run_steps(model, &job, err);
+static int32_t run_program(const dcc_model *model, const dcc_target *target, dcc_frame *frame, dcc_error *err)
+{
+	dcc_exec *exec = frame->exec;
+	Job job = {frame, target, exec ? exec->threads : 1, 0, model->nsteps, 0};
 	const bool shared = job.workers > 1 && job.workers <= MostSharing;
 	struct dcc_share shares[shared ? job.workers : 1];
 	if (shared) {
@@ -854,6 +854,12 @@ static bool is_small(const dcc_model *model, const dcc_target *target, const int
 		frame->shares = shares;
 		frame->next_part = next_part;
 	}
+	if (exec && exec->barrier) {
+		frame->barrier = meet;
+		return fork_join(&job, 0, model->nsteps, err);
+	}
+	if (exec || frame->cancel)
+		return run_steps(model, &job, err);
 	run_worker(&job, 0);
 	return 0;
 }
@@ -916,16 +922,16 @@ int dcc_run(const dcc_model *model, const dcc_args *args)
 	    (code = choose_target(model, args->target, &target, err)))
 		return code;
 	frame.weights = weights;
+	if (frame.exec && !frame.exec->always && frame.exec->threads > 1 && is_small(model, target, syms, frame.exec->threads)) {
+		frame.exec = NULL;
+		syms[model->nsymbols] = 1;
+	}
 	if ((code = run_program(model, target, &frame, err)) || (code = report_failure(model, status, err)))
 		return code;
 	if (args->out_dims)
 		tell_dims(model, &frame, syms, args->out_dims);
 	return DCC_OK;
 }
-	if (frame.exec && !frame.exec->always && frame.exec->threads > 1 && is_small(model, target, syms, frame.exec->threads)) {
-		frame.exec = NULL;
-		syms[model->nsymbols] = 1;
-	}
 
 /* The dims of the outputs, and the model's check of them and the inputs; the check wants outputs. */
 static int32_t plan_outputs(const dcc_model *model, const dcc_tensor *inputs, const int64_t *syms, int64_t *dims,

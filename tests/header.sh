@@ -115,6 +115,7 @@ int main(void)
 C
 step=$root/examples/state
 expect 0 '^$' "$build/dcc" -o sizes.o sizes.ir
+expect 0 'warning: --state auto,cap=32: no output is an input with rows appended' "$build/dcc" --state auto,cap=32 -o none.o "$root/examples/dynconv.onnx"
 expect 0 '^$' "$build/dcc" --state auto,cap=32 -o step.o "$step/step.ir"
 clean sizes
 clean step

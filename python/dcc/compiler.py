@@ -109,7 +109,10 @@ def compile(model, *options, output=None, dims=None, march=None, name=None, weig
             arguments.append(f"--weights={os.fspath(weights)}")
         if tune_file:
             arguments.append(f"--tune-file={os.fspath(tune_file)}")
-        sys.stdout.write(_run([*arguments, _model_file(model, folder)]))
+        said = _run([*arguments, _model_file(model, folder)])
+        if not os.path.exists(report):
+            raise Error(f"{' '.join(options)}: an option that compiles nothing")
+        sys.stdout.write(said)
         with open(report, encoding="utf-8", errors="replace") as file:
             return Model(shared, None, weights, json.load(file), _ir_printer(model, _options(options, dims, march, name)), huge_pages)
 
