@@ -123,6 +123,8 @@ static Value *coordinates_of(Resize *s, const Resized *r)
 
 /* ---- taps ------------------------------------------------------------------------------------------------------------ */
 
+static const char by_scale[] = "by scale"; /* Resize-10, which states no mode: what its tests and onnxruntime do */
+
 static Value *nearest_along(Resize *s, const Resized *r, Value *v, Value *x)
 {
 	static const struct {
@@ -131,13 +133,15 @@ static Value *nearest_along(Resize *s, const Resized *r, Value *v, Value *x)
 		Op op;
 	} modes[] = {{"round_prefer_floor", -0.5, OpCeil}, {"round_prefer_ceil", 0.5, OpFloor}, {"floor", 0, OpFloor}, {"ceil", 0, OpCeil}};
 	Call *c = s->c;
-	for (size_t k = 0; k < sizeof modes / sizeof *modes; k++) {
-		if (strcmp(modes[k].name, s->nearest))
-			continue;
-		Value *at = emit1(c, modes[k].op, emit2(c, OpAdd, x, real(c, modes[k].shift)));
-		return emit_gather(c, v, clamped(c, at, real(c, 0), emit2(c, OpSub, real_dim(c, r->in), real(c, 1))), r->axis);
-	}
-	refuse_at(c->loc, "attribute 'nearest_mode' = %s is not supported", s->nearest);
+	Value *at = NULL;
+	if (s->nearest == by_scale)
+		at = emit3(c, OpWhere, emit2(c, OpLt, scale_of(c, r), real(c, 1)), emit1(c, OpCeil, x), emit1(c, OpFloor, x));
+	for (size_t k = 0; k < sizeof modes / sizeof *modes && !at; k++)
+		if (!strcmp(modes[k].name, s->nearest))
+			at = emit1(c, modes[k].op, emit2(c, OpAdd, x, real(c, modes[k].shift)));
+	if (!at)
+		refuse_at(c->loc, "attribute 'nearest_mode' = %s is not supported", s->nearest);
+	return emit_gather(c, v, clamped(c, at, real(c, 0), emit2(c, OpSub, real_dim(c, r->in), real(c, 1))), r->axis);
 }
 
 /* 1 - |x|, not below 0 */
@@ -378,7 +382,7 @@ static void read_region(Resize *s)
 static Value *grow_whole(Resize *s, Value *x)
 {
 	Call *c = s->c;
-	bool from_floor = !strcmp(s->coordinates, "asymmetric") && !strcmp(s->nearest, "floor");
+	bool from_floor = !strcmp(s->coordinates, "asymmetric") && (s->nearest == by_scale || !strcmp(s->nearest, "floor"));
 	if (!from_floor && (strcmp(s->coordinates, "half_pixel") || strncmp(s->nearest, "round_prefer_", 13)))
 		return NULL;
 	const Dim *factor[MaxRank], *split[2 * MaxRank], *wide[2 * MaxRank], *out[MaxRank], *q;
@@ -448,7 +452,7 @@ void import_resize(Call *c)
 {
 	Value *x = c->in[0];
 	Resize s = {.c = c, .coordinates = c->opset < 11 ? "asymmetric" : onnx_text(c, "coordinate_transformation_mode")};
-	s.nearest = c->opset < 11 ? "floor" : onnx_text(c, "nearest_mode");
+	s.nearest = c->opset >= 11 ? onnx_text(c, "nearest_mode") : strcmp(c->row->name, "Upsample") ? by_scale : "floor";
 	s.coordinates = s.coordinates ? s.coordinates : "half_pixel";
 	s.nearest = s.nearest ? s.nearest : "round_prefer_floor";
 	bool nearest = !has_attr(c, "mode") || onnx_word(c, "mode", "nearest");

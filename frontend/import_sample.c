@@ -43,15 +43,15 @@ static Value *reflect(const Sampler *s, Value *x, Value *lo, Value *hi)
 }
 
 /* Places beyond the border of an axis, brought back as the padding says. */
-static Value *bring_back(const Sampler *s, Value *x, const Dim *extent)
+static Value *bring_back(const Sampler *s, int outside, Value *x, const Dim *extent)
 {
 	Call *c = s->c;
 	double edge = s->corners ? 0 : 0.5;
 	Value *last = emit2(c, OpSub, real_of_dim(s, extent), real(s, 1));
 	Value *lo = real(s, -edge), *hi = emit2(c, OpAdd, last, real(s, edge)), *back;
-	if (s->outside == Zeros)
+	if (outside == Zeros)
 		back = emit2(c, OpMin, emit2(c, OpMax, x, real(s, -4)), emit2(c, OpAdd, last, real(s, 4))); /* as far as a tap reaches */
-	else if (s->outside == Border)
+	else if (outside == Border)
 		back = emit2(c, OpMin, emit2(c, OpMax, x, real(s, 0)), last);
 	else
 		back = reflect(s, x, lo, hi);
@@ -108,13 +108,14 @@ static Taps axis_taps(const Sampler *s, Value *x, const Dim *extent)
 	int n = taps_of(s);
 	if (s->mode == Nearest)
 		x = emit1(c, OpRound, x);
-	x = bring_back(s, x, extent);
+	/* PyTorch and onnxruntime bring back each tap of a cubic alone; onnx's reference the place, whose taps would no longer be those around it */
+	x = bring_back(s, s->mode == Cubic && s->outside == Border ? Zeros : s->outside, x, extent);
 	Value *floor = emit1(c, s->mode == Nearest ? OpRound : OpFloor, x), *t = emit2(c, OpSub, x, floor);
 	for (int i = 0; i < n; i++) {
 		Value *at = emit2(c, OpAdd, floor, real(s, i - (s->mode == Cubic)));
 		inside[i] = emit2(c, OpAnd, emit2(c, OpLe, real(s, 0), at), emit2(c, OpLe, at, last));
 		if (s->outside != Zeros)
-			at = bring_back(s, at, extent);
+			at = bring_back(s, s->outside, at, extent);
 		at = emit2(c, OpMax, emit2(c, OpMin, at, last), real(s, 0));
 		place[i] = emit_cast(c, at, I64);
 		weight[i] = tap_weight(s, t, i);

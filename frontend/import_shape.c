@@ -297,26 +297,50 @@ void import_expand(Call *c)
 	c->out[0] = emit_expand(c, c->in[0], rank, dims);
 }
 
-/* [.. d ..] -> [.. 1, d ..] -> [.. r, d ..] -> [.. r*d ..] for the axes that repeat. */
-void import_tile(Call *c)
+/* Does an axis of its own count the repetitions? */
+static bool splits_axis(const Type *x, const Dim *const *by, int axis)
 {
-	const Type *x = &c->in[0]->type;
-	const Dim *by[MaxRank], *split[2 * MaxRank], *wide[2 * MaxRank], *out[MaxRank];
+	return !dim_equals(by[axis], 1) && !dim_equals(x->dims[axis], 1);
+}
+
+/* [.. d ..] -> [.. 1, d ..] -> [.. r, d ..] -> [.. r*d ..] for the axes from .. to - 1 that repeat. */
+static Value *tile_axes(Call *c, Value *v, const Dim *const *by, int from, int to)
+{
+	const Type *x = &v->type;
+	const Dim *split[2 * MaxRank], *wide[2 * MaxRank], *out[MaxRank];
 	int n = 0;
-	if (need_dims(c, 1, "repeats", by, MaxRank) != x->rank)
-		fatal_at(c->loc, "input 'repeats' does not have one element per axis");
 	for (int i = 0; i < x->rank; i++) {
-		require_at_least(c, by[i], 0);
-		out[i] = dim_mul(c->m, x->dims[i], by[i]);
-		if (!dim_equals(by[i], 1) && !dim_equals(x->dims[i], 1)) {
-			split[n] = dim_const(c->m, 1);
-			wide[n++] = by[i];
+		const Dim *times = i < from || i >= to ? num(c, 1) : by[i];
+		out[i] = dim_mul(c->m, x->dims[i], times);
+		if (times == by[i] && splits_axis(x, by, i)) {
+			split[n] = num(c, 1);
+			wide[n++] = times;
 		}
 		split[n] = x->dims[i];
-		wide[n++] = dim_equals(x->dims[i], 1) ? by[i] : x->dims[i];
+		wide[n++] = dim_equals(x->dims[i], 1) ? times : x->dims[i];
 	}
-	Value *v = emit_reshape(c, c->in[0], n, split);
-	c->out[0] = emit_reshape(c, emit_expand(c, v, n, wide), x->rank, out);
+	v = emit_reshape(c, v, n, split);
+	return emit_reshape(c, emit_expand(c, v, n, wide), c->in[0]->type.rank, out);
+}
+
+/* As many axes at a time as there is room for. */
+void import_tile(Call *c)
+{
+	Value *v = c->in[0];
+	const int rank = v->type.rank;
+	const Dim *by[MaxRank];
+	int from = 0, room = MaxRank - rank;
+	if (need_dims(c, 1, "repeats", by, MaxRank) != rank)
+		fatal_at(c->loc, "input 'repeats' does not have one element per axis");
+	for (int i = 0; i < rank; i++) {
+		require_at_least(c, by[i], 0);
+		if (!splits_axis(&v->type, by, i) || room-- > 0 || i == from)
+			continue;
+		v = tile_axes(c, v, by, from, i);
+		from = i;
+		room = MaxRank - rank - 1;
+	}
+	c->out[0] = tile_axes(c, v, by, from, rank);
 }
 
 void import_transpose(Call *c)

@@ -278,7 +278,7 @@ static bool drop_expand(Module *m, Node *n)
 	return changed;
 }
 
-/* ewise(expand(x), scalars) -> expand(ewise(x, scalars)) */
+/* ewise(expand(x), scalars) -> expand(ewise(x, scalars)).  An identity is a copy that pass expand wants as it is. */
 static bool sink_expand(Module *m, Node *n)
 {
 	int wide = -1;
@@ -286,7 +286,7 @@ static bool sink_expand(Module *m, Node *n)
 	View w, s;
 	Type small;
 
-	if (ops[n->op].cls != ClsEwise)
+	if (ops[n->op].cls != ClsEwise || n->op == OpIdentity)
 		return false;
 	for (int i = 0; i < n->nin; i++) {
 		in[i] = n->in[i];

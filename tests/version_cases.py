@@ -55,7 +55,8 @@ def old_attributes(cases):
     cases["TopK", 1] = one(1, "TopK", {"x": X}, [np.take_along_axis(X, order, 2), order], axis=2, k=2)
     cases["Upsample", 1] = one(1, "Upsample", {"x": X}, [X.repeat(2, 2).repeat(3, 3)], height_scale=2.0, width_scale=3.0, mode="nearest")
     scales = ("scales", np.float32([1, 1, 2, 3]))
-    cases["Resize", 10] = one(10, "Resize", {"x": X}, [X.repeat(2, 2).repeat(3, 3)], [scales])
+    rows = np.minimum(np.ceil(np.arange(X.shape[2] * 3 // 4) / 0.75).astype(int), X.shape[2] - 1)  # shrinking rounds up
+    cases["Resize", 10] = one(10, "Resize", {"x": X}, [X[:, :, rows].repeat(3, 3)], [("scales", np.float32([1, 1, 0.75, 3]))])
     cases["Resize", 11] = one(11, "Resize", {"x": X}, [X.repeat(2, 2).repeat(3, 3)], [("roi", np.float32([])), scales], nearest_mode="floor",
                               coordinate_transformation_mode="asymmetric")
 
