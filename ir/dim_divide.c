@@ -28,12 +28,9 @@ static void divide_terms(Module *m, const Dim *a, const Dim *b, const Dim **q, c
 	for (int i = 0; i < a->n; i++) {
 		Term t = a->terms[i], by = b->terms[0];
 		const Mono *mono = b->n == 1 && by.coef > 0 ? divide_mono(m, t.mono, by.mono) : NULL;
-		int64_t k = 0;
-		if (mono) {
-			k = t.mono->n ? t.coef / by.coef : floor_div(t.coef, by.coef);
-			add_term(&quot, k, mono);
-		}
-		add_term(&rem, t.coef - k * by.coef, t.mono);
+		if (mono)
+			add_term(&quot, t.mono->n ? t.coef / by.coef : floor_div(t.coef, by.coef), mono);
+		add_term(&rem, !mono ? t.coef : t.mono->n ? t.coef % by.coef : floor_mod(t.coef, by.coef), t.mono);
 	}
 	*q = intern_dim(m, &quot);
 	*r = intern_dim(m, &rem);
