@@ -6,9 +6,11 @@
  * all operands that are not constant must be transposed alike.  A view of such a result, as a pool takes windows and an upsampling
  * repeats, is transposed if it lies side by side along another axis than the last; not in front of an output, which would be a copy
  * more, as it is behind a concat.  A pad of what is computed from an input is no epilogue, and may as well be in the order of who reads it.
- * Every step moves a transpose towards the outputs, so it ends.
+ * A reshape that is a copy anyway, also in front of an output, is made in an order in which it copies runs.
+ * Every step moves a transpose towards the outputs, or makes a copy of runs of one of elements, so it ends.
  */
 #include "pass.h"
+#include "view.h"
 
 /* v is transpose(root, perm): axis d of v is axis perm[d] of root, which has the same rank. */
 static bool is_transposed(Module *m, Value *v, Value **root, int64_t *perm)
@@ -101,10 +103,11 @@ static bool moves_elements(const Type *t, const int64_t *perm)
 	return false;
 }
 
+/* A reshape that is the root of a view is a copy. */
 static bool computes_rows(const Value *v)
 {
 	const Node *n = v->def && v->def->op == OpPad ? v->def->in[0]->def : v->def;
-	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpWinograd || n->op == OpWinConv || n->op == OpGlu || n->op == OpConcat || (ops[n->op].cls == ClsEwise && !is_const(v)));
+	return n && !is_output(v) && (n->op == OpLinear || n->op == OpGroupConv || n->op == OpWinograd || n->op == OpWinConv || n->op == OpGlu || n->op == OpConcat || n->op == OpReshape || (ops[n->op].cls == ClsEwise && !is_const(v)));
 }
 
 /* Is v an input, or computed from it alone by a few elementwise operators, as it is where a model begins by quantising it? */
@@ -213,12 +216,114 @@ static bool sink_node(Module *m, Node *n)
 	return true;
 }
 
+/* transpose_back() by strides, which do not compose with the movement that v is. */
+static Value *view_back(Module *m, Node *at, Value *v, const int64_t *perm)
+{
+	const Dim *strides[MaxRank], *stride = dim_const(m, 1);
+	Type t = v->type;
+
+	for (int d = t.rank - 1; d >= 0; d--) {
+		t.dims[perm[d]] = v->type.dims[d];
+		strides[perm[d]] = stride;
+		stride = dim_mul(m, stride, v->type.dims[d]);
+	}
+	Attr attrs[2] = {mk_dim(Attr_base, dim_const(m, 0)), mk_dims(m, Attr_strides_dim, t.rank, strides)};
+	return build(m, at->block, at, OpView, at->loc, 1, &v, 2, attrs, &t);
+}
+
+typedef struct AxesPart {
+	int in, out; /* the first axis of the next part, in a reshape's operand and in its result */
+} AxesPart;
+
+/* Axes of the operand that become axes of the result, in parts as small as can be; 0: dims that do not compare. */
+static int split_reshape(Module *m, const Type *from, const Type *to, AxesPart *part)
+{
+	int n = 0, i = 0, o = 0;
+
+	while (i < from->rank || o < to->rank) {
+		const Dim *in = i < from->rank ? from->dims[i++] : dim_const(m, 1), *out = o < to->rank ? to->dims[o++] : dim_const(m, 1), *times;
+		while (in != out) {
+			if (i < from->rank && dim_poly_div(m, out, in, &times))
+				in = dim_mul(m, in, from->dims[i++]);
+			else if (o < to->rank && dim_poly_div(m, in, out, &times))
+				out = dim_mul(m, out, to->dims[o++]);
+			else
+				return 0;
+		}
+		part[n++] = (AxesPart){i, o};
+	}
+	return n;
+}
+
+/* perm: the axes from..to - 1 of `rank` last, the others before them as they were. */
+static void axes_last(int64_t *perm, int rank, int from, int to)
+{
+	int n = 0;
+	for (int d = 0; d < rank; d++)
+		if (d < from || d >= to)
+			perm[n++] = d;
+	for (int d = from; d < to; d++)
+		perm[n++] = d;
+}
+
+/* A reshape that is a copy, as that of a transposed convolution's phases, copies runs of what lies side by side. */
+static bool sink_copied_reshape(Module *m, Node *n)
+{
+	enum { LeastRun = 16 };
+	Value *x = n->in[0];
+	const Type *t = &n->out[0]->type;
+	AxesPart part[2 * MaxRank];
+	int64_t perm[MaxRank], run;
+	int side = -1, p = 0, sides = 0, behind = -1;
+	View w;
+
+	plain_view(m, n->out[0], &w);
+	if (w.root != n->out[0] || is_const(n->out[0]))
+		return false;
+	view_of(m, x, &w);
+	for (int d = 0; d < x->type.rank; d++) {
+		Factor f[MaxFactors];
+		if (merge_factors(m, &w, d, d + 1, f) != 1 || dim_equals(f[0].stride, 0))
+			continue;
+		behind = d;
+		if (!dim_equals(f[0].stride, 1))
+			continue;
+		side = d;
+		sides++;
+	}
+	if (sides != 1 || !computes_rows(w.root) || (dim_is_const(x->type.dims[side], &run) && run < LeastRun))
+		return false;
+	const int parts = split_reshape(m, &x->type, t, part);
+	while (p < parts && part[p].in <= side)
+		p++;
+	if (p >= parts - 1 || part[p].in != side + 1)
+		return false;
+	if (behind <= side) /* what is behind has one element, or the same again and again */
+		return false;
+	const AxesPart first = p ? part[p - 1] : (AxesPart){0, 0};
+	axes_last(perm, x->type.rank, first.in, part[p].in);
+	x = transpose(m, n, x, x->type.rank, perm);
+	axes_last(perm, t->rank, first.out, part[p].out);
+	Type turned = *t;
+	for (int d = 0; d < t->rank; d++)
+		turned.dims[d] = t->dims[perm[d]];
+	Value *v = build(m, n->block, n, OpReshape, n->loc, 1, &x, 0, NULL, &turned);
+	plain_view(m, v, &w);
+	if (w.root != v) { /* no copy: canon would put it back */
+		erase_node(v->def);
+		erase_node(x->def);
+		return false;
+	}
+	replace_uses(m, n->out[0], view_back(m, n, v, perm));
+	return true;
+}
+
 bool sink_transposes(Module *m)
 {
 	bool changed = false;
 
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse && !n->out[0]->known)
-			changed |= sink_node(m, n);
+			changed |= n->op == OpReshape ? sink_copied_reshape(m, n) : sink_node(m, n);
 	return changed;
 }

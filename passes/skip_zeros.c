@@ -11,6 +11,7 @@ enum {
 	FewSamples = 32, /* of larger weights: each may bring the megabytes around it from the disk, which nobody reads */
 	ZerosPerCent = 25, /* of the samples; below, nobody counts */
 	LivePerCent = 65, /* of the pieces of 16 columns; with more, one row by weights in a cache would take longer */
+	ManyRows = 64, ManyLivePerCent = 85, /* rows that share what is read of the weights */
 	/* Columns apart, for one row: */
 	LeastApart = 1 << 20, /* elements: less comes as fast from the second cache */
 	ApartPerCent = 15 /* of the elements, filled up with zeros; from the third cache more would take as long as all of them */
@@ -22,11 +23,14 @@ bool sample_of(const Const *c, uint64_t i, double *x)
 	return scalar_as_real(scalar_at(c->type.dtype, c->data, (int64_t)(i * Scatter % (uint64_t)const_numel(&c->type))), x);
 }
 
-/* The largest constant that w is computed from, of each node's operands; NULL: there is none. */
-static const Const *largest_source(const Value *w)
+/* The largest constant that w is computed from, of each node's operands; NULL: there is none.  *share: of w, what is not added by pads of zeros. */
+static const Const *largest_source(const Value *w, double *share)
 {
+	*share = 1;
 	while (w && !w->konst) {
 		const Node *n = w->def;
+		if (n && n->op == OpPad && !attr_scalar(n, Attr_value).u)
+			*share *= (double)const_numel(&n->in[0]->type) / (double)const_numel(&w->type);
 		w = NULL;
 		for (int i = 0; n && i < n->nin; i++)
 			if (n->in[i] && (!w || const_numel(&n->in[i]->type) > const_numel(&w->type)))
@@ -38,7 +42,8 @@ static const Const *largest_source(const Value *w)
 /* Are many elements of w 0?  A guess from some of those that it is computed from. */
 static bool may_be_sparse(const Value *w)
 {
-	const Const *source = largest_source(w);
+	double share;
+	const Const *source = largest_source(w, &share);
 	const uint64_t numel = source && source->data ? (uint64_t)const_numel(&source->type) : 0;
 	const uint64_t samples = const_numel(&w->type) > MostSparse ? FewSamples : Samples;
 	uint64_t zeros = 0;
@@ -46,7 +51,8 @@ static bool may_be_sparse(const Value *w)
 
 	for (uint64_t i = 0; i < samples && numel; i++)
 		zeros += sample_of(source, i, &x) && x == 0;
-	return !source || 100 * zeros >= ZerosPerCent * samples;
+	const double live = 1 - (double)zeros / (double)samples;
+	return !source || 100 * (1 - live * share) >= ZerosPerCent;
 }
 
 static bool is_one_row(const Type *x)
@@ -55,6 +61,15 @@ static bool is_one_row(const Type *x)
 		if (!dim_equals(x->dims[d], 1))
 			return false;
 	return true;
+}
+
+static bool has_many_rows(const Type *x)
+{
+	int64_t rows = 1, extent;
+	for (int d = 0; d + 1 < x->rank && rows < ManyRows; d++)
+		if (!dim_is_const(x->dims[d], &extent) || __builtin_mul_overflow(rows, extent, &rows))
+			return false;
+	return rows >= ManyRows;
 }
 
 typedef struct Left { /* of weights */
@@ -80,7 +95,7 @@ static const char *why_dense(Module *m, const Node *n, Value *w, int parts, doub
 		return "the weights cannot be computed, or only with much work";
 	const int64_t all = sparse_groups(t.dims[1], parts) * t.dims[0];
 	left->entries = sparse_entries(m->arena, &t, parts, false);
-	const double live = 100.0 * (double)left->entries / (double)all, most = fmin(LivePerCent, 100.0 * bytes / dtypes[F32].bytes);
+	const double live = 100.0 * (double)left->entries / (double)all, most = fmin(has_many_rows(x) ? ManyLivePerCent : LivePerCent, 100.0 * bytes / dtypes[F32].bytes);
 	if (live > most && bytes == dtypes[F32].bytes && tensor_numel(&t) >= LeastApart) {
 		left->entries = sparse_entries(m->arena, &t, parts, true);
 		left->apart = left->entries * 100 <= all * ApartPerCent;
