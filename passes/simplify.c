@@ -200,6 +200,47 @@ static bool fold_pad(Module *m, Node *n)
 	return true;
 }
 
+/* Is v one of the numbers that `stored`, f16 or bf16, holds?  What chooses among those, or changes the sign of one, computes such. */
+static bool is_rounded(Value *v, DType stored, int depth)
+{
+	enum { MostDeep = 8 };
+	const Node *n = v->def;
+	Scalar s;
+
+	if (uniform_scalar(v, &s))
+		return same_scalar(cast_scalar(cast_scalar(s, stored), s.dtype), s);
+	if (!n || depth == MostDeep)
+		return false;
+	if (n->op == OpCast)
+		return n->in[0]->type.dtype == stored;
+	if (n->op != OpMax && n->op != OpMin && n->op != OpRelu && n->op != OpClip && n->op != OpNeg && n->op != OpAbs)
+		return false;
+	for (int i = 0; i < n->nattr; i++)
+		if (attr_infos[n->attrs[i].id].kind == AttrScalar && !same_scalar(cast_scalar(cast_scalar(n->attrs[i].s, stored), n->attrs[i].s.dtype), n->attrs[i].s))
+			return false;
+	for (int i = 0; i < n->nin; i++)
+		if (!is_rounded(n->in[i], stored, depth + 1))
+			return false;
+	return true;
+}
+
+/* cast(cast(v)) -> v where the type between holds v: a max or min of half floats needs no rounding of its own. */
+static bool fold_round_trip(Module *m, Node *n)
+{
+	const Node *inner = n->op == OpCast ? n->in[0]->def : NULL;
+
+	if (!inner || inner->op != OpCast)
+		return false;
+	const DType between = inner->out[0]->type.dtype;
+	Value *v = inner->in[0];
+	if ((between != F16 && between != BF16) || (v->type.dtype != F32 && v->type.dtype != F64)) /* which hold all that those do */
+		return false;
+	if (v->type.dtype != n->out[0]->type.dtype || !is_rounded(v, between, 0))
+		return false;
+	replace_uses(m, n->out[0], v);
+	return true;
+}
+
 static bool fold(Module *m)
 {
 	bool changed = false;
@@ -207,7 +248,7 @@ static bool fold(Module *m)
 	FOR_ALL_NODES(n, m)
 		if (!is_unused(n) &&
 		    (fold_unchanged(m, n) || fold_pad(m, n) || fold_compare(m, n) || fold_uniform_gather(m, n) || fold_small(m, n) || fold_uniform_ewise(m, n) || fold_condition(m, n) ||
-		     fold_choice(m, n) || fold_bool_choice(m, n)))
+		     fold_choice(m, n) || fold_bool_choice(m, n) || fold_round_trip(m, n)))
 			changed = true;
 	return changed;
 }
