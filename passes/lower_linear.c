@@ -72,6 +72,7 @@ typedef struct Gemm {
 	LExpr *rows, *tiles, *depth;
 	LExpr *row_at; /* where the only row lies, which nobody packed; else NULL */
 	LExpr *block_at; /* where the block's rows are packed; NULL: all rows are, from 0 on */
+	LExpr *w_from; /* where w's panels begin; NULL: at 0 */
 	LExpr *made_at; /* where those of its results are, that are stored packed; NULL: as those of x */
 	LExpr *columns; /* of the panel, that count; NULL: more than half of them */
 	LExpr *back; /* 1: units come in falling order, 0: in rising order; NULL: always so */
@@ -189,7 +190,8 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 static LExpr *panel_at(const Gemm *g, LExpr *panel)
 {
 	LB *b = &g->k->b;
-	return llet(b, lmul(b, panel, panel_size(g)));
+	LExpr *at = lmul(b, panel, panel_size(g));
+	return llet(b, g->w_from ? ladd(b, g->w_from, at) : at);
 }
 
 /* Both panels of a unit at once, by so few rows that their sums stay in registers; what follows emit_stream() holds here too. */
@@ -349,11 +351,11 @@ static bool has_few_weights(const Type *w)
 bool is_made_by_tiles(const Node *root, bool packed_elsewhere, bool repack)
 {
 	const Type *x = &root->in[0]->type, *w = &root->in[1]->type;
-	int64_t rows = 1, extent, k, n, weights;
+	int64_t rows = 1, extent;
 
-	if (packed_elsewhere || !dim_is_const(w->dims[1], &k) || !dim_is_const(w->dims[0], &n) || k == 0)
+	if (packed_elsewhere || !dim_is_const(w->dims[1], NULL) || !dim_is_const(w->dims[0], NULL) || dim_equals(w->dims[1], 0))
 		return false;
-	if (__builtin_mul_overflow(k * 4, n * PanelWidth, &weights) || weights > FewWeights)
+	if (!has_few_weights(w))
 		return repack;
 	for (int d = 0; d < x->rank - attr_int(root, Attr_inner) && rows < ManyRows; d++)
 		rows *= dim_is_const(x->dims[d], &extent) ? extent < ManyRows ? extent : ManyRows : d ? SomeRows : 1;
@@ -412,8 +414,6 @@ static const Dim *units_of(Module *m, const Node *root)
 	return dim_floordiv(m, root->in[1]->type.dims[0], dim_const(m, unit_panels((int)attr_int(root, Attr_parts))));
 }
 
-TileLinear *open_tile_linear(Kernel *k, const Feed *f, const Dim *line, Scratch *scratch)
-{
 /* Each worker reads what its tiles have in common, panels of a shorter type, once: as f32 in its scratch. */
 static void widen_panels(Gemm *g, const Type *w, Scratch *scratch)
 {
@@ -427,6 +427,8 @@ static void widen_panels(Gemm *g, const Type *w, Scratch *scratch)
 	g->w = scratch->buf;
 }
 
+TileLinear *open_tile_linear(Kernel *k, const Feed *f, const Dim *line, Scratch *scratch)
+{
 	Lower *l = k->l;
 	Node *root = f->root, *source = feeder(root->in[0]);
 	TileLinear *t = arena_alloc(l->m->arena, sizeof *t);
@@ -438,6 +440,8 @@ static void widen_panels(Gemm *g, const Type *w, Scratch *scratch)
 	t->g.depth = kparam(k, depth);
 	t->g.w = kbuf(k, root->in[1], false);
 	t->g.scales = scales_of(k, root);
+	if (is_stored(t->g.w->elem) && !t->g.scales && has_few_weights(&root->in[1]->type))
+		widen_panels(&t->g, &root->in[1]->type, scratch);
 	if (!source) {
 		t->x = kaccess(k, root->in[0]);
 		t->in_place = t->g.w->elem == F32 && lies_for_tiles(l, &t->x, t->inner, root->in[1]->type.dims[0], line, &t->rows);
@@ -456,7 +460,7 @@ static void widen_panels(Gemm *g, const Type *w, Scratch *scratch)
 	return t;
 }
 
-/* A tile of packed rows by one panel: no slice of it is used again, so it needs no blocks of K unless they are widened. */
+/* A tile of packed rows by one panel: no slice of it is used again, so it needs no blocks of K unless they are scaled. */
 static void emit_packed_tile(const Gemm *g, LExpr *count, const PanelTile *p)
 {
 	LB *b = &g->k->b;
@@ -558,7 +562,6 @@ static void lower_tiles(Lower *l, const Feed *f)
 	}
 	make_tile(t, row0, length, tile, tiles, NULL);
 	lend(b);
-	lend(b);
 	close_scratch(&k, &scratch);
 	k.b.fn->loc = f->root->loc;
 	kcall(&k);
@@ -652,7 +655,6 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 		emit_unit(&g[i], &e[i], rows, t0, t1, row0, unit, block_rows);
 		lend(b);
 	}
-	lend(b);
 	lend(b);
 	close_scratch(&k, &scratch);
 	k.b.fn->loc = f[1].root->loc;

@@ -93,7 +93,7 @@ static void lower_plain_matmul(Lower *l, Node *n, Value *home)
 
 /* ---- a row by a matrix of its own -------------------------------------------------------------------------------------------------- */
 
-enum { WideVectors = 4 /* sums of as many columns at once */ };
+enum { SomeVectors = 4, ManyVectors = 8 /* of columns, whose sums are in registers; the more, the more of a line of w is read at once */ };
 
 typedef struct RowMatrix {
 	Kernel *k;
@@ -101,6 +101,7 @@ typedef struct RowMatrix {
 	LExpr *x_at, *w_at, *y_at, *steps, *columns;
 	LBuf *y;
 	LTile *sums;
+	int vectors; /* at once, at most */
 } RowMatrix;
 
 static LExpr *step_of_row(const RowMatrix *r, LExpr *step)
@@ -172,29 +173,51 @@ static void store_sums(const RowMatrix *r, LExpr *col, int vectors, LExpr *mask)
 		lstore(b, r->y, ladd(b, r->y_at, ladd(b, col, li(b, v * Lanes))), NULL, mask, lelem(b, r->sums, li(b, v), li(b, 0)));
 }
 
-/* Columns col .. end - 1, at most WideVectors vectors of them. */
+static void sum_columns(const RowMatrix *r, LExpr *col, int vectors, LExpr *mask)
+{
+	clear_sums(r, vectors);
+	add_steps(r, li(&r->k->b, 0), r->steps, col, vectors, mask);
+	store_sums(r, col, vectors, mask);
+}
+
+/* Columns col .. end - 1, at most r->vectors vectors of them. */
 static void emit_columns_of_row(const RowMatrix *r, LExpr *col, LExpr *end)
 {
 	Kernel *k = r->k;
 	LB *b = &k->b;
 	const Dim *const *stride = r->w.stride + r->w.rank - 2;
-	const bool turned = dim_equals(stride[0], 1) && !dim_equals(stride[1], 1);
-	LExpr *zero = li(b, 0), *lanes = li(b, Lanes);
+	const bool turned = dim_equals(stride[0], 1) && !dim_equals(stride[1], 1), many = !turned && r->vectors > SomeVectors;
+	LExpr *lanes = li(b, Lanes), *some = li(b, SomeVectors * Lanes), *rest = col;
 
-	if (!turned) {
-		lif(b, lop(b, LEq, lsub(b, end, col), li(b, WideVectors * Lanes), NULL));
-		clear_sums(r, WideVectors);
-		add_steps(r, zero, r->steps, col, WideVectors, NULL);
-		store_sums(r, col, WideVectors, NULL);
+	if (many) {
+		lif(b, lop(b, LEq, lsub(b, end, col), li(b, r->vectors * Lanes), NULL));
+		sum_columns(r, col, r->vectors, NULL);
 		lelse(b);
 	}
-	LExpr *j = lfor(b, ForSerial, col, end, lanes), *mask = lane_mask(k, lsub(b, end, j));
-	clear_sums(r, 1);
-	add_steps(r, turned ? add_turned_steps(r, j) : zero, r->steps, j, 1, mask);
-	store_sums(r, j, 1, mask);
-	lend(b);
-	if (!turned)
+	if (!turned) {
+		rest = llet(b, ladd(b, col, lmul(b, lop(b, LFloorDiv, lsub(b, end, col), some, NULL), some)));
+		LExpr *j = lfor(b, ForSerial, col, rest, some);
+		sum_columns(r, j, SomeVectors, NULL);
 		lend(b);
+	}
+	LExpr *j = lfor(b, ForSerial, rest, end, lanes), *mask = lane_mask(k, lsub(b, end, j));
+	if (turned) {
+		clear_sums(r, 1);
+		add_steps(r, add_turned_steps(r, j), r->steps, j, 1, mask);
+		store_sums(r, j, 1, mask);
+	} else {
+		sum_columns(r, j, 1, mask);
+	}
+	lend(b);
+	if (many)
+		lend(b);
+}
+
+/* As AVX2 has registers for, or narrow matrices have columns: SomeVectors. */
+static int vectors_of_row(const Lower *l, const Dim *width)
+{
+	int64_t n;
+	return l->t->need & DCC_CPU_AVX512 && !(dim_is_const(width, &n) && n < ManyVectors * Lanes) ? ManyVectors : SomeVectors;
 }
 
 /* x: the row, w: the matrix, both with the batch axes of t, the result's type, in front.  runs: 1, or 0 where x has no row or
@@ -207,7 +230,7 @@ static void lower_row(Lower *l, Node *n, Value *home, bool column, const Dim *ru
 	const Type *t = &n->out[0]->type;
 	Access x = kaccess(&k, n->in[0]), w = kaccess(&k, n->in[1]);
 	const int batch = t->rank - (x.rank > 1) - (w.rank > 1), rank = batch + 2;
-	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0), *wide = li(b, WideVectors * Lanes);
+	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0);
 
 	x = as_matrix(m, &x, false);
 	x = transposed(&x, attr_int(n, Attr_trans_a));
@@ -228,9 +251,11 @@ static void lower_row(Lower *l, Node *n, Value *home, bool column, const Dim *ru
 	const Dim *width = r.w.extent[rank - 1], *batches = dim_mul(m, dims_product(m, t->dims, batch), runs);
 	r.steps = kdim(&k, r.w.extent[rank - 2]);
 	r.columns = kdim(&k, width);
-	r.sums = lnew_tile(b, "sums", (LType){F32, Lanes}, WideVectors, 1);
-	LExpr *parts = kdim(&k, dim_ceildiv(m, width, dim_const(m, WideVectors * Lanes)));
-	LExpr *task = lfor(b, ForParallel, zero, kdim(&k, dim_mul(m, batches, dim_ceildiv(m, width, dim_const(m, WideVectors * Lanes)))), NULL);
+	r.vectors = vectors_of_row(l, width);
+	r.sums = lnew_tile(b, "sums", (LType){F32, Lanes}, r.vectors, 1);
+	LExpr *wide = li(b, r.vectors * Lanes);
+	const Dim *runs_of_columns = dim_ceildiv(m, width, dim_const(m, r.vectors * Lanes));
+	LExpr *parts = kdim(&k, runs_of_columns), *task = lfor(b, ForParallel, zero, kdim(&k, dim_mul(m, batches, runs_of_columns)), NULL);
 	LExpr *at = llet(b, lop(b, LFloorDiv, task, parts, NULL)), *col = llet(b, lmul(b, lsub(b, task, lmul(b, at, parts)), wide));
 	split_index(&k, at, t->dims, batch, idx);
 	r.x_at = llet(b, offset_of(&k, &r.x, idx));

@@ -1,7 +1,7 @@
 /* lower_sort.c - top_k: the places of the k largest or smallest elements along an axis, in order.
  *
  * A line along the axis belongs to one worker.  Its result is first a heap, the root of which is the last of the k best so far: what
- * comes before it takes its place.  That is log k steps for an element at most, and one comparison for most if k is small.  Then
+ * comes before it takes its place.  That is log k steps for an element at most, and one comparison for 16 of most if k is small.  Then
  * the root goes to the end of the heap, which becomes smaller by one, until all are in order: n log k for a line of n.
  *
  * A whole line of integers, unless it is short, is sorted by its digits of 8 bits instead, the last first: places go from one half of
@@ -121,6 +121,43 @@ static LExpr *find_depth(Heap *h)
 	return get(h, levels);
 }
 
+/* May any of 16 elements from place i on come before the heap's root?  Those beyond the line are 0, which may; so may a NaN, whatever the order. */
+static LExpr *may_come(Heap *h, LExpr *i)
+{
+	LB *b = &h->k->b;
+	const LType lanes = {h->x.dtype, Lanes}, count = {I32, Lanes};
+	LExpr *root = lcast(b, LSplat, lanes, element(h, place_at(h, li(b, 0))));
+	LExpr *mask = lane_mask(h->k, lsub(b, kdim(h->k, h->x.extent[h->axis]), i));
+	LExpr *v = llet(b, lload(b, h->x.buf, Lanes, ladd(b, h->x_line, i), NULL, mask));
+	LExpr *behind = h->largest ? lop(b, LLe, v, root, NULL) : lop(b, LLe, root, v, NULL);
+	LExpr *ones = llet(b, lop(b, LSelect, behind, lconst(b, count, 0), lconst(b, count, 1)));
+	return llt(b, lconst(b, (LType){I32, 1}, 0), lop(b, LHMax, ones, NULL, NULL));
+}
+
+/* Each element behind the first `size` that comes before the root takes its place: few do, so that 16 are looked at first. */
+static void emit_scan(Heap *h)
+{
+	LB *b = &h->k->b;
+	LExpr *zero = li(b, 0), *n = kdim(h->k, h->x.extent[h->axis]), *from = h->size, *to = n;
+	const bool by_lanes = dim_equals(h->x.stride[h->axis], 1) && !is_stored(h->x.dtype) && dtypes[h->x.dtype].bytes >= 4;
+
+	if (by_lanes) {
+		from = lfor(b, ForSerial, h->size, n, li(b, Lanes));
+		to = llet(b, lop(b, LPMin, ladd(b, from, li(b, Lanes)), n, NULL));
+		lif(b, may_come(h, from));
+	}
+	LExpr *i = lfor(b, ForSerial, from, to, NULL);
+	lif(b, comes_before(h, i, place_at(h, zero)));
+	put_place(h, zero, i);
+	sink(h, zero, h->size);
+	lend(b);
+	lend(b);
+	if (by_lanes) {
+		lend(b);
+		lend(b);
+	}
+}
+
 static void emit_line(Heap *h)
 {
 	LB *b = &h->k->b;
@@ -133,12 +170,7 @@ static void emit_line(Heap *h)
 	i = lfor(b, ForSerial, zero, half, NULL);
 	sink(h, llet(b, lsub(b, lsub(b, half, one), i)), size);
 	lend(b);
-	i = lfor(b, ForSerial, size, kdim(h->k, h->x.extent[h->axis]), NULL);
-	lif(b, comes_before(h, i, place_at(h, zero)));
-	put_place(h, zero, i);
-	sink(h, zero, size);
-	lend(b);
-	lend(b);
+	emit_scan(h);
 	i = lfor(b, ForSerial, one, size, NULL);
 	LExpr *end = llet(b, lsub(b, size, i)), *last = place_at(h, end);
 	put_place(h, end, place_at(h, zero));
@@ -260,6 +292,7 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 		counts = llocal(b, "counts", I64, Digits);
 		room = llet(b, lop(b, LFloorDiv, lmul(b, this_worker(&k), kworker(&k)), li(b, dtypes[I64].bytes / dtypes[F32].bytes), NULL));
 	}
+	LExpr *line = share_tasks(&k, tasks);
 	split_index(&k, line, lines, h.x.rank, at);
 	at[h.axis] = NULL;
 	h.x_line = llet(b, offset_of(&k, &h.x, at));
@@ -279,4 +312,3 @@ void lower_top_k(Lower *l, Node *n, Value *home)
 	kflop(&k, type_numel(m, &n->in[0]->type));
 	kcall(&k);
 }
-	LExpr *line = share_tasks(&k, tasks);
