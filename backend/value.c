@@ -483,21 +483,68 @@ static void store_lanes(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef
 	}
 }
 
-static LLVMValueRef load_vector(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef stride, LLVMValueRef mask)
+static LLVMValueRef load_side_by_side(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef mask)
 {
 	LLVMTypeRef type = LLVMVectorType(elem_type(e, buf->elem, true), Lanes);
 	unsigned align = (unsigned)dtypes[buf->elem].bytes;
-	if (!stride && !mask) {
-		LLVMValueRef v = LLVMBuildLoad2(e->b, type, emit_address(e, buf, idx), "");
+	LLVMValueRef at = emit_address(e, buf, idx);
+	if (!mask) {
+		LLVMValueRef v = LLVMBuildLoad2(e->b, type, at, "");
 		LLVMSetAlignment(v, align);
 		return v;
 	}
-	if (by_lanes(e, buf->elem, stride, mask))
-		return load_lanes(e, buf, idx, stride, mask);
-	LLVMValueRef at = stride ? lane_addresses(e, buf, idx, stride) : emit_address(e, buf, idx);
 	LLVMTypeRef types[] = {type, LLVMTypeOf(at)};
 	LLVMValueRef args[] = {at, const_i32_of(e, (int)align), mask, LLVMConstNull(type)};
-	return call_intrinsic(e, stride ? "llvm.masked.gather" : "llvm.masked.load", 2, types, 4, args);
+	return call_intrinsic(e, "llvm.masked.load", 2, types, 4, args);
+}
+
+/* Lanes that lie `step` elements apart, or in reverse: as many vectors as have them, the last of which ends with the last of them.  A gather
+ * takes three to ten times as long. */
+static LLVMValueRef load_apart(Emit *e, const LBuf *buf, LLVMValueRef idx, int64_t step, LLVMValueRef mask)
+{
+	const int64_t first = step < 0 ? step * (Lanes - 1) : 0, span = (step < 0 ? -step : step) * (Lanes - 1) + 1;
+	const int n = (int)((span + Lanes - 1) / Lanes);
+	LLVMValueRef r = NULL, pick[Lanes];
+
+	for (int j = 0; j < n; j++) {
+		const int64_t from = first + (j < n - 1 ? j * Lanes : span - Lanes), past = first + (int64_t)j * Lanes;
+		LLVMValueRef part_mask = NULL;
+		int lane_of[Lanes]; /* of r, at each lane of the part */
+		for (int i = 0; i < Lanes; i++)
+			lane_of[i] = -1;
+		for (int i = 0; i < Lanes; i++) {
+			const bool here = i * step >= past && i * step < past + Lanes;
+			if (here)
+				lane_of[i * step - from] = i;
+			pick[i] = const_i32_of(e, here ? Lanes + (int)(i * step - from) : i);
+		}
+		if (mask) {
+			LLVMValueRef spread[Lanes];
+			for (int i = 0; i < Lanes; i++)
+				spread[i] = const_i32_of(e, lane_of[i] < 0 ? Lanes : lane_of[i]);
+			part_mask = LLVMBuildShuffleVector(e->b, mask, LLVMConstNull(LLVMTypeOf(mask)), LLVMConstVector(spread, Lanes), "");
+		}
+		LLVMValueRef part = load_side_by_side(e, buf, LLVMBuildAdd(e->b, idx, const_i64_of(e, from), ""), part_mask);
+		r = LLVMBuildShuffleVector(e->b, r ? r : LLVMGetPoison(LLVMTypeOf(part)), part, LLVMConstVector(pick, Lanes), "");
+	}
+	return r;
+}
+
+static LLVMValueRef load_vector(Emit *e, const LBuf *buf, LLVMValueRef idx, LLVMValueRef stride, LLVMValueRef mask)
+{
+	if (!stride && !mask)
+		return load_side_by_side(e, buf, idx, NULL);
+	if (stride && LLVMIsAConstantInt(stride) && loads_by_shuffles(LLVMConstIntGetSExtValue(stride)) && (!mask || !by_lanes(e, buf->elem, false, true)))
+		return load_apart(e, buf, idx, LLVMConstIntGetSExtValue(stride), mask);
+	if (by_lanes(e, buf->elem, stride, mask))
+		return load_lanes(e, buf, idx, stride, mask);
+	if (!stride)
+		return load_side_by_side(e, buf, idx, mask);
+	LLVMTypeRef type = LLVMVectorType(elem_type(e, buf->elem, true), Lanes);
+	LLVMValueRef at = lane_addresses(e, buf, idx, stride);
+	LLVMTypeRef types[] = {type, LLVMTypeOf(at)};
+	LLVMValueRef args[] = {at, const_i32_of(e, (int)dtypes[buf->elem].bytes), mask, LLVMConstNull(type)};
+	return call_intrinsic(e, "llvm.masked.gather", 2, types, 4, args);
 }
 
 static LLVMValueRef emit_load(Emit *e, const LExpr *x)
@@ -672,6 +719,7 @@ static LLVMValueRef emit_leaf(Emit *e, const LExpr *x)
 	case LRef: return emit_ref(e, x->var);
 	case LIota: return iota(elem_type(e, x->type.elem, false), is_float(x->type.elem));
 	case LFailed: return LLVMBuildIsNotNull(e->b, LLVMBuildLoad2(e->b, e->i64, e->status, ""), "");
+	case LWorker: return e->worker;
 	case LLoad: return emit_load(e, x);
 	case LElem: return LLVMBuildLoad2(e->b, value_type(e, x->type), tile_cell(e, x->tile, x->a[0], x->a[1]), "");
 	case LInData: case LInScaled: return emit_tensor_element(e, x);
@@ -719,7 +767,6 @@ static LLVMValueRef emit_int_op(Emit *e, const LExpr *x, LLVMValueRef *a)
 
 static bool is_prefix_mask(const LExpr *x)
 {
-	case LWorker: return e->worker;
 	return x->op == LLt && x->a[0]->op == LIota && x->a[0]->type.elem == I64 && x->a[1]->op == LSplat;
 }
 
@@ -749,13 +796,15 @@ static LLVMValueRef emit_op(Emit *e, const LExpr *x)
 }
 
 /* LLVM 19 derives classes of floats from selects and absolute values, wrongly in places (a zero's sign, NaN, x for |x|),
- * and folds comparisons by them.  Results of these operations are fenced, so that it knows nothing of them. */
+ * and folds comparisons by them; and it compares what were half floats as such, for which x86-64 has no instruction, lane by lane in
+ * ten times the time.  Results of these operations are fenced, so that it knows nothing of them. */
 LLVMValueRef emit_expr(Emit *e, const LExpr *x)
 {
 	LLVMValueRef v = emit_op(e, x);
 	switch (x->op) {
 	case LMin: case LMax: case LPMin: case LPMax: case LHMin: case LHMax: case LAbs: case LSelect: case LBitcast:
 		return is_float(x->type.elem) ? unary_intrinsic(e, "llvm.arithmetic.fence", v) : v;
+	case LConvert: return x->a[0]->type.elem == F16 && is_float(x->type.elem) ? unary_intrinsic(e, "llvm.arithmetic.fence", v) : v;
 	default: return v;
 	}
 }

@@ -14,6 +14,12 @@
 
 enum { Lanes = 16, MaxStatus = 4 };
 
+/* Are lanes so many elements apart, as a constant, loaded as vectors side by side and shuffled? */
+static inline bool loads_by_shuffles(int64_t apart)
+{
+	return apart >= -1 && apart <= 4 && apart;
+}
+
 typedef struct LType {
 	DType elem;
 	int lanes; /* 1 or 16 */

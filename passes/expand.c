@@ -310,7 +310,7 @@ static Value *copy_before(Module *m, Node *at, Value *v, const Loc *loc)
 	return build(m, at->block, at, OpIdentity, loc, 1, &v, 0, NULL, NULL);
 }
 
-/* A movement over a movement that did not compose reads a copy of it. */
+/* A movement over a movement that did not compose reads a copy of it, unless that is a copy itself. */
 static bool copy_chained_move(Module *m, Node *n)
 {
 	View w, inner;
@@ -318,7 +318,7 @@ static bool copy_chained_move(Module *m, Node *n)
 	view_of(m, n->out[0], &w);
 	if (w.root == n->out[0] || !w.root->def || is_const(w.root))
 		return false;
-	view_of(m, w.root, &inner);
+	plain_view(m, w.root, &inner);
 	if (inner.root == w.root)
 		return false;
 	Value *copy = copy_before(m, n, w.root, n->loc);
@@ -453,7 +453,7 @@ static bool own_yields(Module *m, Block *b)
 			continue;
 		if (!b->owner && !is_packed(v->type.dtype))
 			v = written[i] = same_elements(m, v);
-		view_of(m, v, &w);
+		plain_view(m, v, &w);
 		for (int j = 0; j < i; j++)
 			first &= written[j] != v;
 		bool own = v->def && v->def->block == b && (v->def->op == OpGroup || !has_body(v->def->op));
@@ -670,6 +670,30 @@ static bool line_up_mask(Module *m, Node *n)
 	return true;
 }
 
+/* Rows that many indices choose are copied side by side before, if their elements lie apart, as the channels of an image do that is sampled. */
+static bool line_up_rows(Module *m, Node *n)
+{
+	enum { LeastRow = 16, LeastRows = 16, FewTimes = 8 };
+	Factor f[MaxFactors];
+	int64_t length, extent, rows;
+	View w;
+
+	if (n->op != OpGather || is_const(n->in[0]))
+		return false;
+	Value *x = n->in[0];
+	const int axis = (int)attr_int(n, Attr_axis), last = x->type.rank - 1;
+	const Dim *chosen = type_numel(m, &n->in[1]->type);
+	if (axis == last || (dim_is_const(x->type.dims[last], &length) && length < LeastRow))
+		return false;
+	if (dim_is_const(chosen, &rows) && (rows < LeastRows || (dim_is_const(x->type.dims[axis], &extent) && rows < extent / FewTimes)))
+		return false;
+	view_of(m, x, &w);
+	if (w.root == x || merge_factors(m, &w, last, last + 1, f) != 1 || dim_equals(f[0].stride, 1) || dim_equals(f[0].stride, 0))
+		return false;
+	set_in(m, n, 0, shared_copy(m, n, x));
+	return true;
+}
+
 void expand_lone_glus(Module *m)
 {
 	dissolve_groups(m, is_lowered_whole);
@@ -678,16 +702,20 @@ void expand_lone_glus(Module *m)
 
 bool pass_expand(Module *m)
 {
+	enum { MaxRounds = 1000 };
 	bool changed = dissolve_groups(m, is_lowered_whole); /* a text may hold others */
 
 	changed |= bound_outputs(m);
 	FOR_ALL_NODES(n, m)
 		if (n->nout == 1 && n->out[0]->nuse)
 			changed |= expand_byte_linear(m, n) || expand_byte_conv(m, n) || expand_linear(m, n) || expand_experts(m, n) ||
-			           expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n);
-	do /* what canon moves may part a glu from its linear, and copies are moved */
+			           expand_reduction(m, n) || expand_attention(m, n) || expand_pack(m, n) || expand_unpack(m, n) || add_waves(m, n) || line_up_mask(m, n) || line_up_rows(m, n);
+	int round = 0;
+	do { /* what canon moves may part a glu from its linear, and copies are moved */
+		if (round++ == MaxRounds)
+			bug("expand does not end");
 		changed |= pass_canon(m);
-	while (expand_glus(m, false) || copy_uneven_moves(m));
+	} while (expand_glus(m, false) || copy_uneven_moves(m));
 	FOR_ALL_NODES(n, m) {
 		if (ops[n->op].cls == ClsMove && n->out[0]->nuse)
 			changed |= copy_chained_move(m, n);

@@ -415,13 +415,25 @@ void tap_range(LB *b, LExpr *from, LExpr *to, LExpr *extent, int64_t dilation, L
 	*hi = llet(b, lop(b, LPMin, lop(b, LFloorDiv, ladd(b, lsub(b, extent, from), up), step, NULL), taps, NULL));
 }
 
+bool is_small_step(const Dim *stride)
+{
+	int64_t step;
+	return dim_is_const(stride, &step) && (!step || loads_by_shuffles(step));
+}
+
+LExpr *kstep(Kernel *k, const Dim *stride)
+{
+	int64_t step;
+	return is_small_step(stride) && dim_is_const(stride, &step) ? li(&k->b, step) : kdim(k, stride);
+}
+
 LExpr *load_lanes(Kernel *k, const Access *a, LExpr *offset, const Dim *stride, LExpr *mask)
 {
 	LB *b = &k->b;
 
 	if (dim_equals(stride, 0))
 		return lcast(b, LSplat, (LType){a->dtype, Lanes}, lload(b, a->buf, 1, offset, NULL, NULL));
-	return lload(b, a->buf, Lanes, offset, dim_equals(stride, 1) ? NULL : kdim(k, stride), mask);
+	return lload(b, a->buf, Lanes, offset, dim_equals(stride, 1) ? NULL : kstep(k, stride), mask);
 }
 
 LExpr *this_worker(Kernel *k)
@@ -432,6 +444,7 @@ LExpr *this_worker(Kernel *k)
 LExpr *own_tasks(Kernel *k, LExpr *tasks)
 {
 	LB *b = &k->b;
+	LExpr *worker = this_worker(k), *workers = kthreads(k);
 	return lfor(b, ForSerial, lop(b, LFloorDiv, lmul(b, tasks, worker), workers, NULL),
 	            lop(b, LFloorDiv, lmul(b, tasks, ladd(b, worker, li(b, 1))), workers, NULL), NULL);
 }
@@ -443,7 +456,6 @@ LExpr *share_tasks(Kernel *k, LExpr *tasks)
 
 LExpr *lane_mask(Kernel *k, LExpr *left)
 {
-	LExpr *worker = this_worker(k), *workers = kthreads(k);
 	LB *b = &k->b;
 	LExpr *few = lop(b, LPMin, lop(b, LPMax, left, li(b, 0), NULL), li(b, Lanes), NULL); /* 32-bit lanes compare faster */
 	return llet(b, llt(b, lcast(b, LIota, (LType){I32, Lanes}, NULL), llet(b, lcast(b, LConvert, (LType){I32, 1}, few))));

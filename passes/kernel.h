@@ -143,8 +143,6 @@ typedef struct Access { /* a value, read or written through a view with at most 
 
 /* ---- slots.c --------------------------------------------------------------------------------------------------------- */
 
-/* The view that code can use without a copy: one factor an axis; else v over itself. */
-void plain_view(Module *, Value *v, View *);
 Value *root_of(Module *, Value *v); /* of v for code: itself or what it views */
 /* Finds places for the requests of a lowering, from byte `begin` on; returns the end.  Places grow where that is proved to do. */
 const Dim *place_requests(Module *, int n, Request *, const Dim *begin);
@@ -201,6 +199,8 @@ void end_skip(Lower *, LStmt *); /* NULL: there is none */
 LExpr *kdim(Kernel *, const Dim *);
 LExpr *kparam(Kernel *, const Dim *); /* as an argument also if it is constant: kernels that differ in it alone are one */
 LExpr *kparam_at(Kernel *, const Dim *const *place); /* the same argument whenever that place is asked for, in a general kernel too */
+bool is_small_step(const Dim *); /* 0, or a few elements: lanes so far apart are loaded without a gather */
+LExpr *kstep(Kernel *, const Dim *); /* from one lane to the next: a small one is part of the code */
 LBuf *kbuf(Kernel *, Value *root, bool write); /* all of root, which has a home */
 LBuf *kbytes(Kernel *, Value *root, DType, bool write); /* the same, as elements of another type of a byte */
 LBuf *kport(Kernel *, LBuf *, const Dim *bytes, bool write); /* a buffer of the program, as u8 */
@@ -393,6 +393,8 @@ void blocks_of_products(Kernel *, LBuf *acc, LExpr *from, LExpr *to, int acc_row
 /* Between a load and its prefetch where lines lie apart, which memory does not bring by itself in time: steps of k, or, where these lie side
  * by side, bytes or the columns that come next, whichever is farther. */
 enum { StepsAhead = 16, BytesAhead = 4096 };
+/* n (2, 4, 8, 16) vectors become the n that lie behind one another where element i of all comes before element i + 1. */
+void interleave_lanes(LB *, LExpr **rows, int n);
 void transpose_lanes(LB *, LExpr *rows[Lanes]); /* rows[i] lane j becomes rows[j] lane i */
 /* Packs x (axes: batch.., k, n) into panels [batch][n/32][k][32], the last panel of each batch filled up with zeros. */
 void pack_panels(Kernel *, const Access *x, LBuf *panels);

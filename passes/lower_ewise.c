@@ -8,7 +8,9 @@
 enum {
 	RunLen = 4096, /* elements of the innermost loop that one worker takes at a time */
 	Large = 1 << 13, /* elements */
-	ShortRow = 4
+	ShortRow = 4,
+	FewRows = 4, /* are not worth a loop of their own */
+	MostCopies = 32 /* of operators, in a body that computes each element of a short row by itself */
 };
 
 /* ---- leaves ------------------------------------------------------------------------------------------------------------------ */
@@ -72,6 +74,9 @@ typedef struct Space {
 	Value *results[MaxResults];
 	LBuf *stores[MaxResults];
 	LExpr *base[MaxLeaves], *out_base; /* offsets at the current outer index */
+	/* Short rows that are interleaved: elements of a row, 1 where there are none; from one of them to the next in each leaf. */
+	int row;
+	const Dim *apart[MaxLeaves];
 } Space;
 
 static bool is_contiguous_pair(Module *m, const Space *s, const Access *a, int d)
@@ -113,14 +118,46 @@ static void swap_strides(Access *a, int d)
 	a->stride[d + 1] = stride;
 }
 
+static int count_members(const Space *s)
+{
+	int n = 0;
+	for (const Node *at = s->in.first; at != s->in.end; at = at->next)
+		n++;
+	return n;
+}
+
+/* The rows of the results, which lie behind one another, are made of as many vectors as they have elements. */
+static bool interleave_rows(Space *s, int64_t n)
+{
+	const int d = s->rank - 2;
+
+	if ((n != 2 && n != 4 && n != 8) || n * count_members(s) > MostCopies || !dim_equals(s->out.stride[d + 1], 1) || !dim_equals(s->out.stride[d], n))
+		return false;
+	for (int i = 0; i < s->nresult; i++)
+		if (!loop_takes(LZipLo, s->results[i]->type.dtype))
+			return false;
+	for (int i = 0; i < s->in.n; i++)
+		if (!is_small_step(s->in.access[i].stride[d]))
+			return false;
+	for (int i = 0; i < s->in.n; i++) {
+		s->apart[i] = s->in.access[i].stride[d + 1];
+		s->in.access[i].rank--;
+	}
+	s->out.rank--;
+	s->row = (int)n;
+	s->rank--;
+	return true;
+}
+
 /* A vector goes across short rows, as of complex pairs, instead of along one, unless there are only a few. */
 static void turn_short_rows(Space *s)
 {
 	const int d = s->rank - 2;
 	int64_t shorter, longer;
 
-	if (d < 0 || !dim_is_const(s->extent[d + 1], &shorter) || shorter > ShortRow ||
-	    (dim_is_const(s->extent[d], &longer) && longer < Lanes))
+	if (d < 0 || !dim_is_const(s->extent[d + 1], &shorter) || (dim_is_const(s->extent[d], &longer) && longer < Lanes))
+		return;
+	if (interleave_rows(s, shorter) || shorter > ShortRow)
 		return;
 	const Dim *extent = s->extent[d];
 	s->extent[d] = s->extent[d + 1];
@@ -130,26 +167,65 @@ static void turn_short_rows(Space *s)
 		swap_strides(&s->in.access[i], d);
 }
 
-/* One vector of the result at index i of the innermost axis. */
+/* Vector number `row` of the results at index i of the innermost axis. */
+static void compute_vectors(Space *s, LExpr *i, int row, LExpr *mask, LExpr **results)
+{
+	Kernel *k = s->k;
+	LB *b = &k->b;
+	LExpr *leaves[MaxLeaves], *values[MaxMembers];
+
+	for (int j = 0; j < s->in.n; j++) {
+		const Dim *stride = s->rank ? s->in.access[j].stride[s->rank - 1] : dim_const(k->l->m, 0);
+		LExpr *offset = s->base[j];
+		if (row && !dim_equals(s->apart[j], 0))
+			offset = ladd(b, offset, lmul(b, li(b, row), kstep(k, s->apart[j])));
+		if (!dim_equals(stride, 0))
+			offset = ladd(b, offset, lmul(b, i, kstep(k, stride)));
+		leaves[j] = llet(b, load_lanes(k, &s->in.access[j], offset, stride, mask));
+	}
+	emit_members(k, &s->in, leaves, values);
+	for (int j = 0; j < s->nresult; j++)
+		results[j] = member_or_leaf(&s->in, s->results[j], leaves, values);
+}
+
+static void store_rows(Space *s, LExpr *i, LExpr *mask)
+{
+	Kernel *k = s->k;
+	LB *b = &k->b;
+	LExpr *row[Lanes][MaxResults], *lanes[Lanes], *first = llet(b, lmul(b, i, li(b, s->row)));
+
+	for (int r = 0; r < s->row; r++)
+		compute_vectors(s, i, r, mask, row[r]);
+	LExpr *left = mask ? lsub(b, lmul(b, kdim(k, s->extent[s->rank - 1]), li(b, s->row)), first) : NULL;
+	for (int j = 0; j < s->nresult; j++) {
+		for (int r = 0; r < s->row; r++)
+			lanes[r] = row[r][j];
+		interleave_lanes(b, lanes, s->row);
+		for (int r = 0; r < s->row; r++) {
+			LExpr *before = li(b, r * Lanes);
+			LExpr *inside = mask ? lane_mask(k, lsub(b, left, before)) : NULL;
+			lstore(b, s->stores[j], ladd(b, ladd(b, s->out_base, first), before), NULL, inside, lanes[r]);
+		}
+	}
+}
+
+/* One vector of the result at index i of the innermost axis, or one of each element of its short rows. */
 static void emit_vector(void *ctx, Kernel *k, LExpr *i, LExpr *mask)
 {
 	Space *s = ctx;
 	LB *b = &k->b;
-	LExpr *leaves[MaxLeaves], *values[MaxMembers];
+	LExpr *results[MaxResults];
 	int last = s->rank - 1;
 
-	for (int j = 0; j < s->in.n; j++) {
-		const Dim *stride = s->rank ? s->in.access[j].stride[last] : dim_const(k->l->m, 0);
-		LExpr *offset = s->base[j];
-		if (!dim_equals(stride, 0))
-			offset = ladd(b, offset, lmul(b, i, kdim(k, stride)));
-		leaves[j] = llet(b, load_lanes(k, &s->in.access[j], offset, stride, mask));
+	if (s->row > 1) {
+		store_rows(s, i, mask);
+		return;
 	}
-	emit_members(k, &s->in, leaves, values);
-	LExpr *step = s->rank && !dim_equals(s->out.stride[last], 1) ? kdim(k, s->out.stride[last]) : NULL;
+	compute_vectors(s, i, 0, mask, results);
+	LExpr *step = s->rank && !dim_equals(s->out.stride[last], 1) ? kstep(k, s->out.stride[last]) : NULL;
 	LExpr *to = ladd(b, s->out_base, step ? lmul(b, i, step) : i);
 	for (int j = 0; j < s->nresult; j++)
-		lstore(b, s->stores[j], to, step, mask, member_or_leaf(&s->in, s->results[j], leaves, values));
+		lstore(b, s->stores[j], to, step, mask, results[j]);
 }
 
 /* Do their elements differ by a distance that is the same everywhere, as the taps of a window do? */
@@ -161,15 +237,13 @@ static bool lie_alike(const Access *a, const Access *b)
 	return same;
 }
 
-/* Index of each outer axis from the flat index `at`; sets the bases. */
-static void set_bases(Space *s, LExpr *at)
+/* idx: of the outer axes from number `from` on; of those before them from the flat index `at`.  Sets the bases. */
+static void set_bases_from(Space *s, LExpr *at, LExpr **idx, int from)
 {
 	Kernel *k = s->k;
 	LB *b = &k->b;
-	LExpr *idx[MaxRank] = {0};
-	int outer = s->rank - 1;
 
-	for (int d = outer - 1; d >= 0; d--) {
+	for (int d = from - 1; d >= 0; d--) {
 		LExpr *n = kdim(k, s->extent[d]);
 		idx[d] = d ? llet(b, lop(b, LMod, at, n, NULL)) : at;
 		if (d)
@@ -184,6 +258,12 @@ static void set_bases(Space *s, LExpr *at)
 		s->base[i] = llet(b, apart ? ladd(b, s->base[j], apart) : offset_of(k, a, idx));
 	}
 	s->out_base = llet(b, offset_of(k, &s->out, idx));
+}
+
+static void set_bases(Space *s, LExpr *at)
+{
+	LExpr *idx[MaxRank] = {0};
+	set_bases_from(s, at, idx, s->rank - 1);
 }
 
 /* Elements lo .. hi - 1 of the innermost axis. */
@@ -201,14 +281,65 @@ static void emit_run(Space *s, LExpr *lo, LExpr *hi)
 	lend(b);
 }
 
-/* For rows of the innermost axis in parallel, and runs of long ones. */
+/* Indices of a short row cost as much as its elements: a task takes some of them, one behind the other along `axis` and all of the few along
+ * the axes behind it.  How many along `axis`; 1: it takes one row. */
+static int64_t rows_of_task(const Space *s, int *axis)
+{
+	int64_t row, rows;
+
+	*axis = s->rank - 2;
+	if (*axis < 0 || !dim_is_const(s->extent[*axis + 1], &row) || row * s->row > RunLen / FewRows)
+		return 1;
+	row = row * s->row > Lanes ? row * s->row : Lanes;
+	while (dim_is_const(s->extent[*axis], &rows) && rows < FewRows) {
+		if (!*axis)
+			return 1;
+		row *= rows > 1 ? rows : 1;
+		--*axis;
+	}
+	return row < RunLen ? RunLen / row : 1;
+}
+
+static void emit_row_blocks(Space *s, int axis, int64_t n)
+{
+	Kernel *k = s->k;
+	LB *b = &k->b;
+	Module *m = k->l->m;
+	const Dim *blocks = dim_ceildiv(m, s->extent[axis], dim_const(m, n));
+	LExpr *idx[MaxRank] = {0}, *zero = li(b, 0), *some = kdim(k, dim_const(m, n));
+
+	LExpr *task = lfor(b, ForParallel, zero, kdim(k, dim_mul(m, dims_product(m, s->extent, axis), blocks)), NULL), *at = task, *block = task;
+	if (dim_equals(blocks, 1)) {
+		block = zero;
+	} else if (axis) {
+		LExpr *count = kdim(k, blocks);
+		at = llet(b, lop(b, LFloorDiv, task, count, NULL));
+		block = lsub(b, task, lmul(b, at, count));
+	}
+	LExpr *first = llet(b, lmul(b, block, some));
+	idx[axis] = lfor(b, ForSerial, first, llet(b, lop(b, LPMin, ladd(b, first, some), kdim(k, s->extent[axis]), NULL)), NULL);
+	for (int d = axis + 1; d < s->rank - 1; d++)
+		idx[d] = lfor(b, ForSerial, zero, kdim(k, s->extent[d]), NULL);
+	set_bases_from(s, at, idx, axis);
+	for_lanes(k, s->extent[s->rank - 1], emit_vector, s);
+	for (int d = axis; d < s->rank; d++)
+		lend(b);
+}
+
+/* For rows of the innermost axis in parallel, some of short ones, and runs of long ones. */
 static void emit_rows(Space *s)
 {
 	Kernel *k = s->k;
 	LB *b = &k->b;
 	Module *m = k->l->m;
 	const Dim *n = s->extent[s->rank - 1], *runs = dim_ceildiv(m, n, dim_const(m, RunLen));
+	int axis;
+	const int64_t some = rows_of_task(s, &axis);
 
+	if (some > 1) {
+		emit_row_blocks(s, axis, some);
+		return;
+	}
 	LExpr *row = lfor(b, ForParallel, li(b, 0), kdim(k, dim_mul(m, dims_product(m, s->extent, s->rank - 1), runs)), NULL);
 	if (dim_equals(runs, 1)) {
 		set_bases(s, row);
@@ -264,7 +395,7 @@ static bool is_large(const Space *s)
 static void lower_space(Lower *l, const char *name, Node *first, Node *end, Value *result, Value *home, const Access *out)
 {
 	Kernel k = open_kernel(l, name, false);
-	Space s = {.k = &k, .in = {.first = first, .end = end}, .result = result, .rank = result->type.rank, .out = *out};
+	Space s = {.k = &k, .in = {.first = first, .end = end}, .result = result, .rank = result->type.rank, .out = *out, .row = 1};
 	const Type *t = &result->type;
 
 	if (!first)

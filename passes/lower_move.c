@@ -251,13 +251,24 @@ static void pad_rows(Kernel *k, const Node *n, const Access *of, LBuf *y, const 
 	lend(b);
 }
 
+/* The type of lanes that blocks of such elements are turned as, bit by bit; NDTypes: they are not. */
+static DType lanes_type(DType t)
+{
+	switch (t == Bool || is_packed(t) ? 0 : dtypes[t].bits) {
+	case 8: return U8;
+	case 16: return U16;
+	case 32: return t == F32 ? F32 : U32;
+	default: return NDTypes;
+	}
+}
+
 /* The axis along which x lies side by side, if that is another one than y's, and nothing is added to it; else -1. */
 static int turned_axis(Module *m, const Node *n, const Access *x, const Dim *const *pads)
 {
 	const Type *t = &n->out[0]->type;
 	int64_t few;
 
-	if (x->dtype != F32 || attr_scalar(n, Attr_value).u || /* +0, as masked lanes load */ dim_equals(x->stride[x->rank - 1], 1))
+	if (lanes_type(x->dtype) == NDTypes || attr_scalar(n, Attr_value).u || /* +0, as masked lanes load */ dim_equals(x->stride[x->rank - 1], 1))
 		return -1;
 	for (int d = 0; d < x->rank - 1; d++)
 		if (dim_equals(x->stride[d], 1) && pads[d] == dim_const(m, 0) && x->extent[d] == t->dims[d] && !(dim_is_const(t->dims[d], &few) && few < LeastTurned))
@@ -277,7 +288,7 @@ typedef struct Turned {
 static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
 {
 	LB *b = &k->b;
-	const LType bools = {Bool, Lanes};
+	const LType bools = {Bool, Lanes}, own = {t->x->dtype, Lanes}, turned = {lanes_type(t->x->dtype), Lanes};
 	LExpr *rows[Lanes], *lanes = li(b, Lanes), *at = llet(b, ladd(b, t->first, o)), *mask = whole ? NULL : lane_mask(k, t->columns);
 
 	for (int i = 0; i < Lanes; i++) {
@@ -291,14 +302,14 @@ static void turn_block(Kernel *k, const Turned *t, LExpr *o, bool whole)
 			inside = llet(b, lop(b, LAnd, lcast(b, LSplat, bools, is_there), mask, NULL));
 		}
 		lprefetch(b, t->x->buf, ladd(b, from, lmul(b, t->step, lanes)));
-		rows[i] = llet(b, lload(b, t->x->buf, Lanes, from, NULL, inside));
+		rows[i] = llet(b, lcast(b, LBitcast, turned, lload(b, t->x->buf, Lanes, from, NULL, inside)));
 	}
 	transpose_lanes(b, rows);
 	mask = whole ? NULL : lane_mask(k, lsub(b, t->all, o));
 	for (int i = 0; i < Lanes; i++) {
 		if (!whole)
 			lif(b, llt(b, li(b, i), t->columns));
-		lstore(b, t->y, ladd(b, ladd(b, t->to, o), lmul(b, li(b, i), t->apart)), NULL, mask, rows[i]);
+		lstore(b, t->y, ladd(b, ladd(b, t->to, o), lmul(b, li(b, i), t->apart)), NULL, mask, lcast(b, LBitcast, own, rows[i]));
 		if (!whole)
 			lend(b);
 	}
@@ -384,7 +395,7 @@ bool lower_turned(Lower *l, Value *from, Value *to)
 			side = d;
 	}
 	const int last = t->rank - 1;
-	if (t->dtype != F32 || side < 0 || side == last || dim_equals(stride[last], 0) || (dim_is_const(type_numel(m, t), &n) && n < LeastElements))
+	if (lanes_type(t->dtype) == NDTypes || side < 0 || side == last || dim_equals(stride[last], 0) || (dim_is_const(type_numel(m, t), &n) && n < LeastElements))
 		return false;
 	const Dim *row = t->dims[last]; /* axes that go on in equal steps are one row */
 	for (int d = last; d > 0 && stride[d - 1] == dim_mul(m, stride[d], t->dims[d]); d--)

@@ -7,17 +7,23 @@
 
 #include <string.h>
 
-/* Four times the same: the top bit of the row's number becomes the lowest of the lane's, and so the other way round. */
+/* As often as n can be halved, the same: the top bit of the row's number becomes the lowest of the lane's. */
+void interleave_lanes(LB *b, LExpr **rows, int n)
+{
+	LExpr *next[Lanes];
+
+	for (int bit = 1; bit < n; bit *= 2) {
+		for (int i = 0; i < n / 2; i++) {
+			next[2 * i] = llet(b, lop(b, LZipLo, rows[i], rows[i + n / 2], NULL));
+			next[2 * i + 1] = llet(b, lop(b, LZipHi, rows[i], rows[i + n / 2], NULL));
+		}
+		memcpy(rows, next, (size_t)n * sizeof *next);
+	}
+}
+
 void transpose_lanes(LB *b, LExpr *rows[Lanes])
 {
-	for (int bit = 1; bit < Lanes; bit *= 2) {
-		LExpr *next[Lanes];
-		for (int i = 0; i < Lanes / 2; i++) {
-			next[2 * i] = llet(b, lop(b, LZipLo, rows[i], rows[i + Lanes / 2], NULL));
-			next[2 * i + 1] = llet(b, lop(b, LZipHi, rows[i], rows[i + Lanes / 2], NULL));
-		}
-		memcpy(rows, next, sizeof next);
-	}
+	interleave_lanes(b, rows, Lanes);
 }
 
 typedef struct Panel {

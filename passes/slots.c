@@ -194,29 +194,6 @@ void need_scratch(Lower *l, const Dim *elements)
 
 /* ---- homes ---------------------------------------------------------------------------------------------------------------- */
 
-void plain_view(Module *m, Value *v, View *w)
-{
-	View full;
-
-	view_of(m, v, &full);
-	*w = (View){.root = full.root, .base = full.base, .rank = full.rank};
-	int k = 0;
-	for (int d = 0; d < full.rank; d++) {
-		Factor f[MaxFactors];
-		int n = merge_factors(m, &full, d, d + 1, f);
-		if (n > 1) {
-			view_identity(m, v, w);
-			return;
-		}
-		w->first[d] = k;
-		if (n)
-			w->f[k++] = f[0];
-	}
-	w->first[full.rank] = k;
-	if (!view_storage(m, w))
-		fatal_at(v->def ? v->def->loc : NULL, "state: the cache is read in an order that its layout in memory does not have");
-}
-
 Home *home_of(Value *v)
 {
 	return v->scratch;

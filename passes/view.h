@@ -38,6 +38,8 @@ int merge_factors(Module *, const View *, int from_axis, int to_axis, Factor *ou
 bool view_is_dense(Module *, const View *); /* all of root, in order */
 /* The elements of v lie in memory one after the other, somewhere in its root. */
 bool view_is_contiguous(Module *, Value *v);
+/* The view that code can use without a copy: one factor an axis; else v over itself. */
+void plain_view(Module *, Value *v, View *);
 Value *same_elements(Module *, Value *v); /* what v reshapes; v if it is no reshape, or only a part */
 /* Every element of root exactly once, in any order. */
 bool view_is_permutation(Module *, const View *);

@@ -190,6 +190,29 @@ void view_of(Module *m, Value *v, View *out)
 	view_in(&walk, m, v, out);
 }
 
+void plain_view(Module *m, Value *v, View *w)
+{
+	View full;
+
+	view_of(m, v, &full);
+	*w = (View){.root = full.root, .base = full.base, .rank = full.rank};
+	int k = 0;
+	for (int d = 0; d < full.rank; d++) {
+		Factor f[MaxFactors];
+		int n = merge_factors(m, &full, d, d + 1, f);
+		if (n > 1) {
+			view_identity(m, v, w);
+			return;
+		}
+		w->first[d] = k;
+		if (n)
+			w->f[k++] = f[0];
+	}
+	w->first[full.rank] = k;
+	if (!view_storage(m, w))
+		fatal_at(v->def ? v->def->loc : NULL, "state: the cache is read in an order that its layout in memory does not have");
+}
+
 bool view_is_contiguous(Module *m, Value *v)
 {
 	View w;

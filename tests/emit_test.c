@@ -245,7 +245,9 @@ static void add_cases(void)
 			convert_case((DType)t, (DType)to, 1, LConvert);
 		}
 		access_case((DType)t, 1, false);
-		access_case((DType)t, 3, false);
+		for (int stride = 2; loads_by_shuffles(stride); stride++)
+			access_case((DType)t, stride, false);
+		access_case((DType)t, -1, false);
 		access_case((DType)t, -2, true);
 		if (t != Bool && !is_stored(t))
 			reduce_case((DType)t);

@@ -206,6 +206,10 @@ static void make_linear_half(Family *f)
 		snprintf(name, sizeof name, "%%y%d", i);
 		result(f, name, type);
 	}
+	weights(f, "wt", "33, 40", 33 * 40); /* many rows, tile by tile: each worker widens them once */
+	param(f, "image: f32[1, m, m, 33]");
+	line(f, "%%ht: f16[33, 40] = cast %%wt\n%%gt: f32[33, 40] = cast %%ht");
+	add_row(f, "f32[1, m, m, 40]", "matmul %image, %gt");
 }
 
 /* Weights that stay integers, with scales and zero points: by blocks along k, of which the last may be short, and of whole columns. */
@@ -1244,6 +1248,8 @@ static void make_many_dims(Family *f)
 
 static void make_moves(Family *f)
 {
+	char type[32], node[64];
+
 	symbol(f, "a", 1);
 	symbol(f, "c", 1);
 	param(f, "x: f32[a, c]");
@@ -1280,6 +1286,14 @@ static void make_moves(Family *f)
 	add_row(f, "f32[a, 20, c + 3]", "pad %columns {pads_dim=[0, 0, 1, 0, 0, 2]}");
 	add_row(f, "f32[a, 20, c + 20]", "pad %columns {pads_dim=[0, 0, 17, 0, 0, 3], value=1}");
 	add_row(f, "f32[2, 32, a + 3, c + 20]", "pad %planes {pads_dim=[0, 0, 2, 17, 0, 0, 1, 3]}");
+	static const char *const kinds[] = {"f16", "bf16", "i16", "i8", "u8", "u32", "i64", "bool"};
+	for (int i = 0; i < (int)(sizeof kinds / sizeof *kinds); i++) {
+		param(f, "%s.rows: %s[a, c, 40]", kinds[i], kinds[i]);
+		line(f, "%%%s.columns: %s[a, 40, c] = transpose %%%s.rows {perm=[0, 2, 1]}", kinds[i], kinds[i], kinds[i]);
+		snprintf(type, sizeof type, "%s[a, 40, c + 18]", kinds[i]);
+		snprintf(node, sizeof node, "pad %%%s.columns {pads_dim=[0, 0, 17, 0, 0, 1]}", kinds[i]);
+		add_row(f, type, node);
+	}
 	add_row(f, "i64[c]", "iota {start=5, step=3}");
 	add_row(f, "i64[a]", "iota {start=c, step=a + c}");
 	add_row(f, "i32[c]", "iota {step=-1}");
@@ -1288,6 +1302,27 @@ static void make_moves(Family *f)
 	add_row(f, "f32[a*c]", "identity %r");
 	line(f, "%%sl: f32[a, (c + 1)/2] = slice %%x {starts=[0, 0], steps=[1, 2]}");
 	add_row(f, "f32[a, (c + 1)/2]", "identity %sl");
+	line(f, "%%back: f32[a, c] = slice %%x {starts=[0, c - 1], steps=[1, -1]}\n%%quarter: i64[a, (c + 3)/4] = slice %%i {starts=[0, 0], steps=[1, 4]}");
+	add_row(f, "f32[a, c]", "mul %back, %x");
+	add_row(f, "i64[a, (c + 3)/4]", "mul %quarter, %quarter");
+	for (int n = 2; n <= 8; n *= 2) { /* rows of n elements that are made of n vectors */
+		line(f, "%%up%d: f32[a, c, %d] = view %%x {strides_dim=[c, 1, 0]}\n%%side%d: i64[a, c, %d] = view %%i {strides_dim=[c, 1, 0]}", n, n, n, n);
+		line(f, "%%flat%d: f32[a, %d*c] = reshape %%up%d\n%%flags%d: bool[a, c, %d] = view %%b {strides_dim=[c, 1, 0]}", n, n, n, n, n);
+		snprintf(type, sizeof type, "f32[a, %d*c]", n);
+		snprintf(node, sizeof node, "identity %%flat%d", n);
+		add_row(f, type, node);
+		param(f, "row%d: i64[%d]", n, n);
+		snprintf(type, sizeof type, "i64[a, c, %d]", n);
+		snprintf(node, sizeof node, "mul %%side%d, %%row%d", n, n);
+		add_row(f, type, node);
+		snprintf(type, sizeof type, "bool[a, c, %d]", n);
+		snprintf(node, sizeof node, "not %%flags%d", n);
+		add_row(f, type, node);
+	}
+	line(f, "%%tiles: f32[a, 2, 2, c] = view %%x {strides_dim=[c, 0, 0, 1]}"); /* a task takes short rows of several axes */
+	add_row(f, "f32[a, 2, 2, c]", "identity %tiles");
+	line(f, "%%few: f32[c, 2, a, 5] = view %%y {strides_dim=[0, 0, 5, 1]}");
+	add_row(f, "f32[c, 2, a, 5]", "neg %few");
 	add_row(f, "f32[a, c]", "identity %x");
 }
 
@@ -2307,7 +2342,7 @@ static const struct {
 	 {"b=2 m=15 k=32 n=33", "b=1 m=1 k=1 n=1", "b=2 m=3 k=0 n=4"}},
 	{"row_matmul",
 	 make_row_matmul,
-	 {"b=0-3 k=0-3,15-17,33 n=1,17", "b=2 k=5,20 n=0-3,15-17,31-33,63-65,130", "b=7 k=300 n=70"},
+	 {"b=0-3 k=0-3,15-17,33 n=1,17", "b=2 k=5,20 n=0-3,15-17,31-33,63-65,127-130,260", "b=7 k=300 n=70"},
 	 {"b=2 k=17 n=70", "b=1 k=32 n=1", "b=2 k=0 n=5"}},
 	{"plain_matmul",
 	 make_plain_matmul,
