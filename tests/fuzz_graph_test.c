@@ -453,6 +453,7 @@ static int check_file(const char *path, dcc_exec *pool)
 	if (setjmp(here))
 		return 2;
 	c.m = load_model(path, NULL);
+	c.tuning.arena = c.m->arena;
 	diag_recover = NULL;
 	if (c.m->nsym > 64 || c.m->main->nparam > MaxParams || c.m->main->body.nyield > MaxOut || c.m->loops)
 		return 2;
