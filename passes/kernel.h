@@ -261,7 +261,7 @@ enum { WholeRows = 3 }; /* so few that all sums of a panel stay in registers, al
 /* Tile `number` of the `of` that one after the other compute on a slice of the right operand.  Each prefetches its share of the slice that
  * follows in memory: the first on that would otherwise wait. */
 typedef struct Turn {
-	LExpr *number, *of;
+	LExpr *number, *of, *next; /* next: from w_at to the slice that comes after this one */
 } Turn;
 /* Calls the register tile for `rows` rows (index expression, 1..mr; one branch a row count):
  * acc[rows][32] (+)= a[row][k] * w[k][32], k < klen; a is packed; first is 1 where acc starts at 0.  Turn NULL: w lies in a cache.
@@ -292,7 +292,9 @@ typedef struct PanelTiles {
 	LBuf *a, *w, *acc;
 	LExpr *a_at, *w_at, *acc_at;
 	LExpr *rows, *tiles, *t0, *t1, *depth;
-	LExpr *columns; /* as call_tile()'s */
+	LExpr *panels, *apart; /* NULL: one; else of so many panels, one behind the other, the sums of each `apart` elements behind those of the one before */
+	LExpr *columns; /* as call_tile()'s, of all those panels */
+	int steps; /* of a slice; 0: as the schedule has it */
 	const Scales *scales; /* NULL: w holds the weights */
 } PanelTiles;
 enum { MaxSteps = 256 }; /* of a slice that is widened: it lies on the stack */

@@ -26,7 +26,10 @@ enum {
 	/* Each tile packed by itself: */
 	ManyRows = 512,
 	FewWeights = 1 << 20, /* bytes, at most */
-	SomeRows = 32 /* stands for an extent that is not known, but the first */
+	SomeRows = 32, /* stands for an extent that is not known, but the first */
+	/* Panels of a task that meet a slice of rows one after the other: */
+	PanelsOfRun = 8,
+	RunsOfWorker = 4 /* at least */
 };
 
 /* Rows from .. to of unit `unit`; acc holds them from acc_at on, [panel of the unit][rows up to acc_rows][32].  base: where row 0 would lie;
@@ -81,6 +84,8 @@ typedef struct Gemm {
 	Scales *scales; /* of linear_scaled, for the panel of open_unit(); else NULL */
 	int paired; /* so few rows meet two units at once */
 	bool many; /* rows are not few */
+	int run; /* units of a task, at most */
+	int steps; /* PanelTiles' */
 } Gemm;
 
 /* As many rows as can meet so many panels at once. */
@@ -117,15 +122,16 @@ static bool emit_stream(Gemm *g, const Dim *rows, int least, int most, int panel
 	return hi > most;
 }
 
-/* One panel, at wp, by tiles t0 .. t1 - 1, of which the first begins at row0. */
-static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LExpr *acc0)
+/* `panels` panels (NULL: one) from wp on by tiles t0 .. t1 - 1, of which the first begins at row0; the sums of each are `apart` elements behind
+ * those of the one before. */
+static void emit_tiles(Gemm *g, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *wp, LExpr *panels, LExpr *acc0, LExpr *apart)
 {
 	LB *b = &g->k->b;
 	LExpr *words = lmul(b, g->depth, li(b, step_words(g->k->l->t, g->w->elem)));
 	LExpr *at = g->block_at ? g->block_at : lmul(b, row0, packed_length(b, words));
 	call_panel(g->k, &(PanelTiles){.a = g->packed, .w = g->w, .acc = g->acc, .a_at = at, .w_at = wp, .acc_at = acc0, .rows = g->rows,
-	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .columns = g->columns,
-	                          .scales = g->scales});
+	                          .tiles = g->tiles, .t0 = t0, .t1 = t1, .depth = g->depth, .panels = panels, .apart = apart, .columns = g->columns,
+	                          .steps = g->steps, .scales = g->scales});
 }
 
 /* Where the tile lies that begins with row `from`, or the only row. */
@@ -159,15 +165,25 @@ static LExpr *panel_size(const Gemm *g)
 	return lmul(b, g->depth, li(b, g->scales ? step_bytes(g->scales) : PanelWidth));
 }
 
+static const Dim *last_dim(const Type *t)
+{
+	return t->dims[t->rank - 1];
+}
+
+/* May the last panel be half empty? */
+static bool has_half_panel(const Epilogue *e)
+{
+	int64_t width;
+	return e->parts == 1 && !(dim_is_const(last_dim(&e->result->type), &width) && (width - 1) % PanelWidth >= Lanes);
+}
+
 /* A unit's panels, one by one: opens that loop, if there are several; returns whether it did. */
 static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LExpr **number, LExpr **acc0)
 {
 	Kernel *k = g->k;
 	LB *b = &k->b;
 	const int panels = unit_panels(e->parts);
-	const Type *t = &e->result->type;
 	LExpr *panel = unit;
-	int64_t width;
 
 	*acc0 = g->skip = li(b, 0);
 	if (g->back)
@@ -179,8 +195,8 @@ static bool open_unit(Gemm *g, const Epilogue *e, LExpr *unit, int acc_rows, LEx
 		if (g->back)
 			g->skip = llet(b, lop(b, LSelect, lop(b, LEq, i, li(b, panels - 1), NULL), g->skip, li(b, 0)));
 	}
-	if (e->parts == 1 && !(dim_is_const(t->dims[t->rank - 1], &width) && (width - 1) % PanelWidth >= Lanes)) /* some panel may be half empty */
-		g->columns = columns_left(b, kparam(k, t->dims[t->rank - 1]), panel);
+	if (has_half_panel(e))
+		g->columns = columns_left(b, kparam(k, last_dim(&e->result->type)), panel);
 	if (g->scales)
 		g->scales->at = llet(b, lmul(b, panel, lmul(b, g->scales->blocks, li(b, PanelWidth))));
 	*number = panel;
@@ -195,12 +211,12 @@ static LExpr *panel_at(const Gemm *g, LExpr *panel)
 }
 
 /* Both panels of a unit at once, by so few rows that their sums stay in registers; what follows emit_stream() holds here too. */
-static bool emit_two_panels(Gemm *g, const Dim *rows, LExpr *unit, int acc_rows)
+static bool emit_two_panels(Gemm *g, const Dim *rows, LExpr *unit, LExpr *acc_at, int acc_rows)
 {
 	LB *b = &g->k->b;
 	LExpr *panel = lmul(b, g->depth, li(b, PanelWidth)); /* the next unit's first panel lies one behind the end of the first, and so on */
 	g->skip = g->back ? llet(b, lmul(b, lsub(b, li(b, 1), lmul(b, g->back, li(b, 4))), panel)) : panel;
-	return emit_stream(g, rows, 1, stream_rows(g->k->l, 2), 2, panel_at(g, lmul(b, unit, li(b, 2))), li(b, 0), acc_rows * PanelWidth);
+	return emit_stream(g, rows, 1, stream_rows(g->k->l, 2), 2, panel_at(g, lmul(b, unit, li(b, 2))), acc_at, acc_rows * PanelWidth);
 }
 
 /* The epilogue over the rows of tiles t0 .. t1 - 1, of which the first is row0: their sums begin at acc_at. */
@@ -223,32 +239,62 @@ static void emit_results(Gemm *g, Epilogue *e, LExpr *t0, LExpr *t1, LExpr *row0
 	lend(b);
 }
 
-/* Row tiles t0 .. t1 - 1, of which the first begins at row0, by a unit of panels: K blocks, tiles, epilogue. */
-static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, int acc_rows)
+/* The sums of a unit of panels, from acc_at on, by few rows, or where weights are sparse or scaled. */
+static void emit_unit(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *unit, LExpr *acc_at, int acc_rows)
 {
 	LB *b = &g->k->b;
 	LExpr *panel, *acc0, *wp;
 	const int panels = unit_panels(e->parts);
-	const bool pairs = panels == 2 && !g->sparse && !g->scales && !g->many;
+	const bool pairs = panels == 2 && !g->sparse && !g->scales;
 	const int least = (g->paired ? g->paired : pairs ? stream_rows(g->k->l, panels) : 0) + 1;
 	const int most = g->scales ? scaled_stream_rows(g->k->l, 1) : stream_rows(g->k->l, 1);
 
-	if (!pairs || emit_two_panels(g, rows, unit, acc_rows)) {
-		bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
-		if (g->sparse)
-			emit_sparse(g, t0, t1, row0, panel, acc0);
-		else if (is_bytes(g->w->elem) || g->many)
-			emit_tiles(g, t0, t1, row0, panel_at(g, panel), acc0);
-		else if (emit_stream(g, rows, least, most, 1, wp = panel_at(g, panel), acc0, 0)) {
-			emit_tiles(g, t0, t1, row0, wp, acc0);
-			lend(b);
-		}
-		if (several)
-			lend(b);
-		if (pairs)
+	if (pairs && !emit_two_panels(g, rows, unit, acc_at, acc_rows))
+		return;
+	bool several = open_unit(g, e, unit, acc_rows, &panel, &acc0);
+	acc0 = llet(b, ladd(b, acc_at, acc0));
+	if (g->sparse)
+		emit_sparse(g, t0, t1, row0, panel, acc0);
+	else if (emit_stream(g, rows, least, most, 1, wp = panel_at(g, panel), acc0, 0)) {
+		if (g->scales)
+			emit_tiles(g, t0, t1, row0, wp, NULL, acc0, NULL);
+		lend(b);
+	}
+	if (several)
+		lend(b);
+	if (pairs)
+		lend(b);
+}
+
+/* Row tiles t0 .. t1 - 1, of which the first begins at row0, by units from .. to - 1 (NULL: one), whose sums lie one behind the other from acc_at
+ * on: K blocks, panels, tiles; then the epilogues. */
+static void emit_units(Gemm *g, Epilogue *e, const Dim *rows, LExpr *t0, LExpr *t1, LExpr *row0, LExpr *from, LExpr *to, LExpr *acc_at, int acc_rows)
+{
+	Kernel *k = g->k;
+	LB *b = &k->b;
+	const int panels = unit_panels(e->parts), few = g->many || is_bytes(g->w->elem) ? 0 : stream_rows(k->l, 1);
+	LExpr *apart = li(b, acc_rows * PanelWidth), *unit = from, *sums = acc_at;
+	int64_t least, most;
+
+	dim_range(rows, &least, &most);
+	if (!g->sparse && !g->scales && most > few) {
+		LExpr *panel = llet(b, lmul(b, from, li(b, panels))), *count = li(b, panels);
+		if (least <= few)
+			lif(b, llt(b, li(b, few), g->rows));
+		g->columns = has_half_panel(e) ? llet(b, lsub(b, kparam(k, last_dim(&e->result->type)), lmul(b, panel, li(b, PanelWidth)))) : NULL;
+		emit_tiles(g, t0, t1, row0, panel_at(g, panel), to ? llet(b, lmul(b, lsub(b, to, from), count)) : count, acc_at, apart);
+		if (least <= few)
 			lend(b);
 	}
-	emit_results(g, e, t0, t1, row0, unit, li(b, 0), acc_rows);
+	if (to) {
+		unit = lfor(b, ForSerial, from, to, NULL);
+		sums = llet(b, ladd(b, acc_at, lmul(b, lsub(b, unit, from), lmul(b, li(b, panels), apart))));
+	}
+	if (few || g->sparse || g->scales)
+		emit_unit(g, e, rows, t0, t1, row0, unit, sums, acc_rows);
+	emit_results(g, e, t0, t1, row0, unit, sums, acc_rows);
+	if (to)
+		lend(b);
 }
 
 /* Two units of a panel each, at once: few enough rows that the sums of both stay in registers.  `task` counts such pairs. */
@@ -305,6 +351,27 @@ static LExpr *open_tasks(Kernel *k, LExpr *tasks, LExpr *back)
 	return llet(b, lop(b, LSelect, lop(b, LEq, back, one, NULL), mirrored, i));
 }
 
+/* Where the rows of a block are too many for the second cache, several units are a task, and each slice of the rows comes there once for all of
+ * them: from a far cache of 15 GB/s a core they would come no faster than the products of one panel take them. */
+static void plan_runs(Gemm *g, const Epilogue *e, int64_t rows)
+{
+	const Lower *l = g->k->l;
+	const int64_t l2 = l->t->l2 / dtypes[F32].bytes;
+	int64_t least, depth, elements;
+
+	g->run = 1;
+	if (g->sparse || g->scales || g->back)
+		return;
+	dim_range(e->root->in[1]->type.dims[1], &least, &depth);
+	rows *= step_words(l->t, g->w->elem);
+	if (!__builtin_mul_overflow(rows, depth, &elements) && elements <= l2)
+		return;
+	g->run = PanelsOfRun / unit_panels(e->parts);
+	g->steps = (int)(l2 / 2 / rows / PackK * PackK);
+	if (g->steps > l->schedule.steps)
+		g->steps = 0;
+}
+
 /* For row blocks x units of panels in parallel.  Sizes are arguments, which cost nothing beside the tiles: linears that differ in them
  * alone are one kernel. */
 static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, const Dim *units)
@@ -314,13 +381,25 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 	Module *m = k->l->m;
 	const int mr = tile_rows(k->l->t, g->w->elem), panels = unit_panels(e->parts);
 	const int block_tiles = k->l->schedule.rows / mr / panels, acc_rows = block_tiles * mr;
-	LExpr *nu = kparam(k, units), *nb = kparam(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles)));
-
-	g->acc = llocal(b, "acc", is_bytes(g->w->elem) ? I32 : F32, (int64_t)panels * acc_rows * PanelWidth);
-	g->back = turn_of(k, e->root);
-	LExpr *tasks = lmul(b, nb, nu), *few = NULL;
+	LExpr *nu = kparam(k, units), *nb = kparam(k, dim_ceildiv(m, tiles, dim_const(m, block_tiles))), *one = li(b, 1);
+	const int64_t sums = (int64_t)panels * acc_rows * PanelWidth;
+	LExpr *acc_at = li(b, 0), *runs = nu, *few = NULL;
 	int64_t least, most;
+
 	dim_range(rows, &least, &most);
+	g->back = turn_of(k, e->root);
+	plan_runs(g, e, acc_rows < most ? acc_rows : most);
+	if (g->run > 1) {
+		need_scratch(k->l, dim_const(m, g->run * sums));
+		g->acc = kscratch_of(k, is_bytes(g->w->elem) ? I32 : F32);
+		acc_at = llet(b, lmul(b, this_worker(k), kworker(k)));
+		LExpr *share = lop(b, LFloorDiv, lmul(b, nb, nu), lmul(b, kthreads(k), li(b, RunsOfWorker)), NULL);
+		LExpr *units_of_run = llet(b, lop(b, LPMin, lop(b, LPMax, share, one, NULL), li(b, g->run), NULL));
+		runs = llet(b, lop(b, LFloorDiv, ladd(b, nu, lsub(b, units_of_run, one)), units_of_run, NULL));
+	} else {
+		g->acc = llocal(b, "acc", is_bytes(g->w->elem) ? I32 : F32, sums);
+	}
+	LExpr *tasks = lmul(b, nb, runs);
 	g->paired = g->scales && panels == 1 && least <= scaled_stream_rows(k->l, 2) ? scaled_stream_rows(k->l, 2) : 0;
 	if (g->paired) {
 		few = llet(b, lop(b, LLe, g->rows, li(b, g->paired), NULL));
@@ -332,10 +411,12 @@ static void emit_gemm(Gemm *g, Epilogue *e, const Dim *rows, const Dim *tiles, c
 		emit_pair_of_units(g, e, rows, nu, p);
 		lelse(b);
 	}
-	LExpr *block = llet(b, lop(b, LFloorDiv, p, nu, NULL)), *unit = llet(b, lsub(b, p, lmul(b, block, nu)));
+	LExpr *block = llet(b, lop(b, LFloorDiv, p, runs, NULL)), *number = llet(b, lsub(b, p, lmul(b, block, runs)));
+	LExpr *u0 = g->run > 1 ? llet(b, tile_begin(b, number, nu, runs)) : number;
+	LExpr *u1 = g->run > 1 ? llet(b, tile_begin(b, ladd(b, number, one), nu, runs)) : NULL;
 	/* balanced too: at most block_tiles tiles each */
 	LExpr *t0 = llet(b, tile_begin(b, block, g->tiles, nb)), *t1 = llet(b, tile_begin(b, ladd(b, block, li(b, 1)), g->tiles, nb));
-	emit_unit(g, e, rows, t0, t1, llet(b, tile_begin(b, t0, g->rows, g->tiles)), unit, acc_rows);
+	emit_units(g, e, rows, t0, t1, llet(b, tile_begin(b, t0, g->rows, g->tiles)), u0, u1, acc_at, acc_rows);
 	if (few)
 		lend(b);
 	lend(b);
@@ -652,7 +733,7 @@ LStmt *lower_row_blocks(Lower *l, Node *first, Node *second)
 	LExpr *row0 = llet(b, tile_begin(b, t0, nr, nt));
 	for (int i = 0; i < 2; i++) {
 		LExpr *unit = lfor(b, ForSerial, li(b, 0), kparam(&k, units_of(m, f[i].root)), NULL);
-		emit_unit(&g[i], &e[i], rows, t0, t1, row0, unit, block_rows);
+		emit_units(&g[i], &e[i], rows, t0, t1, row0, unit, NULL, li(b, 0), block_rows);
 		lend(b);
 	}
 	lend(b);
@@ -756,7 +837,7 @@ static void emit_pair(Gemm *g, Epilogue *e, LExpr *plane, LExpr *panels, LExpr *
 	LExpr *i = lfor(b, ForSerial, zero, li(b, StrassenProducts), NULL);
 	g->block_at = llet(b, ladd(b, lmul(b, i, plane), lmul(b, pair0, packed_length(b, g->depth))));
 	LExpr *w = ladd(b, lmul(b, pair, li(b, StrassenProducts)), i);
-	emit_tiles(g, t0, t1, pair0, llet(b, lmul(b, w, lmul(b, g->depth, li(b, PanelWidth)))), llet(b, ladd(b, acc_at, lmul(b, i, size))));
+	emit_tiles(g, t0, t1, pair0, llet(b, lmul(b, w, lmul(b, g->depth, li(b, PanelWidth)))), NULL, llet(b, ladd(b, acc_at, lmul(b, i, size))), NULL);
 	lend(b);
 	LExpr *sums = llet(b, ladd(b, acc_at, lmul(b, li(b, StrassenProducts), size)));
 	blocks_of_products(k, g->acc, acc_at, sums, acc_rows, count);

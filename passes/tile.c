@@ -10,6 +10,7 @@
 
 enum {
 	Ahead = 64, /* cache lines between a load and its prefetch: 4 KB */
+	StepsAtOnce = 4, /* of a large tile: on some CPUs scalar instructions take ports of the FMAs, and what counts each step costs 6 % */
 	MostChains = 4 /* of sums of bytes: of two vectors each, they hide the latency of a product */
 };
 
@@ -88,6 +89,7 @@ typedef struct TileSteps {
 	LBuf *a, *w;
 	LExpr *next, *pace; /* what is prefetched */
 	int rows, nv, words, chains;
+	int by; /* steps at once, a multiple of chains */
 } TileSteps;
 
 static void emit_step(LB *b, const TileSteps *s, LExpr *a_at, LExpr *k, int chain)
@@ -107,14 +109,14 @@ static void emit_step(LB *b, const TileSteps *s, LExpr *a_at, LExpr *k, int chai
 
 static void emit_steps(LB *b, const TileSteps *s, LExpr *klen)
 {
-	LExpr *a_at, *block, *k = open_steps(b, klen, s->rows, s->words, s->chains, &a_at, &block);
+	LExpr *a_at, *block, *k = open_steps(b, klen, s->rows, s->words, s->by, &a_at, &block);
 
-	for (int chain = 0; chain < s->chains; chain++)
-		emit_step(b, s, ladd(b, a_at, li(b, chain)), ladd(b, k, li(b, chain)), chain);
+	for (int step = 0; step < s->by; step++)
+		emit_step(b, s, ladd(b, a_at, li(b, step)), ladd(b, k, li(b, step)), step % s->chains);
 	close_steps(b);
-	if (s->chains == 1)
+	if (s->by == 1)
 		return;
-	LExpr *steps = li(b, s->chains), *rest = lop(b, LMod, klen, steps, NULL), *whole = llet(b, lsub(b, klen, rest)), *width = li(b, PackK / s->words);
+	LExpr *steps = li(b, s->by), *rest = lop(b, LMod, klen, steps, NULL), *whole = llet(b, lsub(b, klen, rest)), *width = li(b, PackK / s->words);
 	k = lfor(b, ForSerial, whole, klen, NULL);
 	LExpr *in_block = llet(b, lop(b, LMod, k, width, NULL)), *first = lmul(b, lsub(b, k, in_block), li(b, s->rows * s->words));
 	emit_step(b, s, llet(b, ladd(b, first, in_block)), k, 0);
@@ -143,6 +145,7 @@ static LFunc *tile_kernel(Lower *l, DType type, int rows, int nv)
 	LExpr *klen = lparam(b, "klen"), *first = lparam(b, "first"), *next = lparam(b, "next"), *pace = lparam(b, "pace");
 	TileSteps s = {.a = a, .w = w, .next = next, .pace = pace, .rows = rows, .nv = nv, .words = words};
 	s.chains = bytes && rows <= MostChains ? MostChains / rows : 1;
+	s.by = !bytes && nv == l->t->nv && rows >= l->t->mr * 2 / 3 ? StepsAtOnce : s.chains;
 	LTile *t = s.t = lnew_tile(b, "t", vec, rows * s.chains, nv);
 
 	for (int i = rows; i < rows * s.chains; i++)
@@ -252,7 +255,7 @@ static void call_tiles(Kernel *k, LExpr *rows, LBuf *a, LExpr *a_at, LBuf *w, LE
 
 	for (int call = 0; call < calls; call++) {
 		LExpr *number = turn ? ladd(b, lmul(b, turn->number, li(b, calls)), li(b, call)) : NULL, *shift = li(b, call * width);
-		LExpr *next = turn ? llet(b, lsub(b, ladd(b, all, lop(b, LFloorDiv, lmul(b, all, number), of, NULL)), shift)) : li(b, 0);
+		LExpr *next = turn ? llet(b, lsub(b, ladd(b, turn->next, lop(b, LFloorDiv, lmul(b, all, number), of, NULL)), shift)) : li(b, 0);
 		for (int r = 1; r <= tile_rows(l->t, w->elem); r++) {
 			lif(b, lop(b, LEq, rows, li(b, r), NULL));
 			lcall(b, tile_kernel(l, w->elem, r, nv), 7,
@@ -312,8 +315,8 @@ static LExpr *balanced_steps(LB *b, LExpr *depth, LExpr *most)
 	return llet(b, lop(b, LPMax, packed_length(b, lop(b, LFloorDiv, ladd(b, depth, lsub(b, blocks, one)), blocks, NULL)), li(b, PackK), NULL));
 }
 
-/* The kernel of call_panel(), for weights of that type: all tiles pass by each slice of the panel.
- * Parameters: a, w, acc, depth, steps of a slice, rows, tiles, t0, t1; narrow: columns; of scaled weights those of scale_params(). */
+/* The kernel of call_panel(), for weights of that type: all tiles pass by each slice of the panels, one after the other.
+ * Parameters: a, w, acc, depth, steps of a slice, rows, tiles, t0, t1, panels, apart; narrow: columns; of scaled weights those of scale_params(). */
 static LFunc *panel_kernel(Lower *l, DType weights, bool narrow, const Scales *of)
 {
 	static const char kind[] = "panel";
@@ -326,23 +329,31 @@ static LFunc *panel_kernel(Lower *l, DType weights, bool narrow, const Scales *o
 	const DType sums = sum_type(weights);
 	LBuf *a = lparam_buf(b, "a", sums, false), *w = lparam_buf(b, "w", weights, false), *acc = lparam_buf(b, "acc", sums, true);
 	LExpr *depth = lparam(b, "depth"), *step = lparam(b, "steps"), *rows = lparam(b, "rows"), *tiles = lparam(b, "tiles"), *t0 = lparam(b, "t0"), *t1 = lparam(b, "t1");
+	LExpr *panels = lparam(b, "panels"), *apart = lparam(b, "apart"), *zero = li(b, 0), *one = li(b, 1);
 	LExpr *columns = narrow ? lparam(b, "columns") : NULL, *row0 = llet(b, tile_begin(b, t0, rows, tiles));
 	const Scales scales = of ? scale_params(b, of) : (Scales){0};
+	LExpr *width = li(b, of ? step_bytes(of) : PanelWidth), *panel = llet(b, lmul(b, depth, width));
 
 	if (weights == sums)
 		step = balanced_steps(b, depth, step);
-	LExpr *k0 = lfor(b, ForSerial, li(b, 0), lop(b, LPMax, depth, li(b, 1), NULL), step); /* once for an empty sum */
+	LExpr *k0 = lfor(b, ForSerial, zero, lop(b, LPMax, depth, one, NULL), step); /* once for an empty sum */
 	LExpr *klen = llet(b, lop(b, LPMin, step, lsub(b, depth, k0), NULL));
-	LExpr *first = llet(b, lop(b, LPMax, lsub(b, li(b, 1), k0), li(b, 0), NULL));
-	LExpr *w_at = llet(b, lmul(b, k0, li(b, of ? step_bytes(of) : PanelWidth)));
+	LExpr *first = llet(b, lop(b, LPMax, lsub(b, one, k0), zero, NULL));
+	LExpr *back = llet(b, lop(b, LSelect, llt(b, ladd(b, k0, klen), depth), lmul(b, lsub(b, panels, one), panel), zero));
+	LExpr *j = lfor(b, ForSerial, zero, panels, NULL), *last = lop(b, LEq, j, lsub(b, panels, one), NULL);
+	LExpr *w_at = llet(b, ladd(b, lmul(b, j, panel), lmul(b, k0, width)));
 	LBuf *slice = widen_slice(&k, w, &w_at, k0, klen, of ? &scales : NULL);
+	LExpr *next = llet(b, lop(b, LSelect, last, lsub(b, lmul(b, klen, width), back), panel));
+	LExpr *left = columns ? llet(b, lsub(b, columns, lmul(b, j, li(b, PanelWidth)))) : NULL;
 	LExpr *t = lfor(b, ForSerial, t0, t1, NULL);
-	LExpr *from = llet(b, tile_begin(b, t, rows, tiles)), *to = llet(b, tile_begin(b, ladd(b, t, li(b, 1)), rows, tiles));
+	LExpr *from = llet(b, tile_begin(b, t, rows, tiles)), *to = llet(b, tile_begin(b, ladd(b, t, one), rows, tiles));
 	LExpr *count = llet(b, lsub(b, to, from)), *before = llet(b, lsub(b, from, row0));
 	LExpr *words = li(b, step_words(l->t, weights));
 	LExpr *a_at = llet(b, ladd(b, lmul(b, before, row_words(l, b, weights, depth)), lmul(b, lmul(b, k0, words), count)));
-	Turn turn = {lsub(b, t, t0), llet(b, lsub(b, t1, t0))};
-	call_tile(&k, count, a, a_at, slice, w_at, acc, llet(b, lmul(b, before, li(b, PanelWidth))), klen, first, slice == w ? &turn : NULL, columns);
+	LExpr *acc_at = llet(b, ladd(b, lmul(b, j, apart), lmul(b, before, li(b, PanelWidth))));
+	Turn turn = {lsub(b, t, t0), llet(b, lsub(b, t1, t0)), next};
+	call_tile(&k, count, a, a_at, slice, w_at, acc, acc_at, klen, first, slice == w ? &turn : NULL, left);
+	lend(b);
 	lend(b);
 	lend(b);
 	return *known = finish_kernel(b);
@@ -352,13 +363,18 @@ void call_panel(Kernel *k, const PanelTiles *p)
 {
 	LB *b = &k->b;
 	const bool widened = p->w->elem != sum_type(p->w->elem);
-	const int steps = widened && k->l->schedule.steps > MaxSteps ? MaxSteps : k->l->schedule.steps;
+	const int usual = p->steps ? p->steps : k->l->schedule.steps, steps = widened && usual > MaxSteps ? MaxSteps : usual;
 	LExpr *rows = lsub(b, tile_begin(b, p->t1, p->rows, p->tiles), tile_begin(b, p->t0, p->rows, p->tiles));
-	enum { Always = 9, MostArgs = Always + 1 + 2 };
+	LExpr *panels = p->panels ? p->panels : li(b, 1), *apart = p->panels ? p->apart : li(b, 0);
+	LExpr *panel = lmul(b, p->depth, li(b, p->scales ? step_bytes(p->scales) : PanelWidth));
+	LExpr *sums = lmul(b, rows, li(b, PanelWidth));
+	if (p->panels)
+		sums = ladd(b, lmul(b, lsub(b, panels, li(b, 1)), apart), sums);
+	enum { Always = 11, MostArgs = Always + 1 + 2 };
 	LArg args[MostArgs] = {arg_buf(p->a, p->a->elem, p->a_at, lmul(b, rows, row_words(k->l, b, p->w->elem, p->depth))),
-	               arg_buf(p->w, p->w->elem, p->w_at, lmul(b, p->depth, li(b, p->scales ? step_bytes(p->scales) : PanelWidth))),
-	               arg_buf(p->acc, p->acc->elem, p->acc_at, lmul(b, rows, li(b, PanelWidth))),
-	               arg_e(p->depth), arg_e(li(b, steps)), arg_e(p->rows), arg_e(p->tiles), arg_e(p->t0), arg_e(p->t1)};
+	               arg_buf(p->w, p->w->elem, p->w_at, p->panels ? lmul(b, panels, panel) : panel),
+	               arg_buf(p->acc, p->acc->elem, p->acc_at, sums),
+	               arg_e(p->depth), arg_e(li(b, steps)), arg_e(p->rows), arg_e(p->tiles), arg_e(p->t0), arg_e(p->t1), arg_e(panels), arg_e(apart)};
 	int n = Always;
 	if (p->columns)
 		args[n++] = arg_e(p->columns);
@@ -377,7 +393,7 @@ static LFunc *lone_tile_kernel(Lower *l, bool narrow)
 	LBuf *a = lparam_buf(b, "a", F32, false), *w = lparam_buf(b, "w", F32, false), *acc = lparam_buf(b, "acc", F32, true);
 	LExpr *depth = lparam(b, "depth"), *rows = lparam(b, "rows"), *columns = narrow ? lparam(b, "columns") : NULL;
 	LExpr *zero = li(b, 0), *one = li(b, 1);
-	call_tile(&k, rows, a, zero, w, zero, acc, zero, depth, one, &(Turn){zero, one}, columns);
+	call_tile(&k, rows, a, zero, w, zero, acc, zero, depth, one, &(Turn){zero, one, llet(b, lmul(b, depth, li(b, PanelWidth)))}, columns);
 	return *known = finish_kernel(b);
 }
 

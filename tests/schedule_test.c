@@ -1981,6 +1981,22 @@ static int add_byte_linear(Family *f, const char *x, int inner, const char *rows
 
 /* Parts of blocks and of groups, rows apart, columns apart, rows of several axes; an epilogue that makes bytes, and the same rows again; weights
  * that are no constant, and a view. */
+/* So deep that several units meet each slice of the rows: plain, two panels a unit, halves that are widened, bytes; the last panel is half empty. */
+static void make_linear_deep(Family *f)
+{
+	enum { K = 1100, N = 290 };
+	symbol(f, "m", 0);
+	add_text(&f->consts, "const @wide: f32[] = [127]\n");
+	param(f, "x%d: f32[m, %d]", K, K);
+	add_linear(f, 0, K, N, Residual);
+	add_linear(f, 1, K, N, GluSecond);
+	weights(f, "wh", "1100, 260", K * 260);
+	line(f, "%%hh: f16[%d, 260] = cast %%wh\n%%gh: f32[%d, 260] = cast %%hh", K, K);
+	add_row(f, "f32[m, 260]", "matmul %x1100, %gh");
+	param(f, "bytes: u8[m, 4200]");
+	add_byte_linear(f, "bytes", 1, "m", 4200, 260);
+}
+
 static void make_bytes(Family *f)
 {
 	symbol(f, "a", 0);
@@ -2328,6 +2344,7 @@ static const struct {
 	const char *fixed[4];
 } families[] = {
 	{"linear", make_linear, {"m=0-29", "m=127,252,253,257,300"}, {"m=1", "m=14"}},
+	{"linear_deep", make_linear_deep, {"m=0,1,8,15,29,257"}, {"m=17"}},
 	{"linear_half", make_linear_half, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
 	{"linear_scaled", make_linear_scaled, {"m=0-4,13-16,29,257"}, {"m=1", "m=15"}},
 	{"linear_row", make_linear_row, {"t=1-3"}, {"t=2"}},
