@@ -471,7 +471,7 @@ static inline void run_fenced(FenceRun *r, int target, int threads, bool at_end,
 {
 	static const int garbage[] = {0, 0xff, 0x47}; /* zeros, NaN, 51014.9 */
 	const dcc_model *m = r->model;
-	dcc_exec turns = {.size = sizeof turns, .threads = threads, .run = take_turns};
+	dcc_exec turns = {.size = sizeof turns, .threads = threads, .always = 1, .run = take_turns};
 	dcc_error error = {0};
 	uint64_t bytes = 0;
 	int trash = garbage[(target + threads + at_end) % 3];
