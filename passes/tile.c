@@ -9,7 +9,8 @@
 #include "kernel.h"
 
 enum {
-	Ahead = 64, /* cache lines between a load and its prefetch: 4 KB */
+	Ahead = 60, /* cache lines between a load and its prefetch; not 64, 4096 bytes, with which a Xeon of 2024 reads 20 % less */
+	AheadBlock = 64, /* where the last ones of a panel begin, in whole blocks of steps */
 	StepsAtOnce = 4, /* of a large tile: on some CPUs scalar instructions take ports of the FMAs, and what counts each step costs 6 % */
 	MostChains = 4 /* of sums of bytes: of two vectors each, they hide the latency of a product */
 };
@@ -199,7 +200,7 @@ static LFunc *stream_kernel(Lower *l, DType weights, int rows, int panels)
 	for (int i = 0; i < rows * vectors; i++)
 		lset_tile(b, t, li(b, i / vectors), li(b, i % vectors), lconst(b, vec, 0));
 	LExpr *a_at, *block, *k = open_steps(b, klen, rows, 1, 1, &a_at, &block), *width = li(b, PanelWidth), *ahead = li(b, Ahead * line);
-	LExpr *inside = llt(b, ladd(b, lmul(b, block, width), ahead), lmul(b, klen, width));
+	LExpr *inside = llt(b, ladd(b, lmul(b, block, width), li(b, AheadBlock * line)), lmul(b, klen, width));
 	LExpr *far = llet(b, ladd(b, ahead, lop(b, LSelect, inside, li(b, 0), skip)));
 	LExpr *second = panels > 1 ? llet(b, lmul(b, klen, width)) : NULL;
 	for (int j = 0; j < vectors; j++) {
