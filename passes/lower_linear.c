@@ -2,7 +2,8 @@
  *
  * y[M, N] = x[M, K] w.  Step one packs x into tiles, unless who computes x has stored it so (packed.c).  Step two takes panels as the outer
  * loop, split over the workers, and runs all tiles of a block of rows inside, K in blocks, so that a panel slice stays in a cache while the
- * tiles pass by (target.h).  After the last block of K the epilogue runs over the rows while they are in L1.
+ * tiles pass by (target.h).  After the last block of K the epilogue runs over the rows while they are in L1.  Rows so deep that the second cache
+ * has no room for a block of them meet several panels slice by slice (plan_runs()).
  * A few rows (decoding) are bound by the weights' way from memory: they take a whole panel at once, prefetching what follows.
  * The body of a loop reads the same weights again and again: it goes through the panels there and back by turns, so that those that came last
  * come first, while they lie in the second cache.
@@ -351,7 +352,7 @@ static LExpr *open_tasks(Kernel *k, LExpr *tasks, LExpr *back)
 	return llet(b, lop(b, LSelect, lop(b, LEq, back, one, NULL), mirrored, i));
 }
 
-/* Where the rows of a block are too many for the second cache, several units are a task, and each slice of the rows comes there once for all of
+/* Where the rows of a block, at most `rows`, are too many for the second cache, several units are a task, and each slice of the rows comes there once for all of
  * them: from a far cache of 15 GB/s a core they would come no faster than the products of one panel take them. */
 static void plan_runs(Gemm *g, const Epilogue *e, int64_t rows)
 {
